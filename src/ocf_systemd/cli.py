@@ -1,0 +1,156 @@
+"""The command line as Pacemaker calls it: each OCF action a click command, its answer an exit code and a reason.
+
+Only here and in `commands` is `os.environ` read, a reason written, an exit code given. What an action does not use is
+not imported.
+"""
+
+import os
+import sys
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
+
+import click
+
+from ocf_systemd.observations import printable
+from ocf_systemd.ocf import REASON_PREFIX, Action, ExitCode, Verdict, defused
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+PROGRAM = "ocf-systemd"
+_EXPECTED = f"expected {', '.join(Action)}"
+_INTERRUPTED = 130  # what a shell reports of a command that Ctrl-C ended
+_ACTION_HELP = {
+    Action.START: "Start the unit, wait until unit and hook say it runs.",
+    Action.STOP: "Stop the unit, wait until it is observed stopped.",
+    Action.MONITOR: "Ask systemd and the hook, at once, how the unit is.",
+    Action.RELOAD: "Have the unit reload its configuration; monitor it.",
+    Action.RELOAD_AGENT: "Take over changed parameters; restart nothing.",
+    Action.VALIDATE_ALL: "Check the parameters, and at level 10 this host.",
+    Action.META_DATA: "Print the agent's metadata as XML.",
+}
+
+
+class AgentGroup(click.Group):
+    """The OCF actions; whatever else it is given is an action that is not implemented: 3, where click says 2.
+
+    To Pacemaker 2 is a hard error, which bans the node.
+    """
+
+    def __init__(self, summary: str = "") -> None:
+        super().__init__(
+            PROGRAM,
+            callback=_answer_no_action,
+            invoke_without_command=True,
+            help=summary,
+            add_help_option=bool(summary),
+        )
+        for action in Action:
+            self.add_command(_action_command(action, partial(_perform, action), _ACTION_HELP[action]))
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command:
+        """Return the command of that name, or one that answers that there is none."""
+        return super().get_command(ctx, cmd_name) or _action_command(cmd_name, partial(_answer_unknown, cmd_name))
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parse the arguments; an option that is not known is taken for an action, which is no better known."""
+        known = {option for parameter in self.get_params(ctx) for option in parameter.opts}
+        return super().parse_args(ctx, args if args and args[0] in known else ["--", *args])
+
+
+def _action_command(name: str, callback: "Callable[[], int]", summary: str = "") -> click.Command:
+    """Return a command that ignores all its arguments (OCF 1.1, Execution Syntax)."""
+    settings = {"ignore_unknown_options": True, "allow_extra_args": True}
+    return click.Command(name, help=summary, callback=callback, context_settings=settings, add_help_option=False)
+
+
+@click.pass_context
+def _answer_no_action(ctx: click.Context) -> int:
+    if ctx.invoked_subcommand is not None:
+        return ExitCode.SUCCESS
+    return _answer(Verdict(ExitCode.ERR_UNIMPLEMENTED, f"no action given, {_EXPECTED}"))
+
+
+def _answer_unknown(name: str) -> int:
+    return _answer(Verdict(ExitCode.ERR_UNIMPLEMENTED, f"unknown action '{printable(name)}', {_EXPECTED}"))
+
+
+def _perform(action: Action) -> int:
+    """Perform an action for Pacemaker, with what the environment says, and answer as OCF wants it."""
+    if action is Action.META_DATA:
+        return _print_metadata()
+    try:
+        verdict = _verdict_of(action)
+    except Exception as error:  # noqa: BLE001  # Pacemaker is to get an answer, whatever it is, and no traceback
+        verdict = Verdict(ExitCode.ERR_GENERIC, f"internal error: {_told_of_bug(error)}")
+    return _answer(verdict)
+
+
+def _print_metadata() -> int:
+    from ocf_systemd.metadata import metadata_xml
+
+    click.echo(metadata_xml(_agent_name()), nl=False)
+    return ExitCode.SUCCESS
+
+
+def _agent_name() -> str:
+    """Return the name the agent was called by, which is the one it is installed under."""
+    name = Path(sys.argv[0]).name
+    return os.environ.get("OCF_RESOURCE_TYPE") or ("systemd" if name == PROGRAM else name)
+
+
+def _verdict_of(action: Action) -> Verdict:
+    from ocf_systemd.agent import run_action
+    from ocf_systemd.processes import age_s
+    from ocf_systemd.reporting import log_reporter
+
+    return run_action(action, os.environ, log_reporter(os.environ, _agent_name()), age_s=age_s())
+
+
+def _told_of_bug(error: BaseException) -> str:
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return f"{type(error).__name__}: {error}"
+
+
+def _answer(verdict: Verdict) -> int:
+    """Write a verdict's reason as the last line on standard error (ocf_exit_reason in ocf-shellfuncs)."""
+    if verdict.reason and verdict.code != ExitCode.SUCCESS:
+        prefix = os.environ.get("OCF_EXIT_REASON_PREFIX") or REASON_PREFIX
+        line = f"{prefix}{defused(printable(verdict.reason), prefix)}\n"
+        with suppress(OSError):  # whoever would read it may be gone
+            os.write(2, line.encode(errors="backslashreplace"))
+    return verdict.code
+
+
+def main() -> NoReturn:
+    """Be the resource agent: the actions, and nothing for people."""
+    run(AgentGroup())
+
+
+def run(group: click.Group) -> NoReturn:
+    """Run the command that the command line names, and exit with its code."""
+    _hold_standard_streams()
+    try:
+        code = group.main(prog_name=PROGRAM, standalone_mode=False)
+        sys.stdout.flush()
+    except click.ClickException as error:
+        error.show()
+        code = error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        code = _INTERRUPTED
+    except BrokenPipeError:  # whoever read our output has gone: not to be told again as the interpreter ends
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        code = ExitCode.ERR_GENERIC
+    sys.exit(code)
+
+
+def _hold_standard_streams() -> None:
+    """Open /dev/null where a standard descriptor is closed, before anything else is opened in its place."""
+    for descriptor in range(3):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)

@@ -1,0 +1,212 @@
+"""Finds the administrator's health hooks, decides whether they can be trusted, and runs them at the same moment."""
+
+import errno
+import os
+import pwd
+import re
+import stat
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+import anyio
+
+from ocf_systemd.observations import HookMissing, HookOutcome, HookRan, HookUnsafe, NotStarted, printable
+from ocf_systemd.parameters import Parameters
+from ocf_systemd.processes import Command, Runner
+from ocf_systemd.systemd import FOREIGN_VARIABLES
+
+_RUN_PARTS_NAME = re.compile("[A-Za-z0-9_-]+")  # run-parts(8), as Debian's --lsbsysinit-less default has it
+_UNSAFE_VARIABLES = re.compile("LD_.*|PYTHON.*|IFS")
+_SEARCH_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+_LINKS_MAX = 40  # path_resolution(7): more symbolic links than that are ELOOP
+_SHEBANG_MAX = 256  # execve(2): the kernel reads no more of the first line
+
+# What execve(2) says of the file; any other error is the host's.
+_FILE_ERRORS = frozenset({errno.ENOENT, errno.EACCES, errno.ENOEXEC, errno.ENOTDIR, errno.EISDIR, errno.ELOOP})
+
+
+def hook_environment(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return the environment a hook gets: the action's, less what could change what runs."""
+    kept = {
+        name: value
+        for name, value in environment.items()
+        if not _UNSAFE_VARIABLES.fullmatch(name) and not FOREIGN_VARIABLES.fullmatch(name)
+    }
+    return {"PATH": _SEARCH_PATH, **kept}
+
+
+def find_hooks(path: str) -> tuple[str, ...] | HookMissing:
+    """Return the hooks that a `monitor_hook` names: itself, or a directory's executable files in order of name.
+
+    In a directory, files count whose names run-parts(8) would run; one that cannot be looked at counts too,
+    so that a dangling link is told rather than passed over.
+    """
+    if not os.path.isdir(path):  # noqa: PTH112  # a str all along: paths are compared and printed, not joined
+        return (path,)
+    try:
+        names = sorted(os.listdir(path))  # noqa: PTH208
+    except OSError as error:
+        return HookMissing(path, f"its directory cannot be read: {error.strerror}")
+    hooks = (f"{path.rstrip('/')}/{name}" for name in names if _RUN_PARTS_NAME.fullmatch(name))
+    return tuple(filter(_is_meant_to_run, hooks)) or HookMissing(path, "the directory holds no executable file")
+
+
+def _is_meant_to_run(path: str) -> bool:
+    try:
+        mode = Path(path).stat().st_mode
+    except OSError:
+        return True
+    return stat.S_ISREG(mode) and bool(mode & 0o111)
+
+
+def why_unsafe(path: str, trusted_uids: frozenset[int]) -> str | None:
+    """Return which component on the way to `path` somebody else could change, or None.
+
+    Every place that the kernel passes as it resolves the path counts, the targets of symbolic links and the
+    directories those lie in included. A component is safe that a trusted user owns and nobody else may write:
+    group root may, and in a sticky directory others cannot touch what they do not own.
+    """
+    for place in _places(path):
+        try:
+            seen = Path(place).lstat()
+        except OSError:
+            return None  # nothing is there to run: that is told as missing
+        if seen.st_uid not in trusted_uids:
+            return f"{place} is owned by uid {seen.st_uid}"
+        if stat.S_ISLNK(seen.st_mode) or (stat.S_ISDIR(seen.st_mode) and seen.st_mode & stat.S_ISVTX):
+            continue
+        if seen.st_mode & stat.S_IWOTH:
+            return f"{place} is writable by everyone"
+        if seen.st_mode & stat.S_IWGRP and seen.st_gid != 0:
+            return f"{place} is writable by group {seen.st_gid}"
+    return None
+
+
+def _places(path: str) -> Iterator[str]:
+    """Yield every place the kernel looks at as it resolves a path (path_resolution(7)), in that order."""
+    place, ahead, links = "/", path.split("/")[::-1], 0
+    yield place
+    while ahead:
+        name = ahead.pop()
+        if name in {"", "."}:
+            continue
+        if name == "..":
+            place = os.path.dirname(place)  # noqa: PTH120
+            continue
+        here = f"{place.rstrip('/')}/{name}"
+        yield here
+        try:
+            target = os.readlink(here)  # noqa: PTH115
+        except OSError:
+            place = here
+            continue
+        links += 1
+        if links > _LINKS_MAX:
+            return
+        place = "/" if target.startswith("/") else place
+        ahead += target.split("/")[::-1]
+
+
+def why_not_executable(path: str) -> str:
+    """Return why `execve` would not start the file at `path`; empty: nothing speaks against it."""
+    try:
+        mode = Path(path).stat().st_mode
+        if not stat.S_ISREG(mode):
+            return "it is no regular file"
+        if not mode & 0o111:
+            return "it is not executable"
+        with Path(path).open("rb") as file:
+            head = file.read(_SHEBANG_MAX)
+    except OSError as error:
+        return os.strerror(error.errno or 0)
+    if head.startswith(b"#!"):
+        return _why_not_interpreted(head.split(b"\n", 1)[0])
+    return "" if head.startswith(b"\x7fELF") else "it is no program and names no interpreter (#!) in its first line"
+
+
+def _why_not_interpreted(first_line: bytes) -> str:
+    if first_line.endswith(b"\r"):
+        return "its first line ends in CR LF, expected LF"
+    words = first_line[2:].split(maxsplit=1)
+    if not words:
+        return "its first line names no interpreter"
+    interpreter = os.fsdecode(words[0])
+    return "" if os.access(interpreter, os.X_OK) else f"its interpreter {printable(interpreter)} cannot be run"
+
+
+_User = tuple[int, int, Sequence[int]]
+
+
+def _find_user(name: str) -> pwd.struct_passwd | None:
+    try:
+        return pwd.getpwuid(int(name)) if name.isdecimal() else pwd.getpwnam(name)
+    except KeyError:
+        return None
+
+
+def check_hooks(parameters: Parameters) -> tuple[HookMissing | HookUnsafe, ...]:
+    """Return what keeps this host from running the hooks, without running any."""
+    if parameters.monitor_hook is None:
+        return ()
+    hooks = find_hooks(parameters.monitor_hook)
+    if isinstance(hooks, HookMissing):
+        return (hooks,)
+    return tuple(problem for hook in hooks if (problem := _problem(hook, parameters.monitor_hook_user)))
+
+
+def _problem(hook: str, user: str | None) -> HookMissing | HookUnsafe | None:
+    return _distrusted(hook, user) or (HookMissing(hook, why) if (why := why_not_executable(hook)) else None)
+
+
+def _distrusted(hook: str, user: str | None) -> HookMissing | HookUnsafe | None:
+    account = _find_user(user) if user else None
+    if user and account is None:
+        return HookMissing(hook, f"there is no user {user}")
+    trusted = frozenset({0, account.pw_uid if account else os.geteuid()})
+    why = why_unsafe(hook, trusted)
+    return HookUnsafe(hook, why) if why else None
+
+
+async def run_hooks(
+    parameters: Parameters, environment: Mapping[str, str], run: Runner, deadline: float
+) -> tuple[HookOutcome, ...]:
+    """Run all hooks at the same moment and return what came of each, in the order of their names."""
+    if parameters.monitor_hook is None:
+        return ()
+    hooks = find_hooks(parameters.monitor_hook)
+    if isinstance(hooks, HookMissing):
+        return (hooks,)
+    outcomes: dict[str, HookOutcome] = {}
+
+    async def run_one(hook: str) -> None:
+        outcomes[hook] = await _run_hook(hook, parameters, environment, run, deadline)
+
+    async with anyio.create_task_group() as together:
+        for hook in hooks:
+            together.start_soon(run_one, hook)
+    return tuple(outcomes[hook] for hook in hooks)
+
+
+async def _run_hook(
+    hook: str, parameters: Parameters, environment: Mapping[str, str], run: Runner, deadline: float
+) -> HookOutcome:
+    if problem := _distrusted(hook, parameters.monitor_hook_user):
+        return problem
+    command = _command(hook, parameters, environment)
+    match await run(command, deadline=deadline):
+        case NotStarted(errno=number, why=why) if number in _FILE_ERRORS:
+            return HookMissing(hook, why_not_executable(hook) or why)
+        case outcome:
+            return HookRan(hook, outcome)
+
+
+def _command(hook: str, parameters: Parameters, environment: Mapping[str, str]) -> Command:
+    arguments = (hook, *parameters.monitor_hook_args)
+    variables = hook_environment(environment)
+    account = _find_user(parameters.monitor_hook_user) if parameters.monitor_hook_user else None
+    if account is None:
+        return Command(arguments, variables, time_limit_s=parameters.monitor_hook_timeout_s)
+    variables |= {"USER": account.pw_name, "LOGNAME": account.pw_name, "HOME": account.pw_dir}
+    groups = os.getgrouplist(account.pw_name, account.pw_gid)
+    user = (account.pw_uid, account.pw_gid, groups)
+    return Command(arguments, variables, user, parameters.monitor_hook_timeout_s)

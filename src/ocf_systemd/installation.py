@@ -1,0 +1,170 @@
+"""Puts the resource agent file where Pacemaker looks for it, and takes it away again.
+
+Only files that this program wrote are replaced or removed, unless told otherwise.
+"""
+
+import re
+import stat
+import subprocess
+import sys
+import sysconfig
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import NamedTemporaryFile
+
+import ocf_systemd
+from ocf_systemd.observations import printable
+
+DEFAULT_OCF_ROOT = Path("/usr/lib/ocf")
+DEFAULT_PROVIDER, DEFAULT_NAME = "pacemaker", "systemd"
+
+_MARK = "# Resource agent of ocf-systemd, put here by `ocf-systemd install`, removed by `ocf-systemd uninstall`."
+_AGENT_FILE = """\
+{shebang}
+{mark}
+
+from ocf_systemd.cli import main
+
+main()
+"""
+_SHEBANG_MAX = 127  # execve(2): kernels before 5.1 read no more of the first line
+_META_DATA_TIMEOUT_S = 30.0
+
+
+class InstallationError(Exception):
+    """The agent file cannot be put in place or removed; the message says why, and what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class AgentFile:
+    """Where an agent stands: `ocf:PROVIDER:NAME` below an OCF root directory."""
+
+    ocf_root: Path = DEFAULT_OCF_ROOT
+    provider: str = DEFAULT_PROVIDER
+    name: str = DEFAULT_NAME
+
+    def __post_init__(self) -> None:
+        """Refuse names that would lead out of the directory, or that Pacemaker could not call."""
+        for word in (self.provider, self.name):
+            if not re.fullmatch("[A-Za-z0-9][A-Za-z0-9_.-]*", word):
+                raise InstallationError(f"'{printable(word)}' is no name for an agent or its provider")
+
+    @property
+    def path(self) -> Path:
+        """The agent's file."""
+        return self.ocf_root / "resource.d" / self.provider / self.name
+
+    @property
+    def standard(self) -> str:
+        """The agent as Pacemaker's tools write it."""
+        return f"ocf:{self.provider}:{self.name}"
+
+
+def install(agent: AgentFile, *, force: bool = False) -> tuple[str, ...]:
+    """Put the agent file in place, in one step, once it has shown that it works; return warnings.
+
+    Raises `InstallationError`, and then nothing has changed. `force` replaces a file of somebody else's.
+    """
+    if not force and agent.path.exists() and not _is_ours(agent.path):
+        raise InstallationError(f"{agent.path} is not an agent of ocf-systemd; --force replaces it")
+    try:
+        agent.path.parent.mkdir(parents=True, exist_ok=True)
+        # A hidden name: Pacemaker's tools do not list it while it is tried out.
+        with NamedTemporaryFile("w", dir=agent.path.parent, prefix=f".{agent.name}.", delete=False) as draft:
+            draft.write(_AGENT_FILE.format(shebang=_shebang(sys.executable), mark=_MARK))
+    except OSError as error:
+        raise InstallationError(f"{agent.path} cannot be written: {error.strerror}") from error
+    try:
+        path = Path(draft.name)
+        path.chmod(0o755)
+        _try_out(path, agent)
+        path.replace(agent.path)
+    finally:
+        Path(draft.name).unlink(missing_ok=True)
+    return tuple(_readability_warnings())
+
+
+def uninstall(agent: AgentFile, *, force: bool = False) -> bool:
+    """Remove the agent file, and the directories above it that are empty then; return whether there was one.
+
+    Raises `InstallationError`.
+    """
+    if not agent.path.exists():
+        return False
+    if not force and not _is_ours(agent.path):
+        raise InstallationError(f"{agent.path} is not an agent of ocf-systemd; --force removes it")
+    try:
+        agent.path.unlink()
+    except OSError as error:
+        raise InstallationError(f"{agent.path} cannot be removed: {error.strerror}") from error
+    with suppress(OSError):
+        for directory in (agent.path.parent, agent.path.parent.parent, agent.ocf_root):
+            directory.rmdir()
+    return True
+
+
+def _is_ours(path: Path) -> bool:
+    with suppress(OSError, UnicodeDecodeError):
+        return _MARK in path.read_text(encoding="utf-8").splitlines()
+    return False
+
+
+def _shebang(interpreter: str) -> str:
+    """Return a first line, or three, that start the file with an interpreter, isolated from the caller's environment.
+
+    Where execve(2) would split or cut the path, sh reads the file first and hands it on: to Python its second line
+    is a string.
+    """
+    line = f"#!{interpreter} -I"
+    if len(line) <= _SHEBANG_MAX and not re.search(r"\s", interpreter):
+        return line
+    quoted = interpreter.replace("'", "'\"'\"'")
+    return f"#!/bin/sh\n'''exec' '{quoted}' -I \"$0\" \"$@\"\n' '''"
+
+
+def _try_out(draft: Path, agent: AgentFile) -> None:
+    """Call the agent as pcs does, without an environment."""
+    environment = {"OCF_RESOURCE_TYPE": agent.name}
+    command = [str(draft), "meta-data"]
+    try:
+        done = subprocess.run(
+            command, env=environment, capture_output=True, text=True, check=False, timeout=_META_DATA_TIMEOUT_S
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise InstallationError(f"the agent does not start: {error}") from error
+    if done.returncode or "</resource-agent>" not in done.stdout:
+        said = printable((done.stderr.strip().splitlines() or ["it said nothing"])[-1])
+        raise InstallationError(
+            f"{sys.executable} cannot run the agent: {said}. Install ocf-systemd into that Python's environment."
+        )
+
+
+def _readability_warnings() -> Iterator[str]:
+    """Yield what keeps other users from running the agent: ocf-tester calls meta-data as nobody."""
+    package = Path(ocf_systemd.__file__).resolve().parent
+    interpreter = Path(sys.executable)
+    stdlib = Path(sysconfig.get_path("stdlib"))
+    for subject, path in (
+        ("interpreter", interpreter),
+        ("interpreter", interpreter.resolve()),
+        ("standard library", stdlib),
+        ("package", package),
+    ):
+        if closed := _closed_to_others(path):
+            yield (
+                f"other users cannot read the {subject} {path} (the mode of {closed} keeps them out): ocf-tester's "
+                "check as nobody will fail; install into an environment everyone can read, such as /opt/ocf-systemd"
+            )
+            return
+
+
+def _closed_to_others(path: Path) -> Path | None:
+    """Return the first place on the way to a path where users other than owner and group are kept out."""
+    for place in (*reversed(path.parents), path):
+        mode = place.stat().st_mode
+        needed = stat.S_IXOTH if stat.S_ISDIR(mode) else stat.S_IROTH
+        if mode & needed != needed:
+            return place
+    return None

@@ -1,0 +1,257 @@
+"""Who is told what an action sees and does: the `Reporter` protocol, its facts, and the log of Pacemaker's people.
+
+The log is written as ocf-shellfuncs writes it. Nothing here decides anything, and nothing here may fail an action.
+"""
+
+import os
+import syslog
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from signal import Signals
+from typing import Protocol, assert_never
+
+from ocf_systemd.observations import CommandOutcome, Exited, NoAnswer, NotStarted, Observation, printable
+from ocf_systemd.ocf import REASON_PREFIX, Action, ExitCode, Verdict, code_name, defused
+from ocf_systemd.processes import Command
+
+
+class Purpose(StrEnum):
+    """What a command is run for."""
+
+    SYSTEMD = "systemd"
+    HOOK = "hook"
+
+
+@dataclass(frozen=True, slots=True)
+class ActionBegan:
+    """An action began; `time_s` is what it has until its own deadline, `timeout_s` what Pacemaker grants."""
+
+    action: Action
+    unit: str
+    time_s: float
+    timeout_s: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CommandBegan:
+    """A command is about to start; each is itself alone, whatever it has in common with others."""
+
+    purpose: Purpose
+    command: Command
+
+
+@dataclass(frozen=True, slots=True)
+class CommandEnded:
+    """A command ended; no outcome: it was ended because its answer no longer mattered."""
+
+    began: CommandBegan
+    outcome: CommandOutcome | None
+
+
+@dataclass(frozen=True, slots=True)
+class Looked:
+    """The unit and its hooks were looked at."""
+
+    observation: Observation
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """There is no verdict yet: the next look comes after a pause, in seconds."""
+
+    verdict_so_far: Verdict
+    pause_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Noted:
+    """Something was done to the host that the log should tell."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Warned:
+    """Something is not as it should be, and the action goes on."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Interrupted:
+    """A signal ends the action early."""
+
+    action: Action
+    signal: Signals
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """The action has its verdict."""
+
+    action: Action
+    verdict: Verdict
+
+
+Fact = ActionBegan | CommandBegan | CommandEnded | Looked | Waiting | Noted | Warned | Interrupted | Judged
+
+
+class Reporter(Protocol):
+    """Receives the facts of an action as they come."""
+
+    def report(self, fact: Fact) -> None:
+        """Take note of a fact. Must neither block nor raise."""
+        ...
+
+
+class Level(StrEnum):
+    """The levels of ocf_log in ocf-shellfuncs, as they stand in the log."""
+
+    ERROR = "ERROR"
+    WARNING = "WARNING"
+    INFO = "INFO"
+    DEBUG = "DEBUG"
+
+
+_PRIORITIES = {
+    Level.ERROR: syslog.LOG_ERR,
+    Level.WARNING: syslog.LOG_WARNING,
+    Level.INFO: syslog.LOG_INFO,
+    Level.DEBUG: syslog.LOG_DEBUG,
+}
+
+# openlog(3); the names are logger(1)'s.
+_FACILITIES = {
+    "auth": syslog.LOG_AUTH,
+    "authpriv": syslog.LOG_AUTHPRIV,
+    "cron": syslog.LOG_CRON,
+    "daemon": syslog.LOG_DAEMON,
+    "mail": syslog.LOG_MAIL,
+    "syslog": syslog.LOG_SYSLOG,
+    "user": syslog.LOG_USER,
+    **{f"local{number}": syslog.LOG_LOCAL0 + (number << 3) for number in range(8)},
+}
+
+
+def messages(fact: Fact) -> Iterator[tuple[Level, str]]:
+    """Yield what a log says of a fact: of a good monitor nothing above debug."""
+    match fact:
+        case ActionBegan(action, unit, time_s, timeout_s):
+            yield Level.DEBUG, f"{action} of {unit}: {time_s:.1f} s left of {timeout_s:.1f} s"
+        case CommandBegan(command=command):
+            yield Level.DEBUG, f"running {_words(command)}"
+        case CommandEnded():
+            yield from _told_of_end(fact)
+        case Looked(observation):
+            yield Level.DEBUG, f"seen: {told_of_unit(observation)}"
+        case Waiting(so_far, pause_s):
+            yield Level.DEBUG, f"looking again in {pause_s:.2f} s: {so_far.reason}"
+        case Noted(text):
+            yield Level.INFO, text
+        case Warned(text):
+            yield Level.WARNING, text
+        case Interrupted(action, number):
+            yield Level.WARNING, f"{action} interrupted by {number.name}"
+        case Judged(action, verdict):
+            yield _told_of_verdict(action, verdict)
+        case _:
+            assert_never(fact)
+
+
+def _words(command: Command) -> str:
+    return printable(" ".join(command.arguments))
+
+
+def told_of_unit(observation: Observation) -> str:
+    """Return the observed unit state in a few words."""
+    unit = observation.unit
+    if isinstance(unit, NoAnswer):
+        return unit.why
+    return f"{unit.unit} is {unit.load_state}, {unit.active_state} ({unit.sub_state})"
+
+
+def told_of_outcome(outcome: CommandOutcome | None) -> str:
+    """Return how a command ended, in a few words."""
+    match outcome:
+        case None:
+            return "ended: its answer no longer matters"
+        case Exited(code=code):
+            return f"exited with {code} after {outcome.elapsed_s:.3f} s"
+        case NotStarted(why=why):
+            return f"could not be started: {why}"
+        case _:
+            return f"{type(outcome).__name__.lower()} after {outcome.elapsed_s:.3f} s"
+
+
+def _told_of_end(ended: CommandEnded) -> Iterator[tuple[Level, str]]:
+    # A hook that fails leaves its words in the log; what else commands say comes back in the reason or is for debug.
+    failed = ended.began.purpose is Purpose.HOOK and not isinstance(ended.outcome, Exited | None)
+    failed |= ended.began.purpose is Purpose.HOOK and isinstance(ended.outcome, Exited) and ended.outcome.code != 0
+    level = Level.WARNING if failed else Level.DEBUG
+    yield level, f"{_words(ended.began.command)} {told_of_outcome(ended.outcome)}"
+    if ended.outcome is None or isinstance(ended.outcome, NotStarted):
+        return
+    if ended.began.purpose is Purpose.HOOK:
+        for stream in (ended.outcome.stdout, ended.outcome.stderr):
+            for line in stream.splitlines():
+                yield level, f"{printable(ended.began.command.arguments[0])}: {printable(line)}"
+
+
+def _told_of_verdict(action: Action, verdict: Verdict) -> tuple[Level, str]:
+    if verdict.reason and verdict.code != ExitCode.SUCCESS:
+        return Level.WARNING if verdict.code == ExitCode.DEGRADED else Level.ERROR, verdict.reason
+    return Level.DEBUG, f"{action}: {code_name(verdict.code)}"
+
+
+@dataclass(frozen=True, slots=True)
+class LogReporter:
+    """Writes facts where ocf_log of ocf-shellfuncs would: syslog, HA_LOGFILE, HA_DEBUGLOG, or else standard error."""
+
+    tag: str
+    facility: int | None = None
+    log_file: str | None = None
+    debug_file: str | None = None
+    debug: bool = False
+    reason_prefix: str = REASON_PREFIX
+
+    def report(self, fact: Fact) -> None:
+        """Write what a fact has to say at the levels that are on."""
+        for level, text in messages(fact):
+            if self.debug or level is not Level.DEBUG:
+                with suppress(OSError, ValueError):  # a full disk or a closed descriptor is no reason to fail
+                    self._write(level, f"{level}: {text}")
+
+    def _write(self, level: Level, text: str) -> None:
+        if self.facility is not None:
+            syslog.openlog(self.tag, 0, self.facility)
+            syslog.syslog(_PRIORITIES[level], text)
+        # ha_debug writes to HA_DEBUGLOG alone, ha_log to both.
+        log_file = None if level is Level.DEBUG else self.log_file
+        for name in dict.fromkeys(filter(None, (log_file, self.debug_file))):
+            _append(name, f"{time.strftime('%b %d %H:%M:%S')} {self.tag}: {text}\n")
+        if self.facility is None and not log_file and not self.debug_file:
+            line = f"{time.strftime('%b %d %H:%M:%S')} {defused(text, self.reason_prefix)}\n"
+            os.write(2, line.encode(errors="backslashreplace"))
+
+
+def _append(name: str, line: str) -> None:
+    with Path(name).open("a", encoding="utf-8", errors="backslashreplace") as file:
+        file.write(line)
+
+
+def log_reporter(environment: Mapping[str, str], agent_name: str) -> LogReporter:
+    """Return the log that the environment asks for (HA_LOGFACILITY, HA_LOGFILE, HA_DEBUGLOG, HA_debug)."""
+    instance = printable(environment.get("OCF_RESOURCE_INSTANCE", ""))
+    name = f"{agent_name}({instance})" if instance else agent_name
+    return LogReporter(
+        tag=f"{name}[{os.getpid()}]",
+        facility=_FACILITIES.get(environment.get("HA_LOGFACILITY", "").lower()),
+        log_file=environment.get("HA_LOGFILE") or None,
+        debug_file=environment.get("HA_DEBUGLOG") or None,
+        debug=environment.get("HA_debug", "0") not in {"", "0"},
+        reason_prefix=environment.get("OCF_EXIT_REASON_PREFIX") or REASON_PREFIX,
+    )

@@ -1,0 +1,270 @@
+"""What the agent says to systemd and understands of its answers: `systemctl` argument lists, the parser, the drop-in.
+
+It asks and reports; what an answer means is `judgement`'s to say.
+"""
+
+import os
+import re
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+from ocf_systemd.observations import (
+    ActiveState,
+    CommandOutcome,
+    Exited,
+    JobOutcome,
+    JobResult,
+    LoadState,
+    NoAnswer,
+    NotStarted,
+    Signalled,
+    TimedOut,
+    UnitState,
+    printable,
+)
+from ocf_systemd.processes import Command, Runner
+
+_PROPERTIES = (
+    "LoadState",
+    "ActiveState",
+    "SubState",
+    "Result",
+    "ExecMainCode",
+    "ExecMainStatus",
+    "InvocationID",
+    "Job",
+    "CanReload",
+    "ConditionResult",
+    "NeedDaemonReload",
+)
+
+# Variables that change what systemd's tools do or whom they talk to; those of a hook's caller must not reach them.
+FOREIGN_VARIABLES = re.compile("SYSTEMD_.*|SYSTEMCTL_.*|NOTIFY_SOCKET|LISTEN_.*|WATCHDOG_.*|DBUS_.*|XDG_RUNTIME_DIR")
+_SEARCH_PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
+
+# What systemctl prints of a job's end (bus-wait-for-jobs.c), and so does of no request that was lost.
+_JOB_MESSAGES = (
+    (JobResult.CANCELED, re.compile(r"Job for .* canceled\.")),
+    (JobResult.TIMEOUT, re.compile(r"Job for .* timed out\.")),
+    (JobResult.DEPENDENCY, re.compile(r"A dependency job for .* failed\.")),
+    (JobResult.INVALID, re.compile(r".* is not active, cannot reload\.")),
+    (JobResult.ASSERT, re.compile(r"Assertion failed on job for ")),
+    (JobResult.UNSUPPORTED, re.compile(r"Operation on or unit type of .* not supported")),
+    (JobResult.COLLECTED, re.compile(r"Queued job for .* was garbage collected\.")),
+    (JobResult.ONCE, re.compile(r"Unit .* was started already once")),
+    (JobResult.FAILED, re.compile(r"Job for .* failed")),
+)
+_EXIT_NOPERMISSION = 4  # systemctl's exit codes are the LSB's (systemctl(1), "Exit status")
+
+# CLD_EXITED, CLD_KILLED, CLD_DUMPED: how ExecMainCode tells an end (waitid(2)).
+_MAIN_EXITS = {"1": "status", "2": "signal", "3": "signal"}
+
+
+def tool_environment(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return the environment for systemd's tools: the action's, less what would lead them astray."""
+    kept = {name: value for name, value in environment.items() if not FOREIGN_VARIABLES.fullmatch(name)}
+    return {"PATH": _SEARCH_PATH, **kept, "LC_ALL": "C", "SYSTEMD_COLORS": "0", "SYSTEMD_PAGER": ""}
+
+
+@dataclass(frozen=True, slots=True)
+class Systemd:
+    """The system manager, as far as one unit is concerned. Deadlines are on the event loop's clock."""
+
+    unit: str
+    environment: Mapping[str, str]
+    run: Runner
+
+    async def show(self, deadline: float) -> UnitState | NoAnswer:
+        """Ask for the unit's state."""
+        match await self._systemctl("show", f"--property={','.join(_PROPERTIES)}", deadline=deadline):
+            case Exited(code=0, stdout=stdout):
+                return parse_show(self.unit, stdout)
+            case failure:
+                return NoAnswer(_why(failure))
+
+    async def start(self, deadline: float) -> JobOutcome:
+        """Start the unit and wait for its job."""
+        return job_outcome(await self._systemctl("start", deadline=deadline))
+
+    async def stop(self, deadline: float) -> JobOutcome:
+        """Stop the unit and wait for its job."""
+        return job_outcome(await self._systemctl("stop", deadline=deadline))
+
+    async def reload(self, deadline: float) -> JobOutcome:
+        """Have the unit reload its configuration and wait for its job."""
+        return job_outcome(await self._systemctl("reload", deadline=deadline))
+
+    async def reset_failed(self, deadline: float) -> None:
+        """Forget a failure and the count of starts; a unit that has neither is an error that does not matter."""
+        await self._systemctl("reset-failed", deadline=deadline)
+
+    async def kill(self, deadline: float) -> None:
+        """Send SIGKILL to all processes of the unit."""
+        await self._systemctl("kill", "--signal=SIGKILL", deadline=deadline)
+
+    async def daemon_reload(self, deadline: float) -> str:
+        """Have systemd read its unit files anew; return what went wrong, or nothing."""
+        arguments = ("systemctl", "--no-ask-password", "daemon-reload")
+        match await self.run(Command(arguments, tool_environment(self.environment)), deadline=deadline):
+            case Exited(code=0):
+                return ""
+            case failure:
+                return f"daemon-reload: {_why(failure)}"
+
+    async def last_journal_line(self, invocation_id: str, deadline: float) -> str:
+        """Return the last line that the unit's own processes logged in one invocation, or nothing."""
+        # Matches, and not --unit: that would find what PID 1 says of the unit, which the reason says already.
+        matches = (f"_SYSTEMD_UNIT={self.unit}", f"_SYSTEMD_INVOCATION_ID={invocation_id}")
+        lines = await self._journal("--output=cat", "--lines=1", *matches, deadline=deadline)
+        return lines[-1] if lines else ""
+
+    async def journal(self, count: int, deadline: float) -> tuple[str, ...]:
+        """Return the last lines that the journal has of the unit, systemd's own words on it included."""
+        options = ("--output=short", f"--lines={count}", f"--unit={self.unit}")
+        return await self._journal(*options, deadline=deadline)
+
+    async def _journal(self, *options: str, deadline: float) -> tuple[str, ...]:
+        arguments = ("journalctl", "--quiet", "--no-pager", *options)
+        match await self.run(Command(arguments, tool_environment(self.environment)), deadline=deadline):
+            case Exited(code=0, stdout=stdout):
+                return tuple(filter(None, map(printable, stdout.splitlines())))
+            case _:
+                return ()
+
+    async def _systemctl(self, verb: str, *options: str, deadline: float) -> CommandOutcome:
+        arguments = ("systemctl", "--no-ask-password", "--no-pager", verb, *options, "--", self.unit)
+        return await self.run(Command(arguments, tool_environment(self.environment)), deadline=deadline)
+
+
+def _why(outcome: CommandOutcome) -> str:
+    match outcome:
+        case Exited(code=code):
+            return f"{outcome.last_line or 'it said nothing'} (systemctl exited with {code})"
+        case Signalled():
+            return f"systemctl died by {outcome.signal_name}"
+        case TimedOut(elapsed_s=elapsed_s):
+            return f"no answer within {elapsed_s:.1f} s"
+        case NotStarted(why=why):
+            return f"systemctl could not be started: {why}"
+
+
+def parse_show(unit: str, stdout: bytes) -> UnitState | NoAnswer:
+    """Return the state that `systemctl show` printed; a property that is missing stays at its default."""
+    lines = stdout.decode(errors="backslashreplace").splitlines()
+    properties = dict(line.split("=", 1) for line in lines if "=" in line)
+    if not {"LoadState", "ActiveState"} <= properties.keys():
+        return NoAnswer("systemctl show told no state")
+    main_exit = _MAIN_EXITS.get(properties.get("ExecMainCode", ""))
+    main_status = properties.get("ExecMainStatus", "0")
+    return UnitState(
+        unit=unit,
+        load_state=_load_state(properties["LoadState"]),
+        active_state=_active_state(properties["ActiveState"]),
+        sub_state=properties.get("SubState", ""),
+        result=properties.get("Result", ""),
+        main_exit=f"{main_exit}={main_status}" if main_exit else "",
+        invocation_id=properties.get("InvocationID", ""),
+        has_job=properties.get("Job", "0") not in {"", "0"},
+        can_reload=properties.get("CanReload") == "yes",
+        condition_met=properties.get("ConditionResult") != "no",
+        needs_daemon_reload=properties.get("NeedDaemonReload") == "yes",
+    )
+
+
+def _load_state(word: str) -> LoadState:
+    return LoadState(word) if word in set(LoadState) else LoadState.UNRECOGNISED
+
+
+def _active_state(word: str) -> ActiveState:
+    return ActiveState(word) if word in set(ActiveState) else ActiveState.UNRECOGNISED
+
+
+def job_outcome(outcome: CommandOutcome) -> JobOutcome:
+    """Return what became of a job, from the `systemctl` call that queued it and waited."""
+    match outcome:
+        case Exited(code=0):
+            return JobOutcome(JobResult.DONE, 0)
+        case Exited(code=code, stderr=stderr):
+            text = stderr.decode(errors="backslashreplace")
+            results = (result for result, message in _JOB_MESSAGES if message.search(text))
+            refused = JobResult.REFUSED if code == _EXIT_NOPERMISSION else JobResult.LOST
+            return JobOutcome(next(results, refused), code, _first_line(outcome))
+        case TimedOut():
+            return JobOutcome(JobResult.PENDING, said=_why(outcome))
+        case _:
+            return JobOutcome(JobResult.LOST, said=_why(outcome))
+
+
+def _first_line(outcome: Exited) -> str:
+    # The lines after the first are advice to look into the journal.
+    return Exited(0.0, stderr=outcome.stderr.split(b"\n", 1)[0]).last_line
+
+
+class DropInChange(StrEnum):
+    """What became of the drop-in."""
+
+    UNCHANGED = "unchanged"
+    WRITTEN = "written"
+    REMOVED = "removed"
+
+
+_DROP_IN_UNIT = """\
+# Written by ocf-systemd when the cluster starts this unit, removed when the cluster stops it.
+[Unit]
+Before=pacemaker.service pacemaker_remote.service
+"""
+_DROP_IN_SERVICE = """\
+
+[Service]
+Restart=no
+"""
+
+
+def drop_in_path(unit: str, run_directory: Path = Path("/run")) -> Path:
+    """Return where the unit's drop-in stands (systemd.unit(5))."""
+    return run_directory / "systemd/system" / f"{unit}.d" / "50-ocf-systemd.conf"
+
+
+def drop_in_text(unit: str) -> str:
+    """Return the drop-in: at shutdown the unit outlives Pacemaker, and restarts are Pacemaker's."""
+    return _DROP_IN_UNIT + (_DROP_IN_SERVICE if unit.endswith(".service") else "")
+
+
+def put_drop_in(unit: str, path: Path) -> DropInChange:
+    """Write the drop-in at `path` where it does not stand already. Raises OSError."""
+    text = drop_in_text(unit).encode()
+    with suppress(FileNotFoundError):
+        if path.read_bytes() == text:
+            return DropInChange.UNCHANGED
+    _make_directories(path.parent)
+    # The dot and the suffix keep systemd from reading a half-written one.
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        draft.write_bytes(text)
+        draft.chmod(0o644)  # Pacemaker's umask is 0026
+        draft.replace(path)
+    finally:
+        draft.unlink(missing_ok=True)
+    return DropInChange.WRITTEN
+
+
+def _make_directories(directory: Path) -> None:
+    if not directory.is_dir():
+        _make_directories(directory.parent)
+        with suppress(FileExistsError):
+            directory.mkdir()
+            directory.chmod(0o755)
+
+
+def remove_drop_in(path: Path) -> DropInChange:
+    """Remove the drop-in at `path`, and its directory when nothing else is in it. Raises OSError."""
+    try:
+        path.unlink()
+    except FileNotFoundError:
+        return DropInChange.UNCHANGED
+    with suppress(OSError):
+        path.parent.rmdir()
+    return DropInChange.REMOVED
