@@ -1,0 +1,53 @@
+#!/bin/sh
+# Postfix with an address of its own under Pacemaker, by pcs.
+#
+#   pcs.sh              on a cluster node, as root: changes the cluster
+#   pcs.sh CIB-FILE     changes that file alone
+#
+# On every node first:
+#   install -D -m 0755 -o root -g root smtp /usr/local/lib/ocf-systemd/hooks/smtp
+#   systemctl disable --now postfix.service     # the cluster starts it from now on, not the boot
+#   inet_interfaces = all                       # in main.cf: the address moves, loopback stays
+#
+# On Debian postfix@-.service is the daemon; postfix.service only groups its instances. Elsewhere
+# write unit=postfix.
+set -e
+
+cib=${1:-}
+if [ -z "$cib" ]; then
+    # All of it at once: the cluster must not act on half of the configuration.
+    cib=$(mktemp)
+    trap 'rm -f "$cib" "$cib.before"' EXIT
+    pcs cluster cib "$cib"
+    cp "$cib" "$cib.before"
+fi
+
+# The members of a group start in this order, on one node: first the address, then who listens on it.
+pcs -f "$cib" resource create mail-ip ocf:heartbeat:IPaddr2 \
+    ip=192.0.2.25 cidr_netmask=24 \
+    op monitor interval=30s timeout=20s \
+    --group mail
+
+# start and stop: above systemd's own 90 s, or Pacemaker gives up on a stop (and fences the node)
+#   while systemd would still have ended it.
+# monitor: every 10 s unit and hook, at the same moment. The hook's own 5 s lie well below the 20 s.
+# the second monitor: OCF_CHECK_LEVEL reaches the hook, which then also asks whether mail would be
+#   taken. Two monitors of one resource need different intervals.
+# monitor_hook_level is not set: at 10 neither `start` nor the monitor of every 10 s would run the hook.
+pcs -f "$cib" resource create mail-server ocf:pacemaker:systemd \
+    unit=postfix@- \
+    monitor_hook=/usr/local/lib/ocf-systemd/hooks/smtp \
+    monitor_hook_args="127.0.0.1 25 5" \
+    op start interval=0s timeout=100s \
+    stop interval=0s timeout=100s \
+    monitor interval=10s timeout=20s \
+    monitor interval=60s timeout=20s OCF_CHECK_LEVEL=10 \
+    --group mail
+
+# Three failures within ten minutes, and it moves to another node; a probe of what is wrong here
+# stays possible: `pcs resource failcount show`, `pcs resource cleanup`.
+pcs -f "$cib" resource meta mail-server migration-threshold=3 failure-timeout=10min
+
+if [ -z "${1:-}" ]; then
+    pcs cluster cib-push "$cib" diff-against="$cib.before"
+fi
