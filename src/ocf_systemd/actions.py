@@ -52,7 +52,7 @@ from ocf_systemd.reporting import (
 from ocf_systemd.systemd import DropInChange, Systemd, drop_in_path, put_drop_in, remove_drop_in
 
 _FIRST_PAUSE_S, _PAUSE_GROWTH = 0.02, 1.5
-_LAST_LOOK_S = 0.1  # with less than that left, another look would tell nothing but that time is up
+_LAST_LOOK_SHARE, _LAST_LOOK_MAX_S = 0.1, 0.5  # with less time left, a look would tell that time is up and no more
 _WHOLE_REST_S = 2.0  # with less than that left, there is no second try worth saving time for
 _OBSERVE_SHARE = 0.1  # of the time left, kept for looking at what came of a job that is still running
 _ESCALATE_SHARE = 0.75  # of a stop's time, given to the unit to stop by itself
@@ -359,14 +359,15 @@ class _Patience:
         self._request = request
         self._looks_left = limit or None
         self._pause_s = _FIRST_PAUSE_S
+        time_s = request.deadline - anyio.current_time()
+        self._last_look_at = request.deadline - min(time_s * _LAST_LOOK_SHARE, _LAST_LOOK_MAX_S)
 
     async def lasts(self, so_far: Verdict) -> bool:
         """Pause before another look; False: there is to be none."""
         if self._looks_left is not None:
             self._looks_left -= 1
         pause_s = min(self._pause_s, self._request.parameters.poll_interval_s)
-        time_left = self._request.deadline - anyio.current_time()
-        if self._looks_left == 0 or time_left - pause_s < _LAST_LOOK_S:
+        if self._looks_left == 0 or anyio.current_time() + pause_s > self._last_look_at:
             return False
         self._request.reporter.report(Waiting(so_far, pause_s))
         await anyio.sleep(pause_s)

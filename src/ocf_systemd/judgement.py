@@ -147,11 +147,11 @@ def _judge_failed_start(unit: UnitState, job: JobOutcome) -> Judgement:
 def _told_of_job(unit: UnitState, job: JobOutcome) -> str:
     match job.result:
         case JobResult.DONE if not unit.condition_met:
-            return "its start condition is not met"
+            return "start job done, condition not met"
         case JobResult.DONE:
-            return "its start job is done, and it ended at once"
+            return "start job done"
         case JobResult.DEPENDENCY:
-            return "start job: a dependency failed"
+            return "start job: dependency failed"
         case JobResult.REFUSED:
             return f"start refused: {job.said}"
         case _:

@@ -202,7 +202,7 @@ def end_strays() -> tuple[str, ...]:
         ended |= {stray: _command_line(stray.pid) for stray in strays if stray not in ended and _is_alive(stray)}
         _signal(strays, SIGKILL)
         time.sleep(_LOOK_AGAIN_S)
-    return tuple(ended.values())
+    return tuple(filter(None, ended.values()))  # what has no command line any more was ending by itself
 
 
 def _reap() -> bool:
@@ -262,7 +262,7 @@ def _signal(entries: Iterable[_Entry], signal: Signals) -> None:
 def _command_line(pid: int) -> str:
     with suppress(OSError):
         return printable(Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" "))
-    return f"pid {pid}"
+    return ""
 
 
 def age_s() -> float:

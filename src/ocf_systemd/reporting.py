@@ -14,7 +14,17 @@ from pathlib import Path
 from signal import Signals
 from typing import Protocol, assert_never
 
-from ocf_systemd.observations import CommandOutcome, Exited, NoAnswer, NotStarted, Observation, printable
+from ocf_systemd.observations import (
+    CommandOutcome,
+    Exited,
+    HookRan,
+    NoAnswer,
+    NotStarted,
+    Observation,
+    Signalled,
+    TimedOut,
+    printable,
+)
 from ocf_systemd.ocf import REASON_PREFIX, Action, ExitCode, Verdict, code_name, defused
 from ocf_systemd.processes import Command
 
@@ -144,10 +154,10 @@ def messages(fact: Fact) -> Iterator[tuple[Level, str]]:
             yield Level.DEBUG, f"{action} of {unit}: {time_s:.1f} s left of {timeout_s:.1f} s"
         case CommandBegan(command=command):
             yield Level.DEBUG, f"running {_words(command)}"
-        case CommandEnded():
-            yield from _told_of_end(fact)
+        case CommandEnded(began, outcome):
+            yield Level.DEBUG, f"{_words(began.command)}: {told_of_outcome(outcome)}"
         case Looked(observation):
-            yield Level.DEBUG, f"seen: {told_of_unit(observation)}"
+            yield Level.DEBUG, f"seen: {_told_of_unit(observation)}"
         case Waiting(so_far, pause_s):
             yield Level.DEBUG, f"looking again in {pause_s:.2f} s: {so_far.reason}"
         case Noted(text):
@@ -166,8 +176,7 @@ def _words(command: Command) -> str:
     return printable(" ".join(command.arguments))
 
 
-def told_of_unit(observation: Observation) -> str:
-    """Return the observed unit state in a few words."""
+def _told_of_unit(observation: Observation) -> str:
     unit = observation.unit
     if isinstance(unit, NoAnswer):
         return unit.why
@@ -178,27 +187,24 @@ def told_of_outcome(outcome: CommandOutcome | None) -> str:
     """Return how a command ended, in a few words."""
     match outcome:
         case None:
-            return "ended: its answer no longer matters"
+            return "ended, no longer needed"
         case Exited(code=code):
-            return f"exited with {code} after {outcome.elapsed_s:.3f} s"
+            return f"exit {code}"
+        case Signalled():
+            return f"died by {outcome.signal_name}"
+        case TimedOut():
+            return "timed out"
         case NotStarted(why=why):
-            return f"could not be started: {why}"
-        case _:
-            return f"{type(outcome).__name__.lower()} after {outcome.elapsed_s:.3f} s"
+            return f"not started: {why}"
 
 
-def _told_of_end(ended: CommandEnded) -> Iterator[tuple[Level, str]]:
-    # A hook that fails leaves its words in the log; what else commands say comes back in the reason or is for debug.
-    failed = ended.began.purpose is Purpose.HOOK and not isinstance(ended.outcome, Exited | None)
-    failed |= ended.began.purpose is Purpose.HOOK and isinstance(ended.outcome, Exited) and ended.outcome.code != 0
-    level = Level.WARNING if failed else Level.DEBUG
-    yield level, f"{_words(ended.began.command)} {told_of_outcome(ended.outcome)}"
-    if ended.outcome is None or isinstance(ended.outcome, NotStarted):
-        return
-    if ended.began.purpose is Purpose.HOOK:
-        for stream in (ended.outcome.stdout, ended.outcome.stderr):
-            for line in stream.splitlines():
-                yield level, f"{printable(ended.began.command.arguments[0])}: {printable(line)}"
+def _told_of_hooks(observation: Observation) -> Iterator[tuple[Level, str]]:
+    """Yield what the hooks printed that a verdict was drawn from."""
+    for hook in observation.hooks:
+        if isinstance(hook, HookRan) and not isinstance(hook.outcome, NotStarted):
+            for stream in (hook.outcome.stdout, hook.outcome.stderr):
+                for line in stream.splitlines():
+                    yield Level.WARNING, f"{printable(hook.hook)}: {printable(line)}"
 
 
 def _told_of_verdict(action: Action, verdict: Verdict) -> tuple[Level, str]:
@@ -207,9 +213,13 @@ def _told_of_verdict(action: Action, verdict: Verdict) -> tuple[Level, str]:
     return Level.DEBUG, f"{action}: {code_name(verdict.code)}"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class LogReporter:
-    """Writes facts where ocf_log of ocf-shellfuncs would: syslog, HA_LOGFILE, HA_DEBUGLOG, or else standard error."""
+    """Writes facts where ocf_log of ocf-shellfuncs would: syslog, HA_LOGFILE, HA_DEBUGLOG, or else standard error.
+
+    What hooks print is written when it led to a verdict that is a failure: while a service starts, failing is what
+    they should do.
+    """
 
     tag: str
     facility: int | None = None
@@ -217,10 +227,18 @@ class LogReporter:
     debug_file: str | None = None
     debug: bool = False
     reason_prefix: str = REASON_PREFIX
+    _seen: Observation | None = None
 
     def report(self, fact: Fact) -> None:
         """Write what a fact has to say at the levels that are on."""
-        for level, text in messages(fact):
+        if isinstance(fact, Looked):
+            self._seen = fact.observation
+        if isinstance(fact, Judged) and fact.verdict.reason and self._seen:
+            self._write_all(_told_of_hooks(self._seen))
+        self._write_all(messages(fact))
+
+    def _write_all(self, lines: Iterator[tuple[Level, str]]) -> None:
+        for level, text in lines:
             if self.debug or level is not Level.DEBUG:
                 with suppress(OSError, ValueError):  # a full disk or a closed descriptor is no reason to fail
                     self._write(level, f"{level}: {text}")

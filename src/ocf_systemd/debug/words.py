@@ -2,18 +2,9 @@
 
 from ocf_systemd.consequences import meaning
 from ocf_systemd.debug.timeline import Span, Timeline
-from ocf_systemd.observations import (
-    CommandOutcome,
-    Exited,
-    NoAnswer,
-    NotStarted,
-    Signalled,
-    TimedOut,
-    UnitState,
-    printable,
-)
+from ocf_systemd.observations import NoAnswer, NotStarted, UnitState, printable
 from ocf_systemd.ocf import Verdict, code_name
-from ocf_systemd.reporting import Purpose
+from ocf_systemd.reporting import Purpose, told_of_outcome
 
 
 def label(span: Span) -> str:
@@ -29,21 +20,7 @@ def outcome(span: Span) -> str:
     """Return how a command ended, or that it runs."""
     if span.ended_s is None:
         return "running"
-    return _outcome(span.outcome)
-
-
-def _outcome(ended: CommandOutcome | None) -> str:
-    match ended:
-        case None:
-            return "ended, no longer needed"
-        case Exited(code=code):
-            return f"exit {code}"
-        case Signalled():
-            return f"died by {ended.signal_name}"
-        case TimedOut():
-            return "timed out"
-        case NotStarted(why=why):
-            return f"not started: {why}"
+    return told_of_outcome(span.outcome)
 
 
 def output_lines(span: Span) -> list[str]:
@@ -67,7 +44,7 @@ def headline(timeline: Timeline) -> str:
     told = f"{timeline.action} {timeline.unit}"
     if not timeline.timeout_s:
         return told
-    return f"{told}   timeout {timeline.timeout_s:g} s, own deadline {timeline.time_s:g} s"
+    return f"{told}   timeout {timeline.timeout_s:g} s, own deadline {timeline.time_s:.1f} s"
 
 
 def verdict_line(verdict: Verdict) -> str:
