@@ -46,6 +46,7 @@ from ocf_systemd.reporting import (
     Noted,
     Purpose,
     Reporter,
+    UnitSeen,
     Waiting,
     Warned,
 )
@@ -183,7 +184,7 @@ async def start(request: Request) -> Verdict:
 async def stop(request: Request) -> Verdict:
     """Stop the unit and wait until it is observed stopped."""
     escalate_at = anyio.current_time() + _ESCALATE_SHARE * (request.deadline - anyio.current_time())
-    unit = await request.systemd.show(_share(escalate_at))
+    unit = await _show(request, _share(escalate_at))
     reloaded = _settle_drop_in(request, unit, wanted=False)
     if isinstance(reloaded, Verdict):
         request.reporter.report(Warned(f"going on without: {reloaded.reason}"))
@@ -206,7 +207,7 @@ async def stop(request: Request) -> Verdict:
 
 async def _judge_stopped(request: Request, job: JobOutcome) -> Judgement:
     parameters = request.parameters
-    unit = await request.systemd.show(_share(request.deadline))
+    unit = await _show(request, _share(request.deadline))
     verify = parameters.stop_verify and _has_due_hook(request)
     hooks = await _consult(request, _share(request.deadline)) if verify and _is_down(unit) else ()
     seen = Observation(unit, hooks)
@@ -275,7 +276,7 @@ async def observe(request: Request, *, gated: bool = False, patient: bool = Fals
     async with anyio.create_task_group() as together:
         if has_hook and not gated:
             together.start_soon(consult)
-        unit = await request.systemd.show(_share(request.deadline))
+        unit = await _show(request, _share(request.deadline))
         if not _is_running(unit):
             together.cancel_scope.cancel()
         elif has_hook and gated:
@@ -294,6 +295,12 @@ def _has_due_hook(request: Request) -> bool:
     return request.parameters.monitor_hook is not None and level <= request.operation.check_level
 
 
+async def _show(request: Request, deadline: float) -> UnitState | NoAnswer:
+    unit = await request.systemd.show(deadline)
+    request.reporter.report(UnitSeen(unit))
+    return unit
+
+
 def _is_running(unit: UnitState | NoAnswer) -> bool:
     return isinstance(unit, UnitState) and unit.is_running
 
@@ -305,7 +312,7 @@ def _is_down(unit: UnitState | NoAnswer) -> bool:
 async def _ask(request: Request) -> UnitState | Verdict:
     """Ask for the unit's state until systemd answers; a verdict: it did not, and time is up."""
     patience = _Patience(request)
-    while isinstance(answer := await request.systemd.show(_share(request.deadline)), NoAnswer):
+    while isinstance(answer := await _show(request, _share(request.deadline)), NoAnswer):
         verdict = judge_silence(answer)
         if not await patience.lasts(verdict):
             return verdict

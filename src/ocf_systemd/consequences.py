@@ -23,10 +23,10 @@ MEANINGS = {
 _HARD = frozenset({ExitCode.ERR_ARGS, ExitCode.ERR_UNIMPLEMENTED, ExitCode.ERR_PERM, ExitCode.ERR_INSTALLED})
 _RUNNING = frozenset({ExitCode.SUCCESS, ExitCode.DEGRADED})
 
-_RECOVER = "Pacemaker counts a failure and recovers the resource: stop, then start, here or elsewhere"
-_BAN = "hard error: Pacemaker stops the resource and keeps it off this node until its failures are cleaned up"
-_FATAL = "fatal error: Pacemaker stops the resource on every node until its configuration is corrected"
-_FENCE = "Pacemaker fences this node; without fencing it blocks the resource until somebody helps"
+_RECOVER = "counts a failure and recovers the resource: stop, then start, here or elsewhere"
+_BAN = "hard error: stops the resource and keeps it off this node until its failures are cleaned up"
+_FATAL = "fatal error: stops the resource on every node until its configuration is corrected"
+_FENCE = "fences this node; without fencing, blocks the resource until somebody helps"
 
 
 def meaning(code: int) -> str:
@@ -35,12 +35,15 @@ def meaning(code: int) -> str:
 
 
 def consequence(action: Action, code: int, *, recurring: bool) -> str:
-    """Return what Pacemaker does when `action` answers `code`; `recurring` tells a monitor from a probe."""
+    """Return what Pacemaker does when `action` answers `code`, as the rest of a sentence that it is the subject of.
+
+    `recurring` tells a monitor from a probe.
+    """
     match action:
         case Action.META_DATA | Action.VALIDATE_ALL:
-            return "nothing: only tools call this action"
+            return "does nothing: only tools call this action"
         case Action.STOP:
-            return "Pacemaker takes the resource for stopped" if code == ExitCode.SUCCESS else _FENCE
+            return "takes the resource for stopped" if code == ExitCode.SUCCESS else _FENCE
         case Action.MONITOR if not recurring:
             return _after_probe(code)
         case Action.MONITOR:
@@ -51,25 +54,25 @@ def consequence(action: Action, code: int, *, recurring: bool) -> str:
 
 def _after_monitor(code: int) -> str:
     if code == ExitCode.SUCCESS:
-        return "nothing: all is well"
+        return "does nothing: all is well"
     if code == ExitCode.DEGRADED:
-        return "nothing but to show it as degraded: it runs on"
+        return "shows the resource as degraded and lets it run on"
     return _after_failure(code)
 
 
 def _after_probe(code: int) -> str:
     if code in _RUNNING:
-        return "Pacemaker takes the resource for running here, and adopts it"
+        return "takes the resource for running here, and adopts it"
     if code in {ExitCode.NOT_RUNNING, ExitCode.ERR_INSTALLED}:
-        return "Pacemaker takes the resource for stopped here, and may start it"
+        return "takes the resource for stopped here, and may start it"
     return _after_failure(code)
 
 
 def _after_change(action: Action, code: int) -> str:
     if code == ExitCode.SUCCESS:
-        return f"Pacemaker takes the {action} for done"
+        return f"takes the {action} for done"
     if action is Action.START and code not in _HARD | {ExitCode.ERR_CONFIGURED}:
-        return "Pacemaker stops the resource and, as start-failure-is-fatal is by default, tries another node"
+        return "stops the resource and, as start-failure-is-fatal is by default, tries another node"
     return _after_failure(code)
 
 

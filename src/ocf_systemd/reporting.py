@@ -23,6 +23,7 @@ from ocf_systemd.observations import (
     Observation,
     Signalled,
     TimedOut,
+    UnitState,
     printable,
 )
 from ocf_systemd.ocf import REASON_PREFIX, Action, ExitCode, Verdict, code_name, defused
@@ -63,8 +64,15 @@ class CommandEnded:
 
 
 @dataclass(frozen=True, slots=True)
+class UnitSeen:
+    """Systemd said what state the unit is in, or did not; hooks may still be running."""
+
+    unit: UnitState | NoAnswer
+
+
+@dataclass(frozen=True, slots=True)
 class Looked:
-    """The unit and its hooks were looked at."""
+    """The unit and its hooks were looked at: this is what will be judged."""
 
     observation: Observation
 
@@ -107,7 +115,7 @@ class Judged:
     verdict: Verdict
 
 
-Fact = ActionBegan | CommandBegan | CommandEnded | Looked | Waiting | Noted | Warned | Interrupted | Judged
+Fact = ActionBegan | CommandBegan | CommandEnded | UnitSeen | Looked | Waiting | Noted | Warned | Interrupted | Judged
 
 
 class Reporter(Protocol):
@@ -156,8 +164,10 @@ def messages(fact: Fact) -> Iterator[tuple[Level, str]]:
             yield Level.DEBUG, f"running {_words(command)}"
         case CommandEnded(began, outcome):
             yield Level.DEBUG, f"{_words(began.command)}: {told_of_outcome(outcome)}"
-        case Looked(observation):
-            yield Level.DEBUG, f"seen: {_told_of_unit(observation)}"
+        case UnitSeen(unit):
+            yield Level.DEBUG, f"seen: {_told_of_unit(unit)}"
+        case Looked():
+            pass  # the unit has been told of, the hooks will be with the verdict
         case Waiting(so_far, pause_s):
             yield Level.DEBUG, f"looking again in {pause_s:.2f} s: {so_far.reason}"
         case Noted(text):
@@ -176,11 +186,12 @@ def _words(command: Command) -> str:
     return printable(" ".join(command.arguments))
 
 
-def _told_of_unit(observation: Observation) -> str:
-    unit = observation.unit
-    if isinstance(unit, NoAnswer):
-        return unit.why
-    return f"{unit.unit} is {unit.load_state}, {unit.active_state} ({unit.sub_state})"
+def _told_of_unit(unit: UnitState | NoAnswer) -> str:
+    match unit:
+        case NoAnswer(why):
+            return f"no answer: {why}"
+        case UnitState():
+            return f"{unit.unit} is {unit.load_state}, {unit.active_state} ({unit.sub_state})"
 
 
 def told_of_outcome(outcome: CommandOutcome | None) -> str:

@@ -139,7 +139,7 @@ def _style(code: int) -> str:
 
 def _note(note: Note) -> Text:
     style = _POOR if note.is_warning else _DIM
-    return Text(f"{note.at_s:8.3f} s {note.text}", style)
+    return Text(f"{note.at_s:.3f} s {note.text}", style)
 
 
 def _facts(timeline: Timeline, now_s: float) -> Table:
@@ -158,7 +158,7 @@ def _facts(timeline: Timeline, now_s: float) -> Table:
         row.add_column(no_wrap=True, justify="right")
         style = _BAD if left_s < timeline.time_s / 4 else "cyan"
         bar = ProgressBar(timeline.time_s, min(now_s, timeline.time_s), complete_style=style, finished_style=_BAD)
-        row.add_row(bar, f"{left_s:.1f} s left of {timeline.time_s:g} s")
+        row.add_row(bar, f"{left_s:.1f} s left of {timeline.time_s:.1f} s")
         table.add_row("deadline", row)
     return table
 

@@ -7,7 +7,7 @@ from typing import TextIO
 from ocf_systemd.debug import words
 from ocf_systemd.debug.session import CYCLE, Call, Result
 from ocf_systemd.debug.timeline import Timeline
-from ocf_systemd.reporting import ActionBegan, CommandEnded, Fact, Interrupted, Looked, Noted, Reporter, Warned
+from ocf_systemd.reporting import ActionBegan, CommandEnded, Fact, Interrupted, Noted, Reporter, UnitSeen, Warned
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +58,7 @@ class _Writer:
                 self.view.write(words.headline(self.timeline))
             case CommandEnded():
                 self._write_span()
-            case Looked() if len(self.timeline.states) > states_before:
+            case UnitSeen() if len(self.timeline.states) > states_before:
                 at_s, state = self.timeline.states[-1]
                 self.view.write(f"  {at_s:7.3f} s  unit: {words.state(state)}")
             case Noted() | Warned() | Interrupted():

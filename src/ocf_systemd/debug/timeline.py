@@ -17,6 +17,7 @@ from ocf_systemd.reporting import (
     Looked,
     Noted,
     Purpose,
+    UnitSeen,
     Waiting,
     Warned,
 )
@@ -83,10 +84,11 @@ class Timeline:
             case CommandEnded(began, outcome):
                 span = self._running.pop(began)
                 span.ended_s, span.outcome = now_s, outcome
-            case Looked(observation):
+            case UnitSeen(unit):
+                if not self.states or self.states[-1][1] != unit:
+                    self.states.append((now_s, unit))
+            case Looked():
                 self.looks += 1
-                if not self.states or self.states[-1][1] != observation.unit:
-                    self.states.append((now_s, observation.unit))
             case Waiting(so_far):
                 self.waiting_for = so_far.reason or ""
             case Noted() | Warned() | Interrupted():
