@@ -1,0 +1,187 @@
+#!/usr/bin/env python3
+"""All that can be done with this repository, on a fresh machine too.
+
+`python3 noxfile.py` is nox with nothing installed before it: without arguments it passes all tests, with `-s demo` it
+runs the demo. Sessions that boot sandboxes need root, and install the Debian packages they miss.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+_ROOT = Path(__file__).resolve().parent
+_NOX = "nox>=2025.5.1"
+
+
+def _install_debian_packages(*packages: str) -> None:
+    """Install packages, and start none of the services they bring (invoke-rc.d(8))."""
+    policy = Path("/usr/sbin/policy-rc.d")
+    is_ours = not policy.exists()
+    if is_ours:
+        policy.write_text("#!/bin/sh\nexit 101\n", encoding="ascii")
+        policy.chmod(0o755)
+    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+    try:
+        for command in (("update",), ("install", "--yes", "--no-install-recommends", *packages)):
+            subprocess.run(["apt-get", "--quiet", "--quiet", *command], check=True, env=environment)
+    finally:
+        if is_ours:
+            policy.unlink()
+
+
+def _bring_nox() -> None:
+    """Become nox, from an environment of its own."""
+    home = _ROOT / ".nox" / "nox"
+    if not (home / "bin" / "nox").exists():
+        probe = [sys.executable, "-c", "import ensurepip"]
+        if subprocess.run(probe, check=False, capture_output=True).returncode and shutil.which("apt-get"):
+            _install_debian_packages("python3-venv")  # Debian leaves it out of python3
+        subprocess.run([sys.executable, "-m", "venv", home], check=True)
+        subprocess.run([home / "bin" / "pip", "install", "--quiet", _NOX], check=True)
+    os.chdir(_ROOT)
+    os.execv(home / "bin" / "nox", ["nox", *sys.argv[1:]])  # noqa: S606
+
+
+if __name__ == "__main__":
+    _bring_nox()
+
+import nox  # noqa: E402
+
+nox.options.sessions = ["lint", "typing", "unit", "versions", "system", "coverage"]
+nox.options.reuse_existing_virtualenvs = True
+nox.options.error_on_external_run = True
+nox.needs_version = ">=2025.5.1"
+
+_PROJECT = nox.project.load_toml("pyproject.toml")
+_SUPPORTED = ("3.11", "3.12", "3.13", "3.14")
+_COVERAGE_DATA = _ROOT / ".nox" / "coverage"
+
+# Whoever runs ocf-tester checks the agent as nobody too, who can read Debian's Python but none below a home directory.
+_SYSTEM_PYTHON = "/usr/bin/python3"
+
+_SANDBOX_PACKAGES = ("systemd", "dbus", "iproute2", "procps")
+_DEMO_PACKAGES = (*_SANDBOX_PACKAGES, "curl")
+_SYSTEM_PACKAGES = (
+    *_DEMO_PACKAGES,
+    *("postfix", "netcat-openbsd", "libxml2-utils", "resource-agents", "pcs"),  # the agent's tests
+    *("ncat", "postgresql", "redis-server", "monitoring-plugins-basic"),  # the examples'
+)
+
+
+def _need(session: nox.Session, *packages: str) -> None:
+    """Have Debian packages; where they cannot be had, say so and fail in CI."""
+    query = ["dpkg-query", "--show", "--showformat=${db:Status-Status} ${binary:Package}\n", *packages]
+    known = subprocess.run(query, check=False, capture_output=True, text=True).stdout if shutil.which(query[0]) else ""
+    there = {line.split()[1].split(":")[0] for line in known.splitlines() if line.startswith("installed ")}
+    missing = [package for package in packages if package not in there]
+    if missing and os.geteuid() == 0 and shutil.which("apt-get"):
+        session.log(f"installing {' '.join(missing)}")
+        _install_debian_packages(*missing)
+    elif missing:
+        told = f"this session needs {', '.join(missing)}, and only root on Debian can have it install them"
+        (session.error if os.environ.get("CI") else session.skip)(told)
+
+
+def _install(session: nox.Session, *groups: str) -> None:
+    """Install the project, as a wheel, and what its dependency groups name."""
+    session.install(".", *nox.project.dependency_groups(_PROJECT, *groups))
+
+
+@contextmanager
+def _measured(session: nox.Session) -> Iterator[dict[str, str]]:
+    """Give the environment in which a test session's coverage is measured, and that of the processes it starts."""
+    _COVERAGE_DATA.mkdir(parents=True, exist_ok=True)
+    for old in _COVERAGE_DATA.glob(f".coverage.{session.name}*"):
+        old.unlink()
+    yield {"COVERAGE_FILE": str(_COVERAGE_DATA / f".coverage.{session.name}")}
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Check style, in Python and in sh."""
+    session.install(*nox.project.dependency_groups(_PROJECT, "lint"))
+    session.run("ruff", "check")
+    session.run("ruff", "format", "--check")
+    scripts = [*Path("examples/hooks").iterdir(), *Path("examples").glob("*.sh"), *Path("src").rglob("*.sh")]
+    session.run("shellcheck", "--", *map(str, scripts))
+
+
+@nox.session
+def typing(session: nox.Session) -> None:
+    """Check types, strictly."""
+    _install(session, "typing")
+    session.run("mypy", "src", "tests", "noxfile.py")
+
+
+@nox.session
+def unit(session: nox.Session) -> None:
+    """Run the quick tests: under a minute, no root, no systemd."""
+    _install(session, "tests")
+    with _measured(session) as environment:
+        session.run("coverage", "run", "-m", "pytest", *(session.posargs or ["tests/unit"]), env=environment)
+
+
+def _other_pythons() -> list[str]:
+    """Return the supported Pythons that are installed, but for the one that runs nox; pyenv's are not on the PATH."""
+    pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")) / "versions"
+    running = f"{sys.version_info.major}.{sys.version_info.minor}"
+    found = {}
+    for version in _SUPPORTED:
+        candidates = [*pyenv.glob(f"{version}.*/bin/python{version}"), shutil.which(f"python{version}")]
+        for python in map(str, filter(None, candidates)):
+            if not subprocess.run([python, "-c", ""], check=False, capture_output=True).returncode:
+                found[version] = python
+    return [python for version, python in found.items() if version != running]
+
+
+@nox.session(python=_other_pythons() or False)
+def versions(session: nox.Session) -> None:
+    """Run the quick tests on every other Python that is installed."""
+    if not session.python:
+        session.log("no other supported Python is installed")
+        return
+    _install(session, "tests")
+    session.run("pytest", "tests/unit", *session.posargs)
+
+
+@nox.session(python=_SYSTEM_PYTHON if Path(_SYSTEM_PYTHON).exists() else None)
+def system(session: nox.Session) -> None:
+    """Run the tests with a real systemd, real postfix and other real servers, in sandboxes."""
+    _need(session, *_SYSTEM_PACKAGES)
+    _install(session, "tests")
+    tests = session.posargs or ["tests/sandbox", "tests/system", "tests/examples"]
+    with _measured(session) as environment:
+        session.run("coverage", "run", "-m", "pytest", *tests, env=environment)
+
+
+@nox.session
+def coverage(session: nox.Session) -> None:
+    """Put together what unit and system have covered, and hold it against the limits."""
+    session.install(*nox.project.dependency_groups(_PROJECT, "tests"))
+    environment = {"COVERAGE_FILE": str(_COVERAGE_DATA / ".coverage")}
+    session.run("coverage", "combine", "--keep", env=environment)
+    pure = ("ocf", "observations", "parameters", "judgement", "metadata", "consequences")
+    included = ",".join(f"*/ocf_systemd/{module}.py" for module in pure)
+    session.run("coverage", "report", "--fail-under=100", f"--include={included}", env=environment)
+    session.run("coverage", "report", "--fail-under=95", env=environment)
+
+
+@nox.session(python=_SYSTEM_PYTHON if Path(_SYSTEM_PYTHON).exists() else None)
+def demo(session: nox.Session) -> None:
+    """Show the agent on an example service that hangs, in a sandbox."""
+    _need(session, *_DEMO_PACKAGES)
+    session.install(".")
+    copies = ("--copy", "examples:/root/examples")
+    session.run("ocf-systemd", "sandbox", "run", *copies, "--", "sh", "/root/examples/demo.sh")
+
+
+@nox.session(python=_SYSTEM_PYTHON if Path(_SYSTEM_PYTHON).exists() else None)
+def pictures(session: nox.Session) -> None:
+    """Draw the docs' pictures of debug mode anew, from the real thing."""
+    _need(session, *_SANDBOX_PACKAGES, "postfix", "netcat-openbsd")
+    session.install(".")
+    session.run("python", "docs/draw_pictures.py")
