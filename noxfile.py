@@ -180,8 +180,9 @@ def demo(session: nox.Session) -> None:
 
 
 @nox.session(python=_SYSTEM_PYTHON if Path(_SYSTEM_PYTHON).exists() else None)
-def pictures(session: nox.Session) -> None:
-    """Draw the docs' pictures of debug mode anew, from the real thing."""
+def docs(session: nox.Session) -> None:
+    """Write anew what the docs have from the code: the reference, and pictures of the real debug mode."""
     _need(session, *_SANDBOX_PACKAGES, "postfix", "netcat-openbsd")
     session.install(".")
+    session.run("python", "docs/write_reference.py")
     session.run("python", "docs/draw_pictures.py")

@@ -1,4 +1,4 @@
-"""Draws the pictures of debug mode in the docs, from the real thing in a sandbox; `nox -s pictures` calls it.
+"""Draws the pictures of debug mode in the docs, from the real thing in a sandbox; `nox -s docs` calls it.
 
 Called with an action it runs that in debug mode and prints what the terminal would show, as SVG; called without, it
 boots a sandbox and calls itself in there.

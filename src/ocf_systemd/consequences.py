@@ -69,7 +69,7 @@ def _after_probe(code: int) -> str:
 
 
 def _after_change(action: Action, code: int) -> str:
-    if code == ExitCode.SUCCESS:
+    if code in _RUNNING:
         return f"takes the {action} for done"
     if action is Action.START and code not in _HARD | {ExitCode.ERR_CONFIGURED}:
         return "stops the resource and, as start-failure-is-fatal is by default, tries another node"
