@@ -40,7 +40,7 @@ def _parameters() -> list[str]:
     rows = [f"| `{row.name}` | {f'`{row.default}`' if row.default else 'none'} | {row.longdesc} |" for row in TABLE]
     return [
         "## Parameters\n",
-        "Durations read as Pacemaker's: `20`, `20s`, `500ms`, `2min`. `unit` is required; the others can be reloaded.\n",
+        "Durations read as Pacemaker's: `20`, `20s`, `500ms`, `2min`. All but `unit` can be reloaded.\n",
         "| name | default | meaning |",
         "|---|---|---|",
         *rows,
