@@ -163,16 +163,16 @@ async def start(request: Request) -> Verdict:
     if isinstance(unit, Verdict):
         return unit
     await request.systemd.reset_failed(_share(request.deadline))
-    reloaded = _settle_drop_in(request, unit, wanted=request.parameters.order_at_shutdown)
-    if isinstance(reloaded, Verdict):
-        return reloaded
+    in_force = _settle_drop_in(request, unit, wanted=request.parameters.order_at_shutdown)
+    if isinstance(in_force, Verdict):
+        return in_force
     job = JobOutcome(JobResult.LOST)
     seen = Observation(unit)
 
     async def look() -> Judgement:
-        nonlocal job, seen, reloaded
-        reloaded = reloaded or await _reload_daemon(request)
-        if reloaded and job.result is JobResult.LOST:
+        nonlocal job, seen, in_force
+        in_force = in_force or await _reload_daemon(request)
+        if in_force and job.result is JobResult.LOST:
             job = await request.systemd.start(_leaving_time_to_look(request.deadline))
         seen = await observe(request, gated=job.result is not JobResult.DONE)
         return judge_start(seen, job, request.parameters.monitor_hook_protocol)
@@ -185,15 +185,15 @@ async def stop(request: Request) -> Verdict:
     """Stop the unit and wait until it is observed stopped."""
     escalate_at = anyio.current_time() + _ESCALATE_SHARE * (request.deadline - anyio.current_time())
     unit = await _show(request, _share(escalate_at))
-    reloaded = _settle_drop_in(request, unit, wanted=False)
-    if isinstance(reloaded, Verdict):
-        request.reporter.report(Warned(f"going on without: {reloaded.reason}"))
-        reloaded = True
+    in_force = _settle_drop_in(request, unit, wanted=False)
+    if isinstance(in_force, Verdict):
+        request.reporter.report(Warned(f"going on all the same: {in_force.reason}"))
+        in_force = True
 
     async def look() -> Judgement:
-        nonlocal reloaded
+        nonlocal in_force
         # Before the stop: a drop-in still in force orders it after Pacemaker's own, which waits for this one.
-        reloaded = reloaded or await _reload_daemon(request)
+        in_force = in_force or await _reload_daemon(request)
         job = await request.systemd.stop(_leaving_time_to_look(request.deadline))
         return await _judge_stopped(request, job)
 
@@ -243,10 +243,10 @@ async def reload_agent(request: Request) -> Verdict:
     if isinstance(unit, Verdict):
         return unit
     if unit.is_running:
-        reloaded = _settle_drop_in(request, unit, wanted=request.parameters.order_at_shutdown)
-        if isinstance(reloaded, Verdict):
-            return reloaded
-        if not reloaded:
+        in_force = _settle_drop_in(request, unit, wanted=request.parameters.order_at_shutdown)
+        if isinstance(in_force, Verdict):
+            return in_force
+        if not in_force:
             await _reload_daemon(request)
     return Verdict(ExitCode.SUCCESS)
 
@@ -329,7 +329,7 @@ async def _validate(request: Request) -> UnitState | Verdict:
 
 
 def _settle_drop_in(request: Request, unit: UnitState | NoAnswer, *, wanted: bool) -> bool | Verdict:
-    """Have the drop-in stand or not, as wanted; return whether systemd knows already, or why it cannot be done."""
+    """Have the drop-in stand or not, as wanted; return whether that is in force already, or why it cannot be."""
     path = drop_in_path(request.parameters.unit, request.run_directory)
     try:
         change = put_drop_in(request.parameters.unit, path) if wanted else remove_drop_in(path)
@@ -339,7 +339,7 @@ def _settle_drop_in(request: Request, unit: UnitState | NoAnswer, *, wanted: boo
     if change is not DropInChange.UNCHANGED:
         request.reporter.report(Noted(f"drop-in {path} {change}"))
         return False
-    # Unchanged, and not yet in force: whoever changed it was killed before systemd was told.
+    # It may have been changed by an action that was killed before it told systemd.
     return not (isinstance(unit, UnitState) and unit.needs_daemon_reload)
 
 
