@@ -3,6 +3,10 @@
 Texts from outside are `Text`, never markup: a unit may be called `[red]`.
 """
 
+import sys
+import termios
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 
 from rich.bar import Bar
@@ -35,23 +39,24 @@ class LiveView:
 
     console: Console
     in_cycle: bool
-    _live: Live | None = field(default=None, init=False)
+    _drawing: ExitStack = field(default_factory=ExitStack, init=False)
     _steps: int = field(default=0, init=False)
 
     def begin(self, timeline: Timeline) -> Reporter:
         """Begin to draw an action."""
-        self._live = Live(
+        live = Live(
             console=self.console,
             get_renderable=lambda: frame(timeline),
             refresh_per_second=_REFRESHES_PER_S,
             transient=True,
         )
-        self._live.start()
+        self._drawing.enter_context(_ctrl_c_unseen())
+        self._drawing.enter_context(live)
         return timeline
 
     def end(self, result: Result) -> None:
         """Leave what an action came to on the screen."""
-        self._close_live()
+        self._drawing.close()
         self._steps += 1
         if result.output:
             self.console.print(Syntax(result.output, "xml", background_color="default", word_wrap=True))
@@ -62,16 +67,30 @@ class LiveView:
 
     def close(self, call: Call, results: list[Result], code: int) -> None:
         """Leave nothing of the live display behind, and sum a cycle up."""
-        self._close_live()
+        self._drawing.close()
         if call.name == CYCLE:
             codes = Text(" ").join(Text(str(each.verdict.code), _style(each.verdict.code)) for each in results)
             told = Text(f"   {words.cycle_line(code)}", _GOOD if code == 0 else _BAD)
             self.console.print(Text("cycle  ", "bold"), codes, told, sep="")
 
-    def _close_live(self) -> None:
-        if self._live is not None:
-            self._live.stop()
-            self._live = None
+
+@contextmanager
+def _ctrl_c_unseen() -> Iterator[None]:
+    """Keep the terminal from writing ^C into the drawing, which would shift it by a line (termios(3), ECHOCTL)."""
+    try:
+        before = termios.tcgetattr(sys.stdin)
+    except (termios.error, OSError, ValueError):
+        yield
+        return
+    local_modes = before[3]
+    quiet = [*before]
+    quiet[3] = local_modes & ~termios.ECHOCTL
+    termios.tcsetattr(sys.stdin, termios.TCSANOW, quiet)
+    try:
+        yield
+    finally:
+        with suppress(termios.error):
+            termios.tcsetattr(sys.stdin, termios.TCSANOW, before)
 
 
 def frame(timeline: Timeline) -> RenderableType:

@@ -85,6 +85,8 @@ class Result:
     @property
     def consequence(self) -> str:
         """What Pacemaker would do with this verdict."""
+        if self.timeline.interrupted:
+            return "would not have interrupted it"
         return consequence(self.timeline.action, self.verdict.code, recurring=self.recurring)
 
 

@@ -1,0 +1,32 @@
+"""The documentation tells what the code does, and leads nowhere that is not there."""
+
+import re
+import runpy
+from pathlib import Path
+
+import pytest
+
+_ROOT = Path(__file__).parents[2]
+_PAGES = ("README.md", "ARCHITECTURE.md", "CHANGELOG.md", "docs/reference.md", "examples/README.md")
+
+
+def test_reference_is_what_the_tables_say() -> None:
+    """docs/reference.md is never behind the tables it is written from: `nox -s docs` writes it anew."""
+    written = runpy.run_path(str(_ROOT / "docs/write_reference.py"))["reference"]()
+    assert (_ROOT / "docs/reference.md").read_text(encoding="utf-8") == written
+
+
+@pytest.mark.parametrize("page", _PAGES)
+def test_links_lead_somewhere(page: str) -> None:
+    """Every link to a file of the repository finds it."""
+    text = (_ROOT / page).read_text(encoding="utf-8")
+    targets = re.findall(r"\]\(([^)#:]+)\)", text)
+    missing = [target for target in targets if not ((_ROOT / page).parent / target).exists()]
+    assert not missing
+
+
+def test_every_module_is_in_the_architecture() -> None:
+    """ARCHITECTURE.md has a row for every module and package."""
+    text = (_ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8")
+    modules = {path.stem for path in (_ROOT / "src/ocf_systemd").iterdir() if not path.name.startswith(("_", "py."))}
+    assert modules == set(re.findall(r"^\| `(\w+)` \|", text, re.MULTILINE))
