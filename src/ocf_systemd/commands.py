@@ -2,7 +2,6 @@
 
 import os
 import signal
-import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -228,10 +227,10 @@ def _run_in_foreground(host: "Sandbox", command: Sequence[str], **variables: str
     directory = here if host.run(["test", "-d", here]).returncode == 0 else "/root"
     # This program is to be found in there too, wherever it is installed.
     path = f"/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:{Path(sys.executable).parent}"
-    arguments = host.command(command, env={"PATH": path, **variables}, cwd=directory)
+    terminal = sys.stdin.isatty() and sys.stdout.isatty()
     interrupt = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
-        code = subprocess.run(arguments, check=False).returncode
+        code = host.call(command, env={"PATH": path, **variables}, cwd=directory, terminal=terminal)
     finally:
         signal.signal(signal.SIGINT, interrupt)
     return code if code >= 0 else 128 - code
