@@ -38,6 +38,7 @@ from ocf_systemd.observations import (
     Signalled,
     TimedOut,
     UnitState,
+    printable,
 )
 from ocf_systemd.ocf import ExitCode, Verdict
 
@@ -210,7 +211,7 @@ def judge_silence(silence: NoAnswer) -> Verdict:
 
 def judge_hooks(hooks: tuple[HookOutcome, ...], protocol: HookProtocol) -> Verdict:
     """Judge what all hooks say together, in the order of their names; no hooks: content."""
-    judged = [(hook.hook, judge_hook(hook, protocol)) for hook in hooks]
+    judged = [(printable(hook.hook), judge_hook(hook, protocol)) for hook in hooks]
     for _, verdict in judged:
         if verdict.code not in PASSING_CODES | {ExitCode.NOT_RUNNING}:
             return verdict
@@ -224,13 +225,14 @@ def judge_hooks(hooks: tuple[HookOutcome, ...], protocol: HookProtocol) -> Verdi
 
 def judge_hook(hook: HookOutcome, protocol: HookProtocol) -> Verdict:
     """Judge what one hook says."""
+    name = printable(hook.hook)
     match hook:
-        case HookRan(name, outcome):
+        case HookRan(outcome=outcome):
             return _judge_outcome(name, outcome, protocol)
-        case HookMissing(name, why):
-            return Verdict(ExitCode.ERR_INSTALLED, f"hook {name} cannot be run: {why}")
-        case HookUnsafe(name, why):
-            return Verdict(ExitCode.ERR_PERM, f"hook {name} is not safe to run: {why}")
+        case HookMissing(why=why):
+            return Verdict(ExitCode.ERR_INSTALLED, f"hook {name} cannot be run: {printable(why)}")
+        case HookUnsafe(why=why):
+            return Verdict(ExitCode.ERR_PERM, f"hook {name} is not safe to run: {printable(why)}")
         case _:
             assert_never(hook)
 

@@ -12,7 +12,7 @@ KEPT_OUTPUT = 64 * 1024
 """Bytes kept of each of a command's streams, the last ones."""
 
 # What could move a cursor, break a line or turn its direction: C0, C1, line and paragraph separators, bidi controls.
-_UNPRINTABLE = re.compile("[\x00-\x08\x0a-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]+")
+_UNPRINTABLE = re.compile("[\x00-\x08\x0a-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]+")
 # CSI and OSC sequences go as a whole: without their ESC, "[31m" would stay behind as litter.
 _ESCAPE_SEQUENCE = re.compile("(?:\x1b\\[|\x9b)[0-?]*[ -/]*[@-~]|\x1b\\][^\x07\x1b]*(?:\x07|\x1b\\\\)")
 

@@ -55,7 +55,7 @@ _JOB_MESSAGES = (
     (JobResult.UNSUPPORTED, re.compile(r"Operation on or unit type of .* not supported")),
     (JobResult.COLLECTED, re.compile(r"Queued job for .* was garbage collected\.")),
     (JobResult.ONCE, re.compile(r"Unit .* was started already once")),
-    (JobResult.FAILED, re.compile(r"Job for .* failed")),
+    (JobResult.FAILED, re.compile(r"Job (for .* )?failed")),
 )
 _EXIT_NOPERMISSION = 4  # systemctl's exit codes are the LSB's (systemctl(1), "Exit status")
 
