@@ -19,8 +19,11 @@ from ocf_systemd.ocf import REASON_PREFIX, Action, ExitCode, Verdict, defused
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from ocf_systemd.reporting import Reporter
+
 PROGRAM = "ocf-systemd"
 _EXPECTED = f"expected {', '.join(Action)}"
+_TRACING = frozenset({"OCF_TRACE_RA", "OCF_RESKEY_trace_ra"})
 _INTERRUPTED = 130  # what a shell reports of a command that Ctrl-C ended
 _ACTION_HELP = {
     Action.START: "Start the unit, wait until unit and hook say it runs.",
@@ -106,7 +109,12 @@ def _verdict_of(action: Action) -> Verdict:
     from ocf_systemd.processes import age_s
     from ocf_systemd.reporting import log_reporter
 
-    return run_action(action, os.environ, log_reporter(os.environ, _agent_name()), age_s=age_s())
+    reporter: Reporter = log_reporter(os.environ, _agent_name())
+    if _TRACING & os.environ.keys():
+        from ocf_systemd.tracing import traced
+
+        reporter = traced(reporter, os.environ, action)
+    return run_action(action, os.environ, reporter, age_s=age_s())
 
 
 def _told_of_bug(error: BaseException) -> str:

@@ -1,0 +1,78 @@
+"""OCF_TRACE_RA: a trace of all that an action observes and decides, where ocf-shellfuncs would put a shell agent's."""
+
+import os
+import re
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from ocf_systemd.observations import NotStarted, printable
+from ocf_systemd.ocf import Action
+from ocf_systemd.parameters import PREFIX, boolean
+from ocf_systemd.reporting import CommandEnded, Fact, Reporter, messages
+
+_DEFAULT_DIRECTORY = "/var/lib/heartbeat/trace_ra"
+_STDERR = "/dev/stderr"
+
+
+@dataclass(frozen=True, slots=True)
+class TracingReporter:
+    """Appends every fact to a trace file, with what commands printed, and passes it on."""
+
+    path: str
+    beside: Reporter
+
+    def report(self, fact: Fact) -> None:
+        """Trace a fact, then pass it on."""
+        self._write([text for _, text in messages(fact)] + _output(fact))
+        self.beside.report(fact)
+
+    def write_environment(self, environment: Mapping[str, str]) -> None:
+        """Begin the trace with what the action was given, as ocf_start_trace does."""
+        self._write([f"{name}={printable(value)}" for name, value in sorted(environment.items())])
+
+    def _write(self, lines: list[str]) -> None:
+        now = time.time()
+        stamp = f"{time.strftime('%H:%M:%S', time.localtime(now))}.{int(now % 1 * 1000):03}"
+        with suppress(OSError), Path(self.path).open("a", encoding="utf-8", errors="backslashreplace") as file:
+            file.writelines(f"+ {stamp}: {line}\n" for line in lines)
+
+
+def _output(fact: Fact) -> list[str]:
+    if not isinstance(fact, CommandEnded) or fact.outcome is None or isinstance(fact.outcome, NotStarted):
+        return []
+    streams = {"stdout": fact.outcome.stdout, "stderr": fact.outcome.stderr}
+    return [f"  {name}: {printable(line)}" for name, stream in streams.items() for line in stream.splitlines()]
+
+
+def traced(reporter: Reporter, environment: Mapping[str, str], action: Action) -> Reporter:
+    """Return a reporter that traces too, if the environment asks for it (OCF_TRACE_RA, or the parameter trace_ra)."""
+    wanted = environment.get("OCF_TRACE_RA") or environment.get(f"{PREFIX}trace_ra") or "no"
+    try:
+        if not boolean(wanted):
+            return reporter
+    except ValueError:
+        return reporter
+    path = _destination(environment, action)
+    if path != _STDERR:
+        with suppress(OSError):
+            Path(path).parent.mkdir(parents=True, exist_ok=True)
+    tracing = TracingReporter(path, reporter)
+    tracing.write_environment(environment)
+    return tracing
+
+
+def _destination(environment: Mapping[str, str], action: Action) -> str:
+    """Return where the trace goes: OCF_TRACE_FILE, a path or a descriptor, or else a file of its own."""
+    asked = environment.get("OCF_TRACE_FILE", "")
+    if re.fullmatch("[3-9]", asked):
+        return f"/dev/fd/{asked}"
+    if asked.startswith("/"):
+        return asked
+    resource_type, instance = (environment.get(f"OCF_RESOURCE_{word}", "") for word in ("TYPE", "INSTANCE"))
+    if os.isatty(0) or not resource_type or not instance:
+        return _STDERR
+    directory = environment.get(f"{PREFIX}trace_dir") or _DEFAULT_DIRECTORY
+    return f"{directory}/{resource_type}/{instance}.{action}.{time.strftime('%Y-%m-%d.%H:%M:%S')}"
