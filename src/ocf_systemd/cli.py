@@ -143,15 +143,17 @@ def run(group: click.Group) -> NoReturn:
     _hold_standard_streams()
     try:
         code = group.main(prog_name=PROGRAM, standalone_mode=False)
-        sys.stdout.flush()
+        if sys.stdout is not None:
+            sys.stdout.flush()
     except click.ClickException as error:
         error.show()
         code = error.exit_code
     except (click.Abort, KeyboardInterrupt):
         code = _INTERRUPTED
-    except BrokenPipeError:  # whoever read our output has gone: not to be told again as the interpreter ends
+    except OSError as error:
+        # Our output has no reader, or no room; it must not be tried once more as the interpreter ends.
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-        code = ExitCode.ERR_GENERIC
+        code = _answer(Verdict(ExitCode.ERR_GENERIC, f"output cannot be written: {error.strerror}"))
     sys.exit(code)
 
 

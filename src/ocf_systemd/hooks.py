@@ -35,20 +35,25 @@ def hook_environment(environment: Mapping[str, str]) -> dict[str, str]:
     return {"PATH": _SEARCH_PATH, **kept}
 
 
-def find_hooks(path: str) -> tuple[str, ...] | HookMissing:
+def find_hooks(path: str) -> tuple[str, ...] | HookMissing | HookRan:
     """Return the hooks that a `monitor_hook` names: itself, or a directory's executable files in order of name.
 
     In a directory, files count whose names run-parts(8) would run; one that cannot be looked at counts too,
-    so that a dangling link is told rather than passed over.
+    so that a dangling link is told rather than passed over. An outcome: why there are none to run.
     """
     if not os.path.isdir(path):  # noqa: PTH112  # a str all along: paths are compared and printed, not joined
         return (path,)
     try:
         names = sorted(os.listdir(path))  # noqa: PTH208
     except OSError as error:
-        return HookMissing(path, f"its directory cannot be read: {error.strerror}")
+        return _unstarted(path, NotStarted(error.errno or 0, f"its directory cannot be read: {error.strerror}"))
     hooks = (f"{path.rstrip('/')}/{name}" for name in names if _RUN_PARTS_NAME.fullmatch(name))
     return tuple(filter(_is_meant_to_run, hooks)) or HookMissing(path, "the directory holds no executable file")
+
+
+def _unstarted(path: str, failure: NotStarted) -> HookMissing | HookRan:
+    """Tell a hook that cannot be run as it is from a host that can start nothing at the moment."""
+    return HookMissing(path, failure.why) if failure.errno in _FILE_ERRORS else HookRan(path, failure)
 
 
 def _is_meant_to_run(path: str) -> bool:
@@ -144,12 +149,12 @@ def _find_user(name: str) -> pwd.struct_passwd | None:
         return None
 
 
-def check_hooks(parameters: Parameters) -> tuple[HookMissing | HookUnsafe, ...]:
+def check_hooks(parameters: Parameters) -> tuple[HookOutcome, ...]:
     """Return what keeps this host from running the hooks, without running any."""
     if parameters.monitor_hook is None:
         return ()
     hooks = find_hooks(parameters.monitor_hook)
-    if isinstance(hooks, HookMissing):
+    if not isinstance(hooks, tuple):
         return (hooks,)
     return tuple(problem for hook in hooks if (problem := _problem(hook, parameters.monitor_hook_user)))
 
@@ -174,7 +179,7 @@ async def run_hooks(
     if parameters.monitor_hook is None:
         return ()
     hooks = find_hooks(parameters.monitor_hook)
-    if isinstance(hooks, HookMissing):
+    if not isinstance(hooks, tuple):
         return (hooks,)
     outcomes: dict[str, HookOutcome] = {}
 
@@ -194,8 +199,8 @@ async def _run_hook(
         return problem
     command = _command(hook, parameters, environment)
     match await run(command, deadline=deadline):
-        case NotStarted(errno=number, why=why) if number in _FILE_ERRORS:
-            return HookMissing(hook, why_not_executable(hook) or why)
+        case NotStarted(errno=number, why=why):
+            return _unstarted(hook, NotStarted(number, why_not_executable(hook) or why))
         case outcome:
             return HookRan(hook, outcome)
 

@@ -3,6 +3,7 @@
 Only files that this program wrote are replaced or removed, unless told otherwise.
 """
 
+import os
 import re
 import stat
 import subprocess
@@ -12,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import NamedTemporaryFile
+from tempfile import mkstemp
 
 import ocf_systemd
 from ocf_systemd.observations import printable
@@ -71,19 +72,33 @@ def install(agent: AgentFile, *, force: bool = False) -> tuple[str, ...]:
         raise InstallationError(f"{agent.path} is not an agent of ocf-systemd; --force replaces it")
     try:
         agent.path.parent.mkdir(parents=True, exist_ok=True)
-        # A hidden name: Pacemaker's tools do not list it while it is tried out.
-        with NamedTemporaryFile("w", dir=agent.path.parent, prefix=f".{agent.name}.", delete=False) as draft:
-            draft.write(_AGENT_FILE.format(shebang=_shebang(sys.executable), mark=_MARK))
+        _put(agent)
     except OSError as error:
         raise InstallationError(f"{agent.path} cannot be written: {error.strerror}") from error
-    try:
-        path = Path(draft.name)
-        path.chmod(0o755)
-        _try_out(path, agent)
-        path.replace(agent.path)
     finally:
-        Path(draft.name).unlink(missing_ok=True)
+        _prune(agent)
     return tuple(_readability_warnings())
+
+
+def _put(agent: AgentFile) -> None:
+    # A hidden name: Pacemaker's tools do not list it while it is tried out.
+    descriptor, name = mkstemp(dir=agent.path.parent, prefix=f".{agent.name}.")
+    draft = Path(name)
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(_AGENT_FILE.format(shebang=_shebang(sys.executable), mark=_MARK))
+        draft.chmod(0o755)
+        _try_out(draft, agent)
+        draft.replace(agent.path)
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def _prune(agent: AgentFile) -> None:
+    """Remove the directories above an agent that are empty."""
+    with suppress(OSError):
+        for directory in (agent.path.parent, agent.path.parent.parent, agent.ocf_root):
+            directory.rmdir()
 
 
 def uninstall(agent: AgentFile, *, force: bool = False) -> bool:
@@ -99,9 +114,7 @@ def uninstall(agent: AgentFile, *, force: bool = False) -> bool:
         agent.path.unlink()
     except OSError as error:
         raise InstallationError(f"{agent.path} cannot be removed: {error.strerror}") from error
-    with suppress(OSError):
-        for directory in (agent.path.parent, agent.path.parent.parent, agent.ocf_root):
-            directory.rmdir()
+    _prune(agent)
     return True
 
 

@@ -198,7 +198,7 @@ def judge_reload(job: JobOutcome, monitored: Verdict, unit: str) -> Verdict:
     return Verdict(ExitCode.ERR_GENERIC, f"{unit} was not reloaded (reload job: {job.result}): {job.said}")
 
 
-def judge_host(unit: UnitState, problems: tuple[HookMissing | HookUnsafe, ...]) -> Verdict:
+def judge_host(unit: UnitState, problems: tuple[HookOutcome, ...]) -> Verdict:
     """Judge whether this host has what the parameters name: a unit that loads, hooks that are there and safe."""
     refusal = judge_start_request(unit)
     return refusal if refusal.code != ExitCode.SUCCESS else judge_hooks(problems, HookProtocol.OCF)

@@ -1,76 +1,129 @@
-"""A trace tells what was observed and decided, stands where a shell agent's would, and never disturbs."""
+"""The trace: where OCF_TRACE_RA puts it, and that it changes nothing about an action."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from pathlib import Path
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
 
 import pytest
 
-from ocf_systemd.observations import Exited
+from ocf_systemd.observations import Exited, NotStarted
 from ocf_systemd.ocf import Action, Verdict
 from ocf_systemd.processes import Command
-from ocf_systemd.reporting import CommandBegan, CommandEnded, Fact, Judged, Purpose
-from ocf_systemd.tracing import traced
+from ocf_systemd.reporting import CommandBegan, CommandEnded, Fact, Judged, Noted, Purpose
+from ocf_systemd.tracing import TracingReporter, traced
+from tests.unit.builders import HOOK, Heard, run_python
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+LINE = re.compile(r"\+ [0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{3}: (.*)")
+INSTANCE = {"OCF_RESOURCE_TYPE": "systemd", "OCF_RESOURCE_INSTANCE": "mail"}
 
 
-@dataclass
-class Kept:
-    """A reporter that keeps what it is told."""
-
-    facts: list[Fact] = field(default_factory=list)
-
-    def report(self, fact: Fact) -> None:
-        self.facts.append(fact)
-
-
-def _trace(environment: Mapping[str, str]) -> Kept:
-    kept = Kept()
-    reporter = traced(kept, environment, Action.MONITOR)
-    began = CommandBegan(Purpose.HOOK, Command(("/hooks/smtp",), {}))
-    facts: list[Fact] = [
-        began,
-        CommandEnded(began, Exited(0.1, b"said so\x1b[2J\n", b"", code=7)),
-        Judged(Action.MONITOR, Verdict(7, "not there")),
-    ]
-    for fact in facts:
-        reporter.report(fact)
-    assert kept.facts == facts
-    return kept
-
-
-def test_it_tells_what_was_given_run_printed_and_decided(tmp_path: Path) -> None:
-    """The trace begins with the environment and holds commands, their output and the verdict, printable."""
-    file = tmp_path / "trace"
-    _trace({"OCF_TRACE_RA": "1", "OCF_TRACE_FILE": str(file), "OCF_RESKEY_unit": "a\x1bb"})
-    text = file.read_text()
-    assert "OCF_RESKEY_unit=ab" in text
-    assert "running /hooks/smtp" in text
-    assert "/hooks/smtp: exit 7" in text
-    assert "  stdout: said so\n" in text
-    assert "not there" in text
-    assert all(line.startswith("+ ") for line in text.splitlines())
-
-
-def test_it_stands_where_ocf_shellfuncs_would_put_it(tmp_path: Path) -> None:
-    """Without OCF_TRACE_FILE it is trace_dir/TYPE/INSTANCE.ACTION.DATE.TIME; trace_ra is a parameter too."""
-    given = {"OCF_RESKEY_trace_ra": "1", "OCF_RESKEY_trace_dir": str(tmp_path)}
-    _trace({**given, "OCF_RESOURCE_TYPE": "systemd", "OCF_RESOURCE_INSTANCE": "mail"})
-    (file,) = tmp_path.glob("systemd/mail.monitor.????-??-??.??:??:??")
-    assert "not there" in file.read_text()
+def lines_of(path: Path) -> list[str]:
+    found = [LINE.fullmatch(line) for line in path.read_text().splitlines()]
+    return [match[1] if match else "no time stands before this line" for match in found]
 
 
 @pytest.mark.parametrize(
-    "environment",
+    ("environment", "is_traced"),
     [
-        pytest.param({}, id="not asked for"),
-        pytest.param({"OCF_TRACE_RA": "0"}, id="declined"),
-        pytest.param({"OCF_TRACE_RA": "perhaps"}, id="neither yes nor no"),
-        pytest.param({"OCF_TRACE_RA": "1", "OCF_TRACE_FILE": "/proc/no/place"}, id="a directory nobody can make"),
-        pytest.param({"OCF_TRACE_RA": "1", "OCF_TRACE_FILE": "/dev/full"}, id="full disk"),
-        pytest.param({"OCF_TRACE_RA": "1", "OCF_TRACE_FILE": "9"}, id="a closed descriptor"),
-        pytest.param({"OCF_TRACE_RA": "1"}, id="standard error"),
+        pytest.param({}, False, id="not asked for"),
+        pytest.param({"OCF_TRACE_RA": "1"}, True, id="OCF_TRACE_RA"),
+        pytest.param({"OCF_RESKEY_trace_ra": "yes"}, True, id="the parameter"),
+        pytest.param({"OCF_TRACE_RA": "0"}, False, id="0"),
+        pytest.param({"OCF_TRACE_RA": ""}, False, id="empty"),
+        pytest.param({"OCF_TRACE_RA": "perhaps"}, False, id="no answer"),
     ],
 )
-def test_it_never_disturbs(environment: dict[str, str]) -> None:
-    """Whether the trace can be written or not, the facts go on."""
-    assert len(_trace(environment).facts) == 3
+def test_it_is_asked_for(tmp_path: Path, environment: dict[str, str], *, is_traced: bool) -> None:
+    """By the variable or the parameter that ocf-shellfuncs knows."""
+    heard = Heard()
+    given = {**environment, "OCF_TRACE_FILE": str(tmp_path / "trace")}
+    reporter = traced(heard, given, Action.MONITOR)
+    assert isinstance(reporter, TracingReporter) == is_traced
+    reporter.report(Noted("done"))
+    assert heard.facts == [Noted("done")]
+    assert (tmp_path / "trace").exists() == is_traced
+
+
+def test_what_stands_in_it(tmp_path: Path) -> None:
+    """The environment, every fact with its time, what commands printed; nothing that moves a cursor."""
+    trace, heard = tmp_path / "trace", Heard()
+    environment = {"OCF_TRACE_RA": "1", "OCF_TRACE_FILE": str(trace), "OCF_RESKEY_unit": "a\nb\x1b[31m\udcff"}
+    reporter = traced(heard, environment, Action.MONITOR)
+    began = CommandBegan(Purpose.HOOK, Command((HOOK,), {}))
+    facts: tuple[Fact, ...] = (
+        began,
+        CommandEnded(began, Exited(0.1, b"220 hello\n", b"\x1b[2Jbad\nworse\n", code=1)),
+        CommandEnded(began, NotStarted(2, "gone")),
+        CommandEnded(began, None),
+        Judged(Action.MONITOR, Verdict(1, "because")),
+    )
+    for fact in facts:
+        reporter.report(fact)
+    assert heard.facts == list(facts)
+    assert lines_of(trace) == [
+        "OCF_RESKEY_unit=ab\\xff",
+        f"OCF_TRACE_FILE={trace}",
+        "OCF_TRACE_RA=1",
+        f"running {HOOK}",
+        f"{HOOK}: exit 1",
+        "  stdout: 220 hello",
+        "  stderr: bad",
+        "  stderr: worse",
+        f"{HOOK}: not started: gone",
+        f"{HOOK}: ended, no longer needed",
+        "because",
+    ]
+
+
+def test_a_file_of_its_own(tmp_path: Path) -> None:
+    """DIRECTORY/TYPE/INSTANCE.ACTION.TIME, as the shell agents have it."""
+    code = """
+import os
+from ocf_systemd.ocf import Action
+from ocf_systemd.reporting import LogReporter
+from ocf_systemd.tracing import traced
+traced(LogReporter("x"), os.environ, Action.START)
+"""
+    done = run_python(code, env={"OCF_TRACE_RA": "1", "OCF_RESKEY_trace_dir": str(tmp_path), **INSTANCE})
+    assert (done.stdout, done.stderr) == ("", "")
+    (path,) = (tmp_path / "systemd").iterdir()
+    assert re.fullmatch(r"mail\.start\.[0-9]{4}(-[0-9]{2}){2}\.[0-9]{2}(:[0-9]{2}){2}", path.name)
+    assert "OCF_RESOURCE_INSTANCE=mail" in lines_of(path)
+
+
+@pytest.mark.parametrize(
+    ("environment", "path"),
+    [
+        pytest.param({"OCF_TRACE_FILE": "9"}, "/dev/fd/9", id="a descriptor"),
+        pytest.param({"OCF_TRACE_FILE": "/dev/null"}, "/dev/null", id="a path"),
+        pytest.param({}, "/dev/stderr", id="no instance"),
+        pytest.param({"OCF_TRACE_FILE": "2"}, "/dev/stderr", id="no descriptor to trace to"),
+    ],
+)
+def test_where_it_goes(environment: dict[str, str], path: str, capfd: pytest.CaptureFixture[str]) -> None:
+    """OCF_TRACE_FILE, a path or a descriptor from 3 to 9, or standard error."""
+    reporter = traced(Heard(), {"OCF_TRACE_RA": "1", **environment}, Action.MONITOR)
+    assert isinstance(reporter, TracingReporter)
+    assert reporter.path == path
+    assert ("OCF_TRACE_RA=1" in capfd.readouterr().err) == (path == "/dev/stderr")
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        pytest.param("/dev/full", id="full disk"),
+        pytest.param("/sys/x/y/trace", id="no directory"),
+        pytest.param("/", id="a directory"),
+        pytest.param("9", id="a closed descriptor"),
+    ],
+)
+def test_a_trace_that_cannot_be_written(place: str) -> None:
+    """It is no reason to fail an action, and the facts are passed on."""
+    heard = Heard()
+    reporter = traced(heard, {"OCF_TRACE_RA": "1", "OCF_TRACE_FILE": place}, Action.MONITOR)
+    reporter.report(Noted("done"))
+    assert heard.facts == [Noted("done")]

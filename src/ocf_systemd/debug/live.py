@@ -129,7 +129,9 @@ def _add_span(table: Table, span: Span, now_s: float) -> None:
     begin_s = min(span.began_s, axis_s - least_s)
     bar = Bar(axis_s, begin_s, min(max(ended_s, begin_s + least_s), axis_s), color=_span_style(span))
     took = Text(f"{ended_s - span.began_s:.3f} s")
-    table.add_row(f"{span.began_s:.3f} s", words.label(span), bar, Text(words.outcome(span), _span_style(span)), took)
+    table.add_row(
+        Text(f"{span.began_s:.3f} s"), Text(words.label(span)), bar, Text(words.outcome(span), _span_style(span)), took
+    )
     for line in words.output_lines(span)[-_SHOWN_OUTPUT:]:
         table.add_row("", "", Text(f"│ {line}", _DIM, no_wrap=True, overflow="ellipsis"))
 

@@ -33,7 +33,7 @@ class JsonView:
         steps: list[_Json] = [_result(result) for result in results]
         cycle: _Json = {"action": CYCLE, "unit": call.options.get("unit", ""), "code": code, "steps": steps}
         document = cycle if call.name == CYCLE or not steps else steps[0]
-        print(json.dumps(document, indent=2, ensure_ascii=False), file=self._stream)
+        print(json.dumps(document, indent=2), file=self._stream)
 
 
 def _result(result: Result) -> _Json:
@@ -70,10 +70,7 @@ def _state(at_s: float, state: UnitState | NoAnswer) -> _Json:
 def _span(span: Span) -> _Json:
     told: dict[str, _Json] = {
         "purpose": span.purpose.value,
-        "arguments": [
-            argument.encode(errors="surrogateescape").decode(errors="backslashreplace")
-            for argument in span.command.arguments
-        ],
+        "arguments": list(span.command.arguments),
         "began_s": round(span.began_s, 4),
         "ended_s": None if span.ended_s is None else round(span.ended_s, 4),
         "outcome": words.outcome(span),

@@ -41,7 +41,7 @@ def state(unit: UnitState | NoAnswer) -> str:
 
 def headline(timeline: Timeline) -> str:
     """Return what is done, and in what time."""
-    told = f"{timeline.action} {timeline.unit}"
+    told = f"{timeline.action} {printable(timeline.unit)}"
     if not timeline.timeout_s:
         return told
     return f"{told}   timeout {timeline.timeout_s:g} s, own deadline {timeline.time_s:.1f} s"

@@ -1,0 +1,112 @@
+"""Facts as the tests need them, in few words: units, hooks, commands; and Python run apart from pytest's own."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import unicodedata
+from dataclasses import dataclass, field
+from functools import cache
+from typing import TYPE_CHECKING
+
+from ocf_systemd.observations import (
+    ActiveState,
+    CommandOutcome,
+    Exited,
+    HookRan,
+    LoadState,
+    NotStarted,
+    Signalled,
+    TimedOut,
+    UnitState,
+)
+from ocf_systemd.parameters import PREFIX, Parameters, read_parameters
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+    from signal import Signals
+
+    from ocf_systemd.reporting import Fact
+
+UNIT = "postfix@-.service"
+HOOK = "/usr/local/lib/hooks/smtp"
+
+BIDI_CONTROLS = "\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
+"""Unicode's Bidi_Control property, all of it."""
+
+
+def unit_in(
+    active: ActiveState, load: LoadState = LoadState.LOADED, *, has_job: bool = False, can_reload: bool = False
+) -> UnitState:
+    return UnitState(UNIT, load, active, has_job=has_job, can_reload=can_reload)
+
+
+def exited(code: int, stderr: bytes = b"", hook: str = HOOK) -> HookRan:
+    return HookRan(hook, Exited(0.1, stderr=stderr, code=code))
+
+
+def died(signal: Signals, hook: str = HOOK) -> HookRan:
+    return HookRan(hook, Signalled(0.1, signal=signal))
+
+
+def timed_out(elapsed_s: float = 9.0, hook: str = HOOK) -> HookRan:
+    return HookRan(hook, TimedOut(elapsed_s))
+
+
+def not_started(hook: str = HOOK) -> HookRan:
+    return HookRan(hook, NotStarted(11, "Resource temporarily unavailable"))
+
+
+def parameters(unit: str = UNIT, **values: str) -> Parameters:
+    """Return what Pacemaker's environment would give, parsed."""
+    return read_parameters({f"{PREFIX}unit": unit, **{PREFIX + name: value for name, value in values.items()}})
+
+
+def printed(text: str, code: int = 0) -> CommandOutcome:
+    return Exited(0.01, stdout=text.encode(), code=code)
+
+
+@cache
+def is_one_line(text: str) -> bool:
+    """Tell whether a text is one line that moves no cursor and turns no writing direction."""
+    unwanted = {"Cc", "Cs", "Zl", "Zp"}  # control characters, surrogates, line and paragraph separators
+    return not set(text) & set(BIDI_CONTROLS) and unwanted.isdisjoint(map(unicodedata.category, text))
+
+
+@dataclass
+class Heard:
+    """A reporter that keeps all it is told."""
+
+    facts: list[Fact] = field(default_factory=list)
+
+    def report(self, fact: Fact) -> None:
+        self.facts.append(fact)
+
+
+def executable(path: Path, text: str, mode: int = 0o755) -> Path:
+    """Write a file that can be run."""
+    path.write_text(text)
+    path.chmod(mode)
+    return path
+
+
+def run_python(
+    code: str,
+    *arguments: str,
+    env: Mapping[str, str] | None = None,
+    options: Sequence[str] = (),
+    timeout_s: float = 30.0,
+) -> subprocess.CompletedProcess[str]:
+    """Run a program in a Python of its own; its output is text whatever bytes come."""
+    return subprocess.run(
+        [sys.executable, *options, "-c", code, *arguments],
+        env={"PATH": os.defpath} if env is None else env,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        errors="backslashreplace",
+        check=False,
+        timeout=timeout_s,
+    )

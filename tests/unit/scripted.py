@@ -1,0 +1,189 @@
+"""A systemctl and a hook that follow a script, on a clock that jumps: an action's whole run takes no real time."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+import anyio
+from trio.testing import MockClock
+
+from ocf_systemd.actions import Request, perform
+from ocf_systemd.observations import CommandOutcome, Exited, NotStarted, Signalled, TimedOut
+from ocf_systemd.parameters import Operation
+from tests.unit.builders import Heard, parameters
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from ocf_systemd.ocf import Action, Verdict
+    from ocf_systemd.processes import Command
+
+HOOK_PATH = "/bin/true"
+"""A file that is there, safe and executable on every host; what it does is in the script."""
+
+AFTER_ALL = 1e9
+
+
+@dataclass(frozen=True)
+class Step:
+    """What comes of one call: an outcome after some seconds; `until` a verb was called, if that comes earlier."""
+
+    outcome: CommandOutcome
+    after_s: float = 0.01
+    until: str = ""
+
+
+def exits(code: int, stderr: str = "", after_s: float = 0.01) -> Step:
+    return Step(Exited(after_s, stderr=stderr.encode(), code=code), after_s)
+
+
+def hangs(until: str = "") -> Step:
+    return Step(Exited(0.0), AFTER_ALL, until)
+
+
+def shows(active: str, load: str = "loaded", after_s: float = 0.01, **properties: str) -> Step:
+    """Return the step in which `systemctl show` tells this state."""
+    told = {"LoadState": load, "ActiveState": active, "SubState": active, "CanReload": "yes", **properties}
+    text = "".join(f"{name}={value}\n" for name, value in told.items())
+    return Step(Exited(after_s, stdout=text.encode()), after_s)
+
+
+def silent(after_s: float = 0.01) -> Step:
+    """Return the step in which systemd does not answer."""
+    return exits(1, "Failed to get properties: Connection reset by peer", after_s)
+
+
+DONE = exits(0)
+Script = dict[str, list[Step]]
+
+
+@dataclass(frozen=True)
+class Call:
+    """One command that was run: when, for how long, how it ended (None: it was cancelled), and until when it could."""
+
+    verb: str
+    arguments: tuple[str, ...]
+    at_s: float
+    ended_s: float
+    outcome: CommandOutcome | None
+    deadline_s: float
+
+
+@dataclass
+class ScriptedSystemctl:
+    """A runner that answers by a script: steps by verb (`hook` for hooks), the last of which goes on for ever.
+
+    `effects` are changes of the script, made when a verb has been called.
+    """
+
+    script: Script
+    effects: dict[str, Script] = field(default_factory=dict)
+    calls: list[Call] = field(default_factory=list)
+    _called: dict[str, anyio.Event] = field(default_factory=dict)
+    _began: float = -1.0
+
+    async def __call__(self, command: Command, *, deadline: float) -> CommandOutcome:
+        at = anyio.current_time()
+        self._began = at if self._began < 0 else self._began
+        verb = verb_of(command)
+        self.script |= {name: list(steps) for name, steps in self.effects.get(verb, {}).items()}
+        self._called.setdefault(verb, anyio.Event()).set()
+        steps = self.script.get(verb, [DONE])
+        step = steps.pop(0) if len(steps) > 1 else steps[0]
+        outcome = None
+        try:
+            outcome = await self._play(step, at, min(deadline, at + (command.time_limit_s or AFTER_ALL)))
+        finally:
+            ended = anyio.current_time()
+            times = (at - self._began, ended - self._began)
+            self.calls.append(Call(verb, command.arguments, *times, outcome, deadline - self._began))
+        return outcome
+
+    async def _play(self, step: Step, at: float, deadline: float) -> CommandOutcome:
+        with anyio.CancelScope(deadline=min(at + step.after_s, deadline)):
+            if step.until:
+                await self._called.setdefault(step.until, anyio.Event()).wait()
+            else:
+                await anyio.sleep(step.after_s)
+            return step.outcome
+        if at + step.after_s <= deadline:
+            return step.outcome
+        return TimedOut(anyio.current_time() - at)
+
+    def times(self, verb: str) -> list[float]:
+        """Return when a verb was called, in seconds since the first call."""
+        return [call.at_s for call in self.of(verb)]
+
+    def of(self, verb: str) -> list[Call]:
+        return sorted((call for call in self.calls if call.verb == verb), key=lambda call: call.at_s)
+
+    @property
+    def verbs(self) -> list[str]:
+        """What was called, in order, without what only looks, and each verb's repetitions once."""
+        called = [call.verb for call in sorted(self.calls, key=lambda call: call.at_s) if call.verb != "show"]
+        return called[:1] + [verb for before, verb in pairwise(called) if verb != before]
+
+
+def verb_of(command: Command) -> str:
+    program, *others = command.arguments
+    if program == "systemctl":
+        return next(word for word in others if not word.startswith("-"))
+    return "journal" if program == "journalctl" else "hook"
+
+
+@dataclass
+class Run:
+    """What came of an action: its verdict, the seconds it took of those it had, and what was called and told."""
+
+    verdict: Verdict
+    took_s: float
+    time_s: float
+    timeout_s: float
+    host: ScriptedSystemctl
+    heard: Heard
+
+
+def act(
+    action: Action,
+    host: ScriptedSystemctl,
+    run_directory: Path,
+    *,
+    operation: Operation | None = None,
+    values: Mapping[str, str] | None = None,
+) -> Run:
+    """Perform an action against a scripted host, in virtual time; its answer always comes before Pacemaker's."""
+    operation = operation or Operation(20.0, is_recurring=True)
+    heard = Heard()
+
+    async def main() -> tuple[Verdict, float, float]:
+        began = anyio.current_time()
+        deadline = operation.deadline(began)
+        given = parameters(**(values or {}))
+        request = Request(action, given, operation, deadline, {}, heard, host, run_directory)
+        verdict = await perform(request)
+        return verdict, anyio.current_time() - began, deadline - began
+
+    clock = MockClock(autojump_threshold=0)
+    verdict, took_s, time_s = anyio.run(main, backend="trio", backend_options={"clock": clock})
+    assert took_s <= time_s + 1e-6, "the answer came after the action's own deadline"
+    assert all(call.deadline_s <= time_s + 1e-6 for call in host.calls), "a command had more time than there was"
+    assert all(call.ended_s <= took_s + 1e-6 for call in host.calls), "a command outlived its action"
+    return Run(verdict, took_s, time_s, operation.timeout_s, host, heard)
+
+
+def host_with(script: Mapping[str, Sequence[Step]], **effects: Script) -> ScriptedSystemctl:
+    """Return a host with a script; an effect's name is its verb."""
+    return ScriptedSystemctl({verb: list(steps) for verb, steps in script.items()}, effects)
+
+
+OUTCOMES: dict[str, Step] = {
+    "fails": exits(1, "Failed to connect to bus: Connection refused"),
+    "dies": Step(Signalled(0.01, signal=9)),
+    "does not start": Step(NotStarted(24, "Too many open files")),
+    "hangs": hangs(),
+    "tells nothing": exits(0),
+}
+"""What may come of a systemctl that does not answer."""

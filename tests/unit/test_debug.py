@@ -1,0 +1,565 @@
+"""What debug mode shows, from records made by hand: for screens, for files, for programs."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+from itertools import product
+from signal import SIGINT, SIGSEGV
+
+import pytest
+from rich.console import Console, RenderableType
+
+from ocf_systemd.consequences import MEANINGS, consequence, meaning
+from ocf_systemd.debug import words
+from ocf_systemd.debug.live import LiveView, frame, verdict_panel
+from ocf_systemd.debug.machine import JsonView
+from ocf_systemd.debug.plain import PlainView
+from ocf_systemd.debug.session import Call, Result, View, pacemaker_environment, run_call
+from ocf_systemd.debug.timeline import Timeline
+from ocf_systemd.observations import (
+    ActiveState,
+    CommandOutcome,
+    Exited,
+    LoadState,
+    NoAnswer,
+    NotStarted,
+    Observation,
+    Signalled,
+    TimedOut,
+    UnitState,
+)
+from ocf_systemd.ocf import Action, ExitCode, Verdict
+from ocf_systemd.parameters import read_operation
+from ocf_systemd.processes import Command
+from ocf_systemd.reporting import (
+    ActionBegan,
+    CommandBegan,
+    CommandEnded,
+    Fact,
+    Interrupted,
+    Judged,
+    Looked,
+    Noted,
+    Purpose,
+    Reporter,
+    UnitSeen,
+    Waiting,
+    Warned,
+)
+from tests.unit.builders import HOOK, UNIT
+
+ESCAPES = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f]")
+ODD = "a[red]b[/red] :smile: [link=x]"
+"""What rich would take for markup, if it were told to."""
+
+
+class Clock:
+    """A clock that is a tenth of a second further each time a fact is told."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def command(*arguments: str, purpose: Purpose = Purpose.SYSTEMD) -> CommandBegan:
+    return CommandBegan(purpose, Command(arguments, {}))
+
+
+def tell(reporter: Reporter, clock: Clock, *facts: Fact) -> None:
+    for fact in facts:
+        clock.now += 0.1
+        reporter.report(fact)
+
+
+def story(unit: str = UNIT, hook: str = HOOK, reason: str = "hook exited with 1, expected 0") -> tuple[Fact, ...]:
+    """Return the facts of a monitor whose hook fails at first and hangs then."""
+    active = UnitState(unit, LoadState.LOADED, ActiveState.ACTIVE, "running")
+    show, again = command("systemctl", "--no-pager", "show", "--", unit), command("systemctl", "show", "--", unit)
+    smtp, more = command(hook, purpose=Purpose.HOOK), command(hook, purpose=Purpose.HOOK)
+    verdict = Verdict(1, reason)
+    return (
+        ActionBegan(Action.MONITOR, unit, 18.0, 20.0),
+        smtp,
+        show,
+        CommandEnded(show, Exited(0.01, code=0)),
+        UnitSeen(active),
+        CommandEnded(smtp, Exited(0.1, b"220 hello\n", b"\x1b[31mno answer\x1b[0m\nocf\xff\n", code=1)),
+        Looked(Observation(active)),
+        Waiting(verdict, 0.02),
+        Warned("something odd"),
+        Noted("drop-in written"),
+        again,
+        CommandEnded(again, NotStarted(24, "Too many open files")),
+        UnitSeen(NoAnswer("systemctl could not be started")),
+        more,
+        CommandEnded(more, None),
+        Judged(Action.MONITOR, verdict),
+    )
+
+
+def recorded(facts: tuple[Fact, ...], action: Action = Action.MONITOR, unit: str = UNIT) -> Timeline:
+    clock = Clock()
+    timeline = Timeline(action, unit, clock)
+    tell(timeline, clock, *facts)
+    return timeline
+
+
+def result_of(timeline: Timeline, *, journal: tuple[str, ...] = (), output: str = "") -> Result:
+    assert timeline.verdict is not None
+    return Result(timeline, timeline.verdict, recurring=True, journal=journal, output=output)
+
+
+def rendered(renderable: RenderableType, width: int = 120) -> str:
+    """Return what stands on a screen of that width, without colours."""
+    stream = io.StringIO()
+    Console(file=stream, width=width, force_terminal=False, color_system=None, highlight=False).print(renderable)
+    return stream.getvalue()
+
+
+class TestTimeline:
+    def test_it_keeps_what_it_is_told_with_times(self) -> None:
+        """Commands as spans, states as they change, notes; seconds count from the action's beginning."""
+        timeline = recorded(story())
+        assert [(words.label(span), words.outcome(span)) for span in timeline.spans] == [
+            ("hook smtp", "exit 1"),
+            ("systemctl show", "exit 0"),
+            ("systemctl show", "not started: Too many open files"),
+            ("hook smtp", "ended, no longer needed"),
+        ]
+        times = [(round(span.began_s, 3), round(span.ended_s or 0.0, 3)) for span in timeline.spans]
+        assert times == [(0.2, 0.6), (0.3, 0.4), (1.1, 1.2), (1.4, 1.5)]
+        assert [words.state(state) for _, state in timeline.states] == [
+            "active (running)",
+            "no answer: systemctl could not be started",
+        ]
+        assert [(note.text, note.is_warning) for note in timeline.notes] == [
+            ("something odd", True),
+            ("drop-in written", False),
+        ]
+        assert (timeline.looks, timeline.time_s, timeline.timeout_s) == (1, 18.0, 20.0)
+        assert timeline.waiting_for == "hook exited with 1, expected 0"
+        assert timeline.elapsed_s == timeline.now_s == pytest.approx(1.6)
+
+    def test_a_state_that_stays_is_one(self) -> None:
+        """Only changes are kept."""
+        down = UnitState(UNIT, LoadState.LOADED, ActiveState.INACTIVE)
+        timeline = recorded((UnitSeen(down), UnitSeen(down), Looked(Observation(down)), Looked(Observation(down))))
+        assert (len(timeline.states), timeline.looks) == (1, 2)
+
+    def test_time_goes_on_until_there_is_a_verdict(self) -> None:
+        """A live picture moves; afterwards it stands."""
+        clock = Clock()
+        timeline = Timeline(Action.START, UNIT, clock)
+        clock.now += 5
+        assert timeline.now_s == pytest.approx(5.0)
+        tell(timeline, clock, Judged(Action.START, Verdict(0)))
+        clock.now += 5
+        assert timeline.now_s == pytest.approx(5.1)
+
+    def test_an_interruption(self) -> None:
+        """It is noted, and Pacemaker would not have done that."""
+        timeline = recorded(
+            (Interrupted(Action.MONITOR, SIGINT), Judged(Action.MONITOR, Verdict(1, "interrupted by SIGINT")))
+        )
+        assert timeline.interrupted
+        assert [(note.text, note.is_warning) for note in timeline.notes] == [("interrupted by SIGINT", True)]
+        assert result_of(timeline).consequence == "would not have interrupted it"
+
+
+class TestWords:
+    @pytest.mark.parametrize(
+        ("arguments", "purpose", "label"),
+        [
+            pytest.param(
+                ("systemctl", "--no-pager", "kill", "--signal=SIGKILL", "--", UNIT),
+                Purpose.SYSTEMD,
+                "systemctl kill",
+                id="verb",
+            ),
+            pytest.param(("systemctl", "--x"), Purpose.SYSTEMD, "systemctl ", id="no verb"),
+            pytest.param(("journalctl", "--lines=1"), Purpose.SYSTEMD, "journalctl", id="journal"),
+            pytest.param((HOOK, "-H", "x"), Purpose.HOOK, "hook smtp", id="hook"),
+            pytest.param(("/h/a\x1b[31mb\n",), Purpose.HOOK, "hook ab", id="hook of an odd name"),
+        ],
+    )
+    def test_labels(self, arguments: tuple[str, ...], purpose: Purpose, label: str) -> None:
+        """Program and verb, or the hook's file name."""
+        timeline = recorded((command(*arguments, purpose=purpose),))
+        assert words.label(timeline.spans[0]) == label
+        assert words.outcome(timeline.spans[0]) == "running"
+
+    @pytest.mark.parametrize(
+        ("outcome", "lines"),
+        [
+            pytest.param(Exited(0.1, b"a\n\nb\n", b"c\n"), ["a", "b", "c"], id="both streams"),
+            pytest.param(Signalled(0.1, b"\x1b[2Jx\n", signal=SIGSEGV), ["x"], id="escape codes"),
+            pytest.param(TimedOut(0.1), [], id="nothing"),
+            pytest.param(NotStarted(2, "gone"), [], id="not started"),
+            pytest.param(None, [], id="dropped"),
+        ],
+    )
+    def test_output(self, outcome: CommandOutcome | None, lines: list[str]) -> None:
+        """A hook's output is shown, systemctl's is not."""
+        for purpose in Purpose:
+            began = command("/h/x", purpose=purpose)
+            timeline = recorded((began, CommandEnded(began, outcome)))
+            assert words.output_lines(timeline.spans[0]) == (lines if purpose is Purpose.HOOK else [])
+
+    @pytest.mark.parametrize(
+        ("load", "told"),
+        [
+            pytest.param(LoadState.LOADED, "inactive (dead)", id="loaded"),
+            pytest.param(LoadState.NOT_FOUND, "not-found, inactive (dead)", id="not found"),
+            pytest.param(LoadState.MASKED, "masked, inactive (dead)", id="masked"),
+        ],
+    )
+    def test_states(self, load: LoadState, told: str) -> None:
+        """As systemctl status would put it."""
+        assert words.state(UnitState(UNIT, load, ActiveState.INACTIVE, "dead")) == told
+
+    def test_a_verdict(self) -> None:
+        """Name, number, meaning."""
+        assert words.verdict_line(Verdict(7)) == "OCF_NOT_RUNNING (7): not running"
+        assert words.verdict_line(Verdict(42)) == "exit code 42 (42): failed, with a code of the hook's own"
+
+
+class TestConsequences:
+    def test_every_answer_of_every_action_has_one(self) -> None:
+        """Whatever an action answers, people are told what it means and what comes of it."""
+        for action, code, recurring in product(Action, range(256), (True, False)):
+            told = consequence(action, code, recurring=recurring)
+            assert told[0].islower() or told.startswith("Pacemaker"), told
+            assert meaning(code)
+        assert set(MEANINGS) == set(ExitCode)
+
+    @pytest.mark.parametrize(
+        ("action", "code", "recurring", "word"),
+        [
+            pytest.param(Action.MONITOR, 0, True, "all is well", id="monitor 0"),
+            pytest.param(Action.MONITOR, 190, True, "degraded", id="monitor 190"),
+            pytest.param(Action.MONITOR, 7, True, "recovers the resource", id="monitor 7"),
+            pytest.param(Action.MONITOR, 1, True, "recovers the resource", id="monitor 1"),
+            pytest.param(Action.MONITOR, 42, True, "recovers the resource", id="monitor 42"),
+            pytest.param(Action.MONITOR, 2, True, "hard error", id="monitor 2"),
+            pytest.param(Action.MONITOR, 4, True, "hard error", id="monitor 4"),
+            pytest.param(Action.MONITOR, 5, True, "hard error", id="monitor 5"),
+            pytest.param(Action.MONITOR, 6, True, "fatal error", id="monitor 6"),
+            pytest.param(Action.MONITOR, 0, False, "adopts it", id="probe 0"),
+            pytest.param(Action.MONITOR, 190, False, "adopts it", id="probe 190"),
+            pytest.param(Action.MONITOR, 7, False, "may start it", id="probe 7"),
+            pytest.param(Action.MONITOR, 5, False, "takes the resource for stopped here", id="probe 5"),
+            pytest.param(Action.MONITOR, 1, False, "recovers the resource", id="probe 1"),
+            pytest.param(Action.START, 0, True, "takes the start for done", id="start 0"),
+            pytest.param(Action.START, 1, True, "tries another node", id="start 1"),
+            pytest.param(Action.START, 5, True, "hard error", id="start 5"),
+            pytest.param(Action.START, 6, True, "fatal error", id="start 6"),
+            pytest.param(Action.STOP, 0, True, "takes the resource for stopped", id="stop 0"),
+            pytest.param(Action.STOP, 1, True, "fences this node", id="stop 1"),
+            pytest.param(Action.STOP, 7, True, "fences this node", id="stop 7"),
+            pytest.param(Action.RELOAD, 0, True, "takes the reload for done", id="reload 0"),
+            pytest.param(Action.RELOAD, 3, True, "hard error", id="reload 3"),
+            pytest.param(Action.RELOAD_AGENT, 6, True, "fatal error", id="reload-agent 6"),
+            pytest.param(Action.VALIDATE_ALL, 6, True, "only tools", id="validate-all"),
+            pytest.param(Action.META_DATA, 0, True, "only tools", id="meta-data"),
+        ],
+    )
+    def test_what_pacemaker_does(self, action: Action, code: int, word: str, *, recurring: bool) -> None:
+        """As Pacemaker Explained has it."""
+        assert word in consequence(action, code, recurring=recurring)
+
+
+class TestPlain:
+    def shown(self, facts: tuple[Fact, ...], *, journal: tuple[str, ...] = (), name: str = "monitor") -> str:
+        stream, clock = io.StringIO(), Clock()
+        view = PlainView(stream)
+        timeline = Timeline(Action.MONITOR, UNIT, clock)
+        tell(view.begin(timeline), clock, *facts)
+        result = result_of(timeline, journal=journal)
+        view.end(result)
+        view.close(Call(name, {"unit": UNIT}, 20.0), [result], 0)
+        return stream.getvalue()
+
+    def test_a_line_for_all_that_happens(self) -> None:
+        """In the order in which it does, the verdict last."""
+        lines = self.shown(story(), journal=("Nov 22 postfix: hello",)).splitlines()
+        assert lines == [
+            f"monitor {UNIT}   timeout 20 s, own deadline 18.0 s",
+            "    0.300 s  systemctl show: exit 0, took 0.100 s",
+            "    0.500 s  unit: active (running)",
+            "    0.200 s  hook smtp: exit 1, took 0.400 s",
+            "             | 220 hello",
+            "             | no answer",
+            "             | ocf\\xff",
+            "    0.900 s  warning: something odd",
+            "    1.000 s  drop-in written",
+            "    1.100 s  systemctl show: not started: Too many open files, took 0.100 s",
+            "    1.300 s  unit: no answer: systemctl could not be started",
+            "    1.400 s  hook smtp: ended, no longer needed, took 0.100 s",
+            "  verdict    OCF_ERR_GENERIC (1): failed, after 1.600 s",
+            "  reason     hook exited with 1, expected 0",
+            "  Pacemaker  counts a failure and recovers the resource: stop, then start, here or elsewhere",
+            "  journal    Nov 22 postfix: hello",
+        ]
+
+    def test_no_escape_codes(self) -> None:
+        """Whatever hooks print and are called."""
+        assert not ESCAPES.search(self.shown(story(hook="/h/\x1b]0;x\x07a")))
+
+    def test_nothing_is_markup(self) -> None:
+        """Square brackets stay."""
+        shown = self.shown(story(unit=ODD, hook=f"/h/{ODD.replace('/', '')}", reason=ODD))
+        assert f"monitor {ODD}   timeout" in shown
+        assert f"  reason     {ODD}\n" in shown
+        assert "hook a[red]b[red] :smile: [link=x]: exit 1" in shown
+
+    def test_a_verdict_without_a_reason(self) -> None:
+        """Has no line for one."""
+        assert "reason" not in self.shown((Judged(Action.MONITOR, Verdict(0)),))
+
+    def test_a_cycle_is_summed_up(self) -> None:
+        """The codes and whether they are as they should be."""
+        shown = self.shown((Judged(Action.MONITOR, Verdict(7)),), name="cycle")
+        assert shown.splitlines()[-1] == "cycle: 7 (as expected)"
+
+    def test_output_is_all_there_is_of_metadata(self) -> None:
+        """So that it can be piped on."""
+        stream = io.StringIO()
+        timeline = recorded((Judged(Action.META_DATA, Verdict(0)),), Action.META_DATA)
+        PlainView(stream).end(result_of(timeline, output="<xml/>\n"))
+        assert stream.getvalue() == "<xml/>\n"
+
+
+KEYS = {
+    "action",
+    "unit",
+    "code",
+    "name",
+    "meaning",
+    "reason",
+    "pacemaker",
+    "elapsed_s",
+    "timeout_s",
+    "deadline_s",
+    "looks",
+    "states",
+    "commands",
+    "notes",
+    "journal",
+    "output",
+}
+
+
+class TestJson:
+    def shown(self, results: list[Result], name: str = "monitor", code: int = 1) -> str:
+        stream = io.StringIO()
+        view = JsonView(stream)
+        for result in results:
+            assert view.begin(result.timeline) is result.timeline
+            view.end(result)
+        assert stream.getvalue() == ""
+        view.close(Call(name, {"unit": UNIT}, 20.0), results, code)
+        return stream.getvalue()
+
+    def test_one_object_with_the_documented_keys(self) -> None:
+        """Times in seconds, states and commands in order, bytes that are no UTF-8 made readable."""
+        told = json.loads(self.shown([result_of(recorded(story()), journal=("one", "two"))]))
+        assert set(told) == KEYS
+        plain = {key: told[key] for key in ("action", "unit", "code", "name", "meaning", "looks", "journal", "output")}
+        assert plain == {
+            "action": "monitor",
+            "unit": UNIT,
+            "code": 1,
+            "name": "OCF_ERR_GENERIC",
+            "meaning": "failed",
+            "looks": 1,
+            "journal": ["one", "two"],
+            "output": "",
+        }
+        assert told["states"] == [
+            {"at_s": 0.5, "LoadState": "loaded", "ActiveState": "active", "SubState": "running"},
+            {"at_s": 1.3, "no_answer": "systemctl could not be started"},
+        ]
+        assert told["commands"][0] == {
+            "purpose": "hook",
+            "arguments": [HOOK],
+            "began_s": 0.2,
+            "ended_s": 0.6,
+            "outcome": "exit 1",
+            "stdout": "220 hello\n",
+            "stderr": "\x1b[31mno answer\x1b[0m\nocf\\xff\n",
+        }
+        assert told["commands"][3]["outcome"] == "ended, no longer needed"
+        assert told["notes"][0] == {"at_s": 0.9, "text": "something odd", "warning": True}
+
+    def test_no_escape_codes(self) -> None:
+        """JSON has its own way to write them."""
+        shown = self.shown([result_of(recorded(story(hook="/h/\x1b[31m", unit="\x1b[31m"), unit="\x1b[31m"))])
+        assert not ESCAPES.search(shown)
+
+    @pytest.mark.parametrize("raw", [pytest.param("\udcff", id="a byte"), pytest.param("ü", id="a letter")])
+    def test_it_can_be_written_as_utf8(self, raw: str) -> None:
+        """Whatever bytes a call was given for a unit or a hook, the object can be written."""
+        timeline = recorded(story(unit=raw, hook=f"/h/{raw}"), unit=raw)
+        assert json.loads(self.shown([result_of(timeline)]).encode())["code"] == 1
+
+    def test_a_cycle_is_one_object(self) -> None:
+        """With its actions as steps, however many there were."""
+        results = [result_of(recorded(story())), result_of(recorded((Judged(Action.STOP, Verdict(0)),), Action.STOP))]
+        told = json.loads(self.shown(results, "cycle", 5))
+        assert (told["action"], told["unit"], told["code"]) == ("cycle", UNIT, 5)
+        assert [set(step) for step in told["steps"]] == [KEYS, KEYS]
+        assert json.loads(self.shown([], "cycle"))["steps"] == []
+
+    def test_an_action_that_came_to_nothing(self) -> None:
+        """Is an object nevertheless."""
+        assert json.loads(self.shown([]))["steps"] == []
+
+
+WIDTHS = [pytest.param(width, id=str(width)) for width in (80, 120)]
+
+
+class TestLive:
+    @pytest.mark.parametrize("width", WIDTHS)
+    def test_a_frame(self, width: int) -> None:
+        """Head, commands on their axis with the hook's output, notes, the unit's states, the deadline."""
+        shown = rendered(frame(recorded(story())), width)
+        lines = shown.splitlines()
+        assert lines[0].startswith(f"monitor {UNIT}   timeout 20 s, own deadline 18.0 s")
+        for text in (
+            "hook smtp",
+            "exit 1",
+            "│ no answer",
+            "something odd",
+            "active (running)",
+            "16.4 s left of 18.0 s",
+        ):
+            assert text in shown
+        assert max(map(len, lines)) <= width
+        assert not ESCAPES.search(shown)
+
+    @pytest.mark.parametrize("width", WIDTHS)
+    def test_a_frame_at_every_moment(self, width: int) -> None:
+        """From before the first fact on there is always a picture, and what runs is said to run."""
+        clock = Clock()
+        timeline = Timeline(Action.MONITOR, UNIT, clock)
+        assert rendered(frame(timeline), width)
+        pictures = []
+        for fact in story():
+            tell(timeline, clock, fact)
+            pictures.append(rendered(frame(timeline), width))
+            assert max(map(len, pictures[-1].splitlines())) <= width
+        assert pictures[2].count("running") == 2
+        assert "waiting" in pictures[7]
+        assert "waiting" not in pictures[-1]
+
+    def test_many_commands_leave_room(self) -> None:
+        """A start may look many dozen times: the last dozen are shown, the others counted."""
+        facts: list[Fact] = []
+        for _ in range(40):
+            began = command("systemctl", "show", "--", UNIT)
+            facts += [began, CommandEnded(began, Exited(0.1))]
+        shown = rendered(frame(recorded(tuple(facts))))
+        assert shown.count("systemctl show") == 12
+        assert "(28 earlier commands)" in shown
+
+    @pytest.mark.parametrize("width", WIDTHS)
+    def test_nothing_is_markup(self, width: int) -> None:
+        """Square brackets, colons and links in names stay what they are."""
+        timeline = recorded(story(unit="x[red]y", hook="/h/[red]z:bug:", reason="[bold]w"), unit="x[red]y")
+        shown = rendered(frame(timeline), width)
+        assert "monitor x[red]y" in shown
+        assert "hook [red]z:bug:" in shown
+        assert "[bold]w" in rendered(verdict_panel(result_of(timeline, journal=("[red]v",))), width)
+
+    def test_no_escape_codes(self) -> None:
+        """Names and reasons cannot move the cursor: a bad unit name has no other place to go."""
+        timeline = recorded((Judged(Action.MONITOR, Verdict(6, "unit='x' has characters")),), unit="\x1b[2Jx\nmore")
+        assert not ESCAPES.search(rendered(frame(timeline)))
+
+    @pytest.mark.parametrize("width", WIDTHS)
+    @pytest.mark.parametrize("code", [pytest.param(code, id=str(code)) for code in (0, 1, 7, 42, 190)])
+    def test_the_verdict(self, width: int, code: int) -> None:
+        """Code by name, reason, what Pacemaker does, the journal's last lines."""
+        timeline = recorded((Judged(Action.MONITOR, Verdict(code, "because")),))
+        shown = rendered(verdict_panel(result_of(timeline, journal=("first line", "second line"))), width)
+        assert words.verdict_line(Verdict(code)) in shown
+        for text in ("reason", "because", "Pacemaker", "journal", "first line", "second line"):
+            assert text in shown
+        assert max(map(len, shown.splitlines())) <= width
+
+    @pytest.mark.parametrize("in_cycle", [pytest.param(True, id="in a cycle"), pytest.param(False, id="alone")])
+    def test_what_stays_on_the_screen(self, *, in_cycle: bool) -> None:
+        """Of a cycle a line for each good step, and the sum; of one action the picture and its verdict."""
+        stream = io.StringIO()
+        view = LiveView(Console(file=stream, width=100, color_system=None, highlight=False), in_cycle)
+        results = []
+        for verdict in (Verdict(0), Verdict(1, "because")):
+            clock = Clock()
+            timeline = Timeline(Action.MONITOR, UNIT, clock)
+            tell(view.begin(timeline), clock, *story()[:-1], Judged(Action.MONITOR, verdict))
+            results.append(result_of(timeline))
+            view.end(results[-1])
+        view.close(Call("cycle" if in_cycle else "monitor", {"unit": UNIT}, 20.0), results, 1)
+        shown = stream.getvalue()
+        assert shown.count(f"monitor {UNIT}") == (1 if in_cycle else 2)
+        assert ("  1 monitor" in shown) == in_cycle
+        assert ("cycle  0 1   not as expected" in shown) == in_cycle
+        assert "because" in shown
+
+    def test_metadata_is_shown_as_it_is(self) -> None:
+        """XML stands on the screen as text."""
+        stream = io.StringIO()
+        view: View = LiveView(Console(file=stream, width=100, color_system=None), in_cycle=False)
+        assert run_call(Call("meta-data", {"unit": "x"}, 20.0), view) == 0
+        assert '<parameter name="unit"' in stream.getvalue()
+
+
+class TestCall:
+    def test_a_cycle_is_the_origins_loop(self) -> None:
+        """monitor, stop, monitor, start, monitor, each twice."""
+        names = [action.value for action in Call("cycle", {}, 20.0).actions]
+        assert names == [
+            "monitor",
+            "monitor",
+            "stop",
+            "stop",
+            "monitor",
+            "monitor",
+            "start",
+            "start",
+            "monitor",
+            "monitor",
+        ]
+        assert Call("stop", {}, 20.0).actions == (Action.STOP,)
+
+    @pytest.mark.parametrize("action", [pytest.param(action, id=action) for action in Action])
+    def test_the_environment_is_pacemakers(self, action: Action) -> None:
+        """Its timeout, its names, a recurring monitor's interval; parameters and what else was asked for."""
+        options = {"unit": "nginx", "monitor_hook": "/h", "OCF_CHECK_LEVEL": "20", "CRM_meta_on_node": "n1"}
+        environment = pacemaker_environment(action, options, 12.5)
+        assert environment["OCF_RESKEY_unit"] == "nginx"
+        assert environment["OCF_RESKEY_monitor_hook"] == "/h"
+        assert environment["OCF_RESKEY_CRM_meta_on_node"] == "n1"
+        assert environment["OCF_RESKEY_CRM_meta_name"] == action
+        operation = read_operation(environment)
+        assert (operation.timeout_s, operation.check_level, operation.warnings) == (12.5, 20, ())
+        assert operation.is_recurring == (action is Action.MONITOR)
+
+    def test_validation_is_of_this_host(self) -> None:
+        """For a person at this host, validate-all looks at it."""
+        assert pacemaker_environment(Action.VALIDATE_ALL, {}, 20.0)["OCF_CHECK_LEVEL"] == "10"
+
+    def test_wrong_parameters_are_shown_as_any_verdict(self) -> None:
+        """6 with its reason, though the action never began."""
+        stream = io.StringIO()
+        assert run_call(Call("monitor", {"unit": "a;b"}, 20.0), JsonView(stream)) == 6
+        told = json.loads(stream.getvalue())
+        assert (told["code"], told["commands"], told["states"]) == (6, [], [])
+        assert told["reason"].startswith("unit='a;b' has characters")
+        stream = io.StringIO()
+        assert run_call(Call("cycle", {"unit": "a;b"}, 20.0), PlainView(stream)) == 6
+        assert stream.getvalue().splitlines()[-1].endswith("(not as expected: 7 or 0 twice, then 0 0 7 7 0 0 0 0)")
