@@ -28,6 +28,7 @@ from ocf_systemd.judgement import (
 )
 from ocf_systemd.observations import (
     ActiveState,
+    CommandOutcome,
     Exited,
     HookMissing,
     HookOutcome,
@@ -594,6 +595,25 @@ class TestPromise:
         """Never 7 unless seen down or told so; never 0 from stop unless seen down; every failure has a reason."""
         for unit, (hooks, _, _) in product(UNITS, HOOKS.values()):
             check_promise(Observation(unit, hooks))
+
+    @pytest.mark.parametrize(
+        "outcome",
+        [
+            pytest.param(exited(0).outcome, id="exit 0"),
+            pytest.param(exited(7).outcome, id="exit 7"),
+            pytest.param(exited(3, b"a\x1b[31m\xff\n").outcome, id="exit 3"),
+            pytest.param(died(SIGSEGV).outcome, id="signal"),
+            pytest.param(timed_out().outcome, id="timeout"),
+            pytest.param(not_started().outcome, id="not started"),
+        ],
+    )
+    def test_with_hooks_of_odd_names(self, outcome: CommandOutcome) -> None:
+        """However a hook is called, every reason that names it is one printable line."""
+        name = "/h/a\nb\x1b[31m\u202e\udcff"
+        rest: tuple[HookOutcome, ...] = (exited(0, hook="/h/z"), HookMissing(name, name), HookUnsafe(name, name))
+        for unit, other in product(UNITS, rest):
+            check_promise(Observation(unit, (HookRan(name, outcome),)))
+            check_promise(Observation(unit, (HookRan(name, outcome), other)))
 
     @given(unit=st.sampled_from(UNITS), hooks=ANY_HOOKS)
     def test_with_any_number_of_hooks(self, unit: UnitState | NoAnswer, hooks: tuple[HookOutcome, ...]) -> None:

@@ -1,0 +1,246 @@
+"""Debug mode in the box, as people call it: piped, as JSON, in a real terminal."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+import pexpect
+import pyte
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from subprocess import CompletedProcess
+
+    from tests.system.conftest import Box, Requirements
+
+    class Debug(Protocol):
+        def __call__(self, *words: str) -> CompletedProcess[str]: ...
+
+    class Opener(Protocol):
+        def __call__(
+            self, *words: str, size: tuple[int, int] = ..., variables: Mapping[str, str] | None = None
+        ) -> Terminal: ...
+
+
+PROGRAM = str(Path(sys.executable).with_name("ocf-systemd"))
+SMTP = Path(__file__).parent.parent.parent / "examples" / "hooks" / "smtp"
+SIZES = [pytest.param((30, 80), id="80x30"), pytest.param((40, 120), id="120x40")]
+
+
+@pytest.fixture
+def debug(box: Box, measuring: Mapping[str, str]) -> Debug:
+    def run(*words: str) -> CompletedProcess[str]:
+        return box.sandbox.run([PROGRAM, "debug", *words], env=measuring, timeout_s=60)
+
+    return run
+
+
+@pytest.fixture
+def postfix(box: Box, require: Requirements) -> Iterator[str]:
+    require.package("/lib/systemd/system/postfix@.service", "postfix")
+    yield "postfix@-"
+    box.sh("systemctl stop postfix@-", check=False)
+
+
+class TestPiped:
+    def test_start(self, debug: Debug, postfix: str) -> None:
+        """Without options, `debug start --unit postfix@-` starts it and tells how it went, in plain text."""
+        done = debug("start", "--unit", postfix)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert done.stdout.startswith("start postfix@-.service   timeout 20 s")
+        assert "OCF_SUCCESS (0)" in done.stdout
+        assert "takes the start for done" in done.stdout
+        assert "\x1b" not in done.stdout
+
+    @pytest.mark.parametrize("code", [0, 7, 42, 190])
+    def test_exit_code(self, debug: Debug, box: Box, code: int) -> None:
+        """The exit code is the action's, and the hook's output is shown."""
+        hook = box.hook(f"echo told >&2; exit {code}")
+        done = debug("monitor", "--unit", box.started(), "--monitor-hook", hook)
+        assert done.returncode == code
+        assert "| told" in done.stdout
+        assert f"hook hook: exit {code}, took" in done.stdout
+
+    def test_failed_start(self, debug: Debug, box: Box) -> None:
+        """A failed start shows the last lines of the unit's journal, and what Pacemaker would do."""
+        done = debug("start", "--unit", box.service("Type=oneshot", "ExecStart=sh -c 'echo last words; exit 3'"))
+        assert done.returncode == 1
+        assert "Result=exit-code, status=3" in done.stdout
+        assert "tries another node" in done.stdout
+        assert any("journal" in line and "last words" in line for line in done.stdout.splitlines())
+
+    def test_cycle(self, debug: Debug, box: Box) -> None:
+        """`debug cycle` is the origin's loop: 7 7 0 0 7 7 0 0 0 0 from a unit that is down, and exit code 0."""
+        done = debug("cycle", "--unit", box.service(), "--monitor-hook", box.hook("exit 0"))
+        assert done.returncode == 0
+        assert done.stdout.splitlines()[-1] == "cycle: 7 7 0 0 7 7 0 0 0 0 (as expected)"
+
+    def test_cycle_that_fails(self, debug: Debug, box: Box) -> None:
+        """A cycle with an answer that is not as expected exits with that."""
+        done = debug("cycle", "--unit", box.service(), "--monitor-hook", box.hook("exit 42"), "--timeout", "2s")
+        assert done.returncode == 1
+        assert "not as expected" in done.stdout.splitlines()[-1]
+
+    def test_wrong_value(self, debug: Debug) -> None:
+        """A wrong value is told as Pacemaker would be told it."""
+        done = debug("monitor", "--unit", "*")
+        assert done.returncode == 6
+        assert "unit='*'" in done.stdout
+        assert "OCF_ERR_CONFIGURED (6)" in done.stdout
+
+    def test_meta_data(self, debug: Debug) -> None:
+        """meta-data is printed as it is."""
+        done = debug("meta-data", "--unit", "any")
+        assert done.returncode == 0
+        assert done.stdout.rstrip().endswith("</resource-agent>")
+
+    @pytest.mark.parametrize(
+        ("words", "told"),
+        [
+            pytest.param(("frobnicate", "--unit", "x"), "frobnicate", id="action"),
+            pytest.param(("monitor",), "--unit", id="no-unit"),
+            pytest.param(("monitor", "--unit", "x", "--timeout", "soon"), "soon", id="timeout"),
+            pytest.param(("monitor", "--unit", "x", "-o", "speed=1"), "speed", id="parameter"),
+        ],
+    )
+    def test_usage(self, debug: Debug, words: tuple[str, ...], told: str) -> None:
+        """A wrong command line is 2, as people's commands have it, with what is wrong."""
+        done = debug(*words)
+        assert (done.returncode, done.stdout) == (2, "")
+        assert told in done.stderr.splitlines()[-1]
+
+
+class TestJson:
+    def test_action(self, debug: Debug, box: Box) -> None:
+        """--json prints one object, with the exit code in it, and exits with that."""
+        done = debug("monitor", "--unit", box.started(), "--monitor-hook", box.hook("exit 42"), "--json")
+        document = json.loads(done.stdout)
+        assert (done.returncode, document["code"], document["action"]) == (42, 42, "monitor")
+        assert "exited with 42" in document["reason"]
+
+    def test_cycle(self, debug: Debug, box: Box) -> None:
+        """A cycle's object has its actions as steps."""
+        done = debug("cycle", "--unit", box.service(), "--json")
+        document = json.loads(done.stdout)
+        assert (done.returncode, document["code"]) == (0, 0)
+        assert [step["code"] for step in document["steps"]] == [7, 7, 0, 0, 7, 7, 0, 0, 0, 0]
+
+
+class Terminal:
+    """What somebody sees who runs a command: the screens one after the other, and what was written to draw them."""
+
+    def __init__(self, command: Sequence[str], size: tuple[int, int]) -> None:
+        rows, columns = size
+        self.raw = ""
+        self.frames: list[list[str]] = []
+        self.screen = pyte.Screen(columns, rows)
+        self._stream = pyte.Stream(self.screen)
+        self.child = pexpect.spawn(command[0], list(command[1:]), dimensions=size, encoding="utf-8", timeout=20)
+
+    def look(self) -> bool:
+        """Take in what comes next; False: it has ended."""
+        try:
+            text = self.child.read_nonblocking(4096, timeout=10)
+        except pexpect.EOF:
+            self.child.close()
+            return False
+        self.raw += text
+        self._stream.feed(text)
+        self.frames.append(list(self.screen.display))
+        return True
+
+    def look_for(self, *texts: str) -> list[str]:
+        """Watch until one screen shows all these texts, and return that."""
+        while self.look():
+            if all(any(text in line for line in self.frames[-1]) for text in texts):
+                return self.frames[-1]
+        pytest.fail(f"{texts} were not shown together; the last screen: {self.frames[-1:]}")
+
+    def watch(self) -> list[str]:
+        """Watch to the end; return the last screen."""
+        while self.look():
+            pass
+        return self.frames[-1]
+
+
+@pytest.fixture
+def terminal(box: Box, measuring: Mapping[str, str]) -> Opener:
+    def open_one(*words: str, size: tuple[int, int] = (30, 80), variables: Mapping[str, str] | None = None) -> Terminal:
+        environment = {"TERM": "xterm-256color", **measuring, **(variables or {})}
+        return Terminal(box.sandbox.command([PROGRAM, "debug", *words], env=environment), size)
+
+    return open_one
+
+
+class TestTerminal:
+    @pytest.mark.parametrize("size", SIZES)
+    def test_live(self, box: Box, terminal: Opener, size: tuple[int, int]) -> None:
+        """While it runs it shows hook and deadline; at the end the verdict, and what Pacemaker would do with it."""
+        unit, hook = box.started(), box.hook("sleep 1; echo fine", "slow-hook")
+        seen = terminal("monitor", "--unit", unit, "--monitor-hook", hook, size=size)
+        live = seen.look_for("hook slow-hook", "running", "s left of")
+        assert any(line.startswith(f"monitor {unit}") and "timeout 20 s" in line for line in live)
+        last = "\n".join(seen.watch())
+        assert "OCF_SUCCESS (0)" in last
+        assert "nothing: all is well" in last
+        assert "│ fine" in last
+        assert seen.child.exitstatus == 0
+        assert all(len(line) == size[1] for line in seen.frames[-1])
+
+    @pytest.mark.parametrize("size", SIZES)
+    def test_starting(self, box: Box, terminal: Opener, size: tuple[int, int]) -> None:
+        """A start that waits for its hook says what it waits for, and fits on the screen."""
+        hook = box.hook("echo not yet >&2; exit 7", "ready")
+        seen = terminal("start", "--unit", box.service(), "--monitor-hook", hook, "--timeout", "3s", size=size)
+        seen.look_for("waiting", "exited with 7", "s left of")
+        last = "\n".join(seen.watch())
+        assert "OCF_ERR_GENERIC (1)" in last
+        assert "start-failure-is-fatal" in last
+        assert seen.child.exitstatus == 1
+
+    def test_cycle(self, box: Box, terminal: Opener) -> None:
+        """A cycle leaves a line for each action, and the codes."""
+        seen = terminal("cycle", "--unit", box.service(), "--monitor-hook", box.hook("exit 0"))
+        last = seen.watch()
+        assert any("7 7 0 0 7 7 0 0 0 0   as expected" in line for line in last)
+        assert sum("OCF_" in line for line in last) == 10
+        assert seen.child.exitstatus == 0
+
+    def test_names_are_no_markup(self, box: Box, terminal: Opener) -> None:
+        """What a hook prints is shown as it is, and moves nothing on the screen."""
+        hook = box.hook("printf '[red]x[/red] \\033[2Jy\\n'; exit 1")
+        seen = terminal("monitor", "--unit", box.started(), "--monitor-hook", hook)
+        last = seen.watch()
+        assert any("│ [red]x[/red] y" in line for line in last)
+        assert any("monitor" in line for line in last)
+
+    @pytest.mark.parametrize("variable", [{"NO_COLOR": "1"}, {"TERM": "dumb"}], ids=["NO_COLOR", "dumb"])
+    def test_no_escape_codes(self, box: Box, terminal: Opener, variable: dict[str, str]) -> None:
+        """With NO_COLOR, or in a terminal that is dumb, there is no escape code."""
+        seen = terminal("monitor", "--unit", box.started(), variables=variable)
+        seen.watch()
+        assert "OCF_SUCCESS (0)" in seen.raw
+        assert "\x1b" not in seen.raw
+
+    @pytest.mark.parametrize("action", ["monitor", "start", "cycle"])
+    def test_interrupted(self, box: Box, terminal: Opener, action: str) -> None:
+        """Ctrl-C during a hang ends all within 2 s: no process, no half of a display, the cursor back, 130."""
+        before = box.visitors()
+        unit, hook = box.started(), box.hook("trap '' TERM INT; while :; do sleep 1; done", "hanging")
+        seen = terminal(action, "--unit", unit, "--monitor-hook", hook)
+        seen.look_for("hook hanging", "running", "s left of")
+        began = time.monotonic()
+        seen.child.sendintr()
+        last = "\n".join(seen.watch())
+        assert time.monotonic() - began < 2
+        assert seen.child.exitstatus == 130
+        assert "interrupted by SIGINT" in last.replace("\n", " ")
+        assert "Traceback" not in seen.raw
+        assert seen.raw.rfind("\x1b[?25h") > seen.raw.rfind("\x1b[?25l")
+        assert not seen.screen.cursor.hidden
+        assert {pid: words for pid, words in box.visitors().items() if pid not in before} == {}

@@ -1,0 +1,282 @@
+"""The outside contract that needs no unit: metadata, words that are no action, parameters that are wrong, imports."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from shutil import copy
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.system.conftest import Agent, Box, Requirements
+
+AGENT = "/usr/lib/ocf/resource.d/pacemaker/systemd"
+DTD = "/usr/share/resource-agents/ra-api-1.dtd"
+RNG = "/usr/share/pcs/data/ocf-1.1.rng"
+
+
+@pytest.fixture
+def metadata(agent: Agent) -> str:
+    answer = agent("meta-data")
+    assert (answer.code, answer.stderr) == (0, "")
+    return answer.stdout
+
+
+def xmllint(require: Requirements, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    command = [require.package("xmllint", "libxml2-utils"), "--noout", "--nonet", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+class TestMetadata:
+    def test_valid_by_the_dtd(self, metadata: str, tmp_path: Path, require: Requirements) -> None:
+        """ocf-tester's DTD and the document's own subset together accept it, and would not accept anything."""
+        file = tmp_path / "metadata.xml"
+        file.write_text(metadata, encoding="utf-8")
+        assert "ra-api-1.dtd" in xmllint(require, "--valid", file).stderr, "the DTD is not loaded from elsewhere"
+        copy(require.package(DTD, "resource-agents"), tmp_path)
+        valid = xmllint(require, "--valid", file)
+        assert (valid.returncode, valid.stderr) == (0, "")
+        file.write_text(metadata.replace("</resource-agent>", "<other/></resource-agent>"), encoding="utf-8")
+        assert "No declaration for element other" in xmllint(require, "--valid", file).stderr
+
+    def test_valid_for_pcs(self, metadata: str, tmp_path: Path, require: Requirements) -> None:
+        """The schema of OCF 1.1 that pcs has accepts it, and would not accept anything."""
+        schema = require.package(RNG, "pcs")
+        file = tmp_path / "metadata.xml"
+        file.write_text(metadata, encoding="utf-8")
+        assert xmllint(require, "--relaxng", schema, file).returncode == 0
+        file.write_text(metadata.replace('reloadable="1"', 'reloadable="maybe"'), encoding="utf-8")
+        assert xmllint(require, "--relaxng", schema, file).returncode != 0
+
+    def test_tells_of_reloading(self, metadata: str) -> None:
+        """It has reload-agent, and parameters that can be reloaded; the unit cannot."""
+        assert re.search('<action name="reload-agent" timeout="20s" ?/>', metadata)
+        assert re.search('<parameter name="monitor_hook" [^>]*reloadable="1"', metadata)
+        assert re.search('<parameter name="unit" [^>]*reloadable="0"', metadata)
+
+    def test_without_environment(self, agent: Agent, metadata: str) -> None:
+        """It needs no environment at all."""
+        answer = agent.run("meta-data", environment={})
+        assert (answer.code, answer.stdout, answer.stderr) == (0, metadata, "")
+
+    def test_as_nobody(self, box: Box, metadata: str, require: Requirements) -> None:
+        """A user without any right gets it too: ocf-tester asks as nobody (by su, which here would open a session)."""
+        require.readable_interpreter()
+        done = box.sandbox.run(["setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups", AGENT, "meta-data"])
+        assert (done.returncode, done.stdout, done.stderr) == (0, metadata, "")
+
+    def test_with_wrong_parameters(self, agent: Agent, metadata: str) -> None:
+        """Wrong parameters do not matter to it."""
+        answer = agent("meta-data", unit="../x", monitor_hook_timeout="soon")
+        assert (answer.code, answer.stdout) == (0, metadata)
+
+    def test_while_systemd_does_not_answer(self, agent: Agent, box: Box, metadata: str) -> None:
+        """A system manager that hangs does not matter to it."""
+        with box.freeze():
+            answer = agent("meta-data", timeout_s=5)
+        assert (answer.code, answer.stdout) == (0, metadata)
+
+
+class TestWords:
+    @pytest.mark.parametrize(
+        "words",
+        [
+            pytest.param((), id="none"),
+            pytest.param(("",), id="empty"),
+            pytest.param(("frobnicate",), id="unknown"),
+            pytest.param(("notify",), id="notify"),
+            pytest.param(("promote",), id="promote"),
+            pytest.param(("demote",), id="demote"),
+            pytest.param(("migrate_to",), id="migrate_to"),
+            pytest.param(("migrate_from",), id="migrate_from"),
+            pytest.param(("status",), id="status"),
+            pytest.param(("--help",), id="help-option"),
+            pytest.param(("-x",), id="option"),
+            pytest.param(("debug",), id="for-people"),
+            pytest.param(("--", "monitor-all"), id="dashes"),
+        ],
+    )
+    def test_not_implemented(self, agent: Agent, words: tuple[str, ...]) -> None:
+        """What is no action of this agent is 3, which bans nobody, and a line on what there is."""
+        answer = agent(*words, unit="any")
+        assert (answer.code, answer.stdout) == (3, "")
+        assert "expected start, stop, monitor" in answer.reason
+        assert len(answer.stderr.splitlines()) == 1
+
+    @pytest.mark.parametrize(
+        "words",
+        [
+            pytest.param(("surplus", "arguments"), id="words"),
+            pytest.param(("stop",), id="another-action"),
+            pytest.param(("--help",), id="help-option"),
+            pytest.param(("-x", "--unit=y"), id="options"),
+            pytest.param(("--", "stop"), id="dashes"),
+        ],
+    )
+    def test_surplus_arguments(self, agent: Agent, box: Box, words: tuple[str, ...]) -> None:
+        """All that stands after the action is ignored."""
+        unit = box.started()
+        assert agent("monitor", *words, unit=unit).code == 0
+        assert box.state(unit) == "active"
+
+
+WRONG = [
+    pytest.param({"unit": ""}, "unit", id="unit-unset"),
+    pytest.param({"unit": "a;touch /run/test/harm"}, "unit", id="unit-semicolon"),
+    pytest.param({"unit": "$(touch /run/test/harm)"}, "unit", id="unit-substitution"),
+    pytest.param({"unit": "`touch /run/test/harm`"}, "unit", id="unit-backticks"),
+    pytest.param({"unit": "-H x"}, "unit", id="unit-option"),
+    pytest.param({"unit": "--help"}, "unit", id="unit-long-option"),
+    pytest.param({"unit": "../x"}, "unit", id="unit-parent"),
+    pytest.param({"unit": "/etc/passwd"}, "unit", id="unit-path"),
+    pytest.param({"unit": "a\nb"}, "unit", id="unit-newline"),
+    pytest.param({"unit": "a\n"}, "unit", id="unit-newline-at-end"),
+    pytest.param({"unit": "a b"}, "unit", id="unit-blank"),
+    pytest.param({"unit": "*"}, "unit", id="unit-glob"),
+    pytest.param({"unit": "ssh*"}, "unit", id="unit-glob-at-end"),
+    pytest.param({"unit": "a[bc]"}, "unit", id="unit-class"),
+    pytest.param({"unit": "x" * 300}, "unit", id="unit-long"),
+    pytest.param({"unit": "x" * 248}, "unit", id="unit-long-with-suffix"),
+    pytest.param({"unit": "foo@"}, "unit", id="unit-template"),
+    pytest.param({"unit": "foo@.service"}, "unit", id="unit-template-with-suffix"),
+    pytest.param({"unit": "@bar"}, "unit", id="unit-only-instance"),
+    pytest.param({"unit": ".service"}, "unit", id="unit-only-suffix"),
+    pytest.param({"unit": "a.slice"}, "unit", id="unit-other-type"),
+    pytest.param({"unit": "a\udcff"}, "unit", id="unit-no-utf-8"),
+    pytest.param({"unit": "ä"}, "unit", id="unit-no-ascii"),
+    pytest.param({"monitor_hook": "hooks/http"}, "monitor_hook", id="hook-relative"),
+    pytest.param({"monitor_hook_timeout": "soon"}, "monitor_hook_timeout", id="timeout-word"),
+    pytest.param({"monitor_hook_timeout": "-1s"}, "monitor_hook_timeout", id="timeout-negative"),
+    pytest.param({"monitor_hook_timeout": "0"}, "monitor_hook_timeout", id="timeout-nothing"),
+    pytest.param({"monitor_hook_timeout": "1.5s"}, "monitor_hook_timeout", id="timeout-fraction"),
+    pytest.param({"monitor_hook_timeout": "1 fortnight"}, "monitor_hook_timeout", id="timeout-unit"),
+    pytest.param({"poll_interval": "inf"}, "poll_interval", id="poll-infinite"),
+    pytest.param({"monitor_hook_protocol": "http"}, "monitor_hook_protocol", id="protocol"),
+    pytest.param({"monitor_hook_protocol": "OCF"}, "monitor_hook_protocol", id="protocol-case"),
+    pytest.param({"monitor_hook_order": "later"}, "monitor_hook_order", id="order"),
+    pytest.param({"monitor_hook_retries": "-1"}, "monitor_hook_retries", id="retries"),
+    pytest.param({"monitor_hook_level": "deep"}, "monitor_hook_level", id="level"),
+    pytest.param({"monitor_hook_args": "'open"}, "monitor_hook_args", id="args-open-quote"),
+    pytest.param({"monitor_hook_user": "-x"}, "monitor_hook_user", id="user"),
+    pytest.param({"start_poll_limit": "many"}, "start_poll_limit", id="limit"),
+    pytest.param({"stop_escalate": "perhaps"}, "stop_escalate", id="boolean"),
+    pytest.param({"stop_verify": "yes", "monitor_hook": ""}, "stop_verify", id="verify-without-hook"),
+    pytest.param({"stop_verify": "yes", "monitor_hook_protocol": "plain"}, "stop_verify", id="verify-plain"),
+]
+
+
+class TestWrongParameters:
+    @pytest.mark.parametrize(("parameters", "culprit"), WRONG)
+    def test_nothing_is_run(self, agent: Agent, box: Box, parameters: dict[str, str], culprit: str) -> None:
+        """A wrong value is 6 with the parameter's name, before a hook or systemctl is run."""
+        path = box.in_front_of_systemctl("echo ran >>/run/test/systemctl")
+        given = {"unit": "fine", "monitor_hook": box.marking("hook"), **parameters}
+        variables = {f"OCF_RESKEY_{name}": value for name, value in given.items()}
+        answer = agent("start", variables={"PATH": path, **variables})
+        assert answer.code == 6
+        assert re.match(rf"{culprit}(=| is not set)", answer.reason)
+        assert (box.marks("systemctl"), box.marks("hook"), box.marks("harm")) == ([], [], [])
+
+    def test_right_ones_are_run(self, agent: Agent, box: Box) -> None:
+        """The same with right values runs both: what the other tests look for would be there."""
+        path = box.in_front_of_systemctl("echo ran >>/run/test/systemctl")
+        unit, hook = box.started(), box.marking("hook")
+        assert agent("monitor", unit=unit, monitor_hook=hook, variables={"PATH": path}).code == 0
+        assert (box.marks("systemctl"), box.marks("hook")) == (["ran"], ["ran "])
+
+    @pytest.mark.parametrize("action", ["start", "stop", "monitor", "reload", "reload-agent", "validate-all"])
+    def test_all_are_told_at_once(self, agent: Agent, action: str) -> None:
+        """Every action tells all that is wrong in one reason, so that one round mends it."""
+        answer = agent(action, unit="*", monitor_hook="x", monitor_hook_timeout="soon", monitor_hook_protocol="y")
+        assert answer.code == 6
+        for name in ("unit='*'", "monitor_hook='x'", "monitor_hook_timeout='soon'", "monitor_hook_protocol='y'"):
+            assert name in answer.reason
+
+
+class TestOddCalls:
+    @pytest.mark.parametrize(
+        ("timeout", "code"),
+        [
+            pytest.param("", 0, id="empty"),
+            pytest.param("0", 0, id="zero"),
+            pytest.param("20s", 0, id="with-unit"),
+            pytest.param("-5", 0, id="negative"),
+            pytest.param("soon", 0, id="word"),
+            pytest.param("9" * 40, 0, id="huge"),
+            pytest.param("1", 1, id="one-millisecond"),
+        ],
+    )
+    def test_timeout(self, agent: Agent, box: Box, timeout: str, code: int) -> None:
+        """A timeout that says nothing is taken for the default; one that leaves no time is a quick failure."""
+        answer = agent("monitor", unit=box.started(), variables={"OCF_RESKEY_CRM_meta_timeout": timeout})
+        assert answer.code == code
+
+    def test_empty_environment(self, agent: Agent) -> None:
+        """Without any environment there is no unit: 6 with a reason, and no traceback."""
+        answer = agent.run("monitor", environment={})
+        assert answer.code == 6
+        assert "unit is not set" in answer.reason
+        assert "Traceback" not in answer.stderr
+
+    def test_no_path(self, agent: Agent, box: Box) -> None:
+        """Without a PATH systemctl and hook are found where systems have them."""
+        hook = box.hook("exec ls /")
+        environment = {"OCF_RESKEY_unit": box.started(), "OCF_RESKEY_monitor_hook": hook}
+        assert agent.run("monitor", environment=environment).code == 0
+
+    def test_long_value(self, agent: Agent, box: Box) -> None:
+        """A value as long as the kernel passes on is an argument like any other."""
+        unit, hook = box.started(), box.hook('[ "${#1}" -gt 100000 ]')
+        answer = agent("monitor", unit=unit, monitor_hook=hook, monitor_hook_args="x" * (128 * 1024 - 100))
+        assert answer.code == 0
+
+    def test_bytes_that_are_no_text(self, agent: Agent, box: Box) -> None:
+        """A byte that is no UTF-8 reaches the hook as it is."""
+        unit, hook = box.started(), box.hook("""[ "$(printf '\\377')" = "$1" ]""")
+        assert agent("monitor", unit=unit, monitor_hook=hook, monitor_hook_args="\udcff").code == 0
+
+    @pytest.mark.parametrize(
+        "streams",
+        [
+            pytest.param("0<&-", id="no-input"),
+            pytest.param("1>&-", id="no-output"),
+            pytest.param("2>&-", id="no-error"),
+            pytest.param("0<&- 1>&- 2>&-", id="none-at-all"),
+            pytest.param("1>/dev/full 2>/dev/full", id="full"),
+        ],
+    )
+    @pytest.mark.parametrize("action", ["monitor", "stop"])
+    def test_streams(self, box: Box, streams: str, action: str) -> None:
+        """Streams that are closed or full do not change an answer."""
+        settings = f"OCF_RESKEY_unit={box.started()} OCF_RESKEY_CRM_meta_interval=10000"
+        assert box.sh(f"({settings} {AGENT} {action} {streams}); echo $?").splitlines()[-1] == "0"
+
+    def test_metadata_that_nobody_takes(self, box: Box) -> None:
+        """Metadata that cannot be written are a failure that is told, without a traceback."""
+        said = box.sh(f"{AGENT} meta-data 2>&1 >/dev/full; echo $?")
+        assert said.splitlines()[-1] != "0"
+        assert "Traceback" not in said
+
+
+class TestImports:
+    def test_monitor(self, box: Box) -> None:
+        """A monitor does not pay for rich."""
+        assert not imported(box, "monitor") & {"rich", "xml", "ocf_systemd.debug"}
+
+    def test_meta_data(self, box: Box) -> None:
+        """The metadata need neither rich nor anyio."""
+        assert not imported(box, "meta-data") & {"rich", "anyio", "asyncio", "ocf_systemd.debug"}
+
+
+def imported(box: Box, action: str) -> set[str]:
+    command = [sys.executable, "-I", "-X", "importtime", AGENT, action]
+    done = box.sandbox.run(command, env={"OCF_RESKEY_unit": box.started()})
+    assert done.returncode == 0
+    names = set(re.findall(r"^import time:.*\| +(\S+)$", done.stderr, flags=re.MULTILINE))
+    assert {"click", "ocf_systemd.cli"} <= names
+    return names

@@ -1,0 +1,134 @@
+"""What the origin's author did by hand: his loop, his service, his hook; and the point of it all."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from statistics import median
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.system.conftest import Agent, Box, Requirements
+
+SMTP = Path(__file__).parent.parent.parent / "examples" / "hooks" / "smtp"
+ORIGIN_HOOK = "echo quit | nc 127.0.0.1 25 2>/dev/null | grep -q ^220 || exit 7"
+CYCLE = [action for action in ("monitor", "stop", "monitor", "start", "monitor") for _ in (1, 2)]
+POSTFIX = "postfix@-"
+
+
+@pytest.fixture
+def postfix(box: Box, require: Requirements) -> Iterator[Box]:
+    require.package("/lib/systemd/system/postfix@.service", "postfix")
+    require.package("nc", "netcat-openbsd")
+    yield box
+    box.sh("systemctl kill --signal=CONT postfix@-; systemctl stop postfix@-", check=False)
+
+
+@pytest.fixture(params=["example", "origin"])
+def smtp_hook(request: pytest.FixtureRequest, postfix: Box) -> str:
+    text = SMTP.read_text(encoding="utf-8") if request.param == "example" else f"#!/bin/sh\n{ORIGIN_HOOK}\n"
+    return postfix.hook(text, "smtp", shebang="")
+
+
+def test_loop(agent: Agent, smtp_hook: str) -> None:
+    """The origin's loop over a real postfix, from stopped to running, every action twice."""
+    codes = [agent(action, unit=POSTFIX, monitor_hook=smtp_hook, timeout_s=30).code for action in CYCLE]
+    assert codes == [7, 7, 0, 0, 7, 7, 0, 0, 0, 0]
+
+
+def test_service_that_hangs(agent: Agent, postfix: Box) -> None:
+    """The point: a postfix that hangs is active to systemd; the hook sees it, and sees it recover."""
+    hook = postfix.hook(SMTP.read_text(encoding="utf-8"), "smtp", shebang="")
+    assert agent("start", unit=POSTFIX, monitor_hook=hook, timeout_s=30).code == 0
+    postfix.sh("systemctl kill --signal=STOP postfix@-")
+    answer = agent("monitor", unit=POSTFIX, monitor_hook=hook, monitor_hook_args="127.0.0.1 25 1")
+    assert postfix.sh("systemctl is-active postfix@-") == "active"
+    assert answer.code == 1
+    assert hook in answer.reason
+    postfix.sh("systemctl kill --signal=CONT postfix@-")
+    assert agent("monitor", unit=POSTFIX, monitor_hook=hook).code == 0
+
+
+def test_service_that_hangs_is_seen_before_the_deadline(agent: Agent, postfix: Box) -> None:
+    """A hook without a limit of its own hangs with the service it asks; the agent still answers in time."""
+    hook = postfix.hook(ORIGIN_HOOK, "smtp")
+    assert agent("start", unit=POSTFIX, monitor_hook=hook, timeout_s=30).code == 0
+    postfix.sh("systemctl kill --signal=STOP postfix@-")
+    answer = agent("monitor", unit=POSTFIX, monitor_hook=hook, timeout_s=3)
+    assert answer.code == 1
+    assert f"hook {hook} timed out" in answer.reason
+
+
+def test_systemctl_and_hook_run_at_once(agent: Agent, box: Box) -> None:
+    """With a systemctl of 1 s and a hook of 1 s, a monitor takes less than 1.6 s."""
+    path = box.in_front_of_systemctl("sleep 1")
+    hook = box.hook("sleep 1")
+    unit = box.started()
+    answer = agent("monitor", unit=unit, monitor_hook=hook, variables={"PATH": path}, measured=False)
+    assert answer.code == 0
+    assert 1 <= answer.elapsed_s < 1.6
+
+
+def test_hook_of_a_stopped_unit_is_not_waited_for(agent: Agent, box: Box) -> None:
+    """With the unit down, a monitor takes as long as systemctl, though its hook would take 30 s."""
+    path = box.in_front_of_systemctl("sleep 1")
+    hook = box.hook("sleep 30")
+    unit = box.service()
+    answer = agent("monitor", unit=unit, monitor_hook=hook, variables={"PATH": path}, measured=False)
+    assert answer.code == 7
+    assert 1 <= answer.elapsed_s < 1.6
+
+
+def test_ready_is_seen_at_once(agent: Agent, box: Box) -> None:
+    """A start whose hook passes 0.3 s after the unit's start returns within 0.6 s."""
+    unit = box.service(
+        "Type=exec", "RuntimeDirectory=ready", "ExecStart=sh -c 'sleep 0.3; touch /run/ready/yes; sleep 99'"
+    )
+    hook = box.hook("[ -e /run/ready/yes ] || exit 7")
+
+    def median_of_five_s() -> float:
+        took_s = []
+        for _ in range(5):
+            answer = agent("start", unit=unit, monitor_hook=hook, measured=False)
+            assert answer.code == 0
+            assert answer.elapsed_s >= 0.3
+            took_s.append(answer.elapsed_s)
+            assert agent("stop", unit=unit, monitor_hook=hook, measured=False).code == 0
+        return median(took_s)
+
+    # A machine that has other things to do for a while gets another chance; an agent that is slow does not.
+    assert any(median_of_five_s() < 0.6 for _ in range(3))
+
+
+# Hooks by what is wrong with them. All are asked at the same moment: each would take all of its five seconds.
+NEVER_PASSING = {
+    "not-running": "exit 7",
+    "failing": "exit 1",
+    "hanging": "sleep 1000",
+    "ignoring-TERM": "trap '' TERM; while :; do sleep 1; done",
+    "in-a-session-of-its-own": "setsid sh -c 'trap \"\" TERM; while :; do sleep 1; done' & wait",
+}
+HANGING = {name: script for name, script in NEVER_PASSING.items() if not script.startswith("exit")}
+
+
+@pytest.mark.parametrize(
+    ("action", "hooks"),
+    [pytest.param("start", NEVER_PASSING, id="start"), pytest.param("monitor", HANGING, id="monitor")],
+)
+def test_deadline(agent: Agent, box: Box, action: str, hooks: dict[str, str]) -> None:
+    """With 5000 ms and a hook that never passes, the answer is 1 before they are over and names the hook."""
+    units = [box.service() if action == "start" else box.started() for _ in hooks]
+    paths = [box.hook(script, name) for name, script in hooks.items()]
+    calls = [
+        agent.begin(action, unit=unit, monitor_hook=path, timeout_s=5, measured=False)
+        for unit, path in zip(units, paths, strict=True)
+    ]
+    answers = [call.finish() for call in calls]
+    for call, path, answer in zip(calls, paths, answers, strict=True):
+        agent.audit(call, answer)
+        assert answer.code == 1
+        assert answer.elapsed_s < 5
+        assert path in answer.reason

@@ -1,0 +1,143 @@
+"""`ocf-systemd sandbox` on the host, as people call it."""
+
+from __future__ import annotations
+
+import pwd
+import secrets
+import subprocess
+import sys
+import time
+from pathlib import Path
+from signal import SIGINT
+from typing import TYPE_CHECKING
+
+import pexpect
+import pytest
+
+if TYPE_CHECKING:
+    from tests.system.conftest import Requirements
+
+PROGRAM = str(Path(sys.executable).with_name("ocf-systemd"))
+
+
+def run(*words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([PROGRAM, "sandbox", *words], capture_output=True, text=True, timeout=60, check=False)
+
+
+def processes_with(mark: str) -> list[str]:
+    found = []
+    for file in Path("/proc").glob("[1-9]*/cmdline"):
+        try:
+            words = file.read_bytes().replace(b"\0", b" ").decode(errors="replace")
+        except OSError:
+            continue
+        if mark in words:
+            found.append(words)
+    return found
+
+
+def test_exit_code() -> None:
+    """A command's exit code passes through, and its output."""
+    done = run("run", "--", "sh", "-c", "echo out; echo err >&2; exit 7")
+    assert (done.returncode, done.stdout, done.stderr) == (7, "out\n", "err\n")
+
+
+def test_own_program() -> None:
+    """What people are told to try works: the program is found in there, and debugs a unit of a real systemd."""
+    done = run("run", "--", "ocf-systemd", "debug", "monitor", "--unit", "systemd-journald")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "OCF_SUCCESS (0)" in done.stdout
+
+
+def test_copy(tmp_path: Path) -> None:
+    """--copy brings a unit that systemd knows; what is changed in there stays in there."""
+    unit = tmp_path / "own.service"
+    unit.write_text("[Service]\nExecStart=sleep infinity\n")
+    script = "systemctl start own && systemctl is-active own && rm /etc/systemd/system/own.service"
+    done = run("run", "--copy", f"{unit}:/etc/systemd/system/own.service", "--", "sh", "-c", script)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "active\n", "")
+    assert unit.exists()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param("x", id="no-colon"),
+        pytest.param("/etc/hosts:srv", id="relative"),
+        pytest.param("/no/such:/srv/x", id="missing"),
+    ],
+)
+def test_bad_copy(text: str) -> None:
+    """A copy that cannot be made is an error of usage: 2, and nothing is run."""
+    done = run("run", "--copy", text, "--", "echo", "ran")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "--copy" in done.stderr
+
+
+def test_no_command() -> None:
+    """No command is an error of usage."""
+    assert run("run").returncode == 2
+
+
+def test_shell() -> None:
+    """`sandbox shell` gives a prompt in a host of its own; its exit code passes through."""
+    child = pexpect.spawn(PROGRAM, ["sandbox", "shell"], encoding="utf-8", timeout=20)
+    child.expect_exact("A throw-away host, booted in ")
+    child.expect_exact("[sandbox] ")
+    child.sendline("echo $((6 * 7)); cat /proc/1/comm")
+    child.expect_exact("42\r\nsystemd")
+    child.expect_exact("[sandbox] ")
+    child.sendline("exit 5")
+    child.expect_exact(pexpect.EOF)
+    child.close()
+    assert child.exitstatus == 5
+
+
+def test_interrupted() -> None:
+    """Ctrl-C while a command runs ends the command, and with it the sandbox: nothing is left."""
+    mark = f"100.{secrets.randbelow(10**9):09}"
+    child = pexpect.spawn(PROGRAM, ["sandbox", "run", "--", "sh", "-c", f"echo begun; sleep {mark}"], encoding="utf-8")
+    child.expect_exact("begun")
+    assert processes_with(mark)
+    child.sendintr()
+    child.expect_exact(pexpect.EOF)
+    child.close()
+    assert child.exitstatus == 130
+    assert processes_with(mark) == []
+
+
+def test_interrupted_twice_and_killed() -> None:
+    """A SIGINT to the program alone leaves the command, a SIGKILL to it ends command and sandbox."""
+    mark = f"100.{secrets.randbelow(10**9):09}"
+    command = [PROGRAM, "sandbox", "run", "--", "sh", "-c", f"echo begun; sleep {mark}; true"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "begun\n"
+        process.send_signal(SIGINT)
+        time.sleep(0.2)
+        assert processes_with(mark)
+        process.kill()
+    deadline = time.monotonic() + 10
+    while processes_with(mark) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert processes_with(mark) == []
+
+
+@pytest.mark.parametrize("words", [("run", "true"), ("shell",)], ids=["run", "shell"])
+def test_not_root(require: Requirements, words: tuple[str, ...]) -> None:
+    """Whoever is not root gets 1 and one sentence that says what to do."""
+    interpreter = require.readable_interpreter()
+    nobody = pwd.getpwnam("nobody")
+    done = subprocess.run(
+        [interpreter, PROGRAM, "sandbox", *words],
+        user=nobody.pw_uid,
+        group=nobody.pw_gid,
+        extra_groups=[],
+        cwd="/",
+        env={"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == "Error: a sandbox needs root: run this command as root\n"
