@@ -52,7 +52,7 @@ from ocf_systemd.reporting import (
 )
 from ocf_systemd.systemd import DropInChange, Systemd, drop_in_path, put_drop_in, remove_drop_in
 
-_FIRST_PAUSE_S, _PAUSE_GROWTH = 0.02, 1.5
+_FIRST_PAUSE_S, _PAUSE_GROWTH = 0.02, 1.3
 _LAST_LOOK_SHARE, _LAST_LOOK_MAX_S = 0.1, 0.5  # with less time left, a look would tell that time is up and no more
 _WHOLE_REST_S = 2.0  # with less than that left, there is no second try worth saving time for
 _OBSERVE_SHARE = 0.1  # of the time left, kept for looking at what came of a job that is still running
@@ -113,7 +113,7 @@ async def perform(request: Request) -> Verdict:
         request.reporter.report(Warned(warning))
     verdict = Verdict(ExitCode.ERR_GENERIC, f"{request.action} of {request.parameters.unit} ran out of time")
     # All that an action does keeps to the deadline by itself; this is for what may stand between.
-    with anyio.move_on_at(request.deadline + request.operation.reserve_s / 2):
+    with anyio.CancelScope(deadline=request.deadline + request.operation.reserve_s / 2):
         verdict = await _dispatch(request)
     request.reporter.report(Judged(request.action, verdict))
     return verdict
@@ -339,8 +339,11 @@ def _settle_drop_in(request: Request, unit: UnitState | NoAnswer, *, wanted: boo
     if change is not DropInChange.UNCHANGED:
         request.reporter.report(Noted(f"drop-in {path} {change}"))
         return False
-    # It may have been changed by an action that was killed before it told systemd.
-    return not (isinstance(unit, UnitState) and unit.needs_daemon_reload)
+    if isinstance(unit, NoAnswer):
+        return True
+    # It may have been changed by an action that was killed before it told systemd. NeedDaemonReload alone does not
+    # tell: systemd 252 overlooks a drop-in whose directory is new.
+    return (str(path) in unit.drop_in_paths) is wanted and not unit.needs_daemon_reload
 
 
 async def _reload_daemon(request: Request) -> bool:

@@ -101,7 +101,7 @@ def _print_metadata() -> int:
 def _agent_name() -> str:
     """Return the name the agent was called by, which is the one it is installed under."""
     name = Path(sys.argv[0]).name
-    return os.environ.get("OCF_RESOURCE_TYPE") or ("systemd" if name == PROGRAM else name)
+    return printable(os.environ.get("OCF_RESOURCE_TYPE", "")) or ("systemd" if name == PROGRAM else printable(name))
 
 
 def _verdict_of(action: Action) -> Verdict:

@@ -123,7 +123,7 @@ def why_not_executable(path: str) -> str:
         with Path(path).open("rb") as file:
             head = file.read(_SHEBANG_MAX)
     except OSError as error:
-        return os.strerror(error.errno or 0)
+        return os.strerror(error.errno) if error.errno in _FILE_ERRORS else ""
     if head.startswith(b"#!"):
         return _why_not_interpreted(head.split(b"\n", 1)[0])
     return "" if head.startswith(b"\x7fELF") else "it is no program and names no interpreter (#!) in its first line"

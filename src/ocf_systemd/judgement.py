@@ -168,7 +168,7 @@ def judge_stop(seen: Observation, job: JobOutcome, *, verify: bool, protocol: Ho
             return _judge_stopped_hooks(seen.hooks, protocol)
         case UnitState(is_down=True):
             return Verdict(ExitCode.SUCCESS)
-        case UnitState() as unit:
+        case unit:
             told = quoting(f"{unit.unit} is {_state(unit)}, expected inactive", job.said)
             refused = job.result is JobResult.REFUSED
             return KeepWaiting(Verdict(ExitCode.ERR_PERM if refused else ExitCode.ERR_GENERIC, told))
@@ -180,7 +180,7 @@ def _judge_stopped_hooks(hooks: tuple[HookOutcome, ...], protocol: HookProtocol)
     verdict = judge_hooks(able, protocol)
     if not able or verdict.code == ExitCode.NOT_RUNNING:
         return Verdict(ExitCode.SUCCESS)
-    said = verdict.reason or f"{able[0].hook} says running"
+    said = verdict.reason or f"hook {printable(able[0].hook)} says running"
     return KeepWaiting(Verdict(ExitCode.ERR_GENERIC, f"{said}, expected not running after stop"))
 
 

@@ -66,7 +66,8 @@ class UnitState:
     """What `systemctl show` says of a unit.
 
     `result` is the unit's Result, `main_exit` how its main process ended ("status=1", "signal=SEGV",
-    empty when it did not), `has_job` whether a job is queued for it.
+    empty when it did not), `has_job` whether a job is queued for it, `condition_met` False when systemd skipped its
+    last start, `drop_in_paths` the drop-ins that are in force.
     """
 
     unit: str
@@ -80,6 +81,7 @@ class UnitState:
     can_reload: bool = False
     condition_met: bool = True
     needs_daemon_reload: bool = False
+    drop_in_paths: tuple[str, ...] = ()
 
     @property
     def is_running(self) -> bool:

@@ -81,6 +81,14 @@ class _Tail:
         return bool(chunk)
 
 
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    """A process, told apart from a later one of the same pid by its start time in clock ticks (proc_pid_stat(5))."""
+
+    pid: int
+    started: int
+
+
 async def run(command: Command, *, deadline: float) -> CommandOutcome:
     """Run a command until it ends, or until the deadline is so near that it has to be ended.
 
@@ -171,14 +179,19 @@ async def _end_tree(process: subprocess.Popen[bytes], exit_descriptor: int, grac
     tree = _descendants_of(process.pid)
     _signal(tree, SIGTERM)
     with anyio.move_on_after(grace_s):
-        await anyio.wait_readable(exit_descriptor)
-        while any(_is_alive(entry) for entry in tree):  # noqa: ASYNC110  # only a child's end is an event
-            await anyio.sleep(_LOOK_AGAIN_S)
-    _signal(tree | _descendants_of(process.pid), SIGKILL)
+        await _wait_for_end(tree, exit_descriptor)
+    tree |= _descendants_of(process.pid)
+    _signal(tree, SIGKILL)
     # A process in uninterruptible sleep outlives even this, for as long as the kernel likes: not our deadline.
     with anyio.move_on_after(_REAP_S):
-        await anyio.wait_readable(exit_descriptor)
+        await _wait_for_end(tree, exit_descriptor)
     process.poll()
+
+
+async def _wait_for_end(tree: Iterable[_Entry], exit_descriptor: int) -> None:
+    await anyio.wait_readable(exit_descriptor)
+    while any(_is_alive(entry) for entry in tree):  # noqa: ASYNC110  # only our own child's end is an event
+        await anyio.sleep(_LOOK_AGAIN_S)
 
 
 def adopt_orphans() -> None:
@@ -212,14 +225,6 @@ def _reap() -> bool:
             pass
         return True
     return False
-
-
-@dataclass(frozen=True, slots=True)
-class _Entry:
-    """A process, told apart from a later one of the same pid by its start time in clock ticks (proc_pid_stat(5))."""
-
-    pid: int
-    started: int
 
 
 def _read_stat(pid: int) -> tuple[str, int, _Entry] | None:

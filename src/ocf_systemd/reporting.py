@@ -192,6 +192,8 @@ def _told_of_unit(unit: UnitState | NoAnswer) -> str:
             return f"no answer: {why}"
         case UnitState():
             return f"{unit.unit} is {unit.load_state}, {unit.active_state} ({unit.sub_state})"
+        case _:
+            assert_never(unit)
 
 
 def told_of_outcome(outcome: CommandOutcome | None) -> str:
@@ -207,6 +209,8 @@ def told_of_outcome(outcome: CommandOutcome | None) -> str:
             return "timed out"
         case NotStarted(why=why):
             return f"not started: {why}"
+        case _:
+            assert_never(outcome)
 
 
 def _told_of_hooks(observation: Observation) -> Iterator[tuple[Level, str]]:

@@ -10,6 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
+from typing import assert_never
 
 from ocf_systemd.observations import (
     ActiveState,
@@ -38,7 +39,9 @@ _PROPERTIES = (
     "Job",
     "CanReload",
     "ConditionResult",
+    "ConditionTimestampMonotonic",
     "NeedDaemonReload",
+    "DropInPaths",
 )
 
 # Variables that change what systemd's tools do or whom they talk to; those of a hook's caller must not reach them.
@@ -115,9 +118,13 @@ class Systemd:
                 return f"daemon-reload: {_why(failure)}"
 
     async def last_journal_line(self, invocation_id: str, deadline: float) -> str:
-        """Return the last line that the unit's own processes logged in one invocation, or nothing."""
-        # Matches, and not --unit: that would find what PID 1 says of the unit, which the reason says already.
-        matches = (f"_SYSTEMD_UNIT={self.unit}", f"_SYSTEMD_INVOCATION_ID={invocation_id}")
+        """Return the last line that the unit's own processes logged in one invocation, or nothing.
+
+        Without an invocation nothing of the unit ever ran, or systemd has forgotten it: then the last word is PID 1's,
+        which tells of an unmet condition, say.
+        """
+        own = (f"_SYSTEMD_UNIT={self.unit}", f"_SYSTEMD_INVOCATION_ID={invocation_id}")
+        matches = own if invocation_id else ("_PID=1", f"UNIT={self.unit}")
         lines = await self._journal("--output=cat", "--lines=1", *matches, deadline=deadline)
         return lines[-1] if lines else ""
 
@@ -149,6 +156,8 @@ def _why(outcome: CommandOutcome) -> str:
             return f"no answer within {elapsed_s:.1f} s"
         case NotStarted(why=why):
             return f"systemctl could not be started: {why}"
+        case _:
+            assert_never(outcome)
 
 
 def parse_show(unit: str, stdout: bytes) -> UnitState | NoAnswer:
@@ -169,8 +178,11 @@ def parse_show(unit: str, stdout: bytes) -> UnitState | NoAnswer:
         invocation_id=properties.get("InvocationID", ""),
         has_job=properties.get("Job", "0") not in {"", "0"},
         can_reload=properties.get("CanReload") == "yes",
-        condition_met=properties.get("ConditionResult") != "no",
+        # "no" is also what it says of a unit that it has forgotten and loaded anew; then there is no time of a check.
+        condition_met=properties.get("ConditionResult") != "no"
+        or properties.get("ConditionTimestampMonotonic", "0") == "0",
         needs_daemon_reload=properties.get("NeedDaemonReload") == "yes",
+        drop_in_paths=tuple(properties.get("DropInPaths", "").split()),
     )
 
 
@@ -199,8 +211,9 @@ def job_outcome(outcome: CommandOutcome) -> JobOutcome:
 
 
 def _first_line(outcome: Exited) -> str:
-    # The lines after the first are advice to look into the journal.
-    return Exited(0.0, stderr=outcome.stderr.split(b"\n", 1)[0]).last_line
+    # The lines after it are advice to look into the journal, warnings before it are of changed unit files.
+    lines = filter(None, map(printable, outcome.stderr.splitlines()))
+    return next((line for line in lines if not line.startswith("Warning:")), "")
 
 
 class DropInChange(StrEnum):

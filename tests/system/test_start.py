@@ -170,7 +170,7 @@ class TestFailure:
         answer = agent("start", unit=box.service(before="[Unit]\nConditionPathExists=/no/such\n"), measured=False)
         assert answer.code == 1
         assert answer.elapsed_s < 5
-        assert "condition not met" in answer.reason
+        assert "unmet condition check (ConditionPathExists=/no/such)" in answer.reason
 
     def test_assertion(self, agent: Agent, box: Box) -> None:
         """A unit whose assertion fails is 1."""

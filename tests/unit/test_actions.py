@@ -300,7 +300,7 @@ class TestStart:
             ),
             pytest.param(
                 DONE,
-                shows("inactive", ConditionResult="no"),
+                shows("inactive", ConditionResult="no", ConditionTimestampMonotonic="4711"),
                 "inactive (start job done, condition not met), expected active: cannot bind to port 25",
                 id="condition not met",
             ),
@@ -552,10 +552,12 @@ class TestStop:
 
 class TestDropIn:
     def test_systemd_is_told_only_of_changes(self, tmp_path: Path) -> None:
-        """One daemon-reload when it was written, none when it stood already, one when it was removed."""
+        """One daemon-reload when it was written or removed; none when it stood, and systemd had read it."""
         active = {"show": [shows("active")]}
         assert len(act(Action.START, host_with(active), tmp_path).host.of("daemon-reload")) == 1
-        assert len(act(Action.START, host_with(active), tmp_path).host.of("daemon-reload")) == 0
+        told = {"show": [shows("active", DropInPaths=str(drop_in_path(UNIT, tmp_path)))]}
+        assert len(act(Action.START, host_with(told), tmp_path).host.of("daemon-reload")) == 0
+        assert len(act(Action.START, host_with(active), tmp_path).host.of("daemon-reload")) == 1
         down = {"show": [shows("active"), shows("inactive")]}
         assert len(act(Action.STOP, host_with(down), tmp_path).host.of("daemon-reload")) == 1
         assert len(act(Action.STOP, host_with(down), tmp_path).host.of("daemon-reload")) == 0
@@ -673,7 +675,8 @@ class TestReloadAgent:
         run = act(Action.RELOAD_AGENT, host_with({"show": [shows("active")]}), tmp_path, values=values)
         assert (run.verdict.code, run.host.verbs) == (0, ["daemon-reload"])
         assert path.exists() == (wanted == "yes")
-        run = act(Action.RELOAD_AGENT, host_with({"show": [shows("active")]}), tmp_path, values=values)
+        in_force = shows("active", DropInPaths=str(path) if wanted == "yes" else "")
+        run = act(Action.RELOAD_AGENT, host_with({"show": [in_force]}), tmp_path, values=values)
         assert (run.verdict.code, run.host.verbs) == (0, [])
 
     def test_a_stopped_unit_gets_none(self, tmp_path: Path) -> None:

@@ -404,7 +404,7 @@ class TestStop:
         assert told == f"{UNIT} is deactivating (stop-sigterm), expected inactive: Job for {UNIT} timed out."
         down = Observation(unit_in(ActiveState.INACTIVE), (exited(0),))
         told = reason_of(judge_stop(down, DONE, verify=True, protocol=OCF))
-        assert told == f"{HOOK} says running, expected not running after stop"
+        assert told == f"hook {HOOK} says running, expected not running after stop"
         down = Observation(unit_in(ActiveState.INACTIVE), (exited(3),))
         told = reason_of(judge_stop(down, DONE, verify=True, protocol=OCF))
         assert told == f"hook {HOOK} exited with 3, expected 0, expected not running after stop"

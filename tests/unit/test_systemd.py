@@ -54,7 +54,9 @@ ExecMainStatus=0
 InvocationID=3f1c60d2cf0e4b29a8c7d1a6e0f5b9d4
 CanReload=yes
 ConditionResult=yes
+ConditionTimestampMonotonic=4711
 NeedDaemonReload=no
+DropInPaths=/run/systemd/system/a.d/1.conf /etc/systemd/system/a.d/2.conf
 """
 FAILED = b"""\
 Result=exit-code
@@ -86,6 +88,7 @@ class TestShow:
                     "success",
                     invocation_id="3f1c60d2cf0e4b29a8c7d1a6e0f5b9d4",
                     can_reload=True,
+                    drop_in_paths=("/run/systemd/system/a.d/1.conf", "/etc/systemd/system/a.d/2.conf"),
                 ),
                 id="active",
             ),
@@ -105,8 +108,13 @@ class TestShow:
             ),
             pytest.param(
                 NOT_FOUND,
-                UnitState(UNIT, LoadState.NOT_FOUND, ActiveState.INACTIVE, "dead", condition_met=False),
+                UnitState(UNIT, LoadState.NOT_FOUND, ActiveState.INACTIVE, "dead"),
                 id="not found",
+            ),
+            pytest.param(
+                b"LoadState=loaded\nActiveState=inactive\nConditionResult=no\nConditionTimestampMonotonic=4711\n",
+                UnitState(UNIT, LoadState.LOADED, ActiveState.INACTIVE, condition_met=False),
+                id="condition not met",
             ),
             pytest.param(
                 STARTING,

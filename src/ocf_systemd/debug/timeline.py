@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import assert_never
 
 from ocf_systemd.observations import CommandOutcome, NoAnswer, UnitState
 from ocf_systemd.ocf import Action, Verdict
@@ -105,3 +106,5 @@ class Timeline:
             case Interrupted(signal=number):
                 self.interrupted = True
                 self.notes.append(Note(now_s, f"interrupted by {number.name}", is_warning=True))
+            case _:
+                assert_never(fact)
