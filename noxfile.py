@@ -63,7 +63,7 @@ _COVERAGE_DATA = _ROOT / ".nox" / "coverage"
 # Whoever runs ocf-tester checks the agent as nobody too, who can read Debian's Python but none below a home directory.
 _SYSTEM_PYTHON = "/usr/bin/python3"
 
-_SANDBOX_PACKAGES = ("systemd", "dbus", "iproute2", "procps")
+_SANDBOX_PACKAGES = ("systemd", "dbus", "util-linux", "procps")
 _DEMO_PACKAGES = (*_SANDBOX_PACKAGES, "curl")
 _SYSTEM_PACKAGES = (
     *_DEMO_PACKAGES,
@@ -97,7 +97,10 @@ def _measured(session: nox.Session) -> Iterator[dict[str, str]]:
     _COVERAGE_DATA.mkdir(parents=True, exist_ok=True)
     for old in _COVERAGE_DATA.glob(f".coverage.{session.name}*"):
         old.unlink()
-    yield {"COVERAGE_FILE": str(_COVERAGE_DATA / f".coverage.{session.name}")}
+    yield {
+        "COVERAGE_FILE": str(_COVERAGE_DATA / f".coverage.{session.name}"),
+        "COVERAGE_PROCESS_START": str(_ROOT / "pyproject.toml"),
+    }
 
 
 @nox.session
