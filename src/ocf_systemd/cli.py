@@ -109,11 +109,12 @@ def _verdict_of(action: Action) -> Verdict:
     from ocf_systemd.processes import age_s
     from ocf_systemd.reporting import log_reporter
 
-    reporter: Reporter = log_reporter(os.environ, _agent_name())
+    name = _agent_name()
+    reporter: Reporter = log_reporter(os.environ, name)
     if _TRACING & os.environ.keys():
         from ocf_systemd.tracing import traced
 
-        reporter = traced(reporter, os.environ, action)
+        reporter = traced(reporter, os.environ, action, name)
     return run_action(action, os.environ, reporter, age_s=age_s())
 
 

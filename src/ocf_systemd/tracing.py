@@ -47,7 +47,7 @@ def _output(fact: Fact) -> list[str]:
     return [f"  {name}: {printable(line)}" for name, stream in streams.items() for line in stream.splitlines()]
 
 
-def traced(reporter: Reporter, environment: Mapping[str, str], action: Action) -> Reporter:
+def traced(reporter: Reporter, environment: Mapping[str, str], action: Action, agent_name: str) -> Reporter:
     """Return a reporter that traces too, if the environment asks for it (OCF_TRACE_RA, or the parameter trace_ra)."""
     wanted = environment.get("OCF_TRACE_RA") or environment.get(f"{PREFIX}trace_ra") or "no"
     try:
@@ -55,7 +55,7 @@ def traced(reporter: Reporter, environment: Mapping[str, str], action: Action) -
             return reporter
     except ValueError:
         return reporter
-    path = _destination(environment, action)
+    path = _destination(environment, action, agent_name)
     if path != _STDERR:
         with suppress(OSError):
             Path(path).parent.mkdir(parents=True, exist_ok=True)
@@ -64,15 +64,15 @@ def traced(reporter: Reporter, environment: Mapping[str, str], action: Action) -
     return tracing
 
 
-def _destination(environment: Mapping[str, str], action: Action) -> str:
+def _destination(environment: Mapping[str, str], action: Action, agent_name: str) -> str:
     """Return where the trace goes: OCF_TRACE_FILE, a path or a descriptor, or else a file of its own."""
     asked = environment.get("OCF_TRACE_FILE", "")
     if re.fullmatch("[3-9]", asked):
         return f"/dev/fd/{asked}"
     if asked.startswith("/"):
         return asked
-    resource_type, instance = (environment.get(f"OCF_RESOURCE_{word}", "") for word in ("TYPE", "INSTANCE"))
-    if os.isatty(0) or not resource_type or not instance:
+    instance = environment.get("OCF_RESOURCE_INSTANCE")
+    if os.isatty(0) or not instance:
         return _STDERR
     directory = environment.get(f"{PREFIX}trace_dir") or _DEFAULT_DIRECTORY
-    return f"{directory}/{resource_type}/{instance}.{action}.{time.strftime('%Y-%m-%d.%H:%M:%S')}"
+    return f"{directory}/{agent_name}/{instance}.{action}.{time.strftime('%Y-%m-%d.%H:%M:%S')}"

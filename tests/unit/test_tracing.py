@@ -41,7 +41,7 @@ def test_it_is_asked_for(tmp_path: Path, environment: dict[str, str], *, is_trac
     """By the variable or the parameter that ocf-shellfuncs knows."""
     heard = Heard()
     given = {**environment, "OCF_TRACE_FILE": str(tmp_path / "trace")}
-    reporter = traced(heard, given, Action.MONITOR)
+    reporter = traced(heard, given, Action.MONITOR, "systemd")
     assert isinstance(reporter, TracingReporter) == is_traced
     reporter.report(Noted("done"))
     assert heard.facts == [Noted("done")]
@@ -52,7 +52,7 @@ def test_what_stands_in_it(tmp_path: Path) -> None:
     """The environment, every fact with its time, what commands printed; nothing that moves a cursor."""
     trace, heard = tmp_path / "trace", Heard()
     environment = {"OCF_TRACE_RA": "1", "OCF_TRACE_FILE": str(trace), "OCF_RESKEY_unit": "a\nb\x1b[31m\udcff"}
-    reporter = traced(heard, environment, Action.MONITOR)
+    reporter = traced(heard, environment, Action.MONITOR, "systemd")
     began = CommandBegan(Purpose.HOOK, Command((HOOK,), {}))
     facts: tuple[Fact, ...] = (
         began,
@@ -86,7 +86,7 @@ import os
 from ocf_systemd.ocf import Action
 from ocf_systemd.reporting import LogReporter
 from ocf_systemd.tracing import traced
-traced(LogReporter("x"), os.environ, Action.START)
+traced(LogReporter("x"), os.environ, Action.START, "systemd")
 """
     done = run_python(code, env={"OCF_TRACE_RA": "1", "OCF_RESKEY_trace_dir": str(tmp_path), **INSTANCE})
     assert (done.stdout, done.stderr) == ("", "")
@@ -105,7 +105,7 @@ traced(LogReporter("x"), os.environ, Action.START)
 )
 def test_where_it_goes(environment: dict[str, str], path: str, capfd: pytest.CaptureFixture[str]) -> None:
     """OCF_TRACE_FILE, a path, or standard error."""
-    reporter = traced(Heard(), {"OCF_TRACE_RA": "1", **environment}, Action.MONITOR)
+    reporter = traced(Heard(), {"OCF_TRACE_RA": "1", **environment}, Action.MONITOR, "systemd")
     assert isinstance(reporter, TracingReporter)
     assert reporter.path == path
     assert ("OCF_TRACE_RA=1" in capfd.readouterr().err) == (path == "/dev/stderr")
@@ -122,7 +122,7 @@ def test_where_it_goes(environment: dict[str, str], path: str, capfd: pytest.Cap
 def test_a_trace_that_cannot_be_written(place: str) -> None:
     """It is no reason to fail an action, and the facts are passed on."""
     heard = Heard()
-    reporter = traced(heard, {"OCF_TRACE_RA": "1", "OCF_TRACE_FILE": place}, Action.MONITOR)
+    reporter = traced(heard, {"OCF_TRACE_RA": "1", "OCF_TRACE_FILE": place}, Action.MONITOR, "systemd")
     reporter.report(Noted("done"))
     assert heard.facts == [Noted("done")]
 
@@ -142,7 +142,7 @@ import os, sys
 from ocf_systemd.ocf import Action
 from ocf_systemd.reporting import LogReporter, Noted
 from ocf_systemd.tracing import traced
-traced(LogReporter("x", log_file="/dev/null"), os.environ, Action.START).report(Noted("done"))
+traced(LogReporter("x", log_file="/dev/null"), os.environ, Action.START, "systemd").report(Noted("done"))
 """
     trace = tmp_path / "trace"
     done = run_python(code, str(trace), env={"OCF_TRACE_RA": "1", "OCF_TRACE_FILE": "7"})
