@@ -58,7 +58,8 @@ nox.needs_version = ">=2025.5.1"
 
 _PROJECT = nox.project.load_toml("pyproject.toml")
 _SUPPORTED = ("3.11", "3.12", "3.13", "3.14")
-_COVERAGE_DATA = _ROOT / ".nox" / "coverage"
+_PARALLEL = ("--numprocesses=auto", "--quiet")  # the quick tests only: others measure time, or use all of the machine
+_COVERAGE_DATA = _ROOT / ".nox" / "coverage-data"
 
 # Whoever runs ocf-tester checks the agent as nobody too, who can read Debian's Python but none below a home directory.
 _SYSTEM_PYTHON = "/usr/bin/python3"
@@ -124,8 +125,9 @@ def typing(session: nox.Session) -> None:
 def unit(session: nox.Session) -> None:
     """Run the quick tests: under a minute, no root, no systemd."""
     _install(session, "tests")
+    tests = session.posargs or ["tests/unit"]
     with _measured(session) as environment:
-        session.run("coverage", "run", "-m", "pytest", *(session.posargs or ["tests/unit"]), env=environment)
+        session.run("pytest", *_PARALLEL, "--cov", "--cov-report=", *tests, env=environment)
 
 
 def _other_pythons() -> list[str]:
@@ -148,7 +150,7 @@ def versions(session: nox.Session) -> None:
         session.log("no other supported Python is installed")
         return
     _install(session, "tests")
-    session.run("pytest", "tests/unit", *session.posargs)
+    session.run("pytest", *_PARALLEL, *(session.posargs or ["tests/unit"]))
 
 
 @nox.session(python=_SYSTEM_PYTHON if Path(_SYSTEM_PYTHON).exists() else None)

@@ -285,20 +285,11 @@ NETWORK_HOOKS = [pytest.param(name, id=name) for name in ("smtp", "tcp", "http",
 class TestEveryHook:
     @pytest.mark.parametrize("path", [pytest.param(p, id=p.name) for p in sorted(HOOKS.iterdir())])
     def test_is_portable_and_installable(self, path: Path) -> None:
-        """A hook is an executable sh script with a run-parts name that dash and shellcheck take."""
+        """A hook is an executable sh script with a run-parts name that dash takes; shellcheck is lint's."""
         assert path.stat().st_mode & 0o777 == 0o755
         assert path.read_text().startswith("#!/bin/sh\n# ")
         assert path.name.replace("_", "").replace("-", "").isalnum()
         assert subprocess.run([find_program("dash"), "-n", path], check=False).returncode == 0
-        beside_python = os.pathsep.join((str(Path(sys.executable).parent), os.environ["PATH"]))
-        checked = subprocess.run(
-            [find_program("shellcheck", "shellcheck", path=beside_python), path],
-            check=False,
-            capture_output=True,
-            text=True,
-        )
-        assert checked.stdout == ""
-        assert checked.returncode == 0
 
     @pytest.mark.parametrize("hook", NETWORK_HOOKS)
     def test_nobody_listens(self, hook: str) -> None:
