@@ -6,6 +6,7 @@ run many at once.
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import assert_never
 
@@ -162,7 +163,6 @@ async def start(request: Request) -> Verdict:
     unit = await _validate(request)
     if isinstance(unit, Verdict):
         return unit
-    await request.systemd.reset_failed(_share(request.deadline))
     in_force = _settle_drop_in(request, unit, wanted=request.parameters.order_at_shutdown)
     if isinstance(in_force, Verdict):
         return in_force
@@ -171,8 +171,11 @@ async def start(request: Request) -> Verdict:
 
     async def look() -> Judgement:
         nonlocal job, seen, in_force
-        in_force = in_force or await _reload_daemon(request)
-        if in_force and job.result is JobResult.LOST:
+        if not in_force and (why := await _reload_daemon(request)):
+            return KeepWaiting(judge_silence(NoAnswer(why)))
+        in_force = True
+        if job.result is JobResult.LOST:
+            await request.systemd.reset_failed(_share(request.deadline))
             job = await request.systemd.start(_leaving_time_to_look(request.deadline))
         seen = await observe(request, gated=job.result is not JobResult.DONE)
         return judge_start(seen, job, request.parameters.monitor_hook_protocol)
@@ -193,7 +196,7 @@ async def stop(request: Request) -> Verdict:
     async def look() -> Judgement:
         nonlocal in_force
         # Before the stop: a drop-in still in force orders it after Pacemaker's own, which waits for this one.
-        in_force = in_force or await _reload_daemon(request)
+        in_force = in_force or not await _reload_daemon(request)
         job = await request.systemd.stop(_leaving_time_to_look(request.deadline))
         return await _judge_stopped(request, job)
 
@@ -208,16 +211,16 @@ async def stop(request: Request) -> Verdict:
 async def _judge_stopped(request: Request, job: JobOutcome) -> Judgement:
     parameters = request.parameters
     unit = await _show(request, _share(request.deadline))
-    verify = parameters.stop_verify and _has_due_hook(request)
-    hooks = await _consult(request, _share(request.deadline)) if verify and _is_down(unit) else ()
+    verify = parameters.stop_verify and _is_down(unit)
+    hooks = await _consult(request, _share(request.deadline)) if verify else ()
     seen = Observation(unit, hooks)
     request.reporter.report(Looked(seen))
-    return judge_stop(seen, job, verify=verify, protocol=parameters.monitor_hook_protocol)
+    return judge_stop(seen, job, verify=parameters.stop_verify, protocol=parameters.monitor_hook_protocol)
 
 
 async def _escalate(request: Request, at: float) -> None:
     await anyio.sleep_until(at)
-    while True:
+    while not _is_down(await _show(request, _share(request.deadline))):
         request.reporter.report(Warned(f"{request.parameters.unit} does not stop: sending SIGKILL to its processes"))
         await request.systemd.kill(request.deadline)
         await anyio.sleep(request.parameters.poll_interval_s)
@@ -233,8 +236,14 @@ async def reload(request: Request) -> Verdict:
     refusal = judge_reload_request(unit)
     if refusal.code != ExitCode.SUCCESS:
         return refusal
-    job = await request.systemd.reload(_leaving_time_to_look(request.deadline))
-    return judge_reload(job, await monitor(request, probe=False), request.parameters.unit)
+
+    async def look() -> Judgement:
+        job = await request.systemd.reload(_leaving_time_to_look(request.deadline))
+        monitored = await monitor(request, probe=False)
+        verdict = judge_reload(job, monitored, request.parameters.unit)
+        return KeepWaiting(verdict) if job.result is JobResult.LOST and monitored.code in PASSING_CODES else verdict
+
+    return await _until_judged(request, look)
 
 
 async def reload_agent(request: Request) -> Verdict:
@@ -247,8 +256,13 @@ async def reload_agent(request: Request) -> Verdict:
         if isinstance(in_force, Verdict):
             return in_force
         if not in_force:
-            await _reload_daemon(request)
+            return await _until_judged(request, partial(_put_in_force, request))
     return Verdict(ExitCode.SUCCESS)
+
+
+async def _put_in_force(request: Request) -> Judgement:
+    why = await _reload_daemon(request)
+    return KeepWaiting(judge_silence(NoAnswer(why))) if why else Verdict(ExitCode.SUCCESS)
 
 
 async def validate_all(request: Request) -> Verdict:
@@ -287,6 +301,8 @@ async def observe(request: Request, *, gated: bool = False, patient: bool = Fals
 
 
 async def _consult(request: Request, deadline: float) -> tuple[HookOutcome, ...]:
+    if request.parameters.monitor_hook_timeout_s is not None:
+        deadline = request.deadline  # a run has a limit of its own then, and needs no share
     return await run_hooks(request.parameters, request.environment, request.running(Purpose.HOOK), deadline)
 
 
@@ -346,11 +362,12 @@ def _settle_drop_in(request: Request, unit: UnitState | NoAnswer, *, wanted: boo
     return (str(path) in unit.drop_in_paths) is wanted and not unit.needs_daemon_reload
 
 
-async def _reload_daemon(request: Request) -> bool:
+async def _reload_daemon(request: Request) -> str:
+    """Have systemd read the drop-in, or its absence; return why it did not."""
     why = await request.systemd.daemon_reload(_share(request.deadline))
     if why:
         request.reporter.report(Warned(why))
-    return not why
+    return why
 
 
 async def _explained(request: Request, verdict: Verdict, unit: UnitState | NoAnswer) -> Verdict:

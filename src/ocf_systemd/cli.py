@@ -4,9 +4,10 @@ Only here and in `commands` is `os.environ` read, a reason written, an exit code
 not imported.
 """
 
+import faulthandler
 import os
 import sys
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
@@ -17,14 +18,16 @@ from ocf_systemd.observations import printable
 from ocf_systemd.ocf import REASON_PREFIX, Action, ExitCode, Verdict, defused
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from ocf_systemd.reporting import Reporter
 
 PROGRAM = "ocf-systemd"
-_EXPECTED = f"expected {', '.join(Action)}"
+INTERRUPTED = 130
+"""What a shell reports of a command that Ctrl-C ended."""
+
+_WATCHDOG_SHARE, _WATCHDOG_MIN_S = 0.75, 0.05  # of the reserve, between our deadline and Pacemaker's
 _TRACING = frozenset({"OCF_TRACE_RA", "OCF_RESKEY_trace_ra"})
-_INTERRUPTED = 130  # what a shell reports of a command that Ctrl-C ended
 _ACTION_HELP = {
     Action.START: "Start the unit, wait until unit and hook say it runs.",
     Action.STOP: "Stop the unit, wait until it is observed stopped.",
@@ -55,7 +58,9 @@ class AgentGroup(click.Group):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command:
         """Return the command of that name, or one that answers that there is none."""
-        return super().get_command(ctx, cmd_name) or _action_command(cmd_name, partial(_answer_unknown, cmd_name))
+        return super().get_command(ctx, cmd_name) or _action_command(
+            cmd_name, partial(_answer_unimplemented, f"unknown action '{printable(cmd_name)}'")
+        )
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Parse the arguments; an option that is not known is taken for an action, which is no better known."""
@@ -73,11 +78,13 @@ def _action_command(name: str, callback: "Callable[[], int]", summary: str = "")
 def _answer_no_action(ctx: click.Context) -> int:
     if ctx.invoked_subcommand is not None:
         return ExitCode.SUCCESS
-    return _answer(Verdict(ExitCode.ERR_UNIMPLEMENTED, f"no action given, {_EXPECTED}"))
+    return _answer_unimplemented("no action given")
 
 
-def _answer_unknown(name: str) -> int:
-    return _answer(Verdict(ExitCode.ERR_UNIMPLEMENTED, f"unknown action '{printable(name)}', {_EXPECTED}"))
+def _answer_unimplemented(told: str) -> int:
+    group = click.get_current_context().find_root().command
+    names = group.commands if isinstance(group, click.Group) else ()
+    return _answer(Verdict(ExitCode.ERR_UNIMPLEMENTED, f"{told}, expected {', '.join(names)}"))
 
 
 def _perform(action: Action) -> int:
@@ -94,7 +101,7 @@ def _perform(action: Action) -> int:
 def _print_metadata() -> int:
     from ocf_systemd.metadata import metadata_xml
 
-    click.echo(metadata_xml(_agent_name()), nl=False)
+    _print(metadata_xml(_agent_name()))
     return ExitCode.SUCCESS
 
 
@@ -115,7 +122,27 @@ def _verdict_of(action: Action) -> Verdict:
         from ocf_systemd.tracing import traced
 
         reporter = traced(reporter, os.environ, action, name)
-    return run_action(action, os.environ, reporter, age_s=age_s())
+    with _watchdog(age_s()):
+        return run_action(action, os.environ, reporter, age_s=age_s)
+
+
+@contextmanager
+def _watchdog(age_s: float) -> "Iterator[None]":
+    """End this process with code 1 before Pacemaker would kill it, even if a system call hangs.
+
+    A hook on a file system that does not answer, a user database that does not: no event loop gets past those.
+    faulthandler's thread is C and waits for nobody; what it would tell goes nowhere.
+    """
+    from ocf_systemd.parameters import read_operation
+
+    operation = read_operation(os.environ)
+    with Path(os.devnull).open("w", encoding="ascii") as nowhere:
+        seconds = operation.deadline(-age_s) + operation.reserve_s * _WATCHDOG_SHARE
+        faulthandler.dump_traceback_later(max(seconds, _WATCHDOG_MIN_S), exit=True, file=nowhere)
+        try:
+            yield
+        finally:
+            faulthandler.cancel_dump_traceback_later()
 
 
 def _told_of_bug(error: BaseException) -> str:
@@ -144,18 +171,40 @@ def run(group: click.Group) -> NoReturn:
     _hold_standard_streams()
     try:
         code = group.main(prog_name=PROGRAM, standalone_mode=False)
-        if sys.stdout is not None:
-            sys.stdout.flush()
+        _print()
     except click.ClickException as error:
         error.show()
         code = error.exit_code
     except (click.Abort, KeyboardInterrupt):
-        code = _INTERRUPTED
-    except OSError as error:
-        # Our output has no reader, or no room; it must not be tried once more as the interpreter ends.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-        code = _answer(Verdict(ExitCode.ERR_GENERIC, f"output cannot be written: {error.strerror}"))
+        code = INTERRUPTED
+    except BrokenPipeError:
+        code = _give_up_output()
+    except _OutputError as error:
+        _give_up_output()
+        code = _answer(Verdict(ExitCode.ERR_GENERIC, f"output cannot be written: {error}"))
     sys.exit(code)
+
+
+def _give_up_output() -> int:
+    """Drop what could not be written, so that it is not tried once more as the interpreter ends."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    return ExitCode.ERR_GENERIC
+
+
+class _OutputError(Exception):
+    """What was printed could not be written; the argument says why."""
+
+
+def _print(text: str = "") -> None:
+    """Print text, and whatever was printed before; a closed standard output takes it as /dev/null does."""
+    if sys.stdout is not None:
+        try:
+            sys.stdout.write(text)
+            sys.stdout.flush()
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            raise _OutputError(error.strerror) from error
 
 
 def _hold_standard_streams() -> None:

@@ -5,7 +5,7 @@ import os
 import pwd
 import re
 import stat
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import anyio
@@ -17,7 +17,7 @@ from ocf_systemd.systemd import FOREIGN_VARIABLES
 
 _RUN_PARTS_NAME = re.compile("[A-Za-z0-9_-]+")  # run-parts(8), as Debian's --lsbsysinit-less default has it
 _UNSAFE_VARIABLES = re.compile("LD_.*|PYTHON.*|IFS")
-_SEARCH_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+SEARCH_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _LINKS_MAX = 40  # path_resolution(7): more symbolic links than that are ELOOP
 _SHEBANG_MAX = 256  # execve(2): the kernel reads no more of the first line
 
@@ -32,7 +32,7 @@ def hook_environment(environment: Mapping[str, str]) -> dict[str, str]:
         for name, value in environment.items()
         if not _UNSAFE_VARIABLES.fullmatch(name) and not FOREIGN_VARIABLES.fullmatch(name)
     }
-    return {"PATH": _SEARCH_PATH, **kept}
+    return {"PATH": SEARCH_PATH, **kept}
 
 
 def find_hooks(path: str) -> tuple[str, ...] | HookMissing | HookRan:
@@ -48,7 +48,14 @@ def find_hooks(path: str) -> tuple[str, ...] | HookMissing | HookRan:
     except OSError as error:
         return _unstarted(path, NotStarted(error.errno or 0, f"its directory cannot be read: {error.strerror}"))
     hooks = (f"{path.rstrip('/')}/{name}" for name in names if _RUN_PARTS_NAME.fullmatch(name))
-    return tuple(filter(_is_meant_to_run, hooks)) or HookMissing(path, "the directory holds no executable file")
+    return tuple(filter(_is_meant_to_run, hooks)) or HookMissing(path, _told_of_empty(names))
+
+
+def _told_of_empty(names: list[str]) -> str:
+    passed_over = [name for name in names if not name.startswith(".") and not _RUN_PARTS_NAME.fullmatch(name)]
+    if not passed_over:
+        return "the directory holds no executable file"
+    return f"the directory holds no executable named with letters, digits, - and _ alone: not {passed_over[0]}"
 
 
 def _unstarted(path: str, failure: NotStarted) -> HookMissing | HookRan:
@@ -70,12 +77,11 @@ def why_unsafe(path: str, trusted_uids: frozenset[int]) -> str | None:
     Every place that the kernel passes as it resolves the path counts, the targets of symbolic links and the
     directories those lie in included. A component is safe that a trusted user owns and nobody else may write:
     group root may, and in a sticky directory others cannot touch what they do not own.
+
+    Raises OSError when there is nothing at the path, or it cannot be looked at.
     """
     for place in _places(path):
-        try:
-            seen = Path(place).lstat()
-        except OSError:
-            return None  # nothing is there to run: that is told as missing
+        seen = Path(place).lstat()
         if seen.st_uid not in trusted_uids:
             return f"{place} is owned by uid {seen.st_uid}"
         if stat.S_ISLNK(seen.st_mode) or (stat.S_ISDIR(seen.st_mode) and seen.st_mode & stat.S_ISVTX):
@@ -84,7 +90,17 @@ def why_unsafe(path: str, trusted_uids: frozenset[int]) -> str | None:
             return f"{place} is writable by everyone"
         if seen.st_mode & stat.S_IWGRP and seen.st_gid != 0:
             return f"{place} is writable by group {seen.st_gid}"
+        if seen.st_mode & stat.S_IWGRP and _has_acl(place):
+            return f"{place} may be writable by others: it has an access control list"
     return None
+
+
+def _has_acl(place: str) -> bool:
+    # acl(5): then the mode's group bits are not the group's, but the most that anybody on the list may do.
+    try:
+        return bool(os.getxattr(place, "system.posix_acl_access", follow_symlinks=False))
+    except OSError:
+        return False
 
 
 def _places(path: str) -> Iterator[str]:
@@ -139,16 +155,6 @@ def _why_not_interpreted(first_line: bytes) -> str:
     return "" if os.access(interpreter, os.X_OK) else f"its interpreter {printable(interpreter)} cannot be run"
 
 
-_User = tuple[int, int, Sequence[int]]
-
-
-def _find_user(name: str) -> pwd.struct_passwd | None:
-    try:
-        return pwd.getpwuid(int(name)) if name.isdecimal() else pwd.getpwnam(name)
-    except KeyError:
-        return None
-
-
 def check_hooks(parameters: Parameters) -> tuple[HookOutcome, ...]:
     """Return what keeps this host from running the hooks, without running any."""
     if parameters.monitor_hook is None:
@@ -159,16 +165,29 @@ def check_hooks(parameters: Parameters) -> tuple[HookOutcome, ...]:
     return tuple(problem for hook in hooks if (problem := _problem(hook, parameters.monitor_hook_user)))
 
 
-def _problem(hook: str, user: str | None) -> HookMissing | HookUnsafe | None:
-    return _distrusted(hook, user) or (HookMissing(hook, why) if (why := why_not_executable(hook)) else None)
+def _problem(hook: str, user: str | None) -> HookOutcome | None:
+    account = _account(hook, user)
+    if isinstance(account, HookMissing):
+        return account
+    return _distrusted(hook, account) or (HookMissing(hook, why) if (why := why_not_executable(hook)) else None)
 
 
-def _distrusted(hook: str, user: str | None) -> HookMissing | HookUnsafe | None:
-    account = _find_user(user) if user else None
-    if user and account is None:
+def _account(hook: str, user: str | None) -> pwd.struct_passwd | HookMissing | None:
+    """Return the account to run a hook as; None: the agent's own."""
+    if user is None:
+        return None
+    try:
+        return pwd.getpwuid(int(user)) if user.isdecimal() else pwd.getpwnam(user)
+    except KeyError:
         return HookMissing(hook, f"there is no user {user}")
+
+
+def _distrusted(hook: str, account: pwd.struct_passwd | None) -> HookOutcome | None:
     trusted = frozenset({0, account.pw_uid if account else os.geteuid()})
-    why = why_unsafe(hook, trusted)
+    try:
+        why = why_unsafe(hook, trusted)
+    except OSError as error:
+        return _unstarted(hook, NotStarted(error.errno or 0, error.strerror or ""))
     return HookUnsafe(hook, why) if why else None
 
 
@@ -195,23 +214,25 @@ async def run_hooks(
 async def _run_hook(
     hook: str, parameters: Parameters, environment: Mapping[str, str], run: Runner, deadline: float
 ) -> HookOutcome:
-    if problem := _distrusted(hook, parameters.monitor_hook_user):
+    account = _account(hook, parameters.monitor_hook_user)
+    if isinstance(account, HookMissing):
+        return account
+    if problem := _distrusted(hook, account):
         return problem
-    command = _command(hook, parameters, environment)
-    match await run(command, deadline=deadline):
+    match await run(_command(hook, parameters, environment, account), deadline=deadline):
         case NotStarted(errno=number, why=why):
             return _unstarted(hook, NotStarted(number, why_not_executable(hook) or why))
         case outcome:
             return HookRan(hook, outcome)
 
 
-def _command(hook: str, parameters: Parameters, environment: Mapping[str, str]) -> Command:
+def _command(
+    hook: str, parameters: Parameters, environment: Mapping[str, str], account: pwd.struct_passwd | None
+) -> Command:
     arguments = (hook, *parameters.monitor_hook_args)
     variables = hook_environment(environment)
-    account = _find_user(parameters.monitor_hook_user) if parameters.monitor_hook_user else None
     if account is None:
         return Command(arguments, variables, time_limit_s=parameters.monitor_hook_timeout_s)
     variables |= {"USER": account.pw_name, "LOGNAME": account.pw_name, "HOME": account.pw_dir}
-    groups = os.getgrouplist(account.pw_name, account.pw_gid)
-    user = (account.pw_uid, account.pw_gid, groups)
+    user = (account.pw_uid, account.pw_gid, os.getgrouplist(account.pw_name, account.pw_gid))
     return Command(arguments, variables, user, parameters.monitor_hook_timeout_s)

@@ -6,7 +6,8 @@ The rules, in the order in which they bind:
 2. The unit outranks the hook: a hook can make a running unit's verdict worse, never a stopped unit's better.
 3. A unit between two states, and a systemd that does not answer, are waited for; at the deadline the answer is 1.
 4. A unit that is not found is 7 to a probe, 5 otherwise; to stop it is stopped. While it still runs (its file was
-   removed under it) it is judged by its ActiveState, as a masked one is.
+   removed under it) it is judged by its ActiveState, as a masked one is. A probe of a unit that runs is never 5:
+   Pacemaker would record it as stopped.
 5. Among several hooks any failure wins, the first by name; 7 from some but not all is a failure of its own.
 6. Start answers 0 when the unit runs and the hook passes (0 or 190), gives up at once when nothing will change any
    more, and never answers 7.
@@ -93,13 +94,20 @@ def judge_monitor(seen: Observation, *, probe: bool, protocol: HookProtocol) -> 
         case NoAnswer() as silence:
             return KeepWaiting(judge_silence(silence))
         case UnitState(is_running=True):
-            return judge_hooks(seen.hooks, protocol)
+            return _judge_running(judge_hooks(seen.hooks, protocol), probe=probe)
         case UnitState(is_down=True, load_state=LoadState.NOT_FOUND) as unit if not probe:
             return Verdict(ExitCode.ERR_INSTALLED, _not_found(unit))
         case UnitState(is_down=True) as unit:
             return Verdict(ExitCode.NOT_RUNNING, None if probe else _not_active(unit))
         case unit:
             return KeepWaiting(Verdict(ExitCode.ERR_GENERIC, _not_active(unit)))
+
+
+def _judge_running(verdict: Verdict, *, probe: bool) -> Verdict:
+    # Pacemaker records a probe's 5 as "stopped", and the unit runs.
+    if probe and verdict.code == ExitCode.ERR_INSTALLED:
+        return replace(verdict, code=ExitCode.ERR_GENERIC)
+    return verdict
 
 
 def judge_start_request(unit: UnitState) -> Verdict:
@@ -138,7 +146,7 @@ def _judge_started_hooks(hooks: tuple[HookOutcome, ...], protocol: HookProtocol)
 
 
 def _judge_failed_start(unit: UnitState, job: JobOutcome) -> Judgement:
-    if job.result is JobResult.LOST and unit.active_state is not ActiveState.FAILED:
+    if job.result is JobResult.LOST:  # a unit that is failed then is so from before
         why = f"{unit.unit} is {unit.active_state}, expected active; systemctl start: {job.said or 'no job was queued'}"
         return KeepWaiting(Verdict(ExitCode.ERR_GENERIC, why))
     code = ExitCode.ERR_PERM if job.result is JobResult.REFUSED else ExitCode.ERR_GENERIC
@@ -164,6 +172,12 @@ def judge_stop(seen: Observation, job: JobOutcome, *, verify: bool, protocol: Ho
     match seen.unit:
         case NoAnswer() as silence:
             return KeepWaiting(judge_silence(silence))
+        case UnitState(is_down=True, has_job=True) as unit if job.result is JobResult.LOST:
+            return KeepWaiting(
+                Verdict(
+                    ExitCode.ERR_GENERIC, f"{unit.unit} is {_state(unit)} with a job queued, expected none: {job.said}"
+                )
+            )
         case UnitState(is_down=True) if verify:
             return _judge_stopped_hooks(seen.hooks, protocol)
         case UnitState(is_down=True):
@@ -218,9 +232,13 @@ def judge_hooks(hooks: tuple[HookOutcome, ...], protocol: HookProtocol) -> Verdi
     down = [name for name, verdict in judged if verdict.code == ExitCode.NOT_RUNNING]
     if down and len(down) < len(judged):
         up = [name for name, verdict in judged if verdict.code in PASSING_CODES]
-        told = f"hooks disagree: {', '.join(down)} says not running, {', '.join(up)} says running"
+        told = f"hooks disagree: {_base_names(down)} says not running, {_base_names(up)} says running"
         return Verdict(ExitCode.ERR_GENERIC, told)
     return max((verdict for _, verdict in judged), key=lambda verdict: verdict.code, default=RUNNING)
+
+
+def _base_names(paths: list[str]) -> str:
+    return ", ".join(path.rpartition("/")[2] for path in paths)
 
 
 def judge_hook(hook: HookOutcome, protocol: HookProtocol) -> Verdict:

@@ -181,10 +181,9 @@ class JobResult(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class JobOutcome:
-    """How a `systemctl` verb that queues a job ended; `said` is its last line."""
+    """How a `systemctl` verb that queues a job ended; `said` is the line that tells why it was not done."""
 
     result: JobResult
-    exit_code: int | None = None
     said: str = ""
 
 

@@ -50,8 +50,8 @@ class Parameter(Generic[T_co]):
     """One row of the table.
 
     `parse` turns the text of a value into what the agent works with; it raises `ValueError`, whose message
-    completes the sentence "NAME='value' …". `default` is text too, as metadata shows it. `values` are the
-    ones to choose from where they are few. `content_type` is one that every OCF schema accepts.
+    completes the sentence "NAME='value' …". `default` is text too, as metadata shows it. `content_type` is one
+    that every OCF schema accepts.
     """
 
     name: str
@@ -60,7 +60,6 @@ class Parameter(Generic[T_co]):
     longdesc: str
     default: str = ""
     content_type: Literal["string", "integer", "boolean"] = "string"
-    values: tuple[str, ...] = ()
     required: bool = False
     reloadable: bool = True
 
@@ -164,7 +163,8 @@ MONITOR_HOOK = Parameter(
     "health hook, or directory of hooks",
     "Absolute path of an executable that says whether the service works, run beside systemctl at every monitor: "
     "exit code 0 is running, 7 not running, 190 degraded; see monitor_hook_protocol for others. A directory: every "
-    "executable file in it (run-parts names) runs at once; any failure wins. A hook run as root must be owned by root "
+    "executable file in it runs at once, but for names with a dot, such as check.sh; any failure wins. "
+    "A hook run as root must be owned by root "
     "and writable by nobody else, as must every directory on the way to it.",
 )
 MONITOR_HOOK_ARGS = Parameter(
@@ -181,7 +181,6 @@ MONITOR_HOOK_PROTOCOL = Parameter(
     "running, 1 degraded, all else failed, so that any monitoring plugin serves as a hook. plain: 0 is running, all "
     "else failed.",
     default=HookProtocol.OCF,
-    values=tuple(HookProtocol),
 )
 MONITOR_HOOK_TIMEOUT = Parameter(
     "monitor_hook_timeout",
@@ -219,7 +218,6 @@ MONITOR_HOOK_ORDER = Parameter(
     "concurrent: together with systemctl; when the unit turns out not to run, the hook is ended and its result "
     "dropped. gated: only once systemctl says that the unit runs, for a hook that must not run while it is down.",
     default="concurrent",
-    values=("concurrent", "gated"),
 )
 POLL_INTERVAL = Parameter(
     "poll_interval",

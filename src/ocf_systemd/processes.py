@@ -8,7 +8,7 @@ import ctypes
 import os
 import subprocess
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -239,17 +239,33 @@ def _read_stat(pid: int) -> tuple[str, int, _Entry] | None:
 
 def _descendants_of(pid: int) -> frozenset[_Entry]:
     """Return a process and all that descends from it."""
-    stats = [stat for path in Path("/proc").glob("[1-9]*") if (stat := _read_stat(int(path.name)))]
-    children: dict[int, list[_Entry]] = {}
-    for _, parent, entry in stats:
-        children.setdefault(parent, []).append(entry)
-    found = {entry for _, _, entry in stats if entry.pid == pid}
-    unvisited = list(found)
+    children_of = _kernel_children if Path("/proc/thread-self/children").exists() else _scanned_children()
+    found: set[_Entry] = set()
+    unvisited = [pid]
     while unvisited:
-        below = children.get(unvisited.pop().pid, [])
-        found.update(below)
-        unvisited += below
+        stat = _read_stat(unvisited.pop())
+        if stat and stat[2] not in found:
+            found.add(stat[2])
+            unvisited += children_of(stat[2].pid)
     return frozenset(found)
+
+
+def _kernel_children(pid: int) -> list[int]:
+    """Return a process's children as the kernel lists them (proc_pid_task_children(5))."""
+    listed = b""
+    for path in Path(f"/proc/{pid}/task").glob("*/children"):
+        with suppress(OSError):
+            listed += path.read_bytes()
+    return [int(child) for child in listed.split()]
+
+
+def _scanned_children() -> Callable[[int], list[int]]:
+    """Return what tells a process's children on a kernel that does not list them (no CONFIG_PROC_CHILDREN)."""
+    children: dict[int, list[int]] = {}
+    for path in Path("/proc").glob("[1-9]*"):
+        if stat := _read_stat(int(path.name)):
+            children.setdefault(stat[1], []).append(stat[2].pid)
+    return lambda pid: children.get(pid, [])
 
 
 def _is_alive(entry: _Entry) -> bool:

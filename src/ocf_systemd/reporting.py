@@ -4,12 +4,14 @@ The log is written as ocf-shellfuncs writes it. Nothing here decides anything, a
 """
 
 import os
+import socket
 import syslog
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import islice
 from pathlib import Path
 from signal import Signals
 from typing import Protocol, assert_never
@@ -28,6 +30,8 @@ from ocf_systemd.observations import (
 )
 from ocf_systemd.ocf import REASON_PREFIX, Action, ExitCode, Verdict, code_name, defused
 from ocf_systemd.processes import Command
+
+_SYSLOG_SOCKET = "/dev/log"
 
 
 class Purpose(StrEnum):
@@ -218,8 +222,17 @@ def _told_of_hooks(observation: Observation) -> Iterator[tuple[Level, str]]:
     for hook in observation.hooks:
         if isinstance(hook, HookRan) and not isinstance(hook.outcome, NotStarted):
             for stream in (hook.outcome.stdout, hook.outcome.stderr):
-                for line in stream.splitlines():
-                    yield Level.WARNING, f"{printable(hook.hook)}: {printable(line)}"
+                for line in last_lines(stream):
+                    yield Level.WARNING, f"{printable(hook.hook)}: {line}"
+
+
+def last_lines(stream: bytes, limit: int = 50) -> list[str]:
+    """Return the last lines of a command's stream that hold anything printable, in order, and tell if there were more.
+
+    A log takes time for every line, and an action has little.
+    """
+    lines = list(islice(filter(None, map(printable, reversed(stream.splitlines()))), limit + 1))
+    return lines[::-1] if len(lines) <= limit else ["(more lines before)", *lines[limit - 1 :: -1]]
 
 
 def _told_of_verdict(action: Action, verdict: Verdict) -> tuple[Level, str]:
@@ -253,27 +266,35 @@ class LogReporter:
         self._write_all(messages(fact))
 
     def _write_all(self, lines: Iterator[tuple[Level, str]]) -> None:
-        for level, text in lines:
-            if self.debug or level is not Level.DEBUG:
-                with suppress(OSError, ValueError):  # a full disk or a closed descriptor is no reason to fail
-                    self._write(level, f"{level}: {text}")
+        due = [(level, f"{level}: {text}") for level, text in lines if self.debug or level is not Level.DEBUG]
+        for write in (self._write_syslog, self._write_files):
+            with suppress(OSError, ValueError):  # a full disk or a closed descriptor is no reason to fail
+                write(due)
 
-    def _write(self, level: Level, text: str) -> None:
-        if self.facility is not None:
-            syslog.openlog(self.tag, 0, self.facility)
-            syslog.syslog(_PRIORITIES[level], text)
+    def _write_syslog(self, lines: list[tuple[Level, str]]) -> None:
+        """Send lines to the syslog socket as syslog(3) does, but wait for nobody: a log that hangs loses them."""
+        if self.facility is None or not lines:
+            return
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) as log:
+            log.connect(_SYSLOG_SOCKET)
+            for level, text in lines:
+                log.send(f"<{self.facility | _PRIORITIES[level]}>{self.tag}: {text}".encode(errors="backslashreplace"))
+
+    def _write_files(self, lines: list[tuple[Level, str]]) -> None:
         # ha_debug writes to HA_DEBUGLOG alone, ha_log to both.
-        log_file = None if level is Level.DEBUG else self.log_file
-        for name in dict.fromkeys(filter(None, (log_file, self.debug_file))):
-            _append(name, f"{time.strftime('%b %d %H:%M:%S')} {self.tag}: {text}\n")
-        if self.facility is None and not log_file and not self.debug_file:
-            line = f"{time.strftime('%b %d %H:%M:%S')} {defused(text, self.reason_prefix)}\n"
-            os.write(2, line.encode(errors="backslashreplace"))
+        for name in dict.fromkeys(filter(None, (self.log_file, self.debug_file))):
+            due = [text for level, text in lines if name == self.debug_file or level is not Level.DEBUG]
+            if due:
+                _append(name, [f"{time.strftime('%b %d %H:%M:%S')} {self.tag}: {text}\n" for text in due])
+        if self.facility is None and not self.debug_file:
+            due = [text for level, text in lines if not self.log_file or level is Level.DEBUG]
+            told = (f"{time.strftime('%b %d %H:%M:%S')} {defused(text, self.reason_prefix)}\n" for text in due)
+            os.write(2, "".join(told).encode(errors="backslashreplace"))
 
 
-def _append(name: str, line: str) -> None:
+def _append(name: str, lines: list[str]) -> None:
     with Path(name).open("a", encoding="utf-8", errors="backslashreplace") as file:
-        file.write(line)
+        file.writelines(lines)
 
 
 def log_reporter(environment: Mapping[str, str], agent_name: str) -> LogReporter:

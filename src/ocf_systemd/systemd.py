@@ -5,6 +5,7 @@ It asks and reports; what an answer means is `judgement`'s to say.
 
 import os
 import re
+import shlex
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -60,7 +61,8 @@ _JOB_MESSAGES = (
     (JobResult.ONCE, re.compile(r"Unit .* was started already once")),
     (JobResult.FAILED, re.compile(r"Job (for .* )?failed")),
 )
-_EXIT_NOPERMISSION = 4  # systemctl's exit codes are the LSB's (systemctl(1), "Exit status")
+# systemctl's exit code 4 is for a transaction that another forbids as well, as while the host shuts down.
+_REFUSAL = re.compile(r"Access denied|[Aa]uthentication required|Permission denied|Operation not permitted")
 
 # CLD_EXITED, CLD_KILLED, CLD_DUMPED: how ExecMainCode tells an end (waitid(2)).
 _MAIN_EXITS = {"1": "status", "2": "signal", "3": "signal"}
@@ -182,8 +184,16 @@ def parse_show(unit: str, stdout: bytes) -> UnitState | NoAnswer:
         condition_met=properties.get("ConditionResult") != "no"
         or properties.get("ConditionTimestampMonotonic", "0") == "0",
         needs_daemon_reload=properties.get("NeedDaemonReload") == "yes",
-        drop_in_paths=tuple(properties.get("DropInPaths", "").split()),
+        drop_in_paths=_words(properties.get("DropInPaths", "")),
     )
+
+
+def _words(text: str) -> tuple[str, ...]:
+    """Return the words of a list, which systemctl quotes where they hold a backslash."""
+    try:
+        return tuple(shlex.split(text))
+    except ValueError:
+        return ()
 
 
 def _load_state(word: str) -> LoadState:
@@ -198,16 +208,16 @@ def job_outcome(outcome: CommandOutcome) -> JobOutcome:
     """Return what became of a job, from the `systemctl` call that queued it and waited."""
     match outcome:
         case Exited(code=0):
-            return JobOutcome(JobResult.DONE, 0)
-        case Exited(code=code, stderr=stderr):
+            return JobOutcome(JobResult.DONE)
+        case Exited(stderr=stderr):
             text = stderr.decode(errors="backslashreplace")
             results = (result for result, message in _JOB_MESSAGES if message.search(text))
-            refused = JobResult.REFUSED if code == _EXIT_NOPERMISSION else JobResult.LOST
-            return JobOutcome(next(results, refused), code, _first_line(outcome))
-        case TimedOut():
-            return JobOutcome(JobResult.PENDING, said=_why(outcome))
+            otherwise = JobResult.REFUSED if _REFUSAL.search(text) else JobResult.LOST
+            return JobOutcome(next(results, otherwise), _first_line(outcome))
+        case TimedOut(elapsed_s=elapsed_s):
+            return JobOutcome(JobResult.PENDING, f"its job still runs after {elapsed_s:.1f} s")
         case _:
-            return JobOutcome(JobResult.LOST, said=_why(outcome))
+            return JobOutcome(JobResult.LOST, _why(outcome))
 
 
 def _first_line(outcome: Exited) -> str:

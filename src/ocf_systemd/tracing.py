@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ocf_systemd.observations import NotStarted, printable
-from ocf_systemd.ocf import Action
+from ocf_systemd.ocf import Action, defused
 from ocf_systemd.parameters import PREFIX, boolean
-from ocf_systemd.reporting import CommandEnded, Fact, Reporter, messages
+from ocf_systemd.reporting import CommandEnded, Fact, Reporter, last_lines, messages
 
 _DEFAULT_DIRECTORY = "/var/lib/heartbeat/trace_ra"
 _STDERR = "/dev/stderr"
@@ -37,14 +37,14 @@ class TracingReporter:
         now = time.time()
         stamp = f"{time.strftime('%H:%M:%S', time.localtime(now))}.{int(now % 1 * 1000):03}"
         with suppress(OSError), Path(self.path).open("a", encoding="utf-8", errors="backslashreplace") as file:
-            file.writelines(f"+ {stamp}: {line}\n" for line in lines)
+            file.writelines(f"+ {stamp}: {defused(line)}\n" for line in lines)
 
 
 def _output(fact: Fact) -> list[str]:
     if not isinstance(fact, CommandEnded) or fact.outcome is None or isinstance(fact.outcome, NotStarted):
         return []
     streams = {"stdout": fact.outcome.stdout, "stderr": fact.outcome.stderr}
-    return [f"  {name}: {printable(line)}" for name, stream in streams.items() for line in stream.splitlines()]
+    return [f"  {name}: {line}" for name, stream in streams.items() for line in last_lines(stream)]
 
 
 def traced(reporter: Reporter, environment: Mapping[str, str], action: Action, agent_name: str) -> Reporter:

@@ -562,4 +562,8 @@ class TestCall:
         assert told["reason"].startswith("unit='a;b' has characters")
         stream = io.StringIO()
         assert run_call(Call("cycle", {"unit": "a;b"}, 20.0), PlainView(stream)) == 6
-        assert stream.getvalue().splitlines()[-1].endswith("(not as expected: 7 or 0 twice, then 0 0 7 7 0 0 0 0)")
+        assert (
+            stream.getvalue()
+            .splitlines()[-1]
+            .endswith("(not as expected, which is 7 or 0 twice, then 0 0 7 7 0 0 0 0)")
+        )

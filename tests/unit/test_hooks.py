@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+import struct
 import tempfile
 import time
 from pathlib import Path
@@ -98,7 +99,8 @@ class TestFind:
         """It was meant to hold some: that is told, and is not content."""
         if name:
             executable(place / name, "#!/bin/sh\n")
-        missing = HookMissing(str(place), "the directory holds no executable file")
+        named = "the directory holds no executable named with letters, digits, - and _ alone: not x.sh"
+        missing = HookMissing(str(place), named if name else "the directory holds no executable file")
         assert find_hooks(str(place)) == missing
         assert run_now(place) == check_hooks(parameters(monitor_hook=str(place))) == (missing,)
 
@@ -124,9 +126,19 @@ class TestTrust:
         assert why_unsafe("/bin/true", frozenset({0})) is None
 
     def test_what_is_not_there_is_not_unsafe(self, hook: Path) -> None:
-        """It is told as missing, by whoever runs it."""
-        assert why_unsafe(f"{hook}-gone", ME) is None
-        assert why_unsafe(f"{hook}/below-a-file", ME) is None
+        """It is told as missing, and what comes into its place meanwhile is not run unseen."""
+        for path in (f"{hook}-gone", f"{hook}/below-a-file"):
+            with pytest.raises(OSError, match=r"No such file|Not a directory"):
+                why_unsafe(path, ME)
+            (missing,) = check_hooks(parameters(monitor_hook=path))
+            assert isinstance(missing, HookMissing)
+
+    def test_an_access_control_list_is_not_safe(self, hook: Path) -> None:
+        """Behind the mode's group bits anybody may be on the list (acl(5); user 65534 may write)."""
+        entries = [(0x01, 7, -1), (0x02, 7, 65534), (0x04, 5, -1), (0x10, 7, -1), (0x20, 5, -1)]
+        packed = struct.pack("<I", 2) + b"".join(struct.pack("<HHi", *entry) for entry in entries)
+        os.setxattr(hook, "system.posix_acl_access", packed)
+        assert why_unsafe(str(hook), ME) == f"{hook} may be writable by others: it has an access control list"
 
     @pytest.mark.parametrize(
         ("which", "mode", "why"),

@@ -52,7 +52,7 @@ OCF = HookProtocol.OCF
 MISSING = HookMissing(HOOK, "No such file or directory")
 UNSAFE = HookUnsafe(HOOK, "/usr/local/lib is writable by everyone")
 SILENCE = NoAnswer("no answer within 5.0 s")
-DONE = JobOutcome(JobResult.DONE, 0)
+DONE = JobOutcome(JobResult.DONE)
 JOBS = tuple(JobOutcome(result, said="Access denied") for result in JobResult)
 
 # What a verdict now, and what waiting for one, is written as below.
@@ -126,7 +126,8 @@ class TestMonitor:
         """Active, reloading and refreshing count alike; the hook's code is passed on, whatever the LoadState."""
         for load, probe in product(LoadState, (True, False)):
             seen = Observation(unit_in(active, load), hooks)
-            assert answer(judge_monitor(seen, probe=probe, protocol=OCF)) == now(code)
+            expected = 1 if probe and code == 5 else code  # a probe's 5 would be recorded as stopped
+            assert answer(judge_monitor(seen, probe=probe, protocol=OCF)) == now(expected)
 
     @pytest.mark.parametrize("load", LOAD_ROWS)
     @pytest.mark.parametrize("active", DOWN_ROWS)
@@ -224,7 +225,7 @@ class TestStart:
         """Nothing will change any more: 1 at once, 4 when not permitted; a lost request is worth another."""
         for load, (hooks, _, _) in product(LoadState, HOOKS.values()):
             seen = Observation(unit_in(active, load), hooks)
-            if job.result is JobResult.LOST and active is ActiveState.INACTIVE:
+            if job.result is JobResult.LOST:
                 expected = wait(1)
             elif job.result is JobResult.REFUSED:
                 expected = now(4)
@@ -259,7 +260,7 @@ class TestStart:
             pytest.param(JobOutcome(JobResult.CANCELED), True, "start job: canceled", id="canceled"),
             pytest.param(JobOutcome(JobResult.TIMEOUT), True, "start job: timeout", id="timeout"),
             pytest.param(
-                JobOutcome(JobResult.REFUSED, 4, "Access denied"), True, "start refused: Access denied", id="refused"
+                JobOutcome(JobResult.REFUSED, "Access denied"), True, "start refused: Access denied", id="refused"
             ),
         ],
     )
@@ -278,9 +279,7 @@ class TestStart:
         ("job", "said"),
         [
             pytest.param(JobOutcome(JobResult.LOST), "no job was queued", id="nothing said"),
-            pytest.param(
-                JobOutcome(JobResult.LOST, 1, "Connection reset by peer"), "Connection reset by peer", id="said"
-            ),
+            pytest.param(JobOutcome(JobResult.LOST, "Connection reset by peer"), "Connection reset by peer", id="said"),
         ],
     )
     def test_a_lost_request_tells_what_systemctl_said(self, job: JobOutcome, said: str) -> None:
@@ -398,7 +397,7 @@ class TestStop:
 
     def test_the_reason_of_an_unfinished_stop(self) -> None:
         """It names the state and what systemctl said; with verify, what the hook said."""
-        job = JobOutcome(JobResult.TIMEOUT, 1, f"Job for {UNIT} timed out.")
+        job = JobOutcome(JobResult.TIMEOUT, f"Job for {UNIT} timed out.")
         stopping = UnitState(UNIT, LoadState.LOADED, ActiveState.DEACTIVATING, "stop-sigterm")
         told = reason_of(judge_stop(Observation(stopping), job, verify=False, protocol=OCF))
         assert told == f"{UNIT} is deactivating (stop-sigterm), expected inactive: Job for {UNIT} timed out."
@@ -516,10 +515,10 @@ class TestHooks:
             pytest.param(
                 (0, 7, 190),
                 1,
-                "hooks disagree: /h/b says not running, /h/a, /h/c says running",
+                "hooks disagree: b says not running, a, c says running",
                 id="they disagree",
             ),
-            pytest.param((7, 190), 1, "hooks disagree: /h/a says not running, /h/b says running", id="7 and 190"),
+            pytest.param((7, 190), 1, "hooks disagree: a says not running, b says running", id="7 and 190"),
             pytest.param((0, 5, 2), 5, "hook /h/b exited with 5, expected 0", id="a failure, the first by name"),
             pytest.param((7, 0, 1), 1, "hook /h/c exited with 1, expected 0", id="a failure beats a disagreement"),
             pytest.param((190, 42), 42, "hook /h/b exited with 42, expected 0", id="a failure beats degraded"),

@@ -223,7 +223,7 @@ class TestJobOutcome:
     def test_what_systemctl_says_of_a_job(self, message: str, result: JobResult) -> None:
         """Each message of systemctl's tells which end the job had; its first line is kept."""
         told = job_outcome(Exited(0.5, stderr=message.encode(), code=1))
-        assert told == JobOutcome(result, 1, message.splitlines()[0])
+        assert told == JobOutcome(result, message.splitlines()[0])
 
     @pytest.mark.parametrize(("message", "result"), JOB_MESSAGES)
     def test_a_warning_before_it_does_not_matter(self, message: str, result: JobResult) -> None:
@@ -237,30 +237,30 @@ class TestJobOutcome:
     @pytest.mark.parametrize(
         ("outcome", "job"),
         [
-            pytest.param(Exited(0.1), JobOutcome(JobResult.DONE, 0), id="done"),
+            pytest.param(Exited(0.1), JobOutcome(JobResult.DONE), id="done"),
             pytest.param(
-                Exited(0.1, stderr=b"Warning: x changed on disk.\n"), JobOutcome(JobResult.DONE, 0), id="done, warned"
+                Exited(0.1, stderr=b"Warning: x changed on disk.\n"), JobOutcome(JobResult.DONE), id="done, warned"
             ),
             pytest.param(
                 Exited(0.1, stderr=b"Failed to connect to bus: No such file or directory\n", code=1),
-                JobOutcome(JobResult.LOST, 1, "Failed to connect to bus: No such file or directory"),
+                JobOutcome(JobResult.LOST, "Failed to connect to bus: No such file or directory"),
                 id="no connection",
             ),
             pytest.param(
                 Exited(0.1, stderr=b"Failed to start x.service: Access denied\nSee system logs\n", code=4),
-                JobOutcome(JobResult.REFUSED, 4, "Failed to start x.service: Access denied"),
+                JobOutcome(JobResult.REFUSED, "Failed to start x.service: Access denied"),
                 id="not permitted",
             ),
             pytest.param(
                 Exited(0.1, stderr=b"Failed to start x.service: Unit x.service not found.\n", code=5),
-                JobOutcome(JobResult.LOST, 5, "Failed to start x.service: Unit x.service not found."),
+                JobOutcome(JobResult.LOST, "Failed to start x.service: Unit x.service not found."),
                 id="not found",
             ),
-            pytest.param(Exited(0.1, code=1), JobOutcome(JobResult.LOST, 1), id="silent"),
+            pytest.param(Exited(0.1, code=1), JobOutcome(JobResult.LOST), id="silent"),
             pytest.param(
-                Exited(0.1, stderr=b"\xff\x1b[31m\n", code=1), JobOutcome(JobResult.LOST, 1, "\\xff"), id="garbage"
+                Exited(0.1, stderr=b"\xff\x1b[31m\n", code=1), JobOutcome(JobResult.LOST, "\\xff"), id="garbage"
             ),
-            pytest.param(TimedOut(5.04), JobOutcome(JobResult.PENDING, said="no answer within 5.0 s"), id="timeout"),
+            pytest.param(TimedOut(5.04), JobOutcome(JobResult.PENDING, "its job still runs after 5.0 s"), id="timeout"),
             pytest.param(
                 Signalled(0.1, signal=9), JobOutcome(JobResult.LOST, said="systemctl died by SIGKILL"), id="killed"
             ),

@@ -1,6 +1,7 @@
 """Debug mode where nobody watches a screen: a line for all that happens, no escape codes."""
 
 import sys
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TextIO
 
@@ -10,7 +11,7 @@ from ocf_systemd.debug.timeline import Timeline
 from ocf_systemd.reporting import ActionBegan, CommandEnded, Fact, Interrupted, Noted, Reporter, UnitSeen, Warned
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class PlainView:
     """Writes lines as things happen."""
 
@@ -39,8 +40,9 @@ class PlainView:
             self.write(f"cycle: {codes} ({words.cycle_line(code)})")
 
     def write(self, line: str) -> None:
-        """Write one line, at once: who reads may be waiting for it."""
-        print(line, file=self.stream, flush=True)
+        """Write one line, at once: who reads may be waiting for it. When nobody reads any more, the action goes on."""
+        with suppress(OSError):
+            print(line, file=self.stream, flush=True)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,11 +8,13 @@ import anyio
 
 from ocf_systemd import processes
 from ocf_systemd.agent import run_action
+from ocf_systemd.cli import INTERRUPTED
 from ocf_systemd.consequences import consequence
 from ocf_systemd.debug.timeline import Timeline
+from ocf_systemd.hooks import SEARCH_PATH
 from ocf_systemd.metadata import metadata_xml
 from ocf_systemd.ocf import Action, ExitCode, Verdict
-from ocf_systemd.parameters import PREFIX
+from ocf_systemd.parameters import PREFIX, read_operation
 from ocf_systemd.reporting import Judged, Reporter
 from ocf_systemd.systemd import Systemd
 
@@ -28,9 +30,6 @@ _INTERVAL_MS = 10_000  # a recurring monitor's; the metadata advertises it
 _HOST_LEVEL = "10"  # validate-all for a person at this host is about this host
 _JOURNAL_LINES = 5
 _JOURNAL_TIME_S = 2.0
-
-INTERRUPTED = 130
-"""What a shell reports of a command that Ctrl-C ended."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +52,7 @@ class Call:
 def pacemaker_environment(action: Action, options: Mapping[str, str], timeout_s: float) -> dict[str, str]:
     """Return the environment that Pacemaker's executor gives an agent, and nothing of the caller's own."""
     environment = {
-        "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+        "PATH": SEARCH_PATH,
         "LC_ALL": "C",
         "HA_debug": "0",
         "OCF_ROOT": "/usr/lib/ocf",
@@ -134,8 +133,8 @@ def _describe(timeline: Timeline) -> Result:
 
 
 def _perform(timeline: Timeline, environment: Mapping[str, str], view: View) -> Result:
-    verdict = run_action(timeline.action, environment, view.begin(timeline), age_s=0.0)
-    recurring = environment.get(f"{PREFIX}CRM_meta_interval", "0").strip("0") != ""
+    verdict = run_action(timeline.action, environment, view.begin(timeline), age_s=lambda: 0.0)
+    recurring = read_operation(environment).is_recurring
     down_on_purpose = timeline.action is Action.MONITOR and verdict.code == ExitCode.NOT_RUNNING
     if verdict.code == ExitCode.SUCCESS or down_on_purpose or not timeline.spans:
         return Result(timeline, verdict, recurring)

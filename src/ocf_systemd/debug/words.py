@@ -4,7 +4,7 @@ from ocf_systemd.consequences import meaning
 from ocf_systemd.debug.timeline import Span, Timeline
 from ocf_systemd.observations import NoAnswer, NotStarted, UnitState, printable
 from ocf_systemd.ocf import Verdict, code_name
-from ocf_systemd.reporting import Purpose, told_of_outcome
+from ocf_systemd.reporting import Purpose, last_lines, told_of_outcome
 
 
 def label(span: Span) -> str:
@@ -27,8 +27,7 @@ def output_lines(span: Span) -> list[str]:
     """Return what a hook printed, a line each, standard error last."""
     if span.purpose is not Purpose.HOOK or span.outcome is None or isinstance(span.outcome, NotStarted):
         return []
-    streams = (span.outcome.stdout, span.outcome.stderr)
-    return [line for stream in streams for raw in stream.splitlines() if (line := printable(raw))]
+    return [line for stream in (span.outcome.stdout, span.outcome.stderr) for line in last_lines(stream)]
 
 
 def state(unit: UnitState | NoAnswer) -> str:
@@ -54,4 +53,4 @@ def verdict_line(verdict: Verdict) -> str:
 
 def cycle_line(code: int) -> str:
     """Return whether a cycle's codes are those it should have."""
-    return "as expected" if code == 0 else "not as expected: 7 or 0 twice, then 0 0 7 7 0 0 0 0"
+    return "as expected" if code == 0 else "not as expected, which is 7 or 0 twice, then 0 0 7 7 0 0 0 0"
