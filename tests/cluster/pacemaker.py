@@ -1,0 +1,310 @@
+"""A cluster of real corosync and real Pacemaker, each node in a sandbox of its own."""
+
+from __future__ import annotations
+
+import time
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lxml import etree
+
+from ocf_systemd.sandbox import boot
+from tests.cluster.fencing import PowerSwitch
+from tests.cluster.network import Switch, address
+from tests.cluster.node import Node
+from tests.cluster.status import Status, parse_status
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+CLUSTER_BOOT_S = 120.0
+LOOK_AGAIN_S = 0.2
+HOOKS = "/usr/local/lib/ocf-systemd/hooks"
+EXAMPLES = Path(__file__).parent.parent.parent / "examples" / "hooks"
+AGENT = "ocf:pacemaker:systemd"
+DROP_INS = "/run/systemd/system/*.d/50-ocf-systemd.conf"
+_CRM_MON = ("crm_mon", "--output-as=xml", "--inactive", "--failcounts", "--operations")
+_JOURNAL_TAIL = 40
+
+# dc-deadtime is how long a starting node waits to hear of a DC that is there already: 20 s unless told.
+_OPTIONS = """\
+<crm_config>
+  <cluster_property_set id="options">
+    <nvpair id="options-stonith" name="stonith-enabled" value="false"/>
+    <nvpair id="options-deadtime" name="dc-deadtime" value="2s"/>
+  </cluster_property_set>
+</crm_config>
+"""
+_CIB = f"""\
+<cib crm_feature_set="3.16.1" validate-with="pacemaker-3.9" epoch="1" num_updates="0" admin_epoch="0">
+  <configuration>
+    {_OPTIONS}
+    <nodes/>
+    <resources/>
+    <constraints/>
+  </configuration>
+  <status/>
+</cib>
+"""
+_COROSYNC = """\
+totem {{
+    version: 2
+    cluster_name: test
+    transport: udpu
+    token: 2000
+    crypto_cipher: none
+    crypto_hash: none
+}}
+nodelist {{
+{nodes}}}
+quorum {{
+    provider: corosync_votequorum
+}}
+logging {{
+    to_syslog: yes
+}}
+"""
+_COROSYNC_NODE = """\
+    node {{
+        ring0_addr: {address}
+        name: {name}
+        nodeid: {number}
+    }}
+"""
+_BARE = {"constraints": "<constraints/>", "resources": "<resources/>", "crm_config": _OPTIONS}
+
+
+@dataclass(slots=True)
+class Cluster:
+    """The nodes, and what is asked and told as an administrator would, on the first of them that is up."""
+
+    nodes: list[Node]
+    switch: Switch
+    boot_s: float = 0.0
+    _audited_s: float = 0.0
+    _files: dict[str, tuple[str, int]] = field(default_factory=dict)
+    _power: PowerSwitch = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._power = PowerSwitch(lambda name: self.node(name).kill())
+
+    def close(self) -> None:
+        """Let go of what is no node's own."""
+        self._power.close()
+
+    def node(self, name: str) -> Node:
+        """Return a node by its name."""
+        return next(node for node in self.nodes if node.name == name)
+
+    @property
+    def up(self) -> list[Node]:
+        """The nodes that are up."""
+        return [node for node in self.nodes if node.is_up]
+
+    def others(self, name: str) -> list[Node]:
+        """Return the nodes but for one."""
+        return [node for node in self.nodes if node.name != name]
+
+    def boot(self, *nodes: Node) -> None:
+        """Boot nodes and start Pacemaker on them; they join the cluster soon after."""
+        members = "".join(
+            _COROSYNC_NODE.format(address=address(node.number), name=node.name, number=node.number)
+            for node in self.nodes
+        )
+        system = {
+            "/etc/corosync/corosync.conf": (_COROSYNC.format(nodes=members), 0o644),
+            "/var/lib/pacemaker/cib/cib.xml": (_CIB, 0o600),
+        }
+        for node in nodes:
+            node.boot(system | self._files)
+            self.switch.plug(node.number, node.sandbox)
+            self._power.listen_in(node.sandbox)
+        for node in nodes:
+            node.run("systemctl", "start", "--no-block", "corosync", "pacemaker")
+
+    def wait_until_whole(self) -> Status:
+        """Wait until all nodes are members of one cluster with a DC."""
+        names = {node.name for node in self.nodes}
+        whole = lambda status: bool(status.dc) and status.has_quorum and status.online == names  # noqa: E731
+        return self.wait_until(whole, CLUSTER_BOOT_S, f"{', '.join(sorted(names))} form a cluster")
+
+    def write(self, path: str, text: str, mode: int = 0o644) -> str:
+        """Have a file on all nodes, on those too that boot later; return its path."""
+        self._files[path] = (text, mode)
+        for node in self.up:
+            node.sandbox.write(path, text, mode)
+        return path
+
+    def service(self, name: str, *lines: str) -> str:
+        """Have a service on all nodes and return its unit's name; without lines, one that just runs."""
+        text = "\n".join(lines or ("ExecStart=sleep infinity",))
+        self.write(f"/etc/systemd/system/{name}.service", f"[Service]\n{text}\n")
+        for node in self.up:
+            node.run("systemctl", "daemon-reload")
+        return f"{name}.service"
+
+    def hook(self, name: str, script: str) -> str:
+        """Have a hook on all nodes and return its path."""
+        return self.write(f"{HOOKS}/{name}", f"#!/bin/sh\n{script}\n", 0o755)
+
+    def example_hook(self, name: str) -> str:
+        """Have one of the hooks that come with the agent on all nodes and return its path."""
+        return self.write(f"{HOOKS}/{name}", (EXAMPLES / name).read_text(encoding="utf-8"), 0o755)
+
+    def pcs(self, *arguments: str) -> str:
+        """Run pcs, as an administrator would."""
+        return self._first.run("pcs", *arguments)
+
+    def create(self, name: str, *words: str, **parameters: str) -> None:
+        """Create a resource of our agent; `words` follow its parameters."""
+        given = [f"{parameter}={value}" for parameter, value in parameters.items()]
+        self.pcs("resource", "create", name, AGENT, *given, *words)
+
+    @property
+    def _first(self) -> Node:
+        return next(node for node in self.nodes if node.is_in_cluster())
+
+    def status(self) -> Status:
+        """Look at the cluster."""
+        return parse_status(self._first.run(*_CRM_MON))
+
+    def wait_until(self, holds: Callable[[Status], bool], timeout_s: float, what: str) -> Status:
+        """Look at the cluster until something holds; return what was seen then."""
+        deadline = time.monotonic() + timeout_s
+        while True:
+            status = self._look()
+            if status and holds(status):
+                return status
+            assert time.monotonic() < deadline, f"not within {timeout_s:.0f} s: {what}\n{self.portrait()}"
+            time.sleep(LOOK_AGAIN_S)
+
+    def _look(self) -> Status | None:
+        """Return the cluster's state, if there is a node to ask."""
+        for node in self.up:
+            done = node.sandbox.run(_CRM_MON, timeout_s=30)
+            if done.returncode == 0:
+                return parse_status(done.stdout)
+        return None
+
+    def wait_until_runs(self, resource: str, timeout_s: float = 60, *, on: str = "") -> str:
+        """Wait until a resource is started on one node and nothing is left to do; return the node's name."""
+        status = self.wait_until(
+            lambda status: status.runs_on(resource) in ({on} if on else {node.name for node in self.nodes}),
+            timeout_s,
+            f"{resource} runs on {on or 'one node'}",
+        )
+        self.settle()
+        return status.runs_on(resource)
+
+    def settle(self, timeout_s: float = 90) -> Status:
+        """Wait until the cluster has nothing left to do."""
+        return self.wait_until(lambda _: self._is_idle(), timeout_s, "nothing is left to do")
+
+    def _is_idle(self) -> bool:
+        """Tell whether the DC rests, and would by the state the cluster is in now."""
+        node = self._first
+        planned = node.sandbox.run(["crm_simulate", "--live-check", "--simulate", "--output-as=xml"], timeout_s=30)
+        dc = self.status().dc
+        rests = bool(dc) and "S_IDLE" in node.run("crmadmin", "--output-as=xml", "--status", dc, check=False)
+        return (
+            rests and planned.returncode == 0 and not etree.fromstring(planned.stdout.encode()).findall("transition/*")
+        )
+
+    def portrait(self) -> str:
+        """Return what helps to understand why something did not come."""
+        parts = []
+        for node in self.nodes:
+            if node.is_up:
+                parts.append(node.run("crm_mon", "-1", "--inactive", "--failcounts", check=False))
+            parts.append(f"--- journal of {node.name}{'' if node.is_up else ' (down)'}")
+            parts += map(str, node.journal()[-_JOURNAL_TAIL:])
+        return "\n".join(parts)
+
+    def managed_units(self) -> dict[str, set[str]]:
+        """Return the units that resources manage, by ours or by Pacemaker's own systemd class, with those resources."""
+        root = etree.fromstring(self._first.run("cibadmin", "--query", "--scope=resources").encode())
+        units: dict[str, set[str]] = {}
+        for primitive in root.iter("primitive"):
+            unit = primitive.get("type", "")
+            if primitive.get("class") == "ocf" and unit == "systemd":
+                given = primitive.find("instance_attributes/nvpair[@name='unit']")
+                unit = given.get("value", "") if given is not None else ""
+            elif primitive.get("class") != "systemd":
+                continue
+            units.setdefault(unit if "." in unit else f"{unit}.service", set()).add(primitive.get("id", ""))
+        return units
+
+    def audit(self) -> None:
+        """Fail where a service runs that the cluster does not know of, or the other way round, or something is left."""
+        status = self.settle()
+        complaints = []
+        for unit, resources in self.managed_units().items():
+            runs = {node.name for node in self.up if node.show(unit, "ActiveState") not in {"inactive", "failed"}}
+            known = [node for name in resources for node in status.resources[name].nodes]
+            if sorted(known) != sorted(runs):
+                complaints.append(f"{unit} runs on {sorted(runs)}, and the cluster says {sorted(known)}")
+        complaints += [f"{node.name} has a job queued: {job}" for node in self.up for job in _jobs(node)]
+        said = [(node.name, entry) for node in self.nodes for entry in node.journal() if entry.time_s > self._audited_s]
+        complaints += [f"{name}: {entry}" for name, entry in said if _is_bug(entry.message)]
+        assert not complaints, "\n".join([*complaints, self.portrait()])
+
+    def clean(self) -> None:
+        """Stop all resources, look for what is left, and forget them and what was put on the nodes."""
+        self.switch.heal()
+        if dead := [node for node in self.nodes if not node.is_up]:
+            self.boot(*dead)
+        self.wait_until_whole()
+        self._first.run("crm_attribute", "--name=stop-all-resources", "--update=true")
+        self.wait_until(lambda status: not any(each.nodes for each in status.resources.values()), 60, "all is stopped")
+        units = self.managed_units()
+        try:
+            self._audit_stopped(units)
+        finally:
+            self._forget(units)
+            self._audited_s = time.time()
+
+    def _audit_stopped(self, units: dict[str, set[str]]) -> None:
+        self.audit()
+        left = [f"{node.name}: {line}" for node in self.nodes for line in node.strays()]
+        left += [
+            f"{node.name}: {line}" for node in self.nodes for line in node.sh(f"ls {DROP_INS}", check=False).split()
+        ]
+        assert not left, f"left behind by {units}: {left}"
+
+    def _forget(self, units: dict[str, set[str]]) -> None:
+        self._first.run("crm_resource", "--cleanup")
+        for section, bare in _BARE.items():  # in this order: constraints name resources
+            self._first.run("cibadmin", "--replace", f"--scope={section}", f"--xml-text={bare}")
+        files = list(self._files)
+        self._files.clear()
+        for node in self.nodes:
+            node.run("rm", "-rf", "/run/test", *files)
+            node.sh('systemctl daemon-reload; systemctl reset-failed -- "$@" 2>/dev/null', *units, check=False)
+        self.settle()
+
+
+def _jobs(node: Node) -> list[str]:
+    return node.run("systemctl", "list-jobs", "--no-legend").splitlines()
+
+
+def _is_bug(message: str) -> bool:
+    return "Traceback (most recent call last)" in message or "internal error: " in message
+
+
+@contextmanager
+def cluster(nodes: int = 3) -> Iterator[Cluster]:
+    """Boot a cluster of so many nodes; all of it ends with the block."""
+    began = time.monotonic()
+    with ExitStack() as stack:
+        switch = Switch(stack.enter_context(boot(name="switch")))
+        members = [Node(f"node{number}", number) for number in range(1, nodes + 1)]
+        for node in members:
+            stack.callback(node.close)
+        made = Cluster(members, switch)
+        stack.callback(made.close)
+        made.boot(*members)
+        made.wait_until_whole()
+        made.boot_s = time.monotonic() - began
+        yield made

@@ -1,0 +1,295 @@
+"""Faults from outside: afterwards the service runs exactly once, and the audit after each test is clean."""
+
+from __future__ import annotations
+
+import subprocess
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from tests.cluster.node import Node
+    from tests.cluster.pacemaker import Cluster
+
+SLOW_S = 2
+# Each step of a start and of a stop takes long enough to be interrupted in it.
+SLOW_SERVICE = (f"ExecStartPre=sleep {SLOW_S}", "ExecStart=sleep infinity", f"ExecStop=sleep {SLOW_S}")
+MONITOR = ("op", "monitor", "interval=2s", "timeout=20s")
+
+
+def create(cluster: Cluster, name: str, *lines: str, hook: str = "") -> str:
+    """Have the cluster run a service; return its unit."""
+    unit = cluster.service(name, *lines)
+    cluster.create(name, *MONITOR, unit=unit, **({"monitor_hook": hook} if hook else {}))
+    return unit
+
+
+def wait_for_agent(cluster: Cluster, action: str, timeout_s: float = 30) -> tuple[Node, int]:
+    """Wait until the agent performs an action, far enough to have called for it; return where, and its process."""
+    deadline = time.monotonic() + timeout_s
+    while time.monotonic() < deadline:
+        for node in cluster.up:
+            pids = node.run("pgrep", "-f", f"resource.d/pacemaker/systemd {action}$", check=False).split()
+            if pids and node.sandbox.run(["pgrep", "-P", pids[0]]).returncode == 0:
+                return node, int(pids[0])
+        time.sleep(0.02)
+    pytest.fail(f"no agent performs {action}\n{cluster.portrait()}")
+
+
+def begin(cluster: Cluster, action: str) -> tuple[Node, int]:
+    """Have the cluster run a slow service, with a slow hook, and begin an action; return where, and its process."""
+    hook = cluster.hook("slow", f"sleep {SLOW_S}" if action == "monitor" else "exit 0")
+    unit = create(cluster, "faulty", *(() if action == "monitor" else SLOW_SERVICE), hook=hook)
+    if action == "start":
+        return wait_for_agent(cluster, action)
+    node = cluster.node(cluster.wait_until_runs("faulty"))
+    if action == "stop":
+        cluster.pcs("constraint", "location", "faulty", "avoids", node.name)
+        return node, wait_until_stopping(cluster, node, unit)
+    return wait_for_agent(cluster, action)
+
+
+def wait_until_stopping(cluster: Cluster, node: Node, unit: str) -> int:
+    """Wait until the unit stops; return the process of the agent that has it stop."""
+    cluster.wait_until(lambda _: node.show(unit, "ActiveState") == "deactivating", 30, f"{unit} stops")
+    return wait_for_agent(cluster, "stop")[1]
+
+
+def fence(cluster: Cluster) -> None:
+    """Give the cluster a power switch."""
+    names = " ".join(node.name for node in cluster.nodes)
+    cluster.pcs("stonith", "create", "power", "fence_sandbox", f"pcmk_host_list={names}", "pcmk_host_check=static-list")
+    cluster.pcs("property", "set", "stonith-enabled=true", "stonith-action=off")
+    cluster.wait_until_runs("power")
+
+
+def running_on(cluster: Cluster, unit: str) -> list[str]:
+    """Return the nodes that a unit runs on, asked one by one."""
+    return [node.name for node in cluster.up if node.show(unit, "ActiveState") == "active"]
+
+
+class TestExecutorKilled:
+    @pytest.mark.parametrize("action", ["start", "monitor", "stop"])
+    def test_in_mid_action(self, cluster: Cluster, action: str) -> None:
+        """Pacemaker's executor dies while the agent works: the agent bears it, and all is well afterwards."""
+        node, _ = begin(cluster, action)
+        node.run("kill", "-KILL", str(node.pid_of("pacemaker-execd")))
+        node.wait_for_entry(lambda entry: "pacemaker-execd" in entry.message and "9" in entry.message, "execd's end")
+        cluster.wait_until_whole()
+        cluster.settle()
+        runs_on = cluster.wait_until_runs("faulty")
+        assert running_on(cluster, "faulty.service") == [runs_on]
+
+
+class TestAgentKilled:
+    def test_in_start(self, cluster: Cluster) -> None:
+        """A start whose agent dies has failed: the service is stopped there and started on another node."""
+        node, pid = begin(cluster, "start")
+        node.run("kill", "-KILL", str(pid))
+        runs_on = cluster.wait_until_runs("faulty")
+        assert runs_on != node.name
+        assert running_on(cluster, "faulty.service") == [runs_on]
+
+    def test_in_monitor(self, cluster: Cluster) -> None:
+        """A monitor whose agent dies has failed: the service is recovered, the killed agent's hook is gone."""
+        node, pid = begin(cluster, "monitor")
+        hook = node.run("pgrep", "-f", "hooks/slow")
+        node.run("kill", "-KILL", str(pid))
+        cluster.wait_until(lambda seen: seen.fail_count("faulty") == 1, 30, "a failed monitor")
+        runs_on = cluster.wait_until_runs("faulty")
+        assert running_on(cluster, "faulty.service") == [runs_on]
+        cluster.wait_until(
+            lambda _: hook not in node.run("pgrep", "-f", "hooks/slow", check=False).split(), 30, "no hook"
+        )
+
+    def test_in_stop(self, cluster: Cluster) -> None:
+        """A stop whose agent dies is in doubt: the node is fenced, and only then the service starts elsewhere."""
+        fence(cluster)
+        node, pid = begin(cluster, "stop")
+        node.run("kill", "-KILL", str(pid))
+        cluster.wait_until(lambda _: not node.is_up, 60, f"{node.name} is fenced")
+        runs_on = cluster.wait_until_runs("faulty")
+        assert runs_on != node.name
+        assert running_on(cluster, "faulty.service") == [runs_on]
+
+
+# Stands in front of systemctl, and holds the agent's call of one verb, once, until the agent is no more.
+HOLDING_SYSTEMCTL = """\
+#!/bin/sh
+if [ "$1" = --no-ask-password ] && [ -e /run/test/hold ] && grep -q -x -e "$(cat /run/test/hold)" <<END
+$(printf '%s\\n' "$@")
+END
+then
+    mv /run/test/hold /run/test/held
+    while [ -d "/proc/$PPID" ]; do sleep 0.05; done
+    exit 1
+fi
+exec /usr/bin/systemctl "$@"
+"""
+
+
+def kill_agent_at(cluster: Cluster, node: Node, action: str, verb: str, *change: str) -> None:
+    """Have the cluster perform an action, and kill the agent as it calls systemctl with a verb."""
+    node.sandbox.write("/run/test/hold", verb)
+    cluster.pcs("resource", *change)
+    held = lambda _: node.sandbox.run(["rm", "/run/test/held"]).returncode == 0  # noqa: E731
+    cluster.wait_until(held, 30, f"the agent calls systemctl {verb}")
+    (pid,) = node.run("pgrep", "-f", f"resource.d/pacemaker/systemd {action}$").split()
+    node.run("kill", "-KILL", pid)
+    failed = lambda seen: any(each.action == action for each in seen.failures)  # noqa: E731
+    cluster.wait_until(failed, 30, f"Pacemaker knows that the {action} failed")
+
+
+class TestAgentKilledAtEachStep:
+    def create(self, cluster: Cluster) -> Node:
+        """Have a service that is not started yet, and is to run on the node returned."""
+        cluster.pcs("property", "set", "start-failure-is-fatal=false")
+        unit = cluster.service("stepwise")
+        cluster.create("stepwise", "op", "monitor", "interval=60s", "--disabled", unit=unit)
+        cluster.pcs("constraint", "location", "stepwise", "prefers", "node1")
+        cluster.write("/usr/sbin/systemctl", HOLDING_SYSTEMCTL, 0o755)
+        cluster.settle()
+        return cluster.node("node1")
+
+    def test_of_start(self, cluster: Cluster) -> None:
+        """Whatever a start was about when its agent died, the next stop and start put it right."""
+        node = self.create(cluster)
+        for verb in ("show", "reset-failed", "daemon-reload", "start"):
+            kill_agent_at(cluster, node, "start", verb, "enable", "stepwise")
+            cluster.wait_until_runs("stepwise", on=node.name)
+            assert running_on(cluster, "stepwise.service") == [node.name]
+            assert node.show("stepwise.service", "NeedDaemonReload") == "no"
+            cluster.pcs("resource", "disable", "stepwise")
+            cluster.settle()
+            cluster.pcs("resource", "cleanup", "stepwise")
+
+    def test_of_stop(self, cluster: Cluster) -> None:
+        """Whatever a stop was about when its agent died, once that is cleaned up the next stop puts it right."""
+        node = self.create(cluster)
+        for verb in ("show", "daemon-reload", "stop"):
+            cluster.pcs("resource", "enable", "stepwise")
+            cluster.wait_until_runs("stepwise", on=node.name)
+            kill_agent_at(cluster, node, "stop", verb, "disable", "stepwise")
+            cluster.settle()
+            assert (
+                cluster.status().resources["stepwise"].is_blocked
+            )  # there is no fencing, and nobody to say it stopped
+            cluster.pcs("resource", "cleanup", "stepwise")
+            cluster.wait_until(lambda seen: not seen.resources["stepwise"].nodes, 30, "it is stopped")
+            cluster.settle()
+            assert running_on(cluster, "stepwise.service") == []
+            assert node.sandbox.run(["ls", "/run/systemd/system/stepwise.service.d"]).returncode != 0
+
+
+class TestDaemonReexec:
+    def test_in_a_loop_under_load(self, cluster: Cluster, report: Callable[[str], None]) -> None:
+        """PID 1 that executes itself anew all the time, and reloads, makes no action fail, and none lie."""
+        names = [f"busy{number}" for number in range(4)]
+        for name in names:
+            unit = cluster.service(name)
+            cluster.create(name, "op", "monitor", "interval=1s", "timeout=20s", unit=unit)
+            cluster.pcs("constraint", "location", name, "prefers", "node1")
+        for name in names:
+            cluster.wait_until_runs(name)
+        with in_a_loop(cluster.node("node1"), "systemctl daemon-reexec; systemctl daemon-reload"):
+            for _ in range(2):
+                cluster.pcs("resource", "disable", *names)
+                cluster.wait_until(lambda seen: not any(seen.runs_on(name) for name in names), 60, "all are stopped")
+                cluster.pcs("resource", "enable", *names)
+                cluster.wait_until(lambda seen: all(seen.runs_on(name) for name in names), 60, "all are started")
+            time.sleep(5)
+        count = sum("Reexecuting" in entry.message for entry in cluster.node("node1").journal("systemd"))
+        status = cluster.settle()
+        report(f"{count} times daemon-reexec under starts, stops and monitors: {len(status.failures)} failures")
+        assert count > 5
+        assert status.failures == ()
+        assert not any(status.fail_count(name) for name in names)
+
+
+@contextmanager
+def in_a_loop(node: Node, script: str) -> Iterator[None]:
+    """Run a script over and over on a node for the time of the block."""
+    loop = f"while [ ! -e /run/test/enough ]; do {script}; sleep 0.3; done"
+    node.run("mkdir", "-p", "/run/test")
+    process = subprocess.Popen(node.sandbox.command(["sh", "-c", loop]), stderr=subprocess.DEVNULL)
+    try:
+        yield
+    finally:
+        node.sandbox.write("/run/test/enough", "")
+        process.wait(30)
+
+
+class TestMonitorCancelled:
+    def test_in_flight(self, cluster: Cluster) -> None:
+        """Pacemaker kills a monitor that it no longer wants: no failure, and nothing of the hook's is left."""
+        hook = cluster.hook("hanging", "[ ! -e /run/test/hang ] || sleep 1000")
+        unit = create(cluster, "cancelled", hook=hook)
+        node = cluster.node(cluster.wait_until_runs("cancelled"))
+        node.sandbox.write("/run/test/hang", "")
+        hangs = lambda _: node.sandbox.run(["pgrep", "-f", "sleep 1000"]).returncode == 0  # noqa: E731
+        cluster.wait_until(hangs, 30, "the hook hangs")
+        cluster.pcs("resource", "disable", "cancelled")
+        cluster.wait_until(lambda _: node.show(unit, "ActiveState") == "inactive", 30, f"{unit} is stopped")
+        status = cluster.settle()
+        assert status.failures == ()
+        assert status.fail_count("cancelled") == 0
+        assert node.run("pgrep", "-f", "sleep 1000", check=False) == ""
+
+
+class TestNodeLost:
+    def test_killed(self, cluster: Cluster, report: Callable[[str], None]) -> None:
+        """A node that dies is fenced, and its service starts on another."""
+        fence(cluster)
+        unit = create(cluster, "survivor")
+        node = cluster.node(cluster.wait_until_runs("survivor"))
+        began = time.time()
+        node.kill()
+        elsewhere = lambda seen: seen.runs_on("survivor") not in {"", node.name}  # noqa: E731
+        runs_on = cluster.wait_until(elsewhere, 60, "it runs elsewhere").runs_on("survivor")
+        report(f"node killed: its service runs on another after {time.time() - began:.1f} s")
+        assert running_on(cluster, unit) == [runs_on]
+
+    def test_cut_off_with_the_service(self, cluster: Cluster) -> None:
+        """The node that runs the service is cut off: the others, with quorum, fence it, and only then start it."""
+        fence(cluster)
+        unit = create(cluster, "survivor")
+        node = cluster.node(cluster.wait_until_runs("survivor"))
+        rest = cluster.others(node.name)
+        cluster.switch.split({each.number for each in rest}, {node.number})
+        cluster.wait_until(lambda _: not node.is_up, 60, f"{node.name} is fenced")
+        assert running_on(cluster, unit) == []
+        runs_on = cluster.wait_until_runs("survivor")
+        assert runs_on != node.name
+        assert running_on(cluster, unit) == [runs_on]
+
+    def test_another_is_cut_off(self, cluster: Cluster) -> None:
+        """A node that does not run the service is cut off and comes back: the service runs on, undisturbed."""
+        unit = create(cluster, "undisturbed")
+        node = cluster.node(cluster.wait_until_runs("undisturbed"))
+        before = node.show(unit, "InvocationID")
+        gone = cluster.others(node.name)[0]
+        cluster.switch.split({each.number for each in cluster.others(gone.name)}, {gone.number})
+        cluster.wait_until(lambda seen: gone.name not in seen.online or node.name not in seen.online, 60, "it is lost")
+        assert running_on(cluster, unit) == [node.name]
+        cluster.switch.heal()
+        cluster.wait_until_whole()
+        assert cluster.wait_until_runs("undisturbed") == node.name
+        assert node.show(unit, "InvocationID") == before
+
+    def test_nobody_has_quorum(self, cluster: Cluster) -> None:
+        """All nodes are cut off from each other: without quorum the service stops, and runs once when all is well."""
+        unit = create(cluster, "quorate")
+        node = cluster.node(cluster.wait_until_runs("quorate"))
+        cluster.switch.split(*({each.number} for each in cluster.nodes))
+        stopped = lambda _: node.show(unit, "ActiveState") == "inactive"  # noqa: E731
+        cluster.wait_until(stopped, 60, "the service is stopped")
+        assert running_on(cluster, unit) == []
+        cluster.switch.heal()
+        cluster.wait_until_whole()
+        runs_on = cluster.wait_until_runs("quorate")
+        assert running_on(cluster, unit) == [runs_on]
+        assert cluster.status().fail_count("quorate") == 0

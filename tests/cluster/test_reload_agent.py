@@ -1,0 +1,45 @@
+"""Parameters that change while the service runs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tests.cluster.pacemaker import Cluster
+
+
+class TestReloadAgent:
+    def test_another_hook_restarts_nothing(self, cluster: Cluster) -> None:
+        """With `pcs resource update` the next monitor runs the new hook, on the same main process."""
+        first = cluster.hook("first", "mkdir -p /run/test; echo >>/run/test/first")
+        second = cluster.hook("second", "echo >>/run/test/second")
+        unit = cluster.service("changing")
+        cluster.create("changing", "op", "monitor", "interval=1s", unit=unit, monitor_hook=first)
+        node = cluster.node(cluster.wait_until_runs("changing"))
+        before = node.show(unit, "MainPID")
+        cluster.pcs("resource", "update", "changing", f"monitor_hook={second}")
+        ran = lambda _: node.sandbox.run(["test", "-s", "/run/test/second"]).returncode == 0  # noqa: E731
+        cluster.wait_until(ran, 30, "the new hook has run")
+        cluster.settle()
+        node.run("rm", "/run/test/first")
+        node.run("rm", "/run/test/second")
+        cluster.wait_until(ran, 30, "the new hook has run again")
+        assert node.sandbox.run(["test", "-e", "/run/test/first"]).returncode != 0
+        assert node.show(unit, "MainPID") == before
+        assert cluster.status().runs_on("changing") == node.name
+        said = [entry.message for entry in node.journal("pacemaker-controld") if "changing on" in entry.message]
+        assert any("reload-agent operation for changing" in message for message in said)
+        assert not any("stop operation for changing" in message for message in said)
+
+    def test_another_unit_restarts(self, cluster: Cluster) -> None:
+        """With another `unit` the old one is stopped, by its name, before the new one is started."""
+        old, new = cluster.service("old"), cluster.service("new")
+        cluster.create("moving", "op", "monitor", "interval=2s", unit=old)
+        node = cluster.node(cluster.wait_until_runs("moving"))
+        cluster.pcs("resource", "update", "moving", f"unit={new}")
+        runs = lambda _: any(each.show(new, "ActiveState") == "active" for each in cluster.up)  # noqa: E731
+        cluster.wait_until(runs, 30, "the new unit runs")
+        cluster.settle()
+        assert {each.show(old, "ActiveState") for each in cluster.up} == {"inactive"}
+        assert cluster.status().failures == ()
+        assert node.sandbox.run(["ls", f"/run/systemd/system/{old}.d"]).returncode != 0
