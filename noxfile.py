@@ -71,6 +71,7 @@ _SYSTEM_PACKAGES = (
     *("postfix", "netcat-openbsd", "libxml2-utils", "resource-agents", "pcs"),  # the agent's tests
     *("ncat", "postgresql", "redis-server", "monitoring-plugins-basic"),  # the examples'
 )
+_CLUSTER_PACKAGES = ("corosync", "pacemaker", "pacemaker-cli-utils", "crmsh")
 
 
 def _need(session: nox.Session, *packages: str) -> None:
@@ -161,6 +162,14 @@ def system(session: nox.Session) -> None:
     tests = session.posargs or ["tests/sandbox", "tests/system", "tests/examples"]
     with _measured(session) as environment:
         session.run("coverage", "run", "-m", "pytest", *tests, env=environment)
+
+
+@nox.session(python=_SYSTEM_PYTHON if Path(_SYSTEM_PYTHON).exists() else None)
+def cluster(session: nox.Session) -> None:
+    """Run the tests under a real Pacemaker, on three nodes in sandboxes."""
+    _need(session, *_SYSTEM_PACKAGES, *_CLUSTER_PACKAGES)
+    _install(session, "tests")
+    session.run("pytest", *(session.posargs or ["tests/cluster"]))
 
 
 @nox.session

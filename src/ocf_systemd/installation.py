@@ -155,7 +155,10 @@ def _try_out(draft: Path, agent: AgentFile) -> None:
 
 
 def _readability_warnings() -> Iterator[str]:
-    """Yield what keeps other users from running the agent: ocf-tester calls meta-data as nobody."""
+    """Yield what keeps other users from running the agent.
+
+    Pacemaker's controller calls meta-data as hacluster, and takes no parameter for reloadable when it cannot.
+    """
     package = Path(ocf_systemd.__file__).resolve().parent
     interpreter = Path(sys.executable)
     stdlib = Path(sysconfig.get_path("stdlib"))
@@ -167,8 +170,9 @@ def _readability_warnings() -> Iterator[str]:
     ):
         if closed := _closed_to_others(path):
             yield (
-                f"other users cannot read the {subject} {path} (the mode of {closed} keeps them out): ocf-tester's "
-                "check as nobody will fail; install into an environment everyone can read, such as /opt/ocf-systemd"
+                f"users other than root cannot read the {subject} {path} (the mode of {closed} keeps them out): "
+                "Pacemaker will restart the service where a changed parameter could be reloaded, and ocf-tester will "
+                "fail; install into an environment everyone can read, such as /opt/ocf-systemd"
             )
             return
 
