@@ -219,7 +219,8 @@ class TestInterpreter:
         python = executable(closed / "python", f'#!/bin/sh\nexec {sys.executable} "$@"\n')
         done = run_python(INSTALL.format(before=f"sys.executable = {str(python)!r}"), str(tmp_path / "ocf"))
         assert done.stderr == ""
-        assert done.stdout.startswith(f"warning: users other than root cannot read the interpreter {python} (the mode of ")
+        told = f"warning: users other than root cannot read the interpreter {python} (the mode of "
+        assert done.stdout.startswith(told)
         assert done.stdout.count("\n") == 1
 
 
