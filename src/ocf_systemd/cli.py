@@ -26,7 +26,7 @@ PROGRAM = "ocf-systemd"
 INTERRUPTED = 130
 """What a shell reports of a command that Ctrl-C ended."""
 
-_WATCHDOG_SHARE, _WATCHDOG_MIN_S = 0.75, 0.05  # of the reserve, between our deadline and Pacemaker's
+_WATCHDOG_SHARE, _WATCHDOG_MIN_S = 0.75, 1.0  # of the reserve, between our deadline and Pacemaker's
 _TRACING = frozenset({"OCF_TRACE_RA", "OCF_RESKEY_trace_ra"})
 _ACTION_HELP = {
     Action.START: "Start the unit, wait until unit and hook say it runs.",
@@ -131,18 +131,17 @@ def _watchdog(age_s: float) -> "Iterator[None]":
     """End this process with code 1 before Pacemaker would kill it, even if a system call hangs.
 
     A hook on a file system that does not answer, a user database that does not: no event loop gets past those.
-    faulthandler's thread is C and waits for nobody; what it would tell goes nowhere.
+    faulthandler's thread is C and waits for nobody; what it would tell goes to standard input, which is /dev/null.
     """
     from ocf_systemd.parameters import read_operation
 
     operation = read_operation(os.environ)
-    with Path(os.devnull).open("w", encoding="ascii") as nowhere:
-        seconds = operation.deadline(-age_s) + operation.reserve_s * _WATCHDOG_SHARE
-        faulthandler.dump_traceback_later(max(seconds, _WATCHDOG_MIN_S), exit=True, file=nowhere)
-        try:
-            yield
-        finally:
-            faulthandler.cancel_dump_traceback_later()
+    seconds = operation.deadline(-age_s) + operation.reserve_s * _WATCHDOG_SHARE
+    faulthandler.dump_traceback_later(max(seconds, _WATCHDOG_MIN_S), exit=True, file=0)
+    try:
+        yield
+    finally:
+        faulthandler.cancel_dump_traceback_later()
 
 
 def _told_of_bug(error: BaseException) -> str:

@@ -227,10 +227,11 @@ def _run_in_foreground(host: "Sandbox", command: Sequence[str], **variables: str
     directory = here if host.run(["test", "-d", here]).returncode == 0 else "/root"
     # This program is to be found in there too, wherever it is installed.
     path = f"/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:{Path(sys.executable).parent}"
+    display = {name: os.environ[name] for name in ("TERM", "COLORTERM", "NO_COLOR") if name in os.environ}
     terminal = sys.stdin.isatty() and sys.stdout.isatty()
     interrupt = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
-        code = host.call(command, env={"PATH": path, **variables}, cwd=directory, terminal=terminal)
+        code = host.call(command, env={"PATH": path, **display, **variables}, cwd=directory, terminal=terminal)
     finally:
         signal.signal(signal.SIGINT, interrupt)
     return code if code >= 0 else 128 - code

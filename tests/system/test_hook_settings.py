@@ -33,7 +33,7 @@ class TestDirectory:
         assert answer.code == expected
         if 0 in codes and 7 in codes:
             assert answer.reason.startswith("hooks disagree")
-            assert all(f"{DIRECTORY}/{number}-hook" in answer.reason for number in (0, 1))
+            assert all(f"{number}-hook" in answer.reason for number in (0, 1))
 
     def test_at_once(self, agent: Agent, box: Box) -> None:
         """They are run at the same moment: three of 1 s take less than 2 s."""

@@ -460,3 +460,14 @@ class TestCommandsForPeople:
         done = agent(command, "--ocf-root", str(tmp_path), "--name", "../x", code=PROGRAM)
         assert (done.returncode, done.stdout) == (1, "")
         assert done.stderr == "Error: '../x' is no name for an agent or its provider\n"
+
+
+def test_a_call_that_hangs_in_the_kernel() -> None:
+    """No event loop gets past it, and yet there is an answer before Pacemaker's time."""
+    hanging = "import time; from ocf_systemd import systemd; systemd.tool_environment = lambda _: time.sleep(30)"
+    began = time.monotonic()
+    done = agent(
+        "monitor", env={"OCF_RESKEY_unit": "x", "OCF_RESKEY_CRM_meta_timeout": "3000"}, code=f"{hanging}; {AGENT}"
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (1, "", "")
+    assert 2.0 < time.monotonic() - began < 3.0

@@ -117,7 +117,7 @@ class Sandbox:
             "PATH": _PATH,
             "HOME": "/root",
             "LANG": "C.UTF-8",
-            "TERM": os.environ.get("TERM", "dumb"),
+            "TERM": "dumb",
             **(env or {}),
         }
         assignments = [f"{variable}={value}" for variable, value in environment.items()]
