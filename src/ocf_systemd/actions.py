@@ -160,6 +160,7 @@ async def monitor(request: Request, *, probe: bool) -> Verdict:
 
 async def start(request: Request) -> Verdict:
     """Start the unit and wait until unit and hooks say that it runs."""
+    began = anyio.current_time()
     unit = await _validate(request)
     if isinstance(unit, Verdict):
         return unit
@@ -181,7 +182,7 @@ async def start(request: Request) -> Verdict:
         return judge_start(seen, job, request.parameters.monitor_hook_protocol)
 
     verdict = await _until_judged(request, look, limit=request.parameters.start_poll_limit)
-    return await _explained(request, verdict, seen.unit)
+    return await _explained(request, verdict, seen.unit, began)
 
 
 async def stop(request: Request) -> Verdict:
@@ -370,12 +371,12 @@ async def _reload_daemon(request: Request) -> str:
     return why
 
 
-async def _explained(request: Request, verdict: Verdict, unit: UnitState | NoAnswer) -> Verdict:
-    """Add the unit's last words to a start's verdict that the unit is to blame for."""
+async def _explained(request: Request, verdict: Verdict, unit: UnitState | NoAnswer, began: float) -> Verdict:
+    """Add the unit's last words, since the start began, to a verdict that the unit is to blame for."""
     now = anyio.current_time()
     if verdict.code == ExitCode.SUCCESS or verdict.reason is None or not isinstance(unit, UnitState) or unit.is_running:
         return verdict
-    line = await request.systemd.last_journal_line(unit.invocation_id, min(now + _EXPLAIN_S, request.deadline))
+    line = await request.systemd.last_journal_line(now - began, min(now + _EXPLAIN_S, request.deadline))
     return replace(verdict, reason=quoting(verdict.reason, line))
 
 

@@ -76,7 +76,6 @@ class UnitState:
     sub_state: str = ""
     result: str = ""
     main_exit: str = ""
-    invocation_id: str = ""
     has_job: bool = False
     can_reload: bool = False
     condition_met: bool = True

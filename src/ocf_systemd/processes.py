@@ -253,9 +253,10 @@ def _descendants_of(pid: int) -> frozenset[_Entry]:
 def _kernel_children(pid: int) -> list[int]:
     """Return a process's children as the kernel lists them (proc_pid_task_children(5))."""
     listed = b""
-    for path in Path(f"/proc/{pid}/task").glob("*/children"):
-        with suppress(OSError):
-            listed += path.read_bytes()
+    with suppress(OSError):  # it ends as we look
+        for thread in Path(f"/proc/{pid}/task").iterdir():
+            with suppress(OSError):
+                listed += (thread / "children").read_bytes()
     return [int(child) for child in listed.split()]
 
 

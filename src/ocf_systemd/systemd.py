@@ -36,7 +36,6 @@ _PROPERTIES = (
     "Result",
     "ExecMainCode",
     "ExecMainStatus",
-    "InvocationID",
     "Job",
     "CanReload",
     "ConditionResult",
@@ -119,16 +118,17 @@ class Systemd:
             case failure:
                 return f"daemon-reload: {_why(failure)}"
 
-    async def last_journal_line(self, invocation_id: str, deadline: float) -> str:
-        """Return the last line that the unit's own processes logged in one invocation, or nothing.
+    async def last_journal_line(self, within_s: float, deadline: float) -> str:
+        """Return the last line that the unit's own processes logged within that many seconds from now.
 
-        Without an invocation nothing of the unit ever ran, or systemd has forgotten it: then the last word is PID 1's,
-        which tells of an unmet condition, say.
+        Where they said nothing, it is PID 1's last word on the unit, which tells of an unmet condition, say. Not by
+        invocation: journald knows none of a process that has ended before it looks, and systemd forgets that of a unit.
         """
-        own = (f"_SYSTEMD_UNIT={self.unit}", f"_SYSTEMD_INVOCATION_ID={invocation_id}")
-        matches = own if invocation_id else ("_PID=1", f"UNIT={self.unit}")
-        lines = await self._journal("--output=cat", "--lines=1", *matches, deadline=deadline)
-        return lines[-1] if lines else ""
+        since = f"--since=-{within_s:.3f}s"
+        for matches in ((f"_SYSTEMD_UNIT={self.unit}",), ("_PID=1", f"UNIT={self.unit}")):
+            if lines := await self._journal("--output=cat", "--lines=1", since, *matches, deadline=deadline):
+                return lines[-1]
+        return ""
 
     async def journal(self, count: int, deadline: float) -> tuple[str, ...]:
         """Return the last lines that the journal has of the unit, systemd's own words on it included."""
@@ -177,7 +177,6 @@ def parse_show(unit: str, stdout: bytes) -> UnitState | NoAnswer:
         sub_state=properties.get("SubState", ""),
         result=properties.get("Result", ""),
         main_exit=f"{main_exit}={main_status}" if main_exit else "",
-        invocation_id=properties.get("InvocationID", ""),
         has_job=properties.get("Job", "0") not in {"", "0"},
         can_reload=properties.get("CanReload") == "yes",
         # "no" is also what it says of a unit that it has forgotten and loaded anew; then there is no time of a check.

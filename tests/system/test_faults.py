@@ -26,6 +26,14 @@ def wait_for_file(box: Box, path: str) -> None:
         time.sleep(0.01)
 
 
+def wait_until_gone(box: Box, call: Call) -> None:
+    """Wait until nothing of a call is left: who was killed may still be ending."""
+    deadline = time.monotonic() + 2
+    while left := {pid: words for pid, words in box.visitors().items() if pid not in call.before}:
+        assert time.monotonic() < deadline, left
+        time.sleep(0.01)
+
+
 def interpreters(box: Box, call: Call) -> list[int]:
     """Return the agent's own process, as the host counts."""
     return [pid for pid, words in box.visitors().items() if pid not in call.before and "pacemaker/systemd" in words]
@@ -58,7 +66,7 @@ class TestSignals:
         os.killpg(os.getpgid(interpreters(box, call)[0]), SIGKILL)
         call.finish()
         box.hook("exit 0")
-        assert {pid: words for pid, words in box.visitors().items() if pid not in call.before} == {}
+        wait_until_gone(box, call)
         assert [agent(each, unit=unit, monitor_hook=hook).code for each in ("monitor", "start", "stop")] == [0, 0, 0]
 
     @pytest.mark.parametrize("delay_s", [0.1, 0.2, 0.3])

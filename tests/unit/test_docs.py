@@ -7,7 +7,14 @@ from pathlib import Path
 import pytest
 
 _ROOT = Path(__file__).parents[2]
-_PAGES = ("README.md", "ARCHITECTURE.md", "CHANGELOG.md", "docs/reference.md", "examples/README.md")
+_PAGES = (
+    "README.md",
+    "ARCHITECTURE.md",
+    "CHANGELOG.md",
+    "docs/reference.md",
+    "docs/pacemaker.md",
+    "examples/README.md",
+)
 
 
 def test_reference_is_what_the_tables_say() -> None:

@@ -51,7 +51,6 @@ SubState=running
 Result=success
 ExecMainCode=0
 ExecMainStatus=0
-InvocationID=3f1c60d2cf0e4b29a8c7d1a6e0f5b9d4
 CanReload=yes
 ConditionResult=yes
 ConditionTimestampMonotonic=4711
@@ -65,7 +64,6 @@ ExecMainStatus=3
 LoadState=loaded
 ActiveState=failed
 SubState=failed
-InvocationID=9a6f1f1b9f0d4a7bb7a5f0f8a1e2c3d4
 CanReload=no
 ConditionResult=yes
 NeedDaemonReload=yes
@@ -86,7 +84,6 @@ class TestShow:
                     ActiveState.ACTIVE,
                     "running",
                     "success",
-                    invocation_id="3f1c60d2cf0e4b29a8c7d1a6e0f5b9d4",
                     can_reload=True,
                     drop_in_paths=("/run/systemd/system/a.d/1.conf", "/etc/systemd/system/a.d/2.conf"),
                 ),
@@ -101,7 +98,6 @@ class TestShow:
                     "failed",
                     "exit-code",
                     "status=3",
-                    "9a6f1f1b9f0d4a7bb7a5f0f8a1e2c3d4",
                     needs_daemon_reload=True,
                 ),
                 id="failed, drop-in not in force",
@@ -361,14 +357,8 @@ class TestCalls:
                 id="daemon-reload",
             ),
             pytest.param(
-                lambda systemd: systemd.last_journal_line("abc", 9.0),
-                (
-                    *JOURNALCTL,
-                    "--output=cat",
-                    "--lines=1",
-                    f"_SYSTEMD_UNIT={UNIT}",
-                    "_SYSTEMD_INVOCATION_ID=abc",
-                ),
+                lambda systemd: systemd.last_journal_line(1.5, 9.0),
+                (*JOURNALCTL, "--output=cat", "--lines=1", "--since=-1.500s", f"_SYSTEMD_UNIT={UNIT}"),
                 id="last journal line",
             ),
             pytest.param(
@@ -380,11 +370,19 @@ class TestCalls:
     )
     def test_argument_lists(self, call: Callable[[Systemd], Awaitable[object]], arguments: tuple[str, ...]) -> None:
         """No shell, no password prompt, no pager, and the unit after `--`, with the deadline it was given."""
-        _, recorder = ask(Exited(0.1), call)
+        _, recorder = ask(Exited(0.1, stdout=b"a line"), call)
         ((command, deadline),) = recorder.calls
         assert command.arguments == arguments
         assert command.environment == tool_environment({"X": "y"})
         assert (command.user, command.time_limit_s, deadline) == (None, None, 9.0)
+
+    def test_where_the_unit_said_nothing_pid_1_may_have(self) -> None:
+        """An unmet condition is told by systemd, and by nobody else."""
+        _, recorder = ask(Exited(0.1), lambda systemd: systemd.last_journal_line(1.5, 9.0))
+        assert [command.arguments[5:] for command, _ in recorder.calls] == [
+            ("--since=-1.500s", f"_SYSTEMD_UNIT={UNIT}"),
+            ("--since=-1.500s", "_PID=1", f"UNIT={UNIT}"),
+        ]
 
     def test_one_call_tells_all_of_the_state(self) -> None:
         """One `systemctl show` asks for every property that the parser reads."""
@@ -442,7 +440,7 @@ class TestCalls:
         """Printable lines, or none where there is no journal."""
         assert ask(outcome, lambda systemd: systemd.journal(5, 9.0))[0] == lines
         last = lines[-1] if lines else ""
-        assert ask(outcome, lambda systemd: systemd.last_journal_line("abc", 9.0))[0] == last
+        assert ask(outcome, lambda systemd: systemd.last_journal_line(1.5, 9.0))[0] == last
 
 
 @pytest.fixture

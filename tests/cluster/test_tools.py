@@ -1,0 +1,316 @@
+"""The tools that people and distributions hold an agent against, typed as they are typed, on a node of the cluster."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING
+
+import pytest
+from lxml import etree
+
+from ocf_systemd.parameters import TABLE
+from tests.cluster.pacemaker import AGENT
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from subprocess import CompletedProcess
+
+    from ocf_systemd.sandbox import Sandbox
+    from tests.cluster.node import Node
+    from tests.cluster.pacemaker import Cluster
+
+DUMMY = "ocf:heartbeat:Dummy"  # what the distribution's own agents print is the measure
+AGENT_FILE = "/usr/lib/ocf/resource.d/pacemaker/systemd"
+TRACES = "/var/lib/heartbeat/trace_ra/systemd"
+NAMES = [row.name for row in TABLE]
+TESTER_TIMEOUT_S = 120.0
+OK, REFUSED, NOT_CONFIGURED, NOT_RUNNING = 0, 1, 6, 7
+PACKAGES = {
+    "ocf-tester": "resource-agents",
+    "xmllint": "libxml2-utils",
+    "pcs": "pcs",
+    "crm": "crmsh",
+    "crm_resource": "pacemaker-cli-utils",
+}
+BAD_VALUES = [
+    pytest.param(["unit=a b"], "unit='a b' has characters that a unit name cannot have", id="no unit's name"),
+    pytest.param(["unit=plain", "poll_interval=soon"], "poll_interval='soon' is no duration", id="no duration"),
+    pytest.param(
+        ["unit=plain", "monitor_hook_protocol=http", "poll_interval=soon"],
+        "monitor_hook_protocol='http' is none of ocf, nagios, plain; poll_interval='soon' is no duration",
+        id="two at once",
+    ),
+]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def tools() -> None:
+    for tool, package in PACKAGES.items():
+        if shutil.which(tool, path="/usr/sbin:/usr/bin:/sbin:/bin") is None:
+            pytest.fail(f"{tool} is missing: install the Debian package {package}")
+
+
+@pytest.fixture
+def node(cluster: Cluster) -> Iterator[Node]:
+    """Return a node, with the service `plain`; no trace files are left on it."""
+    cluster.service("plain")
+    yield cluster.nodes[0]
+    cluster.nodes[0].run("rm", "-rf", str(PurePosixPath(TRACES).parent))
+
+
+def typed(node: Node, *words: str, timeout_s: float = 60) -> CompletedProcess[str]:
+    """Run what somebody types on a node."""
+    return node.sandbox.run(words, timeout_s=timeout_s)
+
+
+def told(done: CompletedProcess[str]) -> str:
+    """Return all that a tool printed, on both streams, as it stands in a terminal."""
+    return f"{done.stdout}{done.stderr}"
+
+
+def ocf_tester(sandbox: Sandbox, *words: str, agent: str = AGENT_FILE) -> CompletedProcess[str]:
+    """Run ocf-tester, which must say that all passed, without an error line."""
+    done = sandbox.run(["ocf-tester", "-n", "tested", *words, agent], timeout_s=TESTER_TIMEOUT_S)
+    assert done.returncode == OK, told(done)
+    lines = done.stdout.splitlines()
+    assert lines[-1] == f"{agent} passed all tests", told(done)
+    starred = [line for line in lines if line.startswith("*")]
+    assert all(re.fullmatch(r"\* Your agent does not support .* \(optional\)", line) for line in starred), told(done)
+    return done
+
+
+def traces(node: Node) -> dict[str, str]:
+    """Return what each traced action has in its files."""
+    found: dict[str, str] = {}
+    for name in node.run("ls", TRACES).splitlines():
+        matched = re.fullmatch(r"tested\.([a-z-]+)\.\d{4}-\d\d-\d\d\.\d\d:\d\d:\d\d", name)
+        assert matched, name
+        found[matched[1]] = found.get(matched[1], "") + node.run("cat", f"{TRACES}/{name}")
+    return found
+
+
+def outcome(action: str, result: str, agent: str) -> str:
+    """Return the line that both pcs and crm_resource tell with how an action of the resource `web` ended."""
+    return f"Operation {action} for web ({agent}) returned {result}"
+
+
+class TestOcfTester:
+    def test_plain_unit(self, node: Node) -> None:
+        """A unit without a hook passes, and nothing is complained of on standard error, as nobody or as root."""
+        assert ocf_tester(node.sandbox, "-o", "unit=plain").stderr == ""
+        assert node.show("plain", "ActiveState") == "inactive"
+
+    def test_postfix_with_its_hook(self, cluster: Cluster, node: Node) -> None:
+        """Real postfix passes with the SMTP hook that comes with the agent."""
+        hook = cluster.example_hook("smtp")
+        arguments = ("unit=postfix@-", f"monitor_hook={hook}", "monitor_hook_args=127.0.0.1 25 5")
+        given = [word for argument in arguments for word in ("-o", argument)]
+        assert ocf_tester(node.sandbox, *given).stderr == ""
+        assert node.show("postfix@-", "ActiveState") == "inactive"
+
+    def test_nobody_may_ask(self, node: Node) -> None:
+        """The check as nobody is one that could fail: with a closed agent file it does."""
+        node.run("chmod", "0700", AGENT_FILE)
+        try:
+            done = typed(node, "ocf-tester", "-n", "tested", "-o", "unit=plain", AGENT_FILE, timeout_s=TESTER_TIMEOUT_S)
+        finally:
+            node.run("chmod", "0755", AGENT_FILE)
+        assert "Your agent has too restrictive permissions" in done.stdout
+        assert done.returncode == 1
+
+    def test_trace(self, node: Node) -> None:
+        """With -X each action leaves a file that tells what was observed and decided."""
+        done = ocf_tester(node.sandbox, "-X", "-o", "unit=plain")
+        found = traces(node)
+        assert found.keys() == {"validate-all", "monitor", "start", "stop", "reload"}
+        for expected in ("+ ", "OCF_RESKEY_unit=plain", "ActiveState=inactive", "ActiveState=active"):
+            assert expected in found["start"]
+        assert re.search(r"running systemctl .* start -- plain\.service$", found["start"], re.MULTILINE)
+        for line in ("seen: plain.service is loaded, active (running)", "start: OCF_SUCCESS"):
+            assert re.search(rf"^\+ \d\d:\d\d:\d\d\.\d{{3}}: {re.escape(line)}$", found["start"], re.MULTILINE)
+        assert "plain.service is inactive, expected active" in found["monitor"]
+        assert "+ " not in done.stderr
+
+    def test_trace_lies_beside_those_of_others(self, node: Node) -> None:
+        """The files stand where ocf-shellfuncs puts those of an agent that is a shell script, named alike."""
+        ocf_tester(node.sandbox, "-X", "-o", "unit=plain")
+        ocf_tester(node.sandbox, "-X", agent="/usr/lib/ocf/resource.d/heartbeat/Dummy")
+        listed = node.sh(f"cd {TRACES}/..; ls systemd/tested.start.* Dummy/tested.start.*")
+        when = r"\d{4}-\d\d-\d\d\.\d\d:\d\d:\d\d"
+        assert {re.sub(when, "WHEN", line) for line in listed.splitlines()} == {
+            "systemd/tested.start.WHEN",
+            "Dummy/tested.start.WHEN",
+        }
+
+    @pytest.mark.parametrize(
+        ("words", "has_debug_lines"), [pytest.param([], False, id="without"), pytest.param(["-d"], True, id="with -d")]
+    )
+    def test_debug(self, node: Node, words: list[str], *, has_debug_lines: bool) -> None:
+        """With -d the log has DEBUG lines, of a good monitor too, and has none without; -v lets it through."""
+        done = ocf_tester(node.sandbox, "-v", *words, "-o", "unit=plain")
+        assert ("DEBUG: monitor: OCF_SUCCESS" in done.stderr) is has_debug_lines
+        assert ("DEBUG: " in done.stderr) is has_debug_lines
+        assert "INFO: drop-in " in done.stderr
+
+
+class TestDescriptions:
+    def test_pcs_describe(self, node: Node) -> None:
+        """`pcs resource describe` has all parameters, in order, each with its meaning, and the advised timeouts."""
+        ours = node.run("pcs", "resource", "describe", AGENT)
+        assert ours.startswith(f"{AGENT} - systemd unit with a health hook\n")
+        assert re.findall(r"^  (\w+)(?: \(.*\))?: \S", ours, re.MULTILINE) == NAMES
+        assert re.findall(r"^  (\w+) \(required\): ", ours, re.MULTILINE) == ["unit"]
+        assert re.search(r"^  start:\n    interval=0s\n    timeout=100s$", ours, re.MULTILINE)
+        assert re.search(r"^  monitor:\n    interval=10s\n    timeout=20s$", ours, re.MULTILINE)
+        headings = re.compile(r"^\w.*:$", re.MULTILINE)
+        assert headings.findall(ours) == headings.findall(node.run("pcs", "resource", "describe", DUMMY))
+
+    def test_crm_ra_info(self, node: Node) -> None:
+        """`crm ra info` has all parameters, with what they are in short, and their defaults."""
+        ours = node.run("crm", "ra", "info", AGENT)
+        assert ours.startswith(f"systemd unit with a health hook ({AGENT})\n")
+        assert re.findall(r"^(\w+)\*? \((?:string|integer|boolean).*?\): \S", ours, re.MULTILINE) == NAMES
+        assert "\nunit* (string): systemd unit\n" in ours
+        assert "\npoll_interval (string, [1s]): " in ours
+        assert re.search(r"^    stop +timeout=100s$", ours, re.MULTILINE)
+        headings = re.compile(r"^[A-Z].*:$", re.MULTILINE)
+        assert headings.findall(ours) == headings.findall(node.run("crm", "ra", "info", DUMMY))
+
+    def test_show_metadata(self, node: Node) -> None:
+        """`crm_resource --show-metadata` prints the agent's own metadata, with all that Dummy's has."""
+        documents = {
+            agent: etree.fromstring(node.run("crm_resource", "--show-metadata", agent).encode())
+            for agent in (AGENT, DUMMY)
+        }
+        ours = documents[AGENT]
+        assert [each.get("name") for each in ours.iterfind("parameters/parameter")] == NAMES
+        assert {each.tag for each in documents[DUMMY].iter("*")} <= {each.tag for each in ours.iter("*")}
+        migrates = {"migrate_to", "migrate_from"}
+        theirs = {each.get("name") for each in documents[DUMMY].iterfind("actions/action")} - migrates
+        assert theirs <= {each.get("name") for each in ours.iterfind("actions/action")}
+
+    def test_listed(self, node: Node) -> None:
+        """`pcs resource list` finds the agent among all others."""
+        assert f"{AGENT} - systemd unit with a health hook" in node.run("pcs", "resource", "list", "pacemaker")
+
+
+class TestValidation:
+    def test_pcs_create(self, cluster: Cluster, node: Node) -> None:
+        """`pcs resource create … --agent-validation` takes good values without a word, and the service runs."""
+        hook = cluster.hook("well", "exit 0")
+        words = ("resource", "create", "web", AGENT, "unit=plain", f"monitor_hook={hook}", "monitor_hook_args=-a 'b c'")
+        done = typed(node, "pcs", *words, "--agent-validation")
+        assert (done.returncode, told(done)) == (OK, "")
+        cluster.wait_until_runs("web")
+
+    @pytest.mark.parametrize(("values", "reason"), BAD_VALUES)
+    def test_pcs_refuses(self, cluster: Cluster, node: Node, values: list[str], reason: str) -> None:
+        """A wrong value is refused with our reason, all wrong ones at once, and nothing is created."""
+        done = typed(node, "pcs", "resource", "create", "web", AGENT, *values, "--agent-validation")
+        assert done.returncode == REFUSED
+        assert done.stderr.startswith("Error: Validation result from agent (use --force to override):\n")
+        assert re.search(rf"^  ocf-exit-reason:{re.escape(reason)}", done.stderr, re.MULTILINE)
+        assert "web" not in cluster.status().resources
+
+    def test_refused_like_dummys(self, node: Node) -> None:
+        """Pcs tells of our refusal as it does of Dummy's."""
+        frames = []
+        for agent, value in ((AGENT, "unit=a b"), (DUMMY, "state=/none/x")):
+            done = typed(node, "pcs", "resource", "create", "web", agent, value, "--agent-validation")
+            lines = done.stderr.splitlines()
+            frames.append((done.returncode, lines[0], lines[2].partition(":")[0], lines[3:]))
+        assert frames[0] == frames[1]
+
+    @pytest.mark.parametrize(
+        ("values", "expected"),
+        [
+            pytest.param([], "required resource option 'unit' is missing", id="no unit"),
+            pytest.param(["unit=plain", "hook=/x"], "invalid resource option 'hook'", id="no such parameter"),
+        ],
+    )
+    def test_pcs_knows_the_parameters(self, node: Node, values: list[str], expected: str) -> None:
+        """What the metadata rule out, pcs refuses by itself."""
+        done = typed(node, "pcs", "resource", "create", "web", AGENT, *values)
+        assert done.returncode == REFUSED
+        assert f"Error: {expected}" in done.stderr
+
+    def test_crm_resource_validate(self, node: Node) -> None:
+        """`crm_resource --validate` of good values says ok, of an agent alone and of a resource."""
+        words = ("crm_resource", "--validate", "--class=ocf", "--provider=pacemaker", "--agent=systemd")
+        assert f"Operation validate ({AGENT}) returned 0 (ok)" in node.run(*words, "--option=unit=plain")
+        node.run("pcs", "resource", "create", "web", AGENT, "unit=plain", "--disabled")
+        expected = outcome("validate", "0 (ok)", AGENT)
+        assert node.run("crm_resource", "--validate", "--resource=web").strip() == expected
+
+    @pytest.mark.parametrize(("values", "reason"), BAD_VALUES)
+    def test_crm_resource_validate_refuses(self, node: Node, values: list[str], reason: str) -> None:
+        """`crm_resource --validate` of wrong values exits with 6 and has our reason in its own sentence."""
+        words = ("crm_resource", "--validate", "--class=ocf", "--provider=pacemaker", "--agent=systemd")
+        done = typed(node, *words, *(f"--option={value}" for value in values))
+        assert done.returncode == NOT_CONFIGURED
+        assert f"Operation validate ({AGENT}) returned 6 (not configured: {reason}" in done.stdout
+
+
+PCS = {action: ("pcs", "resource", f"debug-{action}", "web") for action in ("start", "monitor", "stop")}
+CRM_RESOURCE = {
+    action: ("crm_resource", f"--force-{option}", "--resource=web")
+    for action, option in (("start", "start"), ("monitor", "check"), ("stop", "stop"))
+}
+STEPS = [("start", OK), ("monitor", OK), ("stop", OK), ("monitor", NOT_RUNNING)]
+RESULTS = {
+    ("start", OK): ("force-start", "0 (ok)"),
+    ("monitor", OK): ("force-check", "0 (ok)"),
+    ("stop", OK): ("force-stop", "0 (ok)"),
+    ("monitor", NOT_RUNNING): ("force-check", "7 (not running)"),
+}
+BY_HAND = [pytest.param(PCS, id="pcs resource debug"), pytest.param(CRM_RESOURCE, id="crm_resource force")]
+
+
+@pytest.mark.parametrize("tool", BY_HAND)
+class TestByHand:
+    @pytest.fixture(autouse=True)
+    def stop(self, node: Node) -> Iterator[None]:
+        """Stop what was started past the cluster, which knows nothing of it."""
+        yield
+        typed(node, *CRM_RESOURCE["stop"])
+
+    def test_cycle(self, cluster: Cluster, node: Node, tool: dict[str, tuple[str, ...]]) -> None:
+        """Started, looked at, stopped and looked at by hand, it is told as Dummy is, and the unit follows."""
+        for agent, parameters in ((AGENT, ["unit=plain"]), (DUMMY, [])):
+            cluster.pcs("resource", "create", "web", agent, *parameters, "--disabled")
+            cluster.settle()
+            for action, code in STEPS:
+                done = typed(node, *tool[action])
+                assert done.returncode == code, told(done)
+                assert outcome(*RESULTS[action, code], agent) in done.stdout.splitlines()
+                if agent == AGENT:
+                    runs = (action, code) in {("start", OK), ("monitor", OK)}
+                    assert node.show("plain", "ActiveState") == ("active" if runs else "inactive")
+            cluster.pcs("resource", "delete", "web")
+
+    def test_failed_start(self, cluster: Cluster, node: Node, tool: dict[str, tuple[str, ...]]) -> None:
+        """A start that fails exits with the agent's code and has its reason in the very line of the result."""
+        # The pause is for journald: of a process that is gone it no longer learns which run of the unit it belonged to.
+        cluster.service("unlicensed", "Type=oneshot", "ExecStart=sh -c 'echo no licence found; sleep 0.5; exit 3'")
+        cluster.pcs("resource", "create", "web", AGENT, "unit=unlicensed", "--disabled")
+        cluster.settle()
+        done = typed(node, *tool["start"])
+        reason = "unlicensed.service is failed (start job: failed, Result=exit-code, status=3), expected active: "
+        assert done.returncode == 1
+        expected = outcome("force-start", f"1 (error: {reason}no licence found)", AGENT)
+        assert expected in done.stdout.splitlines()
+
+    def test_failing_hook(self, cluster: Cluster, node: Node, tool: dict[str, tuple[str, ...]]) -> None:
+        """A look at a service whose hook fails shows the hook, its code and what it said."""
+        hook = cluster.hook("ill", "[ -e /run/test/well ] || { echo queue is stuck; exit 1; }")
+        cluster.pcs("resource", "create", "web", AGENT, "unit=plain", f"monitor_hook={hook}", "--disabled")
+        cluster.settle()
+        node.sandbox.write("/run/test/well", "")
+        assert typed(node, *tool["start"]).returncode == OK
+        node.run("rm", "/run/test/well")
+        done = typed(node, *tool["monitor"])
+        assert done.returncode == 1
+        assert f"returned 1 (error: hook {hook} exited with 1" in done.stdout
+        assert "queue is stuck" in done.stdout
