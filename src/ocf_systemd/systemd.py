@@ -124,9 +124,12 @@ class Systemd:
         Where they said nothing, it is PID 1's last word on the unit, which tells of an unmet condition, say. Not by
         invocation: journald knows none of a process that has ended before it looks, and systemd forgets that of a unit.
         """
-        since = f"--since=-{within_s:.3f}s"
+        await self._journal("--sync", deadline=deadline)  # journald may not have read the last of it yet
+        since = f"--since=-{within_s:.3f}s"  # with it, --lines=1 is the first line, unless --reverse
         for matches in ((f"_SYSTEMD_UNIT={self.unit}",), ("_PID=1", f"UNIT={self.unit}")):
-            if lines := await self._journal("--output=cat", "--lines=1", since, *matches, deadline=deadline):
+            if lines := await self._journal(
+                "--output=cat", "--reverse", "--lines=1", since, *matches, deadline=deadline
+            ):
                 return lines[-1]
         return ""
 

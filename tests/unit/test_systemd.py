@@ -357,11 +357,6 @@ class TestCalls:
                 id="daemon-reload",
             ),
             pytest.param(
-                lambda systemd: systemd.last_journal_line(1.5, 9.0),
-                (*JOURNALCTL, "--output=cat", "--lines=1", "--since=-1.500s", f"_SYSTEMD_UNIT={UNIT}"),
-                id="last journal line",
-            ),
-            pytest.param(
                 lambda systemd: systemd.journal(5, 9.0),
                 (*JOURNALCTL, "--output=short", "--lines=5", f"--unit={UNIT}"),
                 id="journal",
@@ -379,9 +374,11 @@ class TestCalls:
     def test_where_the_unit_said_nothing_pid_1_may_have(self) -> None:
         """An unmet condition is told by systemd, and by nobody else."""
         _, recorder = ask(Exited(0.1), lambda systemd: systemd.last_journal_line(1.5, 9.0))
-        assert [command.arguments[5:] for command, _ in recorder.calls] == [
-            ("--since=-1.500s", f"_SYSTEMD_UNIT={UNIT}"),
-            ("--since=-1.500s", "_PID=1", f"UNIT={UNIT}"),
+        last_line = (*JOURNALCTL, "--output=cat", "--reverse", "--lines=1", "--since=-1.500s")
+        assert [command.arguments for command, _ in recorder.calls] == [
+            (*JOURNALCTL, "--sync"),
+            (*last_line, f"_SYSTEMD_UNIT={UNIT}"),
+            (*last_line, "_PID=1", f"UNIT={UNIT}"),
         ]
 
     def test_one_call_tells_all_of_the_state(self) -> None:
