@@ -23,7 +23,6 @@ from ocf_systemd.sandbox.layers import Mount, cgroup2_directory, choose_layers, 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="a sandbox needs root")
 
 PACKAGE = Path(ocf_systemd.__file__).parent
 MOUNTS = Path("/proc/self/mountinfo")
@@ -213,7 +212,6 @@ print(Path("/etc/issue").read_bytes() == Path("/etc/passwd").read_bytes(), Path(
         assert sandbox.run(["systemctl", "stop", "own"]).returncode == 0
         assert sandbox.run(["systemctl", "is-active", "own"]).stdout == "inactive\n"
 
-    @pytest.mark.skipif(not Path("/lib/systemd/system/postfix@.service").exists(), reason="needs Debian's postfix")
     def test_real_service(self, sandbox: Sandbox) -> None:
         """A distribution's service that wants network-online.target starts, answers on lo, and the host's does not."""
         assert sandbox.run(["systemctl", "start", "postfix@-"]).returncode == 0
