@@ -233,7 +233,9 @@ async def reload(request: Request) -> Verdict:
     if isinstance(unit, Verdict):
         return unit
     if not unit.is_running:
-        return await monitor(request, probe=False)
+        settled = await monitor(request, probe=False)
+        if settled.code not in PASSING_CODES:
+            return settled  # else it was on its way up, and came up perhaps with what it is to give up
     refusal = judge_reload_request(unit)
     if refusal.code != ExitCode.SUCCESS:
         return refusal

@@ -7,6 +7,7 @@ not imported.
 import faulthandler
 import os
 import sys
+import time
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
@@ -27,6 +28,7 @@ INTERRUPTED = 130
 """What a shell reports of a command that Ctrl-C ended."""
 
 _WATCHDOG_SHARE, _WATCHDOG_MIN_S = 0.75, 1.0  # of the reserve, between our deadline and Pacemaker's
+_PAUSE_S = 0.5  # before a stop that failed over a bug, or over a host short of something, begins anew
 _TRACING = frozenset({"OCF_TRACE_RA", "OCF_RESKEY_trace_ra"})
 _ACTION_HELP = {
     Action.START: "Start the unit, wait until unit and hook say it runs.",
@@ -94,8 +96,27 @@ def _perform(action: Action) -> int:
     try:
         verdict = _verdict_of(action)
     except Exception as error:  # noqa: BLE001  # Pacemaker is to get an answer, whatever it is, and no traceback
+        if action is Action.STOP:
+            _begin_anew()
         verdict = Verdict(ExitCode.ERR_GENERIC, f"internal error: {_told_of_bug(error)}")
     return _answer(verdict)
+
+
+def _begin_anew() -> None:
+    """Execute this program again, in this process, while its time lasts; return when that is over.
+
+    For a stop, which fences the node when it fails: what came in its way may be a host that is short of memory or
+    descriptors for a moment, and half-imported modules do not get better. The process keeps its age, so its deadline.
+    """
+    with suppress(Exception):
+        from ocf_systemd.parameters import read_operation
+
+        # As processes.age_s(), which is behind an import that there may be no memory for.
+        ticks = int(Path("/proc/self/stat").read_bytes().rpartition(b")")[2].split()[19])
+        age_s = time.clock_gettime(time.CLOCK_BOOTTIME) - ticks / os.sysconf("SC_CLK_TCK")
+        if read_operation(os.environ).deadline(-age_s) > _PAUSE_S:
+            time.sleep(_PAUSE_S)
+            os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606
 
 
 def _print_metadata() -> int:
@@ -137,7 +158,8 @@ def _watchdog(age_s: float) -> "Iterator[None]":
 
     operation = read_operation(os.environ)
     seconds = operation.deadline(-age_s) + operation.reserve_s * _WATCHDOG_SHARE
-    faulthandler.dump_traceback_later(max(seconds, _WATCHDOG_MIN_S), exit=True, file=0)
+    with suppress(RuntimeError):  # a host that is out of processes has no thread either; the deadline stands without
+        faulthandler.dump_traceback_later(max(seconds, _WATCHDOG_MIN_S), exit=True, file=0)
     try:
         yield
     finally:
@@ -162,14 +184,21 @@ def _answer(verdict: Verdict) -> int:
 
 def main() -> NoReturn:
     """Be the resource agent: the actions, and nothing for people."""
-    run(AgentGroup())
+    sys.unraisablehook = _keep_to_ourselves
+    code = run(AgentGroup())
+    # The interpreter's own end would take time, of which a late answer has little, and has nothing to clean up.
+    os._exit(code)
 
 
-def run(group: click.Group) -> NoReturn:
-    """Run the command that the command line names, and exit with its code."""
+def _keep_to_ourselves(_: object) -> None:
+    """Print nothing of an error that nothing can be done about, as an event loop without descriptors prints."""
+
+
+def run(group: click.Group) -> int:
+    """Run the command that the command line names, and return its exit code."""
     _hold_standard_streams()
     try:
-        code = group.main(prog_name=PROGRAM, standalone_mode=False)
+        code: int = group.main(prog_name=PROGRAM, standalone_mode=False)
         _print()
     except click.ClickException as error:
         error.show()
@@ -181,7 +210,7 @@ def run(group: click.Group) -> NoReturn:
     except _OutputError as error:
         _give_up_output()
         code = _answer(Verdict(ExitCode.ERR_GENERIC, f"output cannot be written: {error}"))
-    sys.exit(code)
+    return code
 
 
 def _give_up_output() -> int:

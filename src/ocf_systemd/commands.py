@@ -1,5 +1,6 @@
 """The commands for people: `debug`, `install`, `uninstall`, `sandbox`; what each does is imported when it is called."""
 
+import io
 import os
 import signal
 import sys
@@ -42,7 +43,7 @@ click.version_option(__version__, prog_name=PROGRAM)(_program)
 
 def main() -> NoReturn:
     """Run `ocf-systemd`."""
-    run(_program)
+    sys.exit(run(_program))
 
 
 def _duration(_ctx: click.Context, _parameter: click.Parameter, text: str) -> float:
@@ -105,6 +106,8 @@ def debug(
 
 def _view(name: str, *, as_json: bool) -> "View":
     """Return the view for where the output goes; rich is imported for a terminal alone."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a hook may print what this encoding has no letters for
     if as_json:
         from ocf_systemd.debug.machine import JsonView
 

@@ -16,7 +16,14 @@ from ocf_systemd.processes import Command, Runner
 from ocf_systemd.systemd import FOREIGN_VARIABLES
 
 _RUN_PARTS_NAME = re.compile("[A-Za-z0-9_-]+")  # run-parts(8), as Debian's --lsbsysinit-less default has it
-_UNSAFE_VARIABLES = re.compile("LD_.*|PYTHON.*|IFS")
+
+# What makes a program load or run other code than its own: the loader's and glibc's (ld.so(8), iconv(1)), a shell's,
+# functions of its caller included, and those of the interpreters that hooks are written in.
+_UNSAFE_VARIABLES = re.compile(
+    "LD_.*|GCONV_PATH|GLIBC_TUNABLES"
+    "|IFS|ENV|BASH_.*|BASHOPTS|SHELLOPTS|PS4|CDPATH|GLOBIGNORE|FPATH|ZDOTDIR"
+    "|PYTHON.*|PERL.*|RUBYLIB|RUBYOPT|NODE_OPTIONS|NODE_PATH|LUA_.*"
+)
 SEARCH_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _LINKS_MAX = 40  # path_resolution(7): more symbolic links than that are ELOOP
 _SHEBANG_MAX = 256  # execve(2): the kernel reads no more of the first line
@@ -76,10 +83,12 @@ def why_unsafe(path: str, trusted_uids: frozenset[int]) -> str | None:
 
     Every place that the kernel passes as it resolves the path counts, the targets of symbolic links and the
     directories those lie in included. A component is safe that a trusted user owns and nobody else may write:
-    group root may, and in a sticky directory others cannot touch what they do not own.
+    group root may, and in a sticky directory others cannot touch what they do not own. Where the kernel follows a
+    link to another place than its text names, as /proc/PID/root, the places on the way are not known.
 
     Raises OSError when there is nothing at the path, or it cannot be looked at.
     """
+    seen = None
     for place in _places(path):
         seen = Path(place).lstat()
         if seen.st_uid not in trusted_uids:
@@ -92,6 +101,8 @@ def why_unsafe(path: str, trusted_uids: frozenset[int]) -> str | None:
             return f"{place} is writable by group {seen.st_gid}"
         if seen.st_mode & stat.S_IWGRP and _has_acl(place):
             return f"{place} may be writable by others: it has an access control list"
+    if seen is None or not os.path.samestat(seen, Path(path).stat()):
+        return f"{path} leads elsewhere than its links say"
     return None
 
 
@@ -104,7 +115,10 @@ def _has_acl(place: str) -> bool:
 
 
 def _places(path: str) -> Iterator[str]:
-    """Yield every place the kernel looks at as it resolves a path (path_resolution(7)), in that order."""
+    """Yield every place the kernel looks at as it resolves a path (path_resolution(7)), in that order.
+
+    The last one is where the path leads.
+    """
     place, ahead, links = "/", path.split("/")[::-1], 0
     yield place
     while ahead:
@@ -126,6 +140,7 @@ def _places(path: str) -> Iterator[str]:
             return
         place = "/" if target.startswith("/") else place
         ahead += target.split("/")[::-1]
+    yield place
 
 
 def why_not_executable(path: str) -> str:
@@ -157,12 +172,26 @@ def _why_not_interpreted(first_line: bytes) -> str:
 
 def check_hooks(parameters: Parameters) -> tuple[HookOutcome, ...]:
     """Return what keeps this host from running the hooks, without running any."""
-    if parameters.monitor_hook is None:
-        return ()
-    hooks = find_hooks(parameters.monitor_hook)
+    hooks = _find_trusted(parameters)
     if not isinstance(hooks, tuple):
         return (hooks,)
     return tuple(problem for hook in hooks if (problem := _problem(hook, parameters.monitor_hook_user)))
+
+
+def _find_trusted(parameters: Parameters) -> tuple[str, ...] | HookOutcome:
+    """Return the hooks that a `monitor_hook` names; an outcome: there are none, or it is not safe to look.
+
+    What a directory that others may write holds is theirs to choose: a million files, say.
+    """
+    path = parameters.monitor_hook
+    if path is None:
+        return ()
+    if not os.path.isdir(path):  # noqa: PTH112
+        return (path,)
+    account = _account(path, parameters.monitor_hook_user)
+    if isinstance(account, HookMissing):
+        return account
+    return _distrusted(path, account) or find_hooks(path)
 
 
 def _problem(hook: str, user: str | None) -> HookOutcome | None:
@@ -195,9 +224,7 @@ async def run_hooks(
     parameters: Parameters, environment: Mapping[str, str], run: Runner, deadline: float
 ) -> tuple[HookOutcome, ...]:
     """Run all hooks at the same moment and return what came of each, in the order of their names."""
-    if parameters.monitor_hook is None:
-        return ()
-    hooks = find_hooks(parameters.monitor_hook)
+    hooks = _find_trusted(parameters)
     if not isinstance(hooks, tuple):
         return (hooks,)
     outcomes: dict[str, HookOutcome] = {}
@@ -234,5 +261,7 @@ def _command(
     if account is None:
         return Command(arguments, variables, time_limit_s=parameters.monitor_hook_timeout_s)
     variables |= {"USER": account.pw_name, "LOGNAME": account.pw_name, "HOME": account.pw_dir}
+    if account.pw_uid == os.geteuid() != 0:  # who is that user already may not even set its own groups anew
+        return Command(arguments, variables, time_limit_s=parameters.monitor_hook_timeout_s)
     user = (account.pw_uid, account.pw_gid, os.getgrouplist(account.pw_name, account.pw_gid))
     return Command(arguments, variables, user, parameters.monitor_hook_timeout_s)

@@ -26,7 +26,14 @@ _AGENT_FILE = """\
 {shebang}
 {mark}
 
-from ocf_systemd.cli import main
+import os
+
+try:
+    from ocf_systemd.cli import main
+except Exception as error:  # no memory or no descriptor left, say
+    prefix = os.environ.get("OCF_EXIT_REASON_PREFIX") or "ocf-exit-reason:"
+    os.write(2, f"{{prefix}}the agent cannot be loaded: {{error!r}}\\n".encode(errors="replace"))
+    os._exit(1)
 
 main()
 """

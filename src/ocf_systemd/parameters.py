@@ -27,7 +27,8 @@ _TIMEOUT_MAX_MS = 2**31 - 1  # Pacemaker's executor keeps it in an int
 _RESERVE_SHARE, _RESERVE_MIN_S, _RESERVE_MAX_S = 0.10, 0.25, 5.0
 
 # crm_get_msec() in Pacemaker: a whole number and one of these units, in either case; none: seconds.
-_DURATION = re.compile(r"\s*([0-9]{1,9})\s*([a-z]*)\s*", re.IGNORECASE)
+# Without the blanks around it: with two places for them a value of 128 KiB would be looked at for a minute.
+_DURATION = re.compile(r"([0-9]{1,9})\s*([a-z]*)", re.IGNORECASE)
 _SECONDS_PER = {"": 1.0, "s": 1.0, "sec": 1.0, "ms": 1e-3, "msec": 1e-3, "us": 1e-6, "usec": 1e-6}
 _SECONDS_PER |= {"m": 60.0, "min": 60.0, "h": 3600.0, "hr": 3600.0}
 
@@ -88,7 +89,7 @@ def unit_name(text: str) -> str:
 
 def duration_s(text: str) -> float:
     """Return seconds from a duration as Pacemaker writes it: `20`, `20s`, `500ms`, `2min`."""
-    match = _DURATION.fullmatch(text)
+    match = _DURATION.fullmatch(text.strip())
     factor = _SECONDS_PER.get(match[2].lower()) if match else None
     if match is None or factor is None:
         raise ValueError("is no duration, expected one such as 20, 20s, 500ms or 2min")

@@ -1,10 +1,12 @@
 """Starts the agent's processes, watches them end, and ends them and all they started when their time is up.
 
 Standard input is empty, output is kept to a bounded tail, and a command is judged by its own exit: what it leaves
-running cannot hold it up, whatever pipes that keeps open. Nothing else in the agent starts a process.
+running cannot hold it up, whatever pipes that keeps open; nor does it outlive this process, however that dies. Nothing
+else in the agent starts a process.
 """
 
 import ctypes
+import fcntl
 import os
 import subprocess
 import time
@@ -118,18 +120,11 @@ async def run(command: Command, *, deadline: float) -> CommandOutcome:
 
 def _start(command: Command, descriptors: ExitStack) -> tuple[subprocess.Popen[bytes], tuple[_Tail, _Tail], int]:
     """Start a command; what it was given of ours is closed with `descriptors`. Raises OSError."""
-    user, group, groups = command.user or (None, None, None)
-    process = subprocess.Popen(
-        command.arguments,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        bufsize=0,
-        env=command.environment,
-        user=user,
-        group=group,
-        extra_groups=groups,
-    )
+    holds_group = command.user is None and _leads_group()
+    leash = _leash(descriptors, holds_group=holds_group)
+    process = _spawn(command, leash)
+    if not holds_group:
+        fcntl.fcntl(leash, fcntl.F_SETOWN, process.pid)
     assert process.stdout is not None  # noqa: S101  # stdout=PIPE
     assert process.stderr is not None  # noqa: S101
     descriptors.enter_context(process.stdout)
@@ -146,6 +141,61 @@ def _start(command: Command, descriptors: ExitStack) -> tuple[subprocess.Popen[b
     for tail in tails:
         os.set_blocking(tail.descriptor, False)
     return process, tails, exit_descriptor
+
+
+def _spawn(command: Command, leash: int) -> subprocess.Popen[bytes]:
+    user, group, groups = command.user or (None, None, None)
+    return subprocess.Popen(
+        command.arguments,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        bufsize=0,
+        env=command.environment,
+        # Another user gets neither a directory that it could not enter, nor the terminal of who called the agent, which
+        # it could type into (TIOCSTI in ioctl_tty(2)). Pacemaker gives none, so there the group stays the agent's.
+        cwd="/" if command.user else None,
+        start_new_session=command.user is not None and _has_terminal(),
+        user=user,
+        group=group,
+        extra_groups=groups,
+        pass_fds=(leash,),
+    )
+
+
+def _leash(descriptors: ExitStack, *, holds_group: bool) -> int:
+    """Return a descriptor to hand to a command, by which the kernel kills it should this process die. Raises OSError.
+
+    It is the read end of a pipe whose write end is ours alone: SIGKILL of the agent, which nothing can catch, closes
+    that, and the kernel sends the signal set with F_SETSIG to the owner set with F_SETOWN (fcntl(2), "Signals"): to
+    the agent's process group where that is its own, as under Pacemaker, which ends what a hook started too; else to
+    the command, so that nobody else's is hit, and so it is for another user's command: who holds the descriptor can
+    set O_ASYNC anew and have root's signal sent, to itself then and not to the agent. Pacemaker kills the agent's pid
+    alone where on-fail is block.
+    """
+    held, ours = os.pipe()
+    descriptors.callback(os.close, ours)
+    descriptors.callback(os.close, held)
+    flags = fcntl.fcntl(held, fcntl.F_GETFL)
+    fcntl.fcntl(held, fcntl.F_SETSIG, SIGKILL)
+    if holds_group:
+        fcntl.fcntl(held, fcntl.F_SETOWN, -os.getpgrp())
+    fcntl.fcntl(held, fcntl.F_SETFL, flags | os.O_ASYNC)
+    # Taken off before ours is closed: what the command leaves running holds the other end still.
+    descriptors.callback(fcntl.fcntl, held, fcntl.F_SETFL, flags)
+    return held
+
+
+def _leads_group() -> bool:
+    return os.getpgrp() == os.getpid()
+
+
+def _has_terminal() -> bool:
+    try:
+        os.close(os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY))
+    except OSError:
+        return False
+    return True
 
 
 async def _watch(exit_descriptor: int, tails: Iterable[_Tail], deadline: float) -> bool:

@@ -11,8 +11,6 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
-from itertools import islice
-from pathlib import Path
 from signal import Signals
 from typing import Protocol, assert_never
 
@@ -32,6 +30,10 @@ from ocf_systemd.ocf import REASON_PREFIX, Action, ExitCode, Verdict, code_name,
 from ocf_systemd.processes import Command
 
 _SYSLOG_SOCKET = "/dev/log"
+_SYSLOG_BUFFER = 2**22  # bytes; by default there is room for 50 messages of 2 KiB that nobody has read yet
+_SO_SNDBUFFORCE = 32  # socket(7); Python has no name for it
+_LINES_APART = 50  # of each stream of a hook, the last ones; a log takes time for every line, and an action has little
+_PIECE = 2000  # characters: 8 KiB at most, as much as a syslog daemon takes for one message
 
 
 class Purpose(StrEnum):
@@ -222,17 +224,31 @@ def _told_of_hooks(observation: Observation) -> Iterator[tuple[Level, str]]:
     for hook in observation.hooks:
         if isinstance(hook, HookRan) and not isinstance(hook.outcome, NotStarted):
             for stream in (hook.outcome.stdout, hook.outcome.stderr):
-                for line in last_lines(stream):
+                for line in _pieces(printed_lines(stream)):
                     yield Level.WARNING, f"{printable(hook.hook)}: {line}"
 
 
-def last_lines(stream: bytes, limit: int = 50) -> list[str]:
-    """Return the last lines of a command's stream that hold anything printable, in order, and tell if there were more.
+def printed_lines(stream: bytes) -> list[str]:
+    """Return the lines of a command's stream that hold anything printable."""
+    return list(filter(None, map(printable, stream.splitlines())))
 
-    A log takes time for every line, and an action has little.
-    """
-    lines = list(islice(filter(None, map(printable, reversed(stream.splitlines()))), limit + 1))
-    return lines[::-1] if len(lines) <= limit else ["(more lines before)", *lines[limit - 1 :: -1]]
+
+def _pieces(lines: list[str]) -> Iterator[str]:
+    """Yield all that stands in lines, in pieces few and short enough for a log: of many, the older ones joined."""
+    for text in (*_joined(lines[:-_LINES_APART]), *lines[-_LINES_APART:]):
+        yield from (text[start : start + _PIECE] for start in range(0, len(text), _PIECE))
+
+
+def _joined(lines: list[str]) -> Iterator[str]:
+    """Yield as many lines at once as a piece has room for."""
+    piece = ""
+    for line in lines:
+        longer = f"{piece} | {line}" if piece else line
+        if piece and len(longer) > _PIECE:
+            yield piece
+        piece = line if piece and len(longer) > _PIECE else longer
+    if piece:
+        yield piece
 
 
 def _told_of_verdict(action: Action, verdict: Verdict) -> tuple[Level, str]:
@@ -276,6 +292,8 @@ class LogReporter:
         if self.facility is None or not lines:
             return
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) as log:
+            with suppress(OSError):  # only root may have a larger one
+                log.setsockopt(socket.SOL_SOCKET, _SO_SNDBUFFORCE, _SYSLOG_BUFFER)
             log.connect(_SYSLOG_SOCKET)
             for level, text in lines:
                 log.send(f"<{self.facility | _PRIORITIES[level]}>{self.tag}: {text}".encode(errors="backslashreplace"))
@@ -293,8 +311,13 @@ class LogReporter:
 
 
 def _append(name: str, lines: list[str]) -> None:
-    with Path(name).open("a", encoding="utf-8", errors="backslashreplace") as file:
-        file.writelines(lines)
+    """Append lines to a file, but wait for nobody: a named pipe that nobody reads loses them."""
+    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NONBLOCK | os.O_NOCTTY
+    descriptor = os.open(name, flags, 0o666)
+    try:
+        os.write(descriptor, "".join(lines).encode(errors="backslashreplace"))
+    finally:
+        os.close(descriptor)
 
 
 def log_reporter(environment: Mapping[str, str], agent_name: str) -> LogReporter:

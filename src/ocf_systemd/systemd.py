@@ -48,17 +48,18 @@ _PROPERTIES = (
 FOREIGN_VARIABLES = re.compile("SYSTEMD_.*|SYSTEMCTL_.*|NOTIFY_SOCKET|LISTEN_.*|WATCHDOG_.*|DBUS_.*|XDG_RUNTIME_DIR")
 _SEARCH_PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
 
-# What systemctl prints of a job's end (bus-wait-for-jobs.c), and so does of no request that was lost.
+# What systemctl prints of a job's end (bus-wait-for-jobs.c), and so does of no request that was lost. No unit's name
+# holds a blank; `.*` would take seconds over what is no such message.
 _JOB_MESSAGES = (
-    (JobResult.CANCELED, re.compile(r"Job for .* canceled\.")),
-    (JobResult.TIMEOUT, re.compile(r"Job for .* timed out\.")),
-    (JobResult.DEPENDENCY, re.compile(r"A dependency job for .* failed\.")),
-    (JobResult.INVALID, re.compile(r".* is not active, cannot reload\.")),
+    (JobResult.CANCELED, re.compile(r"Job for \S* canceled\.")),
+    (JobResult.TIMEOUT, re.compile(r"Job for \S* timed out\.")),
+    (JobResult.DEPENDENCY, re.compile(r"A dependency job for \S* failed\.")),
+    (JobResult.INVALID, re.compile(r" is not active, cannot reload\.")),
     (JobResult.ASSERT, re.compile(r"Assertion failed on job for ")),
-    (JobResult.UNSUPPORTED, re.compile(r"Operation on or unit type of .* not supported")),
-    (JobResult.COLLECTED, re.compile(r"Queued job for .* was garbage collected\.")),
-    (JobResult.ONCE, re.compile(r"Unit .* was started already once")),
-    (JobResult.FAILED, re.compile(r"Job (for .* )?failed")),
+    (JobResult.UNSUPPORTED, re.compile(r"Operation on or unit type of \S* not supported")),
+    (JobResult.COLLECTED, re.compile(r"Queued job for \S* was garbage collected\.")),
+    (JobResult.ONCE, re.compile(r"Unit \S* was started already once")),
+    (JobResult.FAILED, re.compile(r"Job (for \S* )?failed")),
 )
 # systemctl's exit code 4 is for a transaction that another forbids as well, as while the host shuts down.
 _REFUSAL = re.compile(r"Access denied|[Aa]uthentication required|Permission denied|Operation not permitted")
@@ -167,7 +168,8 @@ def _why(outcome: CommandOutcome) -> str:
 
 def parse_show(unit: str, stdout: bytes) -> UnitState | NoAnswer:
     """Return the state that `systemctl show` printed; a property that is missing stays at its default."""
-    lines = stdout.decode(errors="backslashreplace").splitlines()
+    # Lines end in LF alone: a property may hold whatever else str.splitlines() would split at.
+    lines = map(printable, stdout.split(b"\n"))
     properties = dict(line.split("=", 1) for line in lines if "=" in line)
     if not {"LoadState", "ActiveState"} <= properties.keys():
         return NoAnswer("systemctl show told no state")
@@ -268,6 +270,8 @@ def put_drop_in(unit: str, path: Path) -> DropInChange:
     # The dot and the suffix keep systemd from reading a half-written one.
     draft = path.with_name(f".{path.name}.{os.getpid()}")
     try:
+        draft.unlink(missing_ok=True)
+        draft.touch(0o644, exist_ok=False)  # at no moment writable by others, whatever the umask
         draft.write_bytes(text)
         draft.chmod(0o644)  # Pacemaker's umask is 0026
         draft.replace(path)
@@ -280,7 +284,7 @@ def _make_directories(directory: Path) -> None:
     if not directory.is_dir():
         _make_directories(directory.parent)
         with suppress(FileExistsError):
-            directory.mkdir()
+            directory.mkdir(0o755)
             directory.chmod(0o755)
 
 
@@ -288,7 +292,7 @@ def remove_drop_in(path: Path) -> DropInChange:
     """Remove the drop-in at `path`, and its directory when nothing else is in it. Raises OSError."""
     try:
         path.unlink()
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return DropInChange.UNCHANGED
     with suppress(OSError):
         path.parent.rmdir()

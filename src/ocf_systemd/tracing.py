@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ocf_systemd.observations import NotStarted, printable
-from ocf_systemd.ocf import Action, defused
+from ocf_systemd.ocf import REASON_PREFIX, Action, defused
 from ocf_systemd.parameters import PREFIX, boolean
-from ocf_systemd.reporting import CommandEnded, Fact, Reporter, last_lines, messages
+from ocf_systemd.reporting import CommandEnded, Fact, Reporter, messages, printed_lines
 
 _DEFAULT_DIRECTORY = "/var/lib/heartbeat/trace_ra"
 _STDERR = "/dev/stderr"
@@ -23,6 +23,7 @@ class TracingReporter:
 
     path: str
     beside: Reporter
+    reason_prefix: str = REASON_PREFIX
 
     def report(self, fact: Fact) -> None:
         """Trace a fact, then pass it on."""
@@ -31,20 +32,26 @@ class TracingReporter:
 
     def write_environment(self, environment: Mapping[str, str]) -> None:
         """Begin the trace with what the action was given, as ocf_start_trace does."""
-        self._write([f"{name}={printable(value)}" for name, value in sorted(environment.items())])
+        self._write([printable(f"{name}={value}") for name, value in sorted(environment.items())])
 
     def _write(self, lines: list[str]) -> None:
         now = time.time()
         stamp = f"{time.strftime('%H:%M:%S', time.localtime(now))}.{int(now % 1 * 1000):03}"
-        with suppress(OSError), Path(self.path).open("a", encoding="utf-8", errors="backslashreplace") as file:
-            file.writelines(f"+ {stamp}: {defused(line)}\n" for line in lines)
+        text = "".join(f"+ {stamp}: {defused(line, self.reason_prefix)}\n" for line in lines)
+        with suppress(OSError), open(self.path, "ab", opener=_open_private) as file:  # pathlib has no opener
+            file.write(text.encode(errors="backslashreplace"))
+
+
+def _open_private(path: str, flags: int) -> int:
+    # The whole environment stands in a trace, and a password may stand in that.
+    return os.open(path, flags, 0o600)
 
 
 def _output(fact: Fact) -> list[str]:
     if not isinstance(fact, CommandEnded) or fact.outcome is None or isinstance(fact.outcome, NotStarted):
         return []
     streams = {"stdout": fact.outcome.stdout, "stderr": fact.outcome.stderr}
-    return [f"  {name}: {line}" for name, stream in streams.items() for line in last_lines(stream)]
+    return [f"  {name}: {line}" for name, stream in streams.items() for line in printed_lines(stream)]
 
 
 def traced(reporter: Reporter, environment: Mapping[str, str], action: Action, agent_name: str) -> Reporter:
@@ -59,7 +66,7 @@ def traced(reporter: Reporter, environment: Mapping[str, str], action: Action, a
     if path != _STDERR:
         with suppress(OSError):
             Path(path).parent.mkdir(parents=True, exist_ok=True)
-    tracing = TracingReporter(path, reporter)
+    tracing = TracingReporter(path, reporter, environment.get("OCF_EXIT_REASON_PREFIX") or REASON_PREFIX)
     tracing.write_environment(environment)
     return tracing
 

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from subprocess import CompletedProcess
 
-    from tests.system.conftest import Box, Requirements
+    from tests.system.box import Box
+    from tests.system.requirements import Requirements
 
     class Debug(Protocol):
         def __call__(self, *words: str) -> CompletedProcess[str]: ...

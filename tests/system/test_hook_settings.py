@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from tests.system.conftest import Agent, Box
+    from tests.system.agent import Agent
+    from tests.system.box import Box
 
 DIRECTORY = "/usr/local/lib/hooks"
 
@@ -51,16 +52,12 @@ class TestDirectory:
         box.hook("exit 42", "README", mode=0o644)
         assert agent("monitor", unit=box.started(), monitor_hook=DIRECTORY).code == 0
 
-    @pytest.mark.parametrize("entry", [pytest.param("", id="empty"), pytest.param("dangling", id="dangling-link")])
-    def test_nothing_to_run(self, agent: Agent, box: Box, entry: str) -> None:
-        """A directory without a hook, or with one that leads nowhere, is 5."""
+    def test_nothing_to_run(self, agent: Agent, box: Box) -> None:
+        """A directory without a hook is 5."""
         box.sh(f"mkdir -p {DIRECTORY}")
-        if entry:
-            box.hook("exit 0", "good")
-            box.sh(f"ln -s /no/such {DIRECTORY}/{entry}")
         answer = agent("monitor", unit=box.started(), monitor_hook=DIRECTORY)
         assert answer.code == 5
-        assert entry in answer.reason
+        assert DIRECTORY in answer.reason
 
 
 @pytest.mark.parametrize(
@@ -132,19 +129,6 @@ class TestUser:
         hook = box.hook("(setsid sleep 999 &); sleep 999")
         answer = agent("monitor", unit=box.started(), monitor_hook=hook, monitor_hook_user="nobody", timeout_s=2)
         assert answer.code == 1
-
-
-def test_timeout(agent: Agent, box: Box) -> None:
-    """monitor_hook_timeout bounds one run of the hook."""
-    answer = agent(
-        "monitor",
-        unit=box.started(),
-        monitor_hook=box.hook("sleep 999"),
-        monitor_hook_timeout="300ms",
-        measured=False,
-    )
-    assert answer.code == 1
-    assert answer.elapsed_s < 3
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,9 @@ import pytest
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.system.conftest import Agent, Box, Requirements
+    from tests.system.agent import Agent
+    from tests.system.box import Box
+    from tests.system.requirements import Requirements
 
 AGENT = "/usr/lib/ocf/resource.d/pacemaker/systemd"
 DTD = "/usr/share/resource-agents/ra-api-1.dtd"
@@ -126,29 +128,6 @@ class TestWords:
 
 
 WRONG = [
-    pytest.param({"unit": ""}, "unit", id="unit-unset"),
-    pytest.param({"unit": "a;touch /run/test/harm"}, "unit", id="unit-semicolon"),
-    pytest.param({"unit": "$(touch /run/test/harm)"}, "unit", id="unit-substitution"),
-    pytest.param({"unit": "`touch /run/test/harm`"}, "unit", id="unit-backticks"),
-    pytest.param({"unit": "-H x"}, "unit", id="unit-option"),
-    pytest.param({"unit": "--help"}, "unit", id="unit-long-option"),
-    pytest.param({"unit": "../x"}, "unit", id="unit-parent"),
-    pytest.param({"unit": "/etc/passwd"}, "unit", id="unit-path"),
-    pytest.param({"unit": "a\nb"}, "unit", id="unit-newline"),
-    pytest.param({"unit": "a\n"}, "unit", id="unit-newline-at-end"),
-    pytest.param({"unit": "a b"}, "unit", id="unit-blank"),
-    pytest.param({"unit": "*"}, "unit", id="unit-glob"),
-    pytest.param({"unit": "ssh*"}, "unit", id="unit-glob-at-end"),
-    pytest.param({"unit": "a[bc]"}, "unit", id="unit-class"),
-    pytest.param({"unit": "x" * 300}, "unit", id="unit-long"),
-    pytest.param({"unit": "x" * 248}, "unit", id="unit-long-with-suffix"),
-    pytest.param({"unit": "foo@"}, "unit", id="unit-template"),
-    pytest.param({"unit": "foo@.service"}, "unit", id="unit-template-with-suffix"),
-    pytest.param({"unit": "@bar"}, "unit", id="unit-only-instance"),
-    pytest.param({"unit": ".service"}, "unit", id="unit-only-suffix"),
-    pytest.param({"unit": "a.slice"}, "unit", id="unit-other-type"),
-    pytest.param({"unit": "a\udcff"}, "unit", id="unit-no-utf-8"),
-    pytest.param({"unit": "ä"}, "unit", id="unit-no-ascii"),
     pytest.param({"monitor_hook": "hooks/http"}, "monitor_hook", id="hook-relative"),
     pytest.param({"monitor_hook_timeout": "soon"}, "monitor_hook_timeout", id="timeout-word"),
     pytest.param({"monitor_hook_timeout": "-1s"}, "monitor_hook_timeout", id="timeout-negative"),
@@ -196,71 +175,6 @@ class TestWrongParameters:
         assert answer.code == 6
         for name in ("unit='*'", "monitor_hook='x'", "monitor_hook_timeout='soon'", "monitor_hook_protocol='y'"):
             assert name in answer.reason
-
-
-class TestOddCalls:
-    @pytest.mark.parametrize(
-        ("timeout", "code"),
-        [
-            pytest.param("", 0, id="empty"),
-            pytest.param("0", 0, id="zero"),
-            pytest.param("20s", 0, id="with-unit"),
-            pytest.param("-5", 0, id="negative"),
-            pytest.param("soon", 0, id="word"),
-            pytest.param("9" * 40, 0, id="huge"),
-            pytest.param("1", 1, id="one-millisecond"),
-        ],
-    )
-    def test_timeout(self, agent: Agent, box: Box, timeout: str, code: int) -> None:
-        """A timeout that says nothing is taken for the default; one that leaves no time is a quick failure."""
-        answer = agent("monitor", unit=box.started(), variables={"OCF_RESKEY_CRM_meta_timeout": timeout})
-        assert answer.code == code
-
-    def test_empty_environment(self, agent: Agent) -> None:
-        """Without any environment there is no unit: 6 with a reason, and no traceback."""
-        answer = agent.run("monitor", environment={})
-        assert answer.code == 6
-        assert "unit is not set" in answer.reason
-        assert "Traceback" not in answer.stderr
-
-    def test_no_path(self, agent: Agent, box: Box) -> None:
-        """Without a PATH systemctl and hook are found where systems have them."""
-        hook = box.hook("exec ls /")
-        environment = {"OCF_RESKEY_unit": box.started(), "OCF_RESKEY_monitor_hook": hook}
-        assert agent.run("monitor", environment=environment).code == 0
-
-    def test_long_value(self, agent: Agent, box: Box) -> None:
-        """A value as long as the kernel passes on is an argument like any other."""
-        unit, hook = box.started(), box.hook('[ "${#1}" -gt 100000 ]')
-        answer = agent("monitor", unit=unit, monitor_hook=hook, monitor_hook_args="x" * (128 * 1024 - 100))
-        assert answer.code == 0
-
-    def test_bytes_that_are_no_text(self, agent: Agent, box: Box) -> None:
-        """A byte that is no UTF-8 reaches the hook as it is."""
-        unit, hook = box.started(), box.hook("""[ "$(printf '\\377')" = "$1" ]""")
-        assert agent("monitor", unit=unit, monitor_hook=hook, monitor_hook_args="\udcff").code == 0
-
-    @pytest.mark.parametrize(
-        "streams",
-        [
-            pytest.param("0<&-", id="no-input"),
-            pytest.param("1>&-", id="no-output"),
-            pytest.param("2>&-", id="no-error"),
-            pytest.param("0<&- 1>&- 2>&-", id="none-at-all"),
-            pytest.param("1>/dev/full 2>/dev/full", id="full"),
-        ],
-    )
-    @pytest.mark.parametrize("action", ["monitor", "stop"])
-    def test_streams(self, box: Box, streams: str, action: str) -> None:
-        """Streams that are closed or full do not change an answer."""
-        settings = f"OCF_RESKEY_unit={box.started()} OCF_RESKEY_CRM_meta_interval=10000"
-        assert box.sh(f"({settings} {AGENT} {action} {streams}); echo $?").splitlines()[-1] == "0"
-
-    def test_metadata_that_nobody_takes(self, box: Box) -> None:
-        """Metadata that cannot be written are a failure that is told, without a traceback."""
-        said = box.sh(f"{AGENT} meta-data 2>&1 >/dev/full; echo $?")
-        assert said.splitlines()[-1] != "0"
-        assert "Traceback" not in said
 
 
 class TestImports:

@@ -11,7 +11,9 @@ import pytest
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests.system.conftest import Agent, Box, Requirements
+    from tests.system.agent import Agent
+    from tests.system.box import Box
+    from tests.system.requirements import Requirements
 
 SMTP = Path(__file__).parent.parent.parent / "examples" / "hooks" / "smtp"
 ORIGIN_HOOK = "echo quit | nc 127.0.0.1 25 2>/dev/null | grep -q ^220 || exit 7"

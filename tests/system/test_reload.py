@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from tests.system.conftest import Agent, Box
+    from tests.system.agent import Agent
+    from tests.system.box import Box
 
 RELOADABLE = ("ExecStart=sleep infinity", "ExecReload=sh -c 'mkdir -p /run/test; touch /run/test/reloaded'")
 

@@ -15,7 +15,7 @@ import pexpect
 import pytest
 
 if TYPE_CHECKING:
-    from tests.system.conftest import Requirements
+    from tests.system.requirements import Requirements
 
 PROGRAM = str(Path(sys.executable).with_name("ocf-systemd"))
 

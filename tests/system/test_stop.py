@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from tests.system.conftest import Agent, Box
+    from tests.system.agent import Agent
+    from tests.system.box import Box
 
 
 def test_running(agent: Agent, box: Box) -> None:
@@ -24,62 +25,11 @@ def test_failed(agent: Agent, box: Box) -> None:
     assert agent("stop", unit=unit).code == 0
 
 
-@pytest.mark.parametrize("hook", [pytest.param("", id="no-hook"), pytest.param("/no/such/hook", id="missing-hook")])
-def test_missing_unit(agent: Agent, hook: str) -> None:
-    """A unit that is not installed is stopped."""
-    assert agent("stop", unit="absent", monitor_hook=hook).code == 0
-
-
-def test_masked_unit(agent: Agent, box: Box) -> None:
-    """A masked unit that runs is stopped."""
-    unit = box.started()
-    box.sh('rm "/etc/systemd/system/$1"; systemctl mask -- "$1"', unit)
-    assert agent("stop", unit=unit).code == 0
-
-
-def test_slow_unit(agent: Agent, box: Box) -> None:
-    """A unit that takes its time to stop is given it."""
-    unit = box.started("ExecStart=sleep infinity", "ExecStop=sh -c 'sleep 1; mkdir -p /run/test; touch /run/test/done'")
-    assert agent("stop", unit=unit).code == 0
-    assert box.sh("ls /run/test/done") == "/run/test/done"
-
-
 def test_hook_is_not_run(agent: Agent, box: Box) -> None:
     """The unit's word counts: a hook that says running keeps no stop from being 0."""
     unit, hook = box.started(), box.marking("ran")
     assert agent("stop", unit=unit, monitor_hook=hook).code == 0
     assert box.marks("ran") == []
-
-
-class TestEscalation:
-    def test_kills_what_does_not_stop(self, agent: Agent, box: Box) -> None:
-        """A unit that ignores TERM for ever is killed late in the stop's time, and the answer is 0."""
-        unit = box.stubborn("TimeoutStopSec=infinity")
-        box.sh('systemctl start -- "$1"', unit)
-        answer = agent("stop", unit=unit, timeout_s=5)
-        assert answer.code == 0
-        assert answer.elapsed_s > 2.5
-
-    def test_not_wanted(self, agent: Agent, box: Box) -> None:
-        """With stop_escalate=no such a unit is left alone: 1 in time, with its state."""
-        unit = box.stubborn("TimeoutStopSec=infinity")
-        box.sh('systemctl start -- "$1"', unit)
-        answer = agent("stop", unit=unit, timeout_s=3, stop_escalate="no", leaves_job=True)
-        assert answer.code == 1
-        assert f"{unit} is deactivating" in answer.reason
-
-    def test_exec_stop_that_hangs(self, agent: Agent, box: Box) -> None:
-        """An ExecStop that hangs for ever is killed with the rest, and the answer is 0."""
-        unit = box.started("ExecStart=sleep infinity", "ExecStop=sleep infinity", "TimeoutStopSec=infinity")
-        assert agent("stop", unit=unit, timeout_s=5).code == 0
-
-    def test_systemd_does_not_answer(self, agent: Agent, box: Box) -> None:
-        """A systemd that does not answer is 1 before the deadline: nobody saw the unit stopped."""
-        unit = box.started()
-        with box.freeze():
-            answer = agent("stop", unit=unit, timeout_s=2)
-        assert answer.code == 1
-        assert "systemd does not answer" in answer.reason
 
 
 class TestVerify:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from tests.system.conftest import Agent, Box
+    from tests.system.agent import Agent
+    from tests.system.box import Box
 
 SECTIONS = [
     pytest.param("probe.socket", "[Socket]\nListenStream=127.0.0.1:7777\nAccept=no\n", id="socket"),
@@ -50,40 +51,3 @@ def test_escaped_name(agent: Agent, box: Box) -> None:
     unit = box.unit("probe-a\\x2db:c_d.service", "[Service]\nExecStart=sleep infinity\n")
     codes = [agent(action, unit=unit).code for action in ("start", "monitor", "stop", "monitor")]
     assert codes == [0, 0, 0, 7]
-
-
-class TestAtOnce:
-    """Ten calls for one unit at the same moment: each answer is true of some moment within its run."""
-
-    def test_monitors(self, agent: Agent, box: Box) -> None:
-        """Monitors do not disturb each other."""
-        unit, hook = box.started(), box.hook("exit 0")
-        calls = [agent.begin("monitor", unit=unit, monitor_hook=hook) for _ in range(10)]
-        answers = [call.finish() for call in calls]
-        for call, answer in zip(calls, answers, strict=True):
-            agent.audit(call, answer)
-        assert [answer.code for answer in answers] == [0] * 10
-
-    @pytest.mark.parametrize(("action", "state"), [("start", "active"), ("stop", "inactive")])
-    def test_same_action(self, agent: Agent, box: Box, action: str, state: str) -> None:
-        """Ten that want the same get it."""
-        unit = box.service() if action == "start" else box.started()
-        calls = [agent.begin(action, unit=unit, timeout_s=30) for _ in range(10)]
-        answers = [call.finish() for call in calls]
-        for call, answer in zip(calls, answers, strict=True):
-            agent.audit(call, answer)
-        assert [answer.code for answer in answers] == [0] * 10
-        assert box.state(unit) == state
-
-    def test_all_actions(self, agent: Agent, box: Box) -> None:
-        """Starts, stops and monitors in any order: no answer but those that were true, and no trace of the others."""
-        unit = box.started()
-        actions = ["start", "stop", "monitor", "monitor", "stop", "start", "monitor", "start", "stop", "monitor"]
-        calls = [agent.begin(action, unit=unit, timeout_s=30) for action in actions]
-        answers = [call.finish() for call in calls]
-        for call, answer in zip(calls, answers, strict=True):
-            agent.audit(call, answer, agrees=False)
-        true = {"start": {0, 1}, "stop": {0}, "monitor": {0, 7}}
-        assert all(answer.code in true[call.action] for call, answer in zip(calls, answers, strict=True)), answers
-        assert agent("stop", unit=unit).code == 0
-        assert box.sh(f"ls /run/systemd/system/{unit}.d", check=False) == ""

@@ -647,6 +647,12 @@ class TestReload:
         run = act(Action.RELOAD, host_with({"show": [shown]}), tmp_path)
         assert (run.verdict.code, run.host.verbs) == (code, [])
 
+    def test_a_unit_on_its_way_up(self, tmp_path: Path) -> None:
+        """It may have read its old configuration already: it is reloaded once it runs."""
+        host = host_with({"show": [shows("activating"), shows("activating"), shows("active")]})
+        run = act(Action.RELOAD, host, tmp_path)
+        assert (run.verdict.code, run.host.verbs) == (0, ["reload"])
+
     @pytest.mark.parametrize(
         ("reload", "hook", "code"),
         [

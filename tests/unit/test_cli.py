@@ -316,6 +316,44 @@ STREAMS = [
 ]
 
 
+class TestShortage:
+    """The host is short of something: threads, memory, descriptors."""
+
+    BROKEN = "import ocf_systemd.agent as a; a.read_operation = None; "
+
+    def test_a_stop_begins_anew(self, tmp_path: Path, host: dict[str, str]) -> None:
+        """A stop that fails over a bug, as which a shortage shows, is tried again in the same process."""
+        set_systemctl(host, DOWN)
+        mark = str(tmp_path / "mark")
+        first = (
+            f"import pathlib; mark = pathlib.Path({mark!r})\nif not mark.exists():\n    mark.touch(); {self.BROKEN}\n"
+        )
+        done = agent("stop", env=host, code=first + AGENT)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert (tmp_path / "mark").exists()
+
+    def test_a_stop_begins_anew_until_its_time_is_up(self, host: dict[str, str]) -> None:
+        """The time runs from its first beginning; then it is 1, with the reason."""
+        began = time.monotonic()
+        done = agent("stop", env={**host, "OCF_RESKEY_CRM_meta_timeout": "2500"}, code=self.BROKEN + AGENT)
+        assert 1.5 < time.monotonic() - began < 2.5
+        assert done.returncode == 1
+        assert done.stderr == "ocf-exit-reason:internal error: TypeError: 'NoneType' object is not callable\n"
+
+    def test_no_thread_for_the_watchdog(self, host: dict[str, str]) -> None:
+        """An action goes on without it."""
+        script = "import faulthandler as f\ndef refuse(*_, **__): raise RuntimeError\nf.dump_traceback_later = refuse\n"
+        done = agent("monitor", env=host, code=script + AGENT)
+        assert (done.returncode, done.stderr) == (0, "")
+
+    def test_what_nobody_can_catch(self, host: dict[str, str]) -> None:
+        """An error in a destructor, as of an event loop that got no descriptors, is no traceback on a stream."""
+        script = "class Noisy:\n    def __del__(self): raise ValueError\nimport ocf_systemd.agent\n"
+        done = agent("monitor", env=host, code=f"{script}ocf_systemd.agent.processes = Noisy()\n{AGENT}")
+        assert done.returncode == 1
+        assert "Traceback" not in done.stderr
+
+
 def with_streams(redirection: str, action: str, env: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
     script = f'exec "$0" -c "$1" "$2" {redirection}'
     return subprocess.run(
@@ -401,6 +439,13 @@ class TestImports:
 
 
 class TestCommandsForPeople:
+    @pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
+    def test_debug_prints_what_its_output_has_no_letters_for(self, encoding: str) -> None:
+        """A hook may print what it likes on a terminal of any encoding: it shows as escapes."""
+        code = "from ocf_systemd.commands import _view; _view('monitor', as_json=False).write('\u4e16')"
+        done = run_python(code, env={"PYTHONIOENCODING": encoding})
+        assert (done.stdout, done.stderr) == ("\\u4e16\n", "")
+
     @pytest.mark.skipif(HAS_SYSTEMD, reason="this host runs systemd")
     @pytest.mark.parametrize("action", [pytest.param(each, id=each) for each in ("monitor", "start", "cycle")])
     def test_debug_without_systemd_says_so(self, action: str) -> None:

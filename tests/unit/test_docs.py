@@ -12,7 +12,10 @@ _PAGES = (
     "ARCHITECTURE.md",
     "CHANGELOG.md",
     "docs/reference.md",
+    "docs/faults.md",
     "docs/pacemaker.md",
+    "docs/security.md",
+    "docs/simulation.md",
     "examples/README.md",
 )
 
@@ -21,6 +24,12 @@ def test_reference_is_what_the_tables_say() -> None:
     """docs/reference.md is never behind the tables it is written from: `nox -s docs` writes it anew."""
     written = runpy.run_path(str(_ROOT / "docs/write_reference.py"))["reference"]()
     assert (_ROOT / "docs/reference.md").read_text(encoding="utf-8") == written
+
+
+def test_faults_are_what_the_tests_do() -> None:
+    """docs/faults.md is never behind the marks it is written from: `nox -s docs` writes it anew."""
+    written = runpy.run_path(str(_ROOT / "docs/write_faults.py"))["faults"]()
+    assert (_ROOT / "docs/faults.md").read_text(encoding="utf-8") == written
 
 
 @pytest.mark.parametrize("page", _PAGES)

@@ -226,7 +226,8 @@ class TestTrust:
         """A loop of links is no endless loop; it cannot be run, and is told so."""
         for name, target in links.items():
             (place / name).symlink_to(target)
-        assert why_unsafe(f"{place}/a", ME) is None
+        with pytest.raises(OSError, match="Too many levels of symbolic links"):
+            why_unsafe(f"{place}/a", ME)
         (told,) = check_hooks(parameters(monitor_hook=f"{place}/a"))
         assert told == HookMissing(f"{place}/a", "Too many levels of symbolic links")
         assert run_now(place / "a") == (told,)
@@ -262,6 +263,25 @@ class TestTrust:
         executable(hook, f"#!/bin/sh\ntouch {place}/was-here\n", 0o777)
         unsafe = HookUnsafe(str(hook), f"{hook} is writable by everyone")
         assert run_now(hook) == check_hooks(parameters(monitor_hook=str(hook))) == (unsafe,)
+        assert not (place / "was-here").exists()
+
+    def test_a_link_that_leads_elsewhere_than_it_says(self, place: Path) -> None:
+        """The kernel follows the links of /proc/PID by itself: here to a file that has no name any more."""
+        path = executable(place / "hook", "#!/bin/sh\n")
+        with path.open("rb") as file:
+            link = f"/proc/self/fd/{file.fileno()}"
+            assert why_unsafe(link, ME) is None
+            path.unlink()
+            executable(place / "hook (deleted)", "#!/bin/sh\n")
+            assert why_unsafe(link, ME) == f"{link} leads elsewhere than its links say"
+
+    def test_an_unsafe_directory_is_not_looked_into(self, place: Path) -> None:
+        """Who may write it chooses what it holds: a million files, or none that can be run."""
+        place.chmod(0o777)
+        unsafe = HookUnsafe(str(place), f"{place} is writable by everyone")
+        assert run_now(place) == check_hooks(parameters(monitor_hook=str(place))) == (unsafe,)
+        executable(place / "hook", f"#!/bin/sh\ntouch {place}/was-here\n")
+        assert run_now(place) == check_hooks(parameters(monitor_hook=str(place))) == (unsafe,)
         assert not (place / "was-here").exists()
 
     def test_one_unsafe_hook_among_others(self, hook: Path) -> None:
@@ -348,6 +368,11 @@ def test_the_environment_of_a_hook() -> None:
         "PYTHONPATH": "/tmp",  # noqa: S108
         "PYTHONSTARTUP": "x",
         "IFS": ",",
+        **dict.fromkeys(("GCONV_PATH", "GLIBC_TUNABLES"), "x"),
+        **dict.fromkeys(("ENV", "BASH_ENV", "BASH_FUNC_curl%%", "BASHOPTS", "SHELLOPTS", "PS4", "CDPATH"), "x"),
+        **dict.fromkeys(("GLOBIGNORE", "FPATH", "ZDOTDIR"), "x"),
+        **dict.fromkeys(("PERL5LIB", "PERL5OPT", "PERLLIB", "RUBYLIB", "RUBYOPT"), "x"),
+        **dict.fromkeys(("NODE_OPTIONS", "NODE_PATH", "LUA_INIT", "LUA_PATH"), "x"),
         "SYSTEMD_OFFLINE": "1",
         "SYSTEMCTL_FORCE_BUS": "1",
         "NOTIFY_SOCKET": "@x",
@@ -356,6 +381,7 @@ def test_the_environment_of_a_hook() -> None:
         "DBUS_SYSTEM_BUS_ADDRESS": "x",
         "XDG_RUNTIME_DIR": "x",
         "OLD_LD_PATH": "kept",
+        "ENVIRONMENT": "kept",
     }
     assert hook_environment(environment) == {
         "PATH": "/opt/bin",
@@ -364,6 +390,7 @@ def test_the_environment_of_a_hook() -> None:
         "OCF_ROOT": "/usr/lib/ocf",
         "HA_debug": "0",
         "OLD_LD_PATH": "kept",
+        "ENVIRONMENT": "kept",
     }
     assert hook_environment({}) == {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"}
 
@@ -510,6 +537,37 @@ class TestUser:
         missing = HookMissing("/bin/true", f"there is no user {user}")
         assert run_now("/bin/true", monitor_hook_user=user) == (missing,)
         assert check_hooks(parameters(monitor_hook="/bin/true", monitor_hook_user=user)) == (missing,)
+
+    @as_root
+    @pytest.mark.parametrize(
+        ("user", "told"),
+        [
+            pytest.param("nobody", "65534 nobody /nonexistent", id="itself"),
+            pytest.param("daemon", "could not be started: Operation not permitted", id="another"),
+        ],
+    )
+    def test_an_agent_that_is_not_root(self, user: str, told: str) -> None:
+        """It may name the user that it is; to be another it is not permitted, and says so."""
+        code = f"""
+import anyio, os
+from ocf_systemd import processes
+from ocf_systemd.hooks import run_hooks
+from ocf_systemd.judgement import HookProtocol, judge_hooks
+from ocf_systemd.parameters import read_parameters
+hook = {{"monitor_hook": "/bin/sh", "monitor_hook_args": "-c 'echo $(id -u) $USER $HOME; exit 3'"}}
+values = {{"unit": "x", "monitor_hook_user": {user!r}, **hook}}
+given = read_parameters({{f"OCF_RESKEY_{{name}}": value for name, value in values.items()}})
+async def main():
+    return await run_hooks(given, {{}}, processes.run, anyio.current_time() + 9)
+anyio.run(main)  # imports all that another user may not be able to read
+os.setgroups([])
+os.setgid(65534)
+os.setuid(65534)
+print(judge_hooks(anyio.run(main), HookProtocol.OCF).reason)
+"""
+        done = run_python(code)
+        assert done.stderr == ""
+        assert done.stdout.rstrip().endswith(told)
 
     @as_root
     def test_a_users_own_hook_is_safe_for_that_user_alone(self) -> None:

@@ -51,6 +51,15 @@ class TestInstall:
         assert (done.returncode, done.stdout) == (3, "")
         assert done.stderr.startswith("ocf-exit-reason:unknown action 'promote'")
 
+    def test_the_package_cannot_be_loaded(self, agent: AgentFile) -> None:
+        """Without memory or descriptors for its modules it is 1 with a reason, and no traceback."""
+        install(agent)
+        script = "import runpy, sys; sys.modules['ocf_systemd.cli'] = None; runpy.run_path(sys.argv[1])"
+        done = run_python(script, str(agent.path), "monitor", env={})
+        assert (done.returncode, done.stdout) == (1, "")
+        assert done.stderr.startswith("ocf-exit-reason:the agent cannot be loaded: ModuleNotFoundError(")
+        assert len(done.stderr.splitlines()) == 1
+
     def test_another_provider_and_name(self, tmp_path: Path) -> None:
         """ocf:PROVIDER:NAME, and the metadata says that name."""
         agent = AgentFile(tmp_path, "custom", "unit-hook")

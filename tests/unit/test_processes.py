@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 import time
 from contextlib import contextmanager
@@ -20,7 +21,7 @@ from ocf_systemd.processes import Command, run
 from tests.unit.builders import executable, run_python
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
 ENVIRONMENT = {"PATH": "/usr/local/bin:/usr/bin:/bin"}
 
@@ -61,6 +62,13 @@ def marked(mark: str) -> list[psutil.Process]:
         except psutil.Error:
             continue
     return found
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 10
+    while not condition():
+        assert time.monotonic() < deadline, "it did not come true"
+        time.sleep(0.02)
 
 
 @pytest.fixture
@@ -147,17 +155,21 @@ class TestStreams:
         assert isinstance(outcome, Exited)
         assert outcome.stdout == b"0\n"
 
-    def test_nothing_is_inherited_but_the_standard_streams(self) -> None:
-        """No descriptor of ours reaches a command, not even an inheritable one."""
+    def test_nothing_is_inherited_but_the_standard_streams_and_the_leash(self) -> None:
+        """No descriptor of ours reaches a command, not even an inheritable one, but the pipe that tells of our end."""
         reader, writer = os.pipe()
         try:
             os.set_inheritable(writer, True)  # noqa: FBT003  # os has no keyword for it
-            outcome = run_now("/bin/ls", "/proc/self/fd")
+            outcome = run_now("/bin/sh", "-c", "ls -l /proc/$$/fd")
         finally:
             os.close(reader)
             os.close(writer)
         assert isinstance(outcome, Exited)
-        assert outcome.stdout.split() == [b"0", b"1", b"2", b"3"]  # 3 is what ls itself opened
+        inherited = {line.split()[8]: line.split()[10] for line in outcome.stdout.decode().splitlines()[1:]}
+        assert len(inherited) == 4
+        assert inherited["0"] == "/dev/null"
+        (leash,) = inherited.keys() - {"0", "1", "2"}
+        assert inherited[leash].startswith("pipe:")
 
     def test_the_environment_is_what_it_was_given(self) -> None:
         """And no more than that."""
@@ -314,6 +326,49 @@ class TestTree:
         with took(less_than_s=2.0):
             assert anyio.run(main) == 0
 
+    @pytest.mark.parametrize(
+        ("leads_group", "script"),
+        [
+            pytest.param(True, "sleep {mark} & sleep {mark}; :", id="of its own group, with what a hook started"),
+            pytest.param(True, "trap '' TERM HUP; sleep {mark} & wait", id="of its own group, signals ignored"),
+            # That one is on its leash only once it has been started.
+            pytest.param(False, "sleep 0.2; exec sleep {mark}", id="in the group of others"),
+        ],
+    )
+    def test_sigkill_of_the_agent_alone(self, mark: str, script: str, *, leads_group: bool) -> None:
+        """Not even then does a command run on, nor anything in the agent's group if that is its own."""
+        code = f"""
+import anyio
+from ocf_systemd import processes
+command = processes.Command(("/bin/sh", "-c", {script.format(mark=mark)!r}), {{"PATH": "/usr/bin:/bin"}})
+async def main():
+    await processes.run(command, deadline=anyio.current_time() + 60)
+anyio.run(main)
+"""
+        agent = subprocess.Popen([sys.executable, "-c", code], process_group=0 if leads_group else None)
+        try:
+            wait_until(lambda: any(process.name() == "sleep" for process in marked(mark)))
+        finally:
+            agent.kill()
+            agent.wait()
+        wait_until(lambda: not marked(mark))
+
+    def test_a_leftover_is_on_no_leash(self, mark: str) -> None:
+        """The end of a command that leaves something running kills nobody, the agent least of all."""
+        code = f"""
+import anyio
+from ocf_systemd import processes
+command = processes.Command(("/bin/sh", "-c", "sleep {mark} & exit 0"), {{"PATH": "/usr/bin:/bin"}})
+async def main():
+    return await processes.run(command, deadline=anyio.current_time() + 60)
+print(anyio.run(main).code)
+"""
+        done = subprocess.run(
+            [sys.executable, "-c", code], process_group=0, capture_output=True, text=True, timeout=30, check=False
+        )
+        assert (done.returncode, done.stdout, done.stderr) == (0, "0\n", "")
+        assert len(marked(mark)) == 1
+
     def test_what_forked_twice_is_found_and_named(self, mark: str) -> None:
         """A process that got itself out of the tree is a stray: ended after all, its command line told."""
         hook = f"setsid sh -c 'sleep {mark} & sleep {mark} &' & wait; exit 0"
@@ -402,7 +457,7 @@ class TestDescriptors:
             assert isinstance(run_now("/no/such/command"), NotStarted)
         assert open_descriptors() == before
 
-    @pytest.mark.parametrize("spare", [pytest.param(spare, id=f"{spare} left") for spare in range(9)])
+    @pytest.mark.parametrize("spare", [pytest.param(spare, id=f"{spare} left") for spare in range(11)])
     def test_out_of_descriptors(self, spare: int) -> None:
         """With too few of them a command is not started, or runs; there is no exception and no child left."""
         code = f"""

@@ -245,6 +245,13 @@ print("went on", flush=True)
 """
         assert run_python(code).stdout == "went on\n"
 
+    def test_a_named_pipe_that_nobody_reads(self, tmp_path: Path) -> None:
+        """A log waits for nobody: what cannot be written at once is lost, and the action goes on."""
+        os.mkfifo(tmp_path / "log")
+        imports = "import sys; from ocf_systemd.reporting import LogReporter, Warned"
+        code = f"{imports}; LogReporter('x', log_file=sys.argv[1]).report(Warned('odd'))"
+        assert run_python(code, f"{tmp_path}/log", timeout_s=10).returncode == 0
+
     def test_bytes_that_are_no_utf8(self, tmp_path: Path) -> None:
         """A text of the environment's bytes loses no line."""
         log = tmp_path / "log"
@@ -281,6 +288,32 @@ class TestHookOutput:
         reporter.report(Looked(Observation(ACTIVE, (exited(0, b"ready\n"),))))
         reporter.report(Judged(Action.START, Verdict(0)))
         assert not log.exists()
+
+    @pytest.mark.parametrize(
+        "said",
+        [
+            pytest.param("".join(f"line {number:04}\n" for number in range(6553)), id="lines"),
+            pytest.param("ab\n" * 21_845, id="short lines"),
+            pytest.param("0123456789abcdef" * 4096, id="one line"),
+            pytest.param("ü" * 32_768, id="letters of two bytes"),
+        ],
+    )
+    def test_none_of_64_kib_is_lost(self, tmp_path: Path, said: str) -> None:
+        """The last lines as they were, older ones joined; in so few and short pieces as a syslog daemon can take."""
+        assert len(said.encode()) > 65_000
+        prefix = f"x: WARNING: {HOOK}: "
+        *told, _ = self.report(tmp_path / "log", (exited(1, said.encode()),), FAILED)
+        pieces = [line.removeprefix(prefix) for line in told]
+        assert "".join(pieces).replace(" | ", "") == said.replace("\n", "")
+        assert pieces[-50:] == said.split("\n")[-51:-1] or said.count("\n") == 0
+        assert len(told) < 150
+        assert max(len(line.encode()) for line in told) < 8192
+
+    def test_what_grows_as_it_is_made_printable(self, tmp_path: Path) -> None:
+        """Bytes that are no UTF-8 take four letters each, and none of those is lost either."""
+        told = self.report(tmp_path / "log", (exited(1, b"\xff" * 65_536),), FAILED)
+        assert sum(line.count("\\xff") for line in told) >= 65_536 - len(told)  # some stand across a break
+        assert len(told) < 150
 
     @pytest.mark.parametrize(
         "hook",

@@ -142,6 +142,11 @@ class TestShow:
                 UnitState(UNIT, LoadState.MASKED, ActiveState.INACTIVE),
                 id="CR LF",
             ),
+            pytest.param(
+                "LoadState=loaded\nActiveState=active\nDropInPaths=/a\u2028ActiveState=inactive\nSubState=a\x1b[2Jb".encode(),
+                UnitState(UNIT, LoadState.LOADED, ActiveState.ACTIVE, "ab", drop_in_paths=("/aActiveState=inactive",)),
+                id="what is a line's end to others",
+            ),
         ],
     )
     def test_what_systemctl_prints(self, stdout: bytes, state: UnitState) -> None:
@@ -484,6 +489,23 @@ class TestDropIn:
         made = (tmp_path / "systemd", tmp_path / "systemd/system", path.parent)
         assert {stat.S_IMODE(directory.stat().st_mode) for directory in made} == {0o755}
         assert files_below(tmp_path) == [path]
+
+    def test_others_may_write_it_at_no_moment(self, tmp_path: Path) -> None:
+        """Not even under a umask of 0 between its making and its last mode: it can name programs to run as root."""
+        code = """
+import os, stat, sys
+from pathlib import Path
+from ocf_systemd.systemd import put_drop_in
+def watch(event, arguments):
+    if event == "os.chmod":
+        print(oct(stat.S_IMODE(os.stat(arguments[0]).st_mode)))
+sys.addaudithook(watch)
+os.umask(0)
+put_drop_in(sys.argv[1], Path(sys.argv[2]))
+"""
+        done = run_python(code, UNIT, str(drop_in_path(UNIT, tmp_path)))
+        assert done.stderr == ""
+        assert done.stdout.split() == ["0o755", "0o755", "0o755", "0o644"]
 
     def test_writing_and_removing_are_idempotent(self, tmp_path: Path) -> None:
         """Twice is as good as once, and says that nothing changed."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import stat
 from typing import TYPE_CHECKING
 
 import pytest
@@ -79,6 +80,35 @@ def test_what_stands_in_it(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.parametrize("prefix", [pytest.param("", id="default"), pytest.param("WHY=", id="another")])
+def test_no_trace_passes_for_a_reason(tmp_path: Path, prefix: str) -> None:
+    """It may go to standard error, where the executor looks for the prefix it has named."""
+    trace, asked = tmp_path / "trace", prefix or "ocf-exit-reason:"
+    environment = {"OCF_TRACE_RA": "1", "OCF_TRACE_FILE": str(trace), "OCF_EXIT_REASON_PREFIX": prefix}
+    reporter = traced(Heard(), environment, Action.MONITOR, "systemd")
+    began = CommandBegan(Purpose.HOOK, Command((HOOK,), {}))
+    reporter.report(CommandEnded(began, Exited(0.1, f"{asked}forged\n".encode(), code=1)))
+    assert "  stdout: [...]forged" in lines_of(trace)
+    assert asked not in trace.read_text()
+
+
+def test_all_that_was_printed_stands_in_it(tmp_path: Path) -> None:
+    """However many lines that are."""
+    trace = tmp_path / "trace"
+    reporter = traced(Heard(), {"OCF_TRACE_RA": "1", "OCF_TRACE_FILE": str(trace)}, Action.MONITOR, "systemd")
+    began = CommandBegan(Purpose.HOOK, Command((HOOK,), {}))
+    said = [f"line {number}" for number in range(5000)]
+    reporter.report(CommandEnded(began, Exited(0.1, "\n".join(said).encode(), code=1)))
+    assert lines_of(trace)[-5000:] == [f"  stdout: {line}" for line in said]
+
+
+def test_the_names_of_variables_are_made_safe_too(tmp_path: Path) -> None:
+    """A name may hold anything but = and NUL."""
+    trace = tmp_path / "trace"
+    traced(Heard(), {"OCF_TRACE_RA": "1", "OCF_TRACE_FILE": str(trace), "a\n\x1b[2Jb": "c"}, Action.STOP, "systemd")
+    assert "ab=c" in lines_of(trace)
+
+
 def test_a_file_of_its_own(tmp_path: Path) -> None:
     """DIRECTORY/TYPE/INSTANCE.ACTION.TIME, as the shell agents have it."""
     code = """
@@ -91,6 +121,7 @@ traced(LogReporter("x"), os.environ, Action.START, "systemd")
     done = run_python(code, env={"OCF_TRACE_RA": "1", "OCF_RESKEY_trace_dir": str(tmp_path), **INSTANCE})
     assert (done.stdout, done.stderr) == ("", "")
     (path,) = (tmp_path / "systemd").iterdir()
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600  # the environment is nobody else's business
     assert re.fullmatch(r"mail\.start\.[0-9]{4}(-[0-9]{2}){2}\.[0-9]{2}(:[0-9]{2}){2}", path.name)
     assert "OCF_RESOURCE_INSTANCE=mail" in lines_of(path)
 

@@ -4,7 +4,7 @@ from ocf_systemd.consequences import meaning
 from ocf_systemd.debug.timeline import Span, Timeline
 from ocf_systemd.observations import NoAnswer, NotStarted, UnitState, printable
 from ocf_systemd.ocf import Verdict, code_name
-from ocf_systemd.reporting import Purpose, last_lines, told_of_outcome
+from ocf_systemd.reporting import Purpose, printed_lines, told_of_outcome
 
 
 def label(span: Span) -> str:
@@ -27,7 +27,7 @@ def output_lines(span: Span) -> list[str]:
     """Return what a hook printed, a line each, standard error last."""
     if span.purpose is not Purpose.HOOK or span.outcome is None or isinstance(span.outcome, NotStarted):
         return []
-    return [line for stream in (span.outcome.stdout, span.outcome.stderr) for line in last_lines(stream)]
+    return [line for stream in (span.outcome.stdout, span.outcome.stderr) for line in printed_lines(stream)]
 
 
 def state(unit: UnitState | NoAnswer) -> str:

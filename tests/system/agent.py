@@ -1,0 +1,115 @@
+"""The installed agent, called as Pacemaker's executor calls it, and audited after each call."""
+
+from __future__ import annotations
+
+import subprocess
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from tests.system.answer import Answer, Call
+from tests.system.audit import audit
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from tests.system.box import Box
+
+AGENT = "/usr/lib/ocf/resource.d/pacemaker/systemd"
+SLOW_AS_MEASURED_S = 30.0  # far more than any action of these tests may take
+
+
+@dataclass(frozen=True, slots=True)
+class Agent:
+    """The installed agent, called as Pacemaker's executor calls it, and audited after each call."""
+
+    box: Box
+    measuring: Mapping[str, str]
+
+    def __call__(
+        self,
+        *words: str,
+        timeout_s: float = 20,
+        interval_s: float = 10,
+        variables: Mapping[str, str] | None = None,
+        measured: bool = True,
+        leaves_job: bool = False,
+        **parameters: str,
+    ) -> Answer:
+        """Call the agent with an action, and audit what it left."""
+        call = self.begin(
+            *words,
+            timeout_s=timeout_s,
+            interval_s=interval_s,
+            variables=variables,
+            measured=measured,
+            **parameters,
+        )
+        answer = call.finish()
+        self.audit(call, answer, leaves_job=leaves_job)
+        return answer
+
+    def begin(
+        self,
+        *words: str,
+        timeout_s: float = 20,
+        interval_s: float = 10,
+        variables: Mapping[str, str] | None = None,
+        measured: bool = True,
+        through: Sequence[str] = (),
+        **parameters: str,
+    ) -> Call:
+        """Begin a call; `through` is what starts it, as prlimit(1). A monitor recurs unless `interval_s` is 0."""
+        action = words[0] if words else ""
+        environment = executor_environment(action, timeout_s, interval_s if action == "monitor" else 0)
+        environment |= {f"OCF_RESKEY_{name}": value for name, value in parameters.items()}
+        environment |= {**(variables or {}), **(self.measuring if measured else {})}
+        before = self.box.visitors()
+        began = time.monotonic()
+        process = self.start(words, environment, through)
+        return Call(action, parameters, process, began, before, timeout_s, is_probe=interval_s == 0)
+
+    def start(
+        self, words: Sequence[str], environment: Mapping[str, str], through: Sequence[str] = ()
+    ) -> subprocess.Popen[bytes]:
+        """Start the agent with this environment and nothing of ours: no input, a group of its own, umask 0026."""
+        clean = ["env", "-i", *(f"{name}={value}" for name, value in environment.items())]
+        return subprocess.Popen(
+            self.box.sandbox.command([*through, *clean, AGENT, *words], cwd="/usr"),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            process_group=0,
+            umask=0o026,
+        )
+
+    def run(self, *words: str, environment: Mapping[str, str]) -> Answer:
+        """Call the agent with exactly this environment, unaudited."""
+        began = time.monotonic()
+        with self.start(words, environment) as process:
+            stdout, stderr = process.communicate(timeout=SLOW_AS_MEASURED_S)
+        elapsed_s = time.monotonic() - began
+        return Answer(process.returncode, stdout.decode(), stderr.decode(errors="replace"), elapsed_s)
+
+    def audit(self, call: Call, answer: Answer, *, leaves_job: bool = False, agrees: bool = True) -> None:
+        """Fail when a call left something behind, or answered late, or in a form that it must not have."""
+        audit(self.box, call, answer, leaves_job=leaves_job, agrees=agrees)
+
+
+def executor_environment(action: str, timeout_s: float, interval_s: float) -> dict[str, str]:
+    """Return what Pacemaker's executor gives an agent."""
+    environment = {
+        "PATH": "/sbin:/bin:/usr/sbin:/usr/bin",
+        "LC_ALL": "C",
+        "HA_LOGFACILITY": "daemon",
+        "HA_debug": "0",
+        "OCF_ROOT": "/usr/lib/ocf",
+        "OCF_RA_VERSION_MAJOR": "1",
+        "OCF_RA_VERSION_MINOR": "1",
+        "OCF_RESOURCE_INSTANCE": "test",
+        "OCF_RESOURCE_PROVIDER": "pacemaker",
+        "OCF_RESOURCE_TYPE": "systemd",
+        "OCF_RESKEY_CRM_meta_name": action,
+        "OCF_RESKEY_CRM_meta_timeout": str(round(timeout_s * 1000)),
+    }
+    return environment | ({"OCF_RESKEY_CRM_meta_interval": str(round(interval_s * 1000))} if interval_s else {})

@@ -1,0 +1,63 @@
+"""The audit: what must never be, looked for after every call of the agent."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tests.system.answer import REASON
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.system.answer import Answer, Call
+    from tests.system.box import Box
+
+RUNNING = {"active", "reloading", "refreshing"}
+DOWN = {"inactive", "failed"}
+SOMETHING_LEFT_S = 0.05  # of Pacemaker's time, of which it takes some itself
+
+
+def audit(box: Box, call: Call, answer: Answer, *, leaves_job: bool = False, agrees: bool = True) -> None:
+    """Fail when a call left something behind, or answered late, or in a form that it must not have.
+
+    `leaves_job`: the action ended at its deadline while systemd's job goes on. Without `agrees` the unit may have
+    changed since the answer.
+    """
+    complaints = [f"left behind: {words}" for pid, words in box.visitors().items() if pid not in call.before]
+    complaints += complaints_about_form(call, answer)
+    if not box.frozen:
+        jobs = box.sh("systemctl list-jobs --no-legend")
+        complaints += [f"job queued: {jobs}"] if jobs and not leaves_job else []
+        complaints += _disagreement(call, answer, box) if agrees else []
+    assert not complaints, f"{call.action} {dict(call.parameters)}: {answer}: {complaints}"
+
+
+def complaints_about_form(call: Call, answer: Answer) -> Iterator[str]:
+    """Yield where an answer is late, or has not the form that Pacemaker is to get."""
+    if "Traceback" in answer.stdout + answer.stderr:
+        yield "traceback"
+    if answer.elapsed_s >= call.timeout_s - SOMETHING_LEFT_S:
+        yield f"took {answer.elapsed_s:.2f} s of {call.timeout_s} s"
+    if len(answer.reasons) > 1:
+        yield "more than one reason"
+    if answer.reasons and not answer.stderr.splitlines()[-1].startswith(REASON):
+        yield "the reason is not the last line"
+    needs_none = answer.code == 0 or (answer.code == 7 and call.is_probe)
+    if not answer.reason.strip() and not needs_none:
+        yield "no reason"
+    if answer.code == 0 and answer.reasons:
+        yield "a reason for success"
+
+
+def _disagreement(call: Call, answer: Answer, box: Box) -> Iterator[str]:
+    """Yield where the answer is not what systemd says of the unit now."""
+    has_hook = "monitor_hook" in call.parameters
+    expected = {
+        ("start", 0): RUNNING,
+        ("stop", 0): DOWN,
+        ("monitor", 0): RUNNING,
+        ("monitor", 190): RUNNING,
+        ("monitor", 7): DOWN | (RUNNING if has_hook else set()),
+    }.get((call.action, answer.code))
+    if expected and (state := box.state(call.unit)) not in expected:
+        yield f"{call.unit} is {state}"

@@ -1,0 +1,124 @@
+"""What a hook prints: however much, it takes no memory; and up to 64 KiB of each stream, none of it is lost."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING
+
+import anyio
+import pytest
+
+from ocf_systemd.observations import KEPT_OUTPUT, Exited
+from ocf_systemd.processes import Command, run
+from tests.system.box import HOOKS
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.system.agent import Agent
+    from tests.system.answer import Answer
+    from tests.system.box import Box
+
+PEAK = "/run/test/peak"
+ALLOWED_KIB = 16 * 1024
+
+# Runs a command and writes down the most memory that it had, or any that it has waited for (getrusage(2), wait4(2)).
+MEASURE = f"""
+import os, sys
+child = os.fork()
+if not child:
+    os.execvp(sys.argv[1], sys.argv[1:])
+_, status, usage = os.wait4(child, 0)
+print(usage.ru_maxrss, file=open("{PEAK}", "w"))
+sys.exit(os.waitstatus_to_exitcode(status))
+"""
+
+# 1,024 lines of 64 bytes: as much as is kept. Written at once, it fits into a pipe, whose writer then need not wait.
+LINES = [f"{number:04} {'.' * 58}" for number in range(1024)]
+WHOLE = "".join(f"{line}\n" for line in LINES).encode()
+PRINT_ALL = """import os
+for stream in (1, 2):
+    os.write(stream, b"".join(b"%04d %s\\n" % (number, b"." * 58) for number in range(1024)))
+os._exit(42)
+"""
+
+
+def peak_of(agent: Agent, unit: str, script: str, *, path: str = "") -> tuple[int, Answer]:
+    """Return the peak in KiB of a monitor with this hook, and its answer."""
+    agent.box.sh("mkdir -p /run/test")
+    through = (sys.executable, "-I", "-S", "-c", MEASURE)
+    hook = agent.box.hook(script)
+    call = agent.begin("monitor", through=through, timeout_s=60, measured=False, unit=unit, monitor_hook=path or hook)
+    answer = call.finish()
+    agent.audit(call, answer)
+    return int(agent.box.marks("peak")[0]), answer
+
+
+class TestMemory:
+    @pytest.mark.parametrize(
+        "flood",
+        [
+            pytest.param("head -c 2G /dev/zero", id="stdout"),
+            pytest.param("head -c 2G /dev/zero >&2", id="stderr"),
+            pytest.param("head -c 2G /dev/zero & head -c 2G /dev/zero >&2; wait", id="both"),
+            pytest.param("yes | head -c 2G", id="lines"),
+        ],
+    )
+    def test_a_flood(self, agent: Agent, box: Box, flood: str) -> None:
+        """2 GB cost a monitor at most 16 MB more than silence, and change nothing about its answer."""
+        unit = box.started()
+        silent_kib, answer = peak_of(agent, unit, "exit 42")
+        assert answer.code == 42
+        flooded_kib, answer = peak_of(agent, unit, f"{flood}; echo at last >&2; exit 42")
+        assert answer.code == 42
+        assert answer.reason.endswith("exited with 42, expected 0: at last")
+        assert answer.elapsed_s < 30
+        print(f"{silent_kib} KiB silent, {flooded_kib} KiB flooded, {answer.elapsed_s:.1f} s")  # noqa: T201
+        assert flooded_kib - silent_kib <= ALLOWED_KIB
+
+    def test_many_hooks_that_flood(self, agent: Agent, box: Box) -> None:
+        """Each of a directory's has its own bounds."""
+        unit = box.started()
+        silent_kib, _ = peak_of(agent, unit, "exit 42")
+        for number in range(7):
+            box.hook("head -c 100M /dev/zero; head -c 100M /dev/zero >&2; exit 42", f"hook{number}")
+        flooded_kib, answer = peak_of(agent, unit, "exit 42", path=HOOKS)
+        assert answer.code == 42
+        assert flooded_kib - silent_kib <= ALLOWED_KIB
+
+
+class TestNothingIsLost:
+    def test_as_a_command_ends(self, tmp_path: Path) -> None:
+        """Who prints 64 KiB on each stream and is gone at once is heard to the last byte, every time."""
+        (tmp_path / "print").write_text("cat $0.out; cat $0.out >&2; exit 42", encoding="ascii")
+        (tmp_path / "print.out").write_bytes(WHOLE)
+        command = Command(("/bin/sh", f"{tmp_path}/print"), {"PATH": os.defpath})
+
+        async def main() -> None:
+            for _ in range(100):
+                outcome = await run(command, deadline=anyio.current_time() + 10)
+                assert isinstance(outcome, Exited)
+                assert (outcome.code, outcome.stdout, outcome.stderr) == (42, WHOLE, WHOLE)
+
+        assert len(WHOLE) == KEPT_OUTPUT
+        anyio.run(main)
+
+    @pytest.mark.parametrize("log", ["/run/test/log", ""], ids=["file", "journal"])
+    def test_on_its_way_to_the_log(self, agent: Agent, box: Box, log: str) -> None:
+        """All of it reaches the log, be that a file or, over its socket, journald; ten times out of ten."""
+        unit, hook = box.started(), box.hook(PRINT_ALL, shebang=f"#!{sys.executable} -I\n")
+        box.sh("mkdir -p /run/test")
+        for number in range(10):
+            instance = {"OCF_RESOURCE_INSTANCE": f"bounds{number}"}
+            to_file = {"HA_LOGFILE": log, "HA_LOGFACILITY": ""} if log else {}
+            answer = agent("monitor", unit=unit, monitor_hook=hook, variables={**instance, **to_file})
+            assert answer.code == 42
+            told = "".join(line for line in logged(box, log, number) if f"WARNING: {hook}: " in line)
+            assert [told.count(line) for line in LINES] == [2] * len(LINES)
+
+
+def logged(box: Box, log: str, number: int) -> list[str]:
+    """Return the lines of a log file, and remove it; without one, what the journal has of the agent's instance."""
+    journal = f"journalctl --sync; journalctl --output=cat --identifier='systemd(bounds{number})'"
+    return box.sh(f"cat {log}; rm {log}" if log else journal).splitlines()

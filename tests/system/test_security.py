@@ -1,0 +1,236 @@
+"""Which hooks are run: every way in which somebody else could decide that; and what the agent leaves for others."""
+
+from __future__ import annotations
+
+import os
+import struct
+import subprocess
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.system.hook_tree import HOOK, MARKS, TREE, monitored_by_nobody, plant, runs
+
+if TYPE_CHECKING:
+    from tests.system.agent import Agent
+    from tests.system.box import Box
+    from tests.system.requirements import Requirements
+
+PARTS = ("opt", "opt/hooks", "opt/hooks/smtp")
+# What is done to the tree, then the path that is given and what is at fault, both below the tree.
+VIOLATIONS = [
+    *(pytest.param(f"chown daemon {part}", HOOK, f"{part} is owned by uid 1", id=f"owner-of-{part}") for part in PARTS),
+    *(
+        pytest.param(
+            f"chgrp adm {part}; chmod g+w {part}", HOOK, f"{part} is writable by group 4", id=f"group-of-{part}"
+        )
+        for part in PARTS
+    ),
+    *(
+        pytest.param(f"chmod o+w {part}", HOOK, f"{part} is writable by everyone", id=f"others-of-{part}")
+        for part in PARTS
+    ),
+    pytest.param("chmod 1757 opt/hooks/smtp", HOOK, "opt/hooks/smtp is writable by everyone", id="sticky-file"),
+    pytest.param(
+        "mv opt/hooks/smtp bad; ln -s /run/test/bad/smtp opt/hooks/smtp",
+        HOOK,
+        "bad is writable by everyone",
+        id="link-into-a-bad-place",
+    ),
+    pytest.param(
+        "mkdir bad/good; mv opt/hooks/smtp bad/good; ln -s /run/test/bad/good/smtp opt/hooks/smtp",
+        HOOK,
+        "bad is writable by everyone",
+        id="link-below-a-bad-place",
+    ),
+    pytest.param(
+        "mv opt/hooks/smtp bad; ln -s ../../bad/smtp opt/hooks/smtp",
+        HOOK,
+        "bad is writable by everyone",
+        id="relative-link",
+    ),
+    pytest.param(
+        "ln -s ../opt/hooks/smtp bad/smtp",
+        f"{TREE}/bad/smtp",
+        "bad is writable by everyone",
+        id="link-out-of-a-bad-place",
+    ),
+    pytest.param(
+        "ln -s bad/smtp one; ln -s ../opt/hooks/smtp bad/smtp",
+        f"{TREE}/one",
+        "bad is writable by everyone",
+        id="link-by-way-of-a-bad-place",
+    ),
+    pytest.param(
+        "ln -s smtp opt/hooks/link; chown -h daemon opt/hooks/link",
+        f"{TREE}/opt/hooks/link",
+        "opt/hooks/link is owned by uid 1",
+        id="somebody-elses-link",
+    ),
+    pytest.param(
+        "ln -s opt/hooks hooks; chown -h daemon hooks",
+        f"{TREE}/hooks/smtp",
+        "hooks is owned by uid 1",
+        id="somebody-elses-link-to-the-directory",
+    ),
+    pytest.param("", f"{TREE}/bad/../opt/hooks/smtp", "bad is writable by everyone", id="dot-dot"),
+    pytest.param(
+        "ln -s /bin/true opt/hooks/other; chown daemon opt/hooks/smtp",
+        f"{TREE}/opt/hooks",
+        "opt/hooks/smtp is owned by uid 1",
+        id="one-of-a-directory",
+    ),
+    pytest.param("chmod o+w opt/hooks", f"{TREE}/opt/hooks", "opt/hooks is writable by everyone", id="a-directory"),
+    pytest.param(
+        "rm opt/hooks/smtp; chmod o+w opt/hooks", f"{TREE}/opt/hooks", "opt/hooks is writable", id="no-hook-yet"
+    ),
+]
+
+SAFE = [
+    pytest.param("chmod 1777 opt opt/hooks", HOOK, id="sticky-directories"),
+    pytest.param("chgrp root opt/hooks opt/hooks/smtp; chmod g+w opt/hooks opt/hooks/smtp", HOOK, id="roots-group"),
+    pytest.param("ln -s opt/hooks/smtp link", f"{TREE}/link", id="roots-link"),
+    pytest.param("chmod 1777 bad; ln -s ../opt/hooks/smtp bad/link", f"{TREE}/bad/link", id="roots-link-in-sticky"),
+    pytest.param(
+        "mv opt/hooks/smtp 'opt/hooks/a b;$(touch x)*'", f"{TREE}/opt/hooks/a b;$(touch x)*", id="shell-characters"
+    ),
+]
+
+
+@pytest.fixture
+def tree(box: Box) -> Box:
+    return plant(box)
+
+
+@pytest.fixture
+def others_can_run_it(require: Requirements) -> None:
+    require.readable_interpreter()
+
+
+class TestPath:
+    @pytest.mark.parametrize(("prepare", "path", "fault"), VIOLATIONS)
+    def test_unsafe(self, agent: Agent, tree: Box, prepare: str, path: str, fault: str) -> None:
+        """4 from start, monitor and validate-all with the component at fault, nothing is run; stop works."""
+        unit = tree.started()
+        tree.sh(f"cd {TREE}; {prepare}")
+        for action, level in (("start", "0"), ("monitor", "0"), ("validate-all", "10")):
+            answer = agent(action, unit=unit, monitor_hook=path, variables={"OCF_CHECK_LEVEL": level})
+            assert answer.code == 4, answer
+            assert f"is not safe to run: {TREE}/{fault}" in answer.reason
+        assert agent("stop", unit=unit, monitor_hook=path).code == 0
+        assert not runs(tree)
+
+    @pytest.mark.usefixtures("others_can_run_it")
+    @pytest.mark.parametrize(("prepare", "path", "fault"), VIOLATIONS)
+    def test_unsafe_for_another_user(self, agent: Agent, tree: Box, prepare: str, path: str, fault: str) -> None:
+        """It makes no difference that the hook would run as somebody else, or that the agent itself is not root."""
+        unit = tree.started()
+        tree.sh(f"cd {TREE}; {prepare}")
+        answers = [
+            agent("monitor", unit=unit, monitor_hook=path, monitor_hook_user="nobody"),
+            monitored_by_nobody(agent, unit, path),
+        ]
+        for answer in answers:
+            assert answer.code == 4, answer
+            assert f"is not safe to run: {TREE}/{fault}" in answer.reason
+        assert not runs(tree)
+
+    @pytest.mark.usefixtures("others_can_run_it")
+    @pytest.mark.parametrize(("prepare", "path"), SAFE)
+    def test_safe(self, agent: Agent, tree: Box, prepare: str, path: str) -> None:
+        """What nobody else could change is run, once a monitor, whoever runs it; no shell sees the path."""
+        unit = tree.started()
+        tree.sh(f"cd {TREE}; {prepare}")
+        answers = [
+            agent("monitor", unit=unit, monitor_hook=path),
+            agent("monitor", unit=unit, monitor_hook=path, monitor_hook_user="nobody"),
+            monitored_by_nobody(agent, unit, path),
+        ]
+        assert [answer.code for answer in answers] == [190, 190, 190], answers
+        assert runs(tree) == 3
+        assert not tree.path(f"{TREE}/x").exists()
+
+    @pytest.mark.parametrize("part", PARTS)
+    def test_access_control_list(self, agent: Agent, tree: Box, part: str) -> None:
+        """With a list (acl(5)) the mode does not tell who may write: here nobody, in a group that is root's."""
+        unit = tree.started()
+        entries = [(0x01, 7, -1), (0x02, 7, 65534), (0x04, 5, -1), (0x10, 7, -1), (0x20, 5, -1)]
+        packed = struct.pack("<I", 2) + b"".join(struct.pack("<HHi", *entry) for entry in entries)
+        os.setxattr(tree.path(f"{TREE}/{part}"), "system.posix_acl_access", packed)
+        answer = agent("monitor", unit=unit, monitor_hook=HOOK)
+        assert answer.code == 4
+        assert f"{TREE}/{part} may be writable by others: it has an access control list" in answer.reason
+
+    @pytest.mark.usefixtures("others_can_run_it")
+    def test_owner(self, agent: Agent, tree: Box) -> None:
+        """A hook may be its user's own, for that user has no more power by it: as root it is not run."""
+        unit = tree.started()
+        tree.sh(f"chown -R nobody {TREE}/opt")
+        assert agent("monitor", unit=unit, monitor_hook=HOOK, monitor_hook_user="nobody").code == 190
+        assert monitored_by_nobody(agent, unit, HOOK).code == 190
+        assert agent("monitor", unit=unit, monitor_hook=HOOK).code == 4
+        assert agent("monitor", unit=unit, monitor_hook=HOOK, monitor_hook_user="daemon").code == 4
+
+    def test_relative(self, agent: Agent, tree: Box) -> None:
+        """A path that is not absolute is 6, wherever it would lead."""
+        unit = tree.started()
+        for path in ("opt/hooks/smtp", "./smtp", "../run/test/opt/hooks/smtp", "smtp"):
+            answer = agent("monitor", unit=unit, monitor_hook=path)
+            assert answer.code == 6
+            assert "is no absolute path" in answer.reason
+
+    def test_arguments_in_the_path(self, agent: Agent, tree: Box) -> None:
+        """What would be an argument to a shell is part of the path, and so names nothing."""
+        answer = agent("monitor", unit=tree.started(), monitor_hook=f"{HOOK} -x")
+        assert answer.code == 5
+        assert f"hook {HOOK} -x cannot be run: No such file or directory" in answer.reason
+        assert not runs(tree)
+
+    def test_link_of_the_kernels(self, agent: Agent, tree: Box) -> None:
+        """/proc/PID/root reads as / and leads into another file system: what is there has not been looked at."""
+        script = (
+            f"mount -t tmpfs -o mode=777 x {TREE}/opt; cp -r {TREE}/copy/. {TREE}/opt; echo $$ >{MARKS}/pid; read -r x"
+        )
+        tree.sh(f"cp -r {TREE}/opt {TREE}/copy")
+        command = tree.sandbox.command(["unshare", "--mount", "sh", "-c", script])
+        with subprocess.Popen(command, stdin=subprocess.PIPE) as elsewhere:
+            tree.sh(f"until [ -s {MARKS}/pid ]; do sleep 0.02; done")
+            pid = tree.path(f"{MARKS}/pid").read_text(encoding="ascii").strip()
+            answer = agent("monitor", unit=tree.started(), monitor_hook=f"/proc/{pid}/root{HOOK}")
+            elsewhere.communicate(b"\n", timeout=10)
+        assert answer.code == 4
+        assert "leads elsewhere than its links say" in answer.reason
+
+    @pytest.mark.parametrize("path", [f"{TREE}/fifo", "/dev/null", "/dev/stdin", "/proc/self/fd/0", "/proc/self/mem"])
+    def test_special_files(self, agent: Agent, tree: Box, path: str) -> None:
+        """What is no file is not opened, let alone waited for."""
+        tree.sh(f"mkfifo -m 755 {TREE}/fifo")
+        answer = agent("monitor", unit=tree.started(), monitor_hook=path)
+        assert answer.code in {4, 5}
+        assert "writable by everyone" in answer.reason or "cannot be run" in answer.reason
+
+
+class TestTraces:
+    def test_nothing_in_tmp(self, agent: Agent, tree: Box) -> None:
+        """No action needs a place where everyone may write: all do their work where there is none."""
+        unit = tree.service()
+        read_only = "mount --rbind $place $place; mount --make-rprivate $place; mount -o remount,bind,ro $place"
+        tree.sh(f"for place in /tmp /var/tmp; do {read_only}; done")
+        try:
+            names = ("start", "monitor", "reload-agent", "validate-all", "stop")
+            codes = [agent(name, unit=unit, monitor_hook=HOOK, measured=False).code for name in names]
+        finally:
+            tree.sh("umount --recursive /tmp /var/tmp")
+        assert codes == [0, 190, 0, 0, 0]
+
+    def test_journal(self, agent: Agent, tree: Box) -> None:
+        """Nothing a hook prints reaches the system's log with an escape code, or on a line of its own making."""
+        said = r"\033[2J\033]0;title\007a\rERROR: forged\n\302\2332J\342\200\256turned\n\377\nocf-exit-reason:forged\n"
+        tree.write(HOOK, f"#!/bin/sh\nprintf '{said}'; printf '{said}' >&2; exit 42\n", 0o755)
+        instance = {"OCF_RESOURCE_INSTANCE": "escapes"}
+        assert agent("monitor", unit=tree.started(), monitor_hook=HOOK, variables=instance).code == 42
+        lines = tree.sh("journalctl --sync; journalctl --output=cat --identifier='systemd(escapes)'").splitlines()
+        assert len([line for line in lines if line.startswith(f"WARNING: {HOOK}: ")]) == 10
+        assert lines[-1].startswith(f"ERROR: hook {HOOK} exited with 42")
+        assert len(lines) == 11
+        assert all(line.isprintable() for line in lines)
