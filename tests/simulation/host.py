@@ -1,0 +1,192 @@
+"""A simulated host: its runner makes of the agent's commands requests to a simulated systemd, and runs of hooks."""
+
+from __future__ import annotations
+
+import errno
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+import anyio
+
+from ocf_systemd.observations import CommandOutcome, Exited, NotStarted, Signalled, TimedOut
+from ocf_systemd.processes import GRACE_S
+from tests.simulation.faults import not_started
+from tests.simulation.pid1 import Pid1, Request
+from tests.simulation.records import Call
+from tests.simulation.timeline import FOREVER, Timeline
+from tests.unit.scripted import verb_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from random import Random
+
+    from ocf_systemd.processes import Command
+    from tests.simulation.faults import Deed, Fault, Weather
+    from tests.simulation.hooks import Manner
+
+_GRACE_SHARE = 0.2  # of a command's time, at most, between its SIGTERM and its SIGKILL, as `processes` has it
+_ASKING_S, _TELLING_S = 0.004, 0.002  # what systemctl takes at least until its request is out, and to print an answer
+
+
+@dataclass
+class Host:
+    """One host: its systemd, its hooks by path, its weather; all chance there is comes out of one generator."""
+
+    timeline: Timeline
+    chance: Random
+    pid1: Pid1
+    manners: Mapping[str, Manner]
+    weather: Weather
+    coming: list[bool] = field(default_factory=list)
+
+    def expect(self, deed: Deed, after_s: float) -> None:
+        """Let something befall the host later, unless it calms down before."""
+        number = len(self.coming)
+        self.coming.append(True)
+        when = self.timeline.now + after_s
+        self.timeline.at(when, lambda: self.pid1.suffer(deed) if self.coming[number] else None)
+
+    def calm_down(self) -> None:
+        """End all faults: from now on nothing goes wrong that the unit or a hook is not to blame for."""
+        self.weather.rate = 0.0
+        self.coming = [False] * len(self.coming)
+        self.pid1.calm_down()
+
+    def note_trouble(self) -> None:
+        self.pid1.last_trouble_at = self.timeline.now
+
+
+@dataclass
+class Processes:
+    """All processes of one run of the agent; its runner. Once killed, nothing that it would still do has any effect."""
+
+    host: Host
+    who: str
+    calls: list[Call] = field(default_factory=list)
+    running: int = 0
+    is_killed: bool = False
+
+    async def __call__(self, command: Command, *, deadline: float) -> CommandOutcome:
+        """Run a command as `processes.run` would: ended in time, or when it is cancelled, SIGTERM's grace included."""
+        if self.is_killed:
+            await anyio.sleep(FOREVER)
+        began = anyio.current_time()
+        self.host.timeline.catch_up()
+        grace_s = min(GRACE_S, max(deadline - began, 0.0) * _GRACE_SHARE)
+        time_up = min(deadline - grace_s, began + (command.time_limit_s or FOREVER))
+        call = Call(verb_of(command), command.arguments[0], began, deadline)
+        self.calls.append(call)
+        self.running += 1
+        self._tell(call, "begins")
+        try:
+            with anyio.CancelScope(deadline=time_up):
+                call.outcome = await self._run(call)
+            if call.outcome is None:
+                await self._linger(call, grace_s)
+                call.outcome = TimedOut(anyio.current_time() - began)
+        except anyio.get_cancelled_exc_class():
+            with anyio.CancelScope(shield=True):
+                await self._linger(call, grace_s)
+            raise
+        finally:
+            self.running -= 1
+            call.ended = anyio.current_time()
+            self.host.timeline.catch_up()
+            self._tell(call, _told_of(call))
+        return call.outcome
+
+    def _tell(self, call: Call, what: str) -> None:
+        if self.host.timeline.story is not None and not self.is_killed:
+            self.host.timeline.tell(f"{self.who}: {call.verb} {what}")
+
+    async def _linger(self, call: Call, grace_s: float) -> None:
+        """Be ended: by SIGTERM, or after its grace by SIGKILL."""
+        manner = self.host.manners.get(call.program)
+        if manner and manner.ignores_sigterm and not self.is_killed:
+            await anyio.sleep(grace_s)
+
+    async def _run(self, call: Call) -> CommandOutcome:
+        if call.verb == "hook":
+            manner = self.host.manners.get(call.program)
+            return await self._run_hook(manner) if manner else not_started(errno.EACCES)
+        fault = self.host.weather.strike(call.verb)
+        if fault is not None:
+            self.host.note_trouble()
+            self.host.timeline.tell(f"{self.who}: {call.verb}: {fault.name}")
+        if call.verb == "journal":
+            return await self._read_journal(fault)
+        return await self._ask_in_vain(call, fault) if fault else await self._ask(call)
+
+    async def _read_journal(self, fault: Fault | None) -> CommandOutcome:
+        if fault is None or fault.late_s:
+            await anyio.sleep(fault.late_s if fault else _TELLING_S)
+            return Exited(_TELLING_S, b"so much for that\n")
+        if fault.answer is None:
+            await anyio.sleep(FOREVER)
+        assert fault.answer is not None
+        return fault.answer
+
+    async def _ask(self, call: Call, late_s: float = 0.0) -> CommandOutcome:
+        """Ask systemd; when this is cancelled, the request may be out already, and have its effect all the same."""
+        request = Request(call.verb)
+        chance = self.host.chance
+        self.host.pid1.receive(request, _ASKING_S * (1 + chance.random()))
+        try:
+            await self.host.timeline.until(lambda: request.answer is not None)
+        finally:
+            call.knew_drop_in = request.knew_drop_in
+            request.is_withdrawn = not request.is_taken and chance.random() < 0.5
+        await anyio.sleep(_TELLING_S * (1 + chance.random()) + late_s)
+        call.glimpse = request.glimpse
+        assert isinstance(request.answer, Exited)
+        return replace(request.answer, elapsed_s=anyio.current_time() - call.began)
+
+    async def _ask_in_vain(self, call: Call, fault: Fault) -> CommandOutcome:
+        if isinstance(fault.answer, NotStarted):
+            return fault.answer
+        if fault.reaches and fault.late_s:
+            return await self._ask(call, fault.late_s)
+        if fault.reaches:
+            await self._ask(call)
+            call.glimpse = None
+        elif fault.answer:
+            await anyio.sleep(_ASKING_S)
+        if fault.answer is None:
+            await anyio.sleep(FOREVER)
+        assert fault.answer is not None
+        return fault.answer
+
+    async def _run_hook(self, manner: Manner) -> CommandOutcome:
+        if manner.errno:
+            return not_started(manner.errno)
+        await anyio.sleep(manner.runs_s)
+        self.host.timeline.catch_up()
+        if manner.signal:
+            return Signalled(manner.runs_s, signal=manner.signal)
+        if manner.is_flaky and self.host.chance.random() < manner.is_flaky:
+            code = self.host.chance.choice((0, 1, 2, 3, 5, 6, 7, 42, 190))
+            return Exited(manner.runs_s, stderr=b"for once\n", code=code)
+        return Exited(manner.runs_s, code=manner.up_code if self._seems_up(manner) else manner.down_code)
+
+    def _seems_up(self, manner: Manner) -> bool:
+        """Tell what a hook makes of the unit; some look closely only after a while."""
+        pid1 = self.host.pid1
+        since, _ = pid1.states[-1]
+        is_up = pid1.unit.is_running
+        return is_up if self.host.timeline.now >= since + manner.notices_s else not is_up
+
+
+def _told_of(call: Call) -> str:
+    match call.outcome:
+        case None:
+            return "is cancelled"
+        case Exited() if call.glimpse:
+            return f"tells: {call.glimpse.load}, {call.glimpse.active}"
+        case Exited(code=code):
+            return f"exits with {code}: {call.outcome.last_line}" if call.outcome.last_line else f"exits with {code}"
+        case Signalled():
+            return f"dies by {call.outcome.signal_name}"
+        case TimedOut(elapsed_s=elapsed_s):
+            return f"has not ended after {elapsed_s:.3f} s, and is ended"
+        case NotStarted(why=why):
+            return f"cannot be started: {why}"

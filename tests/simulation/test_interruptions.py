@@ -1,0 +1,129 @@
+"""SIGTERM and SIGKILL at every await of every action: the next action is always right."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from signal import SIGKILL, SIGTERM
+from typing import TYPE_CHECKING
+
+import pytest
+
+from ocf_systemd.observations import ActiveState
+from ocf_systemd.ocf import Action
+from ocf_systemd.parameters import Operation
+from tests.simulation.faults import Deed
+from tests.simulation.history import History, live
+from tests.simulation.hooks import DIRECTORY_NAMES, Manner, Place, laid_out
+from tests.simulation.interruptions import Interruption
+from tests.simulation.plans import Plan, Step
+from tests.simulation.timeline import FOREVER
+from tests.simulation.units import Character
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+    from signal import Signals
+
+BOTH = (Action.START, Action.STOP)
+AFTER_ALL = 10**9
+HANGING = Manner(runs_s=FOREVER, ignores_sigterm=True)
+THREE = tuple(Manner() for _ in DIRECTORY_NAMES)
+ACTIVE = {"state": ActiveState.ACTIVE, "has_drop_in": True}
+
+
+def asks(action: Action, timeout_s: float = 20.0, *, level: int = 0, **values: str) -> Step:
+    return Step(action=action, operation=Operation(timeout_s, check_level=level), values=values)
+
+
+def running(step: Step, **character: float) -> Plan:
+    """Return a plan of one step, of a unit that runs and was started by the agent."""
+    nature = Character(**character)  # type: ignore[arg-type]  # its times, not its flags
+    return Plan(seed=0, steps=(step,), state=ActiveState.ACTIVE, has_drop_in=True, character=nature)
+
+
+def down(step: Step, **character: float) -> Plan:
+    """Return a plan of one step, of a unit that has failed."""
+    nature = Character(**character)  # type: ignore[arg-type]
+    return Plan(seed=0, steps=(step,), state=ActiveState.FAILED, character=nature)
+
+
+def hooked(plan: Plan, *manners: Manner) -> Plan:
+    return replace(plan, place=Place.PROGRAM if len(manners) == 1 else Place.DIRECTORY, manners=manners)
+
+
+def hung(plan: Plan, after_s: float) -> Plan:
+    """Return a plan in which systemd hangs for good after a while, until all is calm again."""
+    return replace(plan, steps=(replace(plan.steps[0], deeds=((after_s, Deed.HANG),)),))
+
+
+PLANS = {
+    "start": (down(asks(Action.START)), BOTH),
+    "start, slow": (hooked(down(asks(Action.START), start_s=4.0), *THREE), BOTH),
+    "start, crash loop": (down(asks(Action.START), start_s=0.2, lives_s=0.3, restarts=True), (Action.STOP,)),
+    "start, systemd hangs": (hung(down(asks(Action.START)), 0.02), BOTH),
+    "start, no drop-in wanted": (running(asks(Action.START, order_at_shutdown="no")), BOTH),
+    "stop": (running(asks(Action.STOP)), BOTH),
+    "stop, slow": (running(asks(Action.STOP), stop_s=4.0), BOTH),
+    "stop, SIGTERM ignored": (running(asks(Action.STOP), stop_s=FOREVER, stop_timeout_s=FOREVER), (Action.STOP,)),
+    "stop, verified": (hooked(running(asks(Action.STOP, stop_verify="yes")), Manner()), BOTH),
+    "stop, systemd hangs": (hung(running(asks(Action.STOP)), 0.02), BOTH),
+    "monitor": (hooked(running(asks(Action.MONITOR)), *THREE), BOTH),
+    "monitor, again and again": (hooked(running(asks(Action.MONITOR, monitor_hook_retries="2")), Manner(up_code=1)),
+                                 (Action.STOP,)),
+    "monitor, hook hangs": (hooked(running(asks(Action.MONITOR)), HANGING), (Action.STOP,)),
+    "reload": (hooked(running(asks(Action.RELOAD), reload_s=1.0), Manner()), BOTH),
+    "reload-agent": (running(asks(Action.RELOAD_AGENT, order_at_shutdown="no")), BOTH),
+    "validate-all": (hooked(running(asks(Action.VALIDATE_ALL, level=10)), Manner()), BOTH),
+}  # fmt: skip
+ROWS = [
+    pytest.param(plan, signal, then, id=f"{name}, {signal.name}, {then}")
+    for name, (plan, follow) in PLANS.items()
+    for signal in (SIGTERM, SIGKILL)
+    for then in follow
+]
+
+
+@pytest.fixture(name="directory", scope="module")
+def a_directory() -> Iterator[Path]:
+    with laid_out() as directory:
+        yield directory
+
+
+def interrupted(plan: Plan, interruption: Interruption, then: Action) -> Plan:
+    """Return the plan with its action interrupted, and another one after it, in a world without faults."""
+    (step,) = plan.steps
+    after = Step(action=then, operation=Operation(30.0), values=step.values, is_calm=True)
+    return replace(plan, steps=(replace(step, interruption=interruption), after))
+
+
+def told(history: History) -> str:
+    return "\n".join((*history.story, *history.broken))
+
+
+@pytest.mark.parametrize(("plan", "signal", "then"), ROWS)
+def test_the_next_action_is_right(directory: Path, plan: Plan, signal: Signals, then: Action) -> None:
+    """Start and stop answer 0; the drop-in is in force after the one and gone after the other."""
+    whole = live(interrupted(plan, Interruption(signal, AFTER_ALL), then), directory)
+    awaits = whole.accounts[0].awaits
+    assert awaits >= 2
+    for at in range(1, awaits + 1):
+        history = live(interrupted(plan, Interruption(signal, at), then), directory, tell=True)
+        assert history.broken == (), told(history)
+        first, after = history.accounts
+        assert (first.verdict is None) == (first.interrupted_by is signal)
+        assert after.verdict is not None
+        assert after.verdict.code == 0, told(history)
+        wanted = then is Action.START and after.parameters.order_at_shutdown
+        assert (after.after.drop_in_stands, after.after.drop_in_is_known) == (wanted, wanted), told(history)
+
+
+def test_every_await_is_one_to_be_interrupted_at(directory: Path) -> None:
+    """But for the last, after which the action has its verdict, each interruption comes in time."""
+    plan, _ = PLANS["start"]
+    awaits = live(interrupted(plan, Interruption(SIGKILL, AFTER_ALL), Action.STOP), directory).accounts[0].awaits
+    missed = [
+        at
+        for at in range(1, awaits + 1)
+        if live(interrupted(plan, Interruption(SIGKILL, at), Action.STOP), directory).accounts[0].verdict is not None
+    ]
+    assert missed in ([], [awaits])
