@@ -51,7 +51,7 @@ if __name__ == "__main__":
 
 import nox  # noqa: E402
 
-nox.options.sessions = ["lint", "typing", "unit", "versions", "system", "coverage"]
+nox.options.sessions = ["lint", "typing", "unit", "simulate", "versions", "system", "faults", "cluster", "coverage"]
 nox.options.reuse_existing_virtualenvs = True
 nox.options.error_on_external_run = True
 nox.needs_version = ">=2025.5.1"
@@ -131,6 +131,15 @@ def unit(session: nox.Session) -> None:
         session.run("pytest", *_PARALLEL, "--cov", "--cov-report=", *tests, env=environment)
 
 
+@nox.session
+def simulate(session: nox.Session) -> None:
+    """Search simulated histories for one that breaks the promise: `-- --histories N --seed S`."""
+    _install(session, "tests")
+    session.run("python", "-m", "tests.simulation", *session.posargs)
+    if not session.posargs:
+        session.run("pytest", *_PARALLEL, "tests/simulation")
+
+
 def _other_pythons() -> list[str]:
     """Return the supported Pythons that are installed, but for the one that runs nox; pyenv's are not on the PATH."""
     pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")) / "versions"
@@ -165,6 +174,25 @@ def system(session: nox.Session) -> None:
 
 
 @nox.session(python=_SYSTEM_PYTHON if Path(_SYSTEM_PYTHON).exists() else None)
+def faults(session: nox.Session) -> None:
+    """Do to the agent, in a sandbox with a real systemd, all that docs/faults.md tells of."""
+    _need(session, *_SANDBOX_PACKAGES, "libfaketime")
+    _install(session, "tests")
+    with _measured(session) as environment:
+        session.run("coverage", "run", "-m", "pytest", *(session.posargs or ["tests/faults"]), env=environment)
+    if not session.posargs:
+        session.run("python", "-m", "tests.soak", "--minutes=0.5")
+
+
+@nox.session(python=_SYSTEM_PYTHON if Path(_SYSTEM_PYTHON).exists() else None)
+def soak(session: nox.Session) -> None:
+    """Work units of a real systemd for long, and break them, each answer audited: `-- --minutes N --seed S`."""
+    _need(session, *_SANDBOX_PACKAGES)
+    _install(session, "tests")
+    session.run("python", "-m", "tests.soak", *session.posargs)
+
+
+@nox.session(python=_SYSTEM_PYTHON if Path(_SYSTEM_PYTHON).exists() else None)
 def cluster(session: nox.Session) -> None:
     """Run the tests under a real Pacemaker, on three nodes in sandboxes."""
     _need(session, *_SYSTEM_PACKAGES, *_CLUSTER_PACKAGES)
@@ -174,7 +202,7 @@ def cluster(session: nox.Session) -> None:
 
 @nox.session
 def coverage(session: nox.Session) -> None:
-    """Put together what unit and system have covered, and hold it against the limits."""
+    """Put together what unit, system and faults have covered, and hold it against the limits."""
     session.install(*nox.project.dependency_groups(_PROJECT, "tests"))
     environment = {"COVERAGE_FILE": str(_COVERAGE_DATA / ".coverage")}
     session.run("coverage", "combine", "--keep", env=environment)
@@ -199,4 +227,5 @@ def docs(session: nox.Session) -> None:
     _need(session, *_SANDBOX_PACKAGES, "postfix", "netcat-openbsd")
     session.install(".")
     session.run("python", "docs/write_reference.py")
+    session.run("python", "docs/write_faults.py")
     session.run("python", "docs/draw_pictures.py")

@@ -1,0 +1,82 @@
+"""The audit itself: it sees what it is there to see."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import time
+from signal import SIGKILL
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.system.answer import Answer
+
+if TYPE_CHECKING:
+    from tests.system.agent import Agent
+    from tests.system.box import Box
+
+
+def wait_for_process(box: Box, words: str) -> None:
+    deadline = time.monotonic() + 10
+    while not any(line.startswith(words) for line in box.visitors().values()):
+        assert time.monotonic() < deadline, f"{words} does not appear"
+        time.sleep(0.01)
+
+
+def test_process(agent: Agent, box: Box) -> None:
+    """It sees a process that a call left behind."""
+    call = agent.begin("monitor", unit=box.started())
+    answer = call.finish()
+    with subprocess.Popen(box.sandbox.command(["sleep", "99"])) as stray:
+        wait_for_process(box, "sleep 99")
+        with pytest.raises(AssertionError, match="left behind: sleep 99"):
+            agent.audit(call, answer)
+        for pid, words in box.visitors().items():
+            if words.startswith("sleep 99"):
+                os.kill(pid, SIGKILL)
+        stray.wait(10)
+    agent.audit(call, answer)
+
+
+def test_job(agent: Agent, box: Box) -> None:
+    """It sees a job that is queued."""
+    unit = box.service("Type=notify", "ExecStart=sleep infinity")
+    call = agent.begin("monitor", unit=box.started())
+    answer = call.finish()
+    box.sh('systemctl start --no-block -- "$1"', unit)
+    with pytest.raises(AssertionError, match=f"job queued: .*{re.escape(unit)}"):
+        agent.audit(call, answer)
+
+
+def test_state(agent: Agent, box: Box) -> None:
+    """It sees an answer that is not what systemd says."""
+    unit = box.started()
+    call = agent.begin("monitor", unit=unit)
+    answer = call.finish()
+    box.sh('systemctl stop -- "$1"', unit)
+    with pytest.raises(AssertionError, match=f"{re.escape(unit)} is inactive"):
+        agent.audit(call, answer)
+
+
+FORMS = [
+    pytest.param(
+        Answer(1, "", "Traceback (most recent call last):\nocf-exit-reason:x\n", 1), "traceback", id="traceback"
+    ),
+    pytest.param(Answer(1, "", "ocf-exit-reason:x\n", 19.99), "took 19.99 s of 20", id="late"),
+    pytest.param(Answer(1, "", "ocf-exit-reason:x\nocf-exit-reason:x\n", 1), "more than one reason", id="two-reasons"),
+    pytest.param(Answer(1, "", "ocf-exit-reason:x\nmore\n", 1), "the reason is not the last line", id="not-last"),
+    pytest.param(Answer(1, "", "", 1), "no reason", id="no-reason"),
+    pytest.param(Answer(7, "", "ocf-exit-reason: \n", 1), "no reason", id="empty-reason"),
+    pytest.param(Answer(0, "", "ocf-exit-reason:x\n", 1), "a reason for success", id="reason-for-success"),
+]
+
+
+@pytest.mark.parametrize(("answer", "complaint"), FORMS)
+def test_form(agent: Agent, box: Box, answer: Answer, complaint: str) -> None:
+    """It sees an answer that is late, or lacks its reason, or has more than that to say."""
+    call = agent.begin("monitor", unit=box.started())
+    call.finish()
+    with pytest.raises(AssertionError, match=complaint):
+        agent.audit(call, answer, agrees=False)

@@ -1,0 +1,79 @@
+"""The wall clock jumps, for the agent and the systemctl it runs: libfaketime's, as nobody here may set the real one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from tests.system.agent import Agent
+    from tests.system.box import Box
+    from tests.system.requirements import Requirements
+
+CLOCK = "/run/test/clock"
+JUMPS = pytest.mark.parametrize("jump", [pytest.param("+1d", id="forward"), pytest.param("-1d", id="back")])
+
+
+@pytest.fixture
+def clock(box: Box, require: Requirements) -> Mapping[str, str]:
+    """Return what has the agent read the wall clock through a file that a hook may write."""
+    found = next(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"), Path("/usr/lib/faketime"))
+    library = require.package(str(found), "libfaketime")
+    box.write(CLOCK, "+0")
+    return {
+        "LD_PRELOAD": library,
+        "FAKETIME_TIMESTAMP_FILE": CLOCK,
+        "FAKETIME_NO_CACHE": "1",
+        "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+        "HA_DEBUGLOG": "/run/test/log",
+        "HA_debug": "1",
+    }
+
+
+def days_logged(box: Box) -> list[str]:
+    """Return the dates in the agent's log."""
+    return sorted({" ".join(line.split()[:2]) for line in box.marks("log")})
+
+
+@JUMPS
+@pytest.mark.fault(
+    "clock jumps by a day, forward and back, in a monitor whose hook hangs", "1, neither sooner nor later"
+)
+def test_monitor(agent: Agent, box: Box, clock: Mapping[str, str], jump: str) -> None:
+    """A clock that jumps neither shortens a hook's time nor lengthens it."""
+    hook = box.hook(f"echo {jump} >{CLOCK}; sleep 1000")
+    answer = agent("monitor", unit=box.started(), monitor_hook=hook, variables=clock, timeout_s=3)
+    assert len(days_logged(box)) == 2
+    assert answer.code == 1
+    assert answer.elapsed_s > 1.5
+
+
+@JUMPS
+@pytest.mark.fault("clock jumps by a day, forward and back, in the middle of start and stop", "no effect")
+def test_start_and_stop(agent: Agent, box: Box, clock: Mapping[str, str], jump: str) -> None:
+    """A clock that jumps while a unit starts and stops makes no difference."""
+    slow = f"sh -c 'echo {jump} >{CLOCK}; sleep 0.2'"
+    unit = box.service("Type=oneshot", "RemainAfterExit=yes", f"ExecStart={slow}", f"ExecStop={slow}")
+    for action in ("start", "stop"):
+        box.write(CLOCK, "+0")
+        box.write("/run/test/log", "")
+        assert agent(action, unit=unit, variables=clock).code == 0
+        assert len(days_logged(box)) == 2
+
+
+@JUMPS
+@pytest.mark.fault(
+    "clock jumps by a day, forward and back, while a unit fails to start",
+    "start 1, telling Result and status; after a jump forward the journal's last words are a day old, and left out",
+)
+def test_failed_start(agent: Agent, box: Box, clock: Mapping[str, str], jump: str) -> None:
+    """A unit that failed is told from one that runs whatever the time; its last words are those of this start."""
+    unit = box.service("Type=oneshot", f"ExecStart=sh -c 'echo {jump} >{CLOCK}; echo the last word; exit 3'")
+    answer = agent("start", unit=unit, variables=clock)
+    assert answer.code == 1
+    assert "Result=exit-code, status=3" in answer.reason
+    assert ("the last word" in answer.reason) == (jump == "-1d")

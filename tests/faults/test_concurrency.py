@@ -1,0 +1,105 @@
+"""Ten calls for one unit at the same moment: each answer is true of some moment within its run."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from tests.system.agent import Agent
+    from tests.system.box import Box
+
+# sd-messages.h: what PID 1 logs as a unit has started, is about to stop, has stopped, is about to start.
+STARTED, STOPPING = "39f53479d3a045ac8e11786248231fbf", "de5b426a63be47a7b6ac3eaac82e2f6f"
+STOPPED, STARTING = "9d1aaa27d60140bd96365438aad20286", "7d4958e842da4a758f6c1cdc7b36dcc5"
+TOLD = {STARTED: "up", STOPPING: "stopping", STOPPED: "down", STARTING: "starting"}
+LATE_S = 0.1  # how much later journald may have come to it than it was
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """What a unit was, from when to when, on the monotonic clock."""
+
+    spans: tuple[tuple[str, float, float], ...]
+
+    @classmethod
+    def read(cls, box: Box, unit: str) -> History:
+        """Read it from the journal, which is to hold all that happened to the unit."""
+        lines = box.sh('journalctl --sync; journalctl --quiet --output=json _PID=1 "UNIT=$1"', unit).splitlines()
+        turns: list[tuple[str, float]] = []
+        for line in lines:
+            entry = json.loads(line)
+            state = TOLD.get(entry["MESSAGE_ID"])
+            at = int(entry["__MONOTONIC_TIMESTAMP"]) / 1e6
+            if state in {"starting", "up"} and turns and turns[-1][0] == "stopping":
+                # Of a stop whose job a start has replaced PID 1 does not tell that it was done.
+                turns.append(("down", at))
+            if state:
+                turns.append((state, at))
+        spans = [("down", 0.0, turns[0][1])]
+        for (state, since), (_, until) in zip(turns, [*turns[1:], ("", time.monotonic())], strict=True):
+            spans.append((state, since, until))
+        return cls(tuple(spans))
+
+    def was(self, state: str, since: float, until: float) -> bool:
+        """Return whether the unit was in a state at some moment of a time."""
+        return any(each == state and begin - LATE_S <= until and end >= since for each, begin, end in self.spans)
+
+
+@pytest.mark.fault("ten monitors of one unit at once", "each the truth")
+def test_monitors(agent: Agent, box: Box) -> None:
+    """Monitors do not disturb each other."""
+    unit, hook = box.started(), box.hook("exit 0")
+    calls = [agent.begin("monitor", unit=unit, monitor_hook=hook) for _ in range(10)]
+    answers = [call.finish() for call in calls]
+    for call, answer in zip(calls, answers, strict=True):
+        agent.audit(call, answer)
+    assert [answer.code for answer in answers] == [0] * 10
+
+
+@pytest.mark.fault("ten starts, or ten stops, of one unit at once", "each 0")
+@pytest.mark.parametrize(("action", "state"), [("start", "active"), ("stop", "inactive")])
+def test_same_action(agent: Agent, box: Box, action: str, state: str) -> None:
+    """Ten that want the same get it."""
+    unit = box.service() if action == "start" else box.started()
+    calls = [agent.begin(action, unit=unit, timeout_s=30) for _ in range(10)]
+    answers = [call.finish() for call in calls]
+    for call, answer in zip(calls, answers, strict=True):
+        agent.audit(call, answer)
+    assert [answer.code for answer in answers] == [0] * 10
+    assert box.state(unit) == state
+
+
+# What must have been at some moment of a call's run for its answer to be true.
+TRUE_OF = {
+    ("start", 0): {"up"},
+    ("start", 1): {"stopping", "starting", "down"},
+    ("stop", 0): {"down"},
+    ("monitor", 0): {"up"},
+    ("monitor", 7): {"down"},
+}
+
+
+@pytest.mark.fault(
+    "ten starts, stops and monitors of one unit at once", "each answer true of some moment within its run"
+)
+@pytest.mark.parametrize("lines", [pytest.param((), id="quick"), pytest.param(("ExecStop=sleep 0.3",), id="slow")])
+def test_all_actions(agent: Agent, box: Box, lines: tuple[str, ...]) -> None:
+    """Starts, stops and monitors in any order: no answer but those that were true, and no trace of the others."""
+    unit = box.started("ExecStart=sleep infinity", *lines)
+    actions = ["start", "stop", "monitor", "monitor", "stop", "start", "monitor", "start", "stop", "monitor"]
+    calls = [agent.begin(action, unit=unit, timeout_s=30) for action in actions]
+    answers = [call.finish() for call in calls]
+    for call, answer in zip(calls, answers, strict=True):
+        agent.audit(call, answer, agrees=False)
+    history = History.read(box, unit)
+    for call, answer in zip(calls, answers, strict=True):
+        states = TRUE_OF.get((call.action, answer.code), set())
+        run = (call.began, call.began + answer.elapsed_s)
+        assert any(history.was(state, *run) for state in states), f"{call.action}: {answer}, {run} in {history}"
+    assert agent("stop", unit=unit).code == 0
+    assert box.sh(f"ls /run/systemd/system/{unit}.d", check=False) == ""

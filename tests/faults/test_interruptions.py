@@ -1,0 +1,163 @@
+"""The agent is killed, alone or with its process group, or asked to end, anywhere on its way; or nobody listens."""
+
+from __future__ import annotations
+
+import os
+import time
+from contextlib import suppress
+from random import Random
+from signal import SIGHUP, SIGINT, SIGTERM, Signals
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.faults.endings import Ending, Lane, finish, perform
+
+if TYPE_CHECKING:
+    from tests.system.agent import Agent
+    from tests.system.answer import Call
+    from tests.system.box import Box
+
+HANG = "touch /run/test/hook; trap '' TERM; while :; do sleep 1; done"
+HANG_WITH_CHILD = "sh -c 'trap \"\" TERM; sleep 1000' & touch /run/test/hook; wait"
+
+# Stands in front of systemctl; holds the agent's call of a verb, before or after it did its work, the n-th of its kind.
+HOLD = """
+unit=$OCF_RESKEY_unit
+set -- "$@"
+for word; do
+    case $word in show | daemon-reload | reset-failed | start | stop) verb=$word; break ;; esac
+done
+echo x >>"/run/test/$unit.$verb"
+if [ "$HOLD" = "$verb $(wc -l <"/run/test/$unit.$verb") before" ]; then
+    touch "/run/test/$unit.held"
+    exec sleep 1000
+fi
+if [ "$HOLD" = "$verb $(wc -l <"/run/test/$unit.$verb") after" ]; then
+    /usr/bin/systemctl "$@"
+    touch "/run/test/$unit.held"
+    exec sleep 1000
+fi
+"""
+STEPS = {
+    "start": (
+        *("show 1 before", "daemon-reload 1 before", "daemon-reload 1 after", "reset-failed 1 after"),
+        *("start 1 before", "start 1 after", "show 2 before", "show 2 after"),
+    ),
+    "stop": (
+        *("show 1 before", "daemon-reload 1 before", "daemon-reload 1 after"),
+        *("stop 1 before", "stop 1 after", "show 2 before"),
+    ),
+}
+
+
+def lanes_of(agent: Agent, box: Box, count: int, *lines: str) -> list[Lane]:
+    hook = box.hook("exit 0")
+    return [Lane(agent, box.service(*lines), hook) for _ in range(count)]
+
+
+@pytest.mark.fault(
+    "agent killed, terminated, its group killed, at every step of start and stop",
+    "the next start and stop are right, drop-in included; no stray hook",
+)
+@pytest.mark.parametrize("action", ["start", "stop"])
+@pytest.mark.parametrize("ending", Ending, ids=lambda ending: ending.name)
+def test_every_step(agent: Agent, box: Box, action: str, ending: Ending) -> None:
+    """Whatever it was about when its end came, the same action and its opposite are right the next time."""
+    path = box.in_front_of_systemctl(HOLD)
+    lanes = lanes_of(agent, box, len(STEPS[action]))
+    if action == "stop":
+        perform(lanes, ["start"] * len(lanes))
+    calls = [lane.begin(action, {"PATH": path, "HOLD": step}) for lane, step in zip(lanes, STEPS[action], strict=True)]
+    for lane, call in zip(lanes, calls, strict=True):
+        box.wait_for_file(f"/run/test/{lane.unit}.held", within_s=30)
+        ending.come(call.agent)
+    answers = finish(box, calls)
+    assert all(answer.code != 0 for answer in answers)
+    if ending is Ending.TERMINATED:
+        assert all(answer.code == 1 and "was interrupted by SIGTERM" in answer.reason for answer in answers), answers
+    perform(lanes, [action] * len(lanes))
+    perform(lanes, ["stop" if action == "start" else "start"] * len(lanes))
+
+
+@pytest.mark.fault(
+    "agent killed, terminated, its group killed, at a hundred random moments of real starts and stops",
+    "the next action is right; no stray hook",
+)
+@pytest.mark.parametrize("seed", range(10))
+def test_random_moments(agent: Agent, box: Box, seed: int) -> None:
+    """Ten actions at once, each cut short at a moment of its own; then the next ones, which nobody disturbs."""
+    random = Random(seed)  # noqa: S311  # dice
+    hook = box.hook("sleep 0.1")
+    slow = ("Type=oneshot", "RemainAfterExit=yes", "ExecStart=sleep 0.1", "ExecStop=sleep 0.1")
+    lanes = [Lane(agent, box.service(*slow), hook) for _ in range(10)]
+    actions = [random.choice(["start", "stop"]) for _ in lanes]
+    box.sh('systemctl start -- "$@"', *(lane.unit for lane, each in zip(lanes, actions, strict=True) if each == "stop"))
+    # Most of them early: how long ten actions at once take is the machine's to say.
+    moments = sorted((random.uniform(0, random.choice([0.3, 0.6, 1.2])), number) for number in range(10))
+    endings = [random.choice(list(Ending)) for _ in lanes]
+    calls = [lane.begin(each) for lane, each in zip(lanes, actions, strict=True)]
+    began = time.monotonic()
+    for moment, number in moments:
+        time.sleep(max(began + moment - time.monotonic(), 0))
+        with suppress(LookupError):
+            endings[number].come(calls[number].agent)
+    answers = finish(box, calls)
+    assert any(answer.code != 0 for answer in answers), "no action was cut short"
+    perform(lanes, [random.choice(["start", "stop"]) for _ in lanes])
+
+
+class TestHookOfKilledAgent:
+    @pytest.mark.fault("agent killed while its hook runs", "no stray hook a second later; the next actions are right")
+    @pytest.mark.parametrize("ending", [Ending.KILLED, Ending.GROUP_KILLED], ids=lambda ending: ending.name)
+    @pytest.mark.parametrize(
+        "script", [pytest.param(HANG, id="ignoring-TERM"), pytest.param(HANG_WITH_CHILD, id="with-a-child")]
+    )
+    @pytest.mark.parametrize("action", ["monitor", "start"])
+    def test_no_stray(self, agent: Agent, box: Box, action: str, script: str, ending: Ending) -> None:
+        """What Pacemaker does to a late agent, to its group or with on-fail=block to it alone, leaves no hook."""
+        box.sh("mkdir -p /run/test")
+        unit, hook = box.started(), box.hook(script)
+        call = agent.begin(action, unit=unit, monitor_hook=hook, through=["setsid"])
+        box.wait_for_file("/run/test/hook")
+        ending.come(call.agent)
+        finish(box, [call])
+        box.hook("exit 0")
+        assert [agent(each, unit=unit, monitor_hook=hook).code for each in ("monitor", "start", "stop")] == [0, 0, 0]
+
+
+class TestSignals:
+    @pytest.mark.fault("agent asked to end by TERM, INT or HUP", "1 with the signal's name, at once; no stray hook")
+    @pytest.mark.parametrize("number", [SIGTERM, SIGINT, SIGHUP], ids=lambda number: number.name)
+    @pytest.mark.parametrize("action", ["monitor", "start"])
+    def test_ends_early(self, agent: Agent, box: Box, action: str, number: Signals) -> None:
+        """A signal that asks for an end gets one: 1 with its name, and no hook left."""
+        box.sh("mkdir -p /run/test")
+        call = agent.begin(action, unit=box.started(), monitor_hook=box.hook(HANG))
+        box.wait_for_file("/run/test/hook")
+        os.kill(call.agent, number)
+        answer = call.finish()
+        agent.audit(call, answer)
+        assert answer.code == 1
+        assert answer.elapsed_s < 5
+        assert f"interrupted by {number.name}" in answer.reason
+
+
+def close_streams(call: Call) -> None:
+    assert call.process.stdout is not None
+    assert call.process.stderr is not None
+    call.process.stdout.close()
+    call.process.stderr.close()
+
+
+@pytest.mark.fault("the executor is gone before the answer", "the action goes on to its end; EPIPE is tolerated")
+@pytest.mark.parametrize(("hook_code", "code"), [pytest.param(190, 0, id="good"), pytest.param(5, 1, id="bad")])
+def test_nobody_reads(agent: Agent, box: Box, hook_code: int, code: int) -> None:
+    """The executor may be gone before the answer: an action goes on to its end, good or bad."""
+    unit = box.service()
+    hook = box.hook(f"exit {hook_code}")
+    call = agent.begin("start", unit=unit, monitor_hook=hook, start_poll_limit="1")
+    close_streams(call)
+    assert call.process.wait(20) == code
+    box.wait_until_gone(call.before)
+    assert box.state(unit) == "active"

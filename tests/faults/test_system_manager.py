@@ -1,0 +1,131 @@
+"""systemctl and who it talks to: a system manager that hangs, cannot be reached, or executes itself anew."""
+
+from __future__ import annotations
+
+import subprocess
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.system.agent import Agent
+    from tests.system.box import Box
+
+SOCKETS = ("/run/systemd/private", "/run/dbus/system_bus_socket")
+
+
+@pytest.mark.fault("systemctl hangs", "1 at the agent's own deadline, whatever the action")
+@pytest.mark.parametrize("state", ["active", "inactive"])
+def test_system_manager_hangs(agent: Agent, box: Box, state: str) -> None:
+    """A systemd that does not answer is 1 before the deadline: in doubt is not stopped."""
+    unit, hook = box.started() if state == "active" else box.service(), box.hook("exit 7")
+    actions = ("start", "stop", "monitor", "reload", "reload-agent")
+    with box.freeze():
+        calls = [agent.begin(each, unit=unit, monitor_hook=hook, timeout_s=3, interval_s=0) for each in actions]
+        answers = [call.finish() for call in calls]
+        for call, answer in zip(calls, answers, strict=True):
+            agent.audit(call, answer)
+            assert answer.code == 1
+            assert "systemd does not answer" in answer.reason
+    assert agent("monitor", unit=unit, interval_s=0).code == (0 if state == "active" else 7)
+
+
+@pytest.mark.fault("systemctl hangs for a while", "waited for: the truth")
+def test_system_manager_answers_again(agent: Agent, box: Box) -> None:
+    """A systemd that answers late, but in time, is asked until it does."""
+    unit = box.started()
+    with box.freeze():
+        call = agent.begin("monitor", unit=unit, timeout_s=10)
+        box.sandbox.run(["sleep", "1"])
+    answer = call.finish()
+    agent.audit(call, answer)
+    assert answer.code == 0
+
+
+@pytest.mark.fault("systemctl fails for a while, as during daemon-reexec", "asked again: the truth")
+def test_systemctl_fails(agent: Agent, box: Box) -> None:
+    """A systemctl that fails twice is asked a third time."""
+    mark = "/run/test/tried"
+    path = box.in_front_of_systemctl(f'[ "$(cat {mark} | wc -l)" -ge 2 ] || {{ echo >>{mark}; exit 1; }}')
+    box.sh(f"touch {mark}")
+    assert agent("monitor", unit=box.started(), variables={"PATH": path}).code == 0
+    assert len(box.marks("tried")) == 2
+
+
+@pytest.mark.fault("dbus-daemon down", "no effect for root")
+def test_bus_down(agent: Agent, box: Box) -> None:
+    """A dead D-Bus daemon does not matter: root talks to systemd itself."""
+    unit = box.started()
+    box.sh("systemctl stop dbus.socket dbus.service")
+    try:
+        codes = [agent(action, unit=unit).code for action in ("monitor", "stop", "start")]
+    finally:
+        box.sh("systemctl start dbus.socket dbus.service")
+    assert codes == [0, 0, 0]
+
+
+@contextmanager
+def covered(box: Box, *paths: str) -> Iterator[None]:
+    """Hide files of the box for the time of the block."""
+    for path in paths:
+        box.sh('mount --bind /dev/null "$1"', path)
+    try:
+        yield
+    finally:
+        for path in paths:
+            box.sh('umount "$1"', path)
+
+
+@pytest.mark.fault("PID 1's private socket and the bus unusable", "1, never 7, never 0 from stop")
+@pytest.mark.parametrize("state", ["active", "inactive"])
+def test_sockets_unusable(agent: Agent, box: Box, state: str) -> None:
+    """Without systemd's socket and the bus nobody knows: 1 from monitor and from stop, never 7 or 0."""
+    unit = box.started() if state == "active" else box.service()
+    with covered(box, *SOCKETS):
+        calls = [agent.begin(action, unit=unit, timeout_s=2) for action in ("monitor", "stop", "start")]
+        answers = [call.finish() for call in calls]
+    for call, answer in zip(calls, answers, strict=True):
+        agent.audit(call, answer)
+    assert [answer.code for answer in answers] == [1, 1, 1]
+    assert all("systemd does not answer" in answer.reason for answer in answers)
+    assert box.state(unit) == state
+
+
+@pytest.mark.fault(
+    "PID 1's private socket alone unusable", "1 or, where the bus serves, the truth; never a false 7 or 0"
+)
+@pytest.mark.parametrize(("state", "truth"), [("active", 0), ("inactive", 7)])
+def test_private_socket_unusable(agent: Agent, box: Box, state: str, truth: int) -> None:
+    """Without systemd's private socket the monitor is true or 1."""
+    unit = box.started() if state == "active" else box.service()
+    with covered(box, SOCKETS[0]):
+        call = agent.begin("monitor", unit=unit, timeout_s=2)
+        answer = call.finish()
+    agent.audit(call, answer)
+    assert answer.code in {1, truth}
+
+
+@pytest.mark.fault(
+    "daemon-reexec and daemon-reload in a loop under every action",
+    "no false verdict; a reload whose every request gets lost is 1",
+)
+def test_reexecution(agent: Agent, box: Box) -> None:
+    """No action fails or lies while systemd reloads and re-executes itself in a loop."""
+    unit = box.service("ExecStart=sleep infinity", "ExecReload=true")
+    actions = {"start": 0, "monitor": 0, "reload": 0, "reload-agent": 0, "validate-all": 0, "stop": 0}
+    expected = [*actions.items(), ("monitor", 7)] * 2
+    script = "until [ -e /run/test/enough ]; do systemctl daemon-reexec; systemctl daemon-reload; sleep 0.2; done"
+    with subprocess.Popen(box.sandbox.command(["sh", "-c", script]), stderr=subprocess.DEVNULL) as loop:
+        calls = []
+        for action, _ in expected:
+            call = agent.begin(action, unit=unit, variables={"OCF_CHECK_LEVEL": "10"})
+            calls.append((call, call.finish()))
+        box.sh("mkdir -p /run/test; touch /run/test/enough")
+        loop.wait(20)
+    for (call, answer), (action, code) in zip(calls, expected, strict=True):
+        agent.audit(call, answer, agrees=False)
+        lost = action == "reload" and "reload job: lost" in answer.reason  # each time it was asked for: nobody knows
+        assert answer.code == (1 if lost else code), answer

@@ -1,0 +1,248 @@
+"""Units that fail, that take their time, that come back by themselves, that are not there."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from tests.system.agent import Agent
+    from tests.system.box import Box
+
+FAILING = ("ExecStart=sh -c 'echo one; echo the last word >&2; exit 3'", "Type=oneshot")
+NEVER_READY = ("Type=notify", "ExecStart=sleep infinity")
+LATE = ("Type=notify", "NotifyAccess=all", "ExecStart=sh -c 'sleep 1; systemd-notify --ready; exec sleep infinity'")
+SOON_S = 5.0  # of the 20 s that are granted: at once, on a machine that has other things to do
+INTERVALS = [pytest.param(0, id="probe"), pytest.param(10, id="recurring")]
+
+
+class TestFailedStart:
+    """All of these end at once: nothing will change any more."""
+
+    @pytest.mark.fault("unit fails to start", "start 1, at once, telling Result, status and last words")
+    def test_exit(self, agent: Agent, box: Box) -> None:
+        """A unit that fails is 1; the reason tells Result, exit status and the unit's last words."""
+        unit = box.service(*FAILING)
+        answer = agent("start", unit=unit, measured=False)
+        assert answer.code == 1
+        assert answer.elapsed_s < SOON_S
+        assert f"{unit} is failed (start job: failed, Result=exit-code, status=3)" in answer.reason
+        assert answer.reason.endswith(": the last word")
+
+    @pytest.mark.fault("unit fails before its hook passes", "start 1, at once, telling Result and status")
+    def test_early_exit_of_a_simple_one(self, agent: Agent, box: Box) -> None:
+        """A unit that is active for a moment and fails before its hook passes is 1 at once."""
+        unit = box.service("ExecStart=sh -c 'sleep 0.3; exit 3'")
+        answer = agent("start", unit=unit, monitor_hook=box.hook("exit 7"), measured=False)
+        assert answer.code == 1
+        assert answer.elapsed_s < SOON_S
+        assert "Result=exit-code, status=3" in answer.reason
+
+    @pytest.mark.fault("unit's program is missing", "start 1, at once, with systemd's status 203")
+    def test_missing_program(self, agent: Agent, box: Box) -> None:
+        """A unit whose program does not exist is 1 with systemd's own exit status for that."""
+        answer = agent("start", unit=box.service("Type=exec", "ExecStart=/no/such/program"), measured=False)
+        assert answer.code == 1
+        assert answer.elapsed_s < SOON_S
+        assert "Result=exit-code, status=203" in answer.reason
+
+    @pytest.mark.fault("condition unmet", "start 1, at once, telling which")
+    def test_condition(self, agent: Agent, box: Box) -> None:
+        """A unit whose condition is not met is 1: systemctl's own answer would be 0."""
+        answer = agent("start", unit=box.service(before="[Unit]\nConditionPathExists=/no/such\n"), measured=False)
+        assert answer.code == 1
+        assert answer.elapsed_s < SOON_S
+        assert "unmet condition check (ConditionPathExists=/no/such)" in answer.reason
+
+    @pytest.mark.fault("assertion fails", "start 1, at once, telling so")
+    def test_assertion(self, agent: Agent, box: Box) -> None:
+        """A unit whose assertion fails is 1."""
+        answer = agent("start", unit=box.service(before="[Unit]\nAssertPathExists=/no/such\n"), measured=False)
+        assert answer.code == 1
+        assert answer.elapsed_s < SOON_S
+        assert "start job: assert" in answer.reason
+
+    @pytest.mark.fault("dependency failed", "start 1, at once, telling so")
+    def test_dependency(self, agent: Agent, box: Box) -> None:
+        """A unit that needs one that fails is 1."""
+        needed = box.service(*FAILING)
+        unit = box.service(before=f"[Unit]\nRequires={needed}\nAfter={needed}\n")
+        answer = agent("start", unit=unit, measured=False)
+        assert answer.code == 1
+        assert answer.elapsed_s < SOON_S
+        assert "dependency failed" in answer.reason
+
+    @pytest.mark.fault("job cancelled", "start 1, at once, telling so")
+    def test_cancelled(self, agent: Agent, box: Box) -> None:
+        """A start whose job is cancelled meanwhile is 1."""
+        unit = box.service(*NEVER_READY)
+        call = agent.begin("start", unit=unit, measured=False)
+        box.wait_for(unit, "activating")
+        box.sh('systemctl stop -- "$1"', unit)
+        answer = call.finish()
+        agent.audit(call, answer)
+        assert answer.code == 1
+        assert answer.elapsed_s < SOON_S
+        assert "start job: canceled" in answer.reason
+
+    @pytest.mark.fault("start limit hit", "start works, thanks to reset-failed")
+    def test_start_limit_hit(self, agent: Agent, box: Box) -> None:
+        """A unit that systemd would start no more, after too many starts, is started."""
+        limit = "[Unit]\nStartLimitIntervalSec=1h\nStartLimitBurst=2\n"
+        unit = box.service("Type=oneshot", "RemainAfterExit=yes", "ExecStart=ls /run/test/well", before=limit)
+        box.sh('for _ in 1 2 3; do systemctl start -- "$1"; done', unit, check=False)
+        box.sh("mkdir -p /run/test; touch /run/test/well")
+        assert box.sh('systemctl start -- "$1" 2>/dev/null; echo $?', unit) == "1"
+        assert agent("start", unit=unit).code == 0
+
+
+@pytest.mark.fault("crash loop with Restart=always", "start 1 by the deadline or sooner; stop ends it")
+@pytest.mark.parametrize("ordered", ["yes", "no"])
+def test_crash_loop(agent: Agent, box: Box, ordered: str) -> None:
+    """A unit that crashes and restarts for ever is 1 before the deadline, and stop ends it."""
+    lines = ("ExecStart=sh -c 'sleep 0.1; exit 3'", "Restart=always", "RestartSec=50ms")
+    unit = box.service(*lines, before="[Unit]\nStartLimitIntervalSec=0\n")
+    hook = box.hook("exit 7")
+    answer = agent("start", unit=unit, monitor_hook=hook, order_at_shutdown=ordered, timeout_s=4, leaves_job=True)
+    assert answer.code == 1
+    assert answer.reason
+    assert agent("stop", unit=unit, monitor_hook=hook, order_at_shutdown=ordered).code == 0
+    restarts = box.show(unit, "NRestarts")
+    time.sleep(0.3)  # twice as long as it took to come back before
+    assert (box.state(unit), box.show(unit, "NRestarts")) in {("inactive", restarts), ("failed", restarts)}
+
+
+class TestSlowStart:
+    @pytest.mark.fault("slow start", "waited for: start 0, monitor 0")
+    def test_becomes_ready(self, agent: Agent, box: Box) -> None:
+        """A unit that says late that it is ready is waited for, by start and by a monitor meanwhile."""
+        unit = box.service(*LATE)
+        starting = agent.begin("start", unit=unit)
+        box.wait_for(unit, "activating")
+        watching = agent.begin("monitor", unit=unit, monitor_hook=box.hook("exit 0"))
+        answers = [call.finish() for call in (starting, watching)]
+        for call, answer in zip((starting, watching), answers, strict=True):
+            agent.audit(call, answer)
+            assert answer.code == 0
+        assert answers[0].elapsed_s > 1
+        assert answers[1].elapsed_s > 0.3
+
+    @pytest.mark.fault("slow start, beyond the deadline", "start 1 and monitor 1, with the state; never 7")
+    def test_never_ready(self, agent: Agent, box: Box) -> None:
+        """A unit that is still about to run at the deadline is 1, not 7; and it can be stopped."""
+        unit = box.service(*NEVER_READY)
+        for action in ("start", "monitor"):
+            answer = agent(action, unit=unit, timeout_s=2, leaves_job=True)
+            assert answer.code == 1
+            assert f"{unit} is activating" in answer.reason
+        assert agent("stop", unit=unit).code == 0
+
+
+class TestSlowStop:
+    @pytest.mark.fault("slow stop", "waited for: stop 0, monitor 7")
+    def test_stops(self, agent: Agent, box: Box) -> None:
+        """A unit that takes its time to stop is given it, and a monitor meanwhile waits for its end."""
+        unit = box.started("ExecStart=sleep infinity", "ExecStop=sh -c 'sleep 1; touch /run/test/done'")
+        box.sh("mkdir -p /run/test")
+        stopping = agent.begin("stop", unit=unit)
+        box.wait_for(unit, "deactivating")
+        watching = agent.begin("monitor", unit=unit, monitor_hook=box.hook("exit 0"))
+        answers = [call.finish() for call in (stopping, watching)]
+        for call, answer in zip((stopping, watching), answers, strict=True):
+            agent.audit(call, answer)
+        assert [answer.code for answer in answers] == [0, 7]
+        assert box.sh("ls /run/test/done") == "/run/test/done"
+
+    @pytest.mark.fault("TERM-ignoring unit with TimeoutStopSec=infinity", "monitor 1 at the deadline, not 7")
+    def test_monitor_of_one_that_does_not_stop(self, agent: Agent, box: Box) -> None:
+        """A unit that ignores TERM is not stopped: 1 at the deadline, not 7."""
+        unit = box.stubborn("TimeoutStopSec=infinity")
+        box.sh('systemctl start -- "$1" && systemctl stop --no-block -- "$1"', unit)
+        box.wait_for(unit, "deactivating")
+        answer = agent("monitor", unit=unit, timeout_s=2, leaves_job=True)
+        assert answer.code == 1
+        assert f"{unit} is deactivating" in answer.reason
+
+    @pytest.mark.fault("TERM-ignoring unit with TimeoutStopSec=infinity", "stop escalates and answers 0 in time")
+    def test_kills_what_does_not_stop(self, agent: Agent, box: Box) -> None:
+        """A unit that ignores TERM for ever is killed late in the stop's time, and the answer is 0."""
+        unit = box.stubborn("TimeoutStopSec=infinity")
+        box.sh('systemctl start -- "$1"', unit)
+        answer = agent("stop", unit=unit, timeout_s=4)
+        assert answer.code == 0
+        assert answer.elapsed_s > 2
+
+    @pytest.mark.fault("ExecStop= that hangs, with TimeoutStopSec=infinity", "stop escalates and answers 0 in time")
+    def test_exec_stop_that_hangs(self, agent: Agent, box: Box) -> None:
+        """An ExecStop that hangs for ever is killed with the rest, and the answer is 0."""
+        unit = box.started("ExecStart=sleep infinity", "ExecStop=sleep infinity", "TimeoutStopSec=infinity")
+        assert agent("stop", unit=unit, timeout_s=4).code == 0
+
+    @pytest.mark.fault("TERM-ignoring unit with TimeoutStopSec=infinity", "with `stop_escalate=no`: 1 in time, never 0")
+    def test_escalation_not_wanted(self, agent: Agent, box: Box) -> None:
+        """With stop_escalate=no such a unit is left alone: 1 in time, with its state."""
+        unit = box.stubborn("TimeoutStopSec=infinity")
+        box.sh('systemctl start -- "$1"', unit)
+        answer = agent("stop", unit=unit, timeout_s=2, stop_escalate="no", leaves_job=True)
+        assert answer.code == 1
+        assert f"{unit} is deactivating" in answer.reason
+
+
+@pytest.mark.fault("reloading for seconds", "monitor by the hook, start 0, stop 0")
+def test_reloading(agent: Agent, box: Box) -> None:
+    """A unit that reloads for seconds goes on serving: the hook decides; it can be stopped."""
+    unit = box.started("ExecStart=sleep infinity", "ExecReload=sleep 30")
+    box.sh('systemctl reload --no-block -- "$1"', unit)
+    box.wait_for(unit, "reloading")
+    assert agent("monitor", unit=unit, leaves_job=True).code == 0
+    assert agent("monitor", unit=unit, monitor_hook=box.hook("exit 7"), leaves_job=True).code == 7
+    assert box.state(unit) == "reloading"
+    assert agent("stop", unit=unit).code == 0
+
+
+class TestNotThere:
+    @pytest.mark.fault("unit not found", "start 5, stop 0, monitor 5, a probe 7")
+    def test_not_found(self, agent: Agent) -> None:
+        """A unit that is not installed is 7 to a probe, 5 otherwise; it is stopped."""
+        for action in ("start", "monitor"):
+            answer = agent(action, unit="absent")
+            assert answer.code == 5
+            assert "absent.service is not found" in answer.reason
+        assert agent("monitor", unit="absent", interval_s=0).code == 7
+        assert [agent("stop", unit="absent", monitor_hook=hook).code for hook in ("", "/no/such/hook")] == [0, 0]
+
+    @pytest.mark.fault("unit file means nothing", "start 5")
+    def test_not_loadable(self, agent: Agent, box: Box) -> None:
+        """A unit file that means nothing is 5."""
+        answer = agent("start", unit=box.service("ExecStart=relative/path"))
+        assert answer.code == 5
+        assert "does not load (LoadState=bad-setting)" in answer.reason
+
+    @pytest.mark.fault("unit masked while running", "start 5; monitor 0 while it runs, 7 once down; stop 0")
+    @pytest.mark.parametrize("interval_s", INTERVALS)
+    def test_masked(self, agent: Agent, box: Box, interval_s: float) -> None:
+        """A masked unit goes by its ActiveState: still running is 0, down is 7; it is not started."""
+        unit = box.started()
+        box.sh('rm "/etc/systemd/system/$1"; systemctl mask -- "$1"', unit)
+        assert box.show(unit, "LoadState") == "masked"
+        assert agent("monitor", unit=unit, interval_s=interval_s).code == 0
+        assert agent("stop", unit=unit).code == 0
+        assert agent("monitor", unit=unit, interval_s=interval_s).code == 7
+        answer = agent("start", unit=unit)
+        assert answer.code == 5
+        assert f"{unit} is masked" in answer.reason
+
+    @pytest.mark.fault("unit file removed while running", "monitor 0 while it runs; stop 0; once down 5, to a probe 7")
+    @pytest.mark.parametrize(
+        ("interval_s", "code_when_down"), [pytest.param(0, 7, id="probe"), pytest.param(10, 5, id="recurring")]
+    )
+    def test_unit_file_removed(self, agent: Agent, box: Box, interval_s: float, code_when_down: int) -> None:
+        """A unit whose file was removed while it ran goes by its ActiveState, until it is down: then it is missing."""
+        unit = box.started()
+        box.sh('rm "/etc/systemd/system/$1"; systemctl daemon-reload', unit)
+        assert box.show(unit, "LoadState") == "not-found"
+        assert agent("monitor", unit=unit, interval_s=interval_s).code == 0
+        assert agent("stop", unit=unit).code == 0
+        assert agent("monitor", unit=unit, interval_s=interval_s).code == code_when_down
