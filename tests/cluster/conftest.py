@@ -23,7 +23,7 @@ def three_nodes() -> Iterator[Cluster]:
     for tool, package in TOOLS.items():
         if shutil.which(tool, path="/usr/sbin:/usr/bin:/sbin:/bin") is None:
             pytest.fail(f"{tool} is missing: install the Debian package {package}")
-    with boot_cluster() as booted:
+    with boot_cluster(actions_at_once=50) as booted:
         yield booted
 
 

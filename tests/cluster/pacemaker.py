@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING
 from lxml import etree
 
 from ocf_systemd.sandbox import boot
+from tests.cluster.configuration import Primitive, resources
 from tests.cluster.fencing import PowerSwitch
 from tests.cluster.network import Switch, address
 from tests.cluster.node import Node
 from tests.cluster.status import Status, parse_status
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
 CLUSTER_BOOT_S = 120.0
 LOOK_AGAIN_S = 0.2
@@ -28,12 +29,14 @@ DROP_INS = "/run/systemd/system/*.d/50-ocf-systemd.conf"
 _CRM_MON = ("crm_mon", "--output-as=xml", "--inactive", "--failcounts", "--operations")
 _JOURNAL_TAIL = 40
 
-# dc-deadtime is how long a starting node waits to hear of a DC that is there already: 20 s unless told.
+# dc-deadtime is how long a starting node waits to hear of a DC that is there already: 20 s unless told. load-threshold
+# keeps a busy machine from having fewer actions at once than a test counts on.
 _OPTIONS = """\
 <crm_config>
   <cluster_property_set id="options">
     <nvpair id="options-stonith" name="stonith-enabled" value="false"/>
     <nvpair id="options-deadtime" name="dc-deadtime" value="2s"/>
+    <nvpair id="options-load" name="load-threshold" value="10000%"/>
   </cluster_property_set>
 </crm_config>
 """
@@ -82,6 +85,7 @@ class Cluster:
 
     nodes: list[Node]
     switch: Switch
+    actions_at_once: int | None = None
     boot_s: float = 0.0
     _audited_s: float = 0.0
     _files: dict[str, tuple[str, int]] = field(default_factory=dict)
@@ -117,6 +121,8 @@ class Cluster:
             "/etc/corosync/corosync.conf": (_COROSYNC.format(nodes=members), 0o644),
             "/var/lib/pacemaker/cib/cib.xml": (_CIB, 0o600),
         }
+        if self.actions_at_once:  # in force from the first action on, as the cluster property is not: the DC remembers
+            system["/etc/default/pacemaker"] = (f"PCMK_node_action_limit={self.actions_at_once}\n", 0o644)
         for node in nodes:
             node.boot(system | self._files)
             self.switch.plug(node.number, node.sandbox)
@@ -161,6 +167,10 @@ class Cluster:
         """Create a resource of our agent; `words` follow its parameters."""
         given = [f"{parameter}={value}" for parameter, value in parameters.items()]
         self.pcs("resource", "create", name, AGENT, *given, *words)
+
+    def configure(self, primitives: Iterable[Primitive]) -> None:
+        """Have these resources, and no others."""
+        self._first.run("cibadmin", "--replace", "--scope=resources", f"--xml-text={resources(primitives)}")
 
     @property
     def _first(self) -> Node:
@@ -240,9 +250,9 @@ class Cluster:
         """Fail where a service runs that the cluster does not know of, or the other way round, or something is left."""
         status = self.settle()
         complaints = []
-        for unit, resources in self.managed_units().items():
+        for unit, names in self.managed_units().items():
             runs = {node.name for node in self.up if node.show(unit, "ActiveState") not in {"inactive", "failed"}}
-            known = [node for name in resources for node in status.resources[name].nodes]
+            known = [node for name in names for node in status.resources[name].nodes]
             if sorted(known) != sorted(runs):
                 complaints.append(f"{unit} runs on {sorted(runs)}, and the cluster says {sorted(known)}")
         complaints += [f"{node.name} has a job queued: {job}" for node in self.up for job in _jobs(node)]
@@ -294,15 +304,15 @@ def _is_bug(message: str) -> bool:
 
 
 @contextmanager
-def cluster(nodes: int = 3) -> Iterator[Cluster]:
-    """Boot a cluster of so many nodes; all of it ends with the block."""
+def cluster(nodes: int = 3, actions_at_once: int | None = None) -> Iterator[Cluster]:
+    """Boot a cluster of so many nodes, each with so many actions at once; all of it ends with the block."""
     began = time.monotonic()
     with ExitStack() as stack:
         switch = Switch(stack.enter_context(boot(name="switch")))
         members = [Node(f"node{number}", number) for number in range(1, nodes + 1)]
         for node in members:
             stack.callback(node.close)
-        made = Cluster(members, switch)
+        made = Cluster(members, switch, actions_at_once)
         stack.callback(made.close)
         made.boot(*members)
         made.wait_until_whole()

@@ -73,6 +73,10 @@ def running_on(cluster: Cluster, unit: str) -> list[str]:
 
 
 class TestExecutorKilled:
+    @pytest.mark.fault(
+        "the executor killed in the middle of an action",
+        "the agent bears EPIPE; Pacemaker recovers, the service runs once",
+    )
     @pytest.mark.parametrize("action", ["start", "monitor", "stop"])
     def test_in_mid_action(self, cluster: Cluster, action: str) -> None:
         """Pacemaker's executor dies while the agent works: the agent bears it, and all is well afterwards."""
@@ -86,6 +90,10 @@ class TestExecutorKilled:
 
 
 class TestAgentKilled:
+    @pytest.mark.fault(
+        "agent killed in a start",
+        "the start has failed; the service runs on another node",
+    )
     def test_in_start(self, cluster: Cluster) -> None:
         """A start whose agent dies has failed: the service is stopped there and started on another node."""
         node, pid = begin(cluster, "start")
@@ -94,6 +102,10 @@ class TestAgentKilled:
         assert runs_on != node.name
         assert running_on(cluster, "faulty.service") == [runs_on]
 
+    @pytest.mark.fault(
+        "agent killed in a monitor",
+        "the service is recovered; no stray hook",
+    )
     def test_in_monitor(self, cluster: Cluster) -> None:
         """A monitor whose agent dies has failed: the service is recovered, the killed agent's hook is gone."""
         node, pid = begin(cluster, "monitor")
@@ -106,6 +118,10 @@ class TestAgentKilled:
             lambda _: hook not in node.run("pgrep", "-f", "hooks/slow", check=False).split(), 30, "no hook"
         )
 
+    @pytest.mark.fault(
+        "agent killed in a stop",
+        "the node is fenced, and only then the service starts elsewhere",
+    )
     def test_in_stop(self, cluster: Cluster) -> None:
         """A stop whose agent dies is in doubt: the node is fenced, and only then the service starts elsewhere."""
         fence(cluster)
@@ -117,75 +133,11 @@ class TestAgentKilled:
         assert running_on(cluster, "faulty.service") == [runs_on]
 
 
-# Stands in front of systemctl, and holds the agent's call of one verb, once, until the agent is no more.
-HOLDING_SYSTEMCTL = """\
-#!/bin/sh
-if [ "$1" = --no-ask-password ] && [ -e /run/test/hold ] && grep -q -x -e "$(cat /run/test/hold)" <<END
-$(printf '%s\\n' "$@")
-END
-then
-    mv /run/test/hold /run/test/held
-    while [ -d "/proc/$PPID" ]; do sleep 0.05; done
-    exit 1
-fi
-exec /usr/bin/systemctl "$@"
-"""
-
-
-def kill_agent_at(cluster: Cluster, node: Node, action: str, verb: str, *change: str) -> None:
-    """Have the cluster perform an action, and kill the agent as it calls systemctl with a verb."""
-    node.sandbox.write("/run/test/hold", verb)
-    cluster.pcs("resource", *change)
-    held = lambda _: node.sandbox.run(["rm", "/run/test/held"]).returncode == 0  # noqa: E731
-    cluster.wait_until(held, 30, f"the agent calls systemctl {verb}")
-    (pid,) = node.run("pgrep", "-f", f"resource.d/pacemaker/systemd {action}$").split()
-    node.run("kill", "-KILL", pid)
-    failed = lambda seen: any(each.action == action for each in seen.failures)  # noqa: E731
-    cluster.wait_until(failed, 30, f"Pacemaker knows that the {action} failed")
-
-
-class TestAgentKilledAtEachStep:
-    def create(self, cluster: Cluster) -> Node:
-        """Have a service that is not started yet, and is to run on the node returned."""
-        cluster.pcs("property", "set", "start-failure-is-fatal=false")
-        unit = cluster.service("stepwise")
-        cluster.create("stepwise", "op", "monitor", "interval=60s", "--disabled", unit=unit)
-        cluster.pcs("constraint", "location", "stepwise", "prefers", "node1")
-        cluster.write("/usr/sbin/systemctl", HOLDING_SYSTEMCTL, 0o755)
-        cluster.settle()
-        return cluster.node("node1")
-
-    def test_of_start(self, cluster: Cluster) -> None:
-        """Whatever a start was about when its agent died, the next stop and start put it right."""
-        node = self.create(cluster)
-        for verb in ("show", "reset-failed", "daemon-reload", "start"):
-            kill_agent_at(cluster, node, "start", verb, "enable", "stepwise")
-            cluster.wait_until_runs("stepwise", on=node.name)
-            assert running_on(cluster, "stepwise.service") == [node.name]
-            assert node.show("stepwise.service", "NeedDaemonReload") == "no"
-            cluster.pcs("resource", "disable", "stepwise")
-            cluster.settle()
-            cluster.pcs("resource", "cleanup", "stepwise")
-
-    def test_of_stop(self, cluster: Cluster) -> None:
-        """Whatever a stop was about when its agent died, once that is cleaned up the next stop puts it right."""
-        node = self.create(cluster)
-        for verb in ("show", "daemon-reload", "stop"):
-            cluster.pcs("resource", "enable", "stepwise")
-            cluster.wait_until_runs("stepwise", on=node.name)
-            kill_agent_at(cluster, node, "stop", verb, "disable", "stepwise")
-            cluster.settle()
-            assert (
-                cluster.status().resources["stepwise"].is_blocked
-            )  # there is no fencing, and nobody to say it stopped
-            cluster.pcs("resource", "cleanup", "stepwise")
-            cluster.wait_until(lambda seen: not seen.resources["stepwise"].nodes, 30, "it is stopped")
-            cluster.settle()
-            assert running_on(cluster, "stepwise.service") == []
-            assert node.sandbox.run(["ls", "/run/systemd/system/stepwise.service.d"]).returncode != 0
-
-
 class TestDaemonReexec:
+    @pytest.mark.fault(
+        "daemon-reexec and daemon-reload in a loop under starts, stops and monitors",
+        "no action fails",
+    )
     def test_in_a_loop_under_load(self, cluster: Cluster, report: Callable[[str], None]) -> None:
         """PID 1 that executes itself anew all the time, and reloads, makes no action fail, and none lie."""
         names = [f"busy{number}" for number in range(4)]
@@ -224,6 +176,10 @@ def in_a_loop(node: Node, script: str) -> Iterator[None]:
 
 
 class TestMonitorCancelled:
+    @pytest.mark.fault(
+        "a monitor cancelled while its hook hangs",
+        "no failure, no stray hook",
+    )
     def test_in_flight(self, cluster: Cluster) -> None:
         """Pacemaker kills a monitor that it no longer wants: no failure, and nothing of the hook's is left."""
         hook = cluster.hook("hanging", "[ ! -e /run/test/hang ] || sleep 1000")
@@ -241,6 +197,10 @@ class TestMonitorCancelled:
 
 
 class TestNodeLost:
+    @pytest.mark.fault(
+        "a node killed",
+        "it is fenced; the service runs on another",
+    )
     def test_killed(self, cluster: Cluster, report: Callable[[str], None]) -> None:
         """A node that dies is fenced, and its service starts on another."""
         fence(cluster)
@@ -253,6 +213,10 @@ class TestNodeLost:
         report(f"node killed: its service runs on another after {time.time() - began:.1f} s")
         assert running_on(cluster, unit) == [runs_on]
 
+    @pytest.mark.fault(
+        "the node of the service cut off from the others",
+        "it is fenced, and only then the service starts elsewhere",
+    )
     def test_cut_off_with_the_service(self, cluster: Cluster) -> None:
         """The node that runs the service is cut off: the others, with quorum, fence it, and only then start it."""
         fence(cluster)
@@ -266,6 +230,10 @@ class TestNodeLost:
         assert runs_on != node.name
         assert running_on(cluster, unit) == [runs_on]
 
+    @pytest.mark.fault(
+        "another node cut off",
+        "the service runs on, undisturbed",
+    )
     def test_another_is_cut_off(self, cluster: Cluster) -> None:
         """A node that does not run the service is cut off and comes back: the service runs on, undisturbed."""
         unit = create(cluster, "undisturbed")
@@ -280,6 +248,10 @@ class TestNodeLost:
         assert cluster.wait_until_runs("undisturbed") == node.name
         assert node.show(unit, "InvocationID") == before
 
+    @pytest.mark.fault(
+        "all nodes cut off from each other",
+        "the service stops; once healed it runs once",
+    )
     def test_nobody_has_quorum(self, cluster: Cluster) -> None:
         """All nodes are cut off from each other: without quorum the service stops, and runs once when all is well."""
         unit = create(cluster, "quorate")

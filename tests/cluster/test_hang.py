@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
+import pytest
+
 from tests.cluster.pacemaker import AGENT, HOOKS
 
 if TYPE_CHECKING:
@@ -80,6 +82,10 @@ def table(noticed_s: float, recovered_s: float, watched_s: float, after: Status)
 
 
 class TestHang:
+    @pytest.mark.fault(
+        "all processes of the service stopped by SIGSTOP",
+        "noticed within an interval and the hook's time; it answers on another node",
+    )
     def test_noticed_by_the_hook_alone(self, cluster: Cluster, report: Callable[[str], None]) -> None:
         """A hung postfix is noticed within an interval plus the hook's time, moves, answers; systemd: sees nothing.
 
@@ -106,6 +112,10 @@ class TestHang:
         assert not answers(cluster.node("node3"))
         cluster.node("node3").run("systemctl", "kill", "--signal=CONT", POSTFIX)
 
+    @pytest.mark.fault(
+        "the same, without a migration threshold",
+        "it is restarted where it is, and answers",
+    )
     def test_recovered_in_place(self, cluster: Cluster, report: Callable[[str], None]) -> None:
         """Without a migration threshold the hung service is restarted where it is, and answers again."""
         monitor = ("op", "monitor", f"interval={INTERVAL_S:.0f}s", "timeout=20s")

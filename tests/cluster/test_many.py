@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import os
 import time
 from dataclasses import dataclass
 from itertools import pairwise
@@ -9,31 +11,18 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.cluster.configuration import Primitive
 from tests.cluster.pacemaker import DROP_INS, HOOKS, Cluster
 from tests.cluster.pacemaker import cluster as boot_cluster
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
 COUNT = 100
 INTERVAL_S = 10
+TIMEOUT_S = 20
 WATCHED_S = 120
 NAMES = [f"many{number}" for number in range(COUNT)]
-RESOURCE = """\
-<primitive id="{name}" class="ocf" provider="pacemaker" type="systemd">
-  <instance_attributes id="{name}-parameters">
-    <nvpair id="{name}-unit" name="unit" value="many@{name}.service"/>
-    <nvpair id="{name}-hook" name="monitor_hook" value="{hook}"/>
-  </instance_attributes>
-  <operations>
-    <op id="{name}-probe" name="monitor" interval="0s" timeout="100s"/>
-    <op id="{name}-start" name="start" interval="0s" timeout="100s"/>
-    <op id="{name}-stop" name="stop" interval="0s" timeout="100s"/>
-    {monitor}
-  </operations>
-</primitive>
-"""
-MONITOR = f'<op id="{{name}}-monitor" name="monitor" interval="{INTERVAL_S}s" timeout="20s"/>'
 AT_ONCE = (f"node-action-limit={COUNT}", "load-threshold=10000%")
 AS_USUAL = ("node-action-limit=", "load-threshold=")
 
@@ -52,17 +41,17 @@ def cluster(one_node: Cluster) -> Iterator[Cluster]:
 
 def prepare(cluster: Cluster) -> None:
     """Have what the resources need."""
-    cluster.hook("many", 'date +"$OCF_RESOURCE_INSTANCE %s.%N" >>/run/test/ran')
+    cluster.hook("many", 'read -r stat </proc/$PPID/stat; date +"$OCF_RESOURCE_INSTANCE %s.%N $stat" >>/run/test/ran')
     cluster.write("/etc/systemd/system/many@.service", "[Service]\nExecStart=sleep infinity\n")
     cluster.nodes[0].sh("mkdir -p /run/test; systemctl daemon-reload")
 
 
-def configure(cluster: Cluster, monitor: str = "") -> None:
+def configure(cluster: Cluster, monitor_interval_s: int | None = None) -> None:
     """Have the cluster manage all resources, with this monitor or none."""
-    hook = f"{HOOKS}/many"
-    resources = (RESOURCE.format(name=name, hook=hook, monitor=monitor.format(name=name)) for name in NAMES)
-    xml = f"<resources>{''.join(resources)}</resources>"
-    cluster.nodes[0].run("cibadmin", "--replace", "--scope=resources", f"--xml-text={xml}")
+    parameters = {name: {"unit": f"many@{name}", "monitor_hook": f"{HOOKS}/many"} for name in NAMES}
+    cluster.configure(
+        Primitive(name, given, monitor_interval_s=monitor_interval_s) for name, given in parameters.items()
+    )
     cluster.settle(180)
 
 
@@ -76,7 +65,7 @@ def start_all(cluster: Cluster) -> None:
 def monitor_all(cluster: Cluster) -> None:
     """Monitor all resources, spread over time as Pacemaker does it."""
     cluster.pcs("property", "set", *AS_USUAL)
-    configure(cluster, MONITOR)
+    configure(cluster, INTERVAL_S)
 
 
 def reloads(cluster: Cluster) -> int:
@@ -91,18 +80,29 @@ def cpu_s(cluster: Cluster) -> float:
     return int(lines["usage_usec"]) / 1e6
 
 
-def longest_gaps(cluster: Cluster, began: float, ended: float) -> dict[str, float]:
-    """Return each resource's longest time without a monitor."""
-    looks: dict[str, list[float]] = {name: [began, ended] for name in NAMES}
+@dataclass(frozen=True, slots=True)
+class Look:
+    """A monitor: when its agent began, and when the hook looked; in seconds since the epoch."""
+
+    began_s: float
+    looked_s: float
+
+
+def looks(cluster: Cluster, since_s: float) -> dict[str, list[Look]]:
+    """Return each resource's monitors, from what its hook wrote down: the time, and the agent's proc_pid_stat(5)."""
+    booted_s = time.time() - time.clock_gettime(time.CLOCK_BOOTTIME)
+    found: dict[str, list[Look]] = {name: [] for name in NAMES}
     for line in cluster.nodes[0].run("cat", "/run/test/ran").splitlines():
-        name, when = line.split()
-        if began < float(when) < ended:
-            looks[name].append(float(when))
-    gaps = {}
-    for name, times in looks.items():
-        times.sort()
-        gaps[name] = max(later - earlier for earlier, later in pairwise(times))
-    return gaps
+        (name, looked_s), stat = line.split()[:2], line.rpartition(") ")[2].split()
+        if float(looked_s) > since_s:
+            began_s = booted_s + int(stat[19]) / os.sysconf("SC_CLK_TCK")
+            found[name].append(Look(began_s, float(looked_s)))
+    return {name: sorted(each, key=lambda look: look.looked_s) for name, each in found.items()}
+
+
+def longest(spans: Iterable[float]) -> float:
+    """Return the longest of some spans."""
+    return max(spans, default=math.inf)
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,18 +137,23 @@ class TestMany:
         used_s, began = cpu_s(cluster), time.time()
         time.sleep(WATCHED_S)
         used_s, ended = cpu_s(cluster) - used_s, time.time()
-        gap_s = max(longest_gaps(cluster, began, ended).values())
+        seen = looks(cluster, began).values()
         status = cluster.status()
         stopped = measure(cluster, stop_all)
+        between_s = longest(b.looked_s - a.looked_s for each in seen for a, b in pairwise(each))
+        pause_s = longest(b.began_s - a.looked_s for each in seen for a, b in pairwise(each))
         report(
             f"{COUNT} resources on one node: started in {started.elapsed_s:.1f} s, {started.reloads} daemon-reloads;\n"
             f"  stopped in {stopped.elapsed_s:.1f} s, {stopped.reloads} daemon-reloads;\n"
             f"  monitored every {INTERVAL_S} s they cost {used_s / (ended - began):.0%} of one core,\n"
-            f"  Pacemaker and all else on the node included; longest time without a monitor {gap_s:.1f} s"
+            f"  Pacemaker and all else on the node included; from look to look at most {between_s:.1f} s"
         )
         assert status.failures == ()
         assert not any(status.fail_count(name) for name in NAMES)
-        assert gap_s < 2 * INTERVAL_S  # an interval begins when the monitor before has ended
+        # Pacemaker's interval begins when the monitor before has ended: a pause of two would be one that was missed.
+        assert pause_s < 2 * INTERVAL_S
+        assert all(len(each) >= WATCHED_S // (2 * INTERVAL_S) for each in seen)
+        assert all(ended - each[-1].looked_s < INTERVAL_S + TIMEOUT_S for each in seen)
         assert started.reloads <= COUNT
         assert stopped.reloads <= COUNT
         assert cluster.nodes[0].sh(f"ls {DROP_INS}", check=False) == ""

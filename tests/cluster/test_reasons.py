@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pytest
+
 from tests.cluster.pacemaker import HOOKS
 
 if TYPE_CHECKING:
@@ -32,6 +34,10 @@ class TestReasons:
         assert status.fail_counts == {("unlicensed", node): INFINITY for node in EVERYWHERE}
         assert reason in mon(cluster)
 
+    @pytest.mark.fault(
+        "hook hangs",
+        "its reason in crm_mon, before Pacemaker's own time-out",
+    )
     def test_hanging_hook(self, cluster: Cluster) -> None:
         """A hook that hangs is told by the agent, in time; Pacemaker's own time-out never comes."""
         hook = cluster.hook("hangs-once", "rm /run/test/hang 2>/dev/null || exit 0; sleep 1000")

@@ -1,0 +1,141 @@
+"""The agent is killed at every step of a start and of a stop, in every way: what Pacemaker does next puts it right.
+
+One resource for each step and way, all at the same time: the agents are held at their steps, and then killed together.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import product
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.cluster.configuration import Primitive
+from tests.cluster.pacemaker import DROP_INS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from tests.cluster.node import Node
+    from tests.cluster.pacemaker import Cluster
+    from tests.cluster.status import Status
+
+# Holds an agent where it calls the last of the words in its resource's file, after it has called those before.
+HOLD = """\
+#!/bin/sh
+agent=$1
+shift
+file=/run/test/hold/$OCF_RESOURCE_INSTANCE
+[ -e "$file" ] && read -r next rest <"$file" || exit 0
+for word; do
+    [ "$word" = "$next" ] || continue
+    [ -z "$rest" ] || { echo "$rest" >"$file"; exit 0; }
+    rm "$file"
+    echo "$agent" >"/run/test/held/.$OCF_RESOURCE_INSTANCE"
+    mv "/run/test/held/.$OCF_RESOURCE_INSTANCE" "/run/test/held/$OCF_RESOURCE_INSTANCE"
+    while [ -d "/proc/$agent" ]; do sleep 0.1; done
+    exit 1
+done
+"""
+HOLD_PATH = "/usr/local/lib/ocf-systemd/hold"
+SYSTEMCTL = f'#!/bin/sh\n{HOLD_PATH} "$PPID" "$@" || exit 1\nexec /usr/bin/systemctl "$@"\n'
+HOOK = f'{HOLD_PATH} "$PPID" hook || exit 1'
+
+START_STEPS = ("show", "reset-failed", "daemon-reload", "start", "start show", "hook")
+STOP_STEPS = ("show", "daemon-reload", "stop", "stop show")
+KILLS = {
+    "alone": 'kill -KILL "$1"',
+    "with-group": 'pkill -KILL --pgroup "$1"',
+    "by-term": 'kill -TERM "$1"',
+}
+ON = "node1"
+
+
+@dataclass(frozen=True, slots=True)
+class Interruption:
+    """One resource, whose agent is held at a step and killed there."""
+
+    step: str
+    kill: str
+
+    @property
+    def resource(self) -> str:
+        """Its name."""
+        return f"{self.step.replace(' ', '-')}-{self.kill}"
+
+    @property
+    def unit(self) -> str:
+        """Its unit's."""
+        return f"held@{self.resource}.service"
+
+
+def create(cluster: Cluster, steps: Iterable[str]) -> tuple[Node, list[Interruption]]:
+    """Have a disabled resource for each step and way to be killed, and all that holds their agents, on one node."""
+    interruptions = [Interruption(step, kill) for step, kill in product(steps, KILLS)]
+    cluster.pcs("property", "set", "start-failure-is-fatal=false")
+    cluster.write(HOLD_PATH, HOLD, 0o755)
+    cluster.write("/usr/sbin/systemctl", SYSTEMCTL, 0o755)
+    hook = cluster.hook("held", HOOK)
+    cluster.write("/etc/systemd/system/held@.service", "[Service]\nExecStart=sleep infinity\n")
+    node = cluster.node(ON)
+    node.run("systemctl", "daemon-reload")
+    stopped = {"target-role": "Stopped"}
+    cluster.configure(
+        Primitive(each.resource, {"unit": each.unit, "monitor_hook": hook}, stopped) for each in interruptions
+    )
+    cluster.pcs("constraint", "location", "regexp%.*", "prefers", ON)
+    cluster.settle()
+    node.run("mkdir", "-p", "/run/test/hold", "/run/test/held")
+    return node, interruptions
+
+
+def kill_all(cluster: Cluster, node: Node, interruptions: Sequence[Interruption], change: str) -> Status:
+    """Have the cluster start or stop all resources, kill every agent at its step, and wait until that is known."""
+    for each in interruptions:
+        node.sandbox.write(f"/run/test/hold/{each.resource}", f"{each.step}\n")
+    cluster.pcs("resource", change, *(each.resource for each in interruptions))
+    held = lambda _: set(node.run("ls", "/run/test/held").split()) == {each.resource for each in interruptions}  # noqa: E731
+    cluster.wait_until(held, 60, "every agent is at its step")
+    for each in interruptions:
+        node.sh(KILLS[each.kill], node.run("cat", f"/run/test/held/{each.resource}"))
+    node.run("rm", "-r", "/run/test/held")
+    known = lambda seen: all(seen.fail_count(each.resource) for each in interruptions)  # noqa: E731
+    return cluster.wait_until(known, 60, "Pacemaker knows that every agent failed")
+
+
+class TestAgentKilledAtEachStep:
+    @pytest.mark.fault(
+        "agent killed, terminated, its group killed, at every step of a start",
+        "the stop and start that follow put it right",
+    )
+    def test_of_start(self, cluster: Cluster) -> None:
+        """Whatever a start was about when its agent died, the stop and the start that follow put it right."""
+        node, interruptions = create(cluster, START_STEPS)
+        kill_all(cluster, node, interruptions, "enable")
+        started = lambda seen: all(seen.runs_on(each.resource) == ON for each in interruptions)  # noqa: E731
+        cluster.wait_until(started, 60, "all are started")
+        for each in interruptions:
+            assert node.show(each.unit, "ActiveState") == "active"
+            assert node.show(each.unit, "DropInPaths") == f"/run/systemd/system/{each.unit}.d/50-ocf-systemd.conf"
+            assert cluster.status().fail_count(each.resource) == 1
+
+    @pytest.mark.fault(
+        "agent killed, terminated, its group killed, at every step of a stop",
+        "after a cleanup the next stop puts it right",
+    )
+    def test_of_stop(self, cluster: Cluster) -> None:
+        """Whatever a stop was about when its agent died, once that is cleaned up the next stop puts it right."""
+        node, interruptions = create(cluster, STOP_STEPS)
+        names, units = [each.resource for each in interruptions], [each.unit for each in interruptions]
+        cluster.pcs("resource", "enable", *names)
+        cluster.wait_until(lambda seen: all(seen.runs_on(name) == ON for name in names), 60, "all are started")
+        kill_all(cluster, node, interruptions, "disable")
+        status = cluster.settle()
+        # There is no fencing, and so nobody to say that it is stopped.
+        assert all(status.resources[name].is_blocked for name in names)
+        cluster.pcs("resource", "cleanup")
+        cluster.wait_until(lambda seen: not any(seen.resources[name].nodes for name in names), 60, "all are stopped")
+        cluster.settle()
+        assert [unit for unit in units if node.show(unit, "ActiveState") != "inactive"] == []
+        assert node.sh(f"ls {DROP_INS}", check=False) == ""
