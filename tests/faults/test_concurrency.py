@@ -40,6 +40,9 @@ class History:
                 turns.append(("down", at))
             if state:
                 turns.append((state, at))
+        down_at = int(box.show(unit, "InactiveEnterTimestampMonotonic")) / 1e6
+        if turns[-1][0] == "stopping" and down_at >= turns[-1][1]:
+            turns.append(("down", down_at))  # nor if another stop has replaced that start in turn
         spans = [("down", 0.0, turns[0][1])]
         for (state, since), (_, until) in zip(turns, [*turns[1:], ("", time.monotonic())], strict=True):
             spans.append((state, since, until))
