@@ -6,7 +6,7 @@ It asks and reports; what an answer means is `judgement`'s to say.
 import os
 import re
 import shlex
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
@@ -74,6 +74,10 @@ def tool_environment(environment: Mapping[str, str]) -> dict[str, str]:
     return {"PATH": _SEARCH_PATH, **kept, "LC_ALL": "C", "SYSTEMD_COLORS": "0", "SYSTEMD_PAGER": ""}
 
 
+Ask = Callable[[str, float], Awaitable[UnitState | None]]
+"""Asks for the state of a unit by its name until a deadline; None: `systemctl` is to be asked."""
+
+
 @dataclass(frozen=True, slots=True)
 class Systemd:
     """The system manager, as far as one unit is concerned. Deadlines are on the event loop's clock."""
@@ -81,9 +85,12 @@ class Systemd:
     unit: str
     environment: Mapping[str, str]
     run: Runner
+    ask: Ask | None = None
 
     async def show(self, deadline: float) -> UnitState | NoAnswer:
         """Ask for the unit's state."""
+        if self.ask and (state := await self.ask(self.unit, deadline)):
+            return state
         match await self._systemctl("show", f"--property={','.join(_PROPERTIES)}", deadline=deadline):
             case Exited(code=0, stdout=stdout):
                 return parse_show(self.unit, stdout)
@@ -171,6 +178,11 @@ def parse_show(unit: str, stdout: bytes) -> UnitState | NoAnswer:
     # Lines end in LF alone: a property may hold whatever else str.splitlines() would split at.
     lines = map(printable, stdout.split(b"\n"))
     properties = dict(line.split("=", 1) for line in lines if "=" in line)
+    return unit_state(unit, properties, _words(properties.get("DropInPaths", "")))
+
+
+def unit_state(unit: str, properties: Mapping[str, str], drop_in_paths: tuple[str, ...]) -> UnitState | NoAnswer:
+    """Return the state that a unit's properties tell, each as `systemctl show` words it."""
     if not {"LoadState", "ActiveState"} <= properties.keys():
         return NoAnswer("systemctl show told no state")
     main_exit = _MAIN_EXITS.get(properties.get("ExecMainCode", ""))
@@ -188,7 +200,7 @@ def parse_show(unit: str, stdout: bytes) -> UnitState | NoAnswer:
         condition_met=properties.get("ConditionResult") != "no"
         or properties.get("ConditionTimestampMonotonic", "0") == "0",
         needs_daemon_reload=properties.get("NeedDaemonReload") == "yes",
-        drop_in_paths=_words(properties.get("DropInPaths", "")),
+        drop_in_paths=drop_in_paths,
     )
 
 
