@@ -1,4 +1,7 @@
-"""The sandbox and the agent in it, for the tests that call the agent as Pacemaker does; one sandbox for all of them."""
+"""The sandbox and the agent in it, for the tests that call the agent as Pacemaker does; one sandbox for all of them.
+
+Each of these tests runs both ways: the agent performs its action itself, cold, and the resident server does.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from ocf_systemd.sandbox import Sandbox, boot
-from tests.system.agent import Agent
+from tests.system.agent import AGENT, RESIDENT, Agent
 from tests.system.box import Box
 from tests.system.requirements import Requirements
 
@@ -20,14 +23,46 @@ if TYPE_CHECKING:
 
 PROGRAM = Path(sys.executable).with_name("ocf-systemd")
 COVERAGE = "/var/lib/coverage"
+FELL_BACK = "/run/fell-back"
+FELL_BACK_SHARE, FELL_BACK_SPARE = 0.25, 5
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Have what is done with the server done beside all else, where there are two workers, each with a sandbox."""
+    for item in items:
+        callspec = getattr(item, "callspec", None)
+        is_resident = callspec is not None and callspec.params.get("agent") == "resident"
+        item.add_marker(pytest.mark.xdist_group("resident" if is_resident else "cold"))
 
 
 @pytest.fixture(scope="session")
 def sandbox() -> Iterator[Sandbox]:
     with boot(name="system-test") as booted:
-        installed = booted.run([str(PROGRAM), "install"])
+        installed = booted.run([str(PROGRAM), "install", "--resident"])
         assert installed.returncode == 0, installed.stderr
         yield booted
+
+
+@pytest.fixture(scope="session")
+def tests_of_server(sandbox: Sandbox, measuring: Mapping[str, str]) -> Iterator[list[str]]:
+    """Have the resident server run, and yield a list of what is tested with it.
+
+    An agent that goes its own way all the same notes that: it is right on a machine that is busy, and where the server
+    cannot answer; but must not be the rule, or the tests would show nothing.
+    """
+    tests: list[str] = []
+    variables = "".join(f'Environment="{name}={value}"\n' for name, value in measuring.items())
+    sandbox.write("/run/systemd/system/ocf-systemd.service.d/coverage.conf", f"[Service]\n{variables}")
+    agent = Path(f"/proc/{sandbox.pid}/root{AGENT}").read_text(encoding="utf-8")
+    sandbox.write(FELL_BACK, "", 0o666)
+    noting = f'with open("{FELL_BACK}", "a") as file:\n    file.write(".")\ndel sys.path[0]\n'
+    sandbox.write(RESIDENT, agent.replace("del sys.path[0]\n", noting), 0o755)
+    done = sandbox.run(["sh", "-c", "systemctl daemon-reload; systemctl start ocf-systemd.service"])
+    assert done.returncode == 0, done.stderr
+    yield tests
+    sandbox.run(["systemctl", "stop", "ocf-systemd.socket", "ocf-systemd.service"])
+    fell_back = Path(f"/proc/{sandbox.pid}/root{FELL_BACK}").read_text(encoding="utf-8")
+    assert len(fell_back) <= FELL_BACK_SHARE * len(tests) + FELL_BACK_SPARE, f"{len(fell_back)} calls, {tests}"
 
 
 @pytest.fixture(scope="session")
@@ -62,9 +97,17 @@ def box(booted_box: Box) -> Iterator[Box]:
     booted_box.clean()
 
 
-@pytest.fixture
-def agent(box: Box, measuring: Mapping[str, str]) -> Agent:
-    return Agent(box, measuring)
+@pytest.fixture(params=["cold", "resident"])
+def agent(
+    request: pytest.FixtureRequest, box: Box, tests_of_server: list[str], measuring: Mapping[str, str]
+) -> Iterator[Agent]:
+    """Yield the agent; of the cold one there is no server to be found."""
+    if request.param == "resident":
+        tests_of_server.append(request.node.name)
+        yield Agent(box, measuring, RESIDENT)
+        return
+    with box.without_server():
+        yield Agent(box, measuring, AGENT)
 
 
 @pytest.fixture

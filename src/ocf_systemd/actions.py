@@ -51,9 +51,9 @@ from ocf_systemd.reporting import (
     Waiting,
     Warned,
 )
-from ocf_systemd.systemd import DropInChange, Systemd, drop_in_path, put_drop_in, remove_drop_in
+from ocf_systemd.systemd import Ask, DropInChange, Systemd, drop_in_path, put_drop_in, remove_drop_in
 
-_FIRST_PAUSE_S, _PAUSE_GROWTH = 0.02, 1.3
+_FIRST_PAUSE_S, _PAUSE_GROWTH = 0.02, 1.15
 _LAST_LOOK_SHARE, _LAST_LOOK_MAX_S = 0.1, 0.5  # with less time left, a look would tell that time is up and no more
 _WHOLE_REST_S = 2.0  # with less than that left, there is no second try worth saving time for
 _OBSERVE_SHARE = 0.1  # of the time left, kept for looking at what came of a job that is still running
@@ -69,6 +69,7 @@ class Request:
     """All that an action needs: what is asked for, for how long, on whose behalf, and who is told.
 
     `deadline` is on the event loop's clock; `environment` is what hooks and systemctl get, less what they must not.
+    `ask`, if there is one, is asked for the unit's state before systemctl is.
     """
 
     action: Action
@@ -79,11 +80,12 @@ class Request:
     reporter: Reporter
     run: Runner
     run_directory: Path = Path("/run")
+    ask: Ask | None = None
 
     @property
     def systemd(self) -> Systemd:
         """The system manager, every call told to the reporter."""
-        return Systemd(self.parameters.unit, self.environment, self.running(Purpose.SYSTEMD))
+        return Systemd(self.parameters.unit, self.environment, self.running(Purpose.SYSTEMD), self.ask)
 
     def running(self, purpose: Purpose) -> Runner:
         """Return a runner that tells the reporter what it runs."""

@@ -5,6 +5,7 @@ not imported.
 """
 
 import faulthandler
+import gc
 import os
 import sys
 import time
@@ -15,8 +16,9 @@ from typing import TYPE_CHECKING, NoReturn
 
 import click
 
+from ocf_systemd.answers import agent_name, reason_line, verdict_of_bug
 from ocf_systemd.observations import printable
-from ocf_systemd.ocf import REASON_PREFIX, Action, ExitCode, Verdict, defused
+from ocf_systemd.ocf import Action, ExitCode, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -98,7 +100,7 @@ def _perform(action: Action) -> int:
     except Exception as error:  # noqa: BLE001  # Pacemaker is to get an answer, whatever it is, and no traceback
         if action is Action.STOP:
             _begin_anew()
-        verdict = Verdict(ExitCode.ERR_GENERIC, f"internal error: {_told_of_bug(error)}")
+        verdict = verdict_of_bug(error)
     return _answer(verdict)
 
 
@@ -111,7 +113,7 @@ def _begin_anew() -> None:
     with suppress(Exception):
         from ocf_systemd.parameters import read_operation
 
-        # As processes.age_s(), which is behind an import that there may be no memory for.
+        # As proc.age_s(), which is behind an import that there may be no memory for.
         ticks = int(Path("/proc/self/stat").read_bytes().rpartition(b")")[2].split()[19])
         age_s = time.clock_gettime(time.CLOCK_BOOTTIME) - ticks / os.sysconf("SC_CLK_TCK")
         if read_operation(os.environ).deadline(-age_s) > _PAUSE_S:
@@ -127,16 +129,17 @@ def _print_metadata() -> int:
 
 
 def _agent_name() -> str:
-    """Return the name the agent was called by, which is the one it is installed under."""
     name = Path(sys.argv[0]).name
-    return printable(os.environ.get("OCF_RESOURCE_TYPE", "")) or ("systemd" if name == PROGRAM else printable(name))
+    return agent_name("systemd" if name == PROGRAM else name, os.environ)
 
 
 def _verdict_of(action: Action) -> Verdict:
     from ocf_systemd.agent import run_action
-    from ocf_systemd.processes import age_s
+    from ocf_systemd.proc import age_s
     from ocf_systemd.reporting import log_reporter
 
+    gc.freeze()  # what has been imported stays; the agent's file has kept it from being looked through
+    gc.enable()
     name = _agent_name()
     reporter: Reporter = log_reporter(os.environ, name)
     if _TRACING & os.environ.keys():
@@ -166,19 +169,10 @@ def _watchdog(age_s: float) -> "Iterator[None]":
         faulthandler.cancel_dump_traceback_later()
 
 
-def _told_of_bug(error: BaseException) -> str:
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    return f"{type(error).__name__}: {error}"
-
-
 def _answer(verdict: Verdict) -> int:
-    """Write a verdict's reason as the last line on standard error (ocf_exit_reason in ocf-shellfuncs)."""
-    if verdict.reason and verdict.code != ExitCode.SUCCESS:
-        prefix = os.environ.get("OCF_EXIT_REASON_PREFIX") or REASON_PREFIX
-        line = f"{prefix}{defused(printable(verdict.reason), prefix)}\n"
+    if line := reason_line(verdict, os.environ):
         with suppress(OSError):  # whoever would read it may be gone
-            os.write(2, line.encode(errors="backslashreplace"))
+            os.write(2, line)
     return verdict.code
 
 

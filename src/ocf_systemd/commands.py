@@ -1,4 +1,7 @@
-"""The commands for people: `debug`, `install`, `uninstall`, `sandbox`; what each does is imported when it is called."""
+"""The commands for people: `debug`, `install`, `uninstall`, `sandbox`, `serve`.
+
+What each does is imported when it is called.
+"""
 
 import io
 import os
@@ -132,17 +135,27 @@ _name = click.option("--name", default="systemd", show_default=True)
 @_ocf_root
 @_provider
 @_name
-@click.option("--force", is_flag=True, help="Replace an agent that is not ours.")
-def install_agent(ocf_root: Path, provider: str, name: str, *, force: bool) -> int:
-    """Put the resource agent where Pacemaker looks for it."""
+@click.option("--resident", is_flag=True, help="Have a server run the actions: quicker, and of less cost.")
+@click.option("--force", is_flag=True, help="Replace an agent, or units, that are not ours.")
+def install_agent(ocf_root: Path, provider: str, name: str, *, resident: bool, force: bool) -> int:
+    """Put the resource agent where Pacemaker looks for it.
+
+    With --resident, systemd is to listen on a socket and start a server that runs the actions of all agents of this
+    installation; where it is away, each agent runs its action itself. A server that is there already is renewed.
+    """
+    from ocf_systemd import residence
     from ocf_systemd.installation import AgentFile, InstallationError, install
 
     try:
         agent = AgentFile(ocf_root, provider, name)
         warnings = install(agent, force=force)
+        click.echo(f"installed {agent.standard} as {agent.path}")
+        place = residence.THIS_HOST
+        told = residence.set_up(place, force=force) if resident else residence.refresh(place)
     except InstallationError as error:
         raise click.ClickException(str(error)) from error
-    click.echo(f"installed {agent.standard} as {agent.path}")
+    if told:
+        click.echo(told)
     for warning in warnings:
         click.echo(f"warning: {warning}", err=True)
     return 0
@@ -152,18 +165,33 @@ def install_agent(ocf_root: Path, provider: str, name: str, *, force: bool) -> i
 @_ocf_root
 @_provider
 @_name
-@click.option("--force", is_flag=True, help="Remove an agent that is not ours.")
+@click.option("--force", is_flag=True, help="Remove an agent, or units, that are not ours.")
 def uninstall_agent(ocf_root: Path, provider: str, name: str, *, force: bool) -> int:
-    """Take the resource agent away again."""
+    """Take the resource agent away again, and with the last one the resident server."""
     from ocf_systemd.installation import AgentFile, InstallationError, uninstall
 
     try:
         agent = AgentFile(ocf_root, provider, name)
         removed = uninstall(agent, force=force)
+        click.echo(f"removed {agent.path}" if removed else f"{agent.path} is not there: nothing to remove")
+        told = _end_residence(ocf_root, force=force)
     except InstallationError as error:
         raise click.ClickException(str(error)) from error
-    click.echo(f"removed {agent.path}" if removed else f"{agent.path} is not there: nothing to remove")
+    if told:
+        click.echo(told)
     return 0
+
+
+def _end_residence(ocf_root: Path, *, force: bool) -> str:
+    """Remove the server's units, unless an agent is left that it may serve; return what to tell."""
+    from ocf_systemd import residence
+    from ocf_systemd.installation import DEFAULT_OCF_ROOT, agents_below
+
+    place = residence.THIS_HOST
+    left = agents_below(ocf_root, DEFAULT_OCF_ROOT)
+    if not left:
+        return residence.remove(place, force=force)
+    return f"left {residence.SERVICE_UNIT} to {left[0]}" if residence.is_set_up(place) else ""
 
 
 @_program.group()
@@ -238,3 +266,28 @@ def _run_in_foreground(host: "Sandbox", command: Sequence[str], **variables: str
     finally:
         signal.signal(signal.SIGINT, interrupt)
     return code if code >= 0 else 128 - code
+
+
+def _duration_or_never(ctx: click.Context, parameter: click.Parameter, text: str) -> float:
+    return 0.0 if text == "0" else _duration(ctx, parameter, text)
+
+
+@_program.command()
+@click.option(
+    "--socket", "path", type=click.Path(path_type=Path), help="Listen here, where systemd has passed no socket."
+)
+@click.option(
+    "--idle-after",
+    default="10min",
+    show_default=True,
+    callback=_duration_or_never,
+    help="End after that long without work; 0: never.",
+)
+def serve(path: Path | None, idle_after: float) -> int:
+    """Run actions for agents that call, many at once (ocf-systemd.socket starts this)."""
+    from ocf_systemd.server import serve as run_server
+
+    try:
+        return run_server(path, idle_after, os.environ)
+    except OSError as error:
+        raise click.ClickException(f"cannot serve: {error}") from error

@@ -3,6 +3,7 @@
 Only files that this program wrote are replaced or removed, unless told otherwise.
 """
 
+import compileall
 import os
 import re
 import stat
@@ -12,6 +13,7 @@ import sysconfig
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from tempfile import mkstemp
 
@@ -26,19 +28,37 @@ _AGENT_FILE = """\
 {shebang}
 {mark}
 
-import os
+import gc
+import posix
+import sys
 
+gc.disable()  # imports make no garbage; an action looks for it again
+sys.path.insert(0, {packages!r})
 try:
+    from ocf_systemd.wire import ask
+
+    code = ask(sys.argv)
+except Exception:  # the package has moved, or there is no memory: see what this process can do
+    code = None
+if code is not None:
+    posix._exit(code)
+
+del sys.path[0]
+try:
+    import site
+
+    site.main()
     from ocf_systemd.cli import main
 except Exception as error:  # no memory or no descriptor left, say
-    prefix = os.environ.get("OCF_EXIT_REASON_PREFIX") or "ocf-exit-reason:"
-    os.write(2, f"{{prefix}}the agent cannot be loaded: {{error!r}}\\n".encode(errors="replace"))
-    os._exit(1)
+    prefix = posix.environ.get(b"OCF_EXIT_REASON_PREFIX") or b"ocf-exit-reason:"
+    posix.write(2, prefix + f"the agent cannot be loaded: {{error!r}}\\n".encode(errors="replace"))
+    posix._exit(1)
 
 main()
 """
 _SHEBANG_MAX = 127  # execve(2): kernels before 5.1 read no more of the first line
 _META_DATA_TIMEOUT_S = 30.0
+_IMPORTED = ("ocf_systemd", "click", "anyio")  # what an action imports from beside the standard library
 
 
 class InstallationError(Exception):
@@ -73,10 +93,12 @@ class AgentFile:
 def install(agent: AgentFile, *, force: bool = False) -> tuple[str, ...]:
     """Put the agent file in place, in one step, once it has shown that it works; return warnings.
 
-    Raises `InstallationError`, and then nothing has changed. `force` replaces a file of somebody else's.
+    What the agent imports is compiled, where that has not been done and can be. Raises `InstallationError`, and then
+    nothing else has changed. `force` replaces a file of somebody else's.
     """
     if not force and agent.path.exists() and not _is_ours(agent.path):
         raise InstallationError(f"{agent.path} is not an agent of ocf-systemd; --force replaces it")
+    _compile()  # before anything of it is run, which would write for the caller's umask
     try:
         agent.path.parent.mkdir(parents=True, exist_ok=True)
         _put(agent)
@@ -93,12 +115,28 @@ def _put(agent: AgentFile) -> None:
     draft = Path(name)
     try:
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(_AGENT_FILE.format(shebang=_shebang(sys.executable), mark=_MARK))
+            file.write(_agent_text())
         draft.chmod(0o755)
         _try_out(draft, agent)
         draft.replace(agent.path)
     finally:
         draft.unlink(missing_ok=True)
+
+
+def _compile() -> None:
+    """Write the byte code of what an action imports, for everybody to read: most callers could not write it.
+
+    Nothing hangs on it but time: what cannot be written is compiled anew in each process, as it was before.
+    """
+    umask = os.umask(0o022)
+    try:
+        for name in _IMPORTED:
+            with suppress(Exception):
+                spec = find_spec(name)
+                for directory in (spec and spec.submodule_search_locations) or ():
+                    compileall.compile_dir(directory, quiet=2)
+    finally:
+        os.umask(umask)
 
 
 def _prune(agent: AgentFile) -> None:
@@ -125,23 +163,36 @@ def uninstall(agent: AgentFile, *, force: bool = False) -> bool:
     return True
 
 
+def agents_below(*ocf_roots: Path) -> tuple[Path, ...]:
+    """Return the agent files of ours, whatever their names, below OCF root directories."""
+    found = (path for root in dict.fromkeys(ocf_roots) for path in sorted(root.glob("resource.d/*/*")))
+    return tuple(path for path in found if path.is_file() and _is_ours(path))
+
+
 def _is_ours(path: Path) -> bool:
     with suppress(OSError, UnicodeDecodeError):
         return _MARK in path.read_text(encoding="utf-8").splitlines()
     return False
 
 
+def _agent_text() -> str:
+    packages = str(Path(ocf_systemd.__file__).resolve().parent.parent)
+    return _AGENT_FILE.format(shebang=_shebang(sys.executable), mark=_MARK, packages=packages)
+
+
 def _shebang(interpreter: str) -> str:
     """Return a first line, or three, that start the file with an interpreter, isolated from the caller's environment.
+
+    It looks for no installed packages (-S): who asks the resident server needs none, and they take half its time.
 
     Where execve(2) would split or cut the path, sh reads the file first and hands it on: to Python its second line
     is a string.
     """
-    line = f"#!{interpreter} -I"
+    line = f"#!{interpreter} -IS"
     if len(line) <= _SHEBANG_MAX and not re.search(r"\s", interpreter):
         return line
     quoted = interpreter.replace("'", "'\"'\"'")
-    return f"#!/bin/sh\n'''exec' '{quoted}' -I \"$0\" \"$@\"\n' '''"
+    return f"#!/bin/sh\n'''exec' '{quoted}' -IS \"$0\" \"$@\"\n' '''"
 
 
 def _try_out(draft: Path, agent: AgentFile) -> None:

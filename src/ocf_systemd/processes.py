@@ -10,24 +10,28 @@ import fcntl
 import os
 import subprocess
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
-from pathlib import Path
 from signal import SIGKILL, SIGTERM, Signals
 from typing import Protocol
 
 import anyio
 
-from ocf_systemd.observations import KEPT_OUTPUT, CommandOutcome, Exited, NotStarted, Signalled, TimedOut, printable
+from ocf_systemd.observations import KEPT_OUTPUT, CommandOutcome, Exited, NotStarted, Signalled, TimedOut
+from ocf_systemd.proc import Entry, command_line, descendants_of, is_alive
 
 GRACE_S = 1.0
 """Longest time in seconds between a process's SIGTERM and its SIGKILL."""
 
+LOOK_AGAIN_S = 0.005
+"""Seconds between two looks whether what was killed has ended."""
+
+ROUNDS = 40
+"""What cannot be killed in that many looks is the kernel's to end."""
+
 _GRACE_SHARE = 0.2
-_LOOK_AGAIN_S = 0.005
 _REAP_S = 0.1
-_ROUNDS = 40  # what cannot be killed in that many looks is the kernel's to end
 _CHUNK = 64 * 1024
 _PIPE_MAX = 1024 * 1024  # pipe(7): the most that /proc/sys/fs/pipe-max-size lets a pipe hold, by default
 _PR_SET_CHILD_SUBREAPER = 36  # prctl(2)
@@ -45,6 +49,44 @@ class Command:
     environment: Mapping[str, str]
     user: tuple[int, int, Sequence[int]] | None = None
     time_limit_s: float | None = None
+
+
+@dataclass(slots=True)
+class Crew:
+    """The commands of one action in a process that performs many: what they have of their caller, and who they are.
+
+    `directory` and `umask` are the caller's; `descriptors` is the limit on open files, soft and hard, that this process
+    has raised for itself alone. `mark` is a variable, NAME=VALUE, that tells what they leave behind from
+    what others do; `leaders` are the pids of all commands that run now, whosever. Commands start one by one, `starting`
+    held, so that the event loop comes to what else there is to do between two. Once it `is_hurried` nobody waits for
+    an answer any more, and what has to be ended gets no grace.
+    """
+
+    directory: str
+    umask: int
+    descriptors: tuple[int, int]
+    mark: str
+    leaders: set[int]
+    starting: anyio.Lock
+    is_hurried: bool = False
+
+    def marked(self, environment: Mapping[str, str]) -> dict[str, str]:
+        """Return an environment with the mark in it."""
+        name, _, value = self.mark.partition("=")
+        return {**environment, name: value}
+
+    def take_in(self, pid: int, until: ExitStack) -> None:
+        """Count a process that has been started among the leaders for as long as it runs."""
+        import resource  # for crews alone
+
+        self.leaders.add(pid)
+        until.callback(self.leaders.discard, pid)
+        with suppress(OSError):  # it has gone, or is another user's and we are not all-powerful (CAP_SYS_RESOURCE)
+            resource.prlimit(pid, resource.RLIMIT_NOFILE, self.descriptors)
+
+    async def run(self, command: Command, *, deadline: float) -> CommandOutcome:
+        """Run a command, as `run` does, in a process group of its own: it may signal that, and shall not hit others."""
+        return await _run(command, deadline, self)
 
 
 class Runner(Protocol):
@@ -83,20 +125,16 @@ class _Tail:
         return bool(chunk)
 
 
-@dataclass(frozen=True, slots=True)
-class _Entry:
-    """A process, told apart from a later one of the same pid by its start time in clock ticks (proc_pid_stat(5))."""
-
-    pid: int
-    started: int
-
-
 async def run(command: Command, *, deadline: float) -> CommandOutcome:
     """Run a command until it ends, or until the deadline is so near that it has to be ended.
 
     On the event loop's clock. When time is up, or the caller is cancelled, the command and all that descends from
     it gets SIGTERM, at most `GRACE_S` seconds, and SIGKILL; the deadline pays for those seconds too.
     """
+    return await _run(command, deadline, None)
+
+
+async def _run(command: Command, deadline: float, crew: Crew | None) -> CommandOutcome:
     began = anyio.current_time()
     grace = min(GRACE_S, max(deadline - began, 0.0) * _GRACE_SHARE)
     time_up = deadline - grace
@@ -104,7 +142,11 @@ async def run(command: Command, *, deadline: float) -> CommandOutcome:
         time_up = min(time_up, began + command.time_limit_s)
     with ExitStack() as descriptors:
         try:
-            process, tails, exit_descriptor = _start(command, descriptors)
+            if crew:
+                async with crew.starting:
+                    process, tails, exit_descriptor = _start(command, crew, descriptors)
+            else:
+                process, tails, exit_descriptor = _start(command, None, descriptors)
         except OSError as error:
             return NotStarted(error.errno or 0, error.strerror or str(error))
         try:
@@ -112,19 +154,23 @@ async def run(command: Command, *, deadline: float) -> CommandOutcome:
         finally:
             # Cancelled or out of time; when the process has ended, this finds nothing to do.
             with anyio.CancelScope(shield=True):
-                await _end_tree(process, exit_descriptor, grace)
+                await _end_tree(process, exit_descriptor, 0.0 if crew and crew.is_hurried else grace)
         for tail in tails:
             tail.drain()
         return _outcome(process, tails, anyio.current_time() - began, timed_out=not ended)
 
 
-def _start(command: Command, descriptors: ExitStack) -> tuple[subprocess.Popen[bytes], tuple[_Tail, _Tail], int]:
+def _start(
+    command: Command, crew: Crew | None, descriptors: ExitStack
+) -> tuple[subprocess.Popen[bytes], tuple[_Tail, _Tail], int]:
     """Start a command; what it was given of ours is closed with `descriptors`. Raises OSError."""
-    holds_group = command.user is None and _leads_group()
+    holds_group = crew is None and command.user is None and _leads_group()
     leash = _leash(descriptors, holds_group=holds_group)
-    process = _spawn(command, leash)
+    process = _spawn(command, leash, crew)
     if not holds_group:
-        fcntl.fcntl(leash, fcntl.F_SETOWN, process.pid)
+        fcntl.fcntl(leash, fcntl.F_SETOWN, -process.pid if crew else process.pid)
+    if crew:
+        crew.take_in(process.pid, descriptors)
     assert process.stdout is not None  # noqa: S101  # stdout=PIPE
     assert process.stderr is not None  # noqa: S101
     descriptors.enter_context(process.stdout)
@@ -143,7 +189,7 @@ def _start(command: Command, descriptors: ExitStack) -> tuple[subprocess.Popen[b
     return process, tails, exit_descriptor
 
 
-def _spawn(command: Command, leash: int) -> subprocess.Popen[bytes]:
+def _spawn(command: Command, leash: int, crew: Crew | None) -> subprocess.Popen[bytes]:
     user, group, groups = command.user or (None, None, None)
     return subprocess.Popen(
         command.arguments,
@@ -151,11 +197,13 @@ def _spawn(command: Command, leash: int) -> subprocess.Popen[bytes]:
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         bufsize=0,
-        env=command.environment,
+        env=crew.marked(command.environment) if crew else command.environment,
         # Another user gets neither a directory that it could not enter, nor the terminal of who called the agent, which
         # it could type into (TIOCSTI in ioctl_tty(2)). Pacemaker gives none, so there the group stays the agent's.
-        cwd="/" if command.user else None,
-        start_new_session=command.user is not None and _has_terminal(),
+        cwd="/" if command.user else crew.directory if crew else None,
+        start_new_session=crew is None and command.user is not None and _has_terminal(),
+        process_group=0 if crew else None,
+        umask=crew.umask if crew else -1,
         user=user,
         group=group,
         extra_groups=groups,
@@ -168,10 +216,10 @@ def _leash(descriptors: ExitStack, *, holds_group: bool) -> int:
 
     It is the read end of a pipe whose write end is ours alone: SIGKILL of the agent, which nothing can catch, closes
     that, and the kernel sends the signal set with F_SETSIG to the owner set with F_SETOWN (fcntl(2), "Signals"): to
-    the agent's process group where that is its own, as under Pacemaker, which ends what a hook started too; else to
-    the command, so that nobody else's is hit, and so it is for another user's command: who holds the descriptor can
-    set O_ASYNC anew and have root's signal sent, to itself then and not to the agent. Pacemaker kills the agent's pid
-    alone where on-fail is block.
+    the agent's process group where that is its own, as under Pacemaker, which ends what a hook started too; to the
+    command's, where it has one; else to the command, so that nobody else's is hit. So it is for another user's command:
+    who holds the descriptor can set O_ASYNC anew and have root's signal sent, to itself then and not to the agent.
+    Pacemaker kills the agent's pid alone where on-fail is block.
     """
     held, ours = os.pipe()
     descriptors.callback(os.close, ours)
@@ -226,11 +274,11 @@ async def _end_tree(process: subprocess.Popen[bytes], exit_descriptor: int, grac
     """End a process and all that descends from it, and reap it."""
     if process.poll() is not None:
         return
-    tree = _descendants_of(process.pid)
+    tree = descendants_of(process.pid)
     _signal(tree, SIGTERM)
     with anyio.move_on_after(grace_s):
         await _wait_for_end(tree, exit_descriptor)
-    tree |= _descendants_of(process.pid)
+    tree |= descendants_of(process.pid)
     _signal(tree, SIGKILL)
     # A process in uninterruptible sleep outlives even this, for as long as the kernel likes: not our deadline.
     with anyio.move_on_after(_REAP_S):
@@ -238,10 +286,10 @@ async def _end_tree(process: subprocess.Popen[bytes], exit_descriptor: int, grac
     process.poll()
 
 
-async def _wait_for_end(tree: Iterable[_Entry], exit_descriptor: int) -> None:
+async def _wait_for_end(tree: Iterable[Entry], exit_descriptor: int) -> None:
     await anyio.wait_readable(exit_descriptor)
-    while any(_is_alive(entry) for entry in tree):  # noqa: ASYNC110  # only our own child's end is an event
-        await anyio.sleep(_LOOK_AGAIN_S)
+    while any(is_alive(entry) for entry in tree):  # noqa: ASYNC110  # only our own child's end is an event
+        await anyio.sleep(LOOK_AGAIN_S)
 
 
 def adopt_orphans() -> None:
@@ -257,15 +305,21 @@ def end_strays() -> tuple[str, ...]:
 
     To be called when no command runs any more: what is left then was left behind by a hook.
     """
-    ended: dict[_Entry, str] = {}
-    for _ in range(_ROUNDS):
+    ended: dict[Entry, str] = {}
+    for _ in range(ROUNDS):
         if not _reap():
             break
-        strays = {entry for entry in _descendants_of(os.getpid()) if entry.pid != os.getpid()}
-        ended |= {stray: _command_line(stray.pid) for stray in strays if stray not in ended and _is_alive(stray)}
-        _signal(strays, SIGKILL)
-        time.sleep(_LOOK_AGAIN_S)
+        kill_strays({entry for entry in descendants_of(os.getpid()) if entry.pid != os.getpid()}, ended)
+        time.sleep(LOOK_AGAIN_S)
     return tuple(filter(None, ended.values()))  # what has no command line any more was ending by itself
+
+
+def kill_strays(strays: Iterable[Entry], ended: dict[Entry, str]) -> None:
+    """Send SIGKILL to processes, and note in `ended` the command lines of those that were not there already."""
+    for stray in strays:
+        if stray not in ended and is_alive(stray):
+            ended[stray] = command_line(stray.pid)
+    _signal(strays, SIGKILL)
 
 
 def _reap() -> bool:
@@ -277,72 +331,8 @@ def _reap() -> bool:
     return False
 
 
-def _read_stat(pid: int) -> tuple[str, int, _Entry] | None:
-    """Return a process's state letter, its parent's pid and its entry; None: it is gone."""
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_bytes()
-    except (FileNotFoundError, ProcessLookupError):
-        return None
-    fields = stat[stat.rindex(b")") + 2 :].split()  # the name before may hold anything, parentheses too
-    return fields[0].decode(), int(fields[1]), _Entry(pid, int(fields[19]))
-
-
-def _descendants_of(pid: int) -> frozenset[_Entry]:
-    """Return a process and all that descends from it."""
-    children_of = _kernel_children if Path("/proc/thread-self/children").exists() else _scanned_children()
-    found: set[_Entry] = set()
-    unvisited = [pid]
-    while unvisited:
-        stat = _read_stat(unvisited.pop())
-        if stat and stat[2] not in found:
-            found.add(stat[2])
-            unvisited += children_of(stat[2].pid)
-    return frozenset(found)
-
-
-def _kernel_children(pid: int) -> list[int]:
-    """Return a process's children as the kernel lists them (proc_pid_task_children(5))."""
-    listed = b""
-    with suppress(OSError):  # it ends as we look
-        for thread in Path(f"/proc/{pid}/task").iterdir():
-            with suppress(OSError):
-                listed += (thread / "children").read_bytes()
-    return [int(child) for child in listed.split()]
-
-
-def _scanned_children() -> Callable[[int], list[int]]:
-    """Return what tells a process's children on a kernel that does not list them (no CONFIG_PROC_CHILDREN)."""
-    children: dict[int, list[int]] = {}
-    for path in Path("/proc").glob("[1-9]*"):
-        if stat := _read_stat(int(path.name)):
-            children.setdefault(stat[1], []).append(stat[2].pid)
-    return lambda pid: children.get(pid, [])
-
-
-def _is_alive(entry: _Entry) -> bool:
-    stat = _read_stat(entry.pid)
-    return stat is not None and stat[2] == entry and stat[0] not in "ZX"
-
-
-def _signal(entries: Iterable[_Entry], signal: Signals) -> None:
+def _signal(entries: Iterable[Entry], signal: Signals) -> None:
     for entry in entries:
-        if _is_alive(entry):
+        if is_alive(entry):
             with suppress(ProcessLookupError, PermissionError):
                 os.kill(entry.pid, signal)
-
-
-def _command_line(pid: int) -> str:
-    with suppress(OSError):
-        return printable(Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" "))
-    return ""
-
-
-def age_s() -> float:
-    """Return how many seconds ago this process was forked, which is when Pacemaker's timeout began to run.
-
-    To a hundredth of a second: starttime in proc_pid_stat(5) counts clock ticks since boot, as CLOCK_BOOTTIME does.
-    """
-    stat = _read_stat(os.getpid())
-    if stat is None:
-        return 0.0
-    return max(time.clock_gettime(time.CLOCK_BOOTTIME) - stat[2].started / os.sysconf("SC_CLK_TCK"), 0.0)

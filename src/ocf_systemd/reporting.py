@@ -7,10 +7,11 @@ import os
 import socket
 import syslog
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import partial
 from signal import Signals
 from typing import Protocol, assert_never
 
@@ -34,6 +35,9 @@ _SYSLOG_BUFFER = 2**22  # bytes; by default there is room for 50 messages of 2 K
 _SO_SNDBUFFORCE = 32  # socket(7); Python has no name for it
 _LINES_APART = 50  # of each stream of a hook, the last ones; a log takes time for every line, and an action has little
 _PIECE = 2000  # characters: 8 KiB at most, as much as a syslog daemon takes for one message
+
+
+_write_stderr = partial(os.write, 2)
 
 
 class Purpose(StrEnum):
@@ -271,6 +275,7 @@ class LogReporter:
     debug_file: str | None = None
     debug: bool = False
     reason_prefix: str = REASON_PREFIX
+    write_stderr: Callable[[bytes], object] = _write_stderr
     _seen: Observation | None = None
 
     def report(self, fact: Fact) -> None:
@@ -307,7 +312,7 @@ class LogReporter:
         if self.facility is None and not self.debug_file:
             due = [text for level, text in lines if not self.log_file or level is Level.DEBUG]
             told = (f"{time.strftime('%b %d %H:%M:%S')} {defused(text, self.reason_prefix)}\n" for text in due)
-            os.write(2, "".join(told).encode(errors="backslashreplace"))
+            self.write_stderr("".join(told).encode(errors="backslashreplace"))
 
 
 def _append(name: str, lines: list[str]) -> None:
@@ -320,15 +325,25 @@ def _append(name: str, lines: list[str]) -> None:
         os.close(descriptor)
 
 
-def log_reporter(environment: Mapping[str, str], agent_name: str) -> LogReporter:
-    """Return the log that the environment asks for (HA_LOGFACILITY, HA_LOGFILE, HA_DEBUGLOG, HA_debug)."""
+def log_reporter(
+    environment: Mapping[str, str],
+    agent_name: str,
+    *,
+    pid: int | None = None,
+    write_stderr: Callable[[bytes], object] = _write_stderr,
+) -> LogReporter:
+    """Return the log that the environment asks for (HA_LOGFACILITY, HA_LOGFILE, HA_DEBUGLOG, HA_debug).
+
+    `pid` is the agent's, and `write_stderr` writes on its standard error, if that is not this process.
+    """
     instance = printable(environment.get("OCF_RESOURCE_INSTANCE", ""))
     name = f"{agent_name}({instance})" if instance else agent_name
     return LogReporter(
-        tag=f"{name}[{os.getpid()}]",
+        tag=f"{name}[{pid or os.getpid()}]",
         facility=_FACILITIES.get(environment.get("HA_LOGFACILITY", "").lower()),
         log_file=environment.get("HA_LOGFILE") or None,
         debug_file=environment.get("HA_DEBUGLOG") or None,
         debug=environment.get("HA_debug", "0") not in {"", "0"},
         reason_prefix=environment.get("OCF_EXIT_REASON_PREFIX") or REASON_PREFIX,
+        write_stderr=write_stderr,
     )

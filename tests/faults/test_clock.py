@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.system.agent import COLD_ONLY
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -39,6 +41,7 @@ def days_logged(box: Box) -> list[str]:
     return sorted({" ".join(line.split()[:2]) for line in box.marks("log")})
 
 
+@COLD_ONLY
 @JUMPS
 @pytest.mark.fault(
     "clock jumps by a day, forward and back, in a monitor whose hook hangs", "1, neither sooner nor later"
@@ -52,6 +55,7 @@ def test_monitor(agent: Agent, box: Box, clock: Mapping[str, str], jump: str) ->
     assert answer.elapsed_s > 1.5
 
 
+@COLD_ONLY
 @JUMPS
 @pytest.mark.fault("clock jumps by a day, forward and back, in the middle of start and stop", "no effect")
 def test_start_and_stop(agent: Agent, box: Box, clock: Mapping[str, str], jump: str) -> None:
@@ -65,6 +69,7 @@ def test_start_and_stop(agent: Agent, box: Box, clock: Mapping[str, str], jump: 
         assert len(days_logged(box)) == 2
 
 
+@COLD_ONLY
 @JUMPS
 @pytest.mark.fault(
     "clock jumps by a day, forward and back, while a unit fails to start",

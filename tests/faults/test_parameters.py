@@ -54,7 +54,8 @@ class TestUnitNames:
         path = box.in_front_of_systemctl("echo ran >>/run/test/systemctl")
         unit, hook = box.started(), box.marking("hook")
         assert agent("monitor", unit=unit, monitor_hook=hook, variables={"PATH": path}).code == 0
-        assert (box.marks("systemctl"), box.marks("hook")) == (["ran"], ["ran "])
+        # The server asks PID 1 itself.
+        assert (box.marks("systemctl"), box.marks("hook")) == ([] if agent.is_resident else ["ran"], ["ran "])
 
     @pytest.mark.fault("hostile unit names", "6 from every action")
     @pytest.mark.parametrize("action", ["start", "stop", "monitor", "reload", "reload-agent", "validate-all"])

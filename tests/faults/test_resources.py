@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.system.agent import AGENT
+from tests.system.agent import AGENT, COLD_ONLY
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -77,6 +77,7 @@ class TestDisk:
         with spoiled(box, SYSTEM_UNITS, READ_ONLY[0]):
             assert agent("stop", unit=unit).code == 0
 
+    @COLD_ONLY
     @pytest.mark.fault("read-only /run, /var, /tmp and /root", "start fails telling why; monitor and stop unaffected")
     def test_nothing_can_be_written(self, agent: Agent, box: Box) -> None:
         """An agent that cannot write anywhere stops and monitors all the same; an unwritable log is no fault."""
@@ -147,6 +148,7 @@ def ended(agent: Agent, action: str, unit: str, *shortages: tuple[str, ...]) -> 
     return answers
 
 
+@COLD_ONLY
 class TestDescriptors:
     @pytest.mark.fault("out of descriptors", "monitor 1")
     def test_monitor(self, agent: Agent, box: Box) -> None:
@@ -179,6 +181,7 @@ class TestDescriptors:
         assert answer.elapsed_s > 0.7
 
 
+@COLD_ONLY
 class TestProcesses:
     @pytest.mark.fault("out of processes", "start and monitor 1")
     @pytest.mark.parametrize("action", ["start", "monitor"])
@@ -215,6 +218,7 @@ def python_broke(answer: Answer) -> bool:
     return answer.code < 0 or "SystemError" in answer.stderr
 
 
+@COLD_ONLY
 class TestMemory:
     @pytest.mark.fault("out of memory", "monitor 1, never 7; no traceback")
     def test_monitor(self, agent: Agent, box: Box, interpreter_mb: int) -> None:

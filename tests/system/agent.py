@@ -7,6 +7,8 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import pytest
+
 from tests.system.answer import Answer, Call
 from tests.system.audit import audit
 
@@ -16,6 +18,10 @@ if TYPE_CHECKING:
     from tests.system.box import Box
 
 AGENT = "/usr/lib/ocf/resource.d/pacemaker/systemd"
+RESIDENT = "/usr/lib/ocf/resource.d/resident/systemd"
+COLD_ONLY = pytest.mark.parametrize("agent", ["cold"], indirect=True)
+"""For what is done to the agent's own process, and so to no server."""
+
 SLOW_AS_MEASURED_S = 30.0  # far more than any action of these tests may take
 
 
@@ -25,6 +31,12 @@ class Agent:
 
     box: Box
     measuring: Mapping[str, str]
+    path: str = AGENT
+
+    @property
+    def is_resident(self) -> bool:
+        """Whether the resident server performs its actions."""
+        return self.path == RESIDENT
 
     def __call__(
         self,
@@ -75,7 +87,7 @@ class Agent:
         """Start the agent with this environment and nothing of ours: no input, a group of its own, umask 0026."""
         clean = ["env", "-i", *(f"{name}={value}" for name, value in environment.items())]
         return subprocess.Popen(
-            self.box.sandbox.command([*through, *clean, AGENT, *words], cwd="/usr"),
+            self.box.sandbox.command([*through, *clean, self.path, *words], cwd="/usr"),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

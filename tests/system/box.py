@@ -11,11 +11,14 @@ from pathlib import Path
 from signal import SIGCONT, SIGSTOP
 from typing import TYPE_CHECKING
 
+import psutil
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from ocf_systemd.sandbox import Sandbox
 
+SOCKET = "/run/ocf-systemd.socket"
 HOOKS = "/usr/local/lib/hooks"
 
 CLEAN = """
@@ -145,18 +148,39 @@ class Box:
             self.frozen = False
             os.kill(self.sandbox.pid, SIGCONT)
 
+    @contextmanager
+    def without_server(self) -> Iterator[None]:
+        """Have no agent find the resident server for the time of the block."""
+        socket, aside = self.path(SOCKET), self.path(f"{SOCKET}.aside")
+        socket.rename(aside)
+        try:
+            yield
+        finally:
+            aside.rename(socket)
+
     def visitors(self) -> dict[int, str]:
-        """Return the processes in the box that came from outside, not from its systemd, with their command lines."""
+        """Return the processes in the box that came from outside, or that the resident server started for an action.
+
+        With their command lines, without those that its systemd has to do with.
+        """
         namespace = Path(f"/proc/{self.sandbox.pid}/ns/pid").readlink()
         own = _cgroup(self.sandbox.pid).removesuffix("/init.scope")
         found = {}
         for entry in Path("/proc").glob("[1-9]*"):
-            with suppress(OSError):  # gone meanwhile
-                if (entry / "ns/pid").readlink() == namespace and not _cgroup(int(entry.name)).startswith(own):
+            with suppress(OSError, psutil.NoSuchProcess):  # gone meanwhile
+                if (entry / "ns/pid").readlink() == namespace and self._is_foreign(int(entry.name), own):
                     found[int(entry.name)] = (
                         (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
                     )
         return {pid: words for pid, words in found.items() if words}  # a zombie has none
+
+    def _is_foreign(self, pid: int, own: str) -> bool:
+        """Tell whether a process is none of the cgroups below `own`, which are systemd's, or is there for an action."""
+        cgroup = _cgroup(pid)
+        if not cgroup.startswith(own):
+            return True
+        # The server itself is a child of PID 1; of what it starts it is the subreaper.
+        return cgroup.endswith("/ocf-systemd.service") and psutil.Process(pid).ppid() != self.sandbox.pid
 
     def clean(self) -> None:
         """Take away what a test put into the box."""

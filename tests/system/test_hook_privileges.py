@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from ocf_systemd.crews import MARK
 from tests.system.agent import executor_environment
 from tests.system.hook_tree import HOOK, MARKS, TREE, monitored_by_nobody, plant, runs
 
@@ -163,14 +164,20 @@ class TestEnvironment:
         given |= {"OCF_RESKEY_monitor_hook_user": user} if user else {}
         assert agent("monitor", unit=unit, monitor_hook=HOOK, variables=given, measured=False).code == 0
         raw = tree.path(f"{MARKS}/environment").read_bytes().decode()
-        return dict(assignment.split("=", 1) for assignment in raw.removesuffix("\0").split("\0"))
+        seen = dict(assignment.split("=", 1) for assignment in raw.removesuffix("\0").split("\0"))
+        assert (MARK in seen) is agent.is_resident
+        seen.pop(MARK, None)
+        return seen
 
     def expected(self, unit: str) -> dict[str, str]:
         given = {"OCF_RESKEY_unit": unit, "OCF_RESKEY_monitor_hook": HOOK}
         return {**executor_environment("monitor", 20, 10), **KEPT, **given}
 
     def test_exactly(self, agent: Agent, tree: Box) -> None:
-        """All that the action was given, to the letter; nothing that makes programs run other code; nothing more."""
+        """All that the action was given, to the letter; nothing that makes programs run other code; nothing more.
+
+        But for the server's mark, by which it knows its own.
+        """
         unit = tree.started()
         assert self.seen(agent, tree, unit, "") == self.expected(unit)
 

@@ -166,7 +166,8 @@ class TestWrongParameters:
         path = box.in_front_of_systemctl("echo ran >>/run/test/systemctl")
         unit, hook = box.started(), box.marking("hook")
         assert agent("monitor", unit=unit, monitor_hook=hook, variables={"PATH": path}).code == 0
-        assert (box.marks("systemctl"), box.marks("hook")) == (["ran"], ["ran "])
+        # The server asks PID 1 itself.
+        assert (box.marks("systemctl"), box.marks("hook")) == ([] if agent.is_resident else ["ran"], ["ran "])
 
     @pytest.mark.parametrize("action", ["start", "stop", "monitor", "reload", "reload-agent", "validate-all"])
     def test_all_are_told_at_once(self, agent: Agent, action: str) -> None:

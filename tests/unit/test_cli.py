@@ -76,7 +76,7 @@ class TestNoAction:
         assert (done.returncode, done.stdout) == (3, "")
         assert done.stderr.count("\n") == 1
         assert done.stderr.startswith("ocf-exit-reason:")
-        others = ", debug, install, uninstall, sandbox" if code == PROGRAM else ""
+        others = ", debug, install, uninstall, sandbox, serve" if code == PROGRAM else ""
         assert told is None or done.stderr == f"ocf-exit-reason:{told}{others}\n"
 
     def test_bytes_that_are_no_utf8(self) -> None:

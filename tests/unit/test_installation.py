@@ -219,7 +219,7 @@ class TestInterpreter:
         assert (surplus.returncode, surplus.stdout) == (3, "")
         first = agent.path.read_bytes().split(b"\n", 1)[0]
         assert len(first) <= 127
-        assert not re.search(rb"\s(?!-I$)", first)
+        assert not re.search(rb"\s(?!-IS$)", first)
 
     def test_what_others_cannot_read_is_warned_of(self, tmp_path: Path) -> None:
         """ocf-tester calls meta-data as nobody: an interpreter in a closed directory will not do."""

@@ -15,7 +15,7 @@ import anyio
 import psutil
 import pytest
 
-from ocf_systemd import processes
+from ocf_systemd import proc
 from ocf_systemd.observations import KEPT_OUTPUT, CommandOutcome, Exited, NotStarted, Signalled, TimedOut
 from ocf_systemd.processes import Command, run
 from tests.unit.builders import executable, run_python
@@ -339,7 +339,7 @@ class TestTree:
         """Not even then does a command run on, nor anything in the agent's group if that is its own."""
         code = f"""
 import anyio
-from ocf_systemd import processes
+from ocf_systemd import proc, processes
 command = processes.Command(("/bin/sh", "-c", {script.format(mark=mark)!r}), {{"PATH": "/usr/bin:/bin"}})
 async def main():
     await processes.run(command, deadline=anyio.current_time() + 60)
@@ -357,7 +357,7 @@ anyio.run(main)
         """The end of a command that leaves something running kills nobody, the agent least of all."""
         code = f"""
 import anyio
-from ocf_systemd import processes
+from ocf_systemd import proc, processes
 command = processes.Command(("/bin/sh", "-c", "sleep {mark} & exit 0"), {{"PATH": "/usr/bin:/bin"}})
 async def main():
     return await processes.run(command, deadline=anyio.current_time() + 60)
@@ -374,7 +374,7 @@ print(anyio.run(main).code)
         hook = f"setsid sh -c 'sleep {mark} & sleep {mark} &' & wait; exit 0"
         code = f"""
 import anyio, time
-from ocf_systemd import processes
+from ocf_systemd import proc, processes
 processes.adopt_orphans()
 async def main():
     command = processes.Command(("/bin/sh", "-c", {hook!r}), {{"PATH": "/usr/bin:/bin"}})
@@ -394,7 +394,7 @@ print(*processes.end_strays(), sep="\\n")
         hook = f"(trap '' TERM; while :; do setsid sleep {mark} & sleep 0.01; done) & exit 0"
         code = f"""
 import anyio, time
-from ocf_systemd import processes
+from ocf_systemd import proc, processes
 processes.adopt_orphans()
 async def main():
     command = processes.Command(("/bin/sh", "-c", {hook!r}), {{"PATH": "/usr/bin:/bin"}})
@@ -418,7 +418,7 @@ print(len(processes.end_strays()) > 1)
         copy.symlink_to("/bin/sleep")
         code = f"""
 import os, subprocess, time
-from ocf_systemd import processes
+from ocf_systemd import proc, processes
 child = subprocess.Popen([{str(copy)!r}, {mark!r}])
 time.sleep(0.1)
 print(processes.end_strays())
@@ -462,7 +462,7 @@ class TestDescriptors:
         """With too few of them a command is not started, or runs; there is no exception and no child left."""
         code = f"""
 import anyio, os, resource
-from ocf_systemd import processes
+from ocf_systemd import proc, processes
 async def main():
     # What the interpreter imports as it starts a command needs descriptors too, and is no matter of ours.
     command = processes.Command(("/bin/true",), {{}})
@@ -516,9 +516,9 @@ def test_on_trio_as_well() -> None:
 
 def test_the_age_counts_from_the_fork() -> None:
     """Pacemaker's timeout began before our first line ran: the interpreter's start counts as well."""
-    done = run_python("import time; time.sleep(0.3)\nfrom ocf_systemd.processes import age_s\nprint(age_s())")
+    done = run_python("import time; time.sleep(0.3)\nfrom ocf_systemd.proc import age_s\nprint(age_s())")
     assert 0.3 <= float(done.stdout) < 5.0
-    assert processes.age_s() > float(done.stdout)
+    assert proc.age_s() > float(done.stdout)
 
 
 def test_a_command_line_is_split_by_nobody() -> None:

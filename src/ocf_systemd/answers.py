@@ -1,0 +1,26 @@
+"""Puts a verdict into the form that Pacemaker wants: an exit code, and a reason as the last line on standard error."""
+
+from collections.abc import Mapping
+
+from ocf_systemd.observations import printable
+from ocf_systemd.ocf import REASON_PREFIX, ExitCode, Verdict, defused
+
+
+def reason_line(verdict: Verdict, environment: Mapping[str, str]) -> bytes:
+    """Return a verdict's line for standard error (ocf_exit_reason in ocf-shellfuncs); empty: it needs none."""
+    if not verdict.reason or verdict.code == ExitCode.SUCCESS:
+        return b""
+    prefix = environment.get("OCF_EXIT_REASON_PREFIX") or REASON_PREFIX
+    return f"{prefix}{defused(printable(verdict.reason), prefix)}\n".encode(errors="backslashreplace")
+
+
+def agent_name(called_by: str, environment: Mapping[str, str]) -> str:
+    """Return the name of the agent, which is the one it is installed under; `called_by` is its file's."""
+    return printable(environment.get("OCF_RESOURCE_TYPE", "")) or printable(called_by)
+
+
+def verdict_of_bug(error: BaseException) -> Verdict:
+    """Return what to answer where an action failed over a bug, or over a host that is short of something."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return Verdict(ExitCode.ERR_GENERIC, f"internal error: {type(error).__name__}: {error}")

@@ -1,0 +1,398 @@
+"""The resident server and the agents that ask it: what a caller gets, and what no other caller notices."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import socket
+import threading
+import time
+from pathlib import Path
+from signal import SIGKILL, SIGSTOP, SIGTERM
+from typing import TYPE_CHECKING
+
+import psutil
+import pytest
+
+import ocf_systemd
+from ocf_systemd.wire import ANSWER, GREETED_WITHIN_S, GREETING, VERSION, frame
+from tests.resident.host import NO_ANSWER, Host, gone
+from tests.unit.builders import run_python
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+PROGRAM = "from ocf_systemd.commands import main; main()"
+REASON = "ocf-exit-reason:"
+VANISHED_WITHIN_S = 0.1
+BUSY_S = 0.4  # what a loaded machine may add to that
+
+
+@pytest.fixture
+def host(tmp_path: Path) -> Iterator[Host]:
+    made = Host(tmp_path)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def served(host: Host) -> Host:
+    host.serve()
+    return host
+
+
+class TestAnswers:
+    def test_a_code_and_nothing_said(self, served: Host) -> None:
+        """Of a unit that runs there is nothing to say."""
+        answer = served.ask()
+        assert (answer.code, answer.stderr) == (0, "")
+
+    def test_a_reason_is_the_last_line(self, served: Host) -> None:
+        """The log, where there is no other place for it, comes before."""
+        answer = served.ask(monitor_hook=served.hook("echo broken; exit 9"))
+        assert answer.code == 9
+        assert "WARNING" in answer.stderr.splitlines()[0]
+        assert answer.stderr.splitlines()[-1].startswith(REASON)
+
+    def test_a_wrong_parameter(self, served: Host) -> None:
+        """It is 6, as of an agent by itself."""
+        answer = served.ask(monitor_hook="relative")
+        assert answer.code == 6
+        assert answer.stderr.splitlines()[-1].startswith(f"{REASON}monitor_hook")
+
+    def test_a_hook_has_what_is_its_callers(self, served: Host) -> None:
+        """Its arguments, environment, working directory and umask; no input, no descriptor of the server's."""
+        hook = served.hook('{ pwd; umask; echo "$OCF_RESKEY_x"; ls /proc/self/fd | wc -l; cat; } >seen')
+        answer = served.begin(monitor_hook=hook, x="y z", umask=0o031).finish()
+        assert answer.code == 0, answer
+        # Three streams, the leash, and the directory that ls reads.
+        assert served.read("seen").split("\n") == [str(served.directory), "0031", "y z", "5", ""]
+
+    def test_time_counts_from_the_agents_start(self, served: Host) -> None:
+        """What its interpreter took is not given again: the answer comes ahead of its timeout."""
+        answer = served.ask(timeout_s=2, monitor_hook=served.hook("sleep 20"))  # type: ignore[arg-type]
+        assert answer.code == 1
+        assert answer.elapsed_s < 2
+        assert "timed out" in answer.stderr
+
+    def test_a_hook_is_in_a_group_of_its_own(self, served: Host) -> None:
+        """One that signals its whole group, as scripts do in a trap, hits nobody else."""
+        slow = served.begin(monitor_hook=served.hook("sleep 1", "slow"))
+        answer = served.ask(monitor_hook=served.hook("kill -TERM 0; sleep 5"))
+        assert answer.code == 1
+        assert "SIGTERM" in answer.stderr
+        assert slow.finish().code == 0
+        assert served.ask().code == 0
+
+    def test_a_signal_ends_an_action_in_good_order(self, served: Host) -> None:
+        """Its hook is ended, and the reason says what came."""
+        agent = served.begin(monitor_hook=served.hook("echo $$ >pid; sleep 20"))
+        hook = psutil.Process(int(served.wait_for("pid")))
+        agent.process.send_signal(SIGTERM)
+        answer = agent.finish()
+        assert answer.code == 1
+        assert "interrupted by SIGTERM" in answer.stderr
+        assert gone([hook], 1)
+
+    @pytest.mark.parametrize("action", ["start", "stop", "reload", "reload-agent", "validate-all"])
+    def test_every_action_is_served(self, served: Host, action: str) -> None:
+        """Whatever its code, it is the server's."""
+        assert served.ask(action).code != NO_ANSWER
+
+
+class TestGoneTheirOwnWay:
+    """Whoever is not answered acts by itself, at once or after a moment."""
+
+    def test_no_socket(self, host: Host) -> None:
+        """Nobody is waited for."""
+        assert host.ask().code == NO_ANSWER
+
+    def test_nobody_accepts(self, host: Host) -> None:
+        """It waits for a greeting no longer than a moment."""
+        with host.listen():
+            answer = host.ask()
+        assert answer.code == NO_ANSWER
+        assert GREETED_WITHIN_S[0] <= answer.elapsed_s < GREETED_WITHIN_S[1] + 1
+
+    @pytest.mark.parametrize(
+        "said",
+        [
+            pytest.param(b"", id="nothing"),
+            pytest.param(frame(GREETING, b"0.0.0"), id="another version"),
+            pytest.param(frame(GREETING, VERSION), id="a greeting, and gone"),
+            pytest.param(frame(GREETING, VERSION) + frame(ANSWER, b"\0")[:-1], id="half an answer"),
+            pytest.param(b"\xff" * 100, id="rubbish"),
+        ],
+    )
+    def test_a_server_that_goes(self, host: Host, said: bytes) -> None:
+        """However far it came."""
+        with host.listen() as listener:
+
+            def be_the_server() -> None:
+                connection, _ = listener.accept()
+                connection.recv(1)
+                connection.sendall(said)
+                connection.shutdown(socket.SHUT_RDWR)
+                connection.close()
+
+            thread = threading.Thread(target=be_the_server)
+            thread.start()
+            answer = host.ask()
+            thread.join()
+        assert answer.code == NO_ANSWER
+        assert answer.elapsed_s < 2
+
+    def test_a_server_that_is_stopped(self, host: Host) -> None:
+        """It hangs: the agent notices within a quarter of its timeout."""
+        server = host.serve()
+        agent = host.begin(timeout_s=6, monitor_hook=host.hook("echo $$ >pid; sleep 20"))
+        host.wait_for("pid")
+        server.send_signal(SIGSTOP)
+        answer = agent.finish()
+        assert answer.code == NO_ANSWER
+        assert answer.elapsed_s < 4
+
+    def test_a_server_that_is_killed(self, served: Host) -> None:
+        """All callers go on by themselves, and no hook of the server's lives on beside theirs."""
+        hook = served.hook("echo $$ >>pids; exec sleep 20")
+        agents = [served.begin(monitor_hook=hook) for _ in range(20)]
+        while len(served.wait_for("pids").split()) < len(agents):
+            time.sleep(0.01)
+        hooks = [psutil.Process(int(pid)) for pid in served.read("pids").split()]
+        psutil.Process(hooks[0].ppid()).send_signal(SIGKILL)
+        assert {agent.finish().code for agent in agents} == {NO_ANSWER}
+        assert gone(hooks, 1)
+
+    def test_a_trace_is_ones_own(self, served: Host) -> None:
+        """OCF_TRACE_RA is for the process that is traced."""
+        assert served.begin(variables={"OCF_TRACE_RA": "1"}).finish().code == NO_ANSWER
+
+    @pytest.mark.parametrize("action", ["meta-data", "promote", ""])
+    def test_what_is_not_served(self, served: Host, action: str) -> None:
+        """It needs no server."""
+        assert served.ask(action).code == NO_ANSWER
+
+    def test_standard_streams_that_are_closed(self, served: Host) -> None:
+        """A connection in the place of one would be written to."""
+        agent = 'exec 2>&-; exec "$@"'
+        done = served.begin()
+        words = list(map(str, done.process.args))  # type: ignore[arg-type]
+        done.finish()
+        closed = psutil.Popen(["sh", "-c", agent, "sh", *words], env={"PATH": "/usr/bin:/bin"})
+        assert closed.wait(10) == NO_ANSWER
+
+    def test_a_stop_that_meets_a_bug(self, host: Host) -> None:
+        """Its failure would fence the node: the agent tries by itself."""
+        host.serve(env={"PYTHONPATH": str(broken(host.directory))})
+        assert host.ask("stop").code == NO_ANSWER
+
+
+def broken(directory: Path) -> Path:
+    """Return a directory from which Python loads a fault into the server's actions."""
+    (directory / "sitecustomize.py").write_text(
+        "import ocf_systemd.agent\n"
+        "async def perform(request):\n    raise RuntimeError('planted')\n"
+        "ocf_systemd.agent.perform = perform\n"
+    )
+    return directory
+
+
+class TestNoSharedFate:
+    def test_a_bug(self, host: Host) -> None:
+        """Its caller gets 1 and a reason, and the server lives."""
+        server = host.serve(env={"PYTHONPATH": str(broken(host.directory))})
+        answer = host.ask()
+        assert answer.code == 1
+        assert answer.stderr.splitlines()[-1] == f"{REASON}internal error: RuntimeError: planted"
+        assert server.is_running()
+
+    @pytest.mark.parametrize(
+        "script",
+        [
+            pytest.param("exec sleep 60", id="hangs"),
+            pytest.param("yes", id="floods"),
+            pytest.param("for i in 1 2 3 4 5 6 7 8 9; do sleep 60 & done; wait", id="forks"),
+            pytest.param('trap "" TERM HUP; sleep 60', id="ignores SIGTERM"),
+        ],
+    )
+    def test_a_bad_hook(self, served: Host, script: str) -> None:
+        """Others are answered while it does its worst, and nothing of it is left."""
+        bad = served.begin(timeout_s=4, monitor_hook=served.hook(f"echo $$ >pid\n{script}", "bad"))
+        hook = psutil.Process(int(served.wait_for("pid")))
+        answers = served.ask_many(10, monitor_hook=served.hook("exit 0"))
+        assert {answer.code for answer in answers} == {0}
+        assert bad.finish().code == 1
+        assert gone([hook], 1)
+
+    def test_a_hundred_at_once(self, served: Host) -> None:
+        """Each gets its own answer."""
+        agents = {n: served.begin(monitor_hook=served.hook(f"exit {n}", f"hook{n}")) for n in range(50, 150)}
+        assert {n: agent.finish().code for n, agent in agents.items()} == {n: n for n in agents}
+
+    def test_out_of_descriptors(self, host: Host) -> None:
+        """Who finds no place is not answered, and acts by itself; none is told of the server's trouble."""
+        host.serve(preexec="ulimit -Hn 128")
+        hook = host.hook("sleep 0.5")
+        codes = [answer.code for answer in host.ask_many(20, monitor_hook=hook)]
+        assert set(codes) <= {0, NO_ANSWER}
+        assert codes.count(0) >= 2
+        assert host.ask(monitor_hook=hook).code == 0
+
+    @pytest.mark.parametrize(
+        "request_",
+        [
+            pytest.param((b"monitor",), id="too short"),
+            pytest.param((b"promote", b"systemd", b"22", b"/"), id="no action of ours"),
+            pytest.param((b"monitor", b"systemd", b"x", b"/"), id="no umask"),
+            pytest.param((b"\xff" * 1000,), id="rubbish"),
+        ],
+    )
+    def test_what_is_no_request(self, served: Host, request_: tuple[bytes, ...]) -> None:
+        """It is hung up on, and the next is served."""
+        with served.request(*request_) as connection:
+            assert connection.recv(100) == frame(GREETING, VERSION)
+            assert connection.recv(100) == b""
+        assert served.ask().code == 0
+
+    def test_a_length_beyond_reason(self, served: Host) -> None:
+        """It is not waited for."""
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.connect(served.address)
+            connection.sendall(b"\xff\xff\xff\xff")
+            connection.settimeout(2)
+            assert connection.recv(100) == frame(GREETING, VERSION)
+            assert connection.recv(100) == b""
+
+
+class TestVanished:
+    @pytest.mark.parametrize(
+        "script",
+        [
+            pytest.param("sleep 60", id="a child"),
+            pytest.param('trap "" TERM; sleep 60 & wait', id="ignores SIGTERM"),
+            pytest.param("setsid sleep 60 & wait", id="a session of its own"),
+            pytest.param("(setsid sleep 60 &); sleep 60", id="forked twice"),
+        ],
+    )
+    def test_all_it_started_ends_within_100_ms(self, served: Host, script: str) -> None:
+        """As Pacemaker's SIGKILL of its group would have ended it, and more; and nobody else's."""
+        other = served.begin(monitor_hook=served.hook("sleep 2; exit 0", "other"))
+        agent = served.begin(monitor_hook=served.hook(f"echo $$ >pid\n{script}"))
+        hook = psutil.Process(int(served.wait_for("pid")))
+        while not any(child.name() == "sleep" for child in hook.children(recursive=True) or [hook]):
+            time.sleep(0.01)
+        time.sleep(0.1)
+        theirs = [process for process in psutil.Process(hook.ppid()).children(recursive=True) if is_of(process, hook)]
+        agent.process.kill()
+        assert gone(theirs, VANISHED_WITHIN_S + BUSY_S)
+        assert other.finish().code == 0
+
+    def test_what_has_rid_itself_of_its_mark(self, served: Host) -> None:
+        """Nobody can tell whose it is, but once everybody has gone who might have started it."""
+        other = served.begin(monitor_hook=served.hook("sleep 1", "other"))
+        agent = served.begin(monitor_hook=served.hook("(env -i setsid sh -c 'echo $$ >pid; sleep 60' &); sleep 60"))
+        unmarked = psutil.Process(int(served.wait_for("pid")))
+        agent.process.kill()
+        assert other.finish().code == 0
+        assert gone([unmarked], 1)
+
+    def test_an_action_that_nobody_waits_for_is_logged_no_more(self, served: Host) -> None:
+        """Pacemaker cancels monitors as a matter of course."""
+        log = served.directory / "log"
+        variables = {"HA_LOGFILE": str(log)}
+        agent = served.begin(monitor_hook=served.hook("echo $$ >pid; sleep 20"), variables=variables)
+        hook = psutil.Process(int(served.wait_for("pid")))
+        agent.process.kill()
+        assert gone([hook], 1)
+        assert served.ask().code == 0
+        assert not log.exists()
+
+
+def is_of(process: psutil.Process, hook: psutil.Process) -> bool:
+    """Tell whether a process is a hook, descends from it or has come from it, and not the other hook of the test."""
+    own = [hook, *hook.children(recursive=True)]
+    return process in own or process.cmdline()[-2:] == ["sleep", "60"] or process.cmdline()[-1:] == ["60"]
+
+
+class TestLeftBehind:
+    @pytest.mark.parametrize(
+        "script", ["sleep 60 &", "setsid sleep 60 &", "(setsid sleep 60 &) &", "env -i setsid /bin/sleep 60 &"]
+    )
+    def test_it_is_named_and_ended(self, served: Host, script: str) -> None:
+        """When its action ends, as by an agent of its own."""
+        answer = served.ask(monitor_hook=served.hook(f"{script} sleep 0.2"))
+        assert answer.code == 0
+        assert re.search("left a process behind, ended now: .*sleep 60", answer.stderr)
+
+    def test_not_that_of_another(self, served: Host) -> None:
+        """What another action's hook has left running so far is that one's."""
+        log = served.directory / "log"
+        slow = served.begin(
+            monitor_hook=served.hook("setsid sleep 61 & echo $! >pid; sleep 1.5", "slow"),
+            variables={"HA_LOGFILE": str(log)},
+        )
+        left = psutil.Process(int(served.wait_for("pid")))
+        assert served.ask(monitor_hook=served.hook("sleep 62 & exit 0")).code == 0
+        assert left.is_running()
+        assert slow.finish().code == 0
+        assert gone([left], 1)
+        assert "sleep 61" in log.read_text()
+
+
+class TestItsOwnLife:
+    def test_root_alone_may_connect(self, served: Host) -> None:
+        """The socket's mode says so, from the first moment on."""
+        assert Path(served.address).stat().st_mode & 0o777 == 0o600
+
+    def test_it_ends_without_work(self, host: Host) -> None:
+        """After as long as it was told, with code 0; not while there is work."""
+        server = host.serve("--idle-after=1s")
+        assert host.ask(monitor_hook=host.hook("sleep 2")).code == 0
+        assert server.is_running()
+        assert server.wait(5) == 0
+
+    def test_it_makes_way_for_a_version_that_replaces_it(self, host: Host) -> None:
+        """Whoever has installed that is not served by the old one for ever."""
+        package = host.directory / "packages/ocf_systemd"
+        shutil.copytree(Path(ocf_systemd.__file__).parent, package)
+        server = host.serve(env={"PYTHONPATH": str(package.parent)})
+        with host.request(b"monitor", b"systemd", b"22", b"/", version=b"99") as connection:
+            assert connection.recv(100) == frame(GREETING, VERSION)
+            assert connection.recv(100) == b""
+        with pytest.raises(psutil.TimeoutExpired):
+            server.wait(1)  # that one lives elsewhere, and this is in its place still
+        (package / "__init__.py").write_text('__version__ = "99"\n')
+        host.request(b"monitor", b"systemd", b"22", b"/", version=b"99").close()
+        assert server.wait(5) == 0
+
+    def test_sigterm_lets_work_end(self, host: Host) -> None:
+        """What ends soon is answered, what does not is left to its caller."""
+        server = host.serve()
+        soon = host.begin(monitor_hook=host.hook("echo $$ >soon.pid; sleep 0.5", "soon"))
+        late = host.begin(monitor_hook=host.hook("echo $$ >late.pid; sleep 20", "late"))
+        host.wait_for("soon.pid")
+        hook = psutil.Process(int(host.wait_for("late.pid")))
+        server.terminate()
+        assert soon.finish().code == 0
+        assert late.finish().code == NO_ANSWER
+        assert server.wait(5) == 0
+        assert gone([hook], 1)
+
+    def test_systemd_hears_of_it(self, host: Host) -> None:
+        """That it is ready, that it lives, and that it ends (sd_notify(3))."""
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+            manager.bind(str(host.directory / "notify"))
+            manager.settimeout(5)
+            host.serve("--idle-after=1s", env={"NOTIFY_SOCKET": str(host.directory / "notify")})
+            said = [manager.recv(100)]
+            while said[-1] != b"STOPPING=1":
+                said.append(manager.recv(100))
+        assert said[0] == b"READY=1"
+        assert set(said[1:-1]) == {b"WATCHDOG=1"}
+
+    @staticmethod
+    def test_no_socket_at_all() -> None:
+        """It says what to do."""
+        done = run_python(PROGRAM, "serve", env={"PATH": "/usr/bin:/bin"})
+        assert done.returncode == 1
+        assert "--socket" in done.stderr
