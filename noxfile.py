@@ -59,6 +59,8 @@ nox.needs_version = ">=2025.5.1"
 _PROJECT = nox.project.load_toml("pyproject.toml")
 _SUPPORTED = ("3.11", "3.12", "3.13", "3.14")
 _PARALLEL = ("--numprocesses=auto", "--quiet")  # the quick tests only: others measure time, or use all of the machine
+# What is done both ways, cold and with the resident server: one worker each.
+_BOTH_WAYS = ("--numprocesses=2", "--dist=loadgroup", "--cov", "--cov-report=")
 _COVERAGE_DATA = _ROOT / ".nox" / "coverage-data"
 
 # Whoever runs ocf-tester checks the agent as nobody too, who can read Debian's Python but none below a home directory.
@@ -168,9 +170,9 @@ def system(session: nox.Session) -> None:
     """Run the tests with a real systemd, real postfix and other real servers, in sandboxes."""
     _need(session, *_SYSTEM_PACKAGES)
     _install(session, "tests")
-    tests = session.posargs or ["tests/sandbox", "tests/system", "tests/examples"]
+    tests = session.posargs or ["tests/sandbox", "tests/system", "tests/resident", "tests/examples"]
     with _measured(session) as environment:
-        session.run("coverage", "run", "-m", "pytest", *tests, env=environment)
+        session.run("pytest", *_BOTH_WAYS, *tests, env=environment)
 
 
 @nox.session(python=_SYSTEM_PYTHON if Path(_SYSTEM_PYTHON).exists() else None)
@@ -179,7 +181,7 @@ def faults(session: nox.Session) -> None:
     _need(session, *_SANDBOX_PACKAGES, "libfaketime")
     _install(session, "tests")
     with _measured(session) as environment:
-        session.run("coverage", "run", "-m", "pytest", *(session.posargs or ["tests/faults"]), env=environment)
+        session.run("pytest", *_BOTH_WAYS, *(session.posargs or ["tests/faults"]), env=environment)
     if not session.posargs:
         session.run("python", "-m", "tests.soak", "--minutes=0.5")
 
@@ -198,6 +200,15 @@ def cluster(session: nox.Session) -> None:
     _need(session, *_SYSTEM_PACKAGES, *_CLUSTER_PACKAGES)
     _install(session, "tests")
     session.run("pytest", *(session.posargs or ["tests/cluster"]))
+
+
+@nox.session(python=_SYSTEM_PYTHON if Path(_SYSTEM_PYTHON).exists() else None)
+def bench(session: nox.Session) -> None:
+    """Measure what the agent costs, against one in shell: `-- --quick`, `-- --no-cluster`, `-- --write-docs`."""
+    without_cluster = {"--quick", "--no-cluster"}.intersection(session.posargs)
+    _need(session, *_SANDBOX_PACKAGES, "resource-agents", *(() if without_cluster else (*_CLUSTER_PACKAGES, "pcs")))
+    _install(session, "bench")  # no coverage, which would be looked for whenever Python starts
+    session.run("python", "-m", "tests.bench", *session.posargs)
 
 
 @nox.session

@@ -1,0 +1,97 @@
+"""`python -m tests.bench`: what the agent costs, against one in shell; all of it in sandboxes, with a real systemd."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import click
+
+from tests.bench.crowd import CALLERS, MIXED_HOOKS, crowds, mixed
+from tests.bench.host import host
+from tests.bench.page import measured
+from tests.bench.page import write_docs as write
+from tests.bench.results import Circumstances, Memory, Results
+from tests.bench.single import monitors, starts
+
+if TYPE_CHECKING:
+    from tests.bench.host import Host
+    from tests.bench.results import UnderPacemaker
+
+_CORES = 2
+_STEADY = 16  # at once, while the server's memory is watched
+_WRONG_TOLD = 10
+_BATCHES_MAX = 50  # each takes as long as all the rounds of single calls
+_ACTIONS = 100_000
+
+
+@dataclass(frozen=True, slots=True)
+class Extent:
+    """How often single calls are measured, and batches; how many actions the server does in all."""
+
+    rounds: int
+    batches: int
+    actions: int
+
+
+_QUICK = Extent(rounds=10, batches=3, actions=2_000)
+
+
+@click.command()
+@click.option("--quick", is_flag=True, help="Few repetitions, and no cluster.")
+@click.option("--no-cluster", is_flag=True, help="No hundred resources under a real Pacemaker.")
+@click.option("--rounds", default=60, show_default=True, help="How often a call is measured, and up to 50 batches.")
+@click.option("--write-docs", is_flag=True, help="Write docs/bench.md's tables and docs/bench.svg anew.")
+def main(*, quick: bool, no_cluster: bool, rounds: int, write_docs: bool) -> None:
+    """Measure what the agent costs; exit with 1 when an answer was wrong, whether or not the goals are met."""
+    # The goals are for two cores; what is started from here on inherits it.
+    os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:_CORES])
+    extent = _QUICK if quick else Extent(rounds, min(rounds, _BATCHES_MAX), _ACTIONS)
+    wrong: list[str] = []
+    results = measure(extent, wrong, with_cluster=not (quick or no_cluster))
+    click.echo(f"\n{measured(results)}")
+    for each in wrong[:_WRONG_TOLD]:
+        click.echo(f"WRONG {each}")
+    if write_docs:
+        write(results)
+    sys.exit(1 if wrong else 0)
+
+
+def measure(extent: Extent, wrong: list[str], *, with_cluster: bool) -> Results:
+    """Measure it all, and note wrong answers."""
+    memory, load = Memory(), os.getloadavg()[0]
+    with host(MIXED_HOOKS) as measured_host:
+        circumstances = _circumstances(measured_host, extent, load)
+        single = monitors(measured_host, extent.rounds)
+        started = starts(measured_host, extent.rounds)
+        runs = crowds(measured_host, extent.batches, memory)
+        mixed(measured_host, memory, 0, CALLERS[-1])
+        mixed(measured_host, memory, extent.actions, _STEADY)
+        wrong += measured_host.wrong
+    seen = _cluster(wrong) if with_cluster else None
+    return Results(circumstances, single, started, runs, memory, seen, len(wrong), measured_host.fell_back)
+
+
+def _cluster(wrong: list[str]) -> UnderPacemaker:
+    from tests.bench.pacemaker import under_pacemaker
+
+    return under_pacemaker(wrong)
+
+
+def _circumstances(measured_host: Host, extent: Extent, load: float) -> Circumstances:
+    return Circumstances(
+        cores=len(os.sched_getaffinity(0)),
+        load_before=load,
+        kernel=platform.release().split("-")[0],
+        python=platform.python_version(),
+        systemd=measured_host.box.sh("systemctl --version").split()[1],
+        rounds=extent.rounds,
+        batches=extent.batches,
+    )
+
+
+if __name__ == "__main__":
+    main()

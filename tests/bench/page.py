@@ -1,0 +1,50 @@
+"""Writes what was measured into docs/bench.md, between its marks; what stands around them is written by hand."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tests.bench.plot import draw
+from tests.bench.table import crowds_table, goals_table, times_table
+
+if TYPE_CHECKING:
+    from tests.bench.results import Results
+
+_DOCS = Path(__file__).resolve().parents[2] / "docs"
+_BEGIN, _END = "<!-- written by `nox -s bench -- --write-docs` -->", "<!-- until here -->"
+
+
+def write_docs(results: Results) -> None:
+    """Write the page's tables and its plot anew."""
+    page = _DOCS / "bench.md"
+    before, begin, rest = page.read_text(encoding="utf-8").partition(_BEGIN)
+    _, end, after = rest.partition(_END)
+    if not begin or not end:
+        raise ValueError(f"{page} has lost its marks")
+    page.write_text(f"{before}{begin}\n\n{measured(results)}\n\n{end}{after}", encoding="utf-8")
+    draw(results, _DOCS / "bench.svg")
+
+
+def measured(results: Results) -> str:
+    """Return what was measured, as Markdown."""
+    return "\n\n".join(
+        (
+            goals_table(results),
+            _circumstances(results),
+            "![wall and processor time from 1 to 500 callers, and the server's memory](bench.svg)",
+            "What one call takes:",
+            times_table(results),
+            "What each of so many callers at once takes, in ms (the batch's time divided by their number):",
+            crowds_table(results),
+        )
+    )
+
+
+def _circumstances(results: Results) -> str:
+    on = results.circumstances
+    return (
+        f"Medians, with their quartiles; ratios are medians of each round's ratio. {on.rounds} rounds of single calls, "
+        f"{on.batches} of batches. {on.cores} cores, load {on.load_before:.1f} at the beginning, Linux {on.kernel}, "
+        f"systemd {on.systemd}, Python {on.python}."
+    )

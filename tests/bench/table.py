@@ -1,0 +1,157 @@
+"""The goals, what was measured, and whether they are met: as rows, and as Markdown."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from tests.bench.crowd import CALLERS
+from tests.bench.host import Variant
+from tests.bench.results import Spread, growth, ratio
+from tests.bench.single import BARE, FLOOR, HOOKS, name_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from tests.bench.results import Busy, Results, Run, Single
+
+_LINEAR_FROM = 10  # fewer do not fill the cores
+_LINEAR_MAX = 1.1
+_MEMORY_MAX_MB = 45.0
+_FLAT_MB = 1.0
+_BUSY_MAX = 0.15
+_OTHER_WORK = 0.1  # of one core: more than the kernel's own threads have to do for the node
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A goal, and whether it is met; None: it was not measured."""
+
+    what: str
+    goal: str
+    measured: str
+    is_met: bool | None
+
+    @property
+    def verdict(self) -> str:
+        """The last column."""
+        return {True: "met", False: "**not met**", None: ""}[self.is_met]
+
+
+def rows(results: Results) -> list[Row]:
+    """Hold the results against the goals."""
+    return [*_single(results), _crowd(results), _memory(results), _pacemaker(results), _growth(results)]
+
+
+def _single(results: Results) -> Iterator[Row]:
+    single = results.single
+    shell, resident, cold = (name_of(variant, "hook of 20 ms") for variant in Variant)
+    shell_bare, resident_bare, _ = (name_of(variant, "no hook") for variant in Variant)
+    wall = single.wall_s
+    yield _ratio("resident monitor, hook of 20 ms: wall, against shell", 0.92, ratio(wall(resident), wall(shell)))
+    yield _ratio("resident monitor, no hook: wall, against shell", 1.0, ratio(wall(resident_bare), wall(shell_bare)))
+    own = single.own_cpu_s
+    what = "resident monitor: CPU of agent and server, against shell (systemctl and hook excluded)"
+    yield _ratio(what, 0.75, ratio(own(resident), own(shell)))
+    what = "cold monitor: CPU, against `import click, anyio; anyio.run(anyio.sleep, 0)` (systemctl and hook excluded)"
+    yield _ratio(what, 1.10, ratio(own(cold), single.cpu_s(FLOOR)))
+    wall = results.starts.wall_s
+    what = "`start` of a service that is ready after 0.3 s: wall, against shell with its `sleep 1`"
+    yield _ratio(what, 0.4, ratio(wall(Variant.RESIDENT), wall(Variant.SHELL)))
+
+
+def _ratio(what: str, goal: float, measured: Spread) -> Row:
+    return Row(what, f"≤ {goal:.2f}", _spread(measured), measured.median <= goal)
+
+
+def _spread(spread: Spread, factor: float = 1, digits: int = 2) -> str:
+    low, median, high = (f"{value * factor:.{digits}f}" for value in (spread.low, spread.median, spread.high))
+    return f"{median} ({low} to {high})"
+
+
+def _crowd(results: Results) -> Row:
+    count = CALLERS[-1]
+    ours, theirs = ([run.wall_s for run in results.crowds[each][count]] for each in (Variant.RESIDENT, Variant.SHELL))
+    row = _ratio(f"{count} monitors at once, resident: all right; wall, against shell", 0.9, ratio(ours, theirs))
+    right = (
+        f"{results.wrong} wrong answers, {results.fell_back} without the server" if _is_odd(results) else "all right"
+    )
+    return Row(row.what, row.goal, f"{row.measured}, {right}", row.is_met and not results.wrong)
+
+
+def _is_odd(results: Results) -> bool:
+    return bool(results.wrong or results.fell_back)
+
+
+def _memory(results: Results) -> Row:
+    memory = results.memory
+    actions, last_mb = memory.looks[-1]
+    told = f"{last_mb:.1f} MB, {memory.grown_mb:+.1f} MB since a fifth of them"
+    told += f"; started anew {memory.restarts} times" if memory.restarts else ""
+    is_met = last_mb <= _MEMORY_MAX_MB and memory.grown_mb <= _FLAT_MB and not memory.restarts
+    return Row(f"server memory after {actions:,} actions", f"≤ {_MEMORY_MAX_MB:.0f} MB, flat", told, is_met)
+
+
+def _pacemaker(results: Results) -> Row:
+    goal, seen = f"≤ {_BUSY_MAX:.0%} of one core", results.under_pacemaker
+    if seen is None:
+        return Row("100 resources at 10 s under Pacemaker, trivial hook: whole machine", goal, "not measured", None)
+    busy: list[tuple[str, Busy]] = [("idle", seen.idle), *seen.variants.items()]
+    told = ", ".join(f"{name} {each.machine:.1%} ({each.node:.1%})" for name, each in busy)
+    if any(each.machine - each.node > _OTHER_WORK for _, each in busy):
+        told += "; the machine had other work meanwhile"
+    what = f"{seen.resources} resources at 10 s under Pacemaker, trivial hook: whole machine (the cluster's node alone)"
+    return Row(what, goal, told, seen.variants[Variant.RESIDENT].machine <= _BUSY_MAX)
+
+
+def _growth(results: Results) -> Row:
+    powers = {variant: _powers(runs) for variant, runs in results.crowds.items()}
+    told = "; ".join(f"{variant}: wall {wall:.2f}, CPU {cpu:.2f}" for variant, (wall, cpu) in powers.items())
+    what = f"from {_LINEAR_FROM} to {CALLERS[-1]} callers wall and CPU of all grow by the power of"
+    return Row(what, f"≤ {_LINEAR_MAX} (linear: 1)", told, max(powers[Variant.RESIDENT]) <= _LINEAR_MAX)
+
+
+def _powers(runs: Mapping[int, Sequence[Run]]) -> tuple[float, float]:
+    walls = {count: Spread.of(run.wall_s for run in each).median for count, each in runs.items()}
+    cpus = {count: Spread.of(run.cpu_s for run in each).median for count, each in runs.items()}
+    return growth(walls, at_least=_LINEAR_FROM), growth(cpus, at_least=_LINEAR_FROM)
+
+
+def goals_table(results: Results) -> str:
+    """Return the goals as Markdown."""
+    lines = [f"| {row.what} | {row.goal} | {row.measured} | {row.verdict} |" for row in rows(results)]
+    return "\n".join(("| | goal | measured | |", "|---|---|---|---|", *lines))
+
+
+def times_table(results: Results) -> str:
+    """Return what a call takes, in milliseconds, as Markdown."""
+    single = results.single
+    head = "| ms | wall | CPU, systemctl and hook excluded | of that in the server | CPU, all |"
+    names = [name_of(variant, hook) for hook in HOOKS for variant in Variant] + [FLOOR, BARE]
+    lines = [_times(name, name, single) for name in names]
+    others = dict.fromkeys(other for each in single.others.values() for other in each)
+    lines += [_times(f"`{other}`", other, single) for other in others]
+    lines += [_times(f"start, {variant}", variant, results.starts) for variant in Variant]
+    return "\n".join((head, "|---|---|---|---|---|", *lines))
+
+
+def _times(told_as: str, name: str, single: Single) -> str:
+    own, server = [], []
+    if name in single.others:
+        own = single.own_cpu_s(name)
+        server = single.server_cpu_s(name) if name.startswith(Variant.RESIDENT) else []
+    columns = (single.wall_s(name), own, server, single.cpu_s(name))
+    return " | ".join((f"| {told_as}", *(_spread(Spread.of(each), 1e3, 1) if each else "" for each in columns))) + " |"
+
+
+def crowds_table(results: Results) -> str:
+    """Return what so many callers at once take, in milliseconds for each of them, as Markdown."""
+    kinds: Mapping[str, Variant] = {"resident": Variant.RESIDENT, "shell": Variant.SHELL}
+    lines = []
+    for count in CALLERS:
+        runs = [results.crowds[variant][count] for variant in kinds.values()]
+        walls = [_spread(Spread.of(run.wall_s for run in each), 1e3 / count, 1) for each in runs]
+        cpus = [_spread(Spread.of(run.cpu_s for run in each), 1e3 / count, 1) for each in runs]
+        lines.append(f"| {count} | {' | '.join((*walls, *cpus))} |")
+    head = "| callers | wall, resident | wall, shell | CPU, resident | CPU, shell |"
+    return "\n".join((head, "|---|---|---|---|---|", *lines))
