@@ -178,20 +178,34 @@ class TestWrongParameters:
             assert name in answer.reason
 
 
+COLD_MODULES = (
+    *("actions", "agent", "answers", "cli", "hooks", "judgement", "observations", "ocf", "parameters", "proc"),
+    *("processes", "reporting", "systemd", "wire"),
+)
+
+
 class TestImports:
     def test_monitor(self, box: Box) -> None:
-        """A monitor does not pay for rich."""
-        assert not imported(box, "monitor") & {"rich", "xml", "ocf_systemd.debug"}
+        """A monitor by the agent's own process pays for what it uses of this package, and not for rich."""
+        with box.without_server():
+            names = imported(box, AGENT, "monitor")
+        assert {name for name in names if name.startswith("ocf_systemd.")} == {f"ocf_systemd.{n}" for n in COLD_MODULES}
+        assert not names & {"rich", "xml", "urllib.request", "importlib.metadata", "email", "resource"}
 
     def test_meta_data(self, box: Box) -> None:
         """The metadata need neither rich nor anyio."""
-        assert not imported(box, "meta-data") & {"rich", "anyio", "asyncio", "ocf_systemd.debug"}
+        assert not imported(box, AGENT, "meta-data") & {"rich", "anyio", "asyncio", "ocf_systemd.debug"}
+
+    @pytest.mark.usefixtures("tests_of_server")
+    def test_a_monitor_that_is_served(self, box: Box) -> None:
+        """It takes two modules, and what is built in."""
+        found = imported(box, AGENT, "monitor") - imported(box, "/dev/null")
+        assert found - set(sys.builtin_module_names) == {"ocf_systemd", "ocf_systemd.wire"}
 
 
-def imported(box: Box, action: str) -> set[str]:
-    command = [sys.executable, "-I", "-X", "importtime", AGENT, action]
+def imported(box: Box, *words: str) -> set[str]:
+    """Return the modules that a program imports, started as the agent's file is."""
+    command = [sys.executable, "-IS", "-X", "importtime", *words]
     done = box.sandbox.run(command, env={"OCF_RESKEY_unit": box.started()})
     assert done.returncode == 0
-    names = set(re.findall(r"^import time:.*\| +(\S+)$", done.stderr, flags=re.MULTILINE))
-    assert {"click", "ocf_systemd.cli"} <= names
-    return names
+    return set(re.findall(r"^import time:.*\| +(\S+)$", done.stderr, flags=re.MULTILINE))
