@@ -21,6 +21,12 @@ def agent_name(called_by: str, environment: Mapping[str, str]) -> str:
 
 def verdict_of_bug(error: BaseException) -> Verdict:
     """Return what to answer where an action failed over a bug, or over a host that is short of something."""
+    cause = cause_of(error)
+    return Verdict(ExitCode.ERR_GENERIC, f"internal error: {type(cause).__name__}: {cause}")
+
+
+def cause_of(error: BaseException) -> BaseException:
+    """Return what stands within the groups that tasks wrap an error into, the first of several."""
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
-    return Verdict(ExitCode.ERR_GENERIC, f"internal error: {type(error).__name__}: {error}")
+    return error

@@ -6,6 +6,7 @@ else in the agent starts a process.
 """
 
 import ctypes
+import errno
 import fcntl
 import os
 import subprocess
@@ -30,6 +31,7 @@ LOOK_AGAIN_S = 0.005
 ROUNDS = 40
 """What cannot be killed in that many looks is the kernel's to end."""
 
+_SHORTAGES = frozenset({errno.EMFILE, errno.ENFILE, errno.EAGAIN, errno.ENOMEM})
 _GRACE_SHARE = 0.2
 _REAP_S = 0.1
 _CHUNK = 64 * 1024
@@ -49,6 +51,10 @@ class Command:
     environment: Mapping[str, str]
     user: tuple[int, int, Sequence[int]] | None = None
     time_limit_s: float | None = None
+
+
+class ShortageError(Exception):
+    """This process can start nothing at the moment; one of its own may fare better."""
 
 
 @dataclass(slots=True)
@@ -85,8 +91,14 @@ class Crew:
             resource.prlimit(pid, resource.RLIMIT_NOFILE, self.descriptors)
 
     async def run(self, command: Command, *, deadline: float) -> CommandOutcome:
-        """Run a command, as `run` does, in a process group of its own: it may signal that, and shall not hit others."""
-        return await _run(command, deadline, self)
+        """Run a command, as `run` does, in a process group of its own: it may signal that, and shall not hit others.
+
+        Raises ShortageError where this process, not the command, is to blame that nothing starts.
+        """
+        outcome = await _run(command, deadline, self)
+        if isinstance(outcome, NotStarted) and outcome.errno in _SHORTAGES:
+            raise ShortageError(outcome.why)
+        return outcome
 
 
 class Runner(Protocol):

@@ -22,13 +22,13 @@ import ocf_systemd
 from ocf_systemd import processes
 from ocf_systemd.actions import Request
 from ocf_systemd.agent import parameters_or_verdict, perform_until_interrupted, report_strays
-from ocf_systemd.answers import agent_name, reason_line, verdict_of_bug
+from ocf_systemd.answers import agent_name, cause_of, reason_line, verdict_of_bug
 from ocf_systemd.bus import SystemManager
 from ocf_systemd.crews import Crews
 from ocf_systemd.ocf import Action, Verdict
 from ocf_systemd.parameters import read_operation
 from ocf_systemd.proc import age_s
-from ocf_systemd.processes import LOOK_AGAIN_S, Crew
+from ocf_systemd.processes import LOOK_AGAIN_S, Crew, ShortageError
 from ocf_systemd.reporting import Reporter, log_reporter
 from ocf_systemd.wire import ANSWER, GREETING, PULSE, SERVED, VERSION, frame
 
@@ -60,15 +60,16 @@ class Calling:
 
     @staticmethod
     def parse(body: bytes) -> "Calling | None":
-        """Return what a request says; None: it is not what an agent of this version would send."""
+        """Return what a request says; None: no agent would send that, or its directory is out of reach."""
         if body.partition(b"\0")[0].decode(errors="replace") not in SERVED:
             return None
         try:
             action, called_by, umask, directory, *variables = map(os.fsdecode, body.split(b"\0"))
             pairs = (variable.partition("=") for variable in variables)
-            return Calling(Action(action), called_by, int(umask, 8), directory, {name: v for name, _, v in pairs})
+            calling = Calling(Action(action), called_by, int(umask, 8), directory, {name: v for name, _, v in pairs})
         except ValueError:
             return None
+        return calling if Path(directory).is_dir() else None
 
 
 @dataclass(slots=True, eq=False)
@@ -136,7 +137,7 @@ class Server:
         self._notify = notify
         self._crews = Crews(resource.getrlimit(resource.RLIMIT_NOFILE))
         self._callers: set[_Caller] = set()
-        self._callers_max = (_raise_limit() - _DESCRIPTORS_OURS) // _DESCRIPTORS_EACH
+        self._callers_max = max((_raise_limit() - _DESCRIPTORS_OURS) // _DESCRIPTORS_EACH, 1)
         self._is_outdated = False
 
     async def run(self, idle_after_s: float) -> None:
@@ -204,6 +205,8 @@ class Server:
                 code = await self._code_for(caller)
                 if code is not None:
                     await caller.answer(code)
+        except Exception:  # noqa: BLE001, S110  # its caller acts by itself, and the others are not to notice
+            pass
         finally:
             self._callers.discard(caller)
 
@@ -223,8 +226,10 @@ class Server:
             try:
                 verdict = await self._perform(calling, caller, crew, reporter)
             except Exception as error:  # noqa: BLE001  # its caller is to get an answer, and the others are to live on
-                # A failed stop fences: its caller tries again, with means of its own, until its time is up.
-                verdict = None if calling.action is Action.STOP else verdict_of_bug(error)
+                # A failed stop fences: its caller tries again, with means of its own, until its time is up. And what
+                # this process is short of its caller may have.
+                own = calling.action is Action.STOP or isinstance(cause_of(error), ShortageError)
+                verdict = None if own else verdict_of_bug(error)
             finally:
                 with anyio.CancelScope(shield=True):
                     report_strays(reporter, await self._crews.end_strays(crew))

@@ -19,7 +19,7 @@ from ocf_systemd.wire import VERSION
 from tests.unit.builders import executable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
 ACTIVE = "echo LoadState=loaded; echo ActiveState=active; echo SubState=running"
 NO_ANSWER = 99
@@ -87,11 +87,7 @@ class Host:
             start_new_session=True,  # as under systemd; the kernel shares processors out by sessions (sched(7))
         )
         self._processes.append(process)
-        deadline = time.monotonic() + 10
-        while not Path(self.address).exists():
-            assert time.monotonic() < deadline
-            assert process.poll() is None
-            time.sleep(0.01)
+        wait_until(Path(self.address).exists)
         return psutil.Process(process.pid)
 
     def begin(
@@ -136,10 +132,8 @@ class Host:
 
     def wait_for(self, name: str) -> str:
         """Wait until a file has something in it, and return that."""
-        deadline = time.monotonic() + 10
-        while not ((file := self.directory / name).exists() and file.read_text()):
-            assert time.monotonic() < deadline, f"{name} does not appear"
-            time.sleep(0.01)
+        file = self.directory / name
+        wait_until(lambda: file.exists() and bool(file.read_text()))
         return self.read(name)
 
     def listen(self) -> socket.socket:
@@ -166,6 +160,14 @@ class Host:
             process.wait()
             if process.stderr:
                 process.stderr.close()
+
+
+def wait_until(holds: Callable[[], bool], within_s: float = 10.0) -> None:
+    """Wait until something holds."""
+    deadline = time.monotonic() + within_s
+    while not holds():
+        assert time.monotonic() < deadline, f"not within {within_s} s"
+        time.sleep(0.01)
 
 
 def gone(processes: Iterable[psutil.Process], within_s: float) -> bool:

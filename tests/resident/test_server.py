@@ -16,7 +16,7 @@ import pytest
 
 import ocf_systemd
 from ocf_systemd.wire import ANSWER, GREETED_WITHIN_S, GREETING, VERSION, frame
-from tests.resident.host import NO_ANSWER, Host, gone
+from tests.resident.host import NO_ANSWER, Host, gone, wait_until
 from tests.unit.builders import run_python
 
 if TYPE_CHECKING:
@@ -157,8 +157,7 @@ class TestGoneTheirOwnWay:
         """All callers go on by themselves, and no hook of the server's lives on beside theirs."""
         hook = served.hook("echo $$ >>pids; exec sleep 20")
         agents = [served.begin(monitor_hook=hook) for _ in range(20)]
-        while len(served.wait_for("pids").split()) < len(agents):
-            time.sleep(0.01)
+        wait_until(lambda: len(served.wait_for("pids").split()) == len(agents))
         hooks = [psutil.Process(int(pid)) for pid in served.read("pids").split()]
         psutil.Process(hooks[0].ppid()).send_signal(SIGKILL)
         assert {agent.finish().code for agent in agents} == {NO_ANSWER}
@@ -184,24 +183,42 @@ class TestGoneTheirOwnWay:
 
     def test_a_stop_that_meets_a_bug(self, host: Host) -> None:
         """Its failure would fence the node: the agent tries by itself."""
-        host.serve(env={"PYTHONPATH": str(broken(host.directory))})
+        host.serve(env=planted(host.directory, BUG))
         assert host.ask("stop").code == NO_ANSWER
 
+    @pytest.mark.parametrize("action", ["monitor", "stop", "start"])
+    def test_a_server_that_can_start_nothing(self, host: Host, action: str) -> None:
+        """The agent may be able to."""
+        host.serve(env=planted(host.directory, SHORTAGE))
+        answer = host.begin(action, order_at_shutdown="no").finish()
+        assert (answer.code, answer.stderr) == (NO_ANSWER, "")
+        assert answer.elapsed_s < 2
 
-def broken(directory: Path) -> Path:
-    """Return a directory from which Python loads a fault into the server's actions."""
-    (directory / "sitecustomize.py").write_text(
-        "import ocf_systemd.agent\n"
-        "async def perform(request):\n    raise RuntimeError('planted')\n"
-        "ocf_systemd.agent.perform = perform\n"
-    )
-    return directory
+
+BUG = """
+import ocf_systemd.agent
+async def perform(request):
+    raise RuntimeError("planted")
+ocf_systemd.agent.perform = perform
+"""
+SHORTAGE = """
+import errno, ocf_systemd.processes
+def spawn(*_):
+    raise OSError(errno.EAGAIN, "planted")
+ocf_systemd.processes._spawn = spawn
+"""
+
+
+def planted(directory: Path, fault: str) -> dict[str, str]:
+    """Return the environment in which Python loads a fault into the server."""
+    (directory / "sitecustomize.py").write_text(fault)
+    return {"PYTHONPATH": str(directory)}
 
 
 class TestNoSharedFate:
     def test_a_bug(self, host: Host) -> None:
         """Its caller gets 1 and a reason, and the server lives."""
-        server = host.serve(env={"PYTHONPATH": str(broken(host.directory))})
+        server = host.serve(env=planted(host.directory, BUG))
         answer = host.ask()
         assert answer.code == 1
         assert answer.stderr.splitlines()[-1] == f"{REASON}internal error: RuntimeError: planted"
@@ -245,6 +262,7 @@ class TestNoSharedFate:
             pytest.param((b"monitor",), id="too short"),
             pytest.param((b"promote", b"systemd", b"22", b"/"), id="no action of ours"),
             pytest.param((b"monitor", b"systemd", b"x", b"/"), id="no umask"),
+            pytest.param((b"monitor", b"systemd", b"22", b"/no/such/directory"), id="no directory"),
             pytest.param((b"\xff" * 1000,), id="rubbish"),
         ],
     )
@@ -280,8 +298,7 @@ class TestVanished:
         other = served.begin(monitor_hook=served.hook("sleep 2; exit 0", "other"))
         agent = served.begin(monitor_hook=served.hook(f"echo $$ >pid\n{script}"))
         hook = psutil.Process(int(served.wait_for("pid")))
-        while not any(child.name() == "sleep" for child in hook.children(recursive=True) or [hook]):
-            time.sleep(0.01)
+        wait_until(lambda: any(child.name() == "sleep" for child in [hook, *hook.children(recursive=True)]))
         time.sleep(0.1)
         theirs = [process for process in psutil.Process(hook.ppid()).children(recursive=True) if is_of(process, hook)]
         agent.process.kill()
