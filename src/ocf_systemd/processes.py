@@ -31,6 +31,7 @@ LOOK_AGAIN_S = 0.005
 ROUNDS = 40
 """What cannot be killed in that many looks is the kernel's to end."""
 
+_QUEUE_MAX_S, _QUEUE_SHARE = 5.0, 0.2  # longest wait of a crew's command for its turn, of the time it has
 _SHORTAGES = frozenset({errno.EMFILE, errno.ENFILE, errno.EAGAIN, errno.ENOMEM})
 _GRACE_SHARE = 0.2
 _REAP_S = 0.1
@@ -95,10 +96,26 @@ class Crew:
 
         Raises ShortageError where this process, not the command, is to blame that nothing starts.
         """
-        outcome = await _run(command, deadline, self)
-        if isinstance(outcome, NotStarted) and outcome.errno in _SHORTAGES:
-            raise ShortageError(outcome.why)
-        return outcome
+        return await _run(command, deadline, self)
+
+    async def start(self, command: Command, deadline: float, descriptors: ExitStack) -> "_Started":
+        """Start a command when its turn has come. Raises ShortageError, and OSError where the command is to blame."""
+        await self._take_turn(deadline)
+        try:
+            return _start(command, self, descriptors)
+        except OSError as error:
+            if error.filename != command.arguments[0] or error.errno in _SHORTAGES:
+                raise ShortageError(error.strerror) from error
+            raise
+        finally:
+            self.starting.release()
+
+    async def _take_turn(self, deadline: float) -> None:
+        time_left = deadline - anyio.current_time()
+        with anyio.move_on_after(min(_QUEUE_MAX_S, time_left * _QUEUE_SHARE)):
+            await self.starting.acquire()
+            return
+        raise ShortageError("too many commands wait to be started")
 
 
 class Runner(Protocol):
@@ -147,20 +164,19 @@ async def run(command: Command, *, deadline: float) -> CommandOutcome:
 
 
 async def _run(command: Command, deadline: float, crew: Crew | None) -> CommandOutcome:
-    began = anyio.current_time()
-    grace = min(GRACE_S, max(deadline - began, 0.0) * _GRACE_SHARE)
-    time_up = deadline - grace
-    if command.time_limit_s is not None:
-        time_up = min(time_up, began + command.time_limit_s)
     with ExitStack() as descriptors:
         try:
-            if crew:
-                async with crew.starting:
-                    process, tails, exit_descriptor = _start(command, crew, descriptors)
-            else:
-                process, tails, exit_descriptor = _start(command, None, descriptors)
+            started = (
+                _start(command, None, descriptors) if crew is None else await crew.start(command, deadline, descriptors)
+            )
         except OSError as error:
             return NotStarted(error.errno or 0, error.strerror or str(error))
+        process, tails, exit_descriptor = started
+        began = anyio.current_time()
+        grace = min(GRACE_S, max(deadline - began, 0.0) * _GRACE_SHARE)
+        time_up = deadline - grace
+        if command.time_limit_s is not None:
+            time_up = min(time_up, began + command.time_limit_s)
         try:
             ended = await _watch(exit_descriptor, tails, time_up)
         finally:
@@ -172,9 +188,10 @@ async def _run(command: Command, deadline: float, crew: Crew | None) -> CommandO
         return _outcome(process, tails, anyio.current_time() - began, timed_out=not ended)
 
 
-def _start(
-    command: Command, crew: Crew | None, descriptors: ExitStack
-) -> tuple[subprocess.Popen[bytes], tuple[_Tail, _Tail], int]:
+_Started = tuple[subprocess.Popen[bytes], tuple[_Tail, _Tail], int]
+
+
+def _start(command: Command, crew: Crew | None, descriptors: ExitStack) -> _Started:
     """Start a command; what it was given of ours is closed with `descriptors`. Raises OSError."""
     holds_group = crew is None and command.user is None and _leads_group()
     leash = _leash(descriptors, holds_group=holds_group)

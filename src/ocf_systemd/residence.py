@@ -60,7 +60,7 @@ RestartSec=500ms
 TimeoutStartSec=30s
 WatchdogSec=30s
 TimeoutStopSec=5s
-KillMode=control-group
+KillMode=mixed
 OOMPolicy=continue
 TasksMax=infinity
 """

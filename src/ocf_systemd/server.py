@@ -5,6 +5,7 @@ connection closed without an answer: actions are idempotent, so that is always s
 """
 
 import errno
+import gc
 import os
 import resource
 import signal
@@ -25,7 +26,7 @@ from ocf_systemd.agent import parameters_or_verdict, perform_until_interrupted, 
 from ocf_systemd.answers import agent_name, cause_of, reason_line, verdict_of_bug
 from ocf_systemd.bus import SystemManager
 from ocf_systemd.crews import Crews
-from ocf_systemd.ocf import Action, Verdict
+from ocf_systemd.ocf import Action, ExitCode, Verdict
 from ocf_systemd.parameters import read_operation
 from ocf_systemd.proc import age_s
 from ocf_systemd.processes import LOOK_AGAIN_S, Crew, ShortageError
@@ -74,10 +75,14 @@ class Calling:
 
 @dataclass(slots=True, eq=False)
 class _Caller:
-    """An agent that has called: its connection, its process, and what is to stand on its standard error."""
+    """An agent that has called: its connection, its process, and what is to stand on its standard error.
+
+    `said` is what it has sent after its request and nobody has heard yet.
+    """
 
     connection: socket.socket
     pid: int
+    said: bytes = b""
     told: list[bytes] = field(default_factory=list)
     is_answered: bool = False
 
@@ -94,6 +99,9 @@ class _Caller:
 
     async def receive(self) -> bytes:
         """Wait for what it has to say; nothing: it has gone."""
+        if self.said:
+            said, self.said = self.said, b""
+            return said
         while True:
             try:
                 return self.connection.recv(_CHUNK)
@@ -112,6 +120,7 @@ class _Caller:
                 if size > _REQUEST_MAX:
                     return b""
                 if len(received) >= _SIZE + size:
+                    self.said = received[_SIZE + size :]
                     return received[_SIZE : _SIZE + size]
         return b""
 
@@ -125,6 +134,12 @@ class _Caller:
                     left = left[self.connection.send(left) :]
                 except BlockingIOError:
                     await anyio.wait_writable(self.connection)
+
+
+# What may be this process's own trouble, and not its caller's.
+_SHORT = (ShortageError, OSError, MemoryError)
+# What bans a node, or is recorded as stopped, is said by who has looked with nobody else's limits and caches.
+_SAID_BY_ONESELF = frozenset({ExitCode.ERR_PERM, ExitCode.ERR_INSTALLED})
 
 
 class Server:
@@ -228,12 +243,12 @@ class Server:
             except Exception as error:  # noqa: BLE001  # its caller is to get an answer, and the others are to live on
                 # A failed stop fences: its caller tries again, with means of its own, until its time is up. And what
                 # this process is short of its caller may have.
-                own = calling.action is Action.STOP or isinstance(cause_of(error), ShortageError)
+                own = calling.action is Action.STOP or isinstance(cause_of(error), _SHORT)
                 verdict = None if own else verdict_of_bug(error)
             finally:
                 with anyio.CancelScope(shield=True):
                     report_strays(reporter, await self._crews.end_strays(crew))
-        if verdict is None:
+        if verdict is None or verdict.code in _SAID_BY_ONESELF:
             return None
         caller.told.append(reason_line(verdict, environment))
         return verdict.code
@@ -265,7 +280,7 @@ class Server:
 def _is_replaced() -> bool:
     """Tell whether another version of this package has been installed in its place."""
     try:
-        return VERSION not in Path(ocf_systemd.__file__).read_bytes()
+        return b'"%b"' % VERSION not in Path(ocf_systemd.__file__).read_bytes()
     except OSError:
         return True
 
@@ -286,6 +301,7 @@ def serve(path: Path | None, idle_after_s: float, environment: Mapping[str, str]
     listener = _inherited(environment) or _bound(path)
     processes.adopt_orphans()
     os.umask(_UMASK)
+    gc.freeze()  # what has been imported stays
     with listener:
         anyio.run(Server(listener, SystemManager(), _notifier(environment)).run, idle_after_s)
     return 0

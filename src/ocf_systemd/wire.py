@@ -50,33 +50,56 @@ def ask(arguments: list[str], path: str = SOCKET) -> int | None:
     if arguments[1:2] == [] or arguments[1] not in SERVED or any(name in posix.environ for name in _TRACED):
         return None
     server = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM)
-    received: list[int] = []
-
-    def pass_on(number: int, _: object) -> None:
-        received.append(number)
-        server.send(bytes((number,)))
-
-    before = [_signal.signal(number, pass_on) for number in SIGNALS]
+    signals = Signals(server)
+    before = [_signal.signal(number, signals.receive) for number in SIGNALS]
     try:
-        code = _asked(server, arguments, path)
+        code = _asked(server, signals, arguments, path)
     except OSError:  # time that is up is one too
         code = None
-    server.close()
-    for number, handler in zip(SIGNALS, before, strict=True):
-        _signal.signal(number, handler)
-    if code is None and received:
-        _signal.signal(received[0], _signal.SIG_DFL)
-        posix.kill(posix.getpid(), received[0])  # it was to end, and nobody was there to end it in good order
+    finally:
+        for number, handler in zip(SIGNALS, before, strict=True):
+            _signal.signal(number, handler)
+        server.close()
+    if code is None and signals.first:
+        _signal.signal(signals.first, _signal.SIG_DFL)
+        posix.kill(posix.getpid(), signals.first)  # it was to end, and nobody was there to end it in good order
     return code
 
 
-def _asked(server: _socket.socket, arguments: list[str], path: str) -> int | None:
+class Signals:
+    """The signals that this process receives while it asks: the server is told of them, once it has the request."""
+
+    def __init__(self, server: _socket.socket) -> None:
+        self.first = 0
+        self.is_told = False
+        self._server = server
+        self._untold = bytearray()
+
+    def receive(self, number: int, _: object) -> None:
+        """Be the handler of a signal."""
+        self.first = self.first or number
+        self._untold.append(number)
+        if self.is_told:
+            self.tell()
+
+    def tell(self) -> None:
+        """Tell of what has come, and of all that comes from now on: in the midst of a request it would be lost."""
+        self.is_told = True
+        numbers, self._untold = self._untold, bytearray()
+        try:  # noqa: SIM105  # contextlib is not imported here
+            self._server.send(numbers)
+        except OSError:  # it has gone, which is found by who reads from it
+            pass
+
+
+def _asked(server: _socket.socket, signals: Signals, arguments: list[str], path: str) -> int | None:
     if server.fileno() <= 2:  # noqa: PLR2004  # a standard stream is closed, and would be the connection from here on
         return None
-    timeout_s = _timeout_s()
-    server.settimeout(_within(GREETED_WITHIN_S, timeout_s / 20))
+    greeted_within_s, silence_s = patience()
+    server.settimeout(greeted_within_s)
     server.connect(path)
     server.sendall(_request(arguments))
+    signals.tell()
     buffer = b""
     while chunk := server.recv(_CHUNK):
         buffer += chunk
@@ -85,7 +108,7 @@ def _asked(server: _socket.socket, arguments: list[str], path: str) -> int | Non
             if kind == GREETING:
                 if payload != VERSION:
                     return None
-                server.settimeout(_within(SILENCE_S, timeout_s / 4))
+                server.settimeout(silence_s)
             elif kind == ANSWER:
                 _write(payload[1:])
                 return payload[0]
@@ -101,9 +124,11 @@ def _request(arguments: list[str]) -> bytes:
     return len(body).to_bytes(4, "big") + body
 
 
-def _timeout_s() -> float:
+def patience() -> tuple[float, float]:
+    """Return how many seconds to wait for a greeting, and for a pulse later on."""
     timeout = posix.environ.get(b"OCF_RESKEY_CRM_meta_timeout", b"")
-    return int(timeout) / 1000 if timeout.isdigit() and len(timeout) < 10 else 20.0  # noqa: PLR2004  # as by default
+    timeout_s = int(timeout) / 1000 if timeout.isdigit() and len(timeout) < 10 else 20.0  # noqa: PLR2004  # the default
+    return _within(GREETED_WITHIN_S, timeout_s / 20), _within(SILENCE_S, timeout_s / 4)
 
 
 def _within(bounds: tuple[float, float], seconds: float) -> float:

@@ -49,7 +49,7 @@ class TestResident:
     def test_no_action_fails_for_its_sake(self, cluster: Cluster, node: Node) -> None:
         """Hooks run in the server's cgroup while it is there, in Pacemaker's when not; all the monitors succeed."""
         node.run("mkdir", "-p", "/run/test")
-        hook = cluster.hook("cgroup", "cat /proc/self/cgroup >>/run/test/cgroups")
+        hook = cluster.hook("cgroup", "cat /proc/self/cgroup >>/run/test/cgroups; sleep 0.8")
         unit = cluster.service("served")
         cluster.create("served", "op", "monitor", "interval=1s", "timeout=20s", unit=unit, monitor_hook=hook)
         cluster.pcs("constraint", "location", "served", "prefers", ON)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import pytest
@@ -32,6 +32,7 @@ class Agent:
     box: Box
     measuring: Mapping[str, str]
     path: str = AGENT
+    codes: list[int] = field(default_factory=list)
 
     @property
     def is_resident(self) -> bool:
@@ -105,6 +106,7 @@ class Agent:
 
     def audit(self, call: Call, answer: Answer, *, leaves_job: bool = False, agrees: bool = True) -> None:
         """Fail when a call left something behind, or answered late, or in a form that it must not have."""
+        self.codes.append(answer.code)
         audit(self.box, call, answer, leaves_job=leaves_job, agrees=agrees)
 
 

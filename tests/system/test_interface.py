@@ -196,7 +196,7 @@ class TestImports:
         """The metadata need neither rich nor anyio."""
         assert not imported(box, AGENT, "meta-data") & {"rich", "anyio", "asyncio", "ocf_systemd.debug"}
 
-    @pytest.mark.usefixtures("tests_of_server")
+    @pytest.mark.usefixtures("served_codes")
     def test_a_monitor_that_is_served(self, box: Box) -> None:
         """It takes two modules, and what is built in."""
         found = imported(box, AGENT, "monitor") - imported(box, "/dev/null")

@@ -102,7 +102,7 @@ class TestTexts:
             pytest.param(SERVICE, "StartLimitIntervalSec=0", id="it always comes again"),
             pytest.param(SERVICE, "WatchdogSec=30s", id="it does not hang for long"),
             pytest.param(SERVICE, "OOMPolicy=continue", id="a hook out of memory is not its end"),
-            pytest.param(SERVICE, "KillMode=control-group", id="no hook outlives it"),
+            pytest.param(SERVICE, "KillMode=mixed", id="no hook outlives it, nor is one ended before"),
         ],
     )
     def test_what_others_rely_on(self, host: Host, unit: str, line: str) -> None:
