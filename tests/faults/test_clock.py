@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.system.agent import COLD_ONLY
+from tests.system.ways import COLD_ONLY
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.system.agent import AGENT, COLD_ONLY
+from tests.system.agent import AGENT
+from tests.system.ways import COLD_ONLY
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -7,8 +7,6 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-import pytest
-
 from tests.system.answer import Answer, Call
 from tests.system.audit import audit
 
@@ -19,9 +17,6 @@ if TYPE_CHECKING:
 
 AGENT = "/usr/lib/ocf/resource.d/pacemaker/systemd"
 RESIDENT = "/usr/lib/ocf/resource.d/resident/systemd"
-COLD_ONLY = pytest.mark.parametrize("agent", ["cold"], indirect=True)
-"""For what is done to the agent's own process, and so to no server."""
-
 SLOW_AS_MEASURED_S = 30.0  # far more than any action of these tests may take
 
 
