@@ -27,6 +27,7 @@ FELL_BACK = "/run/fell-back"
 FELL_BACK_SHARE, FELL_BACK_SPARE = 0.2, 5
 
 
+@pytest.hookimpl(tryfirst=True)  # xdist looks for the groups in the same hook
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Have what is done with the server done beside all else, where there are two workers, each with a sandbox."""
     for item in items:

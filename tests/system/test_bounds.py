@@ -110,15 +110,15 @@ class TestNothingIsLost:
         unit, hook = box.started(), box.hook(PRINT_ALL, shebang=f"#!{sys.executable} -I\n")
         box.sh("mkdir -p /run/test")
         for number in range(10):
-            instance = {"OCF_RESOURCE_INSTANCE": f"bounds{number}"}
+            instance = {"OCF_RESOURCE_INSTANCE": f"{unit}-{number}"}
             to_file = {"HA_LOGFILE": log, "HA_LOGFACILITY": ""} if log else {}
             answer = agent("monitor", unit=unit, monitor_hook=hook, variables={**instance, **to_file})
             assert answer.code == 42
-            told = "".join(line for line in logged(box, log, number) if f"WARNING: {hook}: " in line)
-            assert [told.count(line) for line in LINES] == [2] * len(LINES)
+            told = "".join(line for line in logged(box, log, f"{unit}-{number}") if f"WARNING: {hook}: " in line)
+            assert {told.count(line) for line in LINES} == {2}
 
 
-def logged(box: Box, log: str, number: int) -> list[str]:
+def logged(box: Box, log: str, instance: str) -> list[str]:
     """Return the lines of a log file, and remove it; without one, what the journal has of the agent's instance."""
-    journal = f"journalctl --sync; journalctl --output=cat --identifier='systemd(bounds{number})'"
+    journal = f"journalctl --sync; journalctl --output=cat --identifier='systemd({instance})'"
     return box.sh(f"cat {log}; rm {log}" if log else journal).splitlines()

@@ -227,9 +227,9 @@ class TestTraces:
         """Nothing a hook prints reaches the system's log with an escape code, or on a line of its own making."""
         said = r"\033[2J\033]0;title\007a\rERROR: forged\n\302\2332J\342\200\256turned\n\377\nocf-exit-reason:forged\n"
         tree.write(HOOK, f"#!/bin/sh\nprintf '{said}'; printf '{said}' >&2; exit 42\n", 0o755)
-        instance = {"OCF_RESOURCE_INSTANCE": "escapes"}
-        assert agent("monitor", unit=tree.started(), monitor_hook=HOOK, variables=instance).code == 42
-        lines = tree.sh("journalctl --sync; journalctl --output=cat --identifier='systemd(escapes)'").splitlines()
+        unit = tree.started()  # no other test has one of that name, and so no other such lines
+        assert agent("monitor", unit=unit, monitor_hook=HOOK, variables={"OCF_RESOURCE_INSTANCE": unit}).code == 42
+        lines = tree.sh('journalctl --sync; journalctl --output=cat --identifier="systemd($1)"', unit).splitlines()
         assert len([line for line in lines if line.startswith(f"WARNING: {HOOK}: ")]) == 10
         assert lines[-1].startswith(f"ERROR: hook {HOOK} exited with 42")
         assert len(lines) == 11
