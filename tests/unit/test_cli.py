@@ -442,7 +442,7 @@ class TestCommandsForPeople:
     @pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
     def test_debug_prints_what_its_output_has_no_letters_for(self, encoding: str) -> None:
         """A hook may print what it likes on a terminal of any encoding: it shows as escapes."""
-        code = "from ocf_systemd.commands import _view; _view('monitor', as_json=False).write('\u4e16')"
+        code = "from ocf_systemd.commands.debug import _view; _view('monitor', as_json=False).write('\u4e16')"
         done = run_python(code, env={"PYTHONIOENCODING": encoding})
         assert (done.stdout, done.stderr) == ("\\u4e16\n", "")
 

@@ -1,0 +1,63 @@
+"""`ocf-systemd debug`: an action, shown to people as it goes."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from ocf_systemd.cli import PROGRAM
+from ocf_systemd.commands.program import assignments, duration, program
+from ocf_systemd.commands.terminal import console, is_drawn
+from ocf_systemd.ocf import Action
+
+if TYPE_CHECKING:
+    from ocf_systemd.debug.session import View
+
+
+@program.command()
+@click.argument("action", type=click.Choice([*map(str, Action), "cycle"]), metavar="ACTION")
+@click.option("--unit", required=True, help="The systemd unit, as the parameter `unit`.")
+@click.option("--monitor-hook", help="The health hook, as the parameter `monitor_hook`.")
+@click.option("--timeout", default="20s", show_default=True, callback=duration, help="What Pacemaker would grant.")
+@click.option(
+    "-o", "options", multiple=True, metavar="NAME=VALUE", callback=assignments, help="Any parameter; repeatable."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def debug(
+    action: str, unit: str, monitor_hook: str | None, timeout: float, options: dict[str, str], *, as_json: bool
+) -> int:
+    """Run an OCF ACTION as Pacemaker would, and show how it goes.
+
+    ACTION is start, stop, monitor, reload, reload-agent, validate-all, meta-data, or cycle: monitor, stop,
+    monitor, start, monitor, twice each. The exit code is the action's.
+
+    \b
+    Examples:
+      ocf-systemd debug start --unit postfix@-
+      ocf-systemd debug monitor --unit nginx --monitor-hook /usr/local/lib/hooks/http
+      ocf-systemd debug cycle --unit redis-server -o monitor_hook_timeout=2s
+    """
+    from ocf_systemd.debug.session import Call, run_call
+
+    given = {"unit": unit, **({"monitor_hook": monitor_hook} if monitor_hook else {}), **options}
+    call = Call(action, given, timeout)
+    if action != Action.META_DATA and not Path("/run/systemd/system").is_dir():
+        raise click.ClickException(
+            f"this host does not run systemd; try it in a throw-away one: {PROGRAM} sandbox run -- {PROGRAM} debug …"
+        )
+    return run_call(call, _view(call.name, as_json=as_json))
+
+
+def _view(name: str, *, as_json: bool) -> "View":
+    """Return the view for where the output goes; rich is imported for a terminal alone."""
+    if as_json:
+        from ocf_systemd.debug.machine import JsonView
+
+        return JsonView()
+    if not is_drawn():
+        from ocf_systemd.debug.plain import PlainView
+
+        return PlainView()
+    from ocf_systemd.debug.live import LiveView
+
+    return LiveView(console(), in_cycle=name == "cycle")

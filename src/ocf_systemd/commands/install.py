@@ -1,0 +1,74 @@
+"""`ocf-systemd install` and `uninstall`: the agent where Pacemaker looks for it, and the resident server."""
+
+from pathlib import Path
+
+import click
+
+from ocf_systemd.commands.program import program
+
+_ocf_root = click.option("--ocf-root", default="/usr/lib/ocf", show_default=True, type=click.Path(path_type=Path))
+_provider = click.option("--provider", default="pacemaker", show_default=True)
+_name = click.option("--name", default="systemd", show_default=True)
+
+
+@program.command("install")
+@_ocf_root
+@_provider
+@_name
+@click.option("--resident", is_flag=True, help="Have a server run the actions: quicker, and of less cost.")
+@click.option("--force", is_flag=True, help="Replace an agent, or units, that are not ours.")
+def install_agent(ocf_root: Path, provider: str, name: str, *, resident: bool, force: bool) -> int:
+    """Put the resource agent where Pacemaker looks for it.
+
+    With --resident, systemd is to listen on a socket and start a server that runs the actions of all agents of this
+    installation; where it is away, each agent runs its action itself. A server that is there already is renewed.
+    """
+    from ocf_systemd import residence
+    from ocf_systemd.installation import AgentFile, InstallationError, install
+
+    try:
+        agent = AgentFile(ocf_root, provider, name)
+        warnings = install(agent, force=force)
+        click.echo(f"installed {agent.standard} as {agent.path}")
+        place = residence.THIS_HOST
+        told = residence.set_up(place, force=force) if resident else residence.refresh(place)
+    except InstallationError as error:
+        raise click.ClickException(str(error)) from error
+    if told:
+        click.echo(told)
+    for warning in warnings:
+        click.echo(f"warning: {warning}", err=True)
+    return 0
+
+
+@program.command("uninstall")
+@_ocf_root
+@_provider
+@_name
+@click.option("--force", is_flag=True, help="Remove an agent, or units, that are not ours.")
+def uninstall_agent(ocf_root: Path, provider: str, name: str, *, force: bool) -> int:
+    """Take the resource agent away again, and with the last one the resident server."""
+    from ocf_systemd.installation import AgentFile, InstallationError, uninstall
+
+    try:
+        agent = AgentFile(ocf_root, provider, name)
+        removed = uninstall(agent, force=force)
+        click.echo(f"removed {agent.path}" if removed else f"{agent.path} is not there: nothing to remove")
+        told = _end_residence(ocf_root, force=force)
+    except InstallationError as error:
+        raise click.ClickException(str(error)) from error
+    if told:
+        click.echo(told)
+    return 0
+
+
+def _end_residence(ocf_root: Path, *, force: bool) -> str:
+    """Remove the server's units, unless an agent is left that it may serve; return what to tell."""
+    from ocf_systemd import residence
+    from ocf_systemd.installation import DEFAULT_OCF_ROOT, agents_below
+
+    place = residence.THIS_HOST
+    left = agents_below(ocf_root, DEFAULT_OCF_ROOT)
+    if not left:
+        return residence.remove(place, force=force)
+    return f"left {residence.SERVICE_UNIT} to {left[0]}" if residence.is_set_up(place) else ""

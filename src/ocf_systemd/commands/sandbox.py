@@ -1,0 +1,90 @@
+"""`ocf-systemd sandbox`: a throw-away host to try things in."""
+
+import os
+import signal
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from ocf_systemd.commands.program import program
+
+if TYPE_CHECKING:
+    from ocf_systemd.sandbox import Copy, Sandbox
+
+
+@program.group()
+def sandbox() -> None:
+    """Try things in a throw-away host with a real systemd."""
+
+
+def _copies(_ctx: click.Context, _parameter: click.Parameter, texts: tuple[str, ...]) -> "list[Copy]":
+    from ocf_systemd.sandbox import Copy
+
+    try:
+        return [Copy.parse(text) for text in texts]
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from None
+
+
+_copy = click.option(
+    "--copy", "copies", multiple=True, metavar="SRC:DST", callback=_copies, help="Copy in; repeatable."
+)
+
+
+@sandbox.command("run", context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
+@_copy
+@click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
+def run_in_sandbox(copies: "list[Copy]", command: tuple[str, ...]) -> int:
+    """Boot a sandbox, run COMMAND in it, pass on its exit code, end the sandbox.
+
+    This host's files are there, as copies: whatever COMMAND writes is gone with the sandbox.
+
+    \b
+    Example:
+      ocf-systemd sandbox run --copy ./smtp:/usr/local/lib/hooks/smtp -- \\
+          ocf-systemd debug cycle --unit postfix@- --monitor-hook /usr/local/lib/hooks/smtp
+    """
+    with _booted(copies) as host:
+        return _run_in_foreground(host, command)
+
+
+@sandbox.command()
+@_copy
+def shell(copies: "list[Copy]") -> int:
+    """Boot a sandbox and give a prompt in it; its end is the sandbox's."""
+    with _booted(copies) as host:
+        click.echo(
+            f"A throw-away host, booted in {host.boot_s:.1f} s; exit ends it and all that changed in it.", err=True
+        )
+        return _run_in_foreground(host, ("bash", "--norc"), PS1=r"[sandbox] \w\$ ")
+
+
+@contextmanager
+def _booted(copies: "list[Copy]") -> "Iterator[Sandbox]":
+    from ocf_systemd.sandbox import SandboxUnavailableError, boot
+
+    try:
+        with boot(copies=copies) as host:
+            yield host
+    except (SandboxUnavailableError, OSError) as error:
+        raise click.ClickException(str(error)) from error
+
+
+def _run_in_foreground(host: "Sandbox", command: Sequence[str], **variables: str) -> int:
+    """Run a command on this terminal; Ctrl-C is for it alone, and its end ends the sandbox."""
+    here = str(Path.cwd())
+    directory = here if host.run(["test", "-d", here]).returncode == 0 else "/root"
+    # This program is to be found in there too, wherever it is installed.
+    path = f"/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:{Path(sys.executable).parent}"
+    display = {name: os.environ[name] for name in ("TERM", "COLORTERM", "NO_COLOR") if name in os.environ}
+    terminal = sys.stdin.isatty() and sys.stdout.isatty()
+    interrupt = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        code = host.call(command, env={"PATH": path, **display, **variables}, cwd=directory, terminal=terminal)
+    finally:
+        signal.signal(signal.SIGINT, interrupt)
+    return code if code >= 0 else 128 - code

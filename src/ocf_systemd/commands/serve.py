@@ -1,0 +1,33 @@
+"""`ocf-systemd serve`: the resident server."""
+
+import os
+from pathlib import Path
+
+import click
+
+from ocf_systemd.commands.program import duration, program
+
+
+def _duration_or_never(ctx: click.Context, parameter: click.Parameter, text: str) -> float:
+    return 0.0 if text == "0" else duration(ctx, parameter, text)
+
+
+@program.command()
+@click.option(
+    "--socket", "path", type=click.Path(path_type=Path), help="Listen here, where systemd has passed no socket."
+)
+@click.option(
+    "--idle-after",
+    default="10min",
+    show_default=True,
+    callback=_duration_or_never,
+    help="End after that long without work; 0: never.",
+)
+def serve(path: Path | None, idle_after: float) -> int:
+    """Run actions for agents that call, many at once (ocf-systemd.socket starts this)."""
+    from ocf_systemd.server import serve as run_server
+
+    try:
+        return run_server(path, idle_after, os.environ)
+    except OSError as error:
+        raise click.ClickException(f"cannot serve: {error}") from error
