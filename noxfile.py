@@ -217,7 +217,7 @@ def coverage(session: nox.Session) -> None:
     session.install(*nox.project.dependency_groups(_PROJECT, "tests"))
     environment = {"COVERAGE_FILE": str(_COVERAGE_DATA / ".coverage")}
     session.run("coverage", "combine", "--keep", env=environment)
-    pure = ("ocf", "observations", "parameters", "judgement", "metadata", "consequences")
+    pure = ("records", "ocf", "observations", "parameters", "judgement", "metadata", "consequences")
     included = ",".join(f"*/ocf_systemd/{module}.py" for module in pure)
     session.run("coverage", "report", "--fail-under=100", f"--include={included}", env=environment)
     session.run("coverage", "report", "--fail-under=95", env=environment)

@@ -5,7 +5,6 @@ run many at once.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import assert_never
@@ -38,6 +37,7 @@ from ocf_systemd.observations import (
 from ocf_systemd.ocf import Action, ExitCode, Verdict
 from ocf_systemd.parameters import Operation, Parameters
 from ocf_systemd.processes import Command, Runner
+from ocf_systemd.records import Record, replace
 from ocf_systemd.reporting import (
     ActionBegan,
     CommandBegan,
@@ -64,8 +64,7 @@ HOST_CHECK_LEVEL = 10
 """The OCF_CHECK_LEVEL from which on validate-all looks at this host as well (OCF 1.1, Validate-All)."""
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(Record):
     """All that an action needs: what is asked for, for how long, on whose behalf, and who is told.
 
     `deadline` is on the event loop's clock; `environment` is what hooks and systemctl get, less what they must not.
@@ -92,8 +91,7 @@ class Request:
         return _TellingRunner(self.run, self.reporter, purpose)
 
 
-@dataclass(frozen=True, slots=True)
-class _TellingRunner:
+class _TellingRunner(Record):
     run: Runner
     reporter: Reporter
     purpose: Purpose

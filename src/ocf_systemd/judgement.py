@@ -17,7 +17,6 @@ Interprets OCF Return Codes".
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
 from enum import StrEnum
 from types import MappingProxyType
 from typing import assert_never
@@ -42,6 +41,7 @@ from ocf_systemd.observations import (
     printable,
 )
 from ocf_systemd.ocf import ExitCode, Verdict
+from ocf_systemd.records import Record, replace
 
 RUNNING = Verdict(ExitCode.SUCCESS)
 PASSING_CODES = frozenset({ExitCode.SUCCESS, ExitCode.DEGRADED})
@@ -78,8 +78,7 @@ _MEANINGS: Mapping[int, str] = MappingProxyType(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class KeepWaiting:
+class KeepWaiting(Record):
     """No verdict yet: look again, and answer `at_deadline` when there is no time left to."""
 
     at_deadline: Verdict

@@ -4,9 +4,10 @@ Facts do not judge: what they mean for the cluster is `judgement`'s to say.
 """
 
 import re
-from dataclasses import dataclass
 from enum import StrEnum
 from signal import Signals
+
+from ocf_systemd.records import Record
 
 KEPT_OUTPUT = 64 * 1024
 """Bytes kept of each of a command's streams, the last ones."""
@@ -61,8 +62,7 @@ DOWN_STATES = frozenset({ActiveState.INACTIVE, ActiveState.FAILED})
 """The unit is observed stopped. Every state in neither set is on its way to one of them."""
 
 
-@dataclass(frozen=True, slots=True)
-class UnitState:
+class UnitState(Record):
     """What `systemctl show` says of a unit.
 
     `result` is the unit's Result, `main_exit` how its main process ended ("status=1", "signal=SEGV",
@@ -93,15 +93,13 @@ class UnitState:
         return self.active_state in DOWN_STATES
 
 
-@dataclass(frozen=True, slots=True)
-class NoAnswer:
+class NoAnswer(Record):
     """Systemd did not say what state the unit is in; `why` is what came instead."""
 
     why: str
 
 
-@dataclass(frozen=True, slots=True)
-class _Ran:
+class _Ran(Record):
     """What all commands leave behind that ran: their time in seconds and the tails of their streams."""
 
     elapsed_s: float
@@ -118,14 +116,12 @@ class _Ran:
         return ""
 
 
-@dataclass(frozen=True, slots=True)
 class Exited(_Ran):
     """A command ended by itself, with an exit code."""
 
     code: int = 0
 
 
-@dataclass(frozen=True, slots=True)
 class Signalled(_Ran):
     """A command died by a signal that was not ours."""
 
@@ -140,13 +136,11 @@ class Signalled(_Ran):
             return f"SIG{self.signal}"
 
 
-@dataclass(frozen=True, slots=True)
 class TimedOut(_Ran):
     """A command was still running when its time was up, and was ended with all it had started."""
 
 
-@dataclass(frozen=True, slots=True)
-class NotStarted:
+class NotStarted(Record):
     """A command could not be started: the `errno` of execve(2), fork(2) or pipe(2), and its text."""
 
     errno: int
@@ -178,32 +172,28 @@ class JobResult(StrEnum):
     REFUSED = "refused"
 
 
-@dataclass(frozen=True, slots=True)
-class JobOutcome:
+class JobOutcome(Record):
     """How a `systemctl` verb that queues a job ended; `said` is the line that tells why it was not done."""
 
     result: JobResult
     said: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class HookRan:
+class HookRan(Record):
     """A hook was started, or nearly: `NotStarted` here is the host's fault, not the hook's."""
 
     hook: str
     outcome: CommandOutcome
 
 
-@dataclass(frozen=True, slots=True)
-class HookMissing:
+class HookMissing(Record):
     """A hook cannot be run as it is: absent, not executable, without an interpreter, for an unknown user."""
 
     hook: str
     why: str
 
 
-@dataclass(frozen=True, slots=True)
-class HookUnsafe:
+class HookUnsafe(Record):
     """A hook is not safe to run: `why` names the path component at fault."""
 
     hook: str
@@ -213,8 +203,7 @@ class HookUnsafe:
 HookOutcome = HookRan | HookMissing | HookUnsafe
 
 
-@dataclass(frozen=True, slots=True)
-class Observation:
+class Observation(Record):
     """One look at the unit and its hooks, taken at the same moment; no hooks: none had to run."""
 
     unit: UnitState | NoAnswer

@@ -1,7 +1,8 @@
 """The vocabulary of the OCF resource agent API 1.1: actions, exit codes, and an action's verdict."""
 
-from dataclasses import dataclass
 from enum import IntEnum, StrEnum
+
+from ocf_systemd.records import Record
 
 
 class Action(StrEnum):
@@ -33,8 +34,7 @@ class ExitCode(IntEnum):
     DEGRADED_PROMOTED = 191
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(Record):
     """What an action answers.
 
     `code` is an `ExitCode` or, from a hook that speaks for itself, any number from 0 to 255. `reason` is

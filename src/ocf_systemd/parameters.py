@@ -6,12 +6,12 @@ Parsing, metadata, documentation and completion all read this table. Nothing her
 import re
 import shlex
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Generic, Literal, TypeVar
 
 from ocf_systemd.judgement import HookProtocol
 from ocf_systemd.observations import printable
+from ocf_systemd.records import Record
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
@@ -46,8 +46,7 @@ class ParameterError(Exception):
         self.problems = tuple(problems)
 
 
-@dataclass(frozen=True, slots=True)
-class Parameter(Generic[T_co]):
+class Parameter(Record, Generic[T_co]):
     """One row of the table.
 
     `parse` turns the text of a value into what the agent works with; it raises `ValueError`, whose message
@@ -289,8 +288,7 @@ TABLE: tuple[Parameter[object], ...] = (
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Parameters:
+class Parameters(Record):
     """The parameters of one resource, parsed; what each means is in the table. Durations are seconds."""
 
     unit: str
@@ -367,8 +365,7 @@ def read_parameters(environment: Mapping[str, str]) -> Parameters:
     return parameters
 
 
-@dataclass(frozen=True, slots=True)
-class Operation:
+class Operation(Record):
     """What Pacemaker says of the call itself.
 
     `timeout_s` is its timeout in seconds, `is_recurring` whether it has an interval (a monitor without one

@@ -4,16 +4,15 @@ import os
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 
 from ocf_systemd.observations import printable
+from ocf_systemd.records import Record
 
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(Record):
     """A process, told apart from a later one of the same pid by its start time in clock ticks (proc_pid_stat(5))."""
 
     pid: int
@@ -25,8 +24,7 @@ class Entry:
         return max(time.clock_gettime(time.CLOCK_BOOTTIME) - self.started / _TICKS_PER_S, 0.0)
 
 
-@dataclass(frozen=True, slots=True)
-class Stat:
+class Stat(Record):
     """What proc_pid_stat(5) says of a process: its state letter, its parent's pid, and which process it is."""
 
     state: str

@@ -21,6 +21,7 @@ import anyio
 
 from ocf_systemd.observations import KEPT_OUTPUT, CommandOutcome, Exited, NotStarted, Signalled, TimedOut
 from ocf_systemd.proc import Entry, command_line, descendants_of, is_alive
+from ocf_systemd.records import Record
 
 GRACE_S = 1.0
 """Longest time in seconds between a process's SIGTERM and its SIGKILL."""
@@ -40,8 +41,7 @@ _PIPE_MAX = 1024 * 1024  # pipe(7): the most that /proc/sys/fs/pipe-max-size let
 _PR_SET_CHILD_SUBREAPER = 36  # prctl(2)
 
 
-@dataclass(frozen=True, slots=True)
-class Command:
+class Command(Record):
     """A command to run: arguments, no shell.
 
     `environment` is all it gets, `user` the uid, gid and groups it runs as, if not ours; `time_limit_s` is how

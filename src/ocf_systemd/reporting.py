@@ -29,6 +29,7 @@ from ocf_systemd.observations import (
 )
 from ocf_systemd.ocf import REASON_PREFIX, Action, ExitCode, Verdict, code_name, defused
 from ocf_systemd.processes import Command
+from ocf_systemd.records import Record
 
 _SYSLOG_SOCKET = "/dev/log"
 _SYSLOG_BUFFER = 2**22  # bytes; by default there is room for 50 messages of 2 KiB that nobody has read yet
@@ -47,8 +48,7 @@ class Purpose(StrEnum):
     HOOK = "hook"
 
 
-@dataclass(frozen=True, slots=True)
-class ActionBegan:
+class ActionBegan(Record):
     """An action began; `time_s` is what it has until its own deadline, `timeout_s` what Pacemaker grants."""
 
     action: Action
@@ -57,68 +57,62 @@ class ActionBegan:
     timeout_s: float
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class CommandBegan:
+class CommandBegan(Record):
     """A command is about to start; each is itself alone, whatever it has in common with others."""
 
     purpose: Purpose
     command: Command
 
+    __eq__ = object.__eq__
+    __hash__ = object.__hash__
 
-@dataclass(frozen=True, slots=True)
-class CommandEnded:
+
+class CommandEnded(Record):
     """A command ended; no outcome: it was ended because its answer no longer mattered."""
 
     began: CommandBegan
     outcome: CommandOutcome | None
 
 
-@dataclass(frozen=True, slots=True)
-class UnitSeen:
+class UnitSeen(Record):
     """Systemd said what state the unit is in, or did not; hooks may still be running."""
 
     unit: UnitState | NoAnswer
 
 
-@dataclass(frozen=True, slots=True)
-class Looked:
+class Looked(Record):
     """The unit and its hooks were looked at: this is what will be judged."""
 
     observation: Observation
 
 
-@dataclass(frozen=True, slots=True)
-class Waiting:
+class Waiting(Record):
     """There is no verdict yet: the next look comes after a pause, in seconds."""
 
     verdict_so_far: Verdict
     pause_s: float
 
 
-@dataclass(frozen=True, slots=True)
-class Noted:
+class Noted(Record):
     """Something was done to the host that the log should tell."""
 
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class Warned:
+class Warned(Record):
     """Something is not as it should be, and the action goes on."""
 
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class Interrupted:
+class Interrupted(Record):
     """A signal ends the action early."""
 
     action: Action
     signal: Signals
 
 
-@dataclass(frozen=True, slots=True)
-class Judged:
+class Judged(Record):
     """The action has its verdict."""
 
     action: Action

@@ -30,6 +30,7 @@ from ocf_systemd.ocf import Action, ExitCode, Verdict
 from ocf_systemd.parameters import read_operation
 from ocf_systemd.proc import age_s
 from ocf_systemd.processes import LOOK_AGAIN_S, Crew, ShortageError
+from ocf_systemd.records import Record
 from ocf_systemd.reporting import Reporter, log_reporter
 from ocf_systemd.wire import ANSWER, GREETING, PULSE, SERVED, VERSION, frame
 
@@ -49,8 +50,7 @@ _LISTEN_FDS_START = 3  # sd_listen_fds(3)
 _UCRED = struct.Struct("3i")  # pid, uid, gid: SO_PEERCRED in unix(7)
 
 
-@dataclass(frozen=True, slots=True)
-class Calling:
+class Calling(Record):
     """What a caller asks for, as it says it."""
 
     action: Action

@@ -8,7 +8,6 @@ import re
 import shlex
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import assert_never
@@ -28,6 +27,7 @@ from ocf_systemd.observations import (
     printable,
 )
 from ocf_systemd.processes import Command, Runner
+from ocf_systemd.records import Record
 
 _PROPERTIES = (
     "LoadState",
@@ -49,20 +49,20 @@ FOREIGN_VARIABLES = re.compile("SYSTEMD_.*|SYSTEMCTL_.*|NOTIFY_SOCKET|LISTEN_.*|
 _SEARCH_PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
 
 # What systemctl prints of a job's end (bus-wait-for-jobs.c), and so does of no request that was lost. No unit's name
-# holds a blank; `.*` would take seconds over what is no such message.
+# holds a blank; `.*` would take seconds over what is no such message. Compiled when a job has failed.
 _JOB_MESSAGES = (
-    (JobResult.CANCELED, re.compile(r"Job for \S* canceled\.")),
-    (JobResult.TIMEOUT, re.compile(r"Job for \S* timed out\.")),
-    (JobResult.DEPENDENCY, re.compile(r"A dependency job for \S* failed\.")),
-    (JobResult.INVALID, re.compile(r" is not active, cannot reload\.")),
-    (JobResult.ASSERT, re.compile(r"Assertion failed on job for ")),
-    (JobResult.UNSUPPORTED, re.compile(r"Operation on or unit type of \S* not supported")),
-    (JobResult.COLLECTED, re.compile(r"Queued job for \S* was garbage collected\.")),
-    (JobResult.ONCE, re.compile(r"Unit \S* was started already once")),
-    (JobResult.FAILED, re.compile(r"Job (for \S* )?failed")),
+    (JobResult.CANCELED, r"Job for \S* canceled\."),
+    (JobResult.TIMEOUT, r"Job for \S* timed out\."),
+    (JobResult.DEPENDENCY, r"A dependency job for \S* failed\."),
+    (JobResult.INVALID, r" is not active, cannot reload\."),
+    (JobResult.ASSERT, r"Assertion failed on job for "),
+    (JobResult.UNSUPPORTED, r"Operation on or unit type of \S* not supported"),
+    (JobResult.COLLECTED, r"Queued job for \S* was garbage collected\."),
+    (JobResult.ONCE, r"Unit \S* was started already once"),
+    (JobResult.FAILED, r"Job (for \S* )?failed"),
 )
 # systemctl's exit code 4 is for a transaction that another forbids as well, as while the host shuts down.
-_REFUSAL = re.compile(r"Access denied|[Aa]uthentication required|Permission denied|Operation not permitted")
+_REFUSAL = r"Access denied|[Aa]uthentication required|Permission denied|Operation not permitted"
 
 # CLD_EXITED, CLD_KILLED, CLD_DUMPED: how ExecMainCode tells an end (waitid(2)).
 _MAIN_EXITS = {"1": "status", "2": "signal", "3": "signal"}
@@ -78,8 +78,7 @@ Ask = Callable[[str, float], Awaitable[UnitState | None]]
 """Asks for the state of a unit by its name until a deadline; None: `systemctl` is to be asked."""
 
 
-@dataclass(frozen=True, slots=True)
-class Systemd:
+class Systemd(Record):
     """The system manager, as far as one unit is concerned. Deadlines are on the event loop's clock."""
 
     unit: str
@@ -227,8 +226,8 @@ def job_outcome(outcome: CommandOutcome) -> JobOutcome:
             return JobOutcome(JobResult.DONE)
         case Exited(stderr=stderr):
             text = stderr.decode(errors="backslashreplace")
-            results = (result for result, message in _JOB_MESSAGES if message.search(text))
-            otherwise = JobResult.REFUSED if _REFUSAL.search(text) else JobResult.LOST
+            results = (result for result, message in _JOB_MESSAGES if re.search(message, text))
+            otherwise = JobResult.REFUSED if re.search(_REFUSAL, text) else JobResult.LOST
             return JobOutcome(next(results, otherwise), _first_line(outcome))
         case TimedOut(elapsed_s=elapsed_s):
             return JobOutcome(JobResult.PENDING, f"its job still runs after {elapsed_s:.1f} s")

@@ -5,20 +5,19 @@ import re
 import time
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 
 from ocf_systemd.observations import NotStarted, printable
 from ocf_systemd.ocf import REASON_PREFIX, Action, defused
 from ocf_systemd.parameters import PREFIX, boolean
+from ocf_systemd.records import Record
 from ocf_systemd.reporting import CommandEnded, Fact, Reporter, messages, printed_lines
 
 _DEFAULT_DIRECTORY = "/var/lib/heartbeat/trace_ra"
 _STDERR = "/dev/stderr"
 
 
-@dataclass(frozen=True, slots=True)
-class TracingReporter:
+class TracingReporter(Record):
     """Appends every fact to a trace file, with what commands printed, and passes it on."""
 
     path: str

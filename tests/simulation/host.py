@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import errno
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import anyio
 
 from ocf_systemd.observations import CommandOutcome, Exited, NotStarted, Signalled, TimedOut
 from ocf_systemd.processes import GRACE_S
+from ocf_systemd.records import replace
 from tests.simulation.faults import not_started
 from tests.simulation.pid1 import Pid1, Request
 from tests.simulation.records import Call

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import resource
 import struct
 import tempfile
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from socket import AF_UNIX, socket
 from typing import TYPE_CHECKING
@@ -20,6 +21,7 @@ from trio.testing import MockClock
 
 from ocf_systemd.bus import SystemManager
 from ocf_systemd.observations import ActiveState, LoadState, UnitState, printable
+from ocf_systemd.records import replace
 from tests.unit.builders import is_one_line
 
 if TYPE_CHECKING:
@@ -146,6 +148,7 @@ SIGNAL = Message(
     "org.freedesktop.systemd1.Unit",
 )
 ERROR = Message(3, ((4, "s", "org.freedesktop.DBus.Error.UnknownObject"), (5, "u", 1)), "s", "Unknown object.")
+BARE_ERROR = dataclasses.replace(ERROR, fields=((5, "u", 4),))
 
 
 def replies_with(unit: Properties | None = None, ending: Properties | None = None) -> list[Message]:
@@ -396,7 +399,7 @@ class TestNoAnswer:
         [
             pytest.param(b"", id="nothing"),
             pytest.param(wire([ERROR]), id="an error"),
-            pytest.param(wire([*replies_with()[:3], replace(ERROR, fields=((5, "u", 4),))]), id="an error at the end"),
+            pytest.param(wire([*replies_with()[:3], BARE_ERROR]), id="an error at the end"),
             pytest.param(wire(replies_with()[:3]), id="a reply is missing"),
             pytest.param(wire([*replies_with()[:3], returned(5, "v", ("i", 0))]), id="another serial"),
             pytest.param(wire([*replies_with()[:3], returned(4, "i", 0)]), id="another signature"),
@@ -632,7 +635,7 @@ class LastingPid1:
             reply = returned(serial, "a{sv}", body) if str(member).endswith("All") else returned(serial, "v", value)
             if self.silent_to and self.silent_to in str(path):
                 continue
-            error = replace(ERROR, fields=((5, "u", serial),))
+            error = dataclasses.replace(ERROR, fields=((5, "u", serial),))
             await stream.send(wire([SIGNAL, error if "unknown" in str(path) else reply]))
         return b""
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from dataclasses import fields
 
 import pytest
 from hypothesis import given
@@ -81,7 +80,7 @@ class TestDefaults:
     def test_every_row_has_a_field_and_every_field_a_row(self) -> None:
         """The table and the parsed parameters do not drift apart."""
         renamed = {"gated": "monitor_hook_order"}
-        names = [renamed.get(each.name, each.name) for each in fields(Parameters)]
+        names = [renamed.get(field, field) for field in Parameters.__match_args__]
         assert [name if name in NAMES else name.removesuffix("_s") for name in names] == NAMES
 
     def test_only_the_unit_is_required_and_not_reloadable(self) -> None:
