@@ -79,7 +79,10 @@ def create(cluster: Cluster, steps: Iterable[str]) -> tuple[Node, list[Interrupt
     hook = cluster.hook("held", HOOK)
     cluster.write("/etc/systemd/system/held@.service", "[Service]\nExecStart=sleep infinity\n")
     node = cluster.node(ON)
-    node.run("systemctl", "daemon-reload")
+    # Only of a unit that stays loaded while it is down has systemd to be told that it has a drop-in.
+    keeper = f"[Unit]\nAfter={' '.join(each.unit for each in interruptions)}\n"
+    cluster.write("/etc/systemd/system/keeper.target", keeper)
+    node.sh("systemctl daemon-reload; systemctl start keeper.target")
     stopped = {"target-role": "Stopped"}
     cluster.configure(
         Primitive(each.resource, {"unit": each.unit, "monitor_hook": hook}, stopped) for each in interruptions

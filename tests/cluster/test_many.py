@@ -130,7 +130,7 @@ def stop_all(cluster: Cluster) -> None:
 
 class TestMany:
     def test_a_hundred(self, cluster: Cluster, report: Callable[[str], None]) -> None:
-        """For two minutes no monitor is missed, none fails; all start at once, and stop, with a daemon-reload each."""
+        """In two minutes no monitor is missed, none fails; all start and stop at once, a daemon-reload each at most."""
         prepare(cluster)
         started = measure(cluster, start_all)
         monitor_all(cluster)

@@ -41,8 +41,8 @@ fi
 """
 STEPS = {
     "start": (
-        *("show 1 before", "daemon-reload 1 before", "daemon-reload 1 after", "reset-failed 1 after"),
-        *("start 1 before", "start 1 after", "show 2 before", "show 2 after"),
+        *("show 1 before", "show 2 before", "daemon-reload 1 before", "daemon-reload 1 after", "reset-failed 1 after"),
+        *("start 1 before", "start 1 after", "show 3 before", "show 3 after"),
     ),
     "stop": (
         *("show 1 before", "daemon-reload 1 before", "daemon-reload 1 after"),
@@ -53,7 +53,7 @@ STEPS = {
 
 # The server asks PID 1 itself of a unit that runs, and starts no systemctl for that.
 RESIDENT_STEPS = {
-    "start": tuple(step for step in STEPS["start"] if not step.startswith("show 2")),
+    "start": tuple(step for step in STEPS["start"] if not step.startswith("show 3")),
     "stop": (*STEPS["stop"][1:-1], "show 1 before"),
 }
 
@@ -74,6 +74,7 @@ def test_every_step(agent: Agent, box: Box, action: str, ending: Ending) -> None
     path = box.in_front_of_systemctl(HOLD)
     steps = (RESIDENT_STEPS if agent.is_resident else STEPS)[action]
     lanes = lanes_of(agent, box, len(steps))
+    box.remember(*(lane.unit for lane in lanes))  # which is where a start needs a daemon-reload
     if action == "stop":
         perform(lanes, ["start"] * len(lanes))
     calls = [lane.begin(action, {"PATH": path, "HOLD": step}) for lane, step in zip(lanes, steps, strict=True)]

@@ -170,6 +170,7 @@ class Pid1:
     def _take(self, request: Request) -> None:
         if request.is_withdrawn or request.answer is not None:
             return
+        self._load_anew()
         request.is_taken, request.knew_drop_in = True, self.knows_drop_in
         if self._away_until > self.timeline.now:
             self._waiting.remove(request)
@@ -222,6 +223,12 @@ class Pid1:
 
     def _told(self, code: int, stderr: str) -> Exited:
         return Exited(0.0, stderr=stderr.format(self.name).encode(), code=code)
+
+    def _load_anew(self) -> None:
+        """Read the files of a unit that was forgotten while it was down."""
+        unit = self.unit
+        if self.character.is_forgotten and unit.state is ActiveState.INACTIVE and unit.job is None:
+            self._read_files()
 
     def _read_files(self) -> None:
         self._load = self._file

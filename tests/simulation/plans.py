@@ -130,6 +130,7 @@ def _draw_character(odd: _Odds) -> Character:
         can_reload=not odd(0, 1),
         reload_s=odd(0.05, 0.0, 0.6, 4.0, 50.0),
         reload_fails=bool(odd(0, 1)),
+        is_forgotten=odd.chance.random() < 0.5,  # one as common as the other
     )
 
 

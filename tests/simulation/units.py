@@ -21,6 +21,8 @@ class Character:
 
     `start_s` is the time to readiness, or to a failure; `stop_s` that from SIGTERM to the end, `kill_s` from SIGKILL;
     `lives_s` how long it runs before it crashes; `revived_s` how long after its end its socket starts it again.
+    One that `is_forgotten` while it is down, for no other unit names it, is loaded anew when it is asked for ("Unit
+    garbage collection" in systemd.unit(5)).
     """
 
     load: LoadState = LoadState.LOADED
@@ -37,6 +39,7 @@ class Character:
     stop_s: float = 0.1
     stop_timeout_s: float = 90.0
     kill_s: float = 0.01
+    is_forgotten: bool = False
     can_reload: bool = True
     reload_s: float = 0.1
     reload_fails: bool = False

@@ -87,6 +87,14 @@ class Box:
         self.sh('systemctl start -- "$1"', unit)
         return unit
 
+    def remember(self, *units: str) -> None:
+        """Have systemd keep units loaded while they are down, which it forgets where no other names them.
+
+        See "Unit garbage collection" in systemd.unit(5).
+        """
+        keeper = self.unit("keeper.target", f"[Unit]\nAfter={' '.join(units)}\n")
+        self.sh('systemctl daemon-reload; systemctl start -- "$1"', keeper)
+
     def hook(self, script: str, name: str = "hook", mode: int = 0o755, shebang: str = "#!/bin/sh\n") -> str:
         """Put a hook into the box and return its path."""
         path = f"{HOOKS}/{name}"

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pytest
+
 if TYPE_CHECKING:
     from tests.system.agent import Agent
     from tests.system.box import Box
@@ -39,17 +41,27 @@ class TestDropIn:
         assert {"pacemaker.service", "pacemaker_remote.service"} <= set(box.show(unit, "Before").split())
         assert (box.show(unit, "Restart"), box.show(unit, "NeedDaemonReload")) == ("no", "no")
 
-    def test_one_daemon_reload(self, agent: Agent, box: Box) -> None:
-        """There is one daemon-reload for a start that writes it, and none for one that finds it."""
+    @pytest.mark.parametrize(
+        ("stays_loaded", "expected"),
+        [pytest.param(True, [1, 1, 2, 2], id="stays loaded"), pytest.param(False, [0, 0, 1, 1], id="forgotten")],
+    )
+    def test_one_daemon_reload(self, agent: Agent, box: Box, expected: list[int], *, stays_loaded: bool) -> None:
+        """There is one daemon-reload for a start that writes it, and none for one that finds it.
+
+        Nor is there any for a unit that systemd has forgotten since it stopped, and loads with it.
+        """
         path = box.in_front_of_systemctl(
             'for word; do [ "$word" != daemon-reload ] || echo x >>/run/test/reloads; done'
         )
         unit = box.service()
+        if stays_loaded:
+            box.remember(unit)
         counts = []
         for action in ("start", "start", "stop", "stop"):
             assert agent(action, unit=unit, variables={"PATH": path}).code == 0
             counts.append(len(box.marks("reloads")))
-        assert counts == [1, 1, 2, 2]
+            assert ("pacemaker.service" in box.show(unit, "Before").split()) is (action == "start")
+        assert counts == expected
 
     def test_removed(self, agent: Agent, box: Box) -> None:
         """A stop removes it with its directory, and systemd forgets it."""

@@ -271,7 +271,7 @@ class TestStart:
     )
     def test_a_lost_request_is_made_again(self, tmp_path: Path, answer: Step) -> None:
         """Systemctl failed and told of no job's end: the request may not even have been queued."""
-        shown = [shows("inactive")] * 3 + [shows("active")]
+        shown = [shows("inactive")] * 4 + [shows("active")]
         run = act(Action.START, host_with({"show": shown, "start": [answer, LOST, DONE]}), tmp_path)
         assert (run.verdict.code, len(run.host.of("start"))) == (0, 3)
 
@@ -552,7 +552,7 @@ class TestStop:
 
 class TestDropIn:
     def test_systemd_is_told_only_of_changes(self, tmp_path: Path) -> None:
-        """One daemon-reload when it was written or removed; none when it stood, and systemd had read it."""
+        """One daemon-reload when it was written and systemd has not read it, or removed; none when it stood."""
         active = {"show": [shows("active")]}
         assert len(act(Action.START, host_with(active), tmp_path).host.of("daemon-reload")) == 1
         told = {"show": [shows("active", DropInPaths=str(drop_in_path(UNIT, tmp_path)))]}
@@ -561,6 +561,16 @@ class TestDropIn:
         down = {"show": [shows("active"), shows("inactive")]}
         assert len(act(Action.STOP, host_with(down), tmp_path).host.of("daemon-reload")) == 1
         assert len(act(Action.STOP, host_with(down), tmp_path).host.of("daemon-reload")) == 0
+
+    @pytest.mark.parametrize(
+        ("needs", "reloads"), [pytest.param("no", 0, id="drop-in read"), pytest.param("yes", 1, id="unit file older")]
+    )
+    def test_systemd_is_not_told_what_it_knows(self, tmp_path: Path, needs: str, reloads: int) -> None:
+        """A unit that was forgotten while it was down has been loaded with the drop-in: it costs no daemon-reload."""
+        loaded = shows("inactive", DropInPaths=str(drop_in_path(UNIT, tmp_path)), NeedDaemonReload=needs)
+        run = act(Action.START, host_with({"show": [shows("inactive"), loaded, shows("active")]}), tmp_path)
+        assert run.verdict.code == 0
+        assert len(run.host.of("daemon-reload")) == reloads
 
     @pytest.mark.parametrize("action", [pytest.param(each, id=each) for each in (Action.START, Action.STOP)])
     def test_systemd_is_told_of_what_it_has_not_heard(self, tmp_path: Path, action: Action) -> None:
