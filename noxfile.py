@@ -72,6 +72,7 @@ _SYSTEM_PACKAGES = (
     *_DEMO_PACKAGES,
     *("postfix", "netcat-openbsd", "libxml2-utils", "resource-agents", "pcs"),  # the agent's tests
     *("ncat", "postgresql", "redis-server", "monitoring-plugins-basic"),  # the examples'
+    *("zsh", "fish"),  # beside bash, the shells that complete our command line
 )
 _CLUSTER_PACKAGES = ("corosync", "pacemaker", "pacemaker-cli-utils", "crmsh")
 

@@ -192,7 +192,8 @@ def run(group: click.Group) -> int:
     """Run the command that the command line names, and return its exit code."""
     _hold_standard_streams()
     try:
-        code: int = group.main(prog_name=PROGRAM, standalone_mode=False)
+        # No variable by which click would complete a line instead: an action is called to be performed.
+        code: int = group.main(prog_name=PROGRAM, complete_var="", standalone_mode=False)
         _print()
     except click.ClickException as error:
         error.show()

@@ -37,6 +37,9 @@ _BOOLEANS = dict.fromkeys(("yes", "true", "on", "1", "y"), True) | dict.fromkeys
     ("no", "false", "off", "0", "n"), False
 )
 
+_YES_OR_NO = ("yes", "no")  # of these words, the ones for people
+_HOOK_ORDERS = ("concurrent", "gated")
+
 
 class ParameterError(Exception):
     """Parameters are wrong; the message tells all that is, so that one round mends it. OCF code: 6."""
@@ -50,8 +53,8 @@ class Parameter(Record, Generic[T_co]):
     """One row of the table.
 
     `parse` turns the text of a value into what the agent works with; it raises `ValueError`, whose message
-    completes the sentence "NAME='value' …". `default` is text too, as metadata shows it. `content_type` is one
-    that every OCF schema accepts.
+    completes the sentence "NAME='value' …". `default` is text too, as metadata shows it. `choices` are the values
+    there are, where they can be told. `content_type` is one that every OCF schema accepts.
     """
 
     name: str
@@ -59,6 +62,7 @@ class Parameter(Record, Generic[T_co]):
     shortdesc: str
     longdesc: str
     default: str = ""
+    choices: tuple[str, ...] = ()
     content_type: Literal["string", "integer", "boolean"] = "string"
     required: bool = False
     reloadable: bool = True
@@ -181,6 +185,7 @@ MONITOR_HOOK_PROTOCOL = Parameter(
     "running, 1 degraded, all else failed, so that any monitoring plugin serves as a hook. plain: 0 is running, all "
     "else failed.",
     default=HookProtocol.OCF,
+    choices=tuple(HookProtocol),
 )
 MONITOR_HOOK_TIMEOUT = Parameter(
     "monitor_hook_timeout",
@@ -213,11 +218,12 @@ MONITOR_HOOK_USER = Parameter(
 )
 MONITOR_HOOK_ORDER = Parameter(
     "monitor_hook_order",
-    _one_of("concurrent", "gated"),
+    _one_of(*_HOOK_ORDERS),
     "when the hook starts",
     "concurrent: together with systemctl; when the unit turns out not to run, the hook is ended and its result "
     "dropped. gated: only once systemctl says that the unit runs, for a hook that must not run while it is down.",
     default="concurrent",
+    choices=_HOOK_ORDERS,
 )
 POLL_INTERVAL = Parameter(
     "poll_interval",
@@ -249,6 +255,7 @@ STOP_VERIFY = Parameter(
     "Whether stop also waits for the hook to say 7 (not running): for a unit whose ExecStop= only triggers the stop. "
     "It needs a hook of the ocf protocol.",
     default="no",
+    choices=_YES_OR_NO,
     content_type="boolean",
 )
 STOP_ESCALATE = Parameter(
@@ -257,6 +264,7 @@ STOP_ESCALATE = Parameter(
     "kill what does not stop in time",
     "Whether a stop that nears its timeout sends SIGKILL to all processes of the unit. A failed stop means fencing.",
     default="yes",
+    choices=_YES_OR_NO,
     content_type="boolean",
 )
 ORDER_AT_SHUTDOWN = Parameter(
@@ -266,6 +274,7 @@ ORDER_AT_SHUTDOWN = Parameter(
     "Whether start writes a drop-in that makes a host's shutdown stop Pacemaker, and so its resources, before the "
     "unit, and that leaves restarts to Pacemaker (Restart=no). It lives in /run and stop removes it.",
     default="yes",
+    choices=_YES_OR_NO,
     content_type="boolean",
 )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 import time
 from pathlib import Path
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from tests.system.requirements import Requirements
 
     class Debug(Protocol):
-        def __call__(self, *words: str) -> CompletedProcess[str]: ...
+        def __call__(self, *words: str, **variables: str) -> CompletedProcess[str]: ...
 
     class Opener(Protocol):
         def __call__(
@@ -35,8 +36,8 @@ SIZES = [pytest.param((30, 80), id="80x30"), pytest.param((40, 120), id="120x40"
 
 @pytest.fixture
 def debug(box: Box, measuring: Mapping[str, str]) -> Debug:
-    def run(*words: str) -> CompletedProcess[str]:
-        return box.sandbox.run([PROGRAM, "debug", *words], env=measuring, timeout_s=60)
+    def run(*words: str, **variables: str) -> CompletedProcess[str]:
+        return box.sandbox.run([PROGRAM, "debug", *words], env={**measuring, **variables}, timeout_s=60)
 
     return run
 
@@ -220,13 +221,39 @@ class TestTerminal:
         assert any("│ [red]x[/red] y" in line for line in last)
         assert any("monitor" in line for line in last)
 
-    @pytest.mark.parametrize("variable", [{"NO_COLOR": "1"}, {"TERM": "dumb"}], ids=["NO_COLOR", "dumb"])
-    def test_no_escape_codes(self, box: Box, terminal: Opener, variable: dict[str, str]) -> None:
-        """With NO_COLOR, or in a terminal that is dumb, there is no escape code."""
-        seen = terminal("monitor", "--unit", box.started(), variables=variable)
+    def test_dumb(self, box: Box, terminal: Opener) -> None:
+        """In a terminal that is dumb there is no escape code."""
+        seen = terminal("monitor", "--unit", box.started(), variables={"TERM": "dumb"})
         seen.watch()
         assert "OCF_SUCCESS (0)" in seen.raw
         assert "\x1b" not in seen.raw
+
+    def test_no_colour(self, box: Box, terminal: Opener) -> None:
+        """NO_COLOR is about colour alone: the picture is drawn, as it goes, in what the terminal has for its text."""
+        hook = box.hook("sleep 0.5; exit 42", "slow-hook")
+        words = ("monitor", "--unit", box.started(), "--monitor-hook", hook)
+        seen = terminal(*words, variables={"NO_COLOR": "1"})
+        seen.look_for("hook slow-hook", "running", "s left of")
+        assert any(line.startswith("╭─ ") and "42" in line for line in seen.watch())
+        parameters = {each for codes in re.findall(r"\x1b\[([0-9;]*)m", seen.raw) for each in codes.split(";")}
+        assert parameters <= {"", "0", "1", "2"}  # ECMA-48, 8.3.117: as it was, bold, faint
+
+    @pytest.mark.parametrize("columns", [40, 200])
+    def test_narrow_and_wide(self, box: Box, terminal: Opener, columns: int) -> None:
+        """Nothing that matters is cut off where there are few columns, and no line breaks the picture."""
+        hook = box.hook("echo told; exit 4", "h")
+        words = ("monitor", "--unit", box.started(), "--monitor-hook", hook)
+        last = terminal(*words, size=(30, columns)).watch()
+        shown = "".join(last).replace(" ", "").replace("│", "")
+        for text in ("exit4", "told", "OCF_ERR_PERM(4):notpermitted,ornotsafe,after", "itsfailures"):
+            assert text in shown, last
+
+    def test_forced(self, debug: Debug, box: Box) -> None:
+        """Where FORCE_COLOR asks for it, the last picture goes into a pipe, in colour, and nothing moves the cursor."""
+        done = debug("monitor", "--unit", box.started(), FORCE_COLOR="1", TERM="xterm")
+        assert "╭─" in done.stdout
+        assert "\x1b[32m" in done.stdout
+        assert not re.search(r"\x1b\[[0-9;?]*[A-Za-ln-z]", done.stdout)
 
     @pytest.mark.parametrize("action", ["monitor", "start", "cycle"])
     def test_interrupted(self, box: Box, terminal: Opener, action: str) -> None:

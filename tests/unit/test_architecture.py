@@ -33,6 +33,7 @@ LAYERS = (
     "server",
     "cli",
     "consequences",
+    "completion",
     "installation",
     "residence",
     "sandbox",
@@ -42,7 +43,7 @@ LAYERS = (
 )
 PURE = ("records", "ocf", "observations", "judgement", "parameters", "metadata", "consequences")
 IMPURE = {"anyio", "os", "subprocess", "logging", "click", "rich", "socket", "time", "sys", "io", "shutil", "trio"}
-STARTS_PROCESSES = {"processes", "installation", "residence", "sandbox"}
+STARTS_PROCESSES = {"processes", "completion", "installation", "residence", "sandbox"}
 
 
 def modules() -> dict[str, list[Path]]:

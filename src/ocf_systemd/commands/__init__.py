@@ -3,16 +3,41 @@
 What a command does is imported when it is called.
 """
 
+import os
 import sys
-from typing import NoReturn
+from importlib import import_module
+from signal import SIGINT
+from typing import TYPE_CHECKING, NoReturn
 
-from ocf_systemd.cli import run
-from ocf_systemd.commands import debug, install, sandbox, serve
-from ocf_systemd.commands.program import program
+if TYPE_CHECKING:
+    from ocf_systemd.cli import AgentGroup
 
-__all__ = ["debug", "install", "main", "sandbox", "serve"]
+_MODULES = ("debug", "sandbox", "install", "completion", "serve")  # as --help lists what is in them
 
 
 def main() -> NoReturn:
-    """Run `ocf-systemd`."""
-    sys.exit(run(program))
+    """Run `ocf-systemd`, or answer a shell that completes its command line."""
+    try:
+        sys.exit(_run())
+    except KeyboardInterrupt:  # so early that no command has begun
+        sys.exit(128 + SIGINT)
+
+
+def _run() -> int:
+    program = whole_program()
+    if shell := os.environ.get("_OCF_SYSTEMD_COMPLETE"):
+        from ocf_systemd.commands.completion import answer
+
+        return answer(shell)
+    from ocf_systemd.cli import run
+
+    return run(program)
+
+
+def whole_program() -> "AgentGroup":
+    """Return the program, with all its commands."""
+    for name in _MODULES:
+        import_module(f"ocf_systemd.commands.{name}")
+    from ocf_systemd.commands.program import program
+
+    return program

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ocf_systemd.cli import PROGRAM
-from ocf_systemd.commands.program import assignments, duration, program
+from ocf_systemd.commands.program import duration, hook_option, parameter_option, program, unit_option
 from ocf_systemd.commands.terminal import console, is_drawn
 from ocf_systemd.ocf import Action
 
@@ -16,12 +16,17 @@ if TYPE_CHECKING:
 
 @program.command()
 @click.argument("action", type=click.Choice([*map(str, Action), "cycle"]), metavar="ACTION")
-@click.option("--unit", required=True, help="The systemd unit, as the parameter `unit`.")
-@click.option("--monitor-hook", help="The health hook, as the parameter `monitor_hook`.")
-@click.option("--timeout", default="20s", show_default=True, callback=duration, help="What Pacemaker would grant.")
+@unit_option
+@hook_option
 @click.option(
-    "-o", "options", multiple=True, metavar="NAME=VALUE", callback=assignments, help="Any parameter; repeatable."
+    "--timeout",
+    default="20s",
+    metavar="DURATION",
+    show_default=True,
+    callback=duration,
+    help="What Pacemaker would grant.",
 )
+@parameter_option
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def debug(
     action: str, unit: str, monitor_hook: str | None, timeout: float, options: dict[str, str], *, as_json: bool
@@ -34,7 +39,7 @@ def debug(
     \b
     Examples:
       ocf-systemd debug start --unit postfix@-
-      ocf-systemd debug monitor --unit nginx --monitor-hook /usr/local/lib/hooks/http
+      ocf-systemd debug monitor --unit nginx --monitor-hook /usr/local/lib/http
       ocf-systemd debug cycle --unit redis-server -o monitor_hook_timeout=2s
     """
     from ocf_systemd.debug.session import Call, run_call

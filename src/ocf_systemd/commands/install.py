@@ -6,9 +6,16 @@ import click
 
 from ocf_systemd.commands.program import program
 
-_ocf_root = click.option("--ocf-root", default="/usr/lib/ocf", show_default=True, type=click.Path(path_type=Path))
-_provider = click.option("--provider", default="pacemaker", show_default=True)
-_name = click.option("--name", default="systemd", show_default=True)
+_ocf_root = click.option(
+    "--ocf-root",
+    default="/usr/lib/ocf",
+    metavar="DIR",
+    show_default=True,
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Where Pacemaker looks for agents.",
+)
+_provider = click.option("--provider", default="pacemaker", show_default=True, help="As in ocf:PROVIDER:name.")
+_name = click.option("--name", default="systemd", show_default=True, help="As in ocf:provider:NAME.")
 
 
 @program.command("install")
@@ -22,6 +29,11 @@ def install_agent(ocf_root: Path, provider: str, name: str, *, resident: bool, f
 
     With --resident, systemd is to listen on a socket and start a server that runs the actions of all agents of this
     installation; where it is away, each agent runs its action itself. A server that is there already is renewed.
+
+    \b
+    Examples:
+      ocf-systemd install
+      ocf-systemd install --resident
     """
     from ocf_systemd import residence
     from ocf_systemd.installation import AgentFile, InstallationError, install
@@ -47,7 +59,15 @@ def install_agent(ocf_root: Path, provider: str, name: str, *, resident: bool, f
 @_name
 @click.option("--force", is_flag=True, help="Remove an agent, or units, that are not ours.")
 def uninstall_agent(ocf_root: Path, provider: str, name: str, *, force: bool) -> int:
-    """Take the resource agent away again, and with the last one the resident server."""
+    """Take the resource agent away, and with the last one the server.
+
+    Units that it manages go on running; remove its resources from the cluster first.
+
+    \b
+    Examples:
+      ocf-systemd uninstall
+      ocf-systemd uninstall --provider heartbeat --name systemd
+    """
     from ocf_systemd.installation import AgentFile, InstallationError, uninstall
 
     try:

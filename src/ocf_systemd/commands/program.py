@@ -1,27 +1,43 @@
 """The group of all commands, and the options that several of them have."""
 
+from typing import TYPE_CHECKING
+
 import click
 
 from ocf_systemd import __version__
 from ocf_systemd.cli import PROGRAM, AgentGroup
 from ocf_systemd.ocf import Action
 
-_SUMMARY = """OCF resource agent that wraps a systemd unit and adds a health hook to its monitor.
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
-The actions are what Pacemaker calls, with OCF_RESKEY_* in the environment; `debug` shows to people how one goes.
+    from click.shell_completion import CompletionItem
+
+    from ocf_systemd.completion import Candidate
+
+_SUMMARY = """Run systemd units under Pacemaker, with a health hook in their monitor.
+
+\b
+Examples:
+  ocf-systemd install
+  ocf-systemd debug monitor --unit nginx
+  ocf-systemd sandbox run -- ocf-systemd debug cycle --unit nginx
 """
 
 
 class _ProgramGroup(AgentGroup):
-    """The OCF actions and the commands for people, listed apart."""
+    """The OCF actions and the commands for people, told apart."""
 
-    def format_commands(self, _ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write both lists."""
-        actions = [(name, command) for name, command in self.commands.items() if name in set(Action)]
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the commands first, each with what it does, and the rest in a line each: it is to fit a screen."""
         others = [(name, command) for name, command in self.commands.items() if name not in set(Action)]
-        for title, rows in (("Commands for people", others), ("OCF actions", actions)):
-            with formatter.section(title):
-                formatter.write_dl([(name, command.get_short_help_str(limit=60)) for name, command in rows])
+        width = formatter.width - formatter.current_indent - max(len(name) for name, _ in others) - len("    ")
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, command.get_short_help_str(limit=max(width, 20))) for name, command in others])
+        with formatter.section("OCF actions, which Pacemaker calls with OCF_RESKEY_* in the environment"):
+            formatter.write_text(" ".join(Action))
+        with formatter.section("Options"):
+            formatter.write_text(" ".join(option for each in self.get_params(ctx) for option in each.opts))
 
 
 program = _ProgramGroup(_SUMMARY)
@@ -52,3 +68,54 @@ def assignments(_ctx: click.Context, _parameter: click.Parameter, texts: tuple[s
             raise click.BadParameter(f"there is no parameter '{name}'; there are {', '.join(sorted(known))}")
         options[name] = value
     return options
+
+
+def _completed(
+    find: "Callable[[str], list[Candidate]]",
+) -> "Callable[[click.Context, click.Parameter, str], list[CompletionItem[str]]]":
+    """Return what click asks for an option's values, from what finds them."""
+
+    def complete(_ctx: click.Context, _parameter: click.Parameter, incomplete: str) -> "list[CompletionItem[str]]":
+        from click.shell_completion import CompletionItem
+
+        return [CompletionItem(each.text, help=each.description) for each in find(incomplete)]
+
+    return complete
+
+
+def _units(incomplete: str) -> "list[Candidate]":
+    from ocf_systemd.completion import units
+
+    return units(incomplete)
+
+
+def _hooks(incomplete: str) -> "list[Candidate]":
+    from ocf_systemd.completion import hooks
+
+    return hooks(incomplete)
+
+
+def _assignments(incomplete: str) -> "list[Candidate]":
+    from ocf_systemd.completion import assignments
+
+    return assignments(incomplete)
+
+
+unit_option = click.option(
+    "--unit", required=True, shell_complete=_completed(_units), help="The systemd unit, as the parameter `unit`."
+)
+hook_option = click.option(
+    "--monitor-hook",
+    metavar="PATH",
+    shell_complete=_completed(_hooks),
+    help="The health hook, as the parameter `monitor_hook`.",
+)
+parameter_option = click.option(
+    "-o",
+    "options",
+    multiple=True,
+    metavar="NAME=VALUE",
+    callback=assignments,
+    shell_complete=_completed(_assignments),
+    help="Any parameter; repeatable.",
+)

@@ -10,15 +10,27 @@ from typing import TYPE_CHECKING
 
 import click
 
+from ocf_systemd.cli import PROGRAM
 from ocf_systemd.commands.program import program
 
 if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
     from ocf_systemd.sandbox import Copy, Sandbox
 
 
 @program.group()
 def sandbox() -> None:
-    """Try things in a throw-away host with a real systemd."""
+    """Try things in a throw-away host with a real systemd.
+
+    It boots in namespaces over copies of this host's files in about a second, and leaves nothing behind. It needs
+    root, cgroup2 and overlayfs.
+
+    \b
+    Examples:
+      ocf-systemd sandbox run -- systemctl status
+      ocf-systemd sandbox shell
+    """
 
 
 def _copies(_ctx: click.Context, _parameter: click.Parameter, texts: tuple[str, ...]) -> "list[Copy]":
@@ -30,23 +42,48 @@ def _copies(_ctx: click.Context, _parameter: click.Parameter, texts: tuple[str, 
         raise click.BadParameter(str(error)) from None
 
 
+def _sources(_ctx: click.Context, _parameter: click.Parameter, incomplete: str) -> "list[CompletionItem[str]]":
+    from click.shell_completion import CompletionItem
+
+    return [CompletionItem(incomplete, type="file")]
+
+
+def _words(_ctx: click.Context, _parameter: click.Parameter, incomplete: str) -> "list[CompletionItem[str]]":
+    """Complete the command line within: our own as it is without a sandbox, files for any other."""
+    from click.shell_completion import CompletionItem, ShellComplete
+
+    words: tuple[str, ...] = _ctx.params.get(_parameter.name or "") or ()
+    if words and Path(words[0]).name == PROGRAM:
+        return ShellComplete(program, {}, PROGRAM, "").get_completions([*words[1:]], incomplete)
+    return [CompletionItem(incomplete, type="file")]
+
+
 _copy = click.option(
-    "--copy", "copies", multiple=True, metavar="SRC:DST", callback=_copies, help="Copy in; repeatable."
+    "--copy",
+    "copies",
+    multiple=True,
+    metavar="SRC:DST",
+    callback=_copies,
+    shell_complete=_sources,
+    help="Copy in; repeatable.",
 )
 
 
 @sandbox.command("run", context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
 @_copy
-@click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
+@click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED, shell_complete=_words)
 def run_in_sandbox(copies: "list[Copy]", command: tuple[str, ...]) -> int:
-    """Boot a sandbox, run COMMAND in it, pass on its exit code, end the sandbox.
+    """Boot a sandbox, run COMMAND in it, end it.
 
-    This host's files are there, as copies: whatever COMMAND writes is gone with the sandbox.
+    The exit code is COMMAND's. This host's files are there, as copies: whatever COMMAND writes is gone with the
+    sandbox.
 
     \b
-    Example:
-      ocf-systemd sandbox run --copy ./smtp:/usr/local/lib/hooks/smtp -- \\
-          ocf-systemd debug cycle --unit postfix@- --monitor-hook /usr/local/lib/hooks/smtp
+    Examples:
+      ocf-systemd sandbox run -- systemctl start nginx
+      ocf-systemd sandbox run --copy ./smtp:/usr/local/lib/smtp -- \\
+          ocf-systemd debug cycle --unit postfix@- \\
+                                  --monitor-hook /usr/local/lib/smtp
     """
     with _booted(copies) as host:
         return _run_in_foreground(host, command)
@@ -55,7 +92,14 @@ def run_in_sandbox(copies: "list[Copy]", command: tuple[str, ...]) -> int:
 @sandbox.command()
 @_copy
 def shell(copies: "list[Copy]") -> int:
-    """Boot a sandbox and give a prompt in it; its end is the sandbox's."""
+    """Boot a sandbox and give a prompt in it.
+
+    The end of the shell is the sandbox's, and of all that was changed in there.
+
+    \b
+    Example:
+      ocf-systemd sandbox shell --copy ./x.service:/etc/systemd/system/x.service
+    """
     with _booted(copies) as host:
         click.echo(
             f"A throw-away host, booted in {host.boot_s:.1f} s; exit ends it and all that changed in it.", err=True
@@ -80,7 +124,8 @@ def _run_in_foreground(host: "Sandbox", command: Sequence[str], **variables: str
     directory = here if host.run(["test", "-d", here]).returncode == 0 else "/root"
     # This program is to be found in there too, wherever it is installed.
     path = f"/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:{Path(sys.executable).parent}"
-    display = {name: os.environ[name] for name in ("TERM", "COLORTERM", "NO_COLOR") if name in os.environ}
+    names = ("TERM", "COLORTERM", "NO_COLOR", "FORCE_COLOR")
+    display = {name: os.environ[name] for name in names if name in os.environ}
     terminal = sys.stdin.isatty() and sys.stdout.isatty()
     interrupt = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:

@@ -14,17 +14,29 @@ def _duration_or_never(ctx: click.Context, parameter: click.Parameter, text: str
 
 @program.command()
 @click.option(
-    "--socket", "path", type=click.Path(path_type=Path), help="Listen here, where systemd has passed no socket."
+    "--socket",
+    "path",
+    metavar="PATH",
+    type=click.Path(path_type=Path),
+    help="Listen here, where systemd has passed no socket.",
 )
 @click.option(
     "--idle-after",
     default="10min",
+    metavar="DURATION",
     show_default=True,
     callback=_duration_or_never,
     help="End after that long without work; 0: never.",
 )
 def serve(path: Path | None, idle_after: float) -> int:
-    """Run actions for agents that call, many at once (ocf-systemd.socket starts this)."""
+    """Run actions for agents that call (for systemd to start).
+
+    Many at once. `ocf-systemd install --resident` has systemd start it when an agent calls, over ocf-systemd.socket.
+
+    \b
+    Example:
+      ocf-systemd serve --socket /run/ocf-systemd.socket --idle-after 0
+    """
     from ocf_systemd.server import serve as run_server
 
     try:

@@ -10,7 +10,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 
 from rich.bar import Bar
-from rich.console import Console, Group, RenderableType
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.live import Live
 from rich.panel import Panel
 from rich.progress_bar import ProgressBar
@@ -30,6 +30,7 @@ _REFRESHES_PER_S = 12
 _SHOWN_SPANS = 12  # the last ones: a start may look at its unit many dozen times
 _SHOWN_OUTPUT = 4  # lines of each hook's
 _BAR_MIN_SHARE = 1 / 60  # of the axis: what took no time is to be seen nevertheless
+_NARROW = 60  # columns, below which there is no room for a time axis beside words
 _GOOD, _POOR, _BAD, _DIM = "green", "yellow", "red", "dim"
 
 
@@ -43,7 +44,9 @@ class LiveView:
     _steps: int = field(default=0, init=False)
 
     def begin(self, timeline: Timeline) -> Reporter:
-        """Begin to draw an action."""
+        """Begin to draw an action; where nobody watches, as in a pipe, only the last picture is drawn."""
+        if not self.console.file.isatty():
+            return timeline
         live = Live(
             console=self.console,
             get_renderable=lambda: frame(timeline),
@@ -96,7 +99,7 @@ def _ctrl_c_unseen() -> Iterator[None]:
 def frame(timeline: Timeline) -> RenderableType:
     """Return the picture of an action at this moment."""
     now_s = timeline.now_s
-    parts: list[RenderableType] = [_headline(timeline), _spans(timeline, now_s)]
+    parts: list[RenderableType] = [_headline(timeline), _Spans(timeline, now_s)]
     parts += [_note(note) for note in timeline.notes]
     parts.append(_facts(timeline, now_s))
     return Group(*parts)
@@ -107,33 +110,61 @@ def _headline(timeline: Timeline) -> Text:
     return Text.assemble((action, "bold"), " ", others)
 
 
-def _spans(timeline: Timeline, now_s: float) -> Table:
+@dataclass(frozen=True, slots=True)
+class _Spans:
+    """What ran beside what, on a time axis where there is the width for one, with what hooks printed."""
+
+    timeline: Timeline
+    now_s: float
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """Yield the picture, at most as wide as the options say."""
+        has_axis = options.max_width >= _NARROW
+        table = _table_of_spans(has_axis=has_axis)
+        spans = list(self.timeline.spans)
+        if left_out := max(len(spans) - _SHOWN_SPANS, 0):
+            table.add_row("", Text(f"({left_out} earlier commands)", _DIM))
+        printed = []
+        for span in spans[left_out:]:
+            table.add_row(*_cells(span, self.now_s, has_axis=has_axis))
+            lines = [_output(line) for line in words.output_lines(span)[-_SHOWN_OUTPUT:]]
+            if has_axis:
+                for line in lines:
+                    table.add_row("", "", line)
+            else:
+                printed += lines
+        yield table
+        yield from printed
+
+
+def _table_of_spans(*, has_axis: bool) -> Table:
     table = Table.grid(padding=(0, 1), expand=True)
     table.add_column(justify="right", no_wrap=True, style=_DIM)
-    table.add_column(no_wrap=True, overflow="ellipsis", max_width=28)
-    table.add_column(ratio=1, min_width=8)
+    if has_axis:
+        table.add_column(no_wrap=True, overflow="ellipsis", max_width=28)
+        table.add_column(ratio=1, min_width=8)
+    else:
+        table.add_column(no_wrap=True, overflow="ellipsis", ratio=1)
     table.add_column(no_wrap=True, overflow="ellipsis", max_width=26)
     table.add_column(justify="right", no_wrap=True)
-    spans = list(timeline.spans)
-    if left_out := max(len(spans) - _SHOWN_SPANS, 0):
-        table.add_row("", Text(f"({left_out} earlier commands)", _DIM))
-    for span in spans[left_out:]:
-        _add_span(table, span, now_s)
     return table
 
 
-def _add_span(table: Table, span: Span, now_s: float) -> None:
+def _cells(span: Span, now_s: float, *, has_axis: bool) -> Iterator[RenderableType]:
     ended_s = now_s if span.ended_s is None else span.ended_s
     axis_s = max(now_s, 1e-3)
     least_s = axis_s * _BAR_MIN_SHARE
     begin_s = min(span.began_s, axis_s - least_s)
-    bar = Bar(axis_s, begin_s, min(max(ended_s, begin_s + least_s), axis_s), color=_span_style(span))
-    took = Text(f"{ended_s - span.began_s:.3f} s")
-    table.add_row(
-        Text(f"{span.began_s:.3f} s"), Text(words.label(span)), bar, Text(words.outcome(span), _span_style(span)), took
-    )
-    for line in words.output_lines(span)[-_SHOWN_OUTPUT:]:
-        table.add_row("", "", Text(f"│ {line}", _DIM, no_wrap=True, overflow="ellipsis"))
+    yield Text(f"{span.began_s:.3f} s")
+    yield Text(words.label(span))
+    if has_axis:
+        yield Bar(axis_s, begin_s, min(max(ended_s, begin_s + least_s), axis_s), color=_span_style(span))
+    yield Text(words.outcome(span), _span_style(span))
+    yield Text(f"{ended_s - span.began_s:.3f} s")
+
+
+def _output(line: str) -> Text:
+    return Text(f"│ {line}", _DIM, no_wrap=True, overflow="ellipsis")
 
 
 def _span_style(span: Span) -> str:
@@ -192,8 +223,31 @@ def _state_style(state: UnitState | NoAnswer) -> str:
     return _BAD if state.active_state == "failed" else _POOR
 
 
-def verdict_panel(result: Result) -> Panel:
+def verdict_panel(result: Result) -> RenderableType:
     """Return the verdict: code by name, what it means, why, what Pacemaker would do, the journal's last lines."""
+    return _VerdictPanel(result)
+
+
+@dataclass(frozen=True, slots=True)
+class _VerdictPanel:
+    """A box around the verdict, whose headline stands in its border where that is wide enough."""
+
+    result: Result
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """Yield the picture, at most as wide as the options say."""
+        verdict = self.result.verdict
+        style = _style(verdict.code)
+        told = f"{words.verdict_line(verdict)}, after {self.result.timeline.elapsed_s:.3f} s"
+        headline = Text(told, f"bold {style}")
+        fits = options.max_width - len("╭─  ─╮") >= headline.cell_len
+        if not fits:
+            yield headline
+        table = _verdict_table(self.result)
+        yield Panel(table, title=headline if fits else None, title_align="left", border_style=style)
+
+
+def _verdict_table(result: Result) -> Table:
     verdict = result.verdict
     table = Table.grid(padding=(0, 2))
     table.add_column(no_wrap=True, style=_DIM)
@@ -203,9 +257,7 @@ def verdict_panel(result: Result) -> Panel:
     table.add_row("Pacemaker", Text(result.consequence))
     for number, line in enumerate(result.journal):
         table.add_row("" if number else "journal", Text(line, _DIM))
-    title = f"{words.verdict_line(verdict)}, after {result.timeline.elapsed_s:.3f} s"
-    style = _style(verdict.code)
-    return Panel(table, title=Text(title, f"bold {style}"), title_align="left", border_style=style)
+    return table
 
 
 def _step(number: int, result: Result) -> Text:

@@ -1,0 +1,80 @@
+"""Completion in real shells, as somebody sees it who types TAB."""
+
+from __future__ import annotations
+
+import re
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pexpect
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.system.box import Box
+
+PROGRAM = Path(sys.executable).with_name("ocf-systemd")
+MARK = "ready to type"
+# What a user's start-up file may hold, and no more: what the shell shows is to be the same on every machine.
+SHELLS = {
+    "bash": (("bash", "--norc"), "PS1='$ '; bind 'set enable-bracketed-paste off'; eval \"$({} bash)\""),
+    "zsh": (("zsh", "-f"), "PS1='$ '; autoload -U compinit; compinit -u -D; eval \"$({} zsh)\""),
+    "fish": (("fish", "--no-config"), "function fish_prompt; echo -n '$ '; end; {} fish | source"),
+}
+ESCAPES = re.compile(r"\x1b\[[0-9;?<>=]*[A-Za-z]|\x1b[=>]|\x1b[()]B|\x1b\][^\x07]*\x07|\x07|\r")
+WITHIN_S = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """A shell at its prompt."""
+
+    child: pexpect.spawn[str]
+
+    def complete(self, typed: str, *expected: str) -> str:
+        """Type this and a TAB, or two, and wait until all that is expected is shown; return what was written."""
+        self.child.send(f"{typed}\t")
+        shown, deadline, tabs = "", time.monotonic() + WITHIN_S, 1
+        while not all(each in shown for each in expected):
+            try:
+                shown += ESCAPES.sub("", self.child.read_nonblocking(4096, timeout=1))
+            except pexpect.TIMEOUT:
+                assert time.monotonic() < deadline, f"not shown: {expected}, but {shown!r}"
+                if tabs < 2:
+                    self.child.send("\t")
+                    tabs += 1
+        self.child.sendcontrol("u")
+        return shown
+
+
+@pytest.fixture(params=SHELLS)
+def prompt(request: pytest.FixtureRequest, box: Box) -> Iterator[Prompt]:
+    command, start_up = SHELLS[request.param]
+    path = f"{PROGRAM.parent}:/usr/bin:/bin"
+    environment = {"PATH": path, "TERM": "xterm", "HOME": "/root", "COLUMNS": "120"}
+    words = box.sandbox.command(command, env=environment, terminal=True)
+    child = pexpect.spawn(words[0], words[1:], dimensions=(40, 120), encoding="utf-8", timeout=WITHIN_S)
+    child.sendline(f"{start_up.format('ocf-systemd completion')}; echo {MARK[:5]}''{MARK[5:]}")
+    child.expect_exact(MARK)
+    child.expect_exact("$ ")
+    yield Prompt(child)
+    child.close(force=True)
+
+
+def test_at_the_prompt(prompt: Prompt, box: Box) -> None:
+    """Commands, parameters, values, hooks and units, a unit with an escaped name and an instance among them."""
+    box.unit(r"probe-a\x2db@one.service", "[Service]\nExecStart=sleep infinity\n")
+    box.hook("exit 0", "completed")
+    prompt.complete("ocf-systemd unin", "uninstall ")
+    prompt.complete("ocf-systemd debug -o monitor_hook_pro", "monitor_hook_protocol=")
+    prompt.complete("ocf-systemd debug -o monitor_hook_protocol=", "ocf", "nagios", "plain")
+    prompt.complete("ocf-systemd debug -o stop_verify=y", "yes")
+    prompt.complete("ocf-systemd debug --monitor-hook=/usr/local/lib/hooks/comp", "completed")
+    shown = prompt.complete("ocf-systemd debug monitor --unit probe-a", "@one.service")
+    assert r"a\\x2db" in shown
+    shown = prompt.complete(r"ocf-systemd debug monitor --unit probe-a\\x2db@", "one.service")
+    assert "Traceback" not in shown

@@ -1,0 +1,60 @@
+"""`--help` of every command: it fits a screen, and shows by examples how the command is used."""
+
+from __future__ import annotations
+
+import shlex
+from typing import TYPE_CHECKING
+
+import click
+import pytest
+
+from ocf_systemd.commands import whole_program
+from ocf_systemd.ocf import Action
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+ROWS, COLUMNS = 24, 80
+PROGRAM = whole_program()
+
+
+def contexts(command: click.Command, name: str, parent: click.Context | None = None) -> Iterator[click.Context]:
+    """Yield a context for each command for people."""
+    context = click.Context(command, parent, name, terminal_width=COLUMNS)
+    yield context
+    if isinstance(command, click.Group):
+        for each, below in command.commands.items():
+            if each not in set(Action):
+                yield from contexts(below, each, context)
+
+
+ALL = [pytest.param(context, id=context.command_path) for context in contexts(PROGRAM, "ocf-systemd")]
+
+
+@pytest.mark.parametrize("context", ALL)
+def test_fits_a_screen(context: click.Context) -> None:
+    """A terminal of 80x24 shows all of it, the prompt below included."""
+    lines = context.get_help().splitlines()
+    assert max(map(len, lines)) <= COLUMNS
+    assert len(lines) < ROWS
+
+
+@pytest.mark.parametrize("context", ALL)
+def test_shows_examples(context: click.Context) -> None:
+    """Each example is a call of this command, or of one below it."""
+    text = context.get_help().replace("\\\n", " ")
+    examples = [line.strip() for line in text.splitlines() if line.startswith("    ocf-systemd ")]
+    examples += [line for line in text.splitlines() if "$(ocf-systemd " in line]
+    assert examples
+    for example in examples:
+        words = shlex.split(example.replace('eval "$(', "").replace(')"', "").partition("|")[0], comments=True)
+        assert " ".join(words).startswith(context.command_path)
+
+
+@pytest.mark.parametrize("columns", [pytest.param(40, id="40"), pytest.param(200, id="200")])
+@pytest.mark.parametrize("context", ALL)
+def test_other_widths(context: click.Context, columns: int) -> None:
+    """A narrow terminal gets narrow text, but for examples, which are to be copied; a wide one nothing wider."""
+    narrow = click.Context(context.command, context.parent, context.info_name, terminal_width=columns)
+    lines = [line for line in narrow.get_help().splitlines() if not line.startswith(("    ", "Usage: "))]
+    assert max(map(len, lines)) <= max(columns, COLUMNS)
