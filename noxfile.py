@@ -235,9 +235,10 @@ def demo(session: nox.Session) -> None:
 
 @nox.session(python=_SYSTEM_PYTHON if Path(_SYSTEM_PYTHON).exists() else None)
 def docs(session: nox.Session) -> None:
-    """Write anew what the docs have from the code: the reference, and pictures of the real debug mode."""
+    """Write anew what the docs have from the code: the reference, manual pages, and pictures of the real debug mode."""
     _need(session, *_SANDBOX_PACKAGES, "postfix", "netcat-openbsd")
     session.install(".")
     session.run("python", "docs/write_reference.py")
     session.run("python", "docs/write_faults.py")
+    session.run("python", "docs/write_manual.py")
     session.run("python", "docs/draw_pictures.py")

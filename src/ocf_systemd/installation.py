@@ -6,18 +6,20 @@ Only files that this program wrote are replaced or removed, unless told otherwis
 import compileall
 import os
 import re
+import signal
 import stat
 import subprocess
 import sys
 import sysconfig
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from tempfile import mkstemp
 
 import ocf_systemd
+from ocf_systemd import shared
 from ocf_systemd.observations import printable
 
 DEFAULT_OCF_ROOT = Path("/usr/lib/ocf")
@@ -90,26 +92,27 @@ class AgentFile:
         return f"ocf:{self.provider}:{self.name}"
 
 
-def install(agent: AgentFile, *, force: bool = False) -> tuple[str, ...]:
+def install(agent: AgentFile, *, share: Path | None = None, force: bool = False) -> tuple[str, ...]:
     """Put the agent file in place, in one step, once it has shown that it works; return warnings.
 
-    What the agent imports is compiled, where that has not been done and can be. Raises `InstallationError`, and then
-    nothing else has changed. `force` replaces a file of somebody else's.
+    What the agent imports is compiled, where that has not been done and can be. Below `share` go manual pages and
+    completion. Raises `InstallationError`, and then nothing else has changed; nor when it is interrupted. `force`
+    replaces a file of somebody else's.
     """
     if not force and agent.path.exists() and not _is_ours(agent.path):
         raise InstallationError(f"{agent.path} is not an agent of ocf-systemd; --force replaces it")
     _compile()  # before anything of it is run, which would write for the caller's umask
     try:
         agent.path.parent.mkdir(parents=True, exist_ok=True)
-        _put(agent)
+        warnings = _put(agent, share)
     except OSError as error:
-        raise InstallationError(f"{agent.path} cannot be written: {error.strerror}") from error
+        raise InstallationError(f"{agent.path} cannot be written: {_told(error)}") from error
     finally:
         _prune(agent)
-    return tuple(_readability_warnings())
+    return (*_readability_warnings(), *warnings)
 
 
-def _put(agent: AgentFile) -> None:
+def _put(agent: AgentFile, share: Path | None) -> tuple[str, ...]:
     # A hidden name: Pacemaker's tools do not list it while it is tried out.
     descriptor, name = mkstemp(dir=agent.path.parent, prefix=f".{agent.name}.")
     draft = Path(name)
@@ -118,9 +121,29 @@ def _put(agent: AgentFile) -> None:
             file.write(_agent_text())
         draft.chmod(0o755)
         _try_out(draft, agent)
-        draft.replace(agent.path)
+        with uninterrupted():
+            draft.replace(agent.path)
+            return shared.put(share) if share else ()
     finally:
         draft.unlink(missing_ok=True)
+
+
+@contextmanager
+def uninterrupted() -> Iterator[None]:
+    """Have Ctrl-C, and what else ends a command, wait for the end of the block: steps that go together, and are short.
+
+    The processes that it starts inherit that.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM, signal.SIGHUP})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _told(error: OSError) -> str:
+    """Return what an error means, and what to do where that can be told."""
+    return f"{error.strerror}. Run this as root" if isinstance(error, PermissionError) else str(error.strerror)
 
 
 def _compile() -> None:
@@ -158,9 +181,17 @@ def uninstall(agent: AgentFile, *, force: bool = False) -> bool:
     try:
         agent.path.unlink()
     except OSError as error:
-        raise InstallationError(f"{agent.path} cannot be removed: {error.strerror}") from error
+        raise InstallationError(f"{agent.path} cannot be removed: {_told(error)}") from error
     _prune(agent)
     return True
+
+
+def take_away_shared(share: Path) -> str:
+    """Remove manual pages and completion; return what was done, or nothing, for people. Raises `InstallationError`."""
+    try:
+        return f"removed manual pages and completion below {share}" if shared.take_away(share) else ""
+    except OSError as error:
+        raise InstallationError(f"{error.filename} cannot be removed: {_told(error)}") from error
 
 
 def agents_below(*ocf_roots: Path) -> tuple[Path, ...]:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import mkstemp
 
-from ocf_systemd.installation import InstallationError
+from ocf_systemd.installation import InstallationError, uninterrupted
 from ocf_systemd.observations import printable
 from ocf_systemd.wire import SOCKET
 
@@ -215,7 +215,8 @@ def _all_or_nothing(place: Place) -> Iterator[Mapping[Path, bytes | None]]:
         try:
             yield before
         except BaseException:
-            _take_back(place, before, was_enabled=was_enabled)
+            with uninterrupted():  # by a second Ctrl-C, say
+                _take_back(place, before, was_enabled=was_enabled)
             raise
     except OSError as error:
         raise InstallationError(f"the units in {place.units} cannot be written: {error.strerror}") from error

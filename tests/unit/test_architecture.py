@@ -34,6 +34,7 @@ LAYERS = (
     "cli",
     "consequences",
     "completion",
+    "shared",
     "installation",
     "residence",
     "sandbox",

@@ -34,6 +34,29 @@ def test_faults_are_what_the_tests_do() -> None:
     assert (_ROOT / "docs/faults.md").read_text(encoding="utf-8") == written
 
 
+def test_manual_is_what_the_code_says() -> None:
+    """The manual pages are never behind parameters, actions, codes and commands: `nox -s docs` writes them anew."""
+    share = _ROOT / "src/ocf_systemd/share/man"
+    written = runpy.run_path(str(_ROOT / "docs/write_manual.py"))["pages"]()
+    assert {str(path.relative_to(share)) for path in share.glob("*/*")} == set(written)
+    for place, page in written.items():
+        assert (share / place).read_text(encoding="utf-8") == page
+
+
+@pytest.mark.parametrize(
+    ("text", "escaped"),
+    [
+        pytest.param("unit=a-b", r"unit=a\-b", id="hyphen"),
+        pytest.param(r"a\x2db", r"a\ex2d" + "b", id="backslash"),
+        pytest.param('say "x"', r"say \(dqx\(dq", id="quotes"),
+        pytest.param("~^", r"\(ti\(ha", id="accents"),
+    ],
+)
+def test_manual_is_escaped(text: str, escaped: str) -> None:
+    """For groff to show text as it is."""
+    assert runpy.run_path(str(_ROOT / "docs/write_manual.py"))["escaped"](text) == escaped
+
+
 @pytest.mark.parametrize("page", _PAGES)
 def test_links_lead_somewhere(page: str) -> None:
     """Every link to a file of the repository finds it."""

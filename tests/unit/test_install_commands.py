@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import stat
 import subprocess
 import sys
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -50,9 +52,23 @@ class Host:
     root: Path
 
     def __call__(self, *words: str, ocf_root: str = "ocf") -> subprocess.CompletedProcess[str]:
-        environment = {"PATH": f"{self.root}/bin:/usr/bin:/bin"}
-        words = (*words, "--ocf-root", str(self.root / ocf_root))
-        return run_python(PROGRAM.format(root=self.root), *words, env=environment)
+        return run_python(PROGRAM.format(root=self.root), *self._words(words, ocf_root), env=self._environment)
+
+    def begin(self, *words: str) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [sys.executable, "-c", PROGRAM.format(root=self.root), *self._words(words, "ocf")],
+            env=self._environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    @property
+    def _environment(self) -> dict[str, str]:
+        return {"PATH": f"{self.root}/bin:/usr/bin:/bin"}
+
+    def _words(self, words: tuple[str, ...], ocf_root: str) -> tuple[str, ...]:
+        return (*words, "--ocf-root", str(self.root / ocf_root), "--share", str(self.root / "share"))
 
     def agent(self, name: str = "systemd", ocf_root: str = "ocf") -> Path:
         return self.root / ocf_root / "resource.d/pacemaker" / name
@@ -87,7 +103,8 @@ class TestInstall:
         assert (host.agent().exists(), host.units()) == (True, UNITS)
         done = host("uninstall")
         removed = f"removed {host.root}/units/ocf-systemd.socket and {host.root}/units/ocf-systemd.service"
-        assert (done.returncode, done.stdout, done.stderr) == (0, f"removed {host.agent()}\n{removed}\n", "")
+        pages = f"removed manual pages and completion below {host.root}/share"
+        assert (done.returncode, done.stdout, done.stderr) == (0, f"removed {host.agent()}\n{pages}\n{removed}\n", "")
         assert (host.agent().exists(), host.units()) == (False, [])
 
     def test_without_a_server_none_is_set_up(self, host: Host) -> None:
@@ -134,7 +151,7 @@ class TestUninstall:
         assert done.stdout.splitlines()[1:] == [f"left ocf-systemd.service to {host.agent('other')}"]
         assert host.units() == UNITS
         done = host("uninstall", "--name", "other")
-        assert done.stdout.count("removed") == 2
+        assert done.stdout.count("removed") == 3
         assert host.units() == []
 
     def test_an_agent_that_was_gone_before(self, host: Host) -> None:
@@ -215,3 +232,39 @@ class TestByteCode:
         done = run_python(COMPILE, str(site), str(tmp_path / "ocf"), options=("-B",))
         assert (done.returncode, done.stdout, done.stderr) == (0, "0o77\n", "")
         assert (tmp_path / "ocf/resource.d/pacemaker/systemd").exists()
+
+
+class TestInterrupted:
+    def test_while_it_is_tried_out(self, host: Host) -> None:
+        """Ctrl-C before anything is in place leaves nothing in place, and no traceback; 130."""
+        with host.begin("install") as process:
+            drafts = host.agent().parent
+            deadline = time.monotonic() + 20
+            while not (drafts.is_dir() and any(drafts.iterdir())):
+                assert time.monotonic() < deadline
+                time.sleep(0.001)
+            process.send_signal(signal.SIGINT)
+            _, stderr = process.communicate(timeout=20)
+        assert (process.returncode, stderr.strip()) == (130, "")
+        assert not (host.root / "ocf").exists()
+        assert not (host.root / "share").exists()
+
+    def test_what_goes_together(self) -> None:
+        """Between agent and manual pages it waits: either both are there, or none."""
+        code = "with uninterrupted():\n signal.raise_signal(signal.SIGINT)\n print('all')\nprint('no more')"
+        done = run_python(f"import signal\nfrom ocf_systemd.installation import uninterrupted\n{code}")
+        assert done.stdout == "all\n"
+
+    def test_while_the_server_is_set_up(self, host: Host) -> None:
+        """The server's units are taken back, and what stands is told: the agent, which acts by itself."""
+        executable(host.root / "bin/systemctl", f"#!/bin/sh\n: >{host.root}/called; exec sleep 0.5\n")
+        with host.begin("install", "--resident") as process:
+            deadline = time.monotonic() + 20
+            while not (host.root / "called").exists():
+                assert time.monotonic() < deadline
+                time.sleep(0.001)
+            process.send_signal(signal.SIGINT)
+            stdout, stderr = process.communicate(timeout=20)
+        assert (process.returncode, stdout) == (130, f"installed ocf:pacemaker:systemd as {host.agent()}\n")
+        assert stderr.strip() == "interrupted: the agent is installed, the resident server is as it was before"
+        assert (host.agent().exists(), host.units()) == (True, [])

@@ -1,5 +1,7 @@
 """`ocf-systemd install` and `uninstall`: the agent where Pacemaker looks for it, and the resident server."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import click
@@ -18,13 +20,27 @@ _provider = click.option("--provider", default="pacemaker", show_default=True, h
 _name = click.option("--name", default="systemd", show_default=True, help="As in ocf:provider:NAME.")
 
 
+_share = click.option(
+    "--share",
+    default="/usr/local/share",
+    metavar="DIR",
+    show_default=True,
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Where manual pages and completion go.",
+)
+
+
 @program.command("install")
 @_ocf_root
 @_provider
 @_name
+@_share
+@click.option("--no-share", is_flag=True, help="Leave those out, as a package does that has them.")
 @click.option("--resident", is_flag=True, help="Have a server run the actions: quicker, and of less cost.")
 @click.option("--force", is_flag=True, help="Replace an agent, or units, that are not ours.")
-def install_agent(ocf_root: Path, provider: str, name: str, *, resident: bool, force: bool) -> int:
+def install_agent(
+    ocf_root: Path, provider: str, name: str, share: Path, *, no_share: bool, resident: bool, force: bool
+) -> int:
     """Put the resource agent where Pacemaker looks for it.
 
     With --resident, systemd is to listen on a socket and start a server that runs the actions of all agents of this
@@ -40,10 +56,11 @@ def install_agent(ocf_root: Path, provider: str, name: str, *, resident: bool, f
 
     try:
         agent = AgentFile(ocf_root, provider, name)
-        warnings = install(agent, force=force)
+        warnings = install(agent, share=None if no_share else share, force=force)
         click.echo(f"installed {agent.standard} as {agent.path}")
         place = residence.THIS_HOST
-        told = residence.set_up(place, force=force) if resident else residence.refresh(place)
+        with _telling_what_stands():
+            told = residence.set_up(place, force=force) if resident else residence.refresh(place)
     except InstallationError as error:
         raise click.ClickException(str(error)) from error
     if told:
@@ -53,15 +70,26 @@ def install_agent(ocf_root: Path, provider: str, name: str, *, resident: bool, f
     return 0
 
 
+@contextmanager
+def _telling_what_stands() -> Iterator[None]:
+    try:
+        yield
+    except KeyboardInterrupt:
+        click.echo("interrupted: the agent is installed, the resident server is as it was before", err=True)
+        raise
+
+
 @program.command("uninstall")
 @_ocf_root
 @_provider
 @_name
+@_share
 @click.option("--force", is_flag=True, help="Remove an agent, or units, that are not ours.")
-def uninstall_agent(ocf_root: Path, provider: str, name: str, *, force: bool) -> int:
-    """Take the resource agent away, and with the last one the server.
+def uninstall_agent(ocf_root: Path, provider: str, name: str, share: Path, *, force: bool) -> int:
+    """Take the resource agent away again.
 
-    Units that it manages go on running; remove its resources from the cluster first.
+    The last one takes along what it shares with others: the resident server, manual pages and completion. Units that
+    it manages go on running; remove its resources from the cluster first.
 
     \b
     Examples:
@@ -74,21 +102,21 @@ def uninstall_agent(ocf_root: Path, provider: str, name: str, *, force: bool) ->
         agent = AgentFile(ocf_root, provider, name)
         removed = uninstall(agent, force=force)
         click.echo(f"removed {agent.path}" if removed else f"{agent.path} is not there: nothing to remove")
-        told = _end_residence(ocf_root, force=force)
+        for told in _take_away_the_rest(ocf_root, share, force=force):
+            click.echo(told)
     except InstallationError as error:
         raise click.ClickException(str(error)) from error
-    if told:
-        click.echo(told)
     return 0
 
 
-def _end_residence(ocf_root: Path, *, force: bool) -> str:
-    """Remove the server's units, unless an agent is left that it may serve; return what to tell."""
+def _take_away_the_rest(ocf_root: Path, share: Path, *, force: bool) -> Iterator[str]:
+    """Remove what all agents share, unless one is left; yield what to tell."""
     from ocf_systemd import residence
-    from ocf_systemd.installation import DEFAULT_OCF_ROOT, agents_below
+    from ocf_systemd.installation import DEFAULT_OCF_ROOT, agents_below, take_away_shared
 
     place = residence.THIS_HOST
-    left = agents_below(ocf_root, DEFAULT_OCF_ROOT)
-    if not left:
-        return residence.remove(place, force=force)
-    return f"left {residence.SERVICE_UNIT} to {left[0]}" if residence.is_set_up(place) else ""
+    if left := agents_below(ocf_root, DEFAULT_OCF_ROOT):
+        if residence.is_set_up(place):
+            yield f"left {residence.SERVICE_UNIT} to {left[0]}"
+        return
+    yield from filter(None, (take_away_shared(share), residence.remove(place, force=force)))

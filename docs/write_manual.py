@@ -1,0 +1,278 @@
+"""Writes the manual pages from the tables in the code and from the commands; `nox -s docs` calls it, a test compares.
+
+They stand below src/ocf_systemd/share, as they are installed. The language is that of groff_man(7), which mandoc(1)
+reads too.
+"""
+
+import inspect
+import re
+from collections.abc import Iterable, Iterator
+from itertools import chain
+from pathlib import Path
+from textwrap import fill
+from xml.etree import ElementTree as ET
+
+import click
+
+from ocf_systemd import __version__
+from ocf_systemd.cli import PROGRAM
+from ocf_systemd.commands import whole_program
+from ocf_systemd.consequences import MEANINGS, consequence
+from ocf_systemd.metadata import metadata_xml
+from ocf_systemd.ocf import Action, ExitCode
+from ocf_systemd.parameters import TABLE, Parameter
+
+MAN = Path(__file__).resolve().parent.parent / "src/ocf_systemd/share/man"
+_PROSE_OF = "2026-11-24"  # when the texts in this file were last changed
+_LINE_WIDTH = 70  # which escapes make longer
+
+_ESCAPED = {"\\": r"\e", "-": r"\-", "^": r"\(ha", "~": r"\(ti", '"': r"\(dq", "…": r"\&..."}
+_INLINE = re.compile(r"`([^`]+)`|\*([^*]+)\*")  # of the texts below: as it is typed, and what stands for something
+
+_AGENT_DESCRIPTION = """\
+Manages a systemd unit under Pacemaker. Start, stop and reload are *systemctl*(1)'s. Monitor asks systemd and, at the \
+same moment, runs a health hook that tells whether the service works: a service that hangs is active to systemd, and \
+the hook sees it.
+
+A hook exits with 0 for running, 7 for not running, 190 for degraded; anything else is a failure. It runs as root, so \
+that it and all directories above it must be root's alone.
+
+The agent answers before Pacemaker's timeout, and leaves no process behind. It never says not running (7) of a unit \
+that it has not seen down, and never calls a stop done that it has not seen done.
+"""
+
+_CODES_PROSE = """\
+With `monitor_hook_protocol=ocf` a hook's code is the monitor's, unchanged: *curl*(1) exits with 6 when a name does \
+not resolve, and that stops the resource on every node. Give such tools `plain` or `nagios`.
+"""
+
+_PROGRAM_DESCRIPTION = """\
+Brings the OCF resource agent `ocf:pacemaker:systemd` to a cluster's nodes, and lets people see beforehand what \
+Pacemaker will. The agent is described in *ocf_pacemaker_systemd*(7).
+"""
+
+_STATUS_PROSE = """\
+`debug` exits with the action's OCF exit code, `sandbox` with that of the command in there. Any other command exits \
+with 0 when it has done what it was to do, 1 when it could not, and says why, 2 when it was called in the wrong way, \
+130 when Ctrl-C ended it. What is no command is an OCF action that is not implemented: 3.
+"""
+
+_ENVIRONMENT = (
+    ("TERM", "A terminal that is `dumb` gets plain text."),
+    ("NO_COLOR", "Unless it is empty, pictures are drawn without colour."),
+    ("FORCE_COLOR", "Unless it is empty, pictures are drawn in colour even where standard output is no terminal."),
+    ("COLUMNS", "How wide to draw, where no terminal says it."),
+)
+
+_FILES = (
+    ("/usr/lib/ocf/resource.d/pacemaker/systemd", "The agent."),
+    (
+        "/etc/systemd/system/ocf-systemd.socket, ocf-systemd.service",
+        "The resident server's units, after `install --resident`.",
+    ),
+    ("/run/systemd/system/UNIT.d/50-ocf-systemd.conf", "What holds for a unit while Pacemaker runs it."),
+    (
+        "/usr/local/share",
+        "Manual pages and completion, below `man`, `bash-completion`, `zsh` and `fish`, unless a package brings them.",
+    ),
+)
+
+_CODES = (
+    ExitCode.SUCCESS,
+    ExitCode.ERR_GENERIC,
+    ExitCode.ERR_ARGS,
+    ExitCode.ERR_UNIMPLEMENTED,
+    ExitCode.ERR_PERM,
+    ExitCode.ERR_INSTALLED,
+    ExitCode.ERR_CONFIGURED,
+    ExitCode.NOT_RUNNING,
+    ExitCode.DEGRADED,
+)
+
+_PCS = r"""
+pcs resource create mail ocf:pacemaker:systemd unit=postfix@- \
+    monitor_hook=/usr/local/lib/ocf-systemd/hooks/smtp \
+    op start timeout=100s op stop timeout=100s \
+    op monitor interval=10s timeout=20s
+"""
+_CRM = r"""
+primitive mail ocf:pacemaker:systemd \
+    params unit="postfix@-" \
+        monitor_hook="/usr/local/lib/ocf-systemd/hooks/smtp" \
+    op start timeout=100s op stop timeout=100s \
+    op monitor interval=10s timeout=20s
+"""
+
+
+def pages() -> dict[str, str]:
+    """Return the pages, by their places below `man`."""
+    return {
+        "man1/ocf-systemd.1": _page(PROGRAM, 1, _program_page()),
+        "man7/ocf_pacemaker_systemd.7": _page("ocf_pacemaker_systemd", 7, _agent_page()),
+    }
+
+
+def _page(name: str, section: int, body: Iterable[str]) -> str:
+    source, title = escaped(f"{PROGRAM} {__version__}"), "OCF resource agents"
+    head = f'.TH {escaped(name.upper())} {section} {_PROSE_OF} "{source}" "{title}"'
+    made = '.\\" Written by docs/write_manual.py from the code; do not edit.'
+    text = "\n".join((made, head, *body, ""))
+    return re.sub(r"^(\.S[HS] .*)\n\.PP$", r"\1", text, flags=re.MULTILINE)  # a heading begins a paragraph itself
+
+
+def _agent_page() -> Iterator[str]:
+    agent = ET.fromstring(metadata_xml("systemd"))  # noqa: S314 - our own text
+    yield from _section("NAME")
+    yield f"ocf_pacemaker_systemd \\- {escaped(agent.findtext('shortdesc') or '')}"
+    yield from _section("SYNOPSIS")
+    yield "\\fBocf:pacemaker:systemd\\fP"
+    yield f"[{' | '.join(map(escaped, Action))}]"
+    yield from _section("DESCRIPTION")
+    yield from _prose(_AGENT_DESCRIPTION)
+    yield from _section("PARAMETERS")
+    yield from _prose("Durations read as Pacemaker's: `20`, `20s`, `500ms`, `2min`. All but `unit` can be reloaded.")
+    for row in TABLE:
+        yield from _parameter(row)
+    yield from _section("ACTIONS")
+    yield from _prose("With the timeouts that they should have at least.")
+    for action in agent.iterfind("actions/action"):
+        told = ", ".join(f"{name} {value}" for name, value in action.items() if name in {"timeout", "interval"})
+        yield from _tagged(f"\\fB{escaped(action.get('name', ''))}\\fP", told)
+    yield from _section("EXIT STATUS")
+    yield from _codes()
+    yield from _section("EXAMPLES")
+    yield from _prose("With *pcs*(8):")
+    yield from _example(_PCS)
+    yield from _prose("With *crm*(8):")
+    yield from _example(_CRM)
+    yield from _see_also(("ocf-systemd", 1), ("systemctl", 1), ("systemd.unit", 5), ("pacemaker", 7), ("pcs", 8))
+
+
+def _parameter(row: Parameter[object]) -> Iterator[str]:
+    needed = "required" if row.required else f"default {row.default}" if row.default else "no default"
+    yield from _tagged(f"\\fB{escaped(row.name)}\\fP ({escaped(needed)})", "")
+    yield from _prose(f"{row.shortdesc[0].upper()}{row.shortdesc[1:]}. {row.longdesc}", begin=False)
+    if row.choices:
+        yield from _prose(f"One of {', '.join(f'`{choice}`' for choice in row.choices)}.", begin=False)
+
+
+def _codes() -> Iterator[str]:
+    failed_stop = consequence(Action.STOP, ExitCode.ERR_GENERIC, recurring=False)
+    yield from _prose(f"After a failed stop, whatever its code, Pacemaker {failed_stop}.")
+    for code in _CODES:
+        after_monitor = consequence(Action.MONITOR, code, recurring=True)
+        after_start = consequence(Action.START, code, recurring=False)
+        told = f"{MEANINGS[code].capitalize()}. What Pacemaker does after a recurring monitor"
+        told += f": {after_monitor}. After a start" if after_start != after_monitor else " or a start"
+        yield from _tagged(f"\\fB{code.value}\\fP OCF_{escaped(code.name)}", f"{told}: {after_start}.")
+    yield from _prose(_CODES_PROSE)
+
+
+def _program_page() -> Iterator[str]:
+    program = whole_program()
+    context = click.Context(program, info_name=PROGRAM)
+    summary, _ = _description(program)
+    yield from _section("NAME")
+    yield f"ocf\\-systemd \\- {escaped(summary[0].lower() + summary[1:].rstrip('.'))}"
+    yield from _section("SYNOPSIS")
+    yield "\\fBocf\\-systemd\\fP \\fICOMMAND\\fP [\\fIOPTIONS\\fP]"
+    yield from _section("DESCRIPTION")
+    yield from _prose(_PROGRAM_DESCRIPTION)
+    yield from _section("COMMANDS")
+    for name, command in program.commands.items():
+        if name not in set(Action):
+            yield from _command(command, click.Context(command, context, name))
+    yield from _section("ACTIONS")
+    yield from _prose("What Pacemaker calls, with OCF_RESKEY_* in the environment; for people there is `debug`.")
+    for action in Action:
+        yield from _tagged(f"\\fB{escaped(action)}\\fP", program.commands[action].help or "")
+    yield from _section("EXIT STATUS")
+    yield from _prose(_STATUS_PROSE)
+    yield from _section("ENVIRONMENT")
+    yield from chain.from_iterable(_tagged(f"\\fB{escaped(name)}\\fP", told) for name, told in _ENVIRONMENT)
+    yield from _section("FILES")
+    yield from chain.from_iterable(_tagged(f"\\fI{escaped(name)}\\fP", told) for name, told in _FILES)
+    yield from _see_also(("ocf_pacemaker_systemd", 7), ("systemctl", 1), ("crm_resource", 8), ("pcs", 8))
+
+
+def _command(command: click.Command, context: click.Context) -> Iterator[str]:
+    if isinstance(command, click.Group):
+        for name, below in command.commands.items():
+            yield from _command(below, click.Context(below, context, name))
+        return
+    arguments = [piece for piece in command.collect_usage_pieces(context) if piece != "[OPTIONS]"]
+    name = context.command_path.removeprefix(f"{PROGRAM} ")
+    yield f".SS {escaped(name)} [OPTIONS] {escaped(' '.join(arguments))}".rstrip()
+    text, examples = _description(command)
+    yield from _prose(text)
+    for parameter in command.get_params(context):
+        record = parameter.get_help_record(context)
+        if record and isinstance(parameter, click.Option) and "--help" not in parameter.opts:
+            yield from _tagged(f"\\fB{escaped(record[0])}\\fP", record[1])
+    yield from _example(examples)
+
+
+def _description(command: click.Command) -> tuple[str, str]:
+    """Return a command's description and its examples, which follow it in its docstring."""
+    text, _, examples = inspect.cleandoc(command.help or "").partition("\b\n")
+    lines = [line for line in examples.splitlines() if not re.match("Examples?:", line)]
+    return text.strip(), "\n".join(line.removeprefix("  ") for line in lines)
+
+
+def _section(title: str) -> Iterator[str]:
+    yield f'.SH "{title}"'
+
+
+def _prose(text: str, *, begin: bool = True) -> Iterator[str]:
+    """Yield paragraphs, each sentence on lines of its own; the first goes on after what was before unless told."""
+    for number, paragraph in enumerate(re.split(r"\n\s*\n", text.strip())):
+        if begin or number:
+            yield ".PP"
+        for sentence in re.split(r"(?<=[.?!:;]) (?=[A-Z`*0-9])", " ".join(paragraph.split())):
+            # Filled before it is escaped, so that no escape sequence is torn.
+            filled = fill(sentence, _LINE_WIDTH, break_long_words=False, break_on_hyphens=False)
+            yield from map(_text_line, filled.splitlines())
+
+
+def _text_line(line: str) -> str:
+    parts = _INLINE.split(line)
+    text = ""
+    for plain, typed, placeholder in zip(parts[::3], [*parts[1::3], ""], [*parts[2::3], ""], strict=True):
+        text += escaped(plain)
+        text += f"\\fB{escaped(typed)}\\fP" if typed else f"\\fI{escaped(placeholder)}\\fP" if placeholder else ""
+    return f"\\&{text}" if text.startswith((".", "'")) else text
+
+
+def _tagged(tag: str, text: str) -> Iterator[str]:
+    yield ".TP"
+    yield tag
+    if text:
+        yield from _prose(text, begin=False)
+
+
+def _example(text: str) -> Iterator[str]:
+    yield ".PP"
+    yield ".RS 4"
+    yield ".EX"
+    for line in text.strip("\n").splitlines():
+        shown = escaped(line)
+        yield f"\\&{shown}" if shown.startswith((".", "'")) else shown
+    yield ".EE"
+    yield ".RE"
+
+
+def _see_also(*others: tuple[str, int]) -> Iterator[str]:
+    yield from _section("SEE ALSO")
+    for number, (name, section) in enumerate(others, 1):
+        yield f".BR {escaped(name)} ({section}){'' if number == len(others) else ','}"
+
+
+def escaped(text: str) -> str:
+    """Return text that groff shows as it is, unless it stands at a line's beginning."""
+    return "".join(_ESCAPED.get(each, each) for each in text)
+
+
+if __name__ == "__main__":
+    for place, page in pages().items():
+        (MAN / place).parent.mkdir(parents=True, exist_ok=True)
+        (MAN / place).write_text(page, encoding="utf-8")
