@@ -61,6 +61,8 @@ _SUPPORTED = ("3.11", "3.12", "3.13", "3.14")
 _PARALLEL = ("--numprocesses=auto", "--quiet")  # the quick tests only: others measure time, or use all of the machine
 # What is done both ways, cold and with the resident server: one worker each.
 _BOTH_WAYS = ("--numprocesses=2", "--dist=loadgroup", "--cov", "--cov-report=")
+# Clusters mostly wait: two side by side, each file of tests on one of them, in the order that tests/cluster gives.
+_TWO_CLUSTERS = ("--numprocesses=2", "--dist=loadfile", "--no-loadscope-reorder")
 _COVERAGE_DATA = _ROOT / ".nox" / "coverage-data"
 
 # Whoever runs ocf-tester checks the agent as nobody too, who can read Debian's Python but none below a home directory.
@@ -200,7 +202,7 @@ def cluster(session: nox.Session) -> None:
     """Run the tests under a real Pacemaker, on three nodes in sandboxes."""
     _need(session, *_SYSTEM_PACKAGES, *_CLUSTER_PACKAGES)
     _install(session, "tests")
-    session.run("pytest", *(session.posargs or ["tests/cluster"]))
+    session.run("pytest", *_TWO_CLUSTERS, *(session.posargs or ["tests/cluster"]))
 
 
 @nox.session(python=_SYSTEM_PYTHON if Path(_SYSTEM_PYTHON).exists() else None)

@@ -1,8 +1,12 @@
-"""The clusters, as fixtures; after each test `Cluster.clean` looks for what must never be."""
+"""The clusters, as fixtures; after each test `Cluster.clean` looks for what must never be.
+
+With two workers there are two clusters, which know nothing of each other: a file of tests is one worker's.
+"""
 
 from __future__ import annotations
 
 import shutil
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
@@ -13,9 +17,16 @@ from tests.cluster.pacemaker import cluster as boot_cluster
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-REPORT = pytest.StashKey[list[str]]()
+# The first two side by side: one takes a processor for itself, and the other measures no time.
+LONGEST_FIRST = ("test_many", "test_tools", "test_faults")
+MEASURED = "measured"
 TOOLS = {"corosync": "corosync", "pacemakerd": "pacemaker", "crm_mon": "pacemaker-cli-utils", "pcs": "pcs"}
 TOOLS |= {"postfix": "postfix", "nc": "netcat-openbsd", "ip": "iproute2", "pgrep": "procps"}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    rank = {name: number for number, name in enumerate(LONGEST_FIRST)}
+    items.sort(key=lambda item: rank.get(item.path.stem, len(rank)))
 
 
 @pytest.fixture(scope="session")
@@ -33,13 +44,15 @@ def cluster(three_nodes: Cluster) -> Iterator[Cluster]:
     three_nodes.clean()
 
 
-@pytest.fixture(scope="session")
-def report(request: pytest.FixtureRequest) -> Callable[[str], None]:
+@pytest.fixture
+def report(record_property: Callable[[str, object], None]) -> Callable[[str], None]:
     """Return what takes a test's measurements, shown at the end of the run whether or not it passed."""
-    return request.config.stash.setdefault(REPORT, []).append
+    return partial(record_property, MEASURED)
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    if lines := config.stash.get(REPORT, []):
-        terminalreporter.section("measured")
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    reports = [report for kind in ("passed", "failed") for report in terminalreporter.getreports(kind)]
+    lines = [str(told) for report in reports for name, told in report.user_properties if name == MEASURED]
+    if lines:
+        terminalreporter.section(MEASURED)
         terminalreporter.write_line("\n".join(lines))

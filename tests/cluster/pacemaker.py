@@ -144,11 +144,12 @@ class Cluster:
         return path
 
     def service(self, name: str, *lines: str) -> str:
-        """Have a service on all nodes and return its unit's name; without lines, one that just runs."""
+        """Have a service on all nodes and return its unit's name; without lines, one that just runs.
+
+        systemd reads a unit that it has not read yet when it is asked for; what `clean` removes it has to forget.
+        """
         text = "\n".join(lines or ("ExecStart=sleep infinity",))
         self.write(f"/etc/systemd/system/{name}.service", f"[Service]\n{text}\n")
-        for node in self.up:
-            node.run("systemctl", "daemon-reload")
         return f"{name}.service"
 
     def hook(self, name: str, script: str) -> str:
@@ -265,9 +266,10 @@ class Cluster:
         self.switch.heal()
         if dead := [node for node in self.nodes if not node.is_up]:
             self.boot(*dead)
-        self.wait_until_whole()
-        self._first.run("crm_attribute", "--name=stop-all-resources", "--update=true")
-        self.wait_until(lambda status: not any(each.nodes for each in status.resources.values()), 60, "all is stopped")
+        if self.wait_until_whole().resources:
+            self._first.run("crm_attribute", "--name=stop-all-resources", "--update=true")
+            stopped = lambda status: not any(each.nodes for each in status.resources.values())  # noqa: E731
+            self.wait_until(stopped, 60, "all is stopped")
         units = self.managed_units()
         try:
             self._audit_stopped(units)

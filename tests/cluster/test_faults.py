@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 SLOW_S = 2
 # Each step of a start and of a stop takes long enough to be interrupted in it.
 SLOW_SERVICE = (f"ExecStartPre=sleep {SLOW_S}", "ExecStart=sleep infinity", f"ExecStop=sleep {SLOW_S}")
-OPERATIONS = ("op", "monitor", "interval=2s", "timeout=20s", "op", "stop", "timeout=20s")
+OPERATIONS = ("op", "monitor", "interval=2s", "timeout=20s", "op", "stop", "timeout=10s")
 
 
 def create(cluster: Cluster, name: str, *lines: str, hook: str = "") -> str:
