@@ -170,10 +170,10 @@ def versions(session: nox.Session) -> None:
 
 @nox.session(python=_SYSTEM_PYTHON if Path(_SYSTEM_PYTHON).exists() else None)
 def system(session: nox.Session) -> None:
-    """Run the tests with a real systemd, real postfix and other real servers, in sandboxes."""
+    """Run the tests with a real systemd, real postfix and other real servers, and the docs' commands, in sandboxes."""
     _need(session, *_SYSTEM_PACKAGES)
     _install(session, "tests")
-    tests = session.posargs or ["tests/sandbox", "tests/system", "tests/resident", "tests/examples"]
+    tests = session.posargs or ["tests/sandbox", "tests/system", "tests/resident", "tests/examples", "tests/docs"]
     with _measured(session) as environment:
         session.run("pytest", *_BOTH_WAYS, *tests, env=environment)
 
@@ -237,10 +237,11 @@ def demo(session: nox.Session) -> None:
 
 @nox.session(python=_SYSTEM_PYTHON if Path(_SYSTEM_PYTHON).exists() else None)
 def docs(session: nox.Session) -> None:
-    """Write anew what the docs have from the code: the reference, manual pages, and pictures of the real debug mode."""
+    """Write anew what the docs have from the code: tables, manual pages, and pictures of the real debug mode."""
     _need(session, *_SANDBOX_PACKAGES, "postfix", "netcat-openbsd")
     session.install(".")
     session.run("python", "docs/write_reference.py")
     session.run("python", "docs/write_faults.py")
     session.run("python", "docs/write_manual.py")
+    session.run("python", "docs/write_verdicts.py")
     session.run("python", "docs/draw_pictures.py")

@@ -1,43 +1,48 @@
 """The documentation tells what the code does, and leads nowhere that is not there."""
 
+from __future__ import annotations
+
+import ast
 import re
 import runpy
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
-_ROOT = Path(__file__).parents[2]
-_PAGES = (
-    "README.md",
-    "ARCHITECTURE.md",
-    "CHANGELOG.md",
-    "docs/reference.md",
-    "docs/bench.md",
-    "docs/faults.md",
-    "docs/pacemaker.md",
-    "docs/resident.md",
-    "docs/security.md",
-    "docs/simulation.md",
-    "examples/README.md",
-)
+from tests.docs.commands import PAGES, ROOT, Commands, Place, read_page
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+A_PAGE = [pytest.param(page, id=str(page.relative_to(ROOT))) for page in PAGES]
+WRITTEN = [
+    pytest.param("docs/reference.md", "docs/write_reference.py", "reference", id="the tables"),
+    pytest.param("docs/faults.md", "docs/write_faults.py", "faults", id="the marks on the tests"),
+    pytest.param("docs/verdicts.md", "docs/write_verdicts.py", "verdicts", id="the judgement"),
+]
 
 
-def test_reference_is_what_the_tables_say() -> None:
-    """docs/reference.md is never behind the tables it is written from: `nox -s docs` writes it anew."""
-    written = runpy.run_path(str(_ROOT / "docs/write_reference.py"))["reference"]()
-    assert (_ROOT / "docs/reference.md").read_text(encoding="utf-8") == written
+@pytest.mark.parametrize(("page", "script", "name"), WRITTEN)
+def test_written_pages_are_not_behind(page: str, script: str, name: str) -> None:
+    """A page that is written from the code is what the code says now: `nox -s docs` writes it anew."""
+    assert (ROOT / page).read_text(encoding="utf-8") == runpy.run_path(str(ROOT / script))[name]()
 
 
-def test_faults_are_what_the_tests_do() -> None:
-    """docs/faults.md is never behind the marks it is written from: `nox -s docs` writes it anew."""
-    written = runpy.run_path(str(_ROOT / "docs/write_faults.py"))["faults"]()
-    assert (_ROOT / "docs/faults.md").read_text(encoding="utf-8") == written
+@pytest.mark.parametrize("page", A_PAGE)
+def test_links_lead_somewhere(page: Path) -> None:
+    """Every link to a file of the repository, and to a heading in it, finds it."""
+    text = page.read_text(encoding="utf-8")
+    for target, _, heading in re.findall(r"\]\(([^)#:]*)(#([^)]+))?\)", text):
+        found = page.parent / target if target else page
+        assert found.exists(), target
+        if heading:
+            assert heading in anchors(found.read_text(encoding="utf-8")), f"{target}#{heading}"
 
 
 def test_manual_is_what_the_code_says() -> None:
     """The manual pages are never behind parameters, actions, codes and commands: `nox -s docs` writes them anew."""
-    share = _ROOT / "src/ocf_systemd/share/man"
-    written = runpy.run_path(str(_ROOT / "docs/write_manual.py"))["pages"]()
+    share = ROOT / "src/ocf_systemd/share/man"
+    written = runpy.run_path(str(ROOT / "docs/write_manual.py"))["pages"]()
     assert {str(path.relative_to(share)) for path in share.glob("*/*")} == set(written)
     for place, page in written.items():
         assert (share / place).read_text(encoding="utf-8") == page
@@ -54,20 +59,77 @@ def test_manual_is_what_the_code_says() -> None:
 )
 def test_manual_is_escaped(text: str, escaped: str) -> None:
     """For groff to show text as it is."""
-    assert runpy.run_path(str(_ROOT / "docs/write_manual.py"))["escaped"](text) == escaped
+    assert runpy.run_path(str(ROOT / "docs/write_manual.py"))["escaped"](text) == escaped
 
 
-@pytest.mark.parametrize("page", _PAGES)
-def test_links_lead_somewhere(page: str) -> None:
-    """Every link to a file of the repository finds it."""
-    text = (_ROOT / page).read_text(encoding="utf-8")
-    targets = re.findall(r"\]\(([^)#:]+)\)", text)
-    missing = [target for target in targets if not ((_ROOT / page).parent / target).exists()]
-    assert not missing
+def anchors(text: str) -> set[str]:
+    """Return what a page's headings can be reached by."""
+    headings = re.findall(r"^#+ (.*)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading).lower().replace(" ", "-") for heading in headings}
+
+
+def test_every_page_is_in_the_readme() -> None:
+    """Whoever reads the README finds all pages."""
+    linked = set(re.findall(r"\]\(([^)#:]+\.md)\)", (ROOT / "README.md").read_text(encoding="utf-8")))
+    assert {str(page.relative_to(ROOT)) for page in PAGES} - {"README.md"} <= linked
+
+
+@pytest.mark.parametrize("page", A_PAGE)
+def test_commands_say_where_they_run(page: Path) -> None:
+    """Every block is of a named language, and one of sh says where it is run, or why it is not."""
+    text = page.read_text(encoding="utf-8")
+    assert read_page(text) or "```sh" not in text
+    assert "" not in re.findall(r"^ *```(\w*)$", text, re.MULTILINE)[::2]
+
+
+@pytest.mark.parametrize("page", A_PAGE)
+def test_sessions_are_there(page: Path) -> None:
+    """A nox session that a page names is one, those too that no test runs."""
+    tree = ast.parse((ROOT / "noxfile.py").read_text(encoding="utf-8"))
+    sessions = {node.name for node in tree.body if isinstance(node, ast.FunctionDef) and node.decorator_list}
+    named = set(re.findall(r"(?:nox|noxfile\.py) -s (\w+)", page.read_text(encoding="utf-8")))
+    assert named <= sessions
 
 
 def test_every_module_is_in_the_architecture() -> None:
     """ARCHITECTURE.md has a row for every module and package."""
-    text = (_ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8")
-    modules = {path.stem for path in (_ROOT / "src/ocf_systemd").iterdir() if not path.name.startswith(("_", "py."))}
+    text = (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8")
+    modules = {path.stem for path in (ROOT / "src/ocf_systemd").iterdir() if not path.name.startswith(("_", "py."))}
     assert modules == set(re.findall(r"^\| `(\w+)` \|", text, re.MULTILINE))
+
+
+MANUAL = """\
+<!-- run: sandbox
+prepare
+-->
+
+```sh
+one \\
+    two   # three
+four
+```
+
+<!-- run: every node -->
+
+1. Then:
+
+   ```sh
+   five
+   ```
+
+<!-- not run: takes a year -->
+
+```sh
+six
+```
+"""
+
+
+def test_reads_a_page() -> None:
+    """What is run is what stands in the blocks, and what their comments have; a line that goes on is one command."""
+    assert read_page(MANUAL) == [
+        Commands(Place.SANDBOX, ("prepare",), are_shown=False),
+        Commands(Place.SANDBOX, ("one      two   # three", "four"), are_shown=True),
+        Commands(Place.EVERY_NODE, ("five",), are_shown=True),
+        Commands(Place.NOWHERE, ("six",), are_shown=True),
+    ]
