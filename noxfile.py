@@ -75,6 +75,7 @@ _SYSTEM_PACKAGES = (
     *("postfix", "netcat-openbsd", "libxml2-utils", "resource-agents", "pcs"),  # the agent's tests
     *("ncat", "postgresql", "redis-server", "monitoring-plugins-basic"),  # the examples'
     *("zsh", "fish"),  # beside bash, the shells that complete our command line
+    *("nginx", "mariadb-server", "apache2", "haproxy"),  # whose units doctor looks at
 )
 _CLUSTER_PACKAGES = ("corosync", "pacemaker", "pacemaker-cli-utils", "crmsh")
 
@@ -220,7 +221,8 @@ def coverage(session: nox.Session) -> None:
     session.install(*nox.project.dependency_groups(_PROJECT, "tests"))
     environment = {"COVERAGE_FILE": str(_COVERAGE_DATA / ".coverage")}
     session.run("coverage", "combine", "--keep", env=environment)
-    pure = ("records", "ocf", "observations", "parameters", "judgement", "metadata", "consequences")
+    pure = ["records", "ocf", "observations", "parameters", "judgement", "metadata", "consequences"]
+    pure += [f"doctor/{module}" for module in ("facts", "readings", "findings", "*checks")]
     included = ",".join(f"*/ocf_systemd/{module}.py" for module in pure)
     session.run("coverage", "report", "--fail-under=100", f"--include={included}", env=environment)
     session.run("coverage", "report", "--fail-under=95", env=environment)

@@ -179,7 +179,7 @@ def _program_page() -> Iterator[str]:
     yield from _section("DESCRIPTION")
     yield from _prose(_PROGRAM_DESCRIPTION)
     yield from _section("COMMANDS")
-    for name, command in program.commands.items():
+    for name, command in sorted(program.commands.items()):
         if name not in set(Action):
             yield from _command(command, click.Context(command, context, name))
     yield from _section("ACTIONS")
@@ -197,7 +197,7 @@ def _program_page() -> Iterator[str]:
 
 def _command(command: click.Command, context: click.Context) -> Iterator[str]:
     if isinstance(command, click.Group):
-        for name, below in command.commands.items():
+        for name, below in sorted(command.commands.items()):
             yield from _command(below, click.Context(below, context, name))
         return
     arguments = [piece for piece in command.collect_usage_pieces(context) if piece != "[OPTIONS]"]

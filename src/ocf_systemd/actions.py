@@ -35,7 +35,7 @@ from ocf_systemd.observations import (
     UnitState,
 )
 from ocf_systemd.ocf import Action, ExitCode, Verdict
-from ocf_systemd.parameters import Operation, Parameters
+from ocf_systemd.parameters import ESCALATE_SHARE, Operation, Parameters
 from ocf_systemd.processes import Command, Runner
 from ocf_systemd.records import Record, replace
 from ocf_systemd.reporting import (
@@ -57,7 +57,6 @@ _FIRST_PAUSE_S, _PAUSE_GROWTH = 0.02, 1.15
 _LAST_LOOK_SHARE, _LAST_LOOK_MAX_S = 0.1, 0.5  # with less time left, a look would tell that time is up and no more
 _WHOLE_REST_S = 2.0  # with less than that left, there is no second try worth saving time for
 _OBSERVE_SHARE = 0.1  # of the time left, kept for looking at what came of a job that is still running
-_ESCALATE_SHARE = 0.75  # of a stop's time, given to the unit to stop by itself
 _EXPLAIN_S = 1.0  # longest wait for a journal line
 
 HOST_CHECK_LEVEL = 10
@@ -187,7 +186,7 @@ async def start(request: Request) -> Verdict:
 
 async def stop(request: Request) -> Verdict:
     """Stop the unit and wait until it is observed stopped."""
-    escalate_at = anyio.current_time() + _ESCALATE_SHARE * (request.deadline - anyio.current_time())
+    escalate_at = anyio.current_time() + ESCALATE_SHARE * (request.deadline - anyio.current_time())
     unit = await _show(request, _share(escalate_at))
     in_force = _settle_drop_in(request, unit, wanted=False)
     if isinstance(in_force, Verdict):

@@ -206,6 +206,12 @@ def _is_ours(path: Path) -> bool:
     return False
 
 
+def is_outdated(path: Path) -> bool:
+    """Tell whether an agent file is of this installation, and not as that would write it now."""
+    text = path.read_text(encoding="utf-8", errors="replace")
+    return sys.executable in text and text != _agent_text()
+
+
 def _agent_text() -> str:
     packages = str(Path(ocf_systemd.__file__).resolve().parent.parent)
     return _AGENT_FILE.format(shebang=_shebang(sys.executable), mark=_MARK, packages=packages)
@@ -248,6 +254,16 @@ def _readability_warnings() -> Iterator[str]:
 
     Pacemaker's controller calls meta-data as hacluster, and takes no parameter for reloadable when it cannot.
     """
+    if why := why_unreadable():
+        yield (
+            f"users other than root cannot read {why}: "
+            "Pacemaker will restart the service where a changed parameter could be reloaded, and ocf-tester will "
+            "fail; install into an environment everyone can read, such as /opt/ocf-systemd"
+        )
+
+
+def why_unreadable() -> str:
+    """Return what of this installation users other than root cannot read, and what keeps them out; empty: nothing."""
     package = Path(ocf_systemd.__file__).resolve().parent
     interpreter = Path(sys.executable)
     stdlib = Path(sysconfig.get_path("stdlib"))
@@ -258,12 +274,8 @@ def _readability_warnings() -> Iterator[str]:
         ("package", package),
     ):
         if closed := _closed_to_others(path):
-            yield (
-                f"users other than root cannot read the {subject} {path} (the mode of {closed} keeps them out): "
-                "Pacemaker will restart the service where a changed parameter could be reloaded, and ocf-tester will "
-                "fail; install into an environment everyone can read, such as /opt/ocf-systemd"
-            )
-            return
+            return f"the {subject} {path} (the mode of {closed} keeps them out)"
+    return ""
 
 
 def _closed_to_others(path: Path) -> Path | None:

@@ -7,7 +7,7 @@ from xml.etree import ElementTree as ET
 
 from ocf_systemd import __version__
 from ocf_systemd.ocf import Action
-from ocf_systemd.parameters import TABLE, Parameter
+from ocf_systemd.parameters import TABLE, Parameter, duration_s
 
 # The DTD that ocf-tester validates against is older than OCF 1.1: it knows neither reloadable parameters nor the
 # action reload-agent. An internal subset declares both, so that the DTD and pcs's OCF 1.1 schema are satisfied.
@@ -33,6 +33,11 @@ _ACTIONS: tuple[tuple[Action, dict[str, str]], ...] = (
     (Action.VALIDATE_ALL, {"timeout": "20s"}),
     (Action.META_DATA, {"timeout": "5s"}),
 )
+
+
+def advertised_s(action: Action, attribute: str = "timeout") -> float:
+    """Return a duration that the metadata advertise for an action, in seconds."""
+    return duration_s(dict(_ACTIONS)[action][attribute])
 
 
 def metadata_xml(agent_name: str) -> str:

@@ -26,6 +26,9 @@ DEFAULT_TIMEOUT_S = 20.0
 _TIMEOUT_MAX_MS = 2**31 - 1  # Pacemaker's executor keeps it in an int
 _RESERVE_SHARE, _RESERVE_MIN_S, _RESERVE_MAX_S = 0.10, 0.25, 5.0
 
+ESCALATE_SHARE = 0.75
+"""What a stop gives the unit of its time to stop by itself, before it sends SIGKILL where it may."""
+
 # crm_get_msec() in Pacemaker: a whole number and one of these units, in either case; none: seconds.
 # Without the blanks around it: with two places for them a value of 128 KiB would be looked at for a minute.
 _DURATION = re.compile(r"([0-9]{1,9})\s*([a-z]*)", re.IGNORECASE)

@@ -39,10 +39,22 @@ LAYERS = (
     "residence",
     "sandbox",
     "debug",
+    "doctor",
     "commands",
     "__main__",
 )
 PURE = ("records", "ocf", "observations", "judgement", "parameters", "metadata", "consequences")
+PURE_IN_DOCTOR = (
+    "facts",
+    "readings",
+    "findings",
+    "unit_checks",
+    "service_checks",
+    "hook_checks",
+    "host_checks",
+    "checks",
+)
+DRAWN = ("debug/live.py", "doctor/drawn.py")
 IMPURE = {"anyio", "os", "subprocess", "logging", "click", "rich", "socket", "time", "sys", "io", "shutil", "trio"}
 STARTS_PROCESSES = {"processes", "completion", "installation", "residence", "sandbox"}
 
@@ -113,12 +125,22 @@ def test_what_decides_is_pure(layer: str) -> None:
         assert own_layers(path) <= set(PURE)
 
 
+@pytest.mark.parametrize("name", PURE_IN_DOCTOR)
+def test_what_diagnoses_is_pure(name: str) -> None:
+    """A check is a function of facts that have been collected: it looks at nothing itself."""
+    path = PACKAGE / "doctor" / f"{name}.py"
+    assert not tops(path) & IMPURE
+    assert own_layers(path) <= {*PURE, "doctor"}
+    others = {full.split(".")[2] for full in imported(path) if full.startswith("ocf_systemd.doctor.")}
+    assert others <= set(PURE_IN_DOCTOR)
+
+
 @pytest.mark.parametrize("path", FILES)
-def test_rich_is_for_the_live_view_alone(path: Path) -> None:
-    """Only debug/live.py imports rich, and what finds out where output goes, lazily."""
+def test_rich_is_for_what_is_drawn_alone(path: Path) -> None:
+    """Only what draws imports rich, and what finds out where output goes, lazily."""
     name = str(path.relative_to(PACKAGE))
-    assert "rich" not in tops(path) or name in {"debug/live.py", "commands/terminal.py"}
-    assert "rich" not in tops(path, lazily=False) or name == "debug/live.py"
+    assert "rich" not in tops(path) or name in {*DRAWN, "commands/terminal.py"}
+    assert "rich" not in tops(path, lazily=False) or name in DRAWN
 
 
 @pytest.mark.parametrize("layer", MODULE_ROWS)

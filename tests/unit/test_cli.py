@@ -76,7 +76,7 @@ class TestNoAction:
         assert (done.returncode, done.stdout) == (3, "")
         assert done.stderr.count("\n") == 1
         assert done.stderr.startswith("ocf-exit-reason:")
-        others = ", debug, sandbox, install, uninstall, completion, serve" if code == PROGRAM else ""
+        others = ", doctor, debug, sandbox, install, uninstall, completion, serve" if code == PROGRAM else ""
         assert told is None or done.stderr == f"ocf-exit-reason:{told}{others}\n"
 
     def test_bytes_that_are_no_utf8(self) -> None:
@@ -489,12 +489,14 @@ class TestCommandsForPeople:
 
     def test_install_and_uninstall(self, tmp_path: Path) -> None:
         """The way there and back."""
-        root = ("--ocf-root", str(tmp_path / "ocf"))
+        share = tmp_path / "share"
+        root = ("--ocf-root", str(tmp_path / "ocf"), "--share", str(share))
         path = tmp_path / "ocf/resource.d/pacemaker/systemd"
         done = agent("install", *root, code=PROGRAM)
         assert (done.returncode, done.stdout) == (0, f"installed ocf:pacemaker:systemd as {path}\n")
         done = agent("uninstall", *root, code=PROGRAM)
-        assert (done.returncode, done.stdout, done.stderr) == (0, f"removed {path}\n", "")
+        told = f"removed {path}\nremoved manual pages and completion below {share}\n"
+        assert (done.returncode, done.stdout, done.stderr) == (0, told, "")
         done = agent("uninstall", *root, code=PROGRAM)
         assert (done.returncode, done.stdout) == (0, f"{path} is not there: nothing to remove\n")
 

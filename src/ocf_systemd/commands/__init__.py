@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NoReturn
 if TYPE_CHECKING:
     from ocf_systemd.cli import AgentGroup
 
-_MODULES = ("debug", "sandbox", "install", "completion", "serve")  # as --help lists what is in them
+_MODULES = ("doctor", "debug", "sandbox", "install", "completion", "serve")  # as --help lists what is in them
 
 
 def main() -> NoReturn:

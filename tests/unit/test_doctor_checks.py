@@ -1,0 +1,659 @@
+"""What doctor's checks make of facts: for each, facts that trip it and facts that do not."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from ocf_systemd.consequences import consequence
+from ocf_systemd.doctor.checks import CHECKS, Diagnosis, diagnose
+from ocf_systemd.doctor.facts import (
+    FOREVER_S,
+    Agent,
+    Edge,
+    Facts,
+    Hook,
+    Host,
+    Operations,
+    Relative,
+    Script,
+    Service,
+    StartLimit,
+    Unit,
+    advertised,
+)
+from ocf_systemd.doctor.findings import Finding, Sound, drop_in, time_span, timeout_for
+from ocf_systemd.observations import (
+    ActiveState,
+    Exited,
+    HookMissing,
+    HookOutcome,
+    HookRan,
+    HookUnsafe,
+    LoadState,
+    NotStarted,
+    Signalled,
+    TimedOut,
+)
+from ocf_systemd.ocf import Action
+from ocf_systemd.parameters import Operation, Parameters, read_parameters
+from tests.unit.builders import HOOK
+
+NAME = "web.service"
+BY_NAME = {check.name: check for check in CHECKS}
+ACTIVE = ActiveState.ACTIVE
+
+
+def parameters(**given: str) -> Parameters:
+    return read_parameters({f"OCF_RESKEY_{name}": value for name, value in {"unit": NAME, **given}.items()})
+
+
+def known(
+    unit: Unit | None = None,
+    /,
+    *relatives: Relative,
+    hook: Hook | None = None,
+    agent: Agent | None = None,
+    host: Host | None = None,
+    operations: Operations | None = None,
+    **given: str,
+) -> Facts:
+    """Return facts of a service that is as a cluster wants it, but for what is said."""
+    return Facts(
+        given=given.get("unit", NAME),
+        operations=operations or advertised({}),
+        agent=agent or Agent("/agent", "ocf:pacemaker:systemd", version="1.0"),
+        host=host or Host("252.1", "2.1.5", "1.0"),
+        parameters=parameters(**({"monitor_hook": HOOK} if hook else {}), **given),
+        unit=unit or of(),
+        relatives={relative.name: relative for relative in relatives},
+        hook=hook,
+    )
+
+
+def of(**settings: object) -> Unit:
+    """Return a service that is disabled and down, but for what is said."""
+    return replace(Unit(id=NAME, service=Service()), **settings)  # type: ignore[arg-type]
+
+
+def ran(code: int = 0, elapsed_s: float = 0.1) -> HookRan:
+    return HookRan(HOOK, Exited(elapsed_s, code=code))
+
+
+def hooked(*outcomes: HookOutcome, script: Script | None = None, elapsed_s: float = 0.1, not_run: str = "") -> Hook:
+    """Return a hook that has been run, and bounds itself."""
+    return Hook(
+        outcomes or (() if not_run else (ran(7),)), not_run, (script or Script(HOOK, is_bounded=True),), elapsed_s
+    )
+
+
+UP, DOWN = of(active_state=ACTIVE), of()
+WANTED = Edge("WantedBy", "portal.service")
+LINKED = Edge("WantedBy", "multi-user.target", "/usr/lib/systemd/system/multi-user.target.wants/web.service")
+SOCKET = Edge("TriggeredBy", "web.socket")
+LATE = HookRan(HOOK, TimedOut(18.0))
+
+
+def unusable(given: str, why: str, *similar: str) -> Facts:
+    return replace(known(), given=given, why_unusable=why, similar=similar, parameters=None, unit=None)
+
+
+def portal(file_state: str = "disabled", active_state: ActiveState = ActiveState.INACTIVE, *edges: Edge) -> Relative:
+    return Relative("portal.service", file_state, active_state, edges)
+
+
+def socket(file_state: str = "disabled", active_state: ActiveState = ActiveState.INACTIVE) -> Relative:
+    return Relative("web.socket", file_state, active_state)
+
+
+def serving(unit_state: ActiveState = ActiveState.INACTIVE, /, **settings: object) -> Unit:
+    return of(active_state=unit_state, service=replace(Service(), **settings))  # type: ignore[arg-type]
+
+
+def operating(**chosen: float) -> Operations:
+    return advertised(chosen)
+
+
+ROWS: dict[str, tuple[list[tuple[str, Facts]], list[tuple[str, Facts]]]] = {
+    "name": (
+        [("blank", unusable("a b", "has characters")), ("slice", unusable("x.slice", "is a slice unit"))],
+        [("service", known())],
+    ),
+    "template": (
+        [
+            ("bare", unusable("web@", "is a template")),
+            ("with suffix", unusable("web@.service", "is a template", "web@1.service")),
+        ],
+        [("instance", known(replace(DOWN, id="web@1.service"), unit="web@1"))],
+    ),
+    "found": (
+        [
+            ("not found", known(of(load_state=LoadState.NOT_FOUND))),
+            ("something like it", replace(known(of(load_state=LoadState.NOT_FOUND)), similar=("webd.service",))),
+            ("silence", replace(known(), unit=None, silence="no answer")),
+        ],
+        [("loaded", known()), ("masked", known(of(load_state=LoadState.MASKED)))],
+    ),
+    "loads": (
+        [
+            ("bad setting", known(of(load_state=LoadState.BAD_SETTING))),
+            ("error", known(of(load_state=LoadState.ERROR))),
+        ],
+        [("loaded", known())],
+    ),
+    "masked": (
+        [
+            ("for good", known(of(load_state=LoadState.MASKED, file_state="masked"))),
+            ("until the next boot", known(of(load_state=LoadState.MASKED, file_state="masked-runtime"))),
+        ],
+        [("loaded", known())],
+    ),
+    "alias": (
+        [("that goes", known(replace(DOWN, id="webd.service", alias_link="/etc/systemd/system/web.service")))],
+        [("that stays", known(replace(DOWN, id="webd.service")))],
+    ),
+    "daemon-reload": (
+        [
+            ("changed", known(replace(DOWN, needs_daemon_reload=True))),
+            ("unread", known(replace(DOWN, unread=("/etc/systemd/system/web.service.d/a.conf",)))),
+        ],
+        [("as read", known())],
+    ),
+    "placeholder": (
+        [
+            ("true", known(serving(type="oneshot", exec_start=("/bin/true",)))),
+            (
+                "of others",
+                known(
+                    of(
+                        consists_of=("web@1.service",),
+                        service=Service(type="oneshot", exec_start=("/bin/true", "/usr/bin/true")),
+                    )
+                ),
+            ),
+        ],
+        [("a command", known(serving(type="oneshot", exec_start=("/sbin/ip link add a type dummy",))))],
+    ),
+    "enabled": (
+        [
+            ("for good", known(of(file_state="enabled", links=("/etc/systemd/system/m.target.wants/web.service",)))),
+            (
+                "until the next boot",
+                known(of(file_state="enabled-runtime", links=("/run/systemd/system/m.target.wants/web.service",))),
+            ),
+            (
+                "and up",
+                known(replace(UP, links=("/etc/systemd/system/m.target.wants/web.service",), file_state="enabled")),
+            ),
+        ],
+        [
+            ("disabled", known()),
+            ("only a generator's link", known(of(file_state="enabled-runtime"))),
+            ("an alias alone", known(of(file_state="enabled"))),
+        ],
+    ),
+    "wanted": (
+        [
+            ("by what is enabled", known(of(edges=(WANTED,)), portal("enabled"))),
+            ("by every boot", known(of(edges=(LINKED,)))),
+            ("by an active target", known(of(edges=(Edge("UpheldBy", "x.target"),)), Relative("x.target", "", ACTIVE))),
+            (
+                "by what is started in its turn",
+                known(
+                    of(edges=(WANTED,)),
+                    portal("static", ActiveState.INACTIVE, Edge("RequiredBy", "shop.service")),
+                    Relative("shop.service", "enabled"),
+                ),
+            ),
+            ("by fstab", known(replace(of(edges=(Edge("RequiredBy", "local-fs.target"),)), source="/etc/fstab"))),
+        ],
+        [
+            ("by nothing", known()),
+            ("by what is disabled", known(of(edges=(WANTED,)), portal("disabled"))),
+            ("by what is not known", known(of(edges=(WANTED,)))),
+            ("by what runs and is not enabled", known(of(edges=(WANTED,)), portal("disabled", ACTIVE))),
+            ("by a socket, of which is told apart", known(of(edges=(SOCKET,)), socket("enabled"))),
+            (
+                "in a circle",
+                known(
+                    of(edges=(WANTED,)),
+                    portal("static", ActiveState.INACTIVE, Edge("WantedBy", "shop.service")),
+                    Relative("shop.service", "static", edges=(WANTED,)),
+                ),
+            ),
+        ],
+    ),
+    "triggered": (
+        [
+            ("enabled", known(of(edges=(SOCKET,)), socket("enabled"))),
+            ("active", known(of(edges=(SOCKET,)), socket("disabled", ACTIVE))),
+            (
+                "timer",
+                known(of(edges=(Edge("TriggeredBy", "web.timer"),)), Relative("web.timer", "enabled")),
+            ),
+            (
+                "automount",
+                known(of(edges=(Edge("TriggeredBy", "web.automount"),)), Relative("web.automount", "", ACTIVE)),
+            ),
+        ],
+        [
+            ("none", known()),
+            ("neither", known(of(edges=(SOCKET,)), socket())),
+            ("stops with it", known(of(edges=(SOCKET,), consists_of=("web.socket",)), socket("disabled", ACTIVE))),
+        ],
+    ),
+    "d-bus": (
+        [
+            ("the package's", known(replace(DOWN, bus_files=("/usr/share/dbus-1/system-services/org.web.service",)))),
+            (
+                "the administrator's",
+                known(replace(DOWN, bus_files=("/usr/local/share/dbus-1/system-services/org.web.service",))),
+            ),
+        ],
+        [("none", known())],
+    ),
+    "part-of": (
+        [
+            ("of what is enabled", known(of(part_of=("portal.service",)), portal("enabled"))),
+            ("of what runs", known(of(part_of=("portal.service",)), portal("disabled", ACTIVE))),
+            (
+                "of what runs and would start it",
+                known(of(part_of=("portal.service",), edges=(WANTED,)), portal("disabled", ACTIVE)),
+            ),
+        ],
+        [
+            ("of what is down", known(of(part_of=("portal.service",)), portal())),
+            ("told already", known(of(part_of=("portal.service",), edges=(WANTED,)), portal("enabled"))),
+            ("of boot", known(of(part_of=("multi-user.target",)), Relative("multi-user.target", "static", ACTIVE))),
+        ],
+    ),
+    "restart": (
+        [
+            ("without the drop-in", known(serving(restart="always"), order_at_shutdown="no")),
+            ("forced", known(serving(forces_restart=True))),
+        ],
+        [
+            ("no", known()),
+            ("the drop-in takes care", known(serving(restart="always"))),
+            ("no, without the drop-in", known(order_at_shutdown="no")),
+        ],
+    ),
+    "drop-in": (
+        [
+            ("hidden", known(replace(DOWN, shadow="/etc/systemd/system/web.service.d/50-ocf-systemd.conf"))),
+            ("overruled", known(replace(DOWN, later_restarts=("/etc/systemd/system/web.service.d/override.conf",)))),
+        ],
+        [("to come", known()), ("in force", known(replace(UP, has_drop_in=True)))],
+    ),
+    "readiness": (
+        [
+            ("simple", known(serving(type="simple"))),
+            ("exec", known(serving(type="exec"))),
+            (
+                "a hook that start does not wait for",
+                known(serving(type="simple"), hook=hooked(), monitor_hook_level="10"),
+            ),
+        ],
+        [("notify", known()), ("a hook", known(serving(type="simple"), hook=hooked()))],
+    ),
+    "remains": (
+        [("does not", known(serving(type="oneshot")))],
+        [("does", known(serving(type="oneshot", remain_after_exit=True)))],
+    ),
+    "main-process": (
+        [
+            ("guessed", known(serving(type="forking"))),
+            ("unknown", known(serving(type="forking", guess_main_pid=False))),
+            ("up, and unknown", known(serving(ACTIVE, type="forking", guess_main_pid=False))),
+        ],
+        [
+            ("PIDFile", known(serving(type="forking", pid_file="/run/web.pid"))),
+            ("found", known(serving(ACTIVE, type="forking", main_pid=42))),
+            ("a hook", known(serving(type="forking"), hook=hooked())),
+        ],
+    ),
+    "exec-stop": (
+        [
+            (command, known(serving(kill_mode=mode, exec_stop=(command,))))
+            for mode, command in (
+                ("none", "/bin/kill -TERM $MAINPID"),
+                ("process", "/bin/true"),
+                ("none", "/bin/sh -c kill $MAINPID"),
+                ("none", "start-stop-daemon --stop --pidfile /run/web.pid"),
+                ("none", "systemctl kill web"),
+            )
+        ],
+        [
+            ("no ExecStop", known()),
+            ("KillMode behind it", known(serving(exec_stop=("/bin/kill -TERM $MAINPID",)))),
+            ("mixed behind it", known(serving(kill_mode="mixed", exec_stop=("/bin/true",)))),
+            ("waits", known(serving(kill_mode="none", exec_stop=("start-stop-daemon --stop --retry 5",)))),
+            ("unknown", known(serving(kill_mode="none", exec_stop=("/usr/bin/web shutdown",)))),
+            ("one waits", known(serving(kill_mode="none", exec_stop=("/bin/true", "/usr/bin/web shutdown")))),
+            ("waits in a shell", known(serving(kill_mode="none", exec_stop=("sh -c kill $MAINPID; sleep 5",)))),
+            ("odd", known(serving(kill_mode="none", exec_stop=("",)))),
+        ],
+    ),
+    "kill-mode": (
+        [("none", known(serving(kill_mode="none"))), ("process", known(serving(kill_mode="process")))],
+        [("control-group", known()), ("mixed", known(serving(kill_mode="mixed")))],
+    ),
+    "send-sigkill": (
+        [
+            ("no", known(serving(send_sigkill=False))),
+            ("the agent's comes first", known(serving(send_sigkill=False, stop_timeout_s=900.0))),
+            ("nothing comes", known(serving(send_sigkill=False, stop_timeout_s=900.0), stop_escalate="no")),
+        ],
+        [("yes", known())],
+    ),
+    "start-timeout": (
+        [
+            ("longer", known(serving(start_timeout_s=900.0))),
+            ("a little longer", known(serving(start_timeout_s=96.0))),
+            ("no limit, and none chosen", known(serving(start_timeout_s=FOREVER_S))),
+            ("a short operation", known(operations=operating(start=60.0))),
+        ],
+        [
+            ("as by default", known()),
+            ("just", known(serving(start_timeout_s=95.0))),
+            ("chosen", known(serving(start_timeout_s=FOREVER_S), operations=operating(start=300.0))),
+            ("oneshot", known(serving(type="oneshot", start_timeout_s=FOREVER_S))),
+        ],
+    ),
+    "stop-timeout": (
+        [
+            ("longer", known(serving(stop_timeout_s=900.0))),
+            ("longer than until the kill, by choice", known(serving(stop_timeout_s=80.0))),
+            ("no limit, and none chosen", known(serving(stop_timeout_s=FOREVER_S))),
+            ("a short operation", known(operations=operating(stop=60.0))),
+            ("twice, and no escalation", known(serving(exec_stop=("/x",)), stop_escalate="no")),
+            ("for ever, and no escalation", known(serving(stop_timeout_s=FOREVER_S), stop_escalate="no")),
+        ],
+        [
+            ("systemd's default", known()),
+            ("shorter", known(serving(stop_timeout_s=5.0))),
+            ("just", known(serving(stop_timeout_s=90.0), operations=operating(stop=125.0))),
+            ("chosen", known(serving(stop_timeout_s=FOREVER_S), operations=operating(stop=405.0))),
+            ("in time, and no escalation", known(stop_escalate="no")),
+        ],
+    ),
+    "start-limit": (
+        [("of a helper", known(replace(DOWN, helpers=(StartLimit("db.service", 3, 3600.0),))))],
+        [
+            ("its own", known(replace(DOWN, start_limit=StartLimit(NAME, 1, 3600.0)))),
+            ("a helper's by default", known(replace(DOWN, helpers=(StartLimit("db.service", 5, 10.0),)))),
+            ("a helper without", known(replace(DOWN, helpers=(StartLimit("db.service", 0, 0.0),)))),
+            ("none", known(replace(DOWN, start_limit=StartLimit(NAME, 0, 10.0)))),
+        ],
+    ),
+    "emergency": (
+        [("reboots", known(replace(DOWN, emergencies=("FailureAction=reboot", "StartLimitAction=reboot"))))],
+        [("none", known())],
+    ),
+    "hook": (
+        [
+            (why, known(hook=Hook((HookMissing(HOOK, why),))))
+            for why in (
+                "No such file or directory",
+                "it is not executable",
+                "its first line ends in CR LF, expected LF",
+                "its interpreter /bin/zsh cannot be run",
+                "there is no user web",
+            )
+        ],
+        [("there", known(hook=hooked())), ("none", known())],
+    ),
+    "hook-safety": (
+        [
+            (why, known(hook=Hook((HookUnsafe(HOOK, why),))))
+            for why in (
+                "/opt is owned by uid 1000",
+                "/opt is writable by everyone",
+                "/opt is writable by group 50",
+                "/opt may be writable by others: it has an access control list",
+                "/opt/x leads elsewhere than its links say",
+            )
+        ],
+        [("root's", known(hook=hooked()))],
+    ),
+    "hook-timeout": (
+        [
+            ("none seen", known(hook=hooked(script=Script(HOOK, is_bounded=False)))),
+            ("longer than the monitor", known(hook=hooked(), monitor_hook_timeout="30s")),
+        ],
+        [
+            ("its own", known(hook=hooked())),
+            ("a parameter", known(hook=hooked(script=Script(HOOK, is_bounded=False)), monitor_hook_timeout="5s")),
+            ("a plugin", known(hook=hooked(script=Script(HOOK, is_bounded=False)), monitor_hook_protocol="nagios")),
+        ],
+    ),
+    "hook-speed": (
+        [
+            ("slow against the interval", known(UP, hook=hooked(ran(0, 6.0), elapsed_s=6.0))),
+            (
+                "slow against the timeout",
+                known(UP, hook=hooked(ran(0, 3.0), elapsed_s=3.0), operations=operating(monitor=6.0)),
+            ),
+            ("hangs", known(UP, hook=hooked(LATE, elapsed_s=18.0))),
+            ("hangs while the unit is down", known(hook=hooked(LATE, elapsed_s=18.0))),
+        ],
+        [
+            ("quick", known(UP, hook=hooked(ran()))),
+            ("enough", known(UP, hook=hooked(ran(0, 6.0), elapsed_s=6.0), operations=operating(interval=60.0))),
+        ],
+    ),
+    "hook-answer": (
+        [
+            ("running, and it is down", known(hook=hooked(ran(0)))),
+            ("degraded, and it is down", known(hook=hooked(ran(190)))),
+            ("not running, and it is up", known(UP, hook=hooked(ran(7)))),
+            ("failed, and it is up", known(UP, hook=hooked(ran(1)), monitor_hook_args="'a b' c")),
+            ("failed by plugin, and it is up", known(UP, hook=hooked(ran(2)), monitor_hook_protocol="nagios")),
+            ("killed, and it is up", known(UP, hook=hooked(HookRan(HOOK, Signalled(0.1, signal=9))))),
+            ("no 7, for which stop waits", known(hook=hooked(ran(1)), stop_verify="yes")),
+        ],
+        [
+            ("7, and it is down", known(hook=hooked())),
+            ("failed, and it is down", known(hook=hooked(ran(1)))),
+            ("running, and it is up", known(UP, hook=hooked(ran(0)))),
+            ("degraded, and it is up", known(UP, hook=hooked(ran(190)))),
+            ("plugin fails, and it is down", known(hook=hooked(ran(2)), monitor_hook_protocol="nagios")),
+            ("not run", known(hook=hooked(not_run="it must not be"))),
+            ("not started", known(hook=hooked(HookRan(HOOK, NotStarted(24, "Too many open files"))))),
+        ],
+    ),
+    "hook-codes": (
+        [
+            *((f"{code}", known(UP, hook=hooked(ran(code)))) for code in (2, 3, 4, 5, 6)),
+            ("a raw curl", known(hook=hooked(script=Script(HOOK, is_bounded=True, raw_tool="curl")))),
+            (
+                "a raw plugin",
+                known(hook=hooked(script=Script("/x/check_web", is_bounded=True, raw_tool="check_web"))),
+            ),
+        ],
+        [
+            *((f"{code}", known(UP, hook=hooked(ran(code)))) for code in (0, 1, 7, 8, 190)),
+            ("kept in", known(UP, hook=hooked(ran(2)), monitor_hook_protocol="nagios")),
+        ],
+    ),
+    "agent": (
+        [
+            ("none", known(agent=Agent())),
+            ("somebody else's", known(agent=Agent("/agent", is_foreign=True))),
+            ("broken", known(agent=Agent("/agent", failure="No module named click"))),
+        ],
+        [("there", known())],
+    ),
+    "agent-readable": (
+        [("not", known(agent=Agent("/agent", version="1.0", unreadable="the mode of /root keeps them out")))],
+        [("by all", known())],
+    ),
+    "agent-current": (
+        [
+            ("another version", known(agent=Agent("/agent", version="0.9"))),
+            ("another text", known(agent=Agent("/agent", version="1.0", is_current=False))),
+        ],
+        [("the same", known())],
+    ),
+    "systemd": (
+        [("old", known(host=Host("249.11-0ubuntu3", "2.1.5", "1.0")))],
+        [("tested", known()), ("later", known(host=Host("257~rc2", "2.1.5", "1.0")))],
+    ),
+    "pacemaker": (
+        [("old", known(host=Host("252", "2.0.5", "1.0")))],
+        [("tested", known()), ("later", known(host=Host("252", "3.0.1", "1.0")))],
+    ),
+}
+
+TRIPPING = [pytest.param(name, facts, id=f"{name}: {told}") for name, rows in ROWS.items() for told, facts in rows[0]]
+PASSING = [pytest.param(name, facts, id=f"{name}: {told}") for name, rows in ROWS.items() for told, facts in rows[1]]
+
+
+def test_every_check_is_tried_both_ways() -> None:
+    """No check is in the table without facts that trip it, and facts that do not."""
+    assert list(ROWS) == [check.name for check in CHECKS]
+    assert all(tripping and passing for tripping, passing in ROWS.values())
+
+
+@pytest.mark.parametrize(("name", "facts"), TRIPPING)
+def test_trips(name: str, facts: Facts) -> None:
+    """It says what is so, why that matters, and how to mend it with commands that a shell would take."""
+    finding = BY_NAME[name].run(facts)
+    assert isinstance(finding, Finding)
+    assert finding.what
+    assert finding.why.endswith(".")
+    assert not finding.what.endswith(".")
+    assert finding.mend
+    assert all(line and "\n" not in line for line in finding.mend)
+
+
+@pytest.mark.parametrize(("name", "facts"), PASSING)
+def test_passes(name: str, facts: Facts) -> None:
+    """It says in a few words that all is well."""
+    sound = BY_NAME[name].run(facts)
+    assert isinstance(sound, Sound)
+    assert 0 < len(sound.told) < 80
+
+
+def test_nothing_to_mend() -> None:
+    """A service that is as a cluster wants it trips no check."""
+    diagnosis = diagnose(known(hook=hooked()))
+    assert diagnosis.findings == ()
+    assert diagnosis.sound == diagnosis.results
+
+
+def test_a_name_that_is_none() -> None:
+    """Then the agent and the host are looked at all the same, and nothing is said of a unit or a hook."""
+    assert [name for name, _ in diagnose(unusable("a b", "has characters")).results] == [
+        *("name", "agent", "agent-readable", "agent-current", "systemd", "pacemaker")
+    ]
+
+
+def test_a_template_is_told_once() -> None:
+    """As a name it is no other finding; and where there is no agent, nothing is said of who can read it."""
+    diagnosis = diagnose(replace(unusable("web@", "is a template"), agent=Agent()))
+    assert [name for name, _ in diagnosis.findings] == ["template", "agent"]
+    assert [name for name, _ in diagnosis.sound] == ["systemd", "pacemaker"]
+
+
+def test_a_unit_that_is_not_found() -> None:
+    """Nothing else is said of it."""
+    diagnosis = diagnose(replace(known(), unit=Unit(id=NAME, load_state=LoadState.NOT_FOUND)))
+    assert [name for name, _ in diagnosis.findings] == ["found"]
+    assert "enabled" not in dict(diagnosis.results)
+
+
+def test_a_unit_of_another_type() -> None:
+    """A mount has no settings of a service."""
+    names = [name for name, _ in diagnose(known(Unit(id="srv.mount"))).results]
+    assert "enabled" in names
+    assert not {"restart", "kill-mode", "start-timeout", "start-limit"} & set(names)
+
+
+def test_a_host_of_which_nothing_is_known() -> None:
+    """No version is not an old version: there may be no Pacemaker on this host yet."""
+    results = dict(diagnose(known(host=Host("", "", "1.0"))).results)
+    assert not {"systemd", "pacemaker"} & results.keys()
+
+
+def told(name: str, facts: Facts) -> str:
+    finding = BY_NAME[name].run(facts)
+    assert isinstance(finding, Finding)
+    return "\n".join((finding.what, finding.why, *finding.mend))
+
+
+MENDING = [
+    ("template", unusable("web@", "is a template", "web@1.service"), "ocf-systemd doctor --unit web@1.service"),
+    ("template", unusable("web@", "is a template"), "ocf-systemd doctor --unit web@INSTANCE"),
+    ("masked", known(of(load_state=LoadState.MASKED, file_state="masked-runtime")), "systemctl unmask --runtime web"),
+    ("enabled", known(of(file_state="enabled", links=("/etc/x",))), "systemctl disable web.service"),
+    ("enabled", known(of(file_state="enabled-runtime", links=("/run/x",))), "systemctl disable --runtime web.service"),
+    ("wanted", known(of(edges=(WANTED,)), portal("enabled")), "systemctl disable portal.service"),
+    ("wanted", known(of(edges=(LINKED,))), "ln -s /dev/null /etc/systemd/system/multi-user.target.wants/web.service"),
+    ("start-timeout", known(serving(start_timeout_s=120.0)), "op start timeout=125s"),
+    ("start-timeout", known(serving(start_timeout_s=900.0)), "TimeoutStartSec=300s"),
+    ("stop-timeout", known(serving(stop_timeout_s=80.0)), "op stop timeout=112s"),
+    ("stop-timeout", known(serving(stop_timeout_s=900.0)), "op stop timeout=405s"),
+    ("stop-timeout", known(serving(exec_stop=("/x",)), stop_escalate="no"), "op stop timeout=185s"),
+    ("start-timeout", known(operations=operating(start=1.0)), "TimeoutStartSec=1s"),
+    ("hook", known(hook=Hook((HookMissing(HOOK, "it is not executable"),))), f"chmod 0755 {HOOK}"),
+    ("hook", known(hook=Hook((HookMissing(HOOK, "No such file or directory"),))), f"root ./smtp {HOOK}"),
+    ("hook-safety", known(hook=Hook((HookUnsafe(HOOK, "/a b is writable by everyone"),))), "chmod o-w '/a b'"),
+    ("hook-codes", known(hook=hooked(ran(6))), consequence(Action.MONITOR, 6, recurring=True)),
+    ("hook-answer", known(UP, hook=hooked(ran(1))), consequence(Action.MONITOR, 1, recurring=True)),
+    ("hook-timeout", known(hook=hooked(script=Script(HOOK, is_bounded=False))), "monitor_hook_timeout=9s"),
+    ("hook-speed", known(UP, hook=hooked(ran(0, 6.0), elapsed_s=6.0)), "op monitor interval=18s timeout=20s"),
+]
+
+
+@pytest.mark.parametrize(("name", "facts", "expected"), [pytest.param(*row, id=row[2]) for row in MENDING])
+def test_how_to_mend(name: str, facts: Facts, expected: str) -> None:
+    """What is advised fits what is so, in names and in figures."""
+    assert expected in told(name, facts)
+
+
+@pytest.mark.parametrize("limit_s", [1.0, 5.0, 44.0, 80.0, 90.0, 299.0, 300.0, 900.0, FOREVER_S])
+def test_following_the_advice_passes(limit_s: float) -> None:
+    """With the operations' timeouts that are advised, and where it says so the unit's, there is nothing to mend."""
+    for action, setting in (("start", "start_timeout_s"), ("stop", "stop_timeout_s")):
+        facts = known(serving(**{setting: limit_s}), operations=Operations(10.0, 10.0, 20.0, 10.0))
+        finding = BY_NAME[f"{action}-timeout"].run(facts)
+        if isinstance(finding, Sound):
+            assert limit_s < 10
+            continue
+        assert isinstance(finding, Finding)
+        advised = next(line for line in finding.mend if f"op {action} timeout=" in line)
+        timeout_s = float(advised.rpartition("=")[2].removesuffix("s"))
+        lowered = 300.0 if 300 < limit_s < FOREVER_S else limit_s
+        mended = known(serving(**{setting: lowered}), operations=operating(**{action: timeout_s}))
+        assert isinstance(BY_NAME[f"{action}-timeout"].run(mended), Sound)
+
+
+@pytest.mark.parametrize("own_time_s", [0.5, 1.0, 9.0, 18.0, 45.0, 46.0, 90.0, 400.0])
+def test_the_timeout_for_a_time(own_time_s: float) -> None:
+    """It is the least whole number of seconds of which the agent keeps that much."""
+    timeout_s = timeout_for(own_time_s)
+    assert timeout_s - Operation(timeout_s).reserve_s >= own_time_s
+    assert timeout_s == 1 or timeout_s - 1 - Operation(timeout_s - 1).reserve_s < own_time_s
+
+
+SPANS = [(0.034, "0.034 s"), (1.5, "1.5 s"), (90.0, "90 s"), (60.0, "60 s"), (71.25, "71 s"), (5400.0, "90 min")]
+SPANS += [(900.0, "15 min"), (3600.0, "1 h"), (FOREVER_S, "infinity")]
+
+
+@pytest.mark.parametrize(("seconds", "expected"), SPANS)
+def test_times_for_people(seconds: float, expected: str) -> None:
+    """They are short and have a unit."""
+    assert time_span(seconds) == expected
+
+
+def test_a_unit_that_a_shell_would_misread() -> None:
+    """Names with a backslash are quoted."""
+    assert "'srv-a\\x2db.mount.d/zz-cluster.conf'" in drop_in(r"srv-a\x2db.mount", "X=y", section="Mount")[1]
+
+
+def test_a_diagnosis_keeps_the_order_of_the_table() -> None:
+    """What the table has first comes first."""
+    diagnosis: Diagnosis = diagnose(known(serving(type="simple", kill_mode="none", restart="always")))
+    assert [name for name, _ in diagnosis.findings] == ["readiness", "kill-mode"]
