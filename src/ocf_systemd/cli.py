@@ -31,6 +31,7 @@ INTERRUPTED = 130
 
 _WATCHDOG_SHARE, _WATCHDOG_MIN_S = 0.75, 1.0  # of the reserve, between our deadline and Pacemaker's
 _PAUSE_S = 0.5  # before a stop that failed over a bug, or over a host short of something, begins anew
+_UPGRADING = (ImportError, SyntaxError)  # what an import ends in while its files are replaced
 _TRACING = frozenset({"OCF_TRACE_RA", "OCF_RESKEY_trace_ra"})
 _ACTION_HELP = {
     Action.START: "Start the unit, wait until unit and hook say it runs.",
@@ -98,7 +99,7 @@ def _perform(action: Action) -> int:
     try:
         verdict = _verdict_of(action)
     except Exception as error:  # noqa: BLE001  # Pacemaker is to get an answer, whatever it is, and no traceback
-        if action is Action.STOP:
+        if action is Action.STOP or isinstance(error, _UPGRADING):
             _begin_anew()
         verdict = verdict_of_bug(error)
     return _answer(verdict)
@@ -108,7 +109,8 @@ def _begin_anew() -> None:
     """Execute this program again, in this process, while its time lasts; return when that is over.
 
     For a stop, which fences the node when it fails: what came in its way may be a host that is short of memory or
-    descriptors for a moment, and half-imported modules do not get better. The process keeps its age, so its deadline.
+    descriptors for a moment, and half-imported modules do not get better. And for whatever finds half of the package,
+    as while it is upgraded. The process keeps its age, so its deadline.
     """
     with suppress(Exception):
         from ocf_systemd.parameters import read_operation

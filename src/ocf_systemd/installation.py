@@ -21,6 +21,7 @@ from tempfile import mkstemp
 import ocf_systemd
 from ocf_systemd import shared
 from ocf_systemd.observations import printable
+from ocf_systemd.parameters import DEFAULT_TIMEOUT_S
 
 DEFAULT_OCF_ROOT = Path("/usr/lib/ocf")
 DEFAULT_PROVIDER, DEFAULT_NAME = "pacemaker", "systemd"
@@ -52,12 +53,27 @@ try:
     site.main()
     from ocf_systemd.cli import main
 except Exception as error:  # no memory or no descriptor left, say
+    if isinstance(error, (ImportError, SyntaxError, FileNotFoundError)):
+        # Half of the package is there, as while it is upgraded: begin anew, for as long as that may take.
+        try:
+            import time
+
+            with open("/proc/self/stat", "rb") as stat:
+                ticks = int(stat.read().rpartition(b")")[2].split()[19])
+            age_s = time.clock_gettime(time.CLOCK_BOOTTIME) - ticks / posix.sysconf("SC_CLK_TCK")
+            timeout_ms = int(posix.environ.get(b"OCF_RESKEY_CRM_meta_timeout") or {timeout_ms})
+            if age_s < min(timeout_ms / 2000, {patience_s}):
+                time.sleep(0.1)
+                posix.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
+        except Exception:
+            pass
     prefix = posix.environ.get(b"OCF_EXIT_REASON_PREFIX") or b"ocf-exit-reason:"
     posix.write(2, prefix + f"the agent cannot be loaded: {{error!r}}\\n".encode(errors="replace"))
     posix._exit(1)
 
 main()
 """
+_PATIENCE_S = 10  # far longer than pip(1) or dpkg(1) take to replace a package
 _SHEBANG_MAX = 127  # execve(2): kernels before 5.1 read no more of the first line
 _META_DATA_TIMEOUT_S = 30.0
 _IMPORTED = ("ocf_systemd", "click", "anyio")  # what an action imports from beside the standard library
@@ -214,7 +230,13 @@ def is_outdated(path: Path) -> bool:
 
 def _agent_text() -> str:
     packages = str(Path(ocf_systemd.__file__).resolve().parent.parent)
-    return _AGENT_FILE.format(shebang=_shebang(sys.executable), mark=_MARK, packages=packages)
+    return _AGENT_FILE.format(
+        shebang=_shebang(sys.executable),
+        mark=_MARK,
+        packages=packages,
+        timeout_ms=round(DEFAULT_TIMEOUT_S * 1000),
+        patience_s=_PATIENCE_S,
+    )
 
 
 def _shebang(interpreter: str) -> str:
@@ -233,8 +255,8 @@ def _shebang(interpreter: str) -> str:
 
 
 def _try_out(draft: Path, agent: AgentFile) -> None:
-    """Call the agent as pcs does, without an environment."""
-    environment = {"OCF_RESOURCE_TYPE": agent.name}
+    """Call the agent as pcs does, without an environment but for this: it is not to wait for what is missing."""
+    environment = {"OCF_RESOURCE_TYPE": agent.name, "OCF_RESKEY_CRM_meta_timeout": "0"}
     command = [str(draft), "meta-data"]
     try:
         done = subprocess.run(

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import stat
 import subprocess
 import sys
+import time
+from importlib.util import find_spec
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
@@ -55,7 +58,7 @@ class TestInstall:
         """Without memory or descriptors for its modules it is 1 with a reason, and no traceback."""
         install(agent)
         script = "import runpy, sys; sys.modules['ocf_systemd.cli'] = None; runpy.run_path(sys.argv[1])"
-        done = run_python(script, str(agent.path), "monitor", env={})
+        done = run_python(script, str(agent.path), "monitor", env={"OCF_RESKEY_CRM_meta_timeout": "1"})
         assert (done.returncode, done.stdout) == (1, "")
         assert done.stderr.startswith("ocf-exit-reason:the agent cannot be loaded: ModuleNotFoundError(")
         assert len(done.stderr.splitlines()) == 1
@@ -144,6 +147,62 @@ try:
 except InstallationError as error:
     print("refused:", error)
 """
+
+
+class TestUpgrade:
+    @pytest.fixture
+    def package(self, tmp_path: Path) -> Path:
+        """Install an agent with an environment of its own, and return where the package is in there."""
+        place = tmp_path / "environment"
+        site = place / "lib" / f"python{sys.version_info.major}.{sys.version_info.minor}/site-packages"
+        site.mkdir(parents=True)
+        (place / "bin").mkdir()
+        (place / "bin/python").symlink_to(sys.executable)
+        home = Path(os.path.realpath(sys.executable)).parent
+        (place / "pyvenv.cfg").write_text(f"home = {home}\ninclude-system-site-packages = false\n")
+        for name in ("click", "anyio", "idna", "typing_extensions"):
+            origin = find_spec(name)
+            assert origin is not None
+            assert origin.origin is not None
+            file = Path(origin.origin)
+            source = file.parent if file.name == "__init__.py" else file
+            (site / source.name).symlink_to(source)
+        shutil.copytree(Path(ocf_systemd.__file__).parent, site / "ocf_systemd")
+        script = "from pathlib import Path; from ocf_systemd.installation import *; import sys"
+        installing = f"{script}; install(AgentFile(Path(sys.argv[1])))"
+        command = [str(place / "bin/python"), "-c", installing, str(tmp_path / "ocf")]
+        subprocess.run(command, check=True, env={})
+        return site / "ocf_systemd"
+
+    def begin(self, agent: AgentFile, timeout_ms: int) -> subprocess.Popen[str]:
+        environment = {"OCF_RESKEY_CRM_meta_timeout": str(timeout_ms), "OCF_RESKEY_unit": "x"}
+        streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+        return subprocess.Popen([str(agent.path), "validate-all"], env=environment, text=True, **streams)
+
+    @pytest.mark.parametrize(
+        "missing",
+        [pytest.param(".", id="all of it"), pytest.param("cli.py", id="a module"), pytest.param("agent.py", id="late")],
+    )
+    def test_it_waits_for_what_comes_back(self, agent: AgentFile, package: Path, missing: str) -> None:
+        """While pip replaces the package some of it is missing; an action that meets that begins anew."""
+        gone = package / missing
+        aside = gone.rename(package.parent / "aside")
+        with self.begin(agent, 20_000) as process:
+            time.sleep(0.5)
+            assert process.poll() is None
+            aside.rename(gone)
+            _, stderr = process.communicate(timeout=20)
+        assert (process.returncode, stderr) == (0, "")
+
+    def test_it_answers_in_time_all_the_same(self, agent: AgentFile, package: Path) -> None:
+        """What never comes back is told well before Pacemaker's timeout."""
+        package.rename(package.parent / "aside")
+        began = time.monotonic()
+        with self.begin(agent, 2_000) as process:
+            _, stderr = process.communicate(timeout=20)
+        assert process.returncode == 1
+        assert stderr.startswith("ocf-exit-reason:the agent cannot be loaded: ModuleNotFoundError(")
+        assert 0.9 < time.monotonic() - began < 1.9
 
 
 class TestFailure:
