@@ -74,8 +74,8 @@ _SYSTEM_PACKAGES = (
     *_DEMO_PACKAGES,
     *("postfix", "netcat-openbsd", "libxml2-utils", "resource-agents", "pcs"),  # the agent's tests
     *("ncat", "postgresql", "redis-server", "monitoring-plugins-basic"),  # the examples'
-    *("zsh", "fish"),  # beside bash, the shells that complete our command line
     *("nginx", "mariadb-server", "apache2", "haproxy"),  # whose units doctor looks at
+    *("zsh", "fish", "bash-completion", "man-db", "mandoc", "python3-venv"),  # what is at a prompt, and gets there
 )
 _CLUSTER_PACKAGES = ("corosync", "pacemaker", "pacemaker-cli-utils", "crmsh")
 
@@ -118,6 +118,7 @@ def lint(session: nox.Session) -> None:
     session.run("ruff", "check")
     session.run("ruff", "format", "--check")
     scripts = [*Path("examples/hooks").iterdir(), *Path("examples").glob("*.sh"), *Path("src").rglob("*.sh")]
+    scripts += [*Path("packaging/debian").iterdir(), *Path("src").rglob("bash-completion/completions/*")]
     session.run("shellcheck", "--", *map(str, scripts))
 
 
@@ -125,7 +126,7 @@ def lint(session: nox.Session) -> None:
 def typing(session: nox.Session) -> None:
     """Check types, strictly."""
     _install(session, "typing")
-    session.run("mypy", "src", "tests", "noxfile.py")
+    session.run("mypy", "src", "tests", "packaging", "noxfile.py")
 
 
 @nox.session
@@ -174,7 +175,8 @@ def system(session: nox.Session) -> None:
     """Run the tests with a real systemd, real postfix and other real servers, and the docs' commands, in sandboxes."""
     _need(session, *_SYSTEM_PACKAGES)
     _install(session, "tests")
-    tests = session.posargs or ["tests/sandbox", "tests/system", "tests/resident", "tests/examples", "tests/docs"]
+    directories = ("sandbox", "system", "resident", "examples", "docs", "packaging")
+    tests = session.posargs or [f"tests/{name}" for name in directories]
     with _measured(session) as environment:
         session.run("pytest", *_BOTH_WAYS, *tests, env=environment)
 
@@ -235,6 +237,12 @@ def demo(session: nox.Session) -> None:
     session.install(".")
     copies = ("--copy", "examples:/root/examples")
     session.run("ocf-systemd", "sandbox", "run", *copies, "--", "sh", "/root/examples/demo.sh")
+
+
+@nox.session(python=_SYSTEM_PYTHON if Path(_SYSTEM_PYTHON).exists() else None)
+def deb(session: nox.Session) -> None:
+    """Build a Debian package with an environment of its own, in dist, for the Debian that this is."""
+    session.run("python", "packaging/build_deb.py", "dist", *session.posargs)
 
 
 @nox.session(python=_SYSTEM_PYTHON if Path(_SYSTEM_PYTHON).exists() else None)

@@ -73,8 +73,9 @@ _FILES = (
     ("/run/systemd/system/UNIT.d/50-ocf-systemd.conf", "What holds for a unit while Pacemaker runs it."),
     (
         "/usr/local/share",
-        "Manual pages and completion, below `man`, `bash-completion`, `zsh` and `fish`, unless a package brings them.",
+        "Manual pages and completion, below `man`, `bash-completion` and `zsh`, unless a package brings them.",
     ),
+    ("/etc/fish/completions/ocf-systemd.fish", "Completion for fish, which does not look there."),
 )
 
 _CODES = (

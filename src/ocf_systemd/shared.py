@@ -12,7 +12,10 @@ from pathlib import Path
 from tempfile import mkstemp
 
 DEFAULT_SHARE = Path("/usr/local/share")
-"""Where man(1), bash, zsh and fish look for what the administrator has installed (file-hierarchy(7))."""
+"""Where man(1), bash and zsh look for what the administrator has installed."""
+_FISH_COMPLETIONS = Path(
+    "/etc/fish/completions"
+)  # where fish(1) does, which knows that directory by XDG_DATA_DIRS alone
 
 _SOURCE = Path(__file__).parent / "share"
 _MARK = "Put here by `ocf-systemd install`, removed by `ocf-systemd uninstall`"
@@ -38,13 +41,13 @@ def take_away(share: Path) -> int:
 
     Raises `OSError`.
     """
-    ours = [share / place for place in _places() if _is_ours(share / place)]
+    ours = [path for place in _places() if _is_ours(path := _destination(place, share))]
     made = {each for path in ours for each in _made_for(path)}
     for path in ours:
         path.unlink()
     for directory in sorted(made, reverse=True):
         with suppress(OSError):  # somebody else has put something there
-            (share / directory).rmdir()
+            Path(directory).rmdir()
     return len(ours)
 
 
@@ -53,29 +56,33 @@ def _places() -> Iterator[Path]:
     return (path.relative_to(_SOURCE) for path in sorted(_SOURCE.rglob("*")) if path.is_file())
 
 
+def _destination(place: Path, share: Path) -> Path:
+    is_fish = share == DEFAULT_SHARE and place.parts[0] == "fish"
+    return _FISH_COMPLETIONS / place.name if is_fish else share / place
+
+
 def _put(place: Path, share: Path) -> str:
     """Put one file in place, in one step; return a warning, or nothing."""
-    path = share / place
+    path = _destination(place, share)
     if path.is_symlink() or path.exists():
         if not _is_ours(path):
             return "" if _leads_here(path) else f"left {path} as it is, which is not ours"
         made = _made_for(path)
     else:
-        made = tuple(_make(path.parent, share))
+        made = tuple(_make(path.parent))
     content = (_SOURCE / place).read_text(encoding="utf-8")
     comment = '.\\"' if place.parts[0] == "man" else "#"
-    with_directories = f", with: {' '.join(made)}" if made else ""
+    with_directories = f", with: {':'.join(made)}" if made else ""
     _write(path, f"{content}{comment} {_MARK}{with_directories}\n")
     return ""
 
 
-def _make(directory: Path, share: Path) -> Iterator[str]:
-    """Make a directory and those above it that are missing; yield their places, the topmost first."""
+def _make(directory: Path) -> Iterator[str]:
+    """Make a directory and those above it that are missing; yield them, the topmost first."""
     for each in (*reversed(directory.parents), directory):
         if not each.is_dir():
             each.mkdir()
-            if each.is_relative_to(share):
-                yield str(each.relative_to(share))
+            yield str(each)
 
 
 def _write(path: Path, text: str) -> None:
@@ -93,7 +100,7 @@ def _write(path: Path, text: str) -> None:
 def _made_for(path: Path) -> tuple[str, ...]:
     """Return the directories that were made for a file of ours, as it says itself."""
     match = _MADE.search(path.read_text(encoding="utf-8"))
-    return tuple(match[1].split()) if match else ()
+    return tuple(match[1].split(":")) if match else ()
 
 
 def _is_ours(path: Path) -> bool:

@@ -1,0 +1,72 @@
+"""Throw-away hosts to install on, each without a trace of ours, and the wheels to install from."""
+
+from __future__ import annotations
+
+import runpy
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from ocf_systemd.sandbox import boot
+from tests.packaging import wheelhouse
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from ocf_systemd.sandbox import Sandbox
+
+PROJECT = Path(__file__).parents[2]
+# What an installation may change; byte code of Debian's own is none of its business.
+_LISTING = """
+find /etc /opt /usr /run/systemd/system -not -path '*/__pycache__*' | sort
+find /usr/lib/ocf-systemd /opt/ocf-systemd -path '*/__pycache__*' | sort
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """A host with nothing of ours on it but wheels."""
+
+    sandbox: Sandbox
+
+    def sh(self, script: str, *arguments: str, check: bool = True, **variables: str) -> str:
+        """Run a script and return what it printed, on standard error too."""
+        words = ["sh", "-c", f"exec 2>&1\n{script}", "sh", *arguments]
+        done = self.sandbox.run(words, env=wheelhouse.PIP | variables, timeout_s=120)
+        assert not check or done.returncode == 0, f"{script}: exit {done.returncode}, {done.stdout}"
+        return done.stdout
+
+    def listing(self) -> list[str]:
+        """Return the paths of all files that an installation may add or remove."""
+        return self.sh(_LISTING, check=False).splitlines()
+
+
+@pytest.fixture(scope="session")
+def wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    directory = tmp_path_factory.mktemp("wheels")
+    wheelhouse.build(directory, PROJECT)
+    return directory
+
+
+@pytest.fixture(scope="session")
+def debs(wheels: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """Return Debian packages of two versions."""
+    directory = tmp_path_factory.mktemp("debs")
+    build = runpy.run_path(str(PROJECT / "packaging/build_deb.py"))["build"]
+    first = build(wheels, directory)
+    newer = wheelhouse.make_newer(wheels)
+    try:
+        return first, build(wheels, directory)
+    finally:
+        newer.unlink()
+
+
+@pytest.fixture
+def host(wheels: Path) -> Iterator[Host]:
+    with boot(name="installing") as sandbox:
+        sandbox.copy_in(wheels, wheelhouse.PLACE)
+        sandbox.write("/etc/systemd/system/plain.service", "[Service]\nExecStart=sleep infinity\n")
+        sandbox.run(["sh", "-c", "systemctl daemon-reload; systemctl start plain"])
+        yield Host(sandbox)

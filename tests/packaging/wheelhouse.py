@@ -1,0 +1,46 @@
+"""The project and what it depends on as wheels, for hosts that reach no package index; another version of it too."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+import subprocess
+import sys
+import zipfile
+from typing import TYPE_CHECKING
+
+from ocf_systemd import __version__
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+NEWER = f"{__version__}.1"
+PLACE = "/srv/wheelhouse"
+# No settings of this machine's, which may name an index.
+PIP = {"PIP_CONFIG_FILE": "/dev/null", "PIP_NO_INDEX": "1", "PIP_FIND_LINKS": PLACE, "PIP_ROOT_USER_ACTION": "ignore"}
+
+
+def build(directory: Path, project: Path) -> None:
+    """Fill a directory with wheels; pip's own is among them, which pipx(1) wants to have."""
+    command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--wheel-dir", str(directory), str(project), "pip"]
+    subprocess.run(command, check=True)
+
+
+def make_newer(directory: Path) -> Path:
+    """Put the project once more into a directory of wheels, with a higher version; return its file."""
+    (wheel,) = directory.glob(f"ocf_systemd-{__version__}-*.whl")
+    newer = wheel.with_name(wheel.name.replace(__version__, NEWER))
+    with zipfile.ZipFile(wheel) as old, zipfile.ZipFile(newer, "w", zipfile.ZIP_DEFLATED) as new:
+        record = f"ocf_systemd-{NEWER}.dist-info/RECORD"
+        lines = [f"{record},,"]
+        for info in old.infolist():
+            name, content = info.filename.replace(f"-{__version__}.", f"-{NEWER}."), old.read(info)
+            if name.endswith(("/METADATA", "ocf_systemd/__init__.py")):
+                content = re.sub(rf"\b{re.escape(__version__)}\b".encode(), NEWER.encode(), content)
+            if name != record:
+                digest = base64.urlsafe_b64encode(hashlib.sha256(content).digest()).rstrip(b"=").decode()
+                lines.append(f"{name},sha256={digest},{len(content)}")
+                new.writestr(name, content)
+        new.writestr(record, "\n".join([*lines, ""]))
+    return newer
