@@ -171,7 +171,7 @@ def _pack(root: Path, package: Path) -> Path:
         if not path.is_symlink():
             path.chmod(0o755 if path.is_dir() or path.stat().st_mode & 0o100 else 0o644)
     package.parent.mkdir(parents=True, exist_ok=True)
-    subprocess.run(["dpkg-deb", "--root-owner-group", "--build", "-Zxz", str(root), str(package)], check=True)
+    subprocess.run(["dpkg-deb", "--root-owner-group", "--build", "-Zgzip", str(root), str(package)], check=True)
     return package
 
 

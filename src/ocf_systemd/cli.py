@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 import click
 
-from ocf_systemd.answers import agent_name, reason_line, verdict_of_bug
+from ocf_systemd.answers import agent_name, cause_of, reason_line, verdict_of_bug
 from ocf_systemd.observations import printable
 from ocf_systemd.ocf import Action, ExitCode, Verdict
 
@@ -98,9 +98,11 @@ def _perform(action: Action) -> int:
         return _print_metadata()
     try:
         verdict = _verdict_of(action)
-    except Exception as error:  # noqa: BLE001  # Pacemaker is to get an answer, whatever it is, and no traceback
-        if action is Action.STOP or isinstance(error, _UPGRADING):
+    except Exception as error:  # Pacemaker is to get an answer, whatever it is, and no traceback
+        if action is Action.STOP:
             _begin_anew()
+        if _is_upgrade(error):
+            raise ImportError(str(error)) from error  # the agent's file begins anew: it needs nothing of the package
         verdict = verdict_of_bug(error)
     return _answer(verdict)
 
@@ -109,8 +111,7 @@ def _begin_anew() -> None:
     """Execute this program again, in this process, while its time lasts; return when that is over.
 
     For a stop, which fences the node when it fails: what came in its way may be a host that is short of memory or
-    descriptors for a moment, and half-imported modules do not get better. And for whatever finds half of the package,
-    as while it is upgraded. The process keeps its age, so its deadline.
+    descriptors for a moment, and half-imported modules do not get better. The process keeps its age, so its deadline.
     """
     with suppress(Exception):
         from ocf_systemd.parameters import read_operation
@@ -121,6 +122,12 @@ def _begin_anew() -> None:
         if read_operation(os.environ).deadline(-age_s) > _PAUSE_S:
             time.sleep(_PAUSE_S)
             os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606
+
+
+def _is_upgrade(error: Exception) -> bool:
+    """Tell whether an import has failed, as it does while a package is replaced; anyio tells it in words of its own."""
+    cause = cause_of(error)
+    return isinstance(cause, _UPGRADING) or isinstance(cause.__cause__, _UPGRADING)
 
 
 def _print_metadata() -> int:

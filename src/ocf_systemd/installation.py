@@ -52,6 +52,8 @@ try:
 
     site.main()
     from ocf_systemd.cli import main
+
+    main()
 except Exception as error:  # no memory or no descriptor left, say
     if isinstance(error, (ImportError, SyntaxError, FileNotFoundError)):
         # Half of the package is there, as while it is upgraded: begin anew, for as long as that may take.
@@ -70,8 +72,6 @@ except Exception as error:  # no memory or no descriptor left, say
     prefix = posix.environ.get(b"OCF_EXIT_REASON_PREFIX") or b"ocf-exit-reason:"
     posix.write(2, prefix + f"the agent cannot be loaded: {{error!r}}\\n".encode(errors="replace"))
     posix._exit(1)
-
-main()
 """
 _PATIENCE_S = 10  # far longer than pip(1) or dpkg(1) take to replace a package
 _SHEBANG_MAX = 127  # execve(2): kernels before 5.1 read no more of the first line

@@ -137,7 +137,7 @@ class _Caller:
 
 
 # What may be this process's own trouble, and not its caller's.
-_SHORT = (ShortageError, OSError, MemoryError)
+_SHORT = (ShortageError, OSError, MemoryError, ImportError)  # the last while the package is upgraded
 # What bans a node, or is recorded as stopped, is said by who has looked with nobody else's limits and caches.
 _SAID_BY_ONESELF = frozenset({ExitCode.ERR_PERM, ExitCode.ERR_INSTALLED})
 

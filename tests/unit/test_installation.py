@@ -166,7 +166,7 @@ class TestUpgrade:
             assert origin.origin is not None
             file = Path(origin.origin)
             source = file.parent if file.name == "__init__.py" else file
-            (site / source.name).symlink_to(source)
+            (shutil.copytree if source.is_dir() else shutil.copy)(source, site / source.name)
         shutil.copytree(Path(ocf_systemd.__file__).parent, site / "ocf_systemd")
         script = "from pathlib import Path; from ocf_systemd.installation import *; import sys"
         installing = f"{script}; install(AgentFile(Path(sys.argv[1])))"
@@ -176,19 +176,24 @@ class TestUpgrade:
 
     def begin(self, agent: AgentFile, timeout_ms: int) -> subprocess.Popen[str]:
         environment = {"OCF_RESKEY_CRM_meta_timeout": str(timeout_ms), "OCF_RESKEY_unit": "x"}
-        streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-        return subprocess.Popen([str(agent.path), "validate-all"], env=environment, text=True, **streams)
+        command = [str(agent.path), "validate-all"]
+        return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
     @pytest.mark.parametrize(
         "missing",
-        [pytest.param(".", id="all of it"), pytest.param("cli.py", id="a module"), pytest.param("agent.py", id="late")],
+        [
+            pytest.param("ocf_systemd", id="all of it"),
+            pytest.param("ocf_systemd/cli.py", id="the first module"),
+            pytest.param("ocf_systemd/parameters.py", id="a later one, in which the time is read too"),
+            pytest.param("anyio/_backends", id="what anyio misses"),
+        ],
     )
     def test_it_waits_for_what_comes_back(self, agent: AgentFile, package: Path, missing: str) -> None:
         """While pip replaces the package some of it is missing; an action that meets that begins anew."""
-        gone = package / missing
+        gone = package.parent / missing
         aside = gone.rename(package.parent / "aside")
         with self.begin(agent, 20_000) as process:
-            time.sleep(0.5)
+            time.sleep(0.7)
             assert process.poll() is None
             aside.rename(gone)
             _, stderr = process.communicate(timeout=20)
