@@ -29,11 +29,15 @@ FELL_BACK_SHARE, FELL_BACK_SPARE = 0.2, 5
 
 @pytest.hookimpl(tryfirst=True)  # xdist looks for the groups in the same hook
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Have what is done with the server done beside all else, where there are two workers, each with a sandbox."""
+    """Have what is done with the server done beside all else, where there are two workers, each with a sandbox.
+
+    What needs neither goes to whoever is ready first.
+    """
     for item in items:
         callspec = getattr(item, "callspec", None)
         is_resident = callspec is not None and callspec.params.get("agent") == "resident"
-        item.add_marker(pytest.mark.xdist_group("resident" if is_resident else "cold"))
+        apart = "docs" if item.path.parent.name == "docs" else "cold"
+        item.add_marker(pytest.mark.xdist_group("resident" if is_resident else apart))
 
 
 @pytest.fixture(scope="session")

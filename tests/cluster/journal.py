@@ -39,13 +39,14 @@ class Journal:
         self._directory: int | None = os.open(f"/proc/{sandbox.pid}/root/run/log/journal", os.O_RDONLY)
         self._kept: list[Entry] = []
 
-    def read(self) -> list[Entry]:
-        """Return what has been said up to now, in order."""
+    def read(self, since_s: float = 0.0) -> list[Entry]:
+        """Return what has been said from then up to now, in order; in seconds since the epoch."""
         if self._directory is None:
-            return self._kept
-        options = (f"--directory=/proc/self/fd/{self._directory}", f"--output-fields={','.join(_FIELDS)}")
+            return [entry for entry in self._kept if entry.time_s >= since_s]
+        place = (f"--directory=/proc/self/fd/{self._directory}", f"--since=@{since_s:.6f}")
+        form = ("--output=json", f"--output-fields={','.join(_FIELDS)}")
         lines = subprocess.run(
-            ["journalctl", "--quiet", "--no-pager", "--output=json", *options],
+            ["journalctl", "--quiet", "--no-pager", *place, *form],
             pass_fds=(self._directory,),
             stdout=subprocess.PIPE,
             check=True,

@@ -120,9 +120,9 @@ class Node:
         """Tell whether Pacemaker runs here and knows of its cluster."""
         return self.is_up and self.sandbox.run(["crm_mon", "-1"], timeout_s=30).returncode == 0
 
-    def journal(self, identifier: str = "") -> list[Entry]:
-        """Return what its journal has had since it was first booted, of one program or of all."""
-        entries = [entry for journal in self._journals for entry in journal.read()]
+    def journal(self, identifier: str = "", *, since_s: float = 0.0) -> list[Entry]:
+        """Return what its journal has had since then, or since it was first booted, of one program or of all."""
+        entries = [entry for journal in self._journals for entry in journal.read(since_s)]
         return [entry for entry in entries if not identifier or entry.identifier == identifier]
 
     def wait_for_entry(self, matches: Callable[[Entry], bool], what: str, timeout_s: float = 30) -> Entry:

@@ -146,7 +146,7 @@ class Cluster:
     def service(self, name: str, *lines: str) -> str:
         """Have a service on all nodes and return its unit's name; without lines, one that just runs.
 
-        systemd reads a unit that it has not read yet when it is asked for; what `clean` removes it has to forget.
+        systemd need not be told: it reads a unit when it is asked for it, and forgets one that is down.
         """
         text = "\n".join(lines or ("ExecStart=sleep infinity",))
         self.write(f"/etc/systemd/system/{name}.service", f"[Service]\n{text}\n")
@@ -179,17 +179,20 @@ class Cluster:
 
     def status(self) -> Status:
         """Look at the cluster."""
-        return parse_status(self._first.run(*_CRM_MON))
+        status = self._look()
+        assert status is not None, f"no node is in a cluster\n{self.portrait()}"
+        return status
 
     def wait_until(self, holds: Callable[[Status], bool], timeout_s: float, what: str) -> Status:
         """Look at the cluster until something holds; return what was seen then."""
         deadline = time.monotonic() + timeout_s
         while True:
+            began = time.monotonic()
             status = self._look()
             if status and holds(status):
                 return status
             assert time.monotonic() < deadline, f"not within {timeout_s:.0f} s: {what}\n{self.portrait()}"
-            time.sleep(LOOK_AGAIN_S)
+            time.sleep(max(LOOK_AGAIN_S, time.monotonic() - began))  # a look at a hundred resources is dear
 
     def _look(self) -> Status | None:
         """Return the cluster's state, if there is a node to ask."""
@@ -257,7 +260,7 @@ class Cluster:
             if sorted(known) != sorted(runs):
                 complaints.append(f"{unit} runs on {sorted(runs)}, and the cluster says {sorted(known)}")
         complaints += [f"{node.name} has a job queued: {job}" for node in self.up for job in _jobs(node)]
-        said = [(node.name, entry) for node in self.nodes for entry in node.journal() if entry.time_s > self._audited_s]
+        said = [(node.name, entry) for node in self.nodes for entry in node.journal(since_s=self._audited_s)]
         complaints += [f"{name}: {entry}" for name, entry in said if _is_bug(entry.message)]
         assert not complaints, "\n".join([*complaints, self.portrait()])
 
@@ -293,7 +296,7 @@ class Cluster:
         self._files.clear()
         for node in self.nodes:
             node.run("rm", "-rf", "/run/test", *files)
-            node.sh('systemctl daemon-reload; systemctl reset-failed -- "$@" 2>/dev/null', *units, check=False)
+            node.sh('systemctl reset-failed -- "$@" 2>/dev/null', *units, check=False)
         self.settle()
 
 

@@ -54,8 +54,8 @@ def stop_all_processes(node: Node) -> float:
     return time.time()
 
 
-def noticed_at(node: Node, resource: str, since_s: float = 0.0) -> float:
-    """Return when Pacemaker heard of a failed monitor."""
+def noticed_at(node: Node, resource: str, since_s: float) -> float:
+    """Return when Pacemaker heard of a failed monitor, from then on."""
     entry = node.wait_for_entry(
         lambda entry: (
             entry.time_s > since_s
@@ -97,7 +97,7 @@ class TestHang:
             assert answers(cluster.node(node))
         hung_at = stop_all_processes(cluster.node("node1"))
         stop_all_processes(cluster.node("node3"))
-        noticed_s = noticed_at(cluster.node("node1"), OURS) - hung_at
+        noticed_s = noticed_at(cluster.node("node1"), OURS, hung_at) - hung_at
         cluster.wait_until_runs(OURS, on="node2")
         recovered_s = time.time() - hung_at
         assert answers(cluster.node("node2"))
@@ -122,7 +122,7 @@ class TestHang:
         cluster.create(OURS, *monitor, unit="postfix@-", **smtp_hook(cluster))
         node = cluster.node(cluster.wait_until_runs(OURS))
         hung_at = stop_all_processes(node)
-        noticed_s = noticed_at(node, OURS, since_s=hung_at) - hung_at
+        noticed_s = noticed_at(node, OURS, hung_at) - hung_at
         assert cluster.wait_until_runs(OURS) == node.name
         assert answers(node)
         assert cluster.status().fail_count(OURS) == 1

@@ -24,6 +24,7 @@ ENVIRONMENT: Mapping[str, str] = {
     "PIP_NO_INDEX": "1",  # a sandbox talks to itself alone
     "PIP_FIND_LINKS": _WHEELS,
     "PIP_DISABLE_PIP_VERSION_CHECK": "1",
+    "PIP_NO_COMPILE": "1",  # what counts, `install` does
 }
 """In which the commands are run."""
 
