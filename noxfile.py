@@ -74,7 +74,7 @@ _SYSTEM_PACKAGES = (
     *_DEMO_PACKAGES,
     *("postfix", "netcat-openbsd", "libxml2-utils", "resource-agents", "pcs"),  # the agent's tests
     *("ncat", "postgresql", "redis-server", "monitoring-plugins-basic"),  # the examples'
-    *("nginx", "mariadb-server", "apache2", "haproxy"),  # whose units doctor looks at
+    *("nginx", "mariadb-server", "apache2", "haproxy"),  # whose units doctor looks at, and rehearsals
     *("zsh", "fish", "bash-completion", "man-db", "mandoc", "python3-venv"),  # what is at a prompt, and gets there
 )
 _CLUSTER_PACKAGES = ("corosync", "pacemaker", "pacemaker-cli-utils", "crmsh")
@@ -225,6 +225,7 @@ def coverage(session: nox.Session) -> None:
     session.run("coverage", "combine", "--keep", env=environment)
     pure = ["records", "ocf", "observations", "parameters", "judgement", "metadata", "consequences"]
     pure += [f"doctor/{module}" for module in ("facts", "readings", "findings", "*checks")]
+    pure += [f"rehearsal/{module}" for module in ("scenes", "seen", "judging", "proposal")]
     included = ",".join(f"*/ocf_systemd/{module}.py" for module in pure)
     session.run("coverage", "report", "--fail-under=100", f"--include={included}", env=environment)
     session.run("coverage", "report", "--fail-under=95", env=environment)

@@ -40,21 +40,25 @@ LAYERS = (
     "sandbox",
     "debug",
     "doctor",
+    "rehearsal",
     "commands",
     "__main__",
 )
 PURE = ("records", "ocf", "observations", "judgement", "parameters", "metadata", "consequences")
-PURE_IN_DOCTOR = (
-    "facts",
-    "readings",
-    "findings",
-    "unit_checks",
-    "service_checks",
-    "hook_checks",
-    "host_checks",
-    "checks",
-)
-DRAWN = ("debug/live.py", "doctor/drawn.py")
+PURE_WITHIN = {
+    "doctor": (
+        "facts",
+        "readings",
+        "findings",
+        "unit_checks",
+        "service_checks",
+        "hook_checks",
+        "host_checks",
+        "checks",
+    ),
+    "rehearsal": ("scenes", "seen", "judging", "proposal"),
+}
+DRAWN = ("debug/live.py", "doctor/drawn.py", "rehearsal/live.py", "rehearsal/drawn.py")
 IMPURE = {"anyio", "os", "subprocess", "logging", "click", "rich", "socket", "time", "sys", "io", "shutil", "trio"}
 STARTS_PROCESSES = {"processes", "completion", "installation", "residence", "sandbox"}
 
@@ -125,14 +129,14 @@ def test_what_decides_is_pure(layer: str) -> None:
         assert own_layers(path) <= set(PURE)
 
 
-@pytest.mark.parametrize("name", PURE_IN_DOCTOR)
-def test_what_diagnoses_is_pure(name: str) -> None:
-    """A check is a function of facts that have been collected: it looks at nothing itself."""
-    path = PACKAGE / "doctor" / f"{name}.py"
+@pytest.mark.parametrize(("layer", "name"), [(layer, name) for layer, names in PURE_WITHIN.items() for name in names])
+def test_what_decides_within_a_package_is_pure(layer: str, name: str) -> None:
+    """A check or a rehearsal's judgement is a function of what has been seen: it looks at nothing itself."""
+    path = PACKAGE / layer / f"{name}.py"
     assert not tops(path) & IMPURE
-    assert own_layers(path) <= {*PURE, "doctor"}
-    others = {full.split(".")[2] for full in imported(path) if full.startswith("ocf_systemd.doctor.")}
-    assert others <= set(PURE_IN_DOCTOR)
+    assert own_layers(path) <= {*PURE, layer}
+    others = {full.split(".")[2] for full in imported(path) if full.startswith(f"ocf_systemd.{layer}.")}
+    assert others <= set(PURE_WITHIN[layer])
 
 
 @pytest.mark.parametrize("path", FILES)

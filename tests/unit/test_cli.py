@@ -76,7 +76,7 @@ class TestNoAction:
         assert (done.returncode, done.stdout) == (3, "")
         assert done.stderr.count("\n") == 1
         assert done.stderr.startswith("ocf-exit-reason:")
-        others = ", doctor, debug, sandbox, install, uninstall, completion, serve" if code == PROGRAM else ""
+        others = ", doctor, rehearse, debug, sandbox, install, uninstall, completion, serve" if code == PROGRAM else ""
         assert told is None or done.stderr == f"ocf-exit-reason:{told}{others}\n"
 
     def test_bytes_that_are_no_utf8(self) -> None:
@@ -95,7 +95,7 @@ class TestNoAction:
         assert agent("--version", code=PROGRAM).stdout == f"ocf-systemd, version {__version__}\n"
         done = agent("--help", code=PROGRAM)
         assert done.returncode == 0
-        for word in ("debug", "install", "uninstall", "sandbox"):
+        for word in ("doctor", "rehearse", "debug", "install", "uninstall", "sandbox"):
             assert f"  {word} " in done.stdout
         assert " ".join(Action) in done.stdout
 

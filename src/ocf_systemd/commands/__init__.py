@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, NoReturn
 if TYPE_CHECKING:
     from ocf_systemd.cli import AgentGroup
 
-_MODULES = ("doctor", "debug", "sandbox", "install", "completion", "serve")  # as --help lists what is in them
+# In the order in which --help lists what is in them.
+_MODULES = ("doctor", "rehearse", "debug", "sandbox", "install", "completion", "serve")
 
 
 def main() -> NoReturn:

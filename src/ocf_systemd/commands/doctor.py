@@ -53,11 +53,10 @@ def _operations(ctx: click.Context, parameter: click.Parameter, texts: tuple[str
 def doctor(
     unit: str, monitor_hook: str | None, options: dict[str, str], operations: dict[str, float], *, as_json: bool
 ) -> int:
-    """Tell what to mend before a cluster runs a unit: what, why, and how.
+    """Tell what to mend before a cluster runs a unit.
 
-    It changes nothing; the hook is run once.
-
-    Exit code 0: nothing to mend; 1: something; 2: called wrongly, or there is no systemd here.
+    What it is, why it matters, how to mend it. Nothing is changed; the hook is run once. Exit code 0: nothing to mend;
+    1: something; 2: called wrongly, or there is no systemd here.
 
     \b
     Examples:

@@ -19,9 +19,8 @@ _SUMMARY = """Run systemd units under Pacemaker, with a health hook in their mon
 
 \b
 Examples:
-  ocf-systemd install
-  ocf-systemd debug monitor --unit nginx
-  ocf-systemd sandbox run -- ocf-systemd debug cycle --unit nginx
+  ocf-systemd doctor --unit nginx
+  ocf-systemd rehearse --sandbox --unit nginx
 """
 
 

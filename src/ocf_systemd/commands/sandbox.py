@@ -85,8 +85,8 @@ def run_in_sandbox(copies: "list[Copy]", command: tuple[str, ...]) -> int:
           ocf-systemd debug cycle --unit postfix@- \\
                                   --monitor-hook /usr/local/lib/smtp
     """
-    with _booted(copies) as host:
-        return _run_in_foreground(host, command)
+    with booted(copies) as host:
+        return run_in_foreground(host, command)
 
 
 @sandbox.command()
@@ -100,15 +100,16 @@ def shell(copies: "list[Copy]") -> int:
     Example:
       ocf-systemd sandbox shell --copy ./x.service:/etc/systemd/system/x.service
     """
-    with _booted(copies) as host:
+    with booted(copies) as host:
         click.echo(
             f"A throw-away host, booted in {host.boot_s:.1f} s; exit ends it and all that changed in it.", err=True
         )
-        return _run_in_foreground(host, ("bash", "--norc"), PS1=r"[sandbox] \w\$ ")
+        return run_in_foreground(host, ("bash", "--norc"), PS1=r"[sandbox] \w\$ ")
 
 
 @contextmanager
-def _booted(copies: "list[Copy]") -> "Iterator[Sandbox]":
+def booted(copies: "list[Copy]") -> "Iterator[Sandbox]":
+    """Boot a sandbox for the time of the block; what keeps this host from that is an error of the command's."""
     from ocf_systemd.sandbox import SandboxUnavailableError, boot
 
     try:
@@ -118,7 +119,7 @@ def _booted(copies: "list[Copy]") -> "Iterator[Sandbox]":
         raise click.ClickException(str(error)) from error
 
 
-def _run_in_foreground(host: "Sandbox", command: Sequence[str], **variables: str) -> int:
+def run_in_foreground(host: "Sandbox", command: Sequence[str], **variables: str) -> int:
     """Run a command on this terminal; Ctrl-C is for it alone, and its end ends the sandbox."""
     here = str(Path.cwd())
     directory = here if host.run(["test", "-d", here]).returncode == 0 else "/root"

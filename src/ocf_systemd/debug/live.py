@@ -53,7 +53,7 @@ class LiveView:
             refresh_per_second=_REFRESHES_PER_S,
             transient=True,
         )
-        self._drawing.enter_context(_ctrl_c_unseen())
+        self._drawing.enter_context(ctrl_c_unseen())
         self._drawing.enter_context(live)
         return timeline
 
@@ -78,7 +78,7 @@ class LiveView:
 
 
 @contextmanager
-def _ctrl_c_unseen() -> Iterator[None]:
+def ctrl_c_unseen() -> Iterator[None]:
     """Keep the terminal from writing ^C into the drawing, which would shift it by a line (termios(3), ECHOCTL)."""
     try:
         before = termios.tcgetattr(sys.stdin)

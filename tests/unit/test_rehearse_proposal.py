@@ -1,0 +1,191 @@
+"""What a rehearsal proposes: timeouts by the rules of docs/pacemaker.md, and commands that stand shell and crm."""
+
+from __future__ import annotations
+
+import shlex
+from typing import TYPE_CHECKING
+
+import pytest
+
+from ocf_systemd.parameters import PREFIX, read_parameters
+from ocf_systemd.rehearsal.proposal import Proposal, Wishes, crm_quoted, propose, resource_name
+from ocf_systemd.rehearsal.seen import Measured, UnitFacts
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+DEFAULTS = UnitFacts(start_timeout_s=90.0, stop_timeout_s=90.0)
+ENDLESS = UnitFacts()
+QUICK = Measured(start_s=0.2, stop_s=0.1, monitor_s=0.05)
+HOOK = {"monitor_hook": "/h/smtp"}
+VALUES = [
+    pytest.param("plain", id="plain"),
+    pytest.param("http://127.0.0.1/a?b=c&d 5", id="url"),
+    pytest.param("127.0.0.1 25 5", id="blanks"),
+    pytest.param("it's", id="apostrophe"),
+    pytest.param("it's two", id="apostrophe-and-blank"),
+    pytest.param('say "x" y', id="quotes-and-blank"),
+    pytest.param("""all 'of' "them" at once""", id="both-quotes"),
+    pytest.param(r"a\b", id="backslash"),
+    pytest.param(r"a\b \"c", id="backslashes-and-blank"),
+    pytest.param("$(x) `y` $z #w; !", id="shell"),
+    pytest.param("a\tb", id="tab"),
+]
+
+
+def proposed(
+    options: Mapping[str, str] | None = None,
+    facts: UnitFacts = DEFAULTS,
+    measured: Measured = QUICK,
+    check_level: int = 0,
+) -> Proposal:
+    given = {"unit": "postfix@-", **(options or {})}
+    parameters = read_parameters({PREFIX + name: value for name, value in given.items()})
+    return propose(Wishes(given, parameters, check_level), facts, measured)
+
+
+class TestTimeouts:
+    @pytest.mark.parametrize(
+        ("facts", "measured", "options", "start_s", "stop_s"),
+        [
+            pytest.param(DEFAULTS, QUICK, {}, 100, 125, id="systemds-own-90-s"),
+            pytest.param(DEFAULTS, QUICK, {"stop_escalate": "no"}, 100, 95, id="no-escalation"),
+            pytest.param(UnitFacts(start_timeout_s=5.0, stop_timeout_s=5.0), QUICK, {}, 15, 15, id="short"),
+            pytest.param(UnitFacts(start_timeout_s=600.0, stop_timeout_s=600.0), QUICK, {}, 610, 805, id="database"),
+            pytest.param(ENDLESS, QUICK, {}, 100, 100, id="no-timeouts-quick"),
+            pytest.param(ENDLESS, Measured(start_s=60.0, stop_s=60.0), {}, 185, 245, id="no-timeouts-slow"),
+            pytest.param(DEFAULTS, Measured(start_s=80.0, stop_s=50.0), {}, 250, 205, id="nearly-too-slow"),
+            pytest.param(DEFAULTS, Measured(start_s=10.0, ready_s=8.0), {}, 120, 125, id="waits-for-its-hook"),
+            pytest.param(DEFAULTS, Measured(), {}, 100, 125, id="nothing-seen"),
+        ],
+    )
+    def test_start_and_stop(
+        self, facts: UnitFacts, measured: Measured, options: Mapping[str, str], start_s: int, stop_s: int
+    ) -> None:
+        """Start is above TimeoutStartSec and the wait for the hook, stop above 4/3 of TimeoutStopSec; each by 5 s."""
+        proposal = proposed(options, facts, measured)
+        assert (proposal.start_s, proposal.stop_s) == (start_s, stop_s)
+
+    @pytest.mark.parametrize(
+        ("measured", "options", "monitor_s", "interval_s"),
+        [
+            pytest.param(QUICK, {}, 20, 10, id="no-hook"),
+            pytest.param(Measured(hook_s=0.1, hang_s=5.02), HOOK, 20, 10, id="hook"),
+            pytest.param(Measured(hook_s=0.1, hang_s=14.3), HOOK, 30, 10, id="patient-hook"),
+            pytest.param(Measured(monitor_s=9.0, hook_s=9.0, hang_s=9.0), HOOK, 35, 90, id="slow-hook"),
+            pytest.param(Measured(hook_s=0.1, hang_s=3.1), HOOK | {"monitor_hook_timeout": "15s"}, 30, 10, id="limit"),
+            pytest.param(
+                Measured(hook_s=0.1),
+                HOOK | {"monitor_hook_timeout": "5s", "monitor_hook_retries": "2"},
+                30,
+                10,
+                id="limit-and-retries",
+            ),
+            pytest.param(Measured(hook_s=0.1, hang_s=9.0, hook_was_cut=True), HOOK, 20, 10, id="no-limit"),
+        ],
+    )
+    def test_monitor(self, measured: Measured, options: Mapping[str, str], monitor_s: int, interval_s: int) -> None:
+        """Monitor has twice what a hang may take; the hook takes at most a tenth of the interval."""
+        proposal = proposed(options, measured=measured)
+        assert (proposal.monitor_s, proposal.interval_s) == (monitor_s, interval_s)
+
+    @pytest.mark.parametrize(
+        ("hook_s", "limit"), [pytest.param(0.1, "5s", id="quick"), pytest.param(2.5, "8s", id="slow")]
+    )
+    def test_a_limit_for_a_hook_that_has_none(self, hook_s: float, limit: str) -> None:
+        """A hook that a hang holds up for ever gets a limit, and that is what a hang may take."""
+        measured = Measured(hook_s=hook_s, hang_s=9.0, hook_was_cut=True)
+        proposal = proposed(HOOK, measured=measured)
+        assert f"monitor_hook_timeout={limit}" in proposal.pcs
+        assert f"monitor_hook_timeout={limit}" in proposal.crm
+
+    def test_reasons(self) -> None:
+        """Each number says where it comes from."""
+        proposal = proposed(HOOK, measured=Measured(start_s=1.0, ready_s=0.5, hook_s=0.02, hang_s=5.02))
+        assert proposal.why == {
+            "start": "above TimeoutStartSec=90s, the hook and 5 s",
+            "stop": "4/3 of TimeoutStopSec=90s and 5 s",
+            "monitor": "well above the 6 s that a hang may take",
+            "interval": "the hook takes 0.02 s, a hang shows in 16 s",
+        }
+        assert proposed(facts=ENDLESS).why == {
+            "start": "no TimeoutStartSec: what was seen, thrice",
+            "stop": "no TimeoutStopSec: what was seen, thrice",
+            "monitor": "no hook",
+            "interval": "no hook",
+        }
+
+
+class TestCommands:
+    def test_pcs(self) -> None:
+        """The command for pcs, ready to be pasted."""
+        proposal = proposed(HOOK | {"monitor_hook_args": "127.0.0.1 25 5"})
+        assert proposal.pcs == (
+            "pcs resource create postfix ocf:pacemaker:systemd \\\n"
+            "    unit=postfix@- \\\n"
+            "    monitor_hook=/h/smtp \\\n"
+            "    monitor_hook_args='127.0.0.1 25 5' \\\n"
+            "    op start timeout=100s \\\n"
+            "    stop timeout=125s \\\n"
+            "    monitor interval=10s timeout=20s \\\n"
+            "    --agent-validation"
+        )
+
+    def test_crm(self) -> None:
+        """The command for crmsh, ready to be pasted."""
+        proposal = proposed(HOOK | {"monitor_hook_args": "127.0.0.1 25 5"})
+        assert proposal.crm == (
+            "crm configure primitive postfix ocf:pacemaker:systemd params \\\n"
+            "    unit=postfix@- \\\n"
+            "    monitor_hook=/h/smtp \\\n"
+            "    monitor_hook_args='127.0.0.1 25 5' \\\n"
+            "    op start timeout=100s interval=0 \\\n"
+            "    op stop timeout=125s interval=0 \\\n"
+            "    op monitor interval=10s timeout=20s"
+        )
+
+    def test_check_level(self) -> None:
+        """The level is the monitor's, and no parameter."""
+        proposal = proposed(HOOK | {"OCF_CHECK_LEVEL": "10", "CRM_meta_interval": "5000"}, check_level=10)
+        for command in (proposal.pcs, proposal.crm):
+            assert command.count("OCF_CHECK_LEVEL") == 1
+            assert "monitor interval=10s timeout=20s OCF_CHECK_LEVEL=10" in command
+            assert "CRM_meta" not in command
+
+    @pytest.mark.parametrize("value", VALUES)
+    def test_pcs_gets_the_value(self, value: str) -> None:
+        """Whatever a value holds, the shell hands it to pcs as it is."""
+        words = shlex.split(proposed(HOOK | {"monitor_hook_args": shlex.quote(value)}).pcs)
+        assert f"monitor_hook_args={shlex.quote(value)}" in words
+
+    @pytest.mark.parametrize("value", VALUES)
+    def test_crm_gets_the_value(self, value: str) -> None:
+        """Whatever a value holds, it comes through the shell, and through crm, which splits once more."""
+        words = shlex.split(f"crm params value={crm_quoted(value)} op")
+        assert shlex.split(" ".join(add_quotes(words[1:]))) == ["params", f"value={value}", "op"]
+
+
+def add_quotes(words: list[str]) -> list[str]:
+    """Do as crmsh 4.4 does before it joins its arguments and splits them (add_quotes() in crmsh/main.py)."""
+    quoted = []
+    for word in words:
+        quote = "'" if '"' in word else '"'
+        quoted.append(f"{quote}{word}{quote}" if " " in word and quote not in word else word)
+    return quoted
+
+
+@pytest.mark.parametrize(
+    ("unit", "name"),
+    [
+        pytest.param("nginx.service", "nginx", id="plain"),
+        pytest.param("postfix@-.service", "postfix", id="instance"),
+        pytest.param("web@1.service", "web-1", id="number"),
+        pytest.param(r"srv-a\x2db.mount", "srv-a-x2db", id="escaped"),
+        pytest.param("389ds.service", "unit-389ds", id="digit"),
+        pytest.param("a:b.socket", "a-b", id="colon"),
+        pytest.param("::.service", "unit", id="nothing-left"),
+    ],
+)
+def test_name(unit: str, name: str) -> None:
+    """A resource is named after its unit, with what an XML id can have."""
+    assert resource_name(unit) == name
