@@ -31,9 +31,11 @@ FELL_BACK_SHARE, FELL_BACK_SPARE = 0.2, 5
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Have what is done with the server done beside all else, where there are two workers, each with a sandbox.
 
-    What needs neither goes to whoever is ready first.
+    What needs neither, or says itself with whom it goes, goes to whoever is ready first.
     """
     for item in items:
+        if item.get_closest_marker("xdist_group"):
+            continue
         callspec = getattr(item, "callspec", None)
         is_resident = callspec is not None and callspec.params.get("agent") == "resident"
         apart = "docs" if item.path.parent.name == "docs" else "cold"

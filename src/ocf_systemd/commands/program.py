@@ -27,16 +27,19 @@ Examples:
 class _ProgramGroup(AgentGroup):
     """The OCF actions and the commands for people, told apart."""
 
-    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the commands first, each with what it does, and the rest in a line each: it is to fit a screen."""
+    def collect_usage_pieces(self, ctx: click.Context) -> list[str]:
+        """Return the options by name, which tell enough."""
+        options = (f"[{option}]" for each in self.get_params(ctx) for option in each.opts)
+        return [*options, "COMMAND", "[ARGS]..."]
+
+    def format_options(self, _ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the commands, each with what it does, and the actions in a line: it is all to fit a screen."""
         others = [(name, command) for name, command in self.commands.items() if name not in set(Action)]
         width = formatter.width - formatter.current_indent - max(len(name) for name, _ in others) - len("    ")
         with formatter.section("Commands"):
             formatter.write_dl([(name, command.get_short_help_str(limit=max(width, 20))) for name, command in others])
         with formatter.section("OCF actions, which Pacemaker calls with OCF_RESKEY_* in the environment"):
             formatter.write_text(" ".join(Action))
-        with formatter.section("Options"):
-            formatter.write_text(" ".join(option for each in self.get_params(ctx) for option in each.opts))
 
 
 program = _ProgramGroup(_SUMMARY)
@@ -62,7 +65,7 @@ def assignments(_ctx: click.Context, _parameter: click.Parameter, texts: tuple[s
     for assignment in texts:
         name, equals, value = assignment.partition("=")
         if not equals:
-            raise click.BadParameter(f"'{assignment}' is no NAME=VALUE")
+            raise click.BadParameter(f"'{assignment}' is no NAME=VALUE, expected one such as poll_interval=500ms")
         if name not in known and not name.startswith(("CRM_meta_", "OCF_")):
             raise click.BadParameter(f"there is no parameter '{name}'; there are {', '.join(sorted(known))}")
         options[name] = value
