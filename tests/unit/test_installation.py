@@ -161,12 +161,11 @@ class TestUpgrade:
         home = Path(os.path.realpath(sys.executable)).parent
         (place / "pyvenv.cfg").write_text(f"home = {home}\ninclude-system-site-packages = false\n")
         for name in ("click", "anyio", "idna", "typing_extensions"):
-            origin = find_spec(name)
-            assert origin is not None
-            assert origin.origin is not None
-            file = Path(origin.origin)
-            source = file.parent if file.name == "__init__.py" else file
-            (shutil.copytree if source.is_dir() else shutil.copy)(source, site / source.name)
+            spec = find_spec(name)
+            if spec and spec.origin:  # newer Pythons have no need of the last
+                file = Path(spec.origin)
+                source = file.parent if file.name == "__init__.py" else file
+                (shutil.copytree if source.is_dir() else shutil.copy)(source, site / source.name)
         shutil.copytree(Path(ocf_systemd.__file__).parent, site / "ocf_systemd")
         script = "from pathlib import Path; from ocf_systemd.installation import *; import sys"
         installing = f"{script}; install(AgentFile(Path(sys.argv[1])))"
