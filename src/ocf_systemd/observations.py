@@ -29,7 +29,7 @@ def printable(text: str | bytes) -> str:
 
 
 class LoadState(StrEnum):
-    """A unit's LoadState (org.freedesktop.systemd1(5))."""
+    """A unit's LoadState (org.freedesktop.systemd1(5)); UNRECOGNISED is one of a later systemd."""
 
     STUB = "stub"
     LOADED = "loaded"
@@ -39,6 +39,10 @@ class LoadState(StrEnum):
     MERGED = "merged"
     MASKED = "masked"
     UNRECOGNISED = "unrecognised"
+
+    @classmethod
+    def _missing_(cls, _: object) -> "LoadState":
+        return cls.UNRECOGNISED
 
 
 class ActiveState(StrEnum):
@@ -53,6 +57,10 @@ class ActiveState(StrEnum):
     DEACTIVATING = "deactivating"
     MAINTENANCE = "maintenance"
     UNRECOGNISED = "unrecognised"
+
+    @classmethod
+    def _missing_(cls, _: object) -> "ActiveState":
+        return cls.UNRECOGNISED
 
 
 RUNNING_STATES = frozenset({ActiveState.ACTIVE, ActiveState.RELOADING, ActiveState.REFRESHING})

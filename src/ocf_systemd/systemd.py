@@ -188,8 +188,8 @@ def unit_state(unit: str, properties: Mapping[str, str], drop_in_paths: tuple[st
     main_status = properties.get("ExecMainStatus", "0")
     return UnitState(
         unit=unit,
-        load_state=_load_state(properties["LoadState"]),
-        active_state=_active_state(properties["ActiveState"]),
+        load_state=LoadState(properties["LoadState"]),
+        active_state=ActiveState(properties["ActiveState"]),
         sub_state=properties.get("SubState", ""),
         result=properties.get("Result", ""),
         main_exit=f"{main_exit}={main_status}" if main_exit else "",
@@ -209,14 +209,6 @@ def _words(text: str) -> tuple[str, ...]:
         return tuple(shlex.split(text))
     except ValueError:
         return ()
-
-
-def _load_state(word: str) -> LoadState:
-    return LoadState(word) if word in set(LoadState) else LoadState.UNRECOGNISED
-
-
-def _active_state(word: str) -> ActiveState:
-    return ActiveState(word) if word in set(ActiveState) else ActiveState.UNRECOGNISED
 
 
 def job_outcome(outcome: CommandOutcome) -> JobOutcome:

@@ -39,12 +39,13 @@ LAYERS = (
     "residence",
     "sandbox",
     "debug",
+    "timespans",
     "doctor",
     "rehearsal",
     "commands",
     "__main__",
 )
-PURE = ("records", "ocf", "observations", "judgement", "parameters", "metadata", "consequences")
+PURE = ("records", "ocf", "observations", "judgement", "parameters", "metadata", "consequences", "timespans")
 PURE_WITHIN = {
     "doctor": (
         "facts",

@@ -28,7 +28,7 @@ from ocf_systemd.doctor.facts import (
     advertised,
 )
 from ocf_systemd.metadata import metadata_xml
-from ocf_systemd.observations import ActiveState, LoadState
+from ocf_systemd.observations import ActiveState
 from ocf_systemd.parameters import Parameters, read_parameters
 
 if TYPE_CHECKING:
@@ -71,6 +71,7 @@ class TestReadings:
     def test_units(self) -> None:
         """What systemctl shows of several units is told apart by the blank lines between them."""
         web, no = readings.parse_units(SHOWN)
+        assert readings.value(no, "LoadState") == "not-found"
         assert readings.words(web, "Names") == ("web.service", r"srv\x2d.service")
         assert readings.words(web, "Requires") == ()
         assert readings.words({"Names": ('"',)}, "Names") == ()
@@ -78,10 +79,6 @@ class TestReadings:
         assert readings.relative(web) == Relative("web.service", "enabled", ActiveState.ACTIVE, readings.edges(web))
         assert readings.start_limit(web) == StartLimit("web.service", 5, 10.0)
         assert readings.emergencies(web) == ("StartLimitAction=reboot",)
-        assert (readings.load_state(web), readings.active_state(web)) == (LoadState.LOADED, ActiveState.ACTIVE)
-        assert readings.load_state(no) is LoadState.NOT_FOUND
-        assert readings.active_state(no) is ActiveState.UNRECOGNISED
-        assert readings.load_state({}) is LoadState.UNRECOGNISED
 
     def test_the_manager(self) -> None:
         """It has no LoadState, and is one; a line without a property is none."""

@@ -30,7 +30,7 @@ from ocf_systemd.rehearsal.seen import (
     LeftBehind,
     StopWhileStarting,
     UnitFacts,
-    timespan_s,
+    limit_s,
     unit_facts,
 )
 from tests.unit.builders import HOOK, UNIT, exited, timed_out
@@ -358,7 +358,7 @@ class TestFacts:
     )
     def test_timespan(self, text: str, seconds: float | None) -> None:
         """A time span as systemctl words it."""
-        assert timespan_s(text) == seconds
+        assert limit_s(text) == seconds
 
     def test_unit(self) -> None:
         """A unit's settings, as systemctl show words them."""

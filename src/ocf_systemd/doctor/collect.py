@@ -15,7 +15,7 @@ from ocf_systemd.doctor.facts import Agent, Edge, Facts, Hook, Operations, Relat
 from ocf_systemd.doctor.readings import Properties, value, words
 from ocf_systemd.doctor.surroundings import examine_agent, examine_host
 from ocf_systemd.hooks import check_hooks, find_hooks, run_hooks
-from ocf_systemd.observations import HookRan, LoadState, NotStarted
+from ocf_systemd.observations import ActiveState, HookRan, LoadState, NotStarted
 from ocf_systemd.ocf import Action
 from ocf_systemd.parameters import Parameters
 from ocf_systemd.systemd import drop_in_path
@@ -108,7 +108,7 @@ async def _look_around(question: Question, unit_path: tuple[str, ...]) -> _Neigh
     name = question.parameters.unit
     properties = (await show(_OF_THE_UNIT, name))[0]
     if value(properties, "LoadState") == LoadState.NOT_FOUND:
-        unit = Unit(id=name, load_state=LoadState.NOT_FOUND, active_state=readings.active_state(properties))
+        unit = Unit(id=name, load_state=LoadState.NOT_FOUND, active_state=ActiveState(value(properties, "ActiveState")))
         return _Neighbourhood(unit, similar=await _similar(name))
     sight = _Sight(properties, unit_path, name)
     others = await _others(sight)
@@ -162,8 +162,8 @@ def _unit(sight: _Sight, others: Mapping[str, Properties]) -> Unit:
     return Unit(
         id=sight.id,
         names=sight.names,
-        load_state=readings.load_state(properties),
-        active_state=readings.active_state(properties),
+        load_state=LoadState(value(properties, "LoadState")),
+        active_state=ActiveState(value(properties, "ActiveState")),
         file_state=value(properties, "UnitFileState"),
         path=value(properties, "FragmentPath"),
         source=value(properties, "SourcePath"),

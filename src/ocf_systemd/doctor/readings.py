@@ -5,9 +5,10 @@ import shlex
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 
-from ocf_systemd.doctor.facts import FOREVER_S, Edge, Relative, Script, Service, StartLimit
-from ocf_systemd.observations import ActiveState, LoadState, printable
+from ocf_systemd.doctor.facts import Edge, Relative, Script, Service, StartLimit
+from ocf_systemd.observations import ActiveState, printable
 from ocf_systemd.parameters import Parameters
+from ocf_systemd.timespans import timespan_s
 
 Properties = Mapping[str, tuple[str, ...]]
 """A unit's properties: a value for each line that `systemctl show` has of one."""
@@ -17,8 +18,6 @@ Properties = Mapping[str, tuple[str, ...]]
 STARTING = ("WantedBy", "RequiredBy", "BoundBy", "UpheldBy")
 TRIGGERING = "TriggeredBy"
 
-_SPAN = re.compile(r"([0-9.]+)(y|month|w|d|h|min|s|ms|us)")
-_SECONDS = {"y": 31557600, "month": 2629800, "w": 604800, "d": 86400, "h": 3600, "min": 60, "s": 1, "ms": 1e-3}
 EMERGENCIES = ("FailureAction", "SuccessAction", "StartLimitAction", "JobTimeoutAction")
 _ARGUMENTS = re.compile(r"argv\[\]=(.*?) ; (?:flags|ignore_errors)=", re.DOTALL)
 
@@ -56,23 +55,9 @@ def words(properties: Properties, name: str) -> tuple[str, ...]:
 
 
 def span_s(text: str, otherwise: float = 0.0) -> float:
-    """Return the seconds of a time span as systemctl prints it: `1min 30s`, `infinity` (systemd.time(7))."""
-    if text == "infinity":
-        return FOREVER_S
-    parts = _SPAN.findall(text)
-    return sum(float(number) * _SECONDS.get(unit, 1e-6) for number, unit in parts) if parts else otherwise
-
-
-def load_state(properties: Properties) -> LoadState:
-    """Return a unit's LoadState."""
-    word = value(properties, "LoadState")
-    return LoadState(word) if word in set(LoadState) else LoadState.UNRECOGNISED
-
-
-def active_state(properties: Properties) -> ActiveState:
-    """Return a unit's ActiveState."""
-    word = value(properties, "ActiveState")
-    return ActiveState(word) if word in set(ActiveState) else ActiveState.UNRECOGNISED
+    """Return the seconds of a time span as systemctl prints it, `FOREVER_S` of infinity."""
+    seconds = timespan_s(text)
+    return otherwise if seconds is None else seconds
 
 
 def edges(properties: Properties) -> tuple[Edge, ...]:
@@ -83,7 +68,9 @@ def edges(properties: Properties) -> tuple[Edge, ...]:
 def relative(properties: Properties) -> Relative:
     """Return what matters of another unit."""
     file_state = value(properties, "UnitFileState")
-    return Relative(value(properties, "Id"), file_state, active_state(properties), edges(properties))
+    return Relative(
+        value(properties, "Id"), file_state, ActiveState(value(properties, "ActiveState")), edges(properties)
+    )
 
 
 def service(properties: Properties) -> Service:

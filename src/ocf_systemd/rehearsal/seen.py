@@ -1,16 +1,12 @@
 """What a rehearsal has seen, as frozen facts: a unit's settings, an action done, processes left behind. Pure."""
 
-import re
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from ocf_systemd.judgement import PASSING_CODES
 from ocf_systemd.ocf import Action, ExitCode, Verdict
-
-# What systemctl prints of a time span (systemd.time(7), format_timespan() in time-util.c).
-_SECONDS_PER = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "min": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
-_SECONDS_PER |= {"month": 2629800.0, "y": 31557600.0}
-_SPAN = re.compile(r"([0-9.]+)([a-z]+)")
+from ocf_systemd.timespans import timespan_s
 
 UNIT_PROPERTIES = (
     "ActiveState",
@@ -65,18 +61,16 @@ def unit_facts(properties: Mapping[str, str]) -> UnitFacts:
         kill_mode=properties.get("KillMode", ""),
         restart=properties.get("Restart", ""),
         can_reload=properties.get("CanReload") == "yes",
-        start_timeout_s=timespan_s(properties.get("TimeoutStartUSec", "")),
-        stop_timeout_s=timespan_s(properties.get("TimeoutStopUSec", "")),
-        watchdog_s=timespan_s(properties.get("WatchdogUSec", "")) or 0.0,
+        start_timeout_s=limit_s(properties.get("TimeoutStartUSec", "")),
+        stop_timeout_s=limit_s(properties.get("TimeoutStopUSec", "")),
+        watchdog_s=limit_s(properties.get("WatchdogUSec", "")) or 0.0,
     )
 
 
-def timespan_s(text: str) -> float | None:
-    """Return seconds from what systemctl prints of a time span, as `1min 30s`; None: infinity, or no time at all."""
-    parts = _SPAN.findall(text)
-    if not parts or any(unit not in _SECONDS_PER for _, unit in parts):
-        return 0.0 if text == "0" else None
-    return sum(float(number) * _SECONDS_PER[unit] for number, unit in parts)
+def limit_s(text: str) -> float | None:
+    """Return the seconds of a time limit as systemctl prints it; None: there is none."""
+    seconds = timespan_s(text)
+    return None if seconds == math.inf else seconds
 
 
 @dataclass(frozen=True, slots=True)
