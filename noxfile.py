@@ -248,11 +248,11 @@ def deb(session: nox.Session) -> None:
 
 @nox.session(python=_SYSTEM_PYTHON if Path(_SYSTEM_PYTHON).exists() else None)
 def docs(session: nox.Session) -> None:
-    """Write anew what the docs have from the code: tables, manual pages, and pictures of the real debug mode."""
-    _need(session, *_SANDBOX_PACKAGES, "postfix", "netcat-openbsd")
+    """Write anew what the docs have from the code: tables, manual pages, and pictures of what a terminal shows."""
+    _need(session, *_SANDBOX_PACKAGES, "postfix", "netcat-openbsd", "nginx", "curl")
     session.install(".")
     session.run("python", "docs/write_reference.py")
     session.run("python", "docs/write_faults.py")
     session.run("python", "docs/write_manual.py")
     session.run("python", "docs/write_verdicts.py")
-    session.run("python", "docs/draw_pictures.py")
+    session.run("python", "docs/draw_screens.py")

@@ -259,6 +259,13 @@ def drawing(diagnosis: Diagnosis, width: int = 80) -> str:
 
 
 class TestViews:
+    def test_nobody_waits_at_a_pipe(self) -> None:
+        """Where FORCE_COLOR asks for a picture in a pipe, there is none of the waiting."""
+        stream = io.StringIO()
+        with drawn.waiting(Console(file=stream, force_terminal=True)):
+            pass
+        assert stream.getvalue() == ""
+
     @pytest.mark.parametrize("width", [40, 80, 120])
     def test_drawn(self, width: int) -> None:
         """A tick for what is well, then what is to be mended; but for commands it fits, and those stay in one piece."""

@@ -268,6 +268,16 @@ class TestLive:
 
         assert shown(view, record(BAD)) == rendered(played(record(BAD)), width)
 
+    def test_forced(self) -> None:
+        """Where FORCE_COLOR asks for it, the last picture goes into a pipe, in colour, and nothing moves the cursor."""
+
+        def view(stream: io.StringIO) -> View:
+            return LiveView(Console(file=stream, width=80, force_terminal=True, color_system="standard"))
+
+        text = shown(view, record(BAD))
+        assert "\x1b[31m" in text
+        assert not re.search(r"\x1b\[[0-9;?]*[A-Za-ln-z]", text)
+
 
 def test_a_step_begins_empty() -> None:
     """A scene that has not begun has neither times nor an outcome."""

@@ -22,7 +22,10 @@ _NAME_WIDTH, _INDENT = 14, 4
 
 @contextmanager
 def waiting(console: Console) -> Iterator[None]:
-    """Show that something is being done, which a hook may make long."""
+    """Show whoever watches that something is being done, which a hook may make long."""
+    if not console.file.isatty():
+        yield
+        return
     with console.status(Text("asking systemd and the hook …", _DIM)):
         yield
 

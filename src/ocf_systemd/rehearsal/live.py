@@ -21,7 +21,9 @@ class LiveView:
     _drawing: ExitStack = field(default_factory=ExitStack, init=False)
 
     def begin(self, record: Record) -> None:
-        """Begin to draw."""
+        """Begin to draw; where nobody watches, as in a pipe, only the last picture is drawn."""
+        if not self.console.file.isatty():
+            return
         self._drawing.enter_context(ctrl_c_unseen())
         self._drawing.enter_context(
             Live(

@@ -1,0 +1,57 @@
+"""Draws what a terminal shows of `debug`, `doctor` and `rehearse`, from the real thing in a sandbox: for `nox -s docs`.
+
+The program itself is run, and told to draw for so many columns; what it writes is turned into a picture.
+"""
+
+import io
+import sys
+from pathlib import Path, PurePosixPath
+
+from rich.console import Console
+from rich.text import Text
+
+from ocf_systemd.sandbox import Copy, Sandbox, boot
+
+_HERE = Path(__file__).resolve().parent
+_SCREENS = _HERE / "screens"
+_HOOKS = "/usr/local/lib/ocf-systemd/hooks"
+_PROGRAM = str(Path(sys.executable).with_name("ocf-systemd"))
+_WIDTHS = (80, 120)
+_POSTFIX = ("--unit", "postfix@-", "--monitor-hook", f"{_HOOKS}/smtp")
+_NGINX = ("--unit", "nginx", "--monitor-hook", f"{_HOOKS}/http")
+# What is done before, the picture's name, and the command that it is of.
+_PICTURES = (
+    ("systemctl stop postfix@-", "debug-start", ("debug", "start", *_POSTFIX)),
+    ("systemctl kill --signal=STOP postfix@-", "debug-monitor", ("debug", "monitor", *_POSTFIX)),
+    ("systemctl enable nginx", "doctor", ("doctor", *_NGINX)),
+    ("systemctl disable nginx", "rehearse", ("rehearse", *_NGINX, "-o", "monitor_hook_timeout=2s", "--yes")),
+)
+
+
+def _draw(sandbox: Sandbox, name: str, words: tuple[str, ...], width: int) -> None:
+    variables = {"FORCE_COLOR": "1", "TERM": "xterm-256color", "COLORTERM": "truecolor", "COLUMNS": str(width)}
+    done = sandbox.run([_PROGRAM, *words], env=variables)
+    if not done.stdout:
+        raise SystemExit(done.stderr)
+    console = Console(record=True, width=width, file=io.StringIO(), color_system="truecolor", highlight=False)
+    console.print(Text.from_ansi(done.stdout), soft_wrap=True)
+    picture = _SCREENS / f"{name}-{width}.svg"
+    # An id of its own would differ each time, and so would the file.
+    title = " ".join(("ocf-systemd", *words)).replace(f"{_HOOKS}/", "…/hooks/")
+    picture.write_text(console.export_svg(title=title, unique_id=f"ocf-systemd-{picture.stem}"), encoding="utf-8")
+    print(picture.relative_to(_HERE.parent))
+
+
+def _main() -> None:
+    _SCREENS.mkdir(exist_ok=True)
+    examples = _HERE.parent / "examples/hooks"
+    with boot(copies=[Copy(examples / name, PurePosixPath(_HOOKS) / name) for name in ("smtp", "http")]) as sandbox:
+        sandbox.run([_PROGRAM, "install"])
+        for before, name, words in _PICTURES:
+            for width in _WIDTHS:
+                sandbox.run(["sh", "-c", before])
+                _draw(sandbox, name, words, width)
+
+
+if __name__ == "__main__":
+    _main()
