@@ -211,8 +211,8 @@ def take_away_shared(share: Path) -> str:
 
 
 def agents_below(*ocf_roots: Path) -> tuple[Path, ...]:
-    """Return the agent files of ours, whatever their names, below OCF root directories."""
-    found = (path for root in dict.fromkeys(ocf_roots) for path in sorted(root.glob("resource.d/*/*")))
+    """Return the agent files of ours, whatever their names, below OCF root directories; not those in the making."""
+    found = (path for root in dict.fromkeys(ocf_roots) for path in sorted(root.glob("resource.d/*/[!.]*")))
     return tuple(path for path in found if path.is_file() and _is_ours(path))
 
 

@@ -93,13 +93,22 @@ def create(cluster: Cluster, steps: Iterable[str]) -> tuple[Node, list[Interrupt
     return node, interruptions
 
 
+def hold(cluster: Cluster, node: Node, interruptions: Sequence[Interruption], change: str) -> None:
+    """Have the cluster start or stop resources, and wait until every agent is at its step."""
+    names = {each.resource for each in interruptions}
+    cluster.pcs("resource", change, *names)
+    held = lambda _: names <= set(node.run("ls", "/run/test/held").split())  # noqa: E731
+    cluster.wait_until(held, 60, "every agent is at its step")
+
+
 def kill_all(cluster: Cluster, node: Node, interruptions: Sequence[Interruption], change: str) -> Status:
     """Have the cluster start or stop all resources, kill every agent at its step, and wait until that is known."""
     for each in interruptions:
         node.sandbox.write(f"/run/test/hold/{each.resource}", f"{each.step}\n")
-    cluster.pcs("resource", change, *(each.resource for each in interruptions))
-    held = lambda _: set(node.run("ls", "/run/test/held").split()) == {each.resource for each in interruptions}  # noqa: E731
-    cluster.wait_until(held, 60, "every agent is at its step")
+    # First those that are to be held before a daemon-reload: once another has had one, systemd may have their drop-ins.
+    first = [each for each in interruptions if each.step == "daemon-reload"]
+    hold(cluster, node, first, change)
+    hold(cluster, node, [each for each in interruptions if each not in first], change)
     for each in interruptions:
         node.sh(KILLS[each.kill], node.run("cat", f"/run/test/held/{each.resource}"))
     node.run("rm", "-r", "/run/test/held")

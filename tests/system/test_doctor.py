@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 import time
 from dataclasses import dataclass, field
@@ -364,8 +365,12 @@ class TestShown:
         assert not seen.screen.cursor.hidden
 
     def test_without_colour(self, box: Box, measuring: Mapping[str, str]) -> None:
-        """With NO_COLOR there is no escape code."""
-        seen = self._open(box, {**measuring, "NO_COLOR": "1"}, "--unit", box.service())
+        """With NO_COLOR it is drawn without any, and a dumb terminal gets plain text, without an escape code."""
+        unit = box.service()
+        seen = self._open(box, {**measuring, "NO_COLOR": "1"}, "--unit", unit)
+        assert any(line.startswith("✗ readiness") for line in seen.watch())
+        assert not re.search(r"\x1b\[[0-9;]*3[0-7]m", seen.raw)
+        seen = self._open(box, {**measuring, "TERM": "dumb"}, "--unit", unit)
         seen.watch()
         assert "MEND  readiness" in seen.raw
         assert "\x1b" not in seen.raw

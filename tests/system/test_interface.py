@@ -180,7 +180,7 @@ class TestWrongParameters:
 
 COLD_MODULES = (
     *("actions", "agent", "answers", "cli", "hooks", "judgement", "observations", "ocf", "parameters", "proc"),
-    *("processes", "reporting", "systemd", "wire"),
+    *("processes", "records", "reporting", "systemd", "wire"),
 )
 
 
