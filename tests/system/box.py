@@ -95,6 +95,15 @@ class Box:
         keeper = self.unit("keeper.target", f"[Unit]\nAfter={' '.join(units)}\n")
         self.sh('systemctl daemon-reload; systemctl start -- "$1"', keeper)
 
+    def put_back(self, unit: str) -> None:
+        """Stop a unit that the box has from its host, and take away what a start has left of ours."""
+        self.sh(
+            'systemctl kill --signal=CONT -- "$1"; systemctl stop -- "$1"; rm -rf "/run/systemd/system/$1.d"; '
+            "systemctl daemon-reload",
+            unit,
+            check=False,
+        )
+
     def hook(self, script: str, name: str = "hook", mode: int = 0o755, shebang: str = "#!/bin/sh\n") -> str:
         """Put a hook into the box and return its path."""
         path = f"{HOOKS}/{name}"

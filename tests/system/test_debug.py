@@ -46,7 +46,7 @@ def debug(box: Box, measuring: Mapping[str, str]) -> Debug:
 def postfix(box: Box, require: Requirements) -> Iterator[str]:
     require.package("/lib/systemd/system/postfix@.service", "postfix")
     yield "postfix@-"
-    box.sh("systemctl stop postfix@-", check=False)
+    box.put_back("postfix@-.service")
 
 
 class TestPiped:

@@ -26,7 +26,7 @@ def postfix(box: Box, require: Requirements) -> Iterator[Box]:
     require.package("/lib/systemd/system/postfix@.service", "postfix")
     require.package("nc", "netcat-openbsd")
     yield box
-    box.sh("systemctl kill --signal=CONT postfix@-; systemctl stop postfix@-", check=False)
+    box.put_back("postfix@-.service")
 
 
 @pytest.fixture(params=["example", "origin"])
