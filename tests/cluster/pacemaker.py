@@ -213,8 +213,9 @@ class Cluster:
         return status.runs_on(resource)
 
     def settle(self, timeout_s: float = 90) -> Status:
-        """Wait until the cluster has nothing left to do."""
-        return self.wait_until(lambda _: self._is_idle(), timeout_s, "nothing is left to do")
+        """Wait until the cluster has nothing left to do; return what was seen then."""
+        self.wait_until(lambda _: self._is_idle(), timeout_s, "nothing is left to do")
+        return self.status()  # not the one before: the DC may have come to rest, and to a conclusion, in between
 
     def _is_idle(self) -> bool:
         """Tell whether the DC rests, and would by the state the cluster is in now."""
@@ -269,7 +270,9 @@ class Cluster:
         self.switch.heal()
         if dead := [node for node in self.nodes if not node.is_up]:
             self.boot(*dead)
-        if self.wait_until_whole().resources:
+        if resources := self.wait_until_whole().resources:
+            if any(each.is_blocked for each in resources.values()):  # what no stop would come to
+                self._first.run("crm_resource", "--cleanup")
             self._first.run("crm_attribute", "--name=stop-all-resources", "--update=true")
             stopped = lambda status: not any(each.nodes for each in status.resources.values())  # noqa: E731
             self.wait_until(stopped, 60, "all is stopped")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import shutil
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
@@ -10,7 +11,9 @@ from typing import TYPE_CHECKING
 import pytest
 from lxml import etree
 
-from ocf_systemd.parameters import TABLE
+from ocf_systemd.parameters import PREFIX, TABLE, read_parameters
+from ocf_systemd.rehearsal.proposal import Proposal, Wishes, propose
+from ocf_systemd.rehearsal.seen import Measured, UnitFacts
 from tests.cluster.pacemaker import AGENT
 
 if TYPE_CHECKING:
@@ -251,6 +254,37 @@ class TestValidation:
         done = typed(node, *words, *(f"--option={value}" for value in values))
         assert done.returncode == NOT_CONFIGURED
         assert f"Operation validate ({AGENT}) returned 6 (not configured: {reason}" in done.stdout
+
+
+ODD_VALUES = ("it's two", """all 'of' "them" at once""", r"a\b c", "$(x) `y` $z #w; !", "http://127.0.0.1/a?b=c&d 5")
+
+
+class TestProposal:
+    @pytest.mark.parametrize("tool", ["pcs", "crm"])
+    def test_pasted(self, cluster: Cluster, node: Node, tool: str) -> None:
+        """What a rehearsal proposes, pasted at the prompt, has the service run; each value arrives as it was given."""
+        hook = cluster.hook("well", "exit 0")
+        for value in ODD_VALUES:
+            given = {"unit": "plain", "monitor_hook": hook, "monitor_hook_args": shlex.quote(value)}
+            proposal = proposed(given)
+            node.sh(proposal.pcs if tool == "pcs" else proposal.crm)
+            resource = etree.fromstring(node.run("cibadmin", "--query", "--scope=resources").encode())[0]
+            assert resource.get("id") == "plain"
+            pairs = resource.iterfind("instance_attributes/nvpair")
+            assert {pair.get("name"): pair.get("value") for pair in pairs} == given
+            timeouts = {each.get("name"): each.get("timeout") for each in resource.iterfind("operations/op")}
+            seconds = {"start": proposal.start_s, "stop": proposal.stop_s, "monitor": proposal.monitor_s}
+            assert {name: timeouts[name] for name in seconds} == {name: f"{each}s" for name, each in seconds.items()}
+            cluster.wait_until_runs("plain")
+            cluster.configure([])
+            cluster.settle()
+
+
+def proposed(given: dict[str, str]) -> Proposal:
+    """Return what a rehearsal proposes for a service that is quick."""
+    parameters = read_parameters({PREFIX + name: value for name, value in given.items()})
+    quick = Measured(start_s=0.2, stop_s=0.1, monitor_s=0.05, hook_s=0.01)
+    return propose(Wishes(given, parameters), UnitFacts(start_timeout_s=90.0, stop_timeout_s=90.0), quick)
 
 
 PCS = {action: ("pcs", "resource", f"debug-{action}", "web") for action in ("start", "monitor", "stop")}

@@ -27,9 +27,15 @@ VALUES = [
     pytest.param('say "x" y', id="quotes-and-blank"),
     pytest.param("""all 'of' "them" at once""", id="both-quotes"),
     pytest.param(r"a\b", id="backslash"),
-    pytest.param(r"a\b \"c", id="backslashes-and-blank"),
+    pytest.param(r"a\\b c", id="backslashes-and-blank"),
     pytest.param("$(x) `y` $z #w; !", id="shell"),
+    pytest.param("é ü", id="beyond-ascii"),
+]
+SPOILED_BY_CRM = [
+    pytest.param(r"a\"b", id="backslash-before-quote"),
+    pytest.param("a\\", id="backslash-at-the-end"),
     pytest.param("a\tb", id="tab"),
+    pytest.param("a\nb", id="line-break"),
 ]
 
 
@@ -163,6 +169,14 @@ class TestCommands:
         """Whatever a value holds, it comes through the shell, and through crm, which splits once more."""
         words = shlex.split(f"crm params value={crm_quoted(value)} op")
         assert shlex.split(" ".join(add_quotes(words[1:]))) == ["params", f"value={value}", "op"]
+
+    @pytest.mark.parametrize("value", SPOILED_BY_CRM)
+    def test_crm_would_spoil_the_value(self, value: str) -> None:
+        """What crmsh cannot pass on, no command promises; which parameter that is, is told."""
+        proposal = proposed({"OCF_unused": value, "monitor_hook": f"/h/{value}"})
+        assert proposal.crm.startswith("# crm spoils ")
+        assert proposal.crm.endswith(" as in monitor_hook")
+        assert f"monitor_hook=/h/{value}" in shlex.split(proposal.pcs)
 
 
 def add_quotes(words: list[str]) -> list[str]:

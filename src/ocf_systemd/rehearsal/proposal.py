@@ -23,6 +23,9 @@ _HOOK_SHARE = 0.1  # of the interval that a hook may take
 _HOOK_LIMIT_MIN_S = 5.0
 _NO_PARAMETERS = ("CRM_meta_", "OCF_")
 _AGENT = "ocf:pacemaker:systemd"
+# crmsh 4.4 writes what it has read as text and reads that anew: in between it escapes quotes, but no backslashes
+# (doublequote() in crmsh/utils.py), and breaks lines and tabs.
+_NOT_FOR_CRM = re.compile(r'\\("|\Z)|[\x00-\x1f\x7f]')
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,6 +164,9 @@ def _pcs(name: str, options: Mapping[str, str], operations: _Operations) -> str:
 
 
 def _crm(name: str, options: Mapping[str, str], operations: _Operations) -> str:
+    if spoiled := [option for option, value in options.items() if _NOT_FOR_CRM.search(value)]:
+        harm = "a backslash before a quote or at the end, tabs and line breaks"
+        return f"# crm spoils {harm}, as in {', '.join(spoiled)}"
     given = [f"{option}={crm_quoted(value)}" for option, value in options.items()]
     return " \\\n    ".join(
         (
