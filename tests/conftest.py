@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,6 +26,9 @@ PROGRAM = Path(sys.executable).with_name("ocf-systemd")
 COVERAGE = "/var/lib/coverage"
 FELL_BACK = "/run/fell-back"
 FELL_BACK_SHARE, FELL_BACK_SPARE = 0.2, 5
+
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # in a shell's background; what the tests start would inherit it
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.hookimpl(tryfirst=True)  # xdist looks for the groups in the same hook
