@@ -78,17 +78,7 @@ _FILES = (
     ("/etc/fish/completions/ocf-systemd.fish", "Completion for fish, which does not look there."),
 )
 
-_CODES = (
-    ExitCode.SUCCESS,
-    ExitCode.ERR_GENERIC,
-    ExitCode.ERR_ARGS,
-    ExitCode.ERR_UNIMPLEMENTED,
-    ExitCode.ERR_PERM,
-    ExitCode.ERR_INSTALLED,
-    ExitCode.ERR_CONFIGURED,
-    ExitCode.NOT_RUNNING,
-    ExitCode.DEGRADED,
-)
+_CODES = [code for code in ExitCode if "PROMOTED" not in code.name]  # a unit has no roles
 
 _PCS = r"""
 pcs resource create mail ocf:pacemaker:systemd unit=postfix@- \

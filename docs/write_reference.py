@@ -18,17 +18,7 @@ resolve, and that stops the resource on every node. Give such tools `plain` or `
 no code out unseen.
 """
 
-_SHOWN = (
-    ExitCode.SUCCESS,
-    ExitCode.ERR_GENERIC,
-    ExitCode.ERR_ARGS,
-    ExitCode.ERR_UNIMPLEMENTED,
-    ExitCode.ERR_PERM,
-    ExitCode.ERR_INSTALLED,
-    ExitCode.ERR_CONFIGURED,
-    ExitCode.NOT_RUNNING,
-    ExitCode.DEGRADED,
-)
+_SHOWN = [code for code in ExitCode if "PROMOTED" not in code.name]  # a unit has no roles
 
 
 def reference() -> str:
