@@ -16,10 +16,10 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from tempfile import mkstemp
 
 import ocf_systemd
 from ocf_systemd import shared
+from ocf_systemd.drafts import draft_of
 from ocf_systemd.observations import printable
 from ocf_systemd.parameters import DEFAULT_TIMEOUT_S
 
@@ -129,19 +129,12 @@ def install(agent: AgentFile, *, share: Path | None = None, force: bool = False)
 
 
 def _put(agent: AgentFile, share: Path | None) -> tuple[str, ...]:
-    # A hidden name: Pacemaker's tools do not list it while it is tried out.
-    descriptor, name = mkstemp(dir=agent.path.parent, prefix=f".{agent.name}.")
-    draft = Path(name)
-    try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(_agent_text())
-        draft.chmod(0o755)
+    # Pacemaker's tools list no hidden file, such as this one while it is tried out.
+    with draft_of(agent.path, _agent_text().encode(), 0o755) as draft:
         _try_out(draft, agent)
         with uninterrupted():
             draft.replace(agent.path)
             return shared.put(share) if share else ()
-    finally:
-        draft.unlink(missing_ok=True)
 
 
 @contextmanager

@@ -3,7 +3,6 @@
 Only files that this program wrote are replaced or removed, unless told otherwise; what fails half-way is taken back.
 """
 
-import os
 import re
 import subprocess
 import sys
@@ -11,8 +10,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import mkstemp
 
+from ocf_systemd.drafts import put
 from ocf_systemd.installation import InstallationError, uninterrupted
 from ocf_systemd.observations import printable
 from ocf_systemd.wire import SOCKET
@@ -66,6 +65,7 @@ TasksMax=infinity
 """
 _CONTROL = re.compile(r"[\x01-\x1f\x7f]")
 _NO_EXECUTABLE = re.compile(rf"""{_CONTROL.pattern}|['"\\]""")
+_MODE = 0o644
 _SYSTEMCTL_TIMEOUT_S = 120.0
 
 
@@ -183,21 +183,11 @@ def remove(place: Place, *, force: bool = False) -> str:
 
 def _put_both(place: Place) -> None:
     place.units.mkdir(parents=True, exist_ok=True)
-    _put(place.socket_file, _SOCKET_TEXT.format(mark=_MARK, socket=place.socket).encode())
+    # While they are written their names are hidden, and systemd reads no hidden file.
+    put(place.socket_file, _SOCKET_TEXT.format(mark=_MARK, socket=place.socket).encode(), _MODE)
     command = command_line(sys.executable)
-    _put(place.service_file, _SERVICE_TEXT.format(mark=_MARK, command=command).encode(errors="surrogateescape"))
-
-
-def _put(path: Path, content: bytes) -> None:
-    descriptor, name = mkstemp(dir=path.parent, prefix=f".{path.name}.")  # systemd reads no hidden file
-    draft = Path(name)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-        draft.chmod(0o644)
-        draft.replace(path)
-    finally:
-        draft.unlink(missing_ok=True)
+    text = _SERVICE_TEXT.format(mark=_MARK, command=command)
+    put(place.service_file, text.encode(errors="surrogateescape"), _MODE)
 
 
 def _renew_socket(place: Place, before: Mapping[Path, bytes | None]) -> None:
@@ -235,7 +225,7 @@ def _take_back(place: Place, before: Mapping[Path, bytes | None], *, was_enabled
             if content is None:
                 path.unlink(missing_ok=True)
             else:
-                _put(path, content)
+                put(path, content, _MODE)
     if runs:
         _try_systemctl("daemon-reload")
         for path, content in before.items():

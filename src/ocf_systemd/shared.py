@@ -9,7 +9,8 @@ import sys
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
-from tempfile import mkstemp
+
+from ocf_systemd import drafts
 
 DEFAULT_SHARE = Path("/usr/local/share")
 """Where man(1), bash and zsh look for what the administrator has installed."""
@@ -73,7 +74,7 @@ def _put(place: Path, share: Path) -> str:
     content = (_SOURCE / place).read_text(encoding="utf-8")
     comment = '.\\"' if place.parts[0] == "man" else "#"
     with_directories = f", with: {':'.join(made)}" if made else ""
-    _write(path, f"{content}{comment} {_MARK}{with_directories}\n")
+    drafts.put(path, f"{content}{comment} {_MARK}{with_directories}\n".encode(), 0o644)
     return ""
 
 
@@ -83,18 +84,6 @@ def _make(directory: Path) -> Iterator[str]:
         if not each.is_dir():
             each.mkdir()
             yield str(each)
-
-
-def _write(path: Path, text: str) -> None:
-    descriptor, name = mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    draft = Path(name)
-    try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(text)
-        draft.chmod(0o644)
-        draft.replace(path)
-    finally:
-        draft.unlink(missing_ok=True)
 
 
 def _made_for(path: Path) -> tuple[str, ...]:

@@ -34,6 +34,7 @@ LAYERS = (
     "cli",
     "consequences",
     "completion",
+    "drafts",
     "shared",
     "installation",
     "residence",
