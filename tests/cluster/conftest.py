@@ -1,6 +1,6 @@
 """The clusters, as fixtures; after each test `Cluster.clean` looks for what must never be.
 
-With two workers there are two clusters, which know nothing of each other: a file of tests is one worker's.
+With two workers there are two clusters, which know nothing of each other; a test goes to the one that is ready.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from tests.cluster.pacemaker import cluster as boot_cluster
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-# The first two side by side: one takes a processor for itself, the other mostly waits. The third follows on the first.
+# The first takes a processor for itself, and beside it what mostly waits.
 LONGEST_FIRST = ("test_many", "test_faults", "test_tools")
 MEASURED = "measured"
 TOOLS = {"corosync": "corosync", "pacemakerd": "pacemaker", "crm_mon": "pacemaker-cli-utils", "pcs": "pcs"}

@@ -268,6 +268,8 @@ class Cluster:
     def clean(self) -> None:
         """Stop all resources, look for what is left, and forget them and what was put on the nodes."""
         self.switch.heal()
+        for node in self.up:  # where a test that failed has left them down
+            node.run("systemctl", "start", "--no-block", "corosync", "pacemaker")
         if dead := [node for node in self.nodes if not node.is_up]:
             self.boot(*dead)
         if resources := self.wait_until_whole().resources:
