@@ -59,10 +59,10 @@ nox.needs_version = ">=2025.5.1"
 _PROJECT = nox.project.load_toml("pyproject.toml")
 _SUPPORTED = ("3.11", "3.12", "3.13", "3.14")
 _PARALLEL = ("--numprocesses=auto", "--quiet")  # the quick tests only: others measure time, or use all of the machine
-# What is done both ways, cold and with the resident server: one worker each.
-_BOTH_WAYS = ("--numprocesses=2", "--dist=loadgroup", "--cov", "--cov-report=")
-# Clusters mostly wait: two side by side, each file of tests on one of them, in the order that tests/cluster gives.
-_TWO_CLUSTERS = ("--numprocesses=2", "--dist=loadfile", "--no-loadscope-reorder")
+# What is done both ways, cold and with the resident server: each worker has a sandbox, and takes file after file.
+_BOTH_WAYS = ("--numprocesses=2", "--dist=loadgroup", "--no-loadscope-reorder", "--cov", "--cov-report=")
+# Clusters mostly wait: two side by side, each test on the one that is ready, in the order that tests/cluster gives.
+_TWO_CLUSTERS = ("--numprocesses=2", "--dist=load", "--maxschedchunk=1")
 _COVERAGE_DATA = _ROOT / ".nox" / "coverage-data"
 
 # Whoever runs ocf-tester checks the agent as nobody too, who can read Debian's Python but none below a home directory.
@@ -175,7 +175,7 @@ def system(session: nox.Session) -> None:
     """Run the tests with a real systemd, real postfix and other real servers, and the docs' commands, in sandboxes."""
     _need(session, *_SYSTEM_PACKAGES)
     _install(session, "tests")
-    directories = ("sandbox", "system", "resident", "examples", "docs", "packaging")
+    directories = ("docs", "packaging", "system", "sandbox", "resident", "examples")  # the longest first
     tests = session.posargs or [f"tests/{name}" for name in directories]
     with _measured(session) as environment:
         session.run("pytest", *_BOTH_WAYS, *tests, env=environment)

@@ -33,17 +33,13 @@ if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # in a shell's background
 
 @pytest.hookimpl(tryfirst=True)  # xdist looks for the groups in the same hook
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Have what is done with the server done beside all else, where there are two workers, each with a sandbox.
-
-    What needs neither, or says itself with whom it goes, goes to whoever is ready first.
-    """
+    """Have a file's tests, cold or resident, go to whichever of the workers is ready first; each has a sandbox."""
     for item in items:
         if item.get_closest_marker("xdist_group"):
             continue
         callspec = getattr(item, "callspec", None)
-        is_resident = callspec is not None and callspec.params.get("agent") == "resident"
-        apart = "docs" if item.path.parent.name == "docs" else "cold"
-        item.add_marker(pytest.mark.xdist_group("resident" if is_resident else apart))
+        way = callspec.params.get("agent", "") if callspec is not None else ""
+        item.add_marker(pytest.mark.xdist_group(f"{item.path.stem} {way}"))
 
 
 @pytest.fixture(scope="session")

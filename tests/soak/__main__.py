@@ -71,7 +71,7 @@ def soak(lives: Sequence[Life], mischief: Mischief, seconds: float) -> None:
         try:
             while (passed_s := time.monotonic() - began) < seconds and not any(each.done() for each in running):
                 tell(lives, mischief, passed_s, seconds)
-                enough.wait(TOLD_EVERY_S if not sys.stdout.isatty() else LOOK_S)
+                enough.wait(min(LOOK_S if sys.stdout.isatty() else TOLD_EVERY_S, seconds - passed_s))
         finally:
             enough.set()
     for each in running:
