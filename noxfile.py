@@ -131,7 +131,7 @@ def typing(session: nox.Session) -> None:
 
 @nox.session
 def unit(session: nox.Session) -> None:
-    """Run the quick tests: under a minute, no root, no systemd."""
+    """Run the quick tests: a minute or so, no root, no systemd."""
     _install(session, "tests")
     tests = session.posargs or ["tests/unit"]
     with _measured(session) as environment:
