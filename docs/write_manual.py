@@ -23,7 +23,7 @@ from ocf_systemd.ocf import Action, ExitCode
 from ocf_systemd.parameters import TABLE, Parameter
 
 MAN = Path(__file__).resolve().parent.parent / "src/ocf_systemd/share/man"
-_PROSE_OF = "2026-11-24"  # when the texts in this file were last changed
+_PROSE_OF = "2026-11-27"  # when the texts in this file were last changed
 _LINE_WIDTH = 70  # which escapes make longer
 
 _ESCAPED = {"\\": r"\e", "-": r"\-", "^": r"\(ha", "~": r"\(ti", '"': r"\(dq", "…": r"\&..."}
@@ -37,13 +37,14 @@ the hook sees it.
 A hook exits with 0 for running, 7 for not running, 190 for degraded; anything else is a failure. It runs as root, so \
 that it and all directories above it must be root's alone.
 
-The agent answers before Pacemaker's timeout, and leaves no process behind. It never says not running (7) of a unit \
-that it has not seen down, and never calls a stop done that it has not seen done.
+The agent returns before Pacemaker's timeout, and leaves no process behind. It returns 7 (not running) only if the \
+unit was observed down or, in a recurring monitor, the hook said so; and 0 from a stop only if the unit was observed \
+down and nothing of it is alive. A probe of an active unit never returns 7, whatever the hook says.
 """
 
 _CODES_PROSE = """\
-With `monitor_hook_protocol=ocf` a hook's code is the monitor's, unchanged: *curl*(1) exits with 6 when a name does \
-not resolve, and that stops the resource on every node. Give such tools `plain` or `nagios`.
+With `monitor_hook_protocol=ocf` a hook's code is the monitor's, except that 8, 9 and 191 become 1: *curl*(1) exits \
+with 6 when a name does not resolve, and that stops the resource on every node. Give such tools `plain` or `nagios`.
 """
 
 _PROGRAM_DESCRIPTION = """\
@@ -70,7 +71,14 @@ _FILES = (
         "/etc/systemd/system/ocf-systemd.socket, ocf-systemd.service",
         "The resident server's units, after `install --resident`.",
     ),
-    ("/run/systemd/system/UNIT.d/50-ocf-systemd.conf", "What holds for a unit while Pacemaker runs it."),
+    (
+        "/run/systemd/system/UNIT.d/zz-ocf-systemd.conf",
+        "Drop-in of a unit that Pacemaker has started: shutdown stops Pacemaker first, systemd does not restart it.",
+    ),
+    (
+        "/run/ocf-systemd",
+        "The lock by which agents share a daemon-reload, and the records of hooks that cannot be killed.",
+    ),
     (
         "/usr/local/share",
         "Manual pages and completion, below `man`, `bash-completion` and `zsh`, unless a package brings them.",
@@ -83,14 +91,14 @@ _CODES = [code for code in ExitCode if "PROMOTED" not in code.name]  # a unit ha
 _PCS = r"""
 pcs resource create mail ocf:pacemaker:systemd unit=postfix@- \
     monitor_hook=/usr/local/lib/ocf-systemd/hooks/smtp \
-    op start timeout=100s op stop timeout=100s \
+    op start timeout=100s op stop timeout=110s \
     op monitor interval=10s timeout=20s
 """
 _CRM = r"""
 primitive mail ocf:pacemaker:systemd \
     params unit="postfix@-" \
         monitor_hook="/usr/local/lib/ocf-systemd/hooks/smtp" \
-    op start timeout=100s op stop timeout=100s \
+    op start timeout=100s op stop timeout=110s \
     op monitor interval=10s timeout=20s
 """
 
@@ -121,7 +129,11 @@ def _agent_page() -> Iterator[str]:
     yield from _section("DESCRIPTION")
     yield from _prose(_AGENT_DESCRIPTION)
     yield from _section("PARAMETERS")
-    yield from _prose("Durations read as Pacemaker's: `20`, `20s`, `500ms`, `2min`. All but `unit` can be reloaded.")
+    yield from _prose(
+        "Durations are written `20` (seconds), `20s`, `1.5s`, `500ms` or `2min`, and are at most a day. Blanks "
+        "around a value are removed. All but `unit` can be reloaded. A wrong value is 6. A probe and a stop log it "
+        "instead: the probe reports the unit's state alone, the stop assumes the default."
+    )
     for row in TABLE:
         yield from _parameter(row)
     yield from _section("ACTIONS")

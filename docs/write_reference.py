@@ -12,10 +12,21 @@ _HEAD = """\
 Written by `docs/write_reference.py` from the tables in the code; do not edit.
 """
 
+_VALUES = """\
+Durations are written `20` (seconds), `20s`, `1.5s`, `500ms` or `2min`, and are at most a day. Blanks around a value are
+removed; an empty value counts as not set. All parameters but `unit` can be changed without a restart of the service
+(`reload-agent`).
+
+With a wrong value, `start`, a recurring `monitor`, `reload`, `reload-agent` and `validate-all` return 6, and the reason
+names all wrong values. A probe and a `stop` log a warning instead, since 6 from both would fence the node for a typing
+error: the probe reports the unit's state alone, and `stop` assumes the default. Without a valid `unit`, the probe
+returns 7 and `stop` returns 0.
+"""
+
 _WARNING = """\
-With `monitor_hook_protocol=ocf` a hook's code is the monitor's, unchanged: `curl` exits with 6 when a name does not
-resolve, and that stops the resource on every node. Give such tools `plain` or `nagios`, or a hook around them that lets
-no code out unseen.
+With `monitor_hook_protocol=ocf` a hook's code is the monitor's, except that 8, 9 and 191 become 1: `curl` exits with 6
+when a name does not resolve, and that stops the resource on every node. Give such tools `plain` or `nagios`, or a hook
+around them that lets no code out unseen.
 """
 
 _SHOWN = [code for code in ExitCode if "PROMOTED" not in code.name]  # a unit has no roles
@@ -30,7 +41,7 @@ def _parameters() -> list[str]:
     rows = [f"| `{row.name}` | {f'`{row.default}`' if row.default else 'none'} | {row.longdesc} |" for row in TABLE]
     return [
         "## Parameters\n",
-        "Durations read as Pacemaker's: `20`, `20s`, `500ms`, `2min`. All but `unit` can be reloaded.\n",
+        _VALUES,
         "| name | default | meaning |",
         "|---|---|---|",
         *rows,

@@ -1,4 +1,4 @@
-"""Writes docs/verdicts.md from what the judgement answers; `nox -s docs` calls it, a test compares."""
+"""Writes docs/verdicts.md from what the judgement returns; `nox -s docs` calls it, a test compares."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,6 +12,7 @@ from ocf_systemd.observations import (
     HookMissing,
     HookOutcome,
     HookRan,
+    HookStuck,
     HookUnsafe,
     JobOutcome,
     JobResult,
@@ -19,10 +20,14 @@ from ocf_systemd.observations import (
     NoAnswer,
     NotStarted,
     Observation,
+    Process,
     Signalled,
     TimedOut,
+    UnitDetails,
     UnitState,
 )
+from ocf_systemd.ocf import Action
+from ocf_systemd.records import replace
 
 _HEAD = """\
 # How a verdict is reached
@@ -30,27 +35,35 @@ _HEAD = """\
 Written by `docs/write_verdicts.py`, which asks [`judgement.py`](../src/ocf_systemd/judgement.py); do not edit.
 
 Each action looks at the unit and at its hooks, and judges what it saw by the rules that stand at the head of that
-module. The unit outranks the hook: a hook can make the verdict on a running unit worse, never that on a stopped one
-better. Nothing but a unit that was seen down, or a hook's own word, makes a 7; in doubt the answer is 1.
+module. The unit outranks the hook: a hook can make an active unit's result worse, never an inactive unit's better.
+The result is 7 only if the unit was observed down or, in a recurring monitor, its hook said so; in doubt it is 1.
 
 ## One look
 
-*Waits, then 1* is a look that decides nothing: the action looks again, and answers 1 if it has to at its deadline. A
-*probe* is a monitor without interval, by which Pacemaker asks whether the resource runs there at all. *Start* and
-*stop* are what they make of such a look once `systemctl start` or `stop` has done its job. The reason is the monitor's;
-what Pacemaker does with a code stands in the [reference](reference.md#exit-codes-and-what-pacemaker-does-with-them).
+*Waits, then 1* is a look that decides nothing: the action looks again, and returns 1 if nothing has changed at its
+deadline. A *probe* is a monitor without interval, or one with `role=Stopped`, by which Pacemaker asks whether the
+resource runs there at all. *Start* and *stop* are their results after such a look, once `systemctl start` or `stop` has
+done its job. The reason is the monitor's. What Pacemaker does with a code is in the
+[reference](reference.md#exit-codes-and-what-pacemaker-does-with-them).
 """
 
 _PROTOCOLS = """\
 ## What a hook's exit code becomes
 
-By `monitor_hook_protocol`, in the monitor of a unit that runs:
+By `monitor_hook_protocol`, in the recurring monitor of a unit that runs. A probe turns 2 to 7 into 1; nothing but 0 and
+190 lets a start succeed.
 """
 
 _TOGETHER = """\
 ## Several hooks
 
 Where `monitor_hook` is a directory. The hooks `a`, `b` and `c` say:
+"""
+
+_UNBOOTED = """\
+## A host that systemd did not boot
+
+A container or a remote node without systemd as its PID 1 (`sd_booted(3)`): no unit can run there.
 """
 
 _UNIT = "web.service"
@@ -62,9 +75,16 @@ def _unit(active: ActiveState, load: LoadState = LoadState.LOADED, result: str =
     return UnitState(_UNIT, load, active, result=result, main_exit=main_exit)
 
 
+def _with_processes(unit: UnitState, kill_mode: str, *others: Process, main: Process | None = None) -> UnitState:
+    return replace(unit, details=UnitDetails(_UNIT, kill_mode=kill_mode), main_process=main, processes=others)
+
+
 def _exited(code: int, said: bytes = b"", hook: str = "/hooks/web") -> HookRan:
     return HookRan(hook, Exited(0.1, stderr=said, code=code))
 
+
+_SLEEP, _LS = Process(812, 0, "sleep"), Process(813, 0, "ls", is_uninterruptible=True)
+_INACTIVE, _FAILED = _unit(ActiveState.INACTIVE), _unit(ActiveState.FAILED, result="timeout")
 
 _HOOKS: tuple[tuple[str, tuple[HookOutcome, ...]], ...] = (
     ("none, or below its check level", ()),
@@ -75,30 +95,42 @@ _HOOKS: tuple[tuple[str, tuple[HookOutcome, ...]], ...] = (
     ("2", (_exited(2, b"no answer"),)),
     ("5", (_exited(5, b"no curl here"),)),
     ("6", (_exited(6, b"no answer"),)),
+    ("8", (_exited(8, b"server error"),)),
+    ("9", (_exited(9, b"server error"),)),
+    ("191", (_exited(191, b"server error"),)),
+    ("42", (_exited(42, b"no answer"),)),
     ("is killed by a signal", (HookRan("/hooks/web", Signalled(0.1, signal=SIGSEGV)),)),
     ("nothing in its time", (HookRan("/hooks/web", TimedOut(9.0)),)),
+    ("nothing, and cannot be killed", (HookRan("/hooks/web", TimedOut(9.0, survivors=(_LS,))),)),
+    ("its last run cannot be killed", (HookStuck("/hooks/web", _LS),)),
     ("the host is short of something", (HookRan("/hooks/web", NotStarted(11, "Resource temporarily unavailable")),)),
     ("it is not there, or no program", (HookMissing("/hooks/web", "No such file or directory"),)),
-    ("it is not safe to run", (HookUnsafe("/hooks/web", "/hooks can be written to by group staff"),)),
+    ("it is not safe to run", (HookUnsafe("/hooks/web", "/hooks is writable by group 50"),)),
 )
 _RUNNING_BESIDES = (ActiveState.RELOADING, ActiveState.REFRESHING)
 _OTHERS: tuple[tuple[str, UnitState | NoAnswer], ...] = (
     ("activating", _unit(ActiveState.ACTIVATING)),
     ("deactivating", _unit(ActiveState.DEACTIVATING)),
-    ("inactive", _unit(ActiveState.INACTIVE)),
-    ("failed", _unit(ActiveState.FAILED, result="exit-code", main_exit="status=3")),
+    ("inactive", _INACTIVE),
+    ("inactive, a start job queued", replace(_INACTIVE, has_job=True)),
+    ("failed", _unit(ActiveState.FAILED, result="exit-code", main_exit="status 3")),
+    ("inactive, its main process alive", _with_processes(_INACTIVE, "process", main=_SLEEP)),
+    ("inactive, processes alive (`KillMode=control-group`, `mixed`)", _with_processes(_INACTIVE, "mixed", _SLEEP)),
+    ("failed, processes alive, one in state D", _with_processes(_FAILED, "control-group", _SLEEP, _LS)),
+    ("inactive, processes alive (`KillMode=process`, `none`)", _with_processes(_INACTIVE, "process", _SLEEP)),
     ("not-found, inactive", _unit(ActiveState.INACTIVE, LoadState.NOT_FOUND)),
     ("masked, inactive", _unit(ActiveState.INACTIVE, LoadState.MASKED)),
     ("no answer", NoAnswer("Connection timed out")),
 )
 _STILL_ACTIVE = (("not-found", LoadState.NOT_FOUND), ("masked", LoadState.MASKED))
-_CODES = (0, 1, 2, 3, 4, 5, 6, 7, 100, 190)
-_SEVERAL = ((0, 0, 0), (0, 190, 0), (7, 7, 7), (0, 7, 190), (0, 1, 7), (3, 1, 190))
+_CODES = (0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 100, 190, 191)
+_SEVERAL = ((0, 0, 0), (0, 190, 0), (7, 7, 7), (0, 7, 190), (0, 1, 7), (3, 1, 190), (0, 8, 7))
 
 
 def verdicts() -> str:
     """Return the page."""
-    return "\n".join((_HEAD, *_looks(), "", _PROTOCOLS, *_protocols(), "", _TOGETHER, *_together(), ""))
+    parts = ((_HEAD, _looks), (_PROTOCOLS, _protocols), (_TOGETHER, _together), (_UNBOOTED, _unbooted))
+    return "\n".join(line for text, table in parts for line in (text, *table(), ""))
 
 
 def _table(*rows: Sequence[str]) -> list[str]:
@@ -119,7 +151,7 @@ def _looks() -> list[str]:
 
 
 def _answers(seen: Observation) -> tuple[str, ...]:
-    """Return what each action makes of a look, and why the monitor says so."""
+    """Return the result of each action after a look, and the monitor's reason."""
     protocol = HookProtocol.OCF
     monitor = judge_monitor(seen, probe=False, protocol=protocol)
     probe = judge_monitor(seen, probe=True, protocol=protocol)
@@ -149,6 +181,16 @@ def _protocols() -> list[str]:
         for code in _CODES
     ]
     return _table(("exit code", *(f"`{protocol}`" for protocol in HookProtocol)), *rows)
+
+
+def _unbooted() -> list[str]:
+    rows = []
+    for action in Action:
+        if action is not Action.META_DATA:
+            level = ", check level 10 and up" if action is Action.VALIDATE_ALL else ""
+            verdict = judgement.judge_unbooted(action)
+            rows.append((f"`{action}`{level}", f"{int(verdict.code)}", verdict.reason or ""))
+    return _table(("action", "result", "reason"), *rows)
 
 
 def _together() -> list[str]:

@@ -5,15 +5,18 @@ has a verdict or is interrupted is the resident server's too.
 """
 
 import signal
-from collections.abc import Callable, Coroutine, Iterable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 
 import anyio
 
 from ocf_systemd import processes
 from ocf_systemd.actions import Request, perform
+from ocf_systemd.judgement import describe_process
 from ocf_systemd.ocf import Action, ExitCode, Verdict
-from ocf_systemd.parameters import ParameterError, Parameters, read_operation, read_parameters
+from ocf_systemd.parameters import Operation, Parameters, read_leniently, read_operation
+from ocf_systemd.records import replace
 from ocf_systemd.reporting import Interrupted, Judged, Reporter, Warned
+from ocf_systemd.survivors import record_survivors, recorded_survivors
 
 Watch = Callable[[Callable[[signal.Signals], None]], Coroutine[None, None, None]]
 """Waits for the signals that an agent receives, and calls what it is given with each."""
@@ -28,10 +31,10 @@ def run_action(
 
     SIGINT, SIGTERM and SIGHUP end it early: hooks and systemctl are ended, and the verdict is 1.
     """
-    parameters = parameters_or_verdict(action, environment, reporter)
+    operation = read_operation(environment)
+    parameters = parameters_or_verdict(action, operation, environment, reporter)
     if isinstance(parameters, Verdict):
         return parameters
-    operation = read_operation(environment)
     processes.adopt_orphans()
 
     async def main() -> Verdict:
@@ -49,24 +52,49 @@ def run_action(
         return anyio.run(main)
     finally:
         signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
-        report_strays(reporter, processes.end_strays())
+        report_leftovers(reporter, parameters, processes.end_leftovers())
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
 
 
-def parameters_or_verdict(action: Action, environment: Mapping[str, str], reporter: Reporter) -> Parameters | Verdict:
-    """Return the parameters that an action was called with; a verdict: they are wrong."""
-    try:
-        return read_parameters(environment)
-    except ParameterError as error:
-        verdict = Verdict(ExitCode.ERR_CONFIGURED, str(error))
-        reporter.report(Judged(action, verdict))
-        return verdict
+def parameters_or_verdict(
+    action: Action, operation: Operation, environment: Mapping[str, str], reporter: Reporter
+) -> Parameters | Verdict:
+    """Return the parameters to perform an action with; a verdict: their values decide already.
+
+    Wrong values are 6, a fatal error. Not of a probe and a stop: a probe's 6 and the stop's 6 that follows would have
+    Pacemaker fence the node for a typing error. A probe goes by the unit alone then, a stop by the defaults.
+    """
+    parameters, problems = read_leniently(environment)
+    is_probe = action is Action.MONITOR and operation.is_probe
+    if not problems:
+        return parameters
+    if is_probe or action is Action.STOP:
+        instead = "the unit's state alone counts" if is_probe else "assuming the default"
+        for problem in problems:
+            reporter.report(Warned(f"{problem}: {instead if parameters.unit else 'treated as not running'}"))
+        if parameters.unit:
+            return replace(parameters, monitor_hook=None, stop_verify=False) if is_probe else parameters
+        verdict = Verdict(ExitCode.NOT_RUNNING if is_probe else ExitCode.SUCCESS)
+    else:
+        verdict = Verdict(ExitCode.ERR_CONFIGURED, "; ".join(problems))
+    reporter.report(Judged(action, verdict))
+    return verdict
 
 
-def report_strays(reporter: Reporter, strays: Iterable[str]) -> None:
-    """Tell of what hooks left behind, by its command lines."""
-    for stray in strays:
-        reporter.report(Warned(f"a hook left a process behind, ended now: {stray}"))
+def report_leftovers(reporter: Reporter, parameters: Parameters, leftovers: processes.Leftovers) -> None:
+    """Report what hooks left behind, and record what of it cannot be killed, so that it does not pile up."""
+    for command_line in leftovers.ended:
+        reporter.report(Warned(f"a hook left a process behind, killed now: {command_line}"))
+    if survivors := leftovers.survivors:
+        known = {(process.pid, process.started) for process, _ in recorded_survivors(parameters.unit)}
+        found = [
+            process
+            for process in survivors
+            if process.is_uninterruptible and (process.pid, process.started) not in known
+        ]
+        for process in found:
+            reporter.report(Warned(f"a hook left a process behind that cannot be killed: {describe_process(process)}"))
+        record_survivors(parameters.unit, parameters.monitor_hook or "", found)
 
 
 async def perform_until_interrupted(request: Request, watch: Watch) -> Verdict:

@@ -9,7 +9,7 @@ import gc
 import os
 import sys
 import time
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
@@ -21,7 +21,7 @@ from ocf_systemd.observations import printable
 from ocf_systemd.ocf import Action, ExitCode, Verdict
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from ocf_systemd.reporting import Reporter
 
@@ -30,14 +30,16 @@ INTERRUPTED = 130
 """What a shell reports of a command that Ctrl-C ended."""
 
 _WATCHDOG_SHARE, _WATCHDOG_MIN_S = 0.75, 1.0  # of the reserve, between our deadline and Pacemaker's
+_WATCHDOG_UNIT_MAX = 60  # characters of a unit name in its reason
+_TIMEOUT_S, _OWN_SHARE, _START_S = 20.0, 0.9, 0.25
 _PAUSE_S = 0.5  # before a stop that failed over a bug, or over a host short of something, begins anew
 _UPGRADING = (ImportError, SyntaxError)  # what an import ends in while its files are replaced
 _TRACING = frozenset({"OCF_TRACE_RA", "OCF_RESKEY_trace_ra"})
 _ACTION_HELP = {
-    Action.START: "Start the unit, wait until unit and hook say it runs.",
+    Action.START: "Start the unit, wait until unit and hook report it running.",
     Action.STOP: "Stop the unit, wait until it is observed stopped.",
-    Action.MONITOR: "Ask systemd and the hook, at once, how the unit is.",
-    Action.RELOAD: "Have the unit reload its configuration; monitor it.",
+    Action.MONITOR: "Query systemd and the hook, concurrently.",
+    Action.RELOAD: "Reload the unit's configuration, wait as after a start.",
     Action.RELOAD_AGENT: "Take over changed parameters; restart nothing.",
     Action.VALIDATE_ALL: "Check the parameters, and at level 10 this host.",
     Action.META_DATA: "Print the agent's metadata as XML.",
@@ -45,9 +47,10 @@ _ACTION_HELP = {
 
 
 class AgentGroup(click.Group):
-    """The OCF actions; whatever else it is given is an action that is not implemented: 3, where click says 2.
+    """The OCF actions; anything else is an action that is not implemented.
 
-    To Pacemaker 2 is a hard error, which bans the node.
+    The exit code is 3 (OCF_ERR_UNIMPLEMENTED) then, and not 2, which click has for it and which OCF defines as
+    OCF_ERR_ARGS.
     """
 
     def __init__(self, summary: str = "") -> None:
@@ -114,12 +117,12 @@ def _begin_anew() -> None:
     descriptors for a moment, and half-imported modules do not get better. The process keeps its age, so its deadline.
     """
     with suppress(Exception):
-        from ocf_systemd.parameters import read_operation
-
-        # As proc.age_s(), which is behind an import that there may be no memory for.
+        # As proc.age_s() and, a little earlier, Operation.deadline(): there may be no memory to import anything.
         ticks = int(Path("/proc/self/stat").read_bytes().rpartition(b")")[2].split()[19])
         age_s = time.clock_gettime(time.CLOCK_BOOTTIME) - ticks / os.sysconf("SC_CLK_TCK")
-        if read_operation(os.environ).deadline(-age_s) > _PAUSE_S:
+        timeout = os.environ.get("OCF_RESKEY_CRM_meta_timeout", "")  # noqa: SIM112
+        timeout_s = int(timeout) / 1000 if timeout.isdecimal() else _TIMEOUT_S
+        if timeout_s * _OWN_SHARE - _START_S - age_s > _PAUSE_S:
             time.sleep(_PAUSE_S)
             os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606
 
@@ -155,27 +158,45 @@ def _verdict_of(action: Action) -> Verdict:
         from ocf_systemd.tracing import traced
 
         reporter = traced(reporter, os.environ, action, name)
-    with _watchdog(age_s()):
-        return run_action(action, os.environ, reporter, age_s=age_s)
+    return _guarded(action, age_s(), lambda: run_action(action, os.environ, reporter, age_s=age_s))
 
 
-@contextmanager
-def _watchdog(age_s: float) -> "Iterator[None]":
-    """End this process with code 1 before Pacemaker would kill it, even if a system call hangs.
+def _guarded(action: Action, age_s: float, run: "Callable[[], Verdict]") -> Verdict:
+    """Run an action under a watchdog: it ends this process with 1, and a reason, before Pacemaker would kill it.
 
-    A hook on a file system that does not answer, a user database that does not: no event loop gets past those.
-    faulthandler's thread is C and waits for nobody; what it would tell goes to standard input, which is /dev/null.
+    For a system call that hangs: a hook on a file system that does not respond, a user database that does not. No event
+    loop and no other thread of Python gets past those. faulthandler's thread is C and waits for nobody, but writes
+    nothing but stack frames: so a function on the stack has the reason as its name. Pacemaker takes what follows the
+    last prefix on standard error, wherever that stands.
     """
     from ocf_systemd.parameters import read_operation
 
     operation = read_operation(os.environ)
-    seconds = operation.deadline(-age_s) + operation.reserve_s * _WATCHDOG_SHARE
+    seconds = max(operation.deadline(-age_s) + operation.reserve_s * _WATCHDOG_SHARE, _WATCHDOG_MIN_S)
     with suppress(RuntimeError):  # a host that is out of processes has no thread either; the deadline stands without
-        faulthandler.dump_traceback_later(max(seconds, _WATCHDOG_MIN_S), exit=True, file=0)
+        faulthandler.dump_traceback_later(seconds, exit=True, file=2)
     try:
-        yield
+        return _named(_reason_of_watchdog(action, seconds + age_s), run)
     finally:
         faulthandler.cancel_dump_traceback_later()
+
+
+def _reason_of_watchdog(action: Action, seconds: float) -> str:
+    from ocf_systemd.parameters import UNIT
+
+    unit = printable(os.environ.get(UNIT.variable, ""))[:_WATCHDOG_UNIT_MAX]
+    reason = Verdict(ExitCode.ERR_GENERIC, f"{action} of {unit}: a system call did not return within {seconds:.1f} s")
+    return reason_line(reason, os.environ).decode(errors="backslashreplace").rstrip()
+
+
+def _named(name: str, run: "Callable[[], Verdict]") -> Verdict:
+    """Call a function from one that has this name on the stack."""
+
+    def call() -> Verdict:
+        return run()
+
+    call.__code__ = call.__code__.replace(co_name=name, co_qualname=name)
+    return call()
 
 
 def _answer(verdict: Verdict) -> int:

@@ -10,8 +10,8 @@ from itertools import count
 
 import anyio
 
-from ocf_systemd.proc import Entry, children_of, descendants_of, environment_of, read_stat, ticks_now
-from ocf_systemd.processes import LOOK_AGAIN_S, ROUNDS, Crew, kill_strays
+from ocf_systemd.proc import Stat, children_of, descendants_of, environment_of, read_stat, ticks_now
+from ocf_systemd.processes import LOOK_AGAIN_S, ROUNDS, Crew, Leftovers
 
 MARK = "OCF_SYSTEMD_ACTION"
 """The variable that tells a resident action's processes from those of others; its value is nobody's but ours."""
@@ -40,31 +40,40 @@ class Crews:
     def _next_mark(self) -> str:
         return f"{MARK}={os.getpid()}.{next(self._numbers)}"
 
-    async def end_strays(self, crew: Crew) -> tuple[str, ...]:
-        """Kill and reap all that a crew, whose commands have ended, left behind; return their command lines."""
-        ended: dict[Entry, str] = {}
+    async def end_leftovers(self, crew: Crew) -> Leftovers:
+        """Kill and reap all that a crew, whose commands have ended, left behind."""
+        leftovers = Leftovers()
         for _ in range(ROUNDS):
-            strays = [orphan for orphan in self._orphans() if self._is_left_by(crew, orphan)]
-            if not strays:
+            orphans = [orphan for orphan in self._orphans() if self._is_left_by(crew, orphan)]
+            if not orphans or not leftovers.kill(descendants_of(*(orphan.entry.pid for orphan in orphans))):
                 break
-            kill_strays(descendants_of(*(stray.pid for stray in strays)), ended)
             await anyio.sleep(LOOK_AGAIN_S)
-        return tuple(filter(None, ended.values()))
+        return leftovers
 
-    def _orphans(self) -> Iterator[Entry]:
+    def _orphans(self) -> Iterator[Stat]:
         """Yield our children that nobody runs as a command; reap those that have ended."""
         for pid in children_of(os.getpid()):
             stat = None if pid in self._leaders else read_stat(pid)
-            if stat and stat.state in "ZX":
+            if stat and not stat.is_alive:
                 with suppress(ChildProcessError):
                     os.waitpid(pid, os.WNOHANG)
             elif stat:
-                yield stat.entry
+                yield stat
 
-    def _is_left_by(self, crew: Crew, orphan: Entry) -> bool:
-        """Tell whether an orphan is a crew's: by its mark; by exclusion, where it has rid itself of all marks."""
-        marks = {variable for variable in environment_of(orphan.pid) if variable.startswith(f"{MARK}=".encode())}
+    def _is_left_by(self, crew: Crew, orphan: Stat) -> bool:
+        """Tell whether an orphan is a crew's: by its mark; by exclusion, where it has rid itself of all marks.
+
+        One in uninterruptible sleep, if only for a moment, by its process group: to read its environment takes a lock
+        that it may hold, and would hold up all other actions. One that is in a group of its own as well is a crew's if
+        no other was there to start it; else it is left to the kernel, or to who finds it awake.
+        """
         working = {mark: began for mark, began in self._working.items() if mark != crew.mark}
+        predates_others = all(orphan.entry.started < began for began in working.values())
+        if orphan.is_uninterruptible:
+            is_new = orphan.entry.started >= self._working[crew.mark]
+            return orphan.group in crew.groups or (is_new and predates_others)
+        variables = environment_of(orphan.entry.pid)
+        marks = {variable for variable in variables if variable.startswith(f"{MARK}=".encode())}
         if any(mark.decode(errors="replace") in working for mark in marks):
             return False
-        return bool(marks) or all(orphan.started < began for began in working.values())
+        return bool(marks) or predates_others

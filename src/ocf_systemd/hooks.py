@@ -6,13 +6,27 @@ import pwd
 import re
 import stat
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 
 import anyio
 
-from ocf_systemd.observations import HookMissing, HookOutcome, HookRan, HookUnsafe, NotStarted, printable
+from ocf_systemd.observations import (
+    Exited,
+    HookMissing,
+    HookOutcome,
+    HookRan,
+    HookStuck,
+    HookUnsafe,
+    NotStarted,
+    Process,
+    TimedOut,
+    printable,
+)
 from ocf_systemd.parameters import Parameters
 from ocf_systemd.processes import Command, Runner
+from ocf_systemd.records import replace
+from ocf_systemd.survivors import find_survivor, record_survivors
 from ocf_systemd.systemd import FOREIGN_VARIABLES
 
 _RUN_PARTS_NAME = re.compile("[A-Za-z0-9_-]+")  # run-parts(8), as Debian's --lsbsysinit-less default has it
@@ -25,6 +39,9 @@ _UNSAFE_VARIABLES = re.compile(
     "|PYTHON.*|PERL.*|RUBYLIB|RUBYOPT|NODE_OPTIONS|NODE_PATH|LUA_.*"
 )
 SEARCH_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+HOOKS_MAX, HOOKS_AT_ONCE = 64, 16
+"""The most hooks that a directory may hold, and how many of them run at the same time."""
+
 _LINKS_MAX = 40  # path_resolution(7): more symbolic links than that are ELOOP
 _SHEBANG_MAX = 256  # execve(2): the kernel reads no more of the first line
 
@@ -55,7 +72,10 @@ def find_hooks(path: str) -> tuple[str, ...] | HookMissing | HookRan:
     except OSError as error:
         return _unstarted(path, NotStarted(error.errno or 0, f"its directory cannot be read: {error.strerror}"))
     hooks = (f"{path.rstrip('/')}/{name}" for name in names if _RUN_PARTS_NAME.fullmatch(name))
-    return tuple(filter(_is_meant_to_run, hooks)) or HookMissing(path, _told_of_empty(names))
+    found = tuple(filter(_is_meant_to_run, hooks))
+    if len(found) > HOOKS_MAX:
+        return HookMissing(path, f"the directory holds {len(found)} executable files, at most {HOOKS_MAX} are allowed")
+    return found or HookMissing(path, _told_of_empty(names))
 
 
 def _told_of_empty(names: list[str]) -> str:
@@ -148,26 +168,36 @@ def why_not_executable(path: str) -> str:
     try:
         mode = Path(path).stat().st_mode
         if not stat.S_ISREG(mode):
-            return "it is no regular file"
+            return "it is not a regular file"
         if not mode & 0o111:
             return "it is not executable"
-        with Path(path).open("rb") as file:
-            head = file.read(_SHEBANG_MAX)
+        if os.statvfs(path).f_flag & os.ST_NOEXEC:
+            return "its file system is mounted noexec"
+        first_line = _first_line(path)
     except OSError as error:
         return os.strerror(error.errno) if error.errno in _FILE_ERRORS else ""
-    if head.startswith(b"#!"):
-        return _why_not_interpreted(head.split(b"\n", 1)[0])
-    return "" if head.startswith(b"\x7fELF") else "it is no program and names no interpreter (#!) in its first line"
+    if first_line.startswith(b"#!"):
+        return _why_not_interpreted(first_line)
+    return "" if first_line.startswith(b"\x7fELF") else "it is not a program and its first line has no interpreter (#!)"
+
+
+def _first_line(path: str) -> bytes:
+    with Path(path).open("rb") as file:
+        return file.read(_SHEBANG_MAX).split(b"\n", 1)[0]
 
 
 def _why_not_interpreted(first_line: bytes) -> str:
     if first_line.endswith(b"\r"):
         return "its first line ends in CR LF, expected LF"
-    words = first_line[2:].split(maxsplit=1)
-    if not words:
+    interpreter = _interpreter(first_line)
+    if not interpreter:
         return "its first line names no interpreter"
-    interpreter = os.fsdecode(words[0])
     return "" if os.access(interpreter, os.X_OK) else f"its interpreter {printable(interpreter)} cannot be run"
+
+
+def _interpreter(first_line: bytes) -> str:
+    words = first_line[2:].split(maxsplit=1) if first_line.startswith(b"#!") else []
+    return os.fsdecode(words[0]) if words else ""
 
 
 def check_hooks(parameters: Parameters) -> tuple[HookOutcome, ...]:
@@ -176,6 +206,32 @@ def check_hooks(parameters: Parameters) -> tuple[HookOutcome, ...]:
     if not isinstance(hooks, tuple):
         return (hooks,)
     return tuple(problem for hook in hooks if (problem := _problem(hook, parameters.monitor_hook_user)))
+
+
+async def check_access(
+    parameters: Parameters, environment: Mapping[str, str], run: Runner, deadline: float
+) -> tuple[HookOutcome, ...]:
+    """Return which hooks their user may not execute, of those that `check_hooks` has found nothing wrong with."""
+    hooks = _find_trusted(parameters)
+    found = []
+    for hook in hooks if isinstance(hooks, tuple) else ():
+        account = _account(hook, parameters.monitor_hook_user)
+        if isinstance(account, pwd.struct_passwd):
+            found.append(await _why_not_as_user(hook, _command(hook, parameters, environment, account), run, deadline))
+    return tuple(filter(None, found))
+
+
+async def _why_not_as_user(hook: str, command: Command, run: Runner, deadline: float) -> HookMissing | None:
+    """Return why a hook's user may not execute it. The kernel decides, which knows access control lists as well."""
+    places = {hook: "it"}
+    with suppress(OSError):
+        if interpreter := _interpreter(_first_line(hook)):
+            places[interpreter] = f"its interpreter {printable(interpreter)}"
+    for path, what in places.items():
+        outcome = await run(replace(command, arguments=("test", "-x", path)), deadline=deadline)
+        if isinstance(outcome, Exited) and outcome.code == 1:
+            return HookMissing(hook, f"user {command.environment['USER']} may not execute {what}")
+    return None
 
 
 def _find_trusted(parameters: Parameters) -> tuple[str, ...] | HookOutcome:
@@ -216,21 +272,59 @@ def _distrusted(hook: str, account: pwd.struct_passwd | None) -> HookOutcome | N
     try:
         why = why_unsafe(hook, trusted)
     except OSError as error:
-        return _unstarted(hook, NotStarted(error.errno or 0, error.strerror or ""))
+        return _misplaced_arguments(hook) or _unstarted(hook, NotStarted(error.errno or 0, error.strerror or ""))
     return HookUnsafe(hook, why) if why else None
 
 
+def _misplaced_arguments(hook: str) -> HookMissing | None:
+    """Return what is wrong with a `monitor_hook` that does not exist, but whose first word does."""
+    program, *arguments = hook.split()
+    if not arguments or not os.path.isfile(program):  # noqa: PTH113
+        return None
+    return HookMissing(program, "its arguments belong in monitor_hook_args, not in monitor_hook")
+
+
+def is_root_owned(parameters: Parameters) -> bool:
+    """Return whether root alone owns and can change the hooks and every directory on the way to them.
+
+    What belongs to another user may be on a file system of that user's, which can hold up whoever looks at it (FUSE):
+    so each place is looked at only once the one above it is known to be root's.
+    """
+    path = parameters.monitor_hook
+    if path is None:
+        return True
+    if _distrusted(path, None):
+        return False
+    hooks = find_hooks(path)
+    return isinstance(hooks, tuple) and all(_distrusted(hook, None) is None for hook in hooks)
+
+
 async def run_hooks(
-    parameters: Parameters, environment: Mapping[str, str], run: Runner, deadline: float
+    parameters: Parameters,
+    environment: Mapping[str, str],
+    run: Runner,
+    deadline: float,
+    *,
+    run_directory: Path = Path("/run"),
 ) -> tuple[HookOutcome, ...]:
-    """Run all hooks at the same moment and return what came of each, in the order of their names."""
+    """Run all hooks concurrently, at most `HOOKS_AT_ONCE`, and return what came of each, in the order of their names.
+
+    A hook whose last run cannot be killed is not started; `run_directory` has the records of these.
+    """
     hooks = _find_trusted(parameters)
     if not isinstance(hooks, tuple):
         return (hooks,)
     outcomes: dict[str, HookOutcome] = {}
+    turns = anyio.Semaphore(HOOKS_AT_ONCE)
 
     async def run_one(hook: str) -> None:
-        outcomes[hook] = await _run_hook(hook, parameters, environment, run, deadline)
+        async with turns:
+            names = (hook, parameters.monitor_hook or hook)
+            if survivor := find_survivor(parameters.unit, names, run_directory=run_directory):
+                outcomes[hook] = HookStuck(hook, survivor)
+                return
+            outcomes[hook] = outcome = await _run_hook(hook, parameters, environment, run, deadline)
+            record_survivors(parameters.unit, hook, _survivors(outcome), run_directory=run_directory)
 
     async with anyio.create_task_group() as together:
         for hook in hooks:
@@ -246,11 +340,17 @@ async def _run_hook(
         return account
     if problem := _distrusted(hook, account):
         return problem
+    if anyio.current_time() >= deadline:  # its turn came too late
+        return HookRan(hook, TimedOut(0.0))
     match await run(_command(hook, parameters, environment, account), deadline=deadline):
         case NotStarted(errno=number, why=why):
             return _unstarted(hook, NotStarted(number, why_not_executable(hook) or why))
         case outcome:
             return HookRan(hook, outcome)
+
+
+def _survivors(outcome: HookOutcome) -> tuple[Process, ...]:
+    return outcome.outcome.survivors if isinstance(outcome, HookRan) and isinstance(outcome.outcome, TimedOut) else ()
 
 
 def _command(
@@ -261,7 +361,7 @@ def _command(
     if account is None:
         return Command(arguments, variables, time_limit_s=parameters.monitor_hook_timeout_s)
     variables |= {"USER": account.pw_name, "LOGNAME": account.pw_name, "HOME": account.pw_dir}
-    if account.pw_uid == os.geteuid() != 0:  # who is that user already may not even set its own groups anew
+    if account.pw_uid == os.geteuid() != 0:  # who is that user already may not even set its own groups
         return Command(arguments, variables, time_limit_s=parameters.monitor_hook_timeout_s)
     user = (account.pw_uid, account.pw_gid, os.getgrouplist(account.pw_name, account.pw_gid))
     return Command(arguments, variables, user, parameters.monitor_hook_timeout_s)

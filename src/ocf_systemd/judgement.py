@@ -2,15 +2,24 @@
 
 The rules, in the order in which they bind:
 
-1. Never 7 unless the unit was observed stopped, or the hook said 7. Never 0 from stop unless observed stopped.
-2. The unit outranks the hook: a hook can make a running unit's verdict worse, never a stopped unit's better.
-3. A unit between two states, and a systemd that does not answer, are waited for; at the deadline the answer is 1.
-4. A unit that is not found is 7 to a probe, 5 otherwise; to stop it is stopped. While it still runs (its file was
-   removed under it) it is judged by its ActiveState, as a masked one is. A probe of a unit that runs is never 5:
-   Pacemaker would record it as stopped.
-5. Among several hooks any failure wins, the first by name; 7 from some but not all is a failure of its own.
-6. Start answers 0 when the unit runs and the hook passes (0 or 190), gives up at once when nothing will change any
-   more, and never answers 7.
+1. Never 7 unless the unit was observed down, or a recurring monitor's hook said 7. Never 0 from stop unless observed
+   down.
+2. Down is: inactive or failed, and nothing of the unit is alive that may still write. With a process alive in its
+   cgroup (KillMode control-group or mixed), or its main process, a monitor returns 1 and a stop goes on.
+3. The unit outranks the hook: a hook can make an active unit's result worse, never an inactive unit's better.
+4. A unit between two states, an inactive one with a job queued, and a systemd that does not answer are waited for; at
+   the deadline the result is 1.
+5. A probe, and a monitor with role=Stopped, decides where Pacemaker believes the service runs. Of an active unit it
+   returns 1 where the hook said 2 to 7: 7 and 5 would be recorded as stopped there, 2 to 6 are hard errors.
+6. A unit that is not found is 7 to a probe, 5 otherwise; to stop it is stopped. While it still runs (its file was
+   removed under it) it is judged by its ActiveState, as a masked one is.
+7. A hook's 8, 9 and 191 are 1: this agent has no roles, and Pacemaker would call its demote action.
+8. Among several hooks any failure wins, the first by name; 7 from some but not all is a failure of its own.
+9. Start returns 0 when the unit runs and the hook reports running (0 or 190), ends at once when nothing will change any
+   more, and never returns 7.
+10. On a host that systemd did not boot nothing can run: stop is 0, everything else 5.
+
+A reason begins with what failed and what that said, and ends with numbers: Pacemaker before 3.0.2 keeps 128 bytes.
 
 Sources: the OCF resource agent API 1.1; systemd's org.freedesktop.systemd1(5); Pacemaker Explained, "How Pacemaker
 Interprets OCF Return Codes".
@@ -28,6 +37,7 @@ from ocf_systemd.observations import (
     HookMissing,
     HookOutcome,
     HookRan,
+    HookStuck,
     HookUnsafe,
     JobOutcome,
     JobResult,
@@ -35,17 +45,19 @@ from ocf_systemd.observations import (
     NoAnswer,
     NotStarted,
     Observation,
+    Process,
     Signalled,
     TimedOut,
     UnitState,
     printable,
+    printed_lines,
 )
-from ocf_systemd.ocf import ExitCode, Verdict
+from ocf_systemd.ocf import REASON_PREFIX, Action, ExitCode, Verdict
 from ocf_systemd.records import Record, replace
 
 RUNNING = Verdict(ExitCode.SUCCESS)
 PASSING_CODES = frozenset({ExitCode.SUCCESS, ExitCode.DEGRADED})
-"""A hook that says one of these says: running."""
+"""A hook that exits with one of these reports running."""
 
 JOURNAL_LINE_LIMIT = 300
 """Characters of a journal line, or of a hook's, that a reason has room for."""
@@ -57,9 +69,10 @@ class HookProtocol(StrEnum):
     OCF = "ocf"
     NAGIOS = "nagios"
     PLAIN = "plain"
+    LSB = "lsb"
 
 
-# The code each exit code stands for; ocf passes codes on as they are, the others turn what is not listed into 1.
+# The code each exit code stands for; ocf passes on the codes that are not listed, the others turn them into 1.
 PROTOCOL_CODES: Mapping[HookProtocol, Mapping[int, int]] = MappingProxyType(
     {
         HookProtocol.NAGIOS: {
@@ -69,19 +82,22 @@ PROTOCOL_CODES: Mapping[HookProtocol, Mapping[int, int]] = MappingProxyType(
             3: ExitCode.ERR_GENERIC,
         },
         HookProtocol.PLAIN: {0: ExitCode.SUCCESS},
+        HookProtocol.LSB: {0: ExitCode.SUCCESS, 3: ExitCode.NOT_RUNNING},
     }
 )
+# Pacemaker takes them for the promoted role, and answers with a demote.
+_PROMOTED = frozenset({ExitCode.RUNNING_PROMOTED, ExitCode.FAILED_PROMOTED, ExitCode.DEGRADED_PROMOTED})
+# To a probe of an active unit: recorded as stopped (7, 5), or hard errors (2 to 6; Pacemaker treats 3 as 5).
+_NOT_FOR_PROBES = frozenset(range(ExitCode.ERR_ARGS, ExitCode.NOT_RUNNING + 1))
 
-
-_MEANINGS: Mapping[int, str] = MappingProxyType(
-    {ExitCode.NOT_RUNNING: " (not running)", ExitCode.DEGRADED: " (degraded)"}
-)
+_MEANINGS: Mapping[int, str] = MappingProxyType({ExitCode.NOT_RUNNING: "not running", ExitCode.DEGRADED: "degraded"})
 
 
 class KeepWaiting(Record):
-    """No verdict yet: look again, and answer `at_deadline` when there is no time left to."""
+    """No verdict yet: look again, a whole poll_interval later if `spaced`; `at_deadline` is the result without one."""
 
     at_deadline: Verdict
+    spaced: bool = False
 
 
 Judgement = Verdict | KeepWaiting
@@ -93,20 +109,33 @@ def judge_monitor(seen: Observation, *, probe: bool, protocol: HookProtocol) -> 
         case NoAnswer() as silence:
             return KeepWaiting(judge_silence(silence))
         case UnitState(is_running=True):
-            return _judge_running(judge_hooks(seen.hooks, protocol), probe=probe)
-        case UnitState(is_down=True, load_state=LoadState.NOT_FOUND) as unit if not probe:
-            return Verdict(ExitCode.ERR_INSTALLED, _not_found(unit))
-        case UnitState(is_down=True) as unit:
-            return Verdict(ExitCode.NOT_RUNNING, None if probe else _not_active(unit))
+            verdict = judge_hooks(seen.hooks, protocol)
+            return _judge_probe(verdict) if probe else verdict
+        case UnitState(is_inactive=True, has_job=False) as unit:
+            return _judge_inactive(unit, probe=probe)
+        case UnitState(is_inactive=True) as unit:  # as during a restart that a Requires= brings about
+            return KeepWaiting(_failed(_describe(unit, "start job queued")))
         case unit:
-            return KeepWaiting(Verdict(ExitCode.ERR_GENERIC, _not_active(unit)))
+            return KeepWaiting(_failed(_describe(unit)))
 
 
-def _judge_running(verdict: Verdict, *, probe: bool) -> Verdict:
-    # Pacemaker records a probe's 5 as "stopped", and the unit runs.
-    if probe and verdict.code == ExitCode.ERR_INSTALLED:
-        return replace(verdict, code=ExitCode.ERR_GENERIC)
-    return verdict
+def _judge_inactive(unit: UnitState, *, probe: bool) -> Verdict:
+    if unit.remaining:
+        return _failed(_not_stopped(unit))
+    if unit.load_state is LoadState.NOT_FOUND and not probe:
+        return Verdict(ExitCode.ERR_INSTALLED, _not_found(unit))
+    return Verdict(ExitCode.NOT_RUNNING, None if probe else _describe(unit))
+
+
+def _judge_probe(verdict: Verdict) -> Verdict:
+    return replace(verdict, code=ExitCode.ERR_GENERIC) if verdict.code in _NOT_FOR_PROBES else verdict
+
+
+def judge_unbooted(action: Action) -> Verdict:
+    """Judge an action on a host that systemd did not boot (sd_booted(3)): no unit can run here."""
+    if action is Action.STOP:
+        return Verdict(ExitCode.SUCCESS)
+    return Verdict(ExitCode.ERR_INSTALLED, "this host was not booted by systemd")
 
 
 def judge_start_request(unit: UnitState) -> Verdict:
@@ -115,7 +144,7 @@ def judge_start_request(unit: UnitState) -> Verdict:
         case UnitState(is_running=False, load_state=LoadState.NOT_FOUND):
             return Verdict(ExitCode.ERR_INSTALLED, _not_found(unit))
         case UnitState(load_state=LoadState.MASKED):
-            return Verdict(ExitCode.ERR_INSTALLED, f"{unit.unit} is masked, expected a unit that can be started")
+            return Verdict(ExitCode.ERR_INSTALLED, f"{unit.unit} masked")
         case UnitState(is_running=False, load_state=LoadState.BAD_SETTING | LoadState.ERROR):
             return Verdict(ExitCode.ERR_INSTALLED, _not_loaded(unit))
         case _:
@@ -129,41 +158,49 @@ def judge_start(seen: Observation, job: JobOutcome, protocol: HookProtocol) -> J
             return KeepWaiting(judge_silence(silence))
         case UnitState(is_running=True):
             return _judge_started_hooks(seen.hooks, protocol)
-        case UnitState(is_down=True, has_job=False) as unit:
+        case UnitState(is_inactive=True, has_job=False) as unit:
             return _judge_failed_start(unit, job)
         case unit:
-            return KeepWaiting(Verdict(ExitCode.ERR_GENERIC, _not_active(unit)))
+            return KeepWaiting(_failed(_describe(unit)))
 
 
 def _judge_started_hooks(hooks: tuple[HookOutcome, ...], protocol: HookProtocol) -> Judgement:
-    if hindered := tuple(hook for hook in hooks if isinstance(hook, HookMissing | HookUnsafe)):
-        return judge_hooks(hindered, protocol)  # waiting will not mend it
+    if hindered := _hindered(hooks):
+        return judge_hooks(hindered, protocol)
     verdict = judge_hooks(hooks, protocol)
     if verdict.code in PASSING_CODES:
         return RUNNING
     return KeepWaiting(Verdict(ExitCode.ERR_GENERIC, verdict.reason))
 
 
+def _hindered(hooks: tuple[HookOutcome, ...]) -> tuple[HookOutcome, ...]:
+    """Return the hooks that cannot be run as they are: waiting does not change that."""
+    return tuple(hook for hook in hooks if isinstance(hook, HookMissing | HookUnsafe))
+
+
 def _judge_failed_start(unit: UnitState, job: JobOutcome) -> Judgement:
     if job.result is JobResult.LOST:  # a unit that is failed then is so from before
-        why = f"{unit.unit} is {unit.active_state}, expected active; systemctl start: {job.said or 'no job was queued'}"
-        return KeepWaiting(Verdict(ExitCode.ERR_GENERIC, why))
+        return KeepWaiting(_failed(f"{_describe(unit)}: systemctl start: {job.said or 'no job was queued'}"))
     code = ExitCode.ERR_PERM if job.result is JobResult.REFUSED else ExitCode.ERR_GENERIC
-    return Verdict(code, _not_active(unit, _told_of_job(unit, job)))
+    return Verdict(code, _describe(unit, *_describe_job("start", unit, job)))
 
 
-def _told_of_job(unit: UnitState, job: JobOutcome) -> str:
+def _describe_job(verb: str, unit: UnitState, job: JobOutcome) -> tuple[str, ...]:
+    """Return what a job's end adds to a unit's state, if anything."""
+    is_failed = unit.active_state is ActiveState.FAILED
     match job.result:
         case JobResult.DONE if not unit.condition_met:
-            return "start job done, condition not met"
+            return (f"{verb} job done, condition not met",)
         case JobResult.DONE:
-            return "start job done"
-        case JobResult.DEPENDENCY:
-            return "start job: dependency failed"
-        case JobResult.REFUSED:
-            return f"start refused: {job.said}"
+            return () if is_failed else (f"{verb} job done",)
+        case JobResult.FAILED if is_failed:
+            return ()
+        case JobResult.REFUSED | JobResult.MANUAL_REFUSED:
+            return (job.said.removeprefix(f"Failed to {verb} {unit.id}: "),)
+        case JobResult.PENDING | JobResult.LOST:
+            return (job.said,) if job.said else ()
         case _:
-            return f"start job: {job.result}"
+            return (f"{verb} job {job.result}",)
 
 
 def judge_stop(seen: Observation, job: JobOutcome, *, verify: bool, protocol: HookProtocol) -> Judgement:
@@ -171,20 +208,20 @@ def judge_stop(seen: Observation, job: JobOutcome, *, verify: bool, protocol: Ho
     match seen.unit:
         case NoAnswer() as silence:
             return KeepWaiting(judge_silence(silence))
-        case UnitState(is_down=True, has_job=True) as unit if job.result is JobResult.LOST:
-            return KeepWaiting(
-                Verdict(
-                    ExitCode.ERR_GENERIC, f"{unit.unit} is {_state(unit)} with a job queued, expected none: {job.said}"
-                )
-            )
-        case UnitState(is_down=True) if verify:
-            return _judge_stopped_hooks(seen.hooks, protocol)
+        case UnitState(is_inactive=True, has_job=True) as unit:  # it would be started after all
+            return KeepWaiting(_failed(_describe(unit, "a job queued", *filter(None, (job.said,)))))
         case UnitState(is_down=True):
-            return Verdict(ExitCode.SUCCESS)
+            return _judge_stopped_hooks(seen.hooks, protocol) if verify else Verdict(ExitCode.SUCCESS)
+        case UnitState(is_inactive=True) as unit:
+            return KeepWaiting(_failed(_not_stopped(unit)))
         case unit:
-            told = quoting(f"{unit.unit} is {_state(unit)}, expected inactive", job.said)
-            refused = job.result is JobResult.REFUSED
-            return KeepWaiting(Verdict(ExitCode.ERR_PERM if refused else ExitCode.ERR_GENERIC, told))
+            return KeepWaiting(_judge_failed_stop(unit, job))
+
+
+def _judge_failed_stop(unit: UnitState, job: JobOutcome) -> Verdict:
+    code = ExitCode.ERR_PERM if job.result is JobResult.REFUSED else ExitCode.ERR_GENERIC
+    described = () if job.result is JobResult.DONE else _describe_job("stop", unit, job)
+    return Verdict(code, _describe(unit, *described))
 
 
 def _judge_stopped_hooks(hooks: tuple[HookOutcome, ...], protocol: HookProtocol) -> Judgement:
@@ -193,8 +230,8 @@ def _judge_stopped_hooks(hooks: tuple[HookOutcome, ...], protocol: HookProtocol)
     verdict = judge_hooks(able, protocol)
     if not able or verdict.code == ExitCode.NOT_RUNNING:
         return Verdict(ExitCode.SUCCESS)
-    said = verdict.reason or f"hook {printable(able[0].hook)} says running"
-    return KeepWaiting(Verdict(ExitCode.ERR_GENERIC, f"{said}, expected not running after stop"))
+    described = verdict.reason or f"hook {_base_name(able[0].hook)}: running"
+    return KeepWaiting(_failed(f"{described}, expected not running after stop"))
 
 
 def judge_reload_request(unit: UnitState) -> Verdict:
@@ -204,11 +241,22 @@ def judge_reload_request(unit: UnitState) -> Verdict:
     return Verdict(ExitCode.ERR_UNIMPLEMENTED, f"{unit.unit} cannot reload: it has no ExecReload=")
 
 
-def judge_reload(job: JobOutcome, monitored: Verdict, unit: str) -> Verdict:
-    """Judge a reload by the monitor that followed; where that is content, by the reload's job."""
-    if monitored.code not in PASSING_CODES or job.result is JobResult.DONE:
+def judge_reload(seen: Observation, job: JobOutcome, protocol: HookProtocol) -> Judgement:
+    """Judge one look after `systemctl reload`: as a monitor's, but a hook that fails may yet pass."""
+    judgement = judge_monitor(seen, probe=False, protocol=protocol)
+    if isinstance(judgement, KeepWaiting):
+        return judgement
+    if judgement.code in PASSING_CODES:
+        return _judge_reload_job(judgement, job, seen.unit)
+    is_running = isinstance(seen.unit, UnitState) and seen.unit.is_running
+    return KeepWaiting(judgement) if is_running and not _hindered(seen.hooks) else judgement
+
+
+def _judge_reload_job(monitored: Verdict, job: JobOutcome, unit: UnitState | NoAnswer) -> Judgement:
+    if job.result is JobResult.DONE or not isinstance(unit, UnitState):
         return monitored
-    return Verdict(ExitCode.ERR_GENERIC, f"{unit} was not reloaded (reload job: {job.result}): {job.said}")
+    verdict = _failed(_quoting(f"{unit.unit} not reloaded: reload job {job.result}", job.said))
+    return KeepWaiting(verdict) if job.result is JobResult.LOST else verdict
 
 
 def judge_host(unit: UnitState, problems: tuple[HookOutcome, ...]) -> Verdict:
@@ -223,88 +271,131 @@ def judge_silence(silence: NoAnswer) -> Verdict:
 
 
 def judge_hooks(hooks: tuple[HookOutcome, ...], protocol: HookProtocol) -> Verdict:
-    """Judge what all hooks say together, in the order of their names; no hooks: content."""
-    judged = [(printable(hook.hook), judge_hook(hook, protocol)) for hook in hooks]
+    """Judge what all hooks say together, in the order of their names; no hooks: running."""
+    judged = [(_base_name(hook.hook), judge_hook(hook, protocol)) for hook in hooks]
     for _, verdict in judged:
         if verdict.code not in PASSING_CODES | {ExitCode.NOT_RUNNING}:
             return verdict
     down = [name for name, verdict in judged if verdict.code == ExitCode.NOT_RUNNING]
     if down and len(down) < len(judged):
         up = [name for name, verdict in judged if verdict.code in PASSING_CODES]
-        told = f"hooks disagree: {_base_names(down)} says not running, {_base_names(up)} says running"
-        return Verdict(ExitCode.ERR_GENERIC, told)
+        return _failed(f"hooks disagree: {', '.join(down)} not running; {', '.join(up)} running")
     return max((verdict for _, verdict in judged), key=lambda verdict: verdict.code, default=RUNNING)
 
 
-def _base_names(paths: list[str]) -> str:
-    return ", ".join(path.rpartition("/")[2] for path in paths)
+def _base_name(path: str) -> str:
+    return printable(path.rstrip("/").rpartition("/")[2])
 
 
 def judge_hook(hook: HookOutcome, protocol: HookProtocol) -> Verdict:
     """Judge what one hook says."""
-    name = printable(hook.hook)
+    name = f"hook {_base_name(hook.hook)}"
     match hook:
         case HookRan(outcome=outcome):
             return _judge_outcome(name, outcome, protocol)
         case HookMissing(why=why):
-            return Verdict(ExitCode.ERR_INSTALLED, f"hook {name} cannot be run: {printable(why)}")
+            return Verdict(ExitCode.ERR_INSTALLED, f"{name}: cannot be run: {printable(why)}")
         case HookUnsafe(why=why):
-            return Verdict(ExitCode.ERR_PERM, f"hook {name} is not safe to run: {printable(why)}")
+            return Verdict(ExitCode.ERR_PERM, f"{name}: not safe to run: {printable(why)}")
+        case HookStuck(survivor=survivor):
+            return _failed(f"{name}: not started, its last run cannot be killed: {describe_process(survivor)}")
         case _:
             assert_never(hook)
 
 
 def _judge_outcome(name: str, outcome: CommandOutcome, protocol: HookProtocol) -> Verdict:
     match outcome:
-        case Exited():
-            return _judge_exit(name, outcome, protocol)
+        case Exited(code=raw):
+            return _judge_exit(name, _message(outcome, protocol), raw, protocol)
         case Signalled():
-            return _failed(f"hook {name} died by {outcome.signal_name}, expected exit code 0", outcome.last_line)
+            return _failed(_told(name, _message(outcome, protocol), f"killed by {outcome.signal_name}"))
+        case TimedOut(survivors=(survivor, *_)):
+            return _failed(f"{name}: cannot be killed: {describe_process(survivor)} ({_after(outcome)})")
         case TimedOut():
-            told = f"hook {name} timed out after {outcome.elapsed_s:.1f} s, expected exit code 0"
-            return _failed(told, outcome.last_line)
+            return _failed(_told(name, _message(outcome, protocol), _after(outcome)))
         case NotStarted(why=why):
-            return _failed(f"hook {name} could not be started: {why}")
+            return _failed(f"{name}: cannot be started: {why}")
         case _:
             assert_never(outcome)
 
 
-def _judge_exit(name: str, ended: Exited, protocol: HookProtocol) -> Verdict:
-    codes = PROTOCOL_CODES.get(protocol)
-    code = ended.code if codes is None else codes.get(ended.code, ExitCode.ERR_GENERIC)
+def _judge_exit(name: str, message: str, raw: int, protocol: HookProtocol) -> Verdict:
+    code = exit_code_of(raw, protocol)
     if code == ExitCode.SUCCESS:
         return RUNNING
-    told = f"hook {name} exited with {ended.code}{_MEANINGS.get(code, '')}, expected 0"
-    return replace(_failed(told, ended.last_line), code=code)
+    return Verdict(code, _told(name, message or _MEANINGS.get(code, "failed"), f"exit {raw}"))
 
 
-def _failed(told: str, said: str = "") -> Verdict:
-    return Verdict(ExitCode.ERR_GENERIC, quoting(told, said))
+def exit_code_of(raw: int, protocol: HookProtocol) -> int:
+    """Return the OCF exit code that a hook's exit code stands for."""
+    codes = PROTOCOL_CODES.get(protocol)
+    if codes is not None:
+        return codes.get(raw, ExitCode.ERR_GENERIC)
+    return ExitCode.ERR_GENERIC if raw in _PROMOTED else raw
 
 
-def quoting(told: str, said: str) -> str:
-    """Return a reason that ends in what a hook or the journal said, as far as there is room for it."""
-    return f"{told}: {said[:JOURNAL_LINE_LIMIT]}" if said else told
+def _message(outcome: Exited | Signalled | TimedOut, protocol: HookProtocol) -> str:
+    """Return what a hook has to say, as far as there is room for it.
+
+    The last `ocf_exit_reason` on standard error (ocf-shellfuncs), or else its last line. Of a monitoring plugin the
+    first line, without performance data ("Plugin Output" in the Nagios plugin API).
+    """
+    if protocol is HookProtocol.NAGIOS and (lines := printed_lines(outcome.stdout)):
+        message = lines[0].partition("|")[0].rstrip()
+    else:
+        reasons = [line for line in printed_lines(outcome.stderr) if line.startswith(REASON_PREFIX)]
+        message = reasons[-1] if reasons else outcome.last_line
+    return message.removeprefix(REASON_PREFIX).strip()[:JOURNAL_LINE_LIMIT]
+
+
+def _told(name: str, message: str, numbers: str) -> str:
+    return f"{name}: {message} ({numbers})" if message else f"{name}: {numbers}"
+
+
+def _after(outcome: TimedOut) -> str:
+    return f"timed out after {outcome.elapsed_s:.1f} s"
+
+
+def _failed(reason: str) -> Verdict:
+    return Verdict(ExitCode.ERR_GENERIC, reason)
+
+
+def _quoting(described: str, said: str) -> str:
+    return f"{described}: {said[:JOURNAL_LINE_LIMIT]}" if said else described
+
+
+def explained(verdict: Verdict, last_words: str) -> Verdict:
+    """Return a verdict whose reason ends in the unit's own last words, as far as there is room for them."""
+    return replace(verdict, reason=_quoting(verdict.reason or "", last_words))
+
+
+def describe_process(process: Process) -> str:
+    """Return which process it is, and whether a signal can end it: `ls[812] in uninterruptible sleep`."""
+    return f"{process} {'in uninterruptible sleep' if process.is_uninterruptible else 'alive'}"
+
+
+def _not_stopped(unit: UnitState) -> str:
+    # What no signal can end is the more important to know.
+    first, *others = sorted(unit.remaining, key=lambda process: not process.is_uninterruptible)
+    more = f" and {len(others)} more" if others else ""
+    return f"{unit.unit} {unit.active_state}, but not stopped: {describe_process(first)}{more}"
 
 
 def _not_found(unit: UnitState) -> str:
-    return f"{unit.unit} is not found, expected an installed unit"
+    return f"{unit.unit} not found"
 
 
 def _not_loaded(unit: UnitState) -> str:
-    return f"{unit.unit} does not load (LoadState={unit.load_state}), expected a valid unit file"
+    return f"{unit.unit} does not load: {unit.load_state}"
 
 
-def _not_active(unit: UnitState, *told: str) -> str:
-    return f"{unit.unit} is {_state(unit, *told)}, expected active"
-
-
-def _state(unit: UnitState, *told: str) -> str:
-    """Tell a state with all that explains it: "failed (Result=exit-code, status=1)"."""
-    explained = [*told]
+def _describe(unit: UnitState, *more: str) -> str:
+    """Return a state with all that explains it: "postfix.service failed: exit-code, status 1"."""
+    details = [*more]
     if unit.active_state is ActiveState.FAILED or unit.result not in {"", "success"}:
-        explained += [f"Result={unit.result}"] if unit.result else []
-        explained += [unit.main_exit] if unit.main_exit else []
+        details += [unit.result] if unit.result else []
+        details += [unit.main_exit] if unit.main_exit else []
     elif unit.sub_state not in {"", unit.active_state, "dead"}:
-        explained.append(unit.sub_state)
-    return f"{unit.active_state} ({', '.join(explained)})" if explained else unit.active_state
+        details.append(unit.sub_state)
+    described = f"{unit.unit} {unit.active_state}"
+    return f"{described}: {', '.join(details)}" if details else described

@@ -20,13 +20,14 @@ _HEAD = """\
 """
 
 _LONGDESC = """\
-Manages a systemd unit: start, stop and reload are systemctl's, and monitor asks systemd and, at the same moment, runs \
-a health hook that tells whether the service works. A service that hangs is active to systemd; the hook sees it."""
+Manages a systemd unit: systemctl performs start, stop and reload; monitor queries systemd and, concurrently, runs \
+a health hook that tests whether the service works. A service that hangs is active to systemd; the hook notices it."""
 
-# Advertised timeouts in seconds: systemd itself waits 90 s for a unit to stop.
+# Advertised timeouts. systemd gives a unit 90 s to stop (DefaultTimeoutStopSec=), and the agent's own SIGKILL must come
+# later: 10 s before the timeout (`escalation_after_s`).
 _ACTIONS: tuple[tuple[Action, dict[str, str]], ...] = (
     (Action.START, {"timeout": "100s"}),
-    (Action.STOP, {"timeout": "100s"}),
+    (Action.STOP, {"timeout": "110s"}),
     (Action.MONITOR, {"timeout": "20s", "interval": "10s", "depth": "0"}),
     (Action.RELOAD, {"timeout": "20s"}),
     (Action.RELOAD_AGENT, {"timeout": "20s"}),

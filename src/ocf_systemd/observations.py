@@ -13,19 +13,40 @@ KEPT_OUTPUT = 64 * 1024
 """Bytes kept of each of a command's streams, the last ones."""
 
 # What could move a cursor, break a line or turn its direction: C0, C1, line and paragraph separators, bidi controls.
-_UNPRINTABLE = re.compile("[\x00-\x08\x0a-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]+")
+# And what XML 1.0 does not allow ("Char" in its grammar): Pacemaker puts reasons into the CIB.
+_UNPRINTABLE = re.compile("[\x00-\x08\x0a-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufffe\uffff]+")
 # CSI and OSC sequences go as a whole: without their ESC, "[31m" would stay behind as litter.
 _ESCAPE_SEQUENCE = re.compile("(?:\x1b\\[|\x9b)[0-?]*[ -/]*[@-~]|\x1b\\][^\x07\x1b]*(?:\x07|\x1b\\\\)")
 
 
 def printable(text: str | bytes) -> str:
-    r"""Return text that is safe in a terminal, a log and a reason: one line, no control characters.
+    r"""Return text that is safe in a terminal, a log, a reason and XML 1.0: one line, no control characters.
 
-    Bytes that are no UTF-8, and their surrogates in a string from the environment, show as `\xff`.
+    Bytes that are not UTF-8, and their surrogates in a string from the environment, show as `\xff`.
     """
-    raw = text.encode(errors="surrogateescape") if isinstance(text, str) else text
+    raw = _encoded(text) if isinstance(text, str) else text
     decoded = raw.decode(errors="backslashreplace")
     return _UNPRINTABLE.sub("", _ESCAPE_SEQUENCE.sub("", decoded).replace("\t", " ")).strip()
+
+
+def printed_lines(stream: bytes) -> list[str]:
+    """Return the lines of a command's stream that hold anything printable."""
+    return list(filter(None, map(printable, stream.splitlines())))
+
+
+def signal_name(number: int) -> str:
+    """Return a signal's name: SIGSEGV, or SIG42 where it has none."""
+    try:
+        return Signals(number).name
+    except ValueError:
+        return f"SIG{number}"
+
+
+def _encoded(text: str) -> bytes:
+    try:
+        return text.encode(errors="surrogateescape")
+    except UnicodeEncodeError:  # other surrogates than those that stand for a byte
+        return text.encode(errors="backslashreplace")
 
 
 class LoadState(StrEnum):
@@ -67,15 +88,53 @@ RUNNING_STATES = frozenset({ActiveState.ACTIVE, ActiveState.RELOADING, ActiveSta
 """The unit does its work: reloading and refreshing services go on serving."""
 
 DOWN_STATES = frozenset({ActiveState.INACTIVE, ActiveState.FAILED})
-"""The unit is observed stopped. Every state in neither set is on its way to one of them."""
+"""systemd has nothing left to do for the unit. Every state in neither set is on its way to one of them."""
+
+_KILLS_ALL = frozenset({"control-group", "mixed"})  # KillMode= in systemd.kill(5): the others ask for leftovers
+
+
+class Process(Record):
+    """A process that is alive, told apart from a later one of the same pid by its start time (proc_pid_stat(5)).
+
+    `started` is in clock ticks since boot, `name` its comm, `is_uninterruptible` whether it is in state D: no signal
+    ends it until the kernel is done with what it waits for.
+    """
+
+    pid: int
+    started: int
+    name: str
+    is_uninterruptible: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.name}[{self.pid}]"
+
+
+class UnitDetails(Record):
+    """What only `systemctl show` reports of a unit, each property by its own name (org.freedesktop.systemd1(5)).
+
+    `main_pid` is MainPID or, once systemd has given up on a main process that does not end, ExecMainPID,
+    `main_started_us` is ExecMainStartTimestampMonotonic, in microseconds on CLOCK_MONOTONIC, `restart_force`
+    RestartForceExitStatus.
+    """
+
+    id: str
+    names: tuple[str, ...] = ()
+    restart: str = ""
+    restart_force: str = ""
+    kill_mode: str = ""
+    main_pid: int = 0
+    main_started_us: int = 0
+    control_group: str = ""
+    slice: str = ""
 
 
 class UnitState(Record):
-    """What `systemctl show` says of a unit.
+    """The state of a unit, as `systemctl show` or PID 1 itself reports it.
 
-    `result` is the unit's Result, `main_exit` how its main process ended ("status=1", "signal=SEGV",
-    empty when it did not), `has_job` whether a job is queued for it, `condition_met` False when systemd skipped its
-    last start, `drop_in_paths` the drop-ins that are in force.
+    `result` is the unit's Result, `main_exit` how its main process ended ("status 1", "SIGSEGV", empty when it did
+    not), `has_job` whether a job is queued for it, `condition_met` False when systemd skipped its last start,
+    `drop_in_paths` the drop-ins that are in force. `main_process` and `processes` are alive although the unit is
+    inactive or failed: its main process, and the others in its cgroup.
     """
 
     unit: str
@@ -89,6 +148,14 @@ class UnitState(Record):
     condition_met: bool = True
     needs_daemon_reload: bool = False
     drop_in_paths: tuple[str, ...] = ()
+    details: UnitDetails | None = None
+    main_process: Process | None = None
+    processes: tuple[Process, ...] = ()
+
+    @property
+    def id(self) -> str:
+        """The unit's primary name, which the journal and its cgroup have: `unit` may be an alias."""
+        return self.details.id if self.details else self.unit
 
     @property
     def is_running(self) -> bool:
@@ -96,9 +163,29 @@ class UnitState(Record):
         return self.active_state in RUNNING_STATES
 
     @property
-    def is_down(self) -> bool:
-        """Whether the unit is observed stopped."""
+    def is_inactive(self) -> bool:
+        """Whether systemd takes the unit for stopped."""
         return self.active_state in DOWN_STATES
+
+    @property
+    def is_down(self) -> bool:
+        """Whether the unit is observed stopped: inactive or failed, and nothing is alive that should not be."""
+        return self.is_inactive and not self.remaining
+
+    @property
+    def remaining(self) -> tuple[Process, ...]:
+        """The processes that must not outlive the unit, by its KillMode: what may still write is not stopped."""
+        main = (self.main_process,) if self.main_process else ()
+        return main + (self.processes if self._kills_all else ())
+
+    @property
+    def spared(self) -> tuple[Process, ...]:
+        """The processes that outlive the unit as its KillMode= (process, none) asks for."""
+        return () if self._kills_all else self.processes
+
+    @property
+    def _kills_all(self) -> bool:
+        return self.details is None or self.details.kill_mode in _KILLS_ALL
 
 
 class NoAnswer(Record):
@@ -137,15 +224,17 @@ class Signalled(_Ran):
 
     @property
     def signal_name(self) -> str:
-        """The signal's name: SIGSEGV, or SIG42 where it has none."""
-        try:
-            return Signals(self.signal).name
-        except ValueError:
-            return f"SIG{self.signal}"
+        """The signal's name."""
+        return signal_name(self.signal)
 
 
 class TimedOut(_Ran):
-    """A command was still running when its time was up, and was ended with all it had started."""
+    """A command was still running when its time was up, and was ended with all it had started.
+
+    `survivors` are those of its processes that are alive in spite of SIGKILL.
+    """
+
+    survivors: tuple[Process, ...] = ()
 
 
 class NotStarted(Record):
@@ -161,8 +250,9 @@ CommandOutcome = Exited | Signalled | TimedOut | NotStarted
 class JobResult(StrEnum):
     """What became of the job behind `systemctl start`, `stop` or `reload` (JobRemoved in org.freedesktop.systemd1(5)).
 
-    Two are not systemd's: PENDING, our time ended before the job; LOST, systemctl failed and told of no
-    job's end, so it may not even have been queued (PID 1 was re-executing, say).
+    Four are not systemd's: PENDING, our time ended before the job; LOST, systemctl failed and reported no job's end,
+    so it may not even have been queued (PID 1 was re-executing, say); REFUSED, access was denied; MANUAL_REFUSED, the
+    unit has RefuseManualStart= or RefuseManualStop=.
     """
 
     DONE = "done"
@@ -178,6 +268,7 @@ class JobResult(StrEnum):
     PENDING = "pending"
     LOST = "lost"
     REFUSED = "refused"
+    MANUAL_REFUSED = "manual-refused"
 
 
 class JobOutcome(Record):
@@ -208,7 +299,14 @@ class HookUnsafe(Record):
     why: str
 
 
-HookOutcome = HookRan | HookMissing | HookUnsafe
+class HookStuck(Record):
+    """A hook is not started, since `survivor`, a process of its last run, cannot be killed."""
+
+    hook: str
+    survivor: Process
+
+
+HookOutcome = HookRan | HookMissing | HookUnsafe | HookStuck
 
 
 class Observation(Record):

@@ -35,11 +35,10 @@ class ExitCode(IntEnum):
 
 
 class Verdict(Record):
-    """What an action answers.
+    """The result of an action.
 
-    `code` is an `ExitCode` or, from a hook that speaks for itself, any number from 0 to 255. `reason` is
-    one line for people: subject, observation, expectation; the first 128 bytes are all that older
-    Pacemakers keep.
+    `code` is an `ExitCode` or, from a hook of the ocf protocol, any number from 0 to 255. `reason` is one line for
+    people: what failed, what that reported, and numbers last, since Pacemaker before 3.0.2 keeps 128 bytes.
     """
 
     code: int

@@ -3,6 +3,7 @@
 Parsing, metadata, documentation and completion all read this table. Nothing here touches the host.
 """
 
+import math
 import re
 import shlex
 from collections.abc import Callable, Mapping
@@ -11,7 +12,7 @@ from typing import Generic, Literal, TypeVar
 
 from ocf_systemd.judgement import HookProtocol
 from ocf_systemd.observations import printable
-from ocf_systemd.records import Record
+from ocf_systemd.records import Record, replace
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
@@ -26,12 +27,12 @@ DEFAULT_TIMEOUT_S = 20.0
 _TIMEOUT_MAX_MS = 2**31 - 1  # Pacemaker's executor keeps it in an int
 _RESERVE_SHARE, _RESERVE_MIN_S, _RESERVE_MAX_S = 0.10, 0.25, 5.0
 
-ESCALATE_SHARE = 0.75
-"""What a stop gives the unit of its time to stop by itself, before it sends SIGKILL where it may."""
+_ESCALATION_SHARE, _ESCALATION_MAX_S = 0.25, 5.0
 
-# crm_get_msec() in Pacemaker: a whole number and one of these units, in either case; none: seconds.
-# Without the blanks around it: with two places for them a value of 128 KiB would be looked at for a minute.
-_DURATION = re.compile(r"([0-9]{1,9})\s*([a-z]*)", re.IGNORECASE)
+# As crm_get_msec() in Pacemaker reads it, and fractions as well: a number and one of these units, in either case; none:
+# seconds. Blanks around it are removed before: with two places for them a value of 128 KiB would take a minute.
+_DURATION = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,9})?)\s*([a-z]*)", re.IGNORECASE)
+_DURATION_MAX_S = 24 * 3600.0
 _SECONDS_PER = {"": 1.0, "s": 1.0, "sec": 1.0, "ms": 1e-3, "msec": 1e-3, "us": 1e-6, "usec": 1e-6}
 _SECONDS_PER |= {"m": 60.0, "min": 60.0, "h": 3600.0, "hr": 3600.0}
 
@@ -45,7 +46,7 @@ _HOOK_ORDERS = ("concurrent", "gated")
 
 
 class ParameterError(Exception):
-    """Parameters are wrong; the message tells all that is, so that one round mends it. OCF code: 6."""
+    """Parameters are wrong; the message names all problems, so that one round fixes them. OCF code: 6."""
 
     def __init__(self, problems: list[str]) -> None:
         super().__init__("; ".join(problems))
@@ -94,14 +95,17 @@ def unit_name(text: str) -> str:
 
 
 def duration_s(text: str) -> float:
-    """Return seconds from a duration as Pacemaker writes it: `20`, `20s`, `500ms`, `2min`."""
+    """Return the seconds of a duration such as `20`, `20s`, `1.5s`, `500ms` or `2min`: more than 0, at most a day."""
     match = _DURATION.fullmatch(text.strip())
     factor = _SECONDS_PER.get(match[2].lower()) if match else None
     if match is None or factor is None:
-        raise ValueError("is no duration, expected one such as 20, 20s, 500ms or 2min")
-    if not int(match[1]):
-        raise ValueError("must be longer than nothing")
-    return int(match[1]) * factor
+        raise ValueError("is not a duration, expected one such as 20, 20s, 1.5s, 500ms or 2min")
+    seconds = float(match[1]) * factor
+    if not seconds:
+        raise ValueError("must be greater than zero")
+    if seconds > _DURATION_MAX_S:
+        raise ValueError("is longer than a day")
+    return seconds
 
 
 def boolean(text: str) -> bool:
@@ -113,9 +117,9 @@ def boolean(text: str) -> bool:
 
 
 def whole_number(text: str) -> int:
-    """Return a whole number from 0 up."""
+    """Return a non-negative integer."""
     if not re.fullmatch("[0-9]{1,9}", text):
-        raise ValueError("is no whole number from 0 up")
+        raise ValueError("must be a non-negative integer")
     return int(text)
 
 
@@ -127,7 +131,7 @@ def _absolute_path(text: str) -> str | None:
     if not text:
         return None
     if not PurePosixPath(text).is_absolute():
-        raise ValueError("is no absolute path")
+        raise ValueError("is not an absolute path")
     return text
 
 
@@ -141,7 +145,7 @@ def _words(text: str) -> tuple[str, ...]:
 def _user(text: str) -> str | None:
     # useradd(8) is stricter; directory services are not. What must not pass is an option or a path.
     if text and not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.@\\-]{0,254}\$?", text):
-        raise ValueError("is no user name or number")
+        raise ValueError("is not a user name or number")
     return text or None
 
 
@@ -168,11 +172,12 @@ MONITOR_HOOK = Parameter(
     "monitor_hook",
     _absolute_path,
     "health hook, or directory of hooks",
-    "Absolute path of an executable that says whether the service works, run beside systemctl at every monitor: "
-    "exit code 0 is running, 7 not running, 190 degraded; see monitor_hook_protocol for others. A directory: every "
-    "executable file in it runs at once, but for names with a dot, such as check.sh; any failure wins. "
-    "A hook run as root must be owned by root "
-    "and writable by nobody else, as must every directory on the way to it.",
+    "Absolute path of an executable that tests whether the service works. Every monitor runs it concurrently with "
+    "systemctl. Exit code 0 is running, 7 not running, 190 degraded; for others see monitor_hook_protocol. Of a "
+    "directory, all executable files run, at most 64 in all and 16 at a time, except those with a dot in their name, "
+    "such as check.sh; any failure wins. A probe (a monitor without interval or with role=Stopped) runs the hook only "
+    "once the unit is known to be active. A hook that runs as root must be owned by root and writable by nobody else, "
+    "as must every directory on the way to it.",
 )
 MONITOR_HOOK_ARGS = Parameter(
     "monitor_hook_args",
@@ -184,9 +189,10 @@ MONITOR_HOOK_PROTOCOL = Parameter(
     "monitor_hook_protocol",
     lambda text: HookProtocol(_one_of(*HookProtocol)(text)),
     "how the hook's exit code is read",
-    "ocf: as it is; beware that to Pacemaker 2, 4 and 5 ban the node and 6 stops the resource everywhere. nagios: 0 is "
-    "running, 1 degraded, all else failed, so that any monitoring plugin serves as a hook. plain: 0 is running, all "
-    "else failed.",
+    "ocf: unchanged; beware that 2, 4 and 5 are hard errors to Pacemaker (the resource may not run on this node until "
+    "cleanup) and 6 stops it on every node. 8, 9 and 191 are for promotable resources and become 1. nagios: 0 is "
+    "running, 1 degraded, all others failed, so that any monitoring plugin serves as a hook. plain: 0 is running, all "
+    "others failed. lsb: 0 is running, 3 not running, all others failed, as for the status action of an init script.",
     default=HookProtocol.OCF,
     choices=tuple(HookProtocol),
 )
@@ -194,14 +200,14 @@ MONITOR_HOOK_TIMEOUT = Parameter(
     "monitor_hook_timeout",
     _optional_duration_s,
     "longest run of the hook",
-    "How long one run of the hook may take before it is ended, with all it started. Not set: what is left of the "
-    "operation's timeout; while polling, half of it.",
+    "How long one run of the hook may take before it is ended, with all it started. Not set: what is left until the "
+    "agent's own deadline; while polling, half of it.",
 )
 MONITOR_HOOK_RETRIES = Parameter(
     "monitor_hook_retries",
     whole_number,
     "further tries of a failed hook",
-    "How often a monitor tries a hook again that did not say running, while its timeout lasts.",
+    "How often a monitor runs a failed hook again, poll_interval apart, while its timeout lasts.",
     default="0",
     content_type="integer",
 )
@@ -209,7 +215,8 @@ MONITOR_HOOK_LEVEL = Parameter(
     "monitor_hook_level",
     whole_number,
     "lowest check level of the hook",
-    "The lowest OCF_CHECK_LEVEL at which the hook runs; below it the unit's state alone counts.",
+    "The lowest OCF_CHECK_LEVEL at which a monitor runs the hook; below it the unit's state alone counts. Start and "
+    "reload run the hook whatever the level.",
     default="0",
     content_type="integer",
 )
@@ -224,7 +231,8 @@ MONITOR_HOOK_ORDER = Parameter(
     _one_of(*_HOOK_ORDERS),
     "when the hook starts",
     "concurrent: together with systemctl; when the unit turns out not to run, the hook is ended and its result "
-    "dropped. gated: only once systemctl says that the unit runs, for a hook that must not run while it is down.",
+    "dropped. gated: only once systemctl reports the unit active, for a hook that must not run while it is down. "
+    "A probe is always gated.",
     default="concurrent",
     choices=_HOOK_ORDERS,
 )
@@ -232,7 +240,8 @@ POLL_INTERVAL = Parameter(
     "poll_interval",
     duration_s,
     "longest pause between two polls",
-    "The longest pause between two looks at a unit that starts or stops. The first pauses are much shorter.",
+    "The longest pause between two polls of a unit that starts or stops, and the pause between two tries of a failed "
+    "hook. The first pauses of a start or stop are much shorter.",
     default="1s",
 )
 START_POLL_LIMIT = Parameter(
@@ -256,7 +265,7 @@ STOP_VERIFY = Parameter(
     boolean,
     "stop waits for the hook too",
     "Whether stop also waits for the hook to say 7 (not running): for a unit whose ExecStop= only triggers the stop. "
-    "It needs a hook of the ocf protocol.",
+    "It needs a hook of the ocf or lsb protocol.",
     default="no",
     choices=_YES_OR_NO,
     content_type="boolean",
@@ -265,7 +274,9 @@ STOP_ESCALATE = Parameter(
     "stop_escalate",
     boolean,
     "kill what does not stop in time",
-    "Whether a stop that nears its timeout sends SIGKILL to all processes of the unit. A failed stop means fencing.",
+    "Whether a stop that nears its timeout sends SIGKILL to each process of a service: 5 s before the agent's own "
+    "deadline, or a quarter of the agent's time if that is less. With the advertised timeout that is later than "
+    "systemd's default TimeoutStopSec, 90 s. A failed stop means fencing.",
     default="yes",
     choices=_YES_OR_NO,
     content_type="boolean",
@@ -274,8 +285,9 @@ ORDER_AT_SHUTDOWN = Parameter(
     "order_at_shutdown",
     boolean,
     "order the unit after Pacemaker at shutdown",
-    "Whether start writes a drop-in that makes a host's shutdown stop Pacemaker, and so its resources, before the "
-    "unit, and that leaves restarts to Pacemaker (Restart=no). It lives in /run and stop removes it.",
+    "Whether start writes a drop-in by which the host's shutdown stops Pacemaker, and so its resources, before the "
+    "unit, and which leaves restarts to Pacemaker (Restart=no and no RestartForceExitStatus=). It is a file below /run "
+    "that stop removes.",
     default="yes",
     choices=_YES_OR_NO,
     content_type="boolean",
@@ -321,23 +333,23 @@ class Parameters(Record):
 
 
 class _Reader:
-    """Reads parameters out of an environment and gathers what is wrong with them."""
+    """Reads parameters out of an environment and collects the problems of their values."""
 
     def __init__(self, environment: Mapping[str, str]) -> None:
         self._environment = environment
         self.problems: list[str] = []
 
-    def read(self, parameter: Parameter[T], otherwise: T) -> T:
-        """Return a parameter's value; where it is wrong, note that and return `otherwise` to go on with."""
-        text = self._environment.get(parameter.variable) or parameter.default
+    def read(self, parameter: Parameter[T], fallback: T) -> T:
+        """Return a parameter's value; where it is wrong, record the problem and return `fallback`."""
+        text = self._environment.get(parameter.variable, "").strip() or parameter.default
         if not text and parameter.required:
             self.problems.append(f"{parameter.name} is not set, expected {parameter.shortdesc}")
-            return otherwise
+            return fallback
         try:
             return parameter.parse(text)
         except ValueError as error:
             self.problems.append(f"{parameter.name}={_quoted(text)} {error}")
-            return otherwise
+            return fallback
 
 
 def _quoted(text: str, limit: int = 60) -> str:
@@ -348,7 +360,18 @@ def _quoted(text: str, limit: int = 60) -> str:
 def read_parameters(environment: Mapping[str, str]) -> Parameters:
     """Return the parameters that the environment's `OCF_RESKEY_*` give.
 
-    An empty value is an unset one. Raises `ParameterError` with all that is wrong.
+    An empty value is an unset one; blanks around a value are removed. Raises `ParameterError` with all problems.
+    """
+    parameters, problems = read_leniently(environment)
+    if problems:
+        raise ParameterError(list(problems))
+    return parameters
+
+
+def read_leniently(environment: Mapping[str, str]) -> tuple[Parameters, tuple[str, ...]]:
+    """Return the parameters with each wrong value replaced by its default, and the problems of the wrong values.
+
+    A wrong or missing `unit` has no default: it is the empty string then.
     """
     reader = _Reader(environment)
     parameters = Parameters(
@@ -364,30 +387,42 @@ def read_parameters(environment: Mapping[str, str]) -> Parameters:
         poll_interval_s=reader.read(POLL_INTERVAL, 1.0),
         start_poll_limit=reader.read(START_POLL_LIMIT, 0),
         stop_poll_limit=reader.read(STOP_POLL_LIMIT, 0),
-        stop_verify=reader.read(STOP_VERIFY, otherwise=False),
-        stop_escalate=reader.read(STOP_ESCALATE, otherwise=True),
-        order_at_shutdown=reader.read(ORDER_AT_SHUTDOWN, otherwise=True),
+        stop_verify=reader.read(STOP_VERIFY, fallback=False),
+        stop_escalate=reader.read(STOP_ESCALATE, fallback=True),
+        order_at_shutdown=reader.read(ORDER_AT_SHUTDOWN, fallback=True),
     )
-    if parameters.stop_verify and parameters.monitor_hook is None:
-        reader.problems.append("stop_verify=yes needs a monitor_hook")
-    elif parameters.stop_verify and parameters.monitor_hook_protocol is not HookProtocol.OCF:
-        reader.problems.append("stop_verify=yes needs monitor_hook_protocol=ocf: no other can say not running")
-    if reader.problems:
-        raise ParameterError(reader.problems)
-    return parameters
+    if parameters.stop_verify and (problem := _why_not_verifiable(parameters)):
+        reader.problems.append(problem)
+        parameters = replace(parameters, stop_verify=False)
+    return parameters, tuple(reader.problems)
+
+
+def _why_not_verifiable(parameters: Parameters) -> str:
+    if parameters.monitor_hook is None:
+        return "stop_verify=yes needs a monitor_hook"
+    if parameters.monitor_hook_protocol not in {HookProtocol.OCF, HookProtocol.LSB}:
+        return "stop_verify=yes needs monitor_hook_protocol=ocf or lsb: no other can report not running"
+    return ""
 
 
 class Operation(Record):
     """What Pacemaker says of the call itself.
 
-    `timeout_s` is its timeout in seconds, `is_recurring` whether it has an interval (a monitor without one
-    is a probe), `check_level` its OCF_CHECK_LEVEL. `warnings` tell what had to be guessed.
+    `timeout_s` is its timeout in seconds, `is_recurring` whether it has an interval, `check_level` its OCF_CHECK_LEVEL,
+    `expects_stopped` whether it has role=Stopped: such a monitor recurs on the nodes where the resource does not run.
+    `warnings` tell what had to be guessed.
     """
 
     timeout_s: float = DEFAULT_TIMEOUT_S
     is_recurring: bool = False
     check_level: int = 0
     warnings: tuple[str, ...] = ()
+    expects_stopped: bool = False
+
+    @property
+    def is_probe(self) -> bool:
+        """Whether a monitor asks where the service runs, rather than whether it works where it does."""
+        return not self.is_recurring or self.expects_stopped
 
     @property
     def reserve_s(self) -> float:
@@ -403,6 +438,31 @@ class Operation(Record):
         return started + self.timeout_s - self.reserve_s
 
 
+def escalation_after_s(budget_s: float) -> float:
+    """Return after how many seconds a stop sends SIGKILL that has `budget_s` seconds until its own deadline.
+
+    As late as leaves time to observe the end: systemd's TimeoutStopSec (90 s by default) must come first under the
+    advertised timeout.
+    """
+    return budget_s - min(_ESCALATION_MAX_S, budget_s * _ESCALATION_SHARE)
+
+
+def least_timeout_s(own_time_s: float) -> int:
+    """Return the least timeout of an operation, in whole seconds, of which the agent has that much for itself."""
+    timeout_s = math.ceil(own_time_s)
+    while timeout_s - Operation(timeout_s).reserve_s < own_time_s:
+        timeout_s += 1
+    return timeout_s
+
+
+def least_stop_timeout_s(stop_time_s: float) -> int:
+    """Return the least timeout of a stop, in whole seconds, that sends SIGKILL no sooner than after that much."""
+    timeout_s = math.ceil(stop_time_s)
+    while escalation_after_s(timeout_s - Operation(timeout_s).reserve_s) < stop_time_s:
+        timeout_s += 1
+    return timeout_s
+
+
 def read_operation(environment: Mapping[str, str]) -> Operation:
     """Return what the environment says of the operation (Pacemaker's `CRM_meta_*`, OCF_CHECK_LEVEL)."""
     warnings: list[str] = []
@@ -411,14 +471,17 @@ def read_operation(environment: Mapping[str, str]) -> Operation:
     if re.fullmatch("0*[1-9][0-9]*", timeout):
         timeout_s = min(float(timeout), _TIMEOUT_MAX_MS) / 1000
     else:
-        told = f"CRM_meta_timeout={_quoted(timeout)} is no number of milliseconds" if timeout else "no timeout is set"
-        warnings.append(f"{told}: going by {DEFAULT_TIMEOUT_S:.0f} s")
+        told = (
+            f"CRM_meta_timeout={_quoted(timeout)} is not a number of milliseconds" if timeout else "no timeout is set"
+        )
+        warnings.append(f"{told}: assuming {DEFAULT_TIMEOUT_S:.0f} s")
     level = environment.get("OCF_CHECK_LEVEL") or "0"
     try:
         check_level = whole_number(level)
     except ValueError as error:
         check_level = 0
-        warnings.append(f"OCF_CHECK_LEVEL={_quoted(level)} {error}: going by 0")
+        warnings.append(f"OCF_CHECK_LEVEL={_quoted(level)} {error}: assuming 0")
     interval = environment.get(f"{PREFIX}CRM_meta_interval", "")
     is_recurring = bool(re.fullmatch("[0-9]+", interval)) and bool(interval.strip("0"))
-    return Operation(timeout_s, is_recurring, check_level, tuple(warnings))
+    expects_stopped = environment.get(f"{PREFIX}CRM_meta_role", "") == "Stopped"
+    return Operation(timeout_s, is_recurring, check_level, tuple(warnings), expects_stopped)

@@ -6,10 +6,11 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-from ocf_systemd.observations import printable
+from ocf_systemd.observations import Process, printable
 from ocf_systemd.records import Record
 
-_TICKS_PER_S = os.sysconf("SC_CLK_TCK")
+TICKS_PER_S = os.sysconf("SC_CLK_TCK")
+"""Clock ticks in a second, in which /proc counts start times."""
 
 
 class Entry(Record):
@@ -21,15 +22,28 @@ class Entry(Record):
     @property
     def age_s(self) -> float:
         """How many seconds ago it was forked, to a hundredth: starttime counts ticks since boot, as CLOCK_BOOTTIME."""
-        return max(time.clock_gettime(time.CLOCK_BOOTTIME) - self.started / _TICKS_PER_S, 0.0)
+        return max(time.clock_gettime(time.CLOCK_BOOTTIME) - self.started / TICKS_PER_S, 0.0)
 
 
 class Stat(Record):
-    """What proc_pid_stat(5) says of a process: its state letter, its parent's pid, and which process it is."""
+    """What proc_pid_stat(5) says of a process: name, state letter, parent, process group, threads, and which it is."""
 
+    name: str
     state: str
     parent: int
+    group: int
+    threads: int
     entry: Entry
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether anything of it runs: it has not ended, or its first thread alone has."""
+        return self.state not in "ZX" or (self.state == "Z" and self.threads > 1)
+
+    @property
+    def is_uninterruptible(self) -> bool:
+        """Whether no signal ends it at the moment, not even SIGKILL."""
+        return self.state == "D"
 
 
 def read_stat(pid: int) -> Stat | None:
@@ -38,8 +52,10 @@ def read_stat(pid: int) -> Stat | None:
         stat = Path(f"/proc/{pid}/stat").read_bytes()
     except (FileNotFoundError, ProcessLookupError):
         return None
-    fields = stat[stat.rindex(b")") + 2 :].split()  # the name before may hold anything, parentheses too
-    return Stat(fields[0].decode(), int(fields[1]), Entry(pid, int(fields[19])))
+    name, _, rest = stat.partition(b"(")[2].rpartition(b")")  # the name may hold anything, parentheses too
+    fields = rest.split()
+    parent, group, threads, started = (int(fields[index]) for index in (1, 2, 17, 19))
+    return Stat(printable(name), fields[0].decode(), parent, group, threads, Entry(pid, started))
 
 
 def age_s(pid: int | None = None) -> float:
@@ -50,13 +66,24 @@ def age_s(pid: int | None = None) -> float:
 
 def ticks_now() -> int:
     """Return the present as an `Entry.started`."""
-    return int(time.clock_gettime(time.CLOCK_BOOTTIME) * _TICKS_PER_S)
+    return int(time.clock_gettime(time.CLOCK_BOOTTIME) * TICKS_PER_S)
 
 
 def is_alive(entry: Entry) -> bool:
     """Tell whether a process still runs; one that has ended and waits to be reaped does not."""
     stat = read_stat(entry.pid)
-    return stat is not None and stat.entry == entry and stat.state not in "ZX"
+    return stat is not None and stat.entry == entry and stat.is_alive
+
+
+def find_process(pid: int) -> Process | None:
+    """Return a process that is alive; None: it is not, or waits to be reaped.
+
+    Reads nothing of /proc that a process in uninterruptible sleep could block, as its command line.
+    """
+    stat = read_stat(pid)
+    if stat is None or not stat.is_alive:
+        return None
+    return Process(pid, stat.entry.started, stat.name, is_uninterruptible=stat.is_uninterruptible)
 
 
 def descendants_of(*pids: int) -> frozenset[Entry]:

@@ -19,8 +19,8 @@ from typing import Protocol
 
 import anyio
 
-from ocf_systemd.observations import KEPT_OUTPUT, CommandOutcome, Exited, NotStarted, Signalled, TimedOut
-from ocf_systemd.proc import Entry, command_line, descendants_of, is_alive
+from ocf_systemd.observations import KEPT_OUTPUT, CommandOutcome, Exited, NotStarted, Process, Signalled, TimedOut
+from ocf_systemd.proc import Entry, command_line, descendants_of, find_process, is_alive
 from ocf_systemd.records import Record
 
 GRACE_S = 1.0
@@ -32,10 +32,13 @@ LOOK_AGAIN_S = 0.005
 ROUNDS = 40
 """What cannot be killed in that many looks is the kernel's to end."""
 
+_UNINTERRUPTIBLE_ROUNDS = 10  # and so is what is in uninterruptible sleep after that many
+
 _QUEUE_MAX_S, _QUEUE_SHARE = 5.0, 0.2  # longest wait of a crew's command for its turn, of the time it has
 _SHORTAGES = frozenset({errno.EMFILE, errno.ENFILE, errno.EAGAIN, errno.ENOMEM})
 _GRACE_SHARE = 0.2
-_REAP_S = 0.1
+_REAP_S, _REAP_SHARE = 0.1, 0.02  # longest wait for the end of what was killed, of the time a command has
+_REAP_MIN_S = 0.02  # and where it has had no time
 _CHUNK = 64 * 1024
 _PIPE_MAX = 1024 * 1024  # pipe(7): the most that /proc/sys/fs/pipe-max-size lets a pipe hold, by default
 _PR_SET_CHILD_SUBREAPER = 36  # prctl(2)
@@ -76,6 +79,7 @@ class Crew:
     leaders: set[int]
     starting: anyio.Lock
     is_hurried: bool = False
+    groups: set[int] = field(default_factory=set)
 
     def marked(self, environment: Mapping[str, str]) -> dict[str, str]:
         """Return an environment with the mark in it."""
@@ -87,6 +91,7 @@ class Crew:
         import resource  # for crews alone
 
         self.leaders.add(pid)
+        self.groups.add(pid)
         until.callback(self.leaders.discard, pid)
         with suppress(OSError):  # it has gone, or is another user's and we are not all-powerful (CAP_SYS_RESOURCE)
             resource.prlimit(pid, resource.RLIMIT_NOFILE, self.descriptors)
@@ -158,7 +163,7 @@ async def run(command: Command, *, deadline: float) -> CommandOutcome:
     """Run a command until it ends, or until the deadline is so near that it has to be ended.
 
     On the event loop's clock. When time is up, or the caller is cancelled, the command and all that descends from
-    it gets SIGTERM, at most `GRACE_S` seconds, and SIGKILL; the deadline pays for those seconds too.
+    it gets SIGTERM, at most `GRACE_S` seconds, and SIGKILL; those seconds are part of the time until the deadline.
     """
     return await _run(command, deadline, None)
 
@@ -173,19 +178,27 @@ async def _run(command: Command, deadline: float, crew: Crew | None) -> CommandO
             return NotStarted(error.errno or 0, error.strerror or str(error))
         process, tails, exit_descriptor = started
         began = anyio.current_time()
-        grace = min(GRACE_S, max(deadline - began, 0.0) * _GRACE_SHARE)
-        time_up = deadline - grace
+        grace, reap = ending_times_s(deadline - began)
+        time_up = deadline - grace - reap
         if command.time_limit_s is not None:
             time_up = min(time_up, began + command.time_limit_s)
+        survivors: tuple[Process, ...] = ()
         try:
             ended = await _watch(exit_descriptor, tails, time_up)
         finally:
             # Cancelled or out of time; when the process has ended, this finds nothing to do.
             with anyio.CancelScope(shield=True):
-                await _end_tree(process, exit_descriptor, 0.0 if crew and crew.is_hurried else grace)
+                survivors = await _end_tree(process, exit_descriptor, 0.0 if crew and crew.is_hurried else grace, reap)
         for tail in tails:
             tail.drain()
-        return _outcome(process, tails, anyio.current_time() - began, timed_out=not ended)
+        elapsed_s = anyio.current_time() - began
+        return _outcome(process, tails, elapsed_s) if ended else _timed_out(tails, elapsed_s, survivors)
+
+
+def ending_times_s(time_s: float) -> tuple[float, float]:
+    """Return how many seconds of a command's time are kept for its end: for SIGTERM's grace, and after SIGKILL."""
+    time_s = max(time_s, 0.0)
+    return min(GRACE_S, time_s * _GRACE_SHARE), min(_REAP_S, time_s * _REAP_SHARE)
 
 
 _Started = tuple[subprocess.Popen[bytes], tuple[_Tail, _Tail], int]
@@ -195,15 +208,13 @@ def _start(command: Command, crew: Crew | None, descriptors: ExitStack) -> _Star
     """Start a command; what it was given of ours is closed with `descriptors`. Raises OSError."""
     holds_group = crew is None and command.user is None and _leads_group()
     leash = _leash(descriptors, holds_group=holds_group)
-    process = _spawn(command, leash, crew)
+    with ExitStack() as written:
+        pipes = [_output_pipe(command, descriptors, written) for _ in range(2)]
+        process = _spawn(command, leash, crew, (pipes[0][1], pipes[1][1]))
     if not holds_group:
         fcntl.fcntl(leash, fcntl.F_SETOWN, -process.pid if crew else process.pid)
     if crew:
         crew.take_in(process.pid, descriptors)
-    assert process.stdout is not None  # noqa: S101  # stdout=PIPE
-    assert process.stderr is not None  # noqa: S101
-    descriptors.enter_context(process.stdout)
-    descriptors.enter_context(process.stderr)
     try:
         # A pidfd and not Process.wait(): in Python 3.11 and 3.12 that waits for the end of the pipes as well.
         exit_descriptor = os.pidfd_open(process.pid)
@@ -212,20 +223,32 @@ def _start(command: Command, crew: Crew | None, descriptors: ExitStack) -> _Star
         process.wait()
         raise
     descriptors.callback(os.close, exit_descriptor)
-    tails = (_Tail(process.stdout.fileno()), _Tail(process.stderr.fileno()))
+    tails = (_Tail(pipes[0][0]), _Tail(pipes[1][0]))
     for tail in tails:
         os.set_blocking(tail.descriptor, False)
     return process, tails, exit_descriptor
 
 
-def _spawn(command: Command, leash: int, crew: Crew | None) -> subprocess.Popen[bytes]:
+def _output_pipe(command: Command, descriptors: ExitStack, written: ExitStack) -> tuple[int, int]:
+    """Return the ends of a pipe for one of a command's streams, to be closed with these stacks. Raises OSError.
+
+    It belongs to the command's user, who may open it a second time, as /dev/stderr (proc_pid_fd(5)).
+    """
+    read_end, write_end = os.pipe()
+    descriptors.callback(os.close, read_end)
+    written.callback(os.close, write_end)
+    if command.user:
+        os.fchown(write_end, *command.user[:2])
+    return read_end, write_end
+
+
+def _spawn(command: Command, leash: int, crew: Crew | None, outputs: tuple[int, int]) -> subprocess.Popen[bytes]:
     user, group, groups = command.user or (None, None, None)
     return subprocess.Popen(
         command.arguments,
         stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        bufsize=0,
+        stdout=outputs[0],
+        stderr=outputs[1],
         env=crew.marked(command.environment) if crew else command.environment,
         # Another user gets neither a directory that it could not enter, nor the terminal of who called the agent, which
         # it could type into (TIOCSTI in ioctl_tty(2)). Pacemaker gives none, so there the group stays the agent's.
@@ -288,21 +311,24 @@ async def _watch(exit_descriptor: int, tails: Iterable[_Tail], deadline: float) 
     return ended
 
 
-def _outcome(
-    process: subprocess.Popen[bytes], tails: tuple[_Tail, _Tail], elapsed_s: float, *, timed_out: bool
-) -> CommandOutcome:
+def _outcome(process: subprocess.Popen[bytes], tails: tuple[_Tail, _Tail], elapsed_s: float) -> CommandOutcome:
     stdout, stderr = (bytes(tail.kept) for tail in tails)
-    if timed_out:
-        return TimedOut(elapsed_s, stdout, stderr)
     if process.returncode < 0:
         return Signalled(elapsed_s, stdout, stderr, signal=-process.returncode)
     return Exited(elapsed_s, stdout, stderr, code=process.returncode)
 
 
-async def _end_tree(process: subprocess.Popen[bytes], exit_descriptor: int, grace_s: float) -> None:
-    """End a process and all that descends from it, and reap it."""
+def _timed_out(tails: tuple[_Tail, _Tail], elapsed_s: float, survivors: tuple[Process, ...]) -> TimedOut:
+    stdout, stderr = (bytes(tail.kept) for tail in tails)
+    return TimedOut(elapsed_s, stdout, stderr, survivors=survivors)
+
+
+async def _end_tree(
+    process: subprocess.Popen[bytes], exit_descriptor: int, grace_s: float, reap_s: float
+) -> tuple[Process, ...]:
+    """End a process and all that descends from it, and reap it; return what is alive all the same."""
     if process.poll() is not None:
-        return
+        return ()
     tree = descendants_of(process.pid)
     _signal(tree, SIGTERM)
     with anyio.move_on_after(grace_s):
@@ -310,9 +336,17 @@ async def _end_tree(process: subprocess.Popen[bytes], exit_descriptor: int, grac
     tree |= descendants_of(process.pid)
     _signal(tree, SIGKILL)
     # A process in uninterruptible sleep outlives even this, for as long as the kernel likes: not our deadline.
-    with anyio.move_on_after(_REAP_S):
+    with anyio.move_on_after(max(reap_s, _REAP_MIN_S)):
         await _wait_for_end(tree, exit_descriptor)
     process.poll()
+    # What is in no such sleep is on its way to its end, on a machine that is busy.
+    return tuple(survivor for survivor in survivors_of(tree) if survivor.is_uninterruptible)
+
+
+def survivors_of(entries: Iterable[Entry]) -> tuple[Process, ...]:
+    """Return those processes that are alive."""
+    found = ((entry, find_process(entry.pid)) for entry in entries)
+    return tuple(process for entry, process in found if process and process.started == entry.started)
 
 
 async def _wait_for_end(tree: Iterable[Entry], exit_descriptor: int) -> None:
@@ -324,31 +358,60 @@ async def _wait_for_end(tree: Iterable[Entry], exit_descriptor: int) -> None:
 def adopt_orphans() -> None:
     """Make this process the parent of all that its descendants leave behind (PR_SET_CHILD_SUBREAPER in prctl(2)).
 
-    Without it `end_strays` would not find what forked twice.
+    Without it `end_leftovers` would not find what forked twice.
     """
     ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
-def end_strays() -> tuple[str, ...]:
-    """Kill and reap all that still descends from this process; return their command lines.
+@dataclass(slots=True)
+class Leftovers:
+    """The processes that hooks left behind, on their way to their end."""
+
+    _seen: dict[Entry, str] = field(default_factory=dict)
+    _uninterruptible_rounds: int = 0
+
+    def kill(self, entries: Iterable[Entry]) -> bool:
+        """Send SIGKILL to what is left; return whether it is worth to look again."""
+        alive = survivors_of(entries)
+        for process in alive:
+            entry = Entry(process.pid, process.started)
+            if entry not in self._seen:
+                self._seen[entry] = _command_line_of(process)
+        _signal((Entry(process.pid, process.started) for process in alive), SIGKILL)
+        # A look at the disk is an uninterruptible sleep as well, if a short one.
+        self._uninterruptible_rounds += bool(alive) and all(process.is_uninterruptible for process in alive)
+        return self._uninterruptible_rounds < _UNINTERRUPTIBLE_ROUNDS
+
+    @property
+    def survivors(self) -> tuple[Process, ...]:
+        """Those that are alive in spite of SIGKILL."""
+        return survivors_of(self._seen)
+
+    @property
+    def ended(self) -> tuple[str, ...]:
+        """The command lines of those that have ended."""
+        alive = {Entry(process.pid, process.started) for process in self.survivors}
+        # What had no command line any more was ending by itself.
+        return tuple(line for entry, line in self._seen.items() if line and entry not in alive)
+
+
+def _command_line_of(process: Process) -> str:
+    # To read it takes a lock of the process's memory, which one in uninterruptible sleep may hold.
+    return str(process) if process.is_uninterruptible else command_line(process.pid)
+
+
+def end_leftovers() -> Leftovers:
+    """Kill and reap all that still descends from this process.
 
     To be called when no command runs any more: what is left then was left behind by a hook.
     """
-    ended: dict[Entry, str] = {}
+    leftovers = Leftovers()
     for _ in range(ROUNDS):
-        if not _reap():
+        descendants = {entry for entry in descendants_of(os.getpid()) if entry.pid != os.getpid()}
+        if not _reap() or not leftovers.kill(descendants):
             break
-        kill_strays({entry for entry in descendants_of(os.getpid()) if entry.pid != os.getpid()}, ended)
         time.sleep(LOOK_AGAIN_S)
-    return tuple(filter(None, ended.values()))  # what has no command line any more was ending by itself
-
-
-def kill_strays(strays: Iterable[Entry], ended: dict[Entry, str]) -> None:
-    """Send SIGKILL to processes, and note in `ended` the command lines of those that were not there already."""
-    for stray in strays:
-        if stray not in ended and is_alive(stray):
-            ended[stray] = command_line(stray.pid)
-    _signal(strays, SIGKILL)
+    return leftovers
 
 
 def _reap() -> bool:

@@ -18,7 +18,11 @@ from typing import Protocol, assert_never
 from ocf_systemd.observations import (
     CommandOutcome,
     Exited,
+    HookMissing,
+    HookOutcome,
     HookRan,
+    HookStuck,
+    HookUnsafe,
     NoAnswer,
     NotStarted,
     Observation,
@@ -26,6 +30,7 @@ from ocf_systemd.observations import (
     TimedOut,
     UnitState,
     printable,
+    printed_lines,
 )
 from ocf_systemd.ocf import REASON_PREFIX, Action, ExitCode, Verdict, code_name, defused
 from ocf_systemd.processes import Command
@@ -105,6 +110,12 @@ class Warned(Record):
     text: str
 
 
+class Escalated(Record):
+    """A stop sends SIGKILL to the processes of the unit."""
+
+    unit: str
+
+
 class Interrupted(Record):
     """A signal ends the action early."""
 
@@ -119,7 +130,19 @@ class Judged(Record):
     verdict: Verdict
 
 
-Fact = ActionBegan | CommandBegan | CommandEnded | UnitSeen | Looked | Waiting | Noted | Warned | Interrupted | Judged
+Fact = (
+    ActionBegan
+    | CommandBegan
+    | CommandEnded
+    | UnitSeen
+    | Looked
+    | Waiting
+    | Noted
+    | Warned
+    | Escalated
+    | Interrupted
+    | Judged
+)
 
 
 class Reporter(Protocol):
@@ -178,6 +201,8 @@ def messages(fact: Fact) -> Iterator[tuple[Level, str]]:
             yield Level.INFO, text
         case Warned(text):
             yield Level.WARNING, text
+        case Escalated(unit):
+            yield Level.WARNING, f"{unit} does not stop: sending SIGKILL to its processes"
         case Interrupted(action, number):
             yield Level.WARNING, f"{action} interrupted by {number.name}"
         case Judged(action, verdict):
@@ -218,17 +243,28 @@ def told_of_outcome(outcome: CommandOutcome | None) -> str:
 
 
 def _told_of_hooks(observation: Observation) -> Iterator[tuple[Level, str]]:
-    """Yield what the hooks printed that a verdict was drawn from."""
+    """Yield how the hooks ended that a verdict was drawn from, by their paths, and what they printed.
+
+    A reason has room for a base name and one line.
+    """
     for hook in observation.hooks:
+        yield Level.WARNING, f"{printable(hook.hook)}: {_told_of_hook(hook)}"
         if isinstance(hook, HookRan) and not isinstance(hook.outcome, NotStarted):
             for stream in (hook.outcome.stdout, hook.outcome.stderr):
                 for line in _pieces(printed_lines(stream)):
                     yield Level.WARNING, f"{printable(hook.hook)}: {line}"
 
 
-def printed_lines(stream: bytes) -> list[str]:
-    """Return the lines of a command's stream that hold anything printable."""
-    return list(filter(None, map(printable, stream.splitlines())))
+def _told_of_hook(hook: HookOutcome) -> str:
+    match hook:
+        case HookRan(outcome=outcome):
+            return told_of_outcome(outcome)
+        case HookMissing(why=why) | HookUnsafe(why=why):
+            return printable(why)
+        case HookStuck(survivor=survivor):
+            return f"not started, {survivor} of its last run cannot be killed"
+        case _:
+            assert_never(hook)
 
 
 def _pieces(lines: list[str]) -> Iterator[str]:

@@ -1,7 +1,8 @@
-"""The resident server: performs the actions of agents that call over a UNIX socket, many at once, a task for each.
+"""The resident server: performs monitors and validate-all of agents that call over a UNIX socket, a task for each.
 
 Each caller gets what a process of its own would have given it. What that cannot be it is left to do itself, its
-connection closed without an answer: actions are idempotent, so that is always safe.
+connection closed without an answer. Actions that change something are not served: a server that was frozen would carry
+them out after its caller is gone.
 """
 
 import errno
@@ -22,10 +23,11 @@ from anyio.abc import TaskGroup
 import ocf_systemd
 from ocf_systemd import processes
 from ocf_systemd.actions import Request
-from ocf_systemd.agent import parameters_or_verdict, perform_until_interrupted, report_strays
+from ocf_systemd.agent import parameters_or_verdict, perform_until_interrupted, report_leftovers
 from ocf_systemd.answers import agent_name, cause_of, reason_line, verdict_of_bug
 from ocf_systemd.bus import SystemManager
 from ocf_systemd.crews import Crews
+from ocf_systemd.hooks import is_root_owned
 from ocf_systemd.ocf import Action, ExitCode, Verdict
 from ocf_systemd.parameters import read_operation
 from ocf_systemd.proc import age_s
@@ -138,7 +140,7 @@ class _Caller:
 
 # What may be this process's own trouble, and not its caller's.
 _SHORT = (ShortageError, OSError, MemoryError, ImportError)  # the last while the package is upgraded
-# What bans a node, or is recorded as stopped, is said by who has looked with nobody else's limits and caches.
+# A hard error to Pacemaker, in a probe recorded as stopped: the agent decides, with its own limits and no caches.
 _SAID_BY_ONESELF = frozenset({ExitCode.ERR_PERM, ExitCode.ERR_INSTALLED})
 
 
@@ -241,29 +243,34 @@ class Server:
             try:
                 verdict = await self._perform(calling, caller, crew, reporter)
             except Exception as error:  # noqa: BLE001  # its caller is to get an answer, and the others are to live on
-                # A failed stop fences: its caller tries again, with means of its own, until its time is up. And what
-                # this process is short of its caller may have.
-                own = calling.action is Action.STOP or isinstance(cause_of(error), _SHORT)
-                verdict = None if own else verdict_of_bug(error)
-            finally:
-                with anyio.CancelScope(shield=True):
-                    report_strays(reporter, await self._crews.end_strays(crew))
+                # What this process is short of its caller may have.
+                verdict = None if isinstance(cause_of(error), _SHORT) else verdict_of_bug(error)
         if verdict is None or verdict.code in _SAID_BY_ONESELF:
             return None
         caller.told.append(reason_line(verdict, environment))
         return verdict.code
 
     async def _perform(self, calling: Calling, caller: _Caller, crew: Crew, reporter: Reporter) -> Verdict | None:
-        """Perform an action as `agent.run_action` does; None: its caller has gone."""
+        """Perform an action as `agent.run_action` does; None: its caller has gone, or must perform it itself."""
         environment = calling.environment
-        parameters = parameters_or_verdict(calling.action, environment, reporter)
+        operation = read_operation(environment)
+        parameters = parameters_or_verdict(calling.action, operation, environment, reporter)
         if isinstance(parameters, Verdict):
             return parameters
-        operation = read_operation(environment)
+        if not is_root_owned(parameters):
+            return None
         deadline = operation.deadline(anyio.current_time() - age_s(caller.pid))
         request = Request(
             calling.action, parameters, operation, deadline, environment, reporter, crew.run, ask=self._manager.unit
         )
+        try:
+            return await self._perform_for(caller, crew, request)
+        finally:
+            with anyio.CancelScope(shield=True):
+                report_leftovers(reporter, parameters, await self._crews.end_leftovers(crew))
+
+    async def _perform_for(self, caller: _Caller, crew: Crew, request: Request) -> Verdict | None:
+        """Perform an action as long as its caller is there; None: it has gone."""
         with anyio.CancelScope() as performing:
 
             async def watch(interrupt: Callable[[signal.Signals], None]) -> None:

@@ -12,6 +12,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import assert_never
 
+from ocf_systemd.cgroups import Cgroups, UnitProcesses
 from ocf_systemd.observations import (
     ActiveState,
     CommandOutcome,
@@ -23,11 +24,13 @@ from ocf_systemd.observations import (
     NotStarted,
     Signalled,
     TimedOut,
+    UnitDetails,
     UnitState,
     printable,
+    signal_name,
 )
 from ocf_systemd.processes import Command, Runner
-from ocf_systemd.records import Record
+from ocf_systemd.records import Record, replace
 
 _PROPERTIES = (
     "LoadState",
@@ -42,6 +45,16 @@ _PROPERTIES = (
     "ConditionTimestampMonotonic",
     "NeedDaemonReload",
     "DropInPaths",
+    "Id",
+    "Names",
+    "Restart",
+    "RestartForceExitStatus",
+    "KillMode",
+    "MainPID",
+    "ExecMainPID",
+    "ExecMainStartTimestampMonotonic",
+    "ControlGroup",
+    "Slice",
 )
 
 # Variables that change what systemd's tools do or whom they talk to; those of a hook's caller must not reach them.
@@ -64,8 +77,11 @@ _JOB_MESSAGES = (
 # systemctl's exit code 4 is for a transaction that another forbids as well, as while the host shuts down.
 _REFUSAL = r"Access denied|[Aa]uthentication required|Permission denied|Operation not permitted"
 
-# CLD_EXITED, CLD_KILLED, CLD_DUMPED: how ExecMainCode tells an end (waitid(2)).
-_MAIN_EXITS = {"1": "status", "2": "signal", "3": "signal"}
+_MANUAL_REFUSAL = r"Operation refused, unit \S* may be requested by dependency only"  # RefuseManualStart=, -Stop=
+
+_JOURNAL_SPARE_S = 0.1
+_PACEMAKER = ("pacemaker.service", "pacemaker_remote.service")
+_STOP_JOBS = frozenset({"stop", "restart"})  # "restart" stops first (job.c)
 
 
 def tool_environment(environment: Mapping[str, str]) -> dict[str, str]:
@@ -85,14 +101,16 @@ class Systemd(Record):
     environment: Mapping[str, str]
     run: Runner
     ask: Ask | None = None
+    unit_processes: UnitProcesses = Cgroups()
 
     async def show(self, deadline: float) -> UnitState | NoAnswer:
-        """Ask for the unit's state."""
+        """Query the unit's state; of an inactive or failed unit, which processes of it are alive as well."""
         if self.ask and (state := await self.ask(self.unit, deadline)):
             return state
         match await self._systemctl("show", f"--property={','.join(_PROPERTIES)}", deadline=deadline):
             case Exited(code=0, stdout=stdout):
-                return parse_show(self.unit, stdout)
+                unit = parse_show(self.unit, stdout)
+                return self.unit_processes.find(unit) if isinstance(unit, UnitState) and unit.is_inactive else unit
             case failure:
                 return NoAnswer(_why(failure))
 
@@ -104,6 +122,23 @@ class Systemd(Record):
         """Stop the unit and wait for its job."""
         return job_outcome(await self._systemctl("stop", deadline=deadline))
 
+    async def stop_at_once(self, deadline: float) -> JobOutcome:
+        """Stop the unit without regard to the order of stop jobs, a job that is queued already included.
+
+        Units that require this one do not stop with it (--job-mode= in systemctl(1)).
+        """
+        return job_outcome(await self._systemctl("stop", "--job-mode=ignore-dependencies", deadline=deadline))
+
+    async def is_stopping_pacemaker(self, deadline: float) -> bool:
+        """Query whether a job is queued that stops Pacemaker, as while the host shuts down."""
+        arguments = ("systemctl", "--no-pager", "--no-legend", "list-jobs", *_PACEMAKER)
+        match await self.run(Command(arguments, tool_environment(self.environment)), deadline=deadline):
+            case Exited(code=0, stdout=stdout):
+                jobs = (line.split() for line in stdout.decode(errors="replace").splitlines())
+                return any(job[1] in _PACEMAKER and job[2] in _STOP_JOBS for job in jobs if len(job) >= len("JUTS"))
+            case _:
+                return False
+
     async def reload(self, deadline: float) -> JobOutcome:
         """Have the unit reload its configuration and wait for its job."""
         return job_outcome(await self._systemctl("reload", deadline=deadline))
@@ -112,12 +147,8 @@ class Systemd(Record):
         """Forget a failure and the count of starts; a unit that has neither is an error that does not matter."""
         await self._systemctl("reset-failed", deadline=deadline)
 
-    async def kill(self, deadline: float) -> None:
-        """Send SIGKILL to all processes of the unit."""
-        await self._systemctl("kill", "--signal=SIGKILL", deadline=deadline)
-
     async def daemon_reload(self, deadline: float) -> str:
-        """Have systemd read its unit files anew; return what went wrong, or nothing."""
+        """Have systemd read its unit files again; return what went wrong, or nothing."""
         arguments = ("systemctl", "--no-ask-password", "daemon-reload")
         match await self.run(Command(arguments, tool_environment(self.environment)), deadline=deadline):
             case Exited(code=0):
@@ -125,20 +156,26 @@ class Systemd(Record):
             case failure:
                 return f"daemon-reload: {_why(failure)}"
 
-    async def last_journal_line(self, within_s: float, deadline: float) -> str:
-        """Return the last line that the unit's own processes logged within that many seconds from now.
+    async def last_words(self, unit: str, within_s: float, deadline: float) -> str:
+        """Return the last line that the processes of a unit, by its Id, logged within that many seconds from now.
 
-        Where they said nothing, it is PID 1's last word on the unit, which tells of an unmet condition, say. Not by
-        invocation: journald knows none of a process that has ended before it looks, and systemd forgets that of a unit.
+        Not by invocation: journald knows none of a process that has ended before it looks, and systemd forgets that of
+        a unit.
         """
         await self._journal("--sync", deadline=deadline)  # journald may not have read the last of it yet
-        since = f"--since=-{within_s:.3f}s"  # with it, --lines=1 is the first line, unless --reverse
-        for matches in ((f"_SYSTEMD_UNIT={self.unit}",), ("_PID=1", f"UNIT={self.unit}")):
-            if lines := await self._journal(
-                "--output=cat", "--reverse", "--lines=1", since, *matches, deadline=deadline
-            ):
-                return lines[-1]
-        return ""
+        return await self._last_line(within_s, deadline, f"_SYSTEMD_UNIT={unit}")
+
+    async def last_words_on(self, unit: str, within_s: float, deadline: float) -> str:
+        """As `last_words`; where the unit's processes said nothing, what PID 1 said last of it: an unmet condition."""
+        words = await self.last_words(unit, within_s, deadline)
+        return words or await self._last_line(within_s, deadline, "_PID=1", f"UNIT={unit}")
+
+    async def _last_line(self, within_s: float, deadline: float, *matches: str) -> str:
+        # Relative to journalctl's own start, a little later. With it, --lines=1 is the first line, unless --reverse.
+        since = f"--since=-{within_s + _JOURNAL_SPARE_S:.3f}s"
+        options = ("--output=cat", "--reverse", "--lines=1", since)
+        lines = await self._journal(*options, *matches, deadline=deadline)
+        return lines[-1] if lines else ""
 
     async def journal(self, count: int, deadline: float) -> tuple[str, ...]:
         """Return the last lines that the journal has of the unit, systemd's own words on it included."""
@@ -177,30 +214,66 @@ def parse_show(unit: str, stdout: bytes) -> UnitState | NoAnswer:
     # Lines end in LF alone: a property may hold whatever else str.splitlines() would split at.
     lines = map(printable, stdout.split(b"\n"))
     properties = dict(line.split("=", 1) for line in lines if "=" in line)
-    return unit_state(unit, properties, _words(properties.get("DropInPaths", "")))
+    state = unit_state(unit, properties, _words(properties.get("DropInPaths", "")))
+    return replace(state, details=_details(unit, properties)) if isinstance(state, UnitState) else state
+
+
+def _details(unit: str, properties: Mapping[str, str]) -> UnitDetails:
+    return UnitDetails(
+        id=properties.get("Id") or unit,
+        names=_words(properties.get("Names", "")),
+        restart=properties.get("Restart", ""),
+        restart_force=properties.get("RestartForceExitStatus", ""),
+        kill_mode=properties.get("KillMode", ""),
+        main_pid=_main_pid(properties),
+        main_started_us=_number(properties.get("ExecMainStartTimestampMonotonic", "")),
+        control_group=properties.get("ControlGroup", ""),
+        slice=properties.get("Slice", ""),
+    )
+
+
+def _main_pid(properties: Mapping[str, str]) -> int:
+    """Return the pid of the main process, also of one that has not ended and that systemd has given up on.
+
+    MainPID is 0 then. With KillMode=none it was not asked to end.
+    """
+    is_given_up = properties.get("KillMode") != "none" and properties.get("ExecMainCode", "0") == "0"
+    return _number(properties.get("MainPID", "")) or (_number(properties.get("ExecMainPID", "")) if is_given_up else 0)
+
+
+def _number(text: str) -> int:
+    return int(text) if re.fullmatch("[0-9]{1,20}", text) else 0
 
 
 def unit_state(unit: str, properties: Mapping[str, str], drop_in_paths: tuple[str, ...]) -> UnitState | NoAnswer:
     """Return the state that a unit's properties tell, each as `systemctl show` words it."""
     if not {"LoadState", "ActiveState"} <= properties.keys():
         return NoAnswer("systemctl show told no state")
-    main_exit = _MAIN_EXITS.get(properties.get("ExecMainCode", ""))
-    main_status = properties.get("ExecMainStatus", "0")
     return UnitState(
         unit=unit,
         load_state=LoadState(properties["LoadState"]),
         active_state=ActiveState(properties["ActiveState"]),
         sub_state=properties.get("SubState", ""),
         result=properties.get("Result", ""),
-        main_exit=f"{main_exit}={main_status}" if main_exit else "",
+        main_exit=_main_exit(properties.get("ExecMainCode", ""), _number(properties.get("ExecMainStatus", ""))),
         has_job=properties.get("Job", "0") not in {"", "0"},
         can_reload=properties.get("CanReload") == "yes",
-        # "no" is also what it says of a unit that it has forgotten and loaded anew; then there is no time of a check.
+        # "no" is also what it says of a unit that it has forgotten and loaded again; then there is no time of a check.
         condition_met=properties.get("ConditionResult") != "no"
         or properties.get("ConditionTimestampMonotonic", "0") == "0",
         needs_daemon_reload=properties.get("NeedDaemonReload") == "yes",
         drop_in_paths=drop_in_paths,
     )
+
+
+def _main_exit(code: str, status: int) -> str:
+    match code:
+        case "1":  # CLD_EXITED, CLD_KILLED, CLD_DUMPED (waitid(2))
+            return f"status {status}"
+        case "2" | "3":
+            return signal_name(status)
+        case _:
+            return ""
 
 
 def _words(text: str) -> tuple[str, ...]:
@@ -219,12 +292,17 @@ def job_outcome(outcome: CommandOutcome) -> JobOutcome:
         case Exited(stderr=stderr):
             text = stderr.decode(errors="backslashreplace")
             results = (result for result, message in _JOB_MESSAGES if re.search(message, text))
-            otherwise = JobResult.REFUSED if re.search(_REFUSAL, text) else JobResult.LOST
-            return JobOutcome(next(results, otherwise), _first_line(outcome))
+            return JobOutcome(next(results, _refusal(text)), _first_line(outcome))
         case TimedOut(elapsed_s=elapsed_s):
             return JobOutcome(JobResult.PENDING, f"its job still runs after {elapsed_s:.1f} s")
         case _:
             return JobOutcome(JobResult.LOST, _why(outcome))
+
+
+def _refusal(text: str) -> JobResult:
+    if re.search(_MANUAL_REFUSAL, text):
+        return JobResult.MANUAL_REFUSED
+    return JobResult.REFUSED if re.search(_REFUSAL, text) else JobResult.LOST
 
 
 def _first_line(outcome: Exited) -> str:
@@ -250,12 +328,21 @@ _DROP_IN_SERVICE = """\
 
 [Service]
 Restart=no
+RestartForceExitStatus=
 """
+# Drop-ins apply in the order of their names over all directories: it must come after `override.conf`, which
+# `systemctl edit` makes.
+_DROP_IN_NAME, _OLD_DROP_IN_NAME = "zz-ocf-systemd.conf", "50-ocf-systemd.conf"
+
+
+def is_booted(run_directory: Path = Path("/run")) -> bool:
+    """Return whether systemd booted this host (sd_booted(3))."""
+    return os.path.isdir(f"{run_directory}/systemd/system")  # noqa: PTH112  # for each action, and pathlib is slow
 
 
 def drop_in_path(unit: str, run_directory: Path = Path("/run")) -> Path:
-    """Return where the unit's drop-in stands (systemd.unit(5))."""
-    return run_directory / "systemd/system" / f"{unit}.d" / "50-ocf-systemd.conf"
+    """Return where the unit's drop-in is (systemd.unit(5))."""
+    return run_directory / "systemd/system" / f"{unit}.d" / _DROP_IN_NAME
 
 
 def drop_in_text(unit: str) -> str:
@@ -264,22 +351,23 @@ def drop_in_text(unit: str) -> str:
 
 
 def put_drop_in(unit: str, path: Path) -> DropInChange:
-    """Write the drop-in at `path` where it does not stand already. Raises OSError."""
+    """Write the drop-in at `path` unless it is there already, and remove one of an older version. Raises OSError."""
+    old = _remove(path.with_name(_OLD_DROP_IN_NAME))
     text = drop_in_text(unit).encode()
     with suppress(FileNotFoundError):
         if path.read_bytes() == text:
-            return DropInChange.UNCHANGED
+            return DropInChange.WRITTEN if old else DropInChange.UNCHANGED
     _make_directories(path.parent)
     # The dot and the suffix keep systemd from reading a half-written one.
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    staged = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        draft.unlink(missing_ok=True)
-        draft.touch(0o644, exist_ok=False)  # at no moment writable by others, whatever the umask
-        draft.write_bytes(text)
-        draft.chmod(0o644)  # Pacemaker's umask is 0026
-        draft.replace(path)
+        staged.unlink(missing_ok=True)
+        staged.touch(0o644, exist_ok=False)  # at no moment writable by others, whatever the umask
+        staged.write_bytes(text)
+        staged.chmod(0o644)  # Pacemaker's umask is 0026
+        staged.replace(path)
     finally:
-        draft.unlink(missing_ok=True)
+        staged.unlink(missing_ok=True)
     return DropInChange.WRITTEN
 
 
@@ -292,11 +380,30 @@ def _make_directories(directory: Path) -> None:
 
 
 def remove_drop_in(path: Path) -> DropInChange:
-    """Remove the drop-in at `path`, and its directory when nothing else is in it. Raises OSError."""
-    try:
-        path.unlink()
-    except (FileNotFoundError, NotADirectoryError):
+    """Remove the drop-in at `path`, one of an older version, and their directory if it is empty. Raises OSError."""
+    removed = [_remove(path), _remove(path.with_name(_OLD_DROP_IN_NAME))]
+    if not any(removed):
         return DropInChange.UNCHANGED
     with suppress(OSError):
         path.parent.rmdir()
     return DropInChange.REMOVED
+
+
+def _remove(path: Path) -> bool:
+    """Remove a file; return whether there was one. Raises OSError."""
+    try:
+        path.unlink()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    return True
+
+
+def has_in_force(unit: UnitState, path: Path, *, wanted: bool) -> bool:
+    """Return whether systemd has the drop-in at `path` in force, or none of this agent's, as wanted."""
+    # NeedDaemonReload alone does not say so: systemd 252 overlooks a drop-in whose directory is new.
+    return drop_ins_in_force(unit, path) == ({str(path)} if wanted else set()) and not unit.needs_daemon_reload
+
+
+def drop_ins_in_force(unit: UnitState, path: Path) -> set[str]:
+    """Return which drop-ins of this agent systemd has in force: that at `path`, and one of an older version."""
+    return {str(path), str(path.with_name(_OLD_DROP_IN_NAME))}.intersection(unit.drop_in_paths)

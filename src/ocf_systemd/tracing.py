@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
-from ocf_systemd.observations import NotStarted, printable
+from ocf_systemd.observations import NotStarted, printable, printed_lines
 from ocf_systemd.ocf import REASON_PREFIX, Action, defused
 from ocf_systemd.parameters import PREFIX, boolean
 from ocf_systemd.records import Record
-from ocf_systemd.reporting import CommandEnded, Fact, Reporter, messages, printed_lines
+from ocf_systemd.reporting import CommandEnded, Fact, Reporter, messages
 
 _DEFAULT_DIRECTORY = "/var/lib/heartbeat/trace_ra"
 _STDERR = "/dev/stderr"

@@ -18,7 +18,13 @@ from ocf_systemd import __version__
 
 SOCKET = "/run/ocf-systemd.socket"
 VERSION = __version__.encode()
-SERVED = ("monitor", "start", "stop", "reload", "reload-agent", "validate-all")
+SERVED = ("monitor", "validate-all")
+"""The actions that the server performs: those that change nothing.
+
+A server that was frozen would carry out a start after a later stop had returned 0. What changes something runs in the
+process that Pacemaker started, and ends with it.
+"""
+
 SIGNALS = (_signal.SIGINT, _signal.SIGTERM, _signal.SIGHUP)
 
 GREETING, PULSE, ANSWER = b"G", b"P", b"A"

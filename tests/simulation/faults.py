@@ -78,6 +78,10 @@ class Deed(StrEnum):
     STUN = "systemd is busy for a while"
     HANG = "systemd hangs for good"
     REMOVE_DROP_IN = "somebody removes the drop-in, and does not tell systemd"
+    LAY_FILE = "the unit's file appears, and systemd is not told"
+    RESTART_DEPENDENCY = "a unit that this one requires is restarted"
+    LOSE = "systemd takes the unit for inactive while its main process lives"
+    SHUT_DOWN = "the host shuts down"
 
 
 @dataclass

@@ -1,11 +1,10 @@
-"""One history: a plan's steps performed on a simulated host, in virtual time, each held against the promise."""
+"""One history: a plan's steps performed on a simulated host, in virtual time, each held against the guarantees."""
 
 from __future__ import annotations
 
 import shutil
 import traceback
 from dataclasses import dataclass, field
-from functools import lru_cache
 from random import Random
 from signal import SIGKILL
 from typing import TYPE_CHECKING
@@ -14,8 +13,10 @@ import anyio
 import trio
 from trio.testing import MockClock
 
+from ocf_systemd import agent
 from ocf_systemd.actions import Request, perform
-from ocf_systemd.parameters import PREFIX, Parameters, read_parameters
+from ocf_systemd.ocf import Verdict
+from ocf_systemd.parameters import PREFIX, Parameters, read_leniently
 from ocf_systemd.reporting import Fact, Noted, Waiting, Warned
 from ocf_systemd.systemd import drop_in_path, put_drop_in
 from tests.simulation.faults import Weather
@@ -31,8 +32,11 @@ if TYPE_CHECKING:
     from pathlib import Path
     from signal import Signals
 
-    from ocf_systemd.ocf import Verdict
+    from tests.simulation.interruptions import Interruption
     from tests.simulation.plans import Plan, Step
+
+
+_AFTERWARDS_S = 1.0  # in which what an action left behind would show
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,34 +72,37 @@ def _host(plan: Plan, directory: Path, *, tell: bool) -> Host:
     chance = Random(f"{plan.seed}: as it comes")  # noqa: S311  # it draws faults, not secrets
     timeline = Timeline(story=[] if tell else None)
     drop_in = drop_in_path(plan.unit, directory / "run")
-    pid1 = Pid1(timeline, chance, plan.unit, plan.character, drop_in)
+    pid1 = Pid1(timeline, chance, plan.unit, plan.unit_id, plan.character, drop_in, plan.is_booted, plan.generators_s)
+    if plan.is_booted:
+        drop_in.parent.parent.mkdir(parents=True)
     if plan.disk_is_broken:
-        (directory / "run" / "systemd").touch()
-    elif plan.has_drop_in:
+        drop_in.parent.touch()  # no directory, so that nothing can be written below it
+    elif plan.has_drop_in and plan.is_booted:
         put_drop_in(plan.unit, drop_in)
         pid1.knows_drop_in = True
     pid1.unit.begin_in(plan.state)
+    if plan.beforehand is not None:
+        pid1.suffer(plan.beforehand)
     path = path_of(plan.place, directory)
     paths = [f"{path}/{name}" for name in DIRECTORY_NAMES] if plan.place is Place.DIRECTORY else [path]
     return Host(timeline, chance, pid1, dict(zip(paths, plan.manners, strict=False)), Weather(plan.fault_rate, chance))
 
 
-@lru_cache(maxsize=256)
-def _parsed(values: frozenset[tuple[str, str]]) -> Parameters:
-    return read_parameters({PREFIX + name: value for name, value in values})
-
-
 @dataclass(frozen=True, slots=True)
 class _Storyteller:
-    """A reporter that has what the agent says of itself in the story."""
+    """A reporter that has what the agent says of itself in the story, and keeps its warnings."""
 
     timeline: Timeline
     who: str
+    warnings: list[str] = field(default_factory=list)
 
     def report(self, fact: Fact) -> None:
         match fact:
-            case Noted(text=text) | Warned(text=text):
+            case Noted(text=text):
                 self.timeline.tell(f"{self.who}: {text}")
+            case Warned(text=text):
+                self.timeline.tell(f"{self.who}: {text}")
+                self.warnings.append(text)
             case Waiting(pause_s=pause_s):
                 self.timeline.tell(f"{self.who}: pauses for {pause_s:.3f} s")
             case _:
@@ -115,6 +122,7 @@ class _Life:
         for step in self.plan.steps:
             await self._wait(step.gap_s)
             await self._live_through(step)
+        await self._wait(_AFTERWARDS_S)
 
     async def _wait(self, seconds: float) -> None:
         await anyio.sleep(seconds)
@@ -141,72 +149,94 @@ class _Life:
         self.accounts.append(await self._perform(step, who, is_alone=False))
 
     async def _perform(self, step: Step, who: str, *, is_alone: bool) -> Account:
-        processes = Processes(self.host, who)
-        request = self._request(step, processes, who)
-        performance = _Performance(request, processes)
         pid1, timeline = self.host.pid1, self.host.timeline
-        began, before, had_backlog = anyio.current_time(), pid1.standing(), pid1.has_backlog
-        timeline.tell(f"{who} begins, {request.deadline - began:.3f} s before its deadline")
-        await performance.run(step)
+        processes, reporter = Processes(self.host, who), _Storyteller(timeline, who)
+        began, before, was_troubled = anyio.current_time(), pid1.standing(), pid1.is_troubled
+        deadline = step.operation.deadline(began - step.age_s)
+        timeline.tell(f"{who} begins, {deadline - began:.3f} s before its deadline")
+        performance = _Performance(processes, reporter, self.directory / "run")
+        environment = self._environment(step)
+        parameters = agent.parameters_or_verdict(step.action, step.operation, environment, reporter)
+        if isinstance(parameters, Verdict):
+            performance.verdict = parameters
+        else:
+            await performance.run(step, parameters, deadline)
         timeline.catch_up()
         timeline.tell(f"{who} ends: {performance.verdict or step.interruption}")
-        ended = anyio.current_time()
+        is_untroubled = not was_troubled and pid1.last_trouble_at < began
         return Account(
             plan=self.plan,
             step=step,
-            parameters=request.parameters,
+            parameters=read_leniently(environment)[0] if isinstance(parameters, Verdict) else parameters,
+            was_performed=isinstance(parameters, Parameters),
             began=began,
-            deadline=request.deadline,
-            ended=ended,
+            deadline=deadline,
+            ended=anyio.current_time(),
             verdict=performance.verdict,
             interrupted_by=performance.interrupted_by,
             interrupted_at=performance.interrupted_at,
             awaits=performance.awaits,
             calls=tuple(processes.calls),
+            signals=tuple(processes.signals),
+            warnings=tuple(reporter.warnings),
+            stuck=tuple(self.host.stuck.items()),
             left_running=processes.running,
             before=before,
             after=pid1.standing(),
             states=pid1.states_since(began),
-            in_quiet=is_alone and not had_backlog and pid1.is_untroubled_since(began),
+            in_quiet=is_alone and is_untroubled,
             is_undisturbed=is_alone and pid1.last_deed_at < began,
+            is_untroubled=is_untroubled,
         )
 
-    def _request(self, step: Step, processes: Processes, who: str) -> Request:
+    def _environment(self, step: Step) -> dict[str, str]:
         values = {**step.values, "unit": self.plan.unit, "monitor_hook": path_of(self.plan.place, self.directory)}
-        parameters = _parsed(frozenset(values.items()))
-        deadline = step.operation.deadline(anyio.current_time() - step.age_s)
-        reporter = _Storyteller(self.host.timeline, who)
-        run_directory = self.directory / "run"
-        return Request(step.action, parameters, step.operation, deadline, {}, reporter, processes, run_directory)
+        return {PREFIX + name: value for name, value in {**values, **step.wrong}.items()}
 
 
 @dataclass
 class _Performance:
     """An action as it is performed: until it has a verdict or, as the agent does, until a signal ends it early."""
 
-    request: Request
     processes: Processes
+    reporter: _Storyteller
+    run_directory: Path
     verdict: Verdict | None = None
     interrupted_by: Signals | None = None
     interrupted_at: float = FOREVER
     awaits: int = 0
 
-    async def run(self, step: Step) -> None:
+    async def run(self, step: Step, parameters: Parameters, deadline: float) -> None:
+        request = Request(
+            step.action,
+            parameters,
+            step.operation,
+            deadline,
+            environment={},
+            reporter=self.reporter,
+            run=self.processes,
+            run_directory=self.run_directory,
+            unit_processes=self.processes,
+        )
         if step.interruption is None:
-            self.verdict = await perform(self.request)
-            return
-        signal = step.interruption.signal
+            self.verdict = await perform(request)
+        else:
+            await self._run_until_interrupted(request, step.interruption)
+
+    async def _run_until_interrupted(self, request: Request, interruption: Interruption) -> None:
+        signal = interruption.signal
         performing = anyio.CancelScope()
 
         def interrupt() -> None:
             self.interrupted_by, self.interrupted_at = signal, trio.current_time()
-            self.processes.is_killed = signal is SIGKILL
+            if signal is SIGKILL:
+                self.processes.killed.set()
             self.processes.host.timeline.tell(f"{self.processes.who}: {signal.name}")
             performing.cancel()
 
-        awaits = Awaits(step.interruption.at_await, interrupt)
+        awaits = Awaits(interruption.at_await, interrupt)
         with performing, awaits.counted():
-            self.verdict = await perform(self.request)
+            self.verdict = await perform(request)
         self.awaits = awaits.count
         if self.verdict is not None:
             self.interrupted_by = None  # too late

@@ -22,7 +22,8 @@ class Manner:
 
     `notices_s` is how long after a change of the unit it goes on saying what it said before; `is_flaky` the share of
     runs that end in just any code; a `signal` is what it dies by, `errno` why it cannot be started. One that
-    `ignores_sigterm` also keeps whoever ends it waiting.
+    `ignores_sigterm` also keeps whoever ends it waiting, and one that `ignores_sigkill`, since it is in uninterruptible
+    sleep, outlives its end.
     """
 
     up_code: int = 0
@@ -33,6 +34,7 @@ class Manner:
     signal: int = 0
     errno: int = 0
     ignores_sigterm: bool = False
+    ignores_sigkill: bool = False
 
     @property
     def is_steady(self) -> bool:

@@ -2,36 +2,43 @@
 
 from __future__ import annotations
 
+import dataclasses
 import errno
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import anyio
 
-from ocf_systemd.observations import CommandOutcome, Exited, NotStarted, Signalled, TimedOut
-from ocf_systemd.processes import GRACE_S
+from ocf_systemd.observations import CommandOutcome, Exited, NotStarted, Process, Signalled, TimedOut
+from ocf_systemd.proc import find_process
+from ocf_systemd.processes import ending_times_s
 from ocf_systemd.records import replace
 from tests.simulation.faults import not_started
 from tests.simulation.pid1 import Pid1, Request
-from tests.simulation.records import Call
+from tests.simulation.records import Call, SentSignal
 from tests.simulation.timeline import FOREVER, Timeline
 from tests.unit.scripted import verb_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from random import Random
+    from signal import Signals
 
+    from ocf_systemd.observations import UnitState
     from ocf_systemd.processes import Command
     from tests.simulation.faults import Deed, Fault, Weather
     from tests.simulation.hooks import Manner
 
-_GRACE_SHARE = 0.2  # of a command's time, at most, between its SIGTERM and its SIGKILL, as `processes` has it
+_EVERLASTING_PID = 1  # a process that is alive, by the real /proc, as long as the simulation
 _ASKING_S, _TELLING_S = 0.004, 0.002  # what systemctl takes at least until its request is out, and to print an answer
 
 
 @dataclass
 class Host:
-    """One host: its systemd, its hooks by path, its weather; all chance there is comes out of one generator."""
+    """One host: its systemd, its hooks by path, its weather; all chance there is comes out of one generator.
+
+    `stuck` is since when a hook has had a process that cannot be killed, by its path.
+    """
 
     timeline: Timeline
     chance: Random
@@ -39,6 +46,7 @@ class Host:
     manners: Mapping[str, Manner]
     weather: Weather
     coming: list[bool] = field(default_factory=list)
+    stuck: dict[str, float] = field(default_factory=dict)
 
     def expect(self, deed: Deed, after_s: float) -> None:
         """Let something befall the host later, unless it calms down before."""
@@ -64,8 +72,13 @@ class Processes:
     host: Host
     who: str
     calls: list[Call] = field(default_factory=list)
+    signals: list[SentSignal] = field(default_factory=list)
     running: int = 0
-    is_killed: bool = False
+    killed: anyio.Event = field(default_factory=anyio.Event)
+
+    @property
+    def is_killed(self) -> bool:
+        return self.killed.is_set()
 
     async def __call__(self, command: Command, *, deadline: float) -> CommandOutcome:
         """Run a command as `processes.run` would: ended in time, or when it is cancelled, SIGTERM's grace included."""
@@ -73,38 +86,63 @@ class Processes:
             await anyio.sleep(FOREVER)
         began = anyio.current_time()
         self.host.timeline.catch_up()
-        grace_s = min(GRACE_S, max(deadline - began, 0.0) * _GRACE_SHARE)
-        time_up = min(deadline - grace_s, began + (command.time_limit_s or FOREVER))
-        call = Call(verb_of(command), command.arguments[0], began, deadline)
+        grace_s, reap_s = ending_times_s(deadline - began)
+        time_up = min(deadline - grace_s - reap_s, began + (command.time_limit_s or FOREVER))
+        call = Call(_verb_of(command), command.arguments[0], began, deadline)
         self.calls.append(call)
         self.running += 1
         self._tell(call, "begins")
+        survivors: tuple[Process, ...] = ()
         try:
             with anyio.CancelScope(deadline=time_up):
                 call.outcome = await self._run(call)
-            if call.outcome is None:
-                await self._linger(call, grace_s)
-                call.outcome = TimedOut(anyio.current_time() - began)
-        except anyio.get_cancelled_exc_class():
-            with anyio.CancelScope(shield=True):
-                await self._linger(call, grace_s)
-            raise
         finally:
+            if call.outcome is None:  # cancelled or out of time
+                with anyio.CancelScope(shield=True):
+                    survivors = await self._linger(call, grace_s, reap_s)
             self.running -= 1
             call.ended = anyio.current_time()
             self.host.timeline.catch_up()
-            self._tell(call, _told_of(call))
+            self._tell(call, _described(call))
+        if call.outcome is None:
+            call.outcome = TimedOut(call.ended - began, survivors=survivors)
+        if survivors:
+            self.host.stuck.setdefault(call.program, call.ended)
         return call.outcome
+
+    def find(self, unit: UnitState) -> UnitState:
+        """Return the state of an inactive or failed unit with the processes of it that are alive."""
+        if unit.details is None or not unit.details.kill_mode:
+            return unit
+        self.host.timeline.catch_up()
+        alive = [member.process for member in self.host.pid1.unit.members]
+        main = next((process for process in alive if process.pid == unit.details.main_pid), None)
+        return replace(unit, main_process=main, processes=tuple(process for process in alive if process != main))
+
+    def send_signal(self, unit: UnitState, number: Signals) -> None:
+        """Send a signal to each process of a unit."""
+        assert unit.details is not None
+        self.host.timeline.catch_up()
+        self.host.timeline.tell(f"{self.who} sends {number.name} to the processes of {unit.id}")
+        self.signals.append(SentSignal(self.host.timeline.now, number))
+        self.host.pid1.unit.receive_signal(number)
 
     def _tell(self, call: Call, what: str) -> None:
         if self.host.timeline.story is not None and not self.is_killed:
             self.host.timeline.tell(f"{self.who}: {call.verb} {what}")
 
-    async def _linger(self, call: Call, grace_s: float) -> None:
-        """Be ended: by SIGTERM, or after its grace by SIGKILL."""
+    async def _linger(self, call: Call, grace_s: float, reap_s: float) -> tuple[Process, ...]:
+        """Be ended by SIGTERM, or after its grace by SIGKILL; return what outlives that."""
         manner = self.host.manners.get(call.program)
-        if manner and manner.ignores_sigterm and not self.is_killed:
-            await anyio.sleep(grace_s)
+        if manner is None or not (manner.ignores_sigterm or manner.ignores_sigkill):
+            return ()
+        with anyio.move_on_after(grace_s + (reap_s if manner.ignores_sigkill else 0.0)):
+            await self.killed.wait()
+        if self.is_killed or not manner.ignores_sigkill:
+            return ()
+        everlasting = find_process(_EVERLASTING_PID)
+        assert everlasting is not None
+        return (replace(everlasting, name="hook", is_uninterruptible=True),)
 
     async def _run(self, call: Call) -> CommandOutcome:
         if call.verb == "hook":
@@ -129,16 +167,26 @@ class Processes:
 
     async def _ask(self, call: Call, late_s: float = 0.0) -> CommandOutcome:
         """Ask systemd; when this is cancelled, the request may be out already, and have its effect all the same."""
-        request = Request(call.verb)
+        request = Request(call.verb, call)
         chance = self.host.chance
         self.host.pid1.receive(request, _ASKING_S * (1 + chance.random()))
         try:
             await self.host.timeline.until(lambda: request.answer is not None)
         finally:
-            call.knew_drop_in = request.knew_drop_in
-            request.is_withdrawn = not request.is_taken and chance.random() < 0.5
+            self.host.timeline.catch_up()
+            call.knew_drop_in, call.knew_load = request.knew_drop_in, request.knew_load
+            call.at_shutdown = request.at_shutdown
+            # What has been sent may wait in the socket of a systemd that is busy.
+            request.is_withdrawn = not request.is_taken and (not request.is_out or chance.random() < 0.5)
         await anyio.sleep(_TELLING_S * (1 + chance.random()) + late_s)
-        call.glimpse = request.glimpse
+        self.host.timeline.catch_up()
+        if request.glimpse is not None:
+            unit, is_inactive = self.host.pid1.unit, request.glimpse.is_inactive
+            call.glimpse = dataclasses.replace(
+                request.glimpse,
+                remains=is_inactive and bool(unit.remaining(request.main)),
+                leaves=is_inactive and bool(unit.members),
+            )
         assert isinstance(request.answer, Exited)
         return replace(request.answer, elapsed_s=anyio.current_time() - call.began)
 
@@ -165,7 +213,7 @@ class Processes:
         if manner.signal:
             return Signalled(manner.runs_s, signal=manner.signal)
         if manner.is_flaky and self.host.chance.random() < manner.is_flaky:
-            code = self.host.chance.choice((0, 1, 2, 3, 5, 6, 7, 42, 190))
+            code = self.host.chance.choice((0, 1, 2, 3, 5, 6, 7, 8, 42, 190, 191))
             return Exited(manner.runs_s, stderr=b"for once\n", code=code)
         return Exited(manner.runs_s, code=manner.up_code if self._seems_up(manner) else manner.down_code)
 
@@ -177,17 +225,20 @@ class Processes:
         return is_up if self.host.timeline.now >= since + manner.notices_s else not is_up
 
 
-def _told_of(call: Call) -> str:
+def _verb_of(command: Command) -> str:
+    return "stop at once" if "--job-mode=ignore-dependencies" in command.arguments else verb_of(command)
+
+
+def _described(call: Call) -> str:
     match call.outcome:
-        case None:
-            return "is cancelled"
         case Exited() if call.glimpse:
-            return f"tells: {call.glimpse.load}, {call.glimpse.active}"
+            alive = ", with processes alive" if call.glimpse.is_inactive and call.glimpse.remains else ""
+            return f"tells: {call.glimpse.load}, {call.glimpse.active}{alive}"
         case Exited(code=code):
             return f"exits with {code}: {call.outcome.last_line}" if call.outcome.last_line else f"exits with {code}"
         case Signalled():
             return f"dies by {call.outcome.signal_name}"
-        case TimedOut(elapsed_s=elapsed_s):
-            return f"has not ended after {elapsed_s:.3f} s, and is ended"
+        case None | TimedOut():
+            return f"is ended after {call.ended - call.began:.3f} s"
         case NotStarted(why=why):
             return f"cannot be started: {why}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from random import Random
 from signal import SIGKILL, SIGSEGV, SIGTERM
 from typing import TYPE_CHECKING, TypeVar
@@ -29,13 +29,34 @@ _ACTIONS = {
     Action.RELOAD_AGENT: 6,
     Action.VALIDATE_ALL: 4,
 }
-_UNITS = ("demo.service", "demo@1.service", "demo.socket")
+_UNITS = ("demo.service", "demo@1.service", "demo.socket", "alias.service")
+_IDS = {"alias.service": "demo.service"}
+_WRONG = {
+    "unit": ("", "demo service", "demo.slice", "demo@.service"),
+    "monitor_hook": ("bin/true",),
+    "monitor_hook_args": ("'",),
+    "monitor_hook_protocol": ("http",),
+    "monitor_hook_timeout": ("0", "2 days"),
+    "monitor_hook_retries": ("-1",),
+    "monitor_hook_level": ("high",),
+    "monitor_hook_user": ("--help",),
+    "monitor_hook_order": ("never",),
+    "poll_interval": ("abc", "1e9"),
+    "start_poll_limit": ("1.5",),
+    "stop_poll_limit": ("none",),
+    "stop_verify": ("perhaps",),
+    "stop_escalate": ("2",),
+    "order_at_shutdown": ("maybe",),
+}
+_SECOND = {"poll_interval": "soon"}  # what is wrong besides, where more than one value is
 # Timeouts of operations in seconds, and longest pauses between polls that go with them.
 _PACES = (
     ((0.05, 0.3, 1.0, 3.0, 3.0, 3.0), ("300ms", "300ms", "1s")),
     ((5.0, 20.0, 20.0, 30.0), ("1s", "2s", "5s")),
     ((60.0, 100.0), ("3s", "10s")),
 )
+_UNBOOTED, _BEFOREHAND, _SURVIVORS, _MISTYPED = 0.02, 0.2, 0.07, 0.04  # how often these are drawn
+_FAILING_HOOKS, _STUCK_HOOKS, _IDLE_NODES = 0.2, 0.4, 0.1
 _SLOW_STOPS = 0.3  # a stop that fails fences the node: what makes it slow deserves to be drawn often
 _USUAL = Character()
 _SETTLED = (ActiveState.INACTIVE, ActiveState.FAILED, ActiveState.ACTIVE, ActiveState.ACTIVE)
@@ -45,13 +66,15 @@ _SETTLED = (ActiveState.INACTIVE, ActiveState.FAILED, ActiveState.ACTIVE, Active
 class Step:
     """One call of the agent: how long after the last one, with what parameters, and what comes between.
 
-    `age_s` is how old the process is when the action begins. Before a `is_calm` step all faults end; a `companion`
-    begins so much later as its own gap says, whether or not this one has ended.
+    `wrong` are values that are wrong, instead of these. `age_s` is how old the process is when the action begins.
+    Before a `is_calm` step all faults end; a `companion` begins so much later as its own gap says, whether or not this
+    one has ended.
     """
 
     action: Action
     operation: Operation
     values: Mapping[str, str]
+    wrong: Mapping[str, str] = field(default_factory=dict)
     gap_s: float = 1.0
     age_s: float = 0.0
     is_calm: bool = False
@@ -62,10 +85,17 @@ class Step:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """All that is drawn before a history begins. `values` are the resource's parameters but for unit and hook."""
+    """All that is drawn before a history begins.
+
+    `unit` is the name that the agent has, an alias possibly; `beforehand` befalls the host before the first step;
+    `generators_s` is what a daemon-reload takes.
+    """
 
     seed: int
     unit: str = "demo.service"
+    is_booted: bool = True
+    beforehand: Deed | None = None
+    generators_s: float = 0.05
     character: Character = _USUAL
     state: ActiveState = ActiveState.INACTIVE
     has_drop_in: bool = False
@@ -74,6 +104,11 @@ class Plan:
     manners: tuple[Manner, ...] = ()
     fault_rate: float = 0.0
     steps: tuple[Step, ...]
+
+    @property
+    def unit_id(self) -> str:
+        """The unit's primary name."""
+        return _IDS.get(self.unit, self.unit)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,25 +132,54 @@ def draw_plan(seed: int) -> Plan:
     state = chance.choice(_SETTLED)
     timeouts, pauses = chance.choice(_PACES)
     values = _draw_values(odd, place) | {"poll_interval": chance.choice(pauses)}
+    character = _draw_character(odd)
+    is_booted = chance.random() >= _UNBOOTED
     return Plan(
         seed=seed,
         unit=chance.choice(_UNITS),
-        character=_draw_character(odd),
+        is_booted=is_booted,
+        beforehand=_draw_beforehand(chance, character, state),
+        generators_s=odd(0.05, 0.05, 2.0, 25.0),
+        character=character,
         state=state,
         has_drop_in=(state is ActiveState.ACTIVE) is not bool(odd(0, 1)),
-        disk_is_broken=chance.random() < 0.01,
+        disk_is_broken=is_booted and chance.random() < 0.01,
         place=place,
-        manners=tuple(_draw_manner(odd) for _ in range(count)),
+        manners=tuple(_draw_manner(odd, values["monitor_hook_protocol"]) for _ in range(count)),
         fault_rate=trouble(0.0, 0.02, 0.1, 0.3, 0.7, 1.0),
         steps=_draw_steps(trouble, timeouts, values),
     )
 
 
+def _draw_beforehand(chance: Random, character: Character, state: ActiveState) -> Deed | None:
+    if character.load is not LoadState.LOADED:
+        return Deed.LAY_FILE if chance.random() < 0.5 else None
+    if state is not ActiveState.ACTIVE or chance.random() >= _BEFOREHAND:
+        return None
+    return chance.choice((Deed.SHUT_DOWN, Deed.SHUT_DOWN, Deed.RESTART_DEPENDENCY, Deed.RESTART_DEPENDENCY, Deed.LOSE))
+
+
 def _draw_character(odd: _Odds) -> Character:
+    character = _draw_usual_character(odd)
+    if odd.chance.random() >= _SURVIVORS:
+        return character
+    # systemd gives up on these after twice their short TimeoutStopSec=, and takes them for failed.
+    return replace(
+        character,
+        stop_s=FOREVER,
+        stop_timeout_s=0.5,
+        kill_mode=odd.chance.choice(("control-group", "mixed", "process")),
+        sends_sigkill=odd.chance.random() < 0.5,
+        kill_s=odd.chance.choice((0.01, 3.0, 8.0, FOREVER)),
+    )
+
+
+def _draw_usual_character(odd: _Odds) -> Character:
     return Character(
         load=odd(LoadState.LOADED, LoadState.NOT_FOUND, LoadState.MASKED, LoadState.BAD_SETTING),
         condition_met=not odd(0, 1),
         dependency_fails=bool(odd(0, 0, 1)),
+        dependency_s=odd.chance.choice((0.3, 2.0, 10.0, FOREVER)),
         start_s=odd(0.05, 0.0, 0.6, 4.0, 12.0, 50.0, FOREVER),
         start_fails=bool(odd(0, 1)),
         start_timeout_s=odd(90.0, 0.5, 5.0, FOREVER),
@@ -123,10 +187,17 @@ def _draw_character(odd: _Odds) -> Character:
         lives_s=odd(FOREVER, 0.05, 0.5, 3.0, 20.0),
         restarts=bool(odd(0, 1)),
         restart_s=odd(0.1, 1.0, 5.0),
+        restart_stays=bool(odd(0, 1)),
         revived_s=odd(FOREVER, FOREVER, 0.3, 2.0),
         stop_s=_Odds(odd.chance, _SLOW_STOPS)(0.05, 0.0, 0.6, 4.0, 12.0, 50.0, FOREVER, FOREVER),
         stop_timeout_s=odd(90.0, 0.5, 5.0, FOREVER),
         kill_s=odd(0.01, 0.5, 3.0, FOREVER),
+        post_s=odd(0.0, 0.05, 0.6, 4.0, FOREVER),
+        kill_mode=odd("control-group", "mixed", "process", "process", "none"),
+        sends_sigkill=not odd(0, 1),
+        has_helper=bool(odd(0, 1)),
+        refuses_start=bool(odd(0, 0, 1)),
+        refuses_stop=bool(odd(0, 0, 1)),
         can_reload=not odd(0, 1),
         reload_s=odd(0.05, 0.0, 0.6, 4.0, 50.0),
         reload_fails=bool(odd(0, 1)),
@@ -134,23 +205,25 @@ def _draw_character(odd: _Odds) -> Character:
     )
 
 
-def _draw_manner(odd: _Odds) -> Manner:
+def _draw_manner(odd: _Odds, protocol: str) -> Manner:
+    runs_s = odd(0.01, 0.0, 0.2, 3.0, 15.0, FOREVER)
     return Manner(
-        up_code=odd(0, 0, 190, 7, 1, 2, 3, 42),
-        down_code=odd(7, 7, 0, 1, 5),
-        runs_s=odd(0.01, 0.0, 0.2, 3.0, 15.0, FOREVER),
+        up_code=_Odds(odd.chance, _FAILING_HOOKS)(0, 190, 190, 7, 7, 7, 1, 2, 3, 5, 6, 8, 9, 42, 191),
+        down_code=odd(3 if protocol == "lsb" else 7, 7, 0, 1, 5),
+        runs_s=runs_s,
         notices_s=odd(0.0, 0.3, 2.0),
         is_flaky=odd(0.0, 0.0, 0.1, 0.5),
         signal=odd(0, 0, 0, SIGSEGV, SIGKILL),
         errno=odd(0, 0, 0, 0, 2, 8, 11, 13),  # ENOENT, ENOEXEC, EAGAIN, EACCES
         ignores_sigterm=bool(odd(0, 1)),
+        ignores_sigkill=runs_s == FOREVER and odd.chance.random() < _STUCK_HOOKS,
     )
 
 
 def _draw_values(odd: _Odds, place: Place) -> dict[str, str]:
     verify = odd("no", "yes") if place is not Place.NOWHERE else "no"
     return {
-        "monitor_hook_protocol": "ocf" if verify == "yes" else odd("ocf", "nagios", "plain"),
+        "monitor_hook_protocol": odd("ocf", "lsb") if verify == "yes" else odd("ocf", "nagios", "plain", "lsb"),
         "monitor_hook_timeout": odd("", "100ms", "2s", "1min"),
         "monitor_hook_retries": odd("0", "1", "3"),
         "monitor_hook_level": odd("0", "10"),
@@ -185,19 +258,32 @@ def _draw_step(
     if action is Action.RELOAD_AGENT:
         values = {**values, "order_at_shutdown": odd(values["order_at_shutdown"], "yes", "no")}
     timeout_s = chance.choice(timeouts)
-    recurring = action is Action.MONITOR and chance.random() < 0.75
+    recurring = action is Action.MONITOR and chance.random() < 0.6
     levels = (0, 10, 10, 10) if action is Action.VALIDATE_ALL else (0, 0, 0, 10)
     has_company = odd(0, 1) and chance.random() < 0.3
     return Step(
         action=action,
-        operation=Operation(timeout_s, is_recurring=recurring, check_level=chance.choice(levels)),
+        operation=Operation(
+            timeout_s,
+            is_recurring=recurring,
+            check_level=chance.choice(levels),
+            expects_stopped=recurring and chance.random() < _IDLE_NODES,
+        ),
         values=values,
+        wrong=_draw_wrong(chance) if chance.random() < _MISTYPED else {},
         gap_s=odd(1.0, 0.05, 0.2, 30.0),
         age_s=odd(0.13, 0.0, 0.4),
         interruption=interruption,
         deeds=_draw_deeds(odd, timeout_s),
         companion=_draw_step(_Odds(chance, 0.0), timeouts, values, None) if has_company else None,
     )
+
+
+def _draw_wrong(chance: Random) -> Mapping[str, str]:
+    """Draw a wrong value, that of the unit often, or two."""
+    name = "unit" if chance.random() < 0.3 else chance.choice([*_WRONG])
+    wrong = {name: chance.choice(_WRONG[name])}
+    return _SECOND | wrong if chance.random() < 0.2 else wrong
 
 
 def _draw_deeds(odd: _Odds, timeout_s: float) -> tuple[tuple[float, Deed], ...]:

@@ -7,37 +7,53 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import anyio
+import anyio.lowlevel
+import trio
 
-from ocf_systemd import actions
+from ocf_systemd import actions, agent, hooks, judgement, systemd
 from ocf_systemd.judgement import Judgement, judge_hooks, judge_monitor, judge_start, judge_stop
 from ocf_systemd.observations import JobOutcome, JobResult, NoAnswer, Observation, UnitState
-from ocf_systemd.ocf import ExitCode, Verdict
+from ocf_systemd.ocf import Action, ExitCode, Verdict
+from ocf_systemd.parameters import Operation, Parameters, read_leniently
+from ocf_systemd.records import replace
 from ocf_systemd.systemd import drop_in_path
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator, Mapping
+    from types import ModuleType
 
     from ocf_systemd.actions import Request
     from ocf_systemd.judgement import HookProtocol
+    from ocf_systemd.reporting import Reporter
 
 
 @dataclass(frozen=True, slots=True)
 class Bug:
-    """What to put in place of one of the names in `ocf_systemd.actions`."""
+    """What to put in place of one of the names in a module of the agent."""
 
     promise: str
     name: str
     instead: object
+    module: ModuleType = actions
 
     @contextmanager
     def planted(self) -> Iterator[None]:
         """Have the bug in the agent."""
-        right = getattr(actions, self.name)
-        setattr(actions, self.name, self.instead)
+        right = getattr(self.module, self.name)
+        setattr(self.module, self.name, self.instead)
         try:
             yield
         finally:
-            setattr(actions, self.name, right)
+            setattr(self.module, self.name, right)
+
+
+_escalate = actions._escalate  # noqa: SLF001
+_observe = actions.observe
+_reload_daemon = actions._reload_daemon  # noqa: SLF001
+_settle_drop_in = actions._settle_drop_in  # noqa: SLF001
+_stop = actions.stop
+_stop_unit = actions._stop_unit  # noqa: SLF001
+_Patience = actions._Patience  # noqa: SLF001
 
 
 def _judge_silence_as_stopped(seen: Observation, *, probe: bool, protocol: HookProtocol) -> Judgement:
@@ -46,26 +62,57 @@ def _judge_silence_as_stopped(seen: Observation, *, probe: bool, protocol: HookP
     return judge_monitor(seen, probe=probe, protocol=protocol)
 
 
+def _judge_probe_as_monitor(seen: Observation, *, probe: bool, protocol: HookProtocol) -> Judgement:
+    is_running = isinstance(seen.unit, UnitState) and seen.unit.is_running
+    return judge_monitor(seen, probe=probe and not is_running, protocol=protocol)
+
+
+def _judge_without_job(seen: Observation, *, probe: bool, protocol: HookProtocol) -> Judgement:
+    unit = seen.unit if isinstance(seen.unit, NoAnswer) else replace(seen.unit, has_job=False)
+    return judge_monitor(replace(seen, unit=unit), probe=probe, protocol=protocol)
+
+
+def _without_processes(seen: Observation) -> Observation:
+    if isinstance(seen.unit, NoAnswer):
+        return seen
+    return replace(seen, unit=replace(seen.unit, main_process=None, processes=()))
+
+
+def _judge_without_processes(seen: Observation, *, probe: bool, protocol: HookProtocol) -> Judgement:
+    return judge_monitor(_without_processes(seen), probe=probe, protocol=protocol)
+
+
+def _judge_stop_without_processes(
+    seen: Observation, job: JobOutcome, *, verify: bool, protocol: HookProtocol
+) -> Judgement:
+    return judge_stop(_without_processes(seen), job, verify=verify, protocol=protocol)
+
+
 class _EndlessPatience:
     def __init__(self, request: Request, limit: int = 0) -> None:
         self._request, self._looks_left = request, limit or None
 
-    async def lasts(self, so_far: Verdict) -> bool:  # noqa: ARG002
+    async def lasts(self, so_far: Verdict, *, spaced: bool = False) -> bool:  # noqa: ARG002
         if self._looks_left is not None:
             self._looks_left -= 1
         await anyio.sleep(self._request.parameters.poll_interval_s)
         return self._looks_left != 0
 
 
+class _Impatience(_Patience):
+    async def lasts(self, so_far: Verdict, *, spaced: bool = False) -> bool:  # noqa: ARG002
+        return await super().lasts(so_far)
+
+
+class _NoRetries(_Patience):
+    async def lasts(self, so_far: Verdict, *, spaced: bool = False) -> bool:
+        return not spaced and await super().lasts(so_far)
+
+
 def _judge_stop_by_exit_code(seen: Observation, job: JobOutcome, *, verify: bool, protocol: HookProtocol) -> Judgement:
     if job.result is JobResult.DONE:
         return Verdict(ExitCode.SUCCESS)
     return judge_stop(seen, job, verify=verify, protocol=protocol)
-
-
-def _judge_probe_as_monitor(seen: Observation, *, probe: bool, protocol: HookProtocol) -> Judgement:
-    is_running = isinstance(seen.unit, UnitState) and seen.unit.is_running
-    return judge_monitor(seen, probe=probe and not is_running, protocol=protocol)
 
 
 def _judge_start_by_hook(seen: Observation, job: JobOutcome, protocol: HookProtocol) -> Judgement:
@@ -79,40 +126,159 @@ def _judge_start_by_request(seen: Observation, job: JobOutcome, protocol: HookPr
     return judge_start(seen, JobOutcome(JobResult.FAILED, job.said) if lost else job, protocol)
 
 
-def _settle_by_disk(request: Request, unit: UnitState | NoAnswer, *, wanted: bool) -> bool | Verdict:
+def _settle_by_disk(request: Request, unit: UnitState, *, wanted: bool) -> bool | Verdict:
     path = drop_in_path(request.parameters.unit, request.run_directory)
     was_so = path.exists() is wanted
     return was_so or _settle_drop_in(request, unit, wanted=wanted)
 
 
-async def _reload_daemon_carelessly(request: Request) -> str:
-    await _reload_daemon(request)
+async def _reload_daemon_carelessly(request: Request, is_settled: Callable[[UnitState], bool], deadline: float) -> str:
+    await _reload_daemon(request, is_settled, deadline)
     return ""
 
 
-async def _never_escalate(request: Request, at: float) -> None:
+async def _reload_daemon_always(request: Request, _: Callable[[UnitState], bool], deadline: float) -> str:
+    return await request.systemd.daemon_reload(deadline)
+
+
+async def _reload_before_stop(request: Request) -> JobOutcome:
+    await request.systemd.daemon_reload(request.deadline)
+    return await _stop_unit(request)
+
+
+async def _fail_for_reload(request: Request) -> Verdict:
+    verdict = await _stop(request)
+    if verdict.code == ExitCode.SUCCESS and (why := await request.systemd.daemon_reload(request.deadline)):
+        return Verdict(ExitCode.ERR_GENERIC, why)
+    return verdict
+
+
+async def _stop_at_once(request: Request) -> JobOutcome:
+    return await request.systemd.stop_at_once(request.deadline)
+
+
+async def _stop_behind_pacemaker(_: Request) -> None:
     pass
+
+
+async def _stop_in_background(request: Request) -> JobOutcome:
+    trio.lowlevel.spawn_system_task(_stop_later, request)
+    await anyio.lowlevel.checkpoint()
+    return JobOutcome(JobResult.PENDING)
+
+
+async def _stop_later(request: Request) -> None:
+    await anyio.sleep(0.05)
+    await request.systemd.stop(anyio.current_time() + 1)
+
+
+async def _never_escalate(request: Request, at: float, lead_s: float, refused: anyio.Event) -> None:
+    pass
+
+
+async def _escalate_when_refused(request: Request, at: float, lead_s: float, refused: anyio.Event) -> None:
+    with anyio.CancelScope(deadline=at):
+        await refused.wait()
+    await _escalate(request, anyio.current_time(), lead_s, anyio.Event())
+
+
+def _main_pid(properties: Mapping[str, str]) -> int:
+    return int(properties["MainPID"])
+
+
+def _escalate_halfway(budget_s: float) -> float:
+    return budget_s / 2
 
 
 def _share_beyond(deadline: float) -> float:
     return deadline + 0.5
 
 
-_settle_drop_in = actions._settle_drop_in  # noqa: SLF001
-_reload_daemon = actions._reload_daemon  # noqa: SLF001
+async def _observe_at_once(
+    request: Request, *, with_hooks: bool, gated: bool = False, patient: bool = False
+) -> Observation:
+    del gated
+    return await _observe(request, with_hooks=with_hooks, patient=patient)
+
+
+async def _observe_by_level(
+    request: Request, *, with_hooks: bool, gated: bool = False, patient: bool = False
+) -> Observation:
+    due = with_hooks and request.has_due_hook
+    return await _observe(request, with_hooks=due, gated=gated, patient=patient)
+
+
+def _fail_for_any_problem(
+    action: Action, _: Operation, environment: Mapping[str, str], reporter: Reporter
+) -> Parameters | Verdict:
+    del action, reporter
+    parameters, problems = read_leniently(environment)
+    return Verdict(ExitCode.ERR_CONFIGURED, "; ".join(problems)) if problems else parameters
+
+
+def _pass_over_problems(
+    action: Action, _: Operation, environment: Mapping[str, str], reporter: Reporter
+) -> Parameters | Verdict:
+    del action, reporter
+    return read_leniently(environment)[0]
+
+
+def _warn_of_nothing(request: Request, unit: UnitState | NoAnswer) -> None:
+    pass
+
 
 BUGS = {
     "a 7 while systemd does not answer": Bug("systemd had not answered", "judge_monitor", _judge_silence_as_stopped),
+    "a 7 while a start job is queued": Bug("a job was queued", "judge_monitor", _judge_without_job),
+    "a 7 while a process is alive": Bug("a process of the unit was alive", "judge_monitor", _judge_without_processes),
+    "a probe that takes a hook's word for a unit that runs": Bug(
+        "a probe of a unit that was active", "judge_monitor", _judge_probe_as_monitor
+    ),
+    "a probe that runs its hook at once": Bug("ran a hook of a probe", "observe", _observe_at_once),
     "a poll past the deadline": Bug("after its own deadline", "_Patience", _EndlessPatience),
+    "a hook that is tried again at once": Bug("tried a hook again", "_Patience", _Impatience),
+    "a hook that is not tried again": Bug("gave up", "_Patience", _NoRetries),
+    "a hook that is started although its last run cannot be killed": Bug(
+        "whose last run cannot be killed", "find_survivor", lambda *_, **__: None, hooks
+    ),
+    "a hook's code for the promoted role": Bug("the last look means 1", "_PROMOTED", frozenset[int](), judgement),
     "a stop that trusts systemctl's exit code": Bug("told the unit to be down", "judge_stop", _judge_stop_by_exit_code),
-    "a probe that answers 5 for a running unit": Bug("the last look means 1", "judge_monitor", _judge_probe_as_monitor),
+    "a stop that ignores live processes": Bug(
+        "a process of the unit was alive", "judge_stop", _judge_stop_without_processes
+    ),
+    "a main process that is forgotten once systemd has given up on it": Bug(
+        "a process of the unit", "_main_pid", _main_pid, systemd
+    ),
+    "a stop that says nothing of what it leaves running": Bug("warned 0 times", "_warn_of_spared", _warn_of_nothing),
     "a start that answers what the hook says": Bug("", "judge_start", _judge_start_by_hook),
     "a start that takes a lost request for a failed job": Bug("gave up", "judge_start", _judge_start_by_request),
+    "a start that asks hooks of its check level alone": Bug("not every hook passed", "observe", _observe_by_level),
+    "a start that does not look for a new unit file": Bug(
+        "has not read its unit files",
+        "_ask_for_unit_file",
+        actions._ask,  # noqa: SLF001
+    ),
+    "a start that says nothing of Restart=": Bug("warned 0 times", "_warn_of_restart", _warn_of_nothing),
     "a drop-in of which systemd is never told after a kill": Bug("drop-in", "_settle_drop_in", _settle_by_disk),
     "a daemon-reload whose failure does not matter": Bug(
         "before the drop-in was in force", "_reload_daemon", _reload_daemon_carelessly
     ),
+    "a daemon-reload of every action": Bug("it knew all that was wanted", "_reload_daemon", _reload_daemon_always),
+    "a daemon-reload before the stop": Bug("before the unit was seen down", "_stop_unit", _reload_before_stop),
+    "a daemon-reload that fails the stop": Bug("failed after the unit was down", "stop", _fail_for_reload),
+    "a stop that always ignores dependencies": Bug("was not shutting down", "_stop_unit", _stop_at_once),
+    "a stop that waits for Pacemaker": Bug("expected 0", "_stop_ahead_of_pacemaker", _stop_behind_pacemaker),
     "a stop that never escalates": Bug("expected 0", "_escalate", _never_escalate),
+    "a stop that escalates too early": Bug("killed the unit", "escalation_after_s", _escalate_halfway),
+    "a stop that kills at once what refuses it": Bug("killed the unit", "_escalate", _escalate_when_refused),
     "a command that may outlast its action": Bug("was given until", "_share", _share_beyond),
+    "a request that outlives its action": Bug("after its end", "_stop_unit", _stop_in_background),
+    "a stop that fails for a wrong parameter": Bug(
+        "failed for a wrong parameter", "parameters_or_verdict", _fail_for_any_problem, agent
+    ),
+    "a start with wrong parameters": Bug(
+        "wrong parameters mean 6", "parameters_or_verdict", _pass_over_problems, agent
+    ),
+    "a host without systemd that is not noticed": Bug("on a host without systemd", "_can_dispatch", lambda _: True),
 }
-"""By what they do; `promise` is part of what a broken promise is told by."""
+"""By what they do; `promise` is part of what a broken rule reports."""

@@ -1,17 +1,29 @@
-"""The promise, rule by rule: what must be true of every action, whatever the world does to it.
+"""The guarantees, rule by rule: what must be true of every action, whatever the world does to it.
 
 The rules judge by what really was, and by what the action can have seen of it; never by how it came to its verdict.
 """
 
 from __future__ import annotations
 
+from itertools import pairwise
+from signal import SIGKILL, SIGTERM
 from typing import TYPE_CHECKING
 
-from ocf_systemd.observations import DOWN_STATES, RUNNING_STATES, Exited, NotStarted, Signalled
+from ocf_systemd.observations import DOWN_STATES, RUNNING_STATES, Exited, LoadState, NotStarted, Signalled
 from ocf_systemd.ocf import Action
 from tests.simulation.expectations import expected_code
 from tests.simulation.hooks import HINDERED, Place
-from tests.simulation.table import ERRORS_OF_FILES, PASSING, Look, Row, is_hook_due, last_look, row_of
+from tests.simulation.table import (
+    ERRORS_OF_FILES,
+    PASSING,
+    Look,
+    Row,
+    hook_code,
+    is_hook_due,
+    last_look,
+    row_of,
+)
+from tests.simulation.timeline import FOREVER
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -20,9 +32,9 @@ if TYPE_CHECKING:
     from tests.simulation.records import Account, Call, Glimpse
 
 _EPSILON_S = 1e-6
-_GRACE_S = 1.0
+_ENDING_S = 1.1  # between the SIGTERM of a command and the moment in which it is given up
 _LAST_LOOK_SHARE, _LAST_LOOK_MAX_S = 0.1, 0.5
-_PAUSE_SHARE, _FIRST_PAUSE_S = 0.3, 0.03  # a pause is at most that share of the time it took so far
+_HOST_LEVEL = 10
 _LOOKS = frozenset({"show", "hook"})
 _VERBS = {
     Action.MONITOR: _LOOKS,
@@ -30,7 +42,7 @@ _VERBS = {
     Action.RELOAD_AGENT: frozenset({"show", "daemon-reload"}),
     Action.RELOAD: _LOOKS | {"reload"},
     Action.START: _LOOKS | {"daemon-reload", "reset-failed", "start", "journal"},
-    Action.STOP: _LOOKS | {"daemon-reload", "stop", "kill"},
+    Action.STOP: _LOOKS | {"daemon-reload", "stop", "list-jobs", "stop at once", "journal"},
 }
 _CODES = {
     Action.START: frozenset({0, 1, 4, 5}),
@@ -38,18 +50,26 @@ _CODES = {
     Action.RELOAD_AGENT: frozenset({0, 1, 4, 5}),
     Action.VALIDATE_ALL: frozenset({0, 1, 4, 5}),
 }
-_PATIENT = frozenset({Action.START, Action.STOP, Action.MONITOR})
+_PATIENT = frozenset({Action.START, Action.STOP, Action.MONITOR, Action.RELOAD})
 
 
 def broken_promises(account: Account) -> Iterator[str]:
-    """Yield what an action broke of the promise, each with what it was seen by."""
+    """Yield what an action broke of the guarantees, each with what it was seen by."""
     for rule in _ALWAYS:
         yield from (f"{account.action}: {told}" for told in rule(account))
     if account.verdict is not None:
-        for judge in _OF_VERDICTS:
+        for judge in _of_verdicts(account):
             yield from (
                 f"{account.action} = {account.verdict.code}: {told}" for told in judge(account, account.verdict)
             )
+
+
+def _of_verdicts(account: Account) -> tuple[Callable[[Account, Verdict], Iterator[str]], ...]:
+    if account.step.wrong and (not account.was_performed or not _is_lenient(account)):
+        return (_gives_a_reason, _handles_wrong_parameters)
+    if not account.plan.is_booted:
+        return (_gives_a_reason, _knows_a_host_without_systemd)
+    return (*_OF_VERDICTS, _handles_wrong_parameters) if account.step.wrong else _OF_VERDICTS
 
 
 def _is_in_time(account: Account) -> Iterator[str]:
@@ -57,7 +77,7 @@ def _is_in_time(account: Account) -> Iterator[str]:
     latest = max(account.deadline, account.began)
     if account.ended > latest + _EPSILON_S:
         yield f"ended {account.ended - latest:.3f} s after its own deadline"
-    if account.interrupted_by and account.ended > account.interrupted_at + _GRACE_S + _EPSILON_S:
+    if account.interrupted_by and account.ended > account.interrupted_at + _ENDING_S + _EPSILON_S:
         yield f"ended {account.ended - account.interrupted_at:.3f} s after {account.interrupted_by.name}"
     for call in account.calls:
         if call.deadline > latest + _EPSILON_S:
@@ -70,31 +90,66 @@ def _leaves_nothing_running(account: Account) -> Iterator[str]:
         yield f"left {account.left_running} commands running"
 
 
+def _leaves_no_request(account: Account) -> Iterator[str]:
+    """No request of it reaches systemd later, but for what was sent before and waited in the socket of a busy one."""
+    for call in account.calls:
+        if account.ended + _EPSILON_S < call.sent_at < FOREVER:
+            yield f"sent a request to {call.verb} {call.sent_at - account.ended:.3f} s after its end"
+
+
 def _does_no_more_than_its_part(account: Account) -> Iterator[str]:
-    """Hold a monitor to looking, and kills to a stop, which must not kill any sooner than it may."""
+    """Hold a monitor to looking, and each other action to what it is for."""
     for verb in sorted({call.verb for call in account.calls} - _VERBS[account.action]):
         yield f"ran {verb}"
-    kills = account.of("kill")
-    if kills and not account.parameters.stop_escalate:
-        yield "killed the unit in spite of stop_escalate=no"
-    if kills and kills[0].began < account.began + 0.75 * account.time_s - _EPSILON_S:
-        yield f"killed the unit {kills[0].began - account.began:.3f} s into {account.time_s:.3f} s"
-    if account.action is Action.VALIDATE_ALL and account.operation.check_level < 10 and account.calls:
+    if account.action is Action.VALIDATE_ALL and account.operation.check_level < _HOST_LEVEL and account.calls:
         yield "looked at the host below check level 10"
 
 
+def _kills_only_late(account: Account) -> Iterator[str]:
+    """SIGKILL only from a stop of a service, with stop_escalate, in its last part.
+
+    Sooner only where systemd refuses to stop the unit, which SIGTERM is sent to then, and as long after that.
+    """
+    refused = min((call.ended for call in account.of("stop") if _was_refused(call)), default=FOREVER)
+    allowed = min(account.deadline - account.escalation_s, refused + account.escalation_s)
+    may_kill = account.parameters.stop_escalate and account.parameters.unit.endswith(".service")
+    for signal in account.signals:
+        if account.action is not Action.STOP or not may_kill:
+            yield f"sent {signal.number.name} to the unit's processes"
+        elif signal.number is SIGTERM and signal.at < refused - _EPSILON_S:
+            yield "sent SIGTERM to a unit that systemd stops"
+        elif signal.number is SIGKILL and signal.at < allowed - _EPSILON_S:
+            yield f"killed the unit {signal.at - account.began:.3f} s into {account.time_s:.3f} s"
+
+
+def _ignores_dependencies_only_at_shutdown(account: Account) -> Iterator[str]:
+    """--job-mode=ignore-dependencies leaves units running that require this one: only ahead of Pacemaker's stop."""
+    if any(call.taken_at < FOREVER and not call.at_shutdown for call in account.of("stop at once")):
+        yield "stopped the unit without regard to dependencies, and the host was not shutting down"
+
+
 def _runs_hooks_only_when_due(account: Account) -> Iterator[str]:
-    """No hook below its level; a gated one only of a unit seen running; a stop's only when seen down, to verify."""
+    """No hook below its level; a stop's only when seen down, to verify.
+
+    A gated one, and each one of a probe, only of a unit seen running.
+    """
     shows = [call for call in account.of("show") if call.glimpse]
     for hook in account.of("hook"):
         seen = [show.glimpse for show in shows if show.ended <= hook.began]
         if account.action is Action.STOP:
-            if not account.parameters.stop_verify or not seen or not any(map(_is_down, seen)):
+            if not account.parameters.stop_verify or not any(map(_is_stopped, seen)):
                 yield "ran a hook that had nothing to verify"
         elif not is_hook_due(account):
             yield "ran a hook below its level"
-        elif account.parameters.gated and not (seen and _is_running(seen[-1])):
-            yield "ran a gated hook of a unit that was not seen running"
+        elif (account.parameters.gated or account.is_probe) and not (seen and _is_running(seen[-1])):
+            yield f"ran a hook of a {'probe' if account.is_probe else 'gated monitor'} before the unit was seen running"
+
+
+def _runs_no_hook_that_is_stuck(account: Account) -> Iterator[str]:
+    """Do not let pile up what cannot be killed."""
+    for program, since in account.stuck:
+        if any(call.program == program and call.began > since + _EPSILON_S for call in account.of("hook")):
+            yield "started a hook whose last run cannot be killed"
 
 
 def _keeps_to_its_limits(account: Account) -> Iterator[str]:
@@ -108,6 +163,27 @@ def _keeps_to_its_limits(account: Account) -> Iterator[str]:
         yield f"asked {len(account.of('stop'))} times, limit {limit}"
 
 
+def _spaces_its_tries(account: Account) -> Iterator[str]:
+    """Hold a monitor of a unit that runs throughout to its retries, poll_interval apart."""
+    if account.action is not Action.MONITOR or not _always_ran(account):
+        return
+    parameters = account.parameters
+    runs: dict[str, list[Call]] = {}
+    for call in account.of("hook"):
+        runs.setdefault(call.program, []).append(call)
+    for calls in runs.values():
+        if len(calls) > parameters.monitor_hook_retries + 1:
+            yield f"ran a hook {len(calls)} times"
+        for first, second in pairwise(calls):
+            if second.began < first.ended + parameters.poll_interval_s - _EPSILON_S:
+                yield f"tried a hook again after {second.began - first.ended:.3f} s"
+
+
+def _always_ran(account: Account) -> bool:
+    """Return whether every look was answered, and saw the unit run."""
+    return all(call.glimpse is not None and call.glimpse.is_running for call in account.of("show"))
+
+
 def _starts_with_the_drop_in_in_force(account: Account) -> Iterator[str]:
     """Ask for a start only once systemd knows the drop-in, Restart=no included, or knows that there is none."""
     wanted = account.parameters.order_at_shutdown
@@ -115,26 +191,92 @@ def _starts_with_the_drop_in_in_force(account: Account) -> Iterator[str]:
         yield f"started the unit before the drop-in was in force as wanted: {wanted}"
 
 
+def _reloads_only_for_cause(account: Account) -> Iterator[str]:
+    """Let no daemon-reload, which holds up all of systemd, come before a stop, or once another has made it needless."""
+    shows = [call for call in account.of("show") if call.glimpse]
+    for reload in account.of("daemon-reload"):
+        seen = [show.glimpse for show in shows if show.ended <= reload.began]
+        if account.action is Action.STOP and not any(map(_is_down, seen)):
+            yield "had systemd reload before the unit was seen down"
+        if account.action is Action.STOP and not (seen and _knows_drop_in(seen[-1])):
+            yield "had systemd reload although it did not know the drop-in any more"
+        if account.is_untroubled and _is_needless(account, reload):
+            yield "had systemd reload although it knew all that was wanted"
+
+
+def _is_needless(account: Account, reload: Call) -> bool:
+    """Return whether systemd knew all that an action wants of it; a forgotten unit is loaded again by any request."""
+    is_forgettable = account.plan.character.is_forgotten and not account.in_quiet
+    if reload.knew_drop_in is None or is_forgettable or account.plan.disk_is_broken:
+        return False
+    wanted = account.action is not Action.STOP and account.parameters.order_at_shutdown
+    is_loaded = reload.knew_load is LoadState.LOADED or account.action is Action.STOP
+    return is_loaded and reload.knew_drop_in is wanted
+
+
 def _gives_a_reason(account: Account, verdict: Verdict) -> Iterator[str]:
     """Every code but 0, and a probe's 7, carries a reason of one line."""
-    is_probe = account.action is Action.MONITOR and not account.operation.is_recurring
-    if not verdict.reason and verdict.code and not (is_probe and verdict.code == 7):
+    if not verdict.reason and verdict.code and not (account.is_probe and verdict.code == 7):
         yield "no reason"
     if verdict.reason and "\n" in verdict.reason:
         yield "a reason of several lines"
-    if verdict.code not in _CODES.get(account.action, range(256)):
+    if verdict.code not in {6} | _CODES.get(account.action, frozenset(range(256))):
         yield "not a code of this action"
 
 
+def _is_lenient(account: Account) -> bool:
+    """Return whether a wrong parameter does not make the action fail, so that no typing error fences a node."""
+    return account.is_probe or account.action is Action.STOP
+
+
+def _handles_wrong_parameters(account: Account, verdict: Verdict) -> Iterator[str]:
+    """6 and each value named, at once; a probe goes by the unit alone and a stop by the defaults, with a warning."""
+    wrong = account.step.wrong
+    reported = "; ".join(account.warnings) if _is_lenient(account) else verdict.reason or ""
+    if unnamed := [name for name, value in wrong.items() if not _names(reported, name, value)]:
+        yield f"did not name {', '.join(unnamed)}"
+    if account.is_probe and account.of("hook"):
+        yield "ran a hook with wrong parameters"
+    if not account.was_performed and (account.calls or account.took_s > _EPSILON_S):
+        yield "went on with wrong parameters"
+    if _is_lenient(account) and "unit" not in wrong:
+        if not account.was_performed:
+            yield "failed for a wrong parameter"
+        return
+    expected = 6 if not _is_lenient(account) else 7 if account.is_probe else 0
+    if verdict.code != expected:
+        yield f"wrong parameters mean {expected}"
+
+
+def _names(text: str, name: str, value: str) -> bool:
+    return f"{name}='{value}'" in text or (not value and f"{name} is not set" in text)
+
+
+def _knows_a_host_without_systemd(account: Account, verdict: Verdict) -> Iterator[str]:
+    """Nothing can run where systemd did not boot the host: stop is 0, everything else that needs it 5, at once."""
+    validates_values = account.action is Action.VALIDATE_ALL and account.operation.check_level < _HOST_LEVEL
+    expected = 0 if validates_values or account.action is Action.STOP else 5
+    if verdict.code != expected:
+        yield f"expected {expected} on a host without systemd"
+    if account.calls or account.took_s > _EPSILON_S:
+        yield "asked systemd on a host that it did not boot"
+
+
 def _says_7_only_when_seen_down(account: Account, verdict: Verdict) -> Iterator[str]:
-    """Down by systemd's own word, at a moment within the run; or running, and each hook said 7."""
+    """Down by systemd's own word, nothing of it alive; or running, and each hook said 7, but never to a probe."""
     if verdict.code != 7:
         return
     glimpse = last_look(account).glimpse
     if glimpse is None:
         yield "systemd had not answered"
+    elif glimpse.is_inactive and glimpse.has_job:
+        yield "a job was queued that starts the unit"
+    elif glimpse.is_inactive and glimpse.remains:
+        yield "a process of the unit was alive"
     elif glimpse.is_down and not account.states & DOWN_STATES:
         yield "the unit was not down at any moment"
+    elif not glimpse.is_down and account.is_probe:
+        yield f"a probe of a unit that was {glimpse.active}"
     elif not glimpse.is_down and not _hooks_say(account, {7}):
         yield f"the unit was {glimpse.active}, and not every hook said 7"
 
@@ -153,33 +295,47 @@ def _says_running_only_when_seen_so(account: Account, verdict: Verdict) -> Itera
 
 
 def _stops_only_what_is_seen_down(account: Account, verdict: Verdict) -> Iterator[str]:
-    """0 from stop: down by systemd's own word, after the request; with stop_verify every hook that can run said 7."""
+    """0 from stop: down by systemd's own word, after the request, and nothing of it alive.
+
+    With stop_verify every hook that can run said that it is not running.
+    """
     if account.action is not Action.STOP or verdict.code:
         return
     asked = min((call.ended for call in account.of("stop")), default=account.ended)
     seen = [call.glimpse for call in account.of("show") if call.began >= asked and call.glimpse]
     if not any(map(_is_down, seen)):
-        yield "systemd had not told the unit to be down"
-    if account.parameters.stop_verify and account.plan.place not in HINDERED:
+        is_alive = any(glimpse.is_inactive and glimpse.remains for glimpse in seen)
+        yield "a process of the unit was alive" if is_alive else "systemd had not told the unit to be down"
+    after = account.after.glimpse
+    if account.is_undisturbed and after.is_inactive and after.remains:
+        yield "a process of the unit is alive"
+    if account.parameters.stop_verify and account.place not in HINDERED:
         last = {call.program: call.outcome for call in account.of("hook")}
-        able = [outcome for outcome in last.values() if not _is_hindered(outcome)]
-        if not last or not all(isinstance(outcome, Exited) and outcome.code == 7 for outcome in able):
+        stuck = {program for program, since in account.stuck if since < account.of("show")[-1].began}
+        able = [out for program, out in last.items() if program not in stuck and not _is_hindered(out)]
+        if not all(isinstance(outcome, Exited) and _means_down(account, outcome.code) for outcome in able):
             yield "not every hook said 7"
+        elif not last and not account.stuck:
+            yield "no hook was asked"
 
 
-def _tells_what_it_saw(account: Account, verdict: Verdict) -> Iterator[str]:
+def _means_down(account: Account, code: int) -> bool:
+    return hook_code(code, account.parameters.monitor_hook_protocol) == 7
+
+
+def _reports_what_it_saw(account: Account, verdict: Verdict) -> Iterator[str]:
     """Hold a monitor, a probe and a reload to the table, to the letter."""
     if account.action not in {Action.MONITOR, Action.RELOAD}:
         return
     look = last_look(account)
-    row = row_of(account, look, probe=account.action is Action.MONITOR and not account.operation.is_recurring)
-    if account.action is Action.RELOAD and _is_told_by_reload(verdict, look, row):
+    row = row_of(account, look)
+    if account.action is Action.RELOAD and _is_of_the_reload(verdict, look, row):
         return
     if verdict.code != row.code:
         yield f"the last look means {row.code}: {row.name}"
 
 
-def _is_told_by_reload(verdict: Verdict, look: Look, row: Row) -> bool:
+def _is_of_the_reload(verdict: Verdict, look: Look, row: Row) -> bool:
     if verdict.code == 3:
         return look.glimpse is not None and look.glimpse.is_running and not look.glimpse.can_reload
     return verdict.code == 1 and row.code in PASSING
@@ -192,28 +348,60 @@ def _blames_the_host_for_cause(account: Account, verdict: Verdict) -> Iterator[s
     glimpses = [call.glimpse for call in account.of("show") if call.glimpse]
     if verdict.code == 5:
         cannot_start = any(glimpse.cannot_start for glimpse in glimpses)
-        hindered = account.plan.place in HINDERED or any(_is_hindered(call.outcome) for call in account.of("hook"))
+        hindered = account.place in HINDERED or any(_is_hindered(call.outcome) for call in account.of("hook"))
         if not cannot_start and not hindered:
             yield "everything was there"
-    if verdict.code == 4 and account.plan.place is not Place.UNSAFE and not any(map(_was_denied, account.calls)):
+    if verdict.code == 4 and account.place is not Place.UNSAFE and not any(map(_was_denied, account.calls)):
         yield "nothing was unsafe or denied"
+    if verdict.code == 6:
+        yield "every parameter was right"
+
+
+def _looks_for_a_unit_file(account: Account, verdict: Verdict) -> Iterator[str]:
+    """Let a start say that there is no unit only after a daemon-reload."""
+    glimpse = last_look(account).glimpse
+    if account.action is not Action.START or verdict.code != 5 or glimpse is None or account.place in HINDERED:
+        return
+    reloaded = [call for call in account.of("daemon-reload") if call.taken_at <= account.ended]
+    if glimpse.load is LoadState.NOT_FOUND and glimpse.cannot_start and not reloaded:
+        yield "systemd has not read its unit files again"
 
 
 def _gives_up_late(account: Account, verdict: Verdict) -> Iterator[str]:
     """Where another look might have helped there was one: it gives up at its deadline, or at its limit of looks."""
-    parameters = account.parameters
-    limits = {Action.START: parameters.start_poll_limit, Action.STOP: parameters.stop_poll_limit}
-    if account.action not in _PATIENT or verdict.code != 1 or limits.get(account.action) or account.plan.disk_is_broken:
+    if account.action not in _PATIENT or account.plan.disk_is_broken or _is_final(account, verdict):
         return
-    glimpse = last_look(account).glimpse
-    if account.action is Action.MONITOR and glimpse and glimpse.is_running:
-        return  # the hook's word
-    if account.action is Action.START and glimpse and glimpse.is_down and not _is_lost(account.of("start")[-1:]):
-        return  # nothing will change any more
-    last_pause_s = min(parameters.poll_interval_s, _PAUSE_SHARE * account.took_s + _FIRST_PAUSE_S)
+    is_spaced = account.action is Action.MONITOR and _is_running(last_look(account).glimpse)
+    last_pause_s = account.parameters.poll_interval_s if is_spaced else 0.0
     last_look_s = min(_LAST_LOOK_SHARE * account.time_s, _LAST_LOOK_MAX_S)
     if account.ended < account.deadline - last_look_s - last_pause_s - _EPSILON_S:
         yield f"gave up {account.deadline - account.ended:.3f} s before its deadline"
+
+
+def _is_final(account: Account, verdict: Verdict) -> bool:
+    """Return whether another look could not change anything, or none was left."""
+    glimpse = last_look(account).glimpse
+    match account.action:
+        case Action.START:
+            is_over = glimpse is not None and glimpse.is_inactive and not glimpse.has_job
+            is_over = is_over and not _is_lost(account.of("start")[-1:])
+            return verdict.code != 1 or bool(account.parameters.start_poll_limit) or is_over
+        case Action.STOP:
+            return verdict.code != 1 or bool(account.parameters.stop_poll_limit)
+        case Action.RELOAD if not account.of("reload") or not _is_running(glimpse):
+            return verdict.code != 1 or not _is_between_states(glimpse)
+        case Action.RELOAD:
+            is_hindered = account.place in HINDERED or any(_is_hindered(call.outcome) for call in account.of("hook"))
+            return is_hindered or row_of(account, last_look(account)).code in PASSING
+        case _ if _is_running(glimpse):  # the hook's word
+            tries = account.parameters.monitor_hook_retries + 1
+            return verdict.code in PASSING or not _always_ran(account) or len(account.of("show")) >= tries
+        case _:
+            return verdict.code != 1 or not _is_between_states(glimpse)
+
+
+def _is_between_states(glimpse: Glimpse | None) -> bool:
+    return glimpse is None or not (glimpse.is_running or glimpse.is_inactive) or glimpse.has_job
 
 
 def _has_the_drop_in_in_force(account: Account, verdict: Verdict) -> Iterator[str]:
@@ -228,6 +416,33 @@ def _has_the_drop_in_in_force(account: Account, verdict: Verdict) -> Iterator[st
         yield "the drop-in still stands"
 
 
+def _stops_whatever_comes_of_the_drop_in(account: Account, verdict: Verdict) -> Iterator[str]:
+    """Let nothing that a stop does once the unit is down make it fail."""
+    if account.action is Action.STOP and verdict.code and account.of("daemon-reload"):
+        yield "failed after the unit was down"
+
+
+def _warns_of_a_restart(account: Account, verdict: Verdict) -> Iterator[str]:
+    """Where Restart= is in force in spite of the drop-in, a start says so once."""
+    if account.action is not Action.START or verdict.code or not account.parameters.order_at_shutdown:
+        return
+    glimpse = last_look(account).glimpse
+    count = sum("Restart=" in warning for warning in account.warnings)
+    if glimpse is not None and count != int(glimpse.keeps_restarts):
+        yield f"warned {count} times of Restart=, which is in force: {glimpse.keeps_restarts}"
+
+
+def _warns_of_leftovers(account: Account, verdict: Verdict) -> Iterator[str]:
+    """Report which processes KillMode= has left running, from a stop and from a monitor of a unit that is down."""
+    if (account.action, verdict.code) not in {(Action.STOP, 0), (Action.MONITOR, 7)}:
+        return
+    looks = [call.glimpse for call in account.of("show") if call.glimpse]
+    seen = [glimpse for glimpse in looks if glimpse.is_down] if account.action is Action.STOP else looks[-1:]
+    count = sum("KillMode=" in warning for warning in account.warnings)
+    if count not in {int(glimpse.is_down and glimpse.leaves) for glimpse in seen}:
+        yield f"warned {count} times of processes that KillMode= leaves running"
+
+
 def _is_exact_in_quiet(account: Account, verdict: Verdict) -> Iterator[str]:
     """Where nothing goes wrong and nobody else acts, what happens follows from unit and hooks alone."""
     if not account.in_quiet:
@@ -235,8 +450,8 @@ def _is_exact_in_quiet(account: Account, verdict: Verdict) -> Iterator[str]:
     expected = expected_code(account)
     if expected is not None and verdict.code != expected:
         yield f"expected {expected}"
-    has_time = account.time_s > 1 and not account.plan.disk_is_broken
-    if account.action is Action.STOP and has_time and account.after.drop_in_is_known:
+    has_time = account.deadline - account.ended > 0.3 and not account.plan.disk_is_broken
+    if account.action is Action.STOP and not verdict.code and has_time and account.after.drop_in_is_known:
         yield "systemd still knows the drop-in"
     if account.action is Action.RELOAD_AGENT and verdict.code == 0 and account.after.glimpse.is_running:
         wanted = account.parameters.order_at_shutdown
@@ -248,12 +463,21 @@ def _is_down(glimpse: Glimpse | None) -> bool:
     return glimpse is not None and glimpse.is_down
 
 
+def _is_stopped(glimpse: Glimpse | None) -> bool:
+    """Return whether nothing of the unit runs, whatever may be queued."""
+    return glimpse is not None and glimpse.is_inactive and not glimpse.remains
+
+
 def _is_running(glimpse: Glimpse | None) -> bool:
     return glimpse is not None and glimpse.is_running
 
 
+def _knows_drop_in(glimpse: Glimpse | None) -> bool:
+    return glimpse is not None and glimpse.knows_drop_in
+
+
 def _hooks_say(account: Account, codes: frozenset[int] | set[int]) -> bool:
-    row = row_of(account, last_look(account), probe=False)
+    row = row_of(account, last_look(account))
     return row.name.startswith("running, hook") and row.code in codes
 
 
@@ -266,33 +490,49 @@ def _succeeded(call: Call) -> bool:
 
 
 def _is_lost(asked: list[Call]) -> bool:
-    """Tell whether a request came to nothing, as far as its systemctl said."""
+    """Return whether a request came to nothing, as far as its systemctl said."""
     outcome = asked[0].outcome if asked else None
+    if isinstance(outcome, Exited) and outcome.code == 4:
+        return b"destructive" in outcome.stderr
     if isinstance(outcome, Exited):
         return outcome.code == 1 and b"ob for" not in outcome.stderr
     return isinstance(outcome, Signalled | NotStarted)
 
 
 def _was_denied(call: Call) -> bool:
-    return isinstance(call.outcome, Exited) and call.outcome.code == 4
+    return isinstance(call.outcome, Exited) and b"denied" in call.outcome.stderr
+
+
+def _was_refused(call: Call) -> bool:
+    return isinstance(call.outcome, Exited) and b"may be requested by dependency only" in call.outcome.stderr
 
 
 _ALWAYS: tuple[Callable[[Account], Iterator[str]], ...] = (
     _is_in_time,
     _leaves_nothing_running,
+    _leaves_no_request,
     _does_no_more_than_its_part,
+    _kills_only_late,
+    _ignores_dependencies_only_at_shutdown,
     _runs_hooks_only_when_due,
+    _runs_no_hook_that_is_stuck,
     _keeps_to_its_limits,
+    _spaces_its_tries,
     _starts_with_the_drop_in_in_force,
+    _reloads_only_for_cause,
 )
 _OF_VERDICTS: tuple[Callable[[Account, Verdict], Iterator[str]], ...] = (
     _gives_a_reason,
     _says_7_only_when_seen_down,
     _says_running_only_when_seen_so,
     _stops_only_what_is_seen_down,
-    _tells_what_it_saw,
+    _reports_what_it_saw,
     _blames_the_host_for_cause,
+    _looks_for_a_unit_file,
     _gives_up_late,
     _has_the_drop_in_in_force,
+    _stops_whatever_comes_of_the_drop_in,
+    _warns_of_a_restart,
+    _warns_of_leftovers,
     _is_exact_in_quiet,
 )

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ocf_systemd.observations import ActiveState, CommandOutcome, Exited, LoadState, NotStarted, Signalled, TimedOut
+from ocf_systemd.ocf import Action
 from tests.simulation.hooks import HINDERED, Place
 
 if TYPE_CHECKING:
@@ -17,6 +18,14 @@ ERRORS_OF_FILES = frozenset({2, 8, 13})  # ENOENT, ENOEXEC, EACCES: of those tha
 PASSING = frozenset({0, 190})
 
 _NAGIOS = {0: 0, 1: 190}
+_LSB = {0: 0, 3: 7}
+_PROMOTED = frozenset({8, 9, 191})
+_NOT_OF_A_PROBE = frozenset(range(2, 8))  # of a unit that runs
+
+
+@dataclass(frozen=True, slots=True)
+class Stuck:
+    """A hook was not started, since a process of its last run cannot be killed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +39,8 @@ class Row:
 ROW_NAMES = (
     "systemd does not answer",
     "between two states",
+    "inactive, job queued",
+    "inactive, processes alive",
     "inactive",
     "failed",
     "not found",
@@ -43,6 +54,7 @@ ROW_NAMES = (
     "running, hook died by a signal",
     "running, hook timed out",
     "running, hook could not be started",
+    "running, hook of a last run cannot be killed",
     "running, hook missing",
     "running, hook unsafe",
     "running, hooks disagree",
@@ -58,7 +70,7 @@ class Look:
     """The last that an action saw of the unit, if it was answered, and what its hooks said then, in order of name."""
 
     glimpse: Glimpse | None
-    hooks: tuple[CommandOutcome, ...]
+    hooks: tuple[CommandOutcome | Stuck, ...]
 
 
 def last_look(account: Account) -> Look:
@@ -66,31 +78,38 @@ def last_look(account: Account) -> Look:
     shows = account.of("show")
     if not shows:
         return Look(None, ())
-    hooks = {call.program: call.outcome for call in account.of("hook") if call.began >= shows[-1].began}
+    began = shows[-1].began
+    hooks: dict[str, CommandOutcome | Stuck | None] = {hook: Stuck() for hook, _ in account.stuck}
+    hooks |= {call.program: call.outcome for call in account.of("hook") if call.began >= began}
     return Look(shows[-1].glimpse, tuple(outcome for _, outcome in sorted(hooks.items()) if outcome is not None))
 
 
-def row_of(account: Account, look: Look, *, probe: bool) -> Row:
-    """Return what a look means for a monitor."""
+def row_of(account: Account, look: Look) -> Row:
+    """Return what a look means for a monitor, or for a probe if the action is one."""
     glimpse = look.glimpse
     if glimpse is None:
         return Row("systemd does not answer", 1)
-    if not glimpse.is_running and not glimpse.is_down:
+    if glimpse.is_inactive:
+        return _row_of_inactive(glimpse, probe=account.is_probe)
+    if not glimpse.is_running:
         return Row("between two states", 1)
-    if glimpse.is_down:
-        return _row_of_down(glimpse, probe=probe)
     if not is_hook_due(account):
         return Row("running, no hook due", 0)
-    row = row_of_hooks(account.plan.place, look.hooks, account.parameters.monitor_hook_protocol)
-    return Row(row.name, 1) if probe and row.code == 5 else row
+    row = row_of_hooks(account.place, look.hooks, account.parameters.monitor_hook_protocol)
+    return Row(row.name, 1) if account.is_probe and row.code in _NOT_OF_A_PROBE else row
 
 
 def is_hook_due(account: Account) -> bool:
-    level = account.parameters.monitor_hook_level
-    return account.plan.place is not Place.NOWHERE and level <= account.operation.check_level
+    """Return whether the action runs the hooks of a unit that runs: start and reload do whatever the level."""
+    is_of_level = account.parameters.monitor_hook_level <= account.operation.check_level
+    return account.place is not Place.NOWHERE and (is_of_level or account.action in {Action.START, Action.RELOAD})
 
 
-def _row_of_down(glimpse: Glimpse, *, probe: bool) -> Row:
+def _row_of_inactive(glimpse: Glimpse, *, probe: bool) -> Row:
+    if glimpse.has_job:
+        return Row("inactive, job queued", 1)
+    if glimpse.remains:
+        return Row("inactive, processes alive", 1)
     match glimpse.load:
         case LoadState.NOT_FOUND:
             return Row("not found, probe", 7) if probe else Row("not found", 5)
@@ -100,7 +119,7 @@ def _row_of_down(glimpse: Glimpse, *, probe: bool) -> Row:
             return Row("failed" if glimpse.active is ActiveState.FAILED else "inactive", 7)
 
 
-def row_of_hooks(place: Place, outcomes: Sequence[CommandOutcome], protocol: str) -> Row:
+def row_of_hooks(place: Place, outcomes: Sequence[CommandOutcome | Stuck], protocol: str) -> Row:
     """Return what the hooks of a running unit mean together."""
     if place in HINDERED:
         return Row("running, hook unsafe", 4) if place is Place.UNSAFE else Row("running, hook missing", 5)
@@ -113,12 +132,14 @@ def row_of_hooks(place: Place, outcomes: Sequence[CommandOutcome], protocol: str
     return max(rows, key=lambda row: row.code, default=_UNASKED)
 
 
-def row_of_hook(outcome: CommandOutcome, protocol: str) -> Row:
+def row_of_hook(outcome: CommandOutcome | Stuck, protocol: str) -> Row:
     """Return what one hook of a running unit means."""
     match outcome:
         case Exited(code=code):
             code = hook_code(code, protocol)
             return Row(f"running, hook says {code if code in {0, 7, 190} else 'another code'}", code)
+        case Stuck():
+            return Row("running, hook of a last run cannot be killed", 1)
         case Signalled():
             return Row("running, hook died by a signal", 1)
         case TimedOut():
@@ -136,5 +157,7 @@ def hook_code(code: int, protocol: str) -> int:
             return _NAGIOS.get(code, 1)
         case "plain":
             return 1 if code else 0
+        case "lsb":
+            return _LSB.get(code, 1)
         case _:
-            return code
+            return 1 if code in _PROMOTED else code

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from ocf_systemd.observations import ActiveState
+from ocf_systemd.observations import ActiveState, LoadState
 from ocf_systemd.ocf import Action
 from ocf_systemd.parameters import Operation
 from tests.simulation.faults import Deed
@@ -37,7 +37,7 @@ def asks(action: Action, timeout_s: float = 20.0, *, level: int = 0, **values: s
 
 def running(step: Step, **character: float) -> Plan:
     """Return a plan of one step, of a unit that runs and was started by the agent."""
-    nature = Character(**character)  # type: ignore[arg-type]  # its times, not its flags
+    nature = Character(**character)  # type: ignore[arg-type]  # times and flags
     return Plan(seed=0, steps=(step,), state=ActiveState.ACTIVE, has_drop_in=True, character=nature)
 
 
@@ -45,6 +45,16 @@ def down(step: Step, **character: float) -> Plan:
     """Return a plan of one step, of a unit that has failed."""
     nature = Character(**character)  # type: ignore[arg-type]
     return Plan(seed=0, steps=(step,), state=ActiveState.FAILED, character=nature)
+
+
+def befallen(plan: Plan, deed: Deed) -> Plan:
+    """Return a plan in which something befalls the host before its step."""
+    return replace(plan, beforehand=deed)
+
+
+def without_its_file(plan: Plan) -> Plan:
+    """Return a plan whose unit has a file that systemd has not read yet."""
+    return befallen(replace(plan, character=replace(plan.character, load=LoadState.NOT_FOUND)), Deed.LAY_FILE)
 
 
 def hooked(plan: Plan, *manners: Manner) -> Plan:
@@ -62,7 +72,16 @@ PLANS = {
     "start, crash loop": (down(asks(Action.START), start_s=0.2, lives_s=0.3, restarts=True), (Action.STOP,)),
     "start, systemd hangs": (hung(down(asks(Action.START)), 0.02), BOTH),
     "start, no drop-in wanted": (running(asks(Action.START, order_at_shutdown="no")), BOTH),
+    "start, file not read": (without_its_file(down(asks(Action.START))), BOTH),
+    "start, slow generators": (replace(down(asks(Action.START)), generators_s=2.0), BOTH),
     "stop": (running(asks(Action.STOP)), BOTH),
+    "stop, at shutdown": (befallen(running(asks(Action.STOP)), Deed.SHUT_DOWN), (Action.STOP,)),
+    "stop, process alive": (running(asks(Action.STOP, 2.0), stop_s=FOREVER, stop_timeout_s=0.5, sends_sigkill=False),
+                            (Action.STOP,)),
+    "stop, main process alive": (befallen(running(asks(Action.STOP, 1.0)), Deed.LOSE), BOTH),
+    "stop, refused": (running(asks(Action.STOP), refuses_stop=True), (Action.STOP,)),
+    "stop, slow generators": (replace(running(asks(Action.STOP)), generators_s=2.0), BOTH),
+    "stop, start job queued": (befallen(running(asks(Action.STOP)), Deed.RESTART_DEPENDENCY), BOTH),
     "stop, slow": (running(asks(Action.STOP), stop_s=4.0), BOTH),
     "stop, SIGTERM ignored": (running(asks(Action.STOP), stop_s=FOREVER, stop_timeout_s=FOREVER), (Action.STOP,)),
     "stop, verified": (hooked(running(asks(Action.STOP, stop_verify="yes")), Manner()), BOTH),
@@ -92,7 +111,7 @@ def a_directory() -> Iterator[Path]:
 def interrupted(plan: Plan, interruption: Interruption, then: Action) -> Plan:
     """Return the plan with its action interrupted, and another one after it, in a world without faults."""
     (step,) = plan.steps
-    after = Step(action=then, operation=Operation(30.0), values=step.values, is_calm=True)
+    after = Step(action=then, operation=Operation(12.0), values=step.values, is_calm=True)
     return replace(plan, steps=(replace(step, interruption=interruption), after))
 
 

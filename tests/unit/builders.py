@@ -75,6 +75,12 @@ def is_one_line(text: str) -> bool:
     return not set(text) & set(BIDI_CONTROLS) and unwanted.isdisjoint(map(unicodedata.category, text))
 
 
+def is_xml_character(character: str) -> bool:
+    """Tell whether XML 1.0 allows a character ("Char" in its grammar)."""
+    code = ord(character)
+    return code in {0x9, 0xA, 0xD} or 0x20 <= code <= 0xD7FF or 0xE000 <= code <= 0xFFFD or code >= 0x10000
+
+
 @dataclass
 class Heard:
     """A reporter that keeps all it is told."""
@@ -97,11 +103,12 @@ def run_python(
     *arguments: str,
     env: Mapping[str, str] | None = None,
     options: Sequence[str] = (),
+    prefix: Sequence[str] = (),
     timeout_s: float = 30.0,
 ) -> subprocess.CompletedProcess[str]:
-    """Run a program in a Python of its own; its output is text whatever bytes come."""
+    """Run a program in a Python of its own, by a command if need be; its output is text whatever bytes come."""
     return subprocess.run(
-        [sys.executable, *options, "-c", code, *arguments],
+        [*prefix, sys.executable, *options, "-c", code, *arguments],
         env={"PATH": os.defpath} if env is None else env,
         stdin=subprocess.DEVNULL,
         capture_output=True,

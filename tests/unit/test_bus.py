@@ -321,13 +321,13 @@ class TestRunning:
             pytest.param(
                 {"SubState": ("s", "exited"), "CanReload": ("b", 0)},
                 {"ExecMainCode": ("i", 1)},
-                replace(RUNNING, sub_state="exited", main_exit="status=0", can_reload=False),
+                replace(RUNNING, sub_state="exited", main_exit="status 0", can_reload=False),
                 id="exited, and active for it",
             ),
             pytest.param(
                 {"LoadState": ("s", "not-found"), "NeedDaemonReload": ("b", 1)},
                 {"ExecMainCode": ("i", 2), "ExecMainStatus": ("i", 11)},
-                replace(RUNNING, load_state=LoadState.NOT_FOUND, needs_daemon_reload=True, main_exit="signal=11"),
+                replace(RUNNING, load_state=LoadState.NOT_FOUND, needs_daemon_reload=True, main_exit="SIGSEGV"),
                 id="its file is gone",
             ),
             pytest.param(

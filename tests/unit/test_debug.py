@@ -37,6 +37,7 @@ from ocf_systemd.reporting import (
     ActionBegan,
     CommandBegan,
     CommandEnded,
+    Escalated,
     Fact,
     Interrupted,
     Judged,
@@ -168,6 +169,18 @@ class TestTimeline:
         assert timeline.interrupted
         assert [(note.text, note.is_warning) for note in timeline.notes] == [("interrupted by SIGINT", True)]
         assert result_of(timeline).consequence == "would not have interrupted it"
+
+    def test_an_escalation(self) -> None:
+        """A SIGKILL is no command, and it is seen all the same: noted as a warning, and shown as it comes."""
+        told = f"{UNIT} does not stop: sending SIGKILL to its processes"
+        facts = (ActionBegan(Action.STOP, UNIT, 105.0, 110.0), Escalated(UNIT), Judged(Action.STOP, Verdict(0)))
+        timeline = recorded(facts, Action.STOP)
+        assert timeline.escalated
+        assert [(note.text, note.is_warning) for note in timeline.notes] == [(told, True)]
+        assert not recorded(story()).escalated
+        stream, clock = io.StringIO(), Clock()
+        tell(PlainView(stream).begin(Timeline(Action.STOP, UNIT, clock)), clock, *facts)
+        assert f"  warning: {told}\n" in stream.getvalue()
 
 
 class TestWords:

@@ -5,14 +5,13 @@ from __future__ import annotations
 import io
 import json
 import re
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 from click.testing import CliRunner
 from rich.console import Console
 
-from ocf_systemd.commands.program import program
+from ocf_systemd.commands import whole_program
 from ocf_systemd.doctor import disk, drawn, machine, plain, readings
 from ocf_systemd.doctor.checks import CHECKS, Diagnosis, diagnose
 from ocf_systemd.doctor.facts import (
@@ -30,9 +29,11 @@ from ocf_systemd.doctor.facts import (
 from ocf_systemd.metadata import metadata_xml
 from ocf_systemd.observations import ActiveState
 from ocf_systemd.parameters import Parameters, read_parameters
+from ocf_systemd.systemd import drop_in_path
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
 ODD = "a[red]b[/red] \x1b[2J:smile:"
 ESCAPES = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f]")
@@ -202,20 +203,20 @@ class TestDisk:
     def test_a_shadow(self, tmp_path: Path) -> None:
         """A file of the same name hides the agent's drop-in where it comes first, a dangling link too."""
         etc, run = tmp_path / "etc", tmp_path / "run"
-        ours = run / "web.service.d" / "50-ocf-systemd.conf"
+        ours = run / "web.service.d" / "zz-ocf-systemd.conf"
         path = [str(etc), str(run)]
         file(ours)
         assert disk.shadowing_drop_in(path, ["web.service"], ours) == ""
-        link(etc / "web.service.d" / "50-ocf-systemd.conf", "/dev/null")
-        assert disk.shadowing_drop_in(path, ["web.service"], ours) == str(etc / "web.service.d" / "50-ocf-systemd.conf")
+        link(etc / "web.service.d" / "zz-ocf-systemd.conf", "/dev/null")
+        assert disk.shadowing_drop_in(path, ["web.service"], ours) == str(etc / "web.service.d" / "zz-ocf-systemd.conf")
         assert disk.shadowing_drop_in([str(etc)], ["web.service"], ours) == ""
 
     def test_later_restarts(self, tmp_path: Path) -> None:
-        """The last of those that sort after the agent's counts."""
-        ours = Path("50-ocf-systemd.conf")
-        early = file(tmp_path / "10-a.conf", "[Service]\nRestart=always\n")
-        late = file(tmp_path / "override.conf", "[Service]\nRestart=on-failure\n")
-        last = file(tmp_path / "zz-cluster.conf", "[Service]\nRestart=no\n")
+        """The last of those that sort after the agent's counts; `override.conf` of `systemctl edit` sorts before it."""
+        ours = drop_in_path("web.service")
+        early = file(tmp_path / "override.conf", "[Service]\nRestart=always\n")
+        late = file(tmp_path / "zzz-after-the-agents.conf", "[Service]\nRestart=on-failure\n")
+        last = file(tmp_path / "zzz-cluster.conf", "[Service]\nRestart=no\n")
         assert disk.later_restarts([early], ours) == ()
         assert disk.later_restarts([early, late], ours) == (late,)
         assert disk.later_restarts([early, late, last, str(tmp_path / "zzz.conf")], ours) == ()
@@ -285,7 +286,7 @@ class TestViews:
         stream = io.StringIO()
         plain.write(diagnosis, stream)
         lines = stream.getvalue().splitlines()
-        assert lines[0] == "doctor web.service   start 100s, stop 100s, monitor 20s every 10s"
+        assert lines[0] == "doctor web.service   start 100s, stop 110s, monitor 20s every 10s"
         assert "ok    masked          not masked" in lines
         assert "MEND  kill-mode       KillMode=none leaves all processes running after a stop" in lines
         assert "            systemctl daemon-reload" in lines
@@ -308,7 +309,7 @@ class TestViews:
         document = json.loads(stream.getvalue())
         assert document.keys() == {*("unit", "given", "monitor_hook", "operations", "clean", "findings", "checks")}
         assert (document["unit"], document["given"], document["clean"]) == ("web.service", "web", False)
-        assert document["operations"] == {"start": 100.0, "stop": 100.0, "monitor": 20.0, "interval": 10.0}
+        assert document["operations"] == {"start": 100.0, "stop": 110.0, "monitor": 20.0, "interval": 10.0}
         assert document["findings"] == ["daemon-reload", "readiness", "kill-mode"]
         by_name = {check["check"]: check for check in document["checks"]}
         assert list(by_name) == [check.name for check in CHECKS]
@@ -328,7 +329,7 @@ class TestViews:
 
 
 def call(*words: str) -> tuple[int, str]:
-    result = CliRunner().invoke(program, ["doctor", *words])
+    result = CliRunner().invoke(whole_program(), ["doctor", *words])
     return result.exit_code, result.output
 
 
@@ -338,11 +339,11 @@ class TestCommand:
         [
             ([], "Missing option '--unit'"),
             (["--unit", "web", "--op", "promote=1s"], "'promote=1s' is none of start=, stop=, monitor=, interval="),
-            (["--unit", "web", "--op", "start"], "'' is no duration"),
-            (["--unit", "web", "--op", "stop=soon"], "'soon' is no duration"),
+            (["--unit", "web", "--op", "start"], "'' is not a duration"),
+            (["--unit", "web", "--op", "stop=soon"], "'soon' is not a duration"),
             (["--unit", "web", "-o", "hook=x"], "there is no parameter 'hook'"),
-            (["--unit", "web", "-o", "poll_interval=x"], "poll_interval='x' is no duration"),
-            (["--unit", "web", "--monitor-hook", "smtp"], "monitor_hook='smtp' is no absolute path"),
+            (["--unit", "web", "-o", "poll_interval=x"], "poll_interval='x' is not a duration"),
+            (["--unit", "web", "--monitor-hook", "smtp"], "monitor_hook='smtp' is not an absolute path"),
             (["--unit", "a b", "-o", "stop_verify=yes"], "stop_verify=yes needs a monitor_hook"),
             (["--what"], "No such option"),
         ],

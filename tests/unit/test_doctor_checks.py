@@ -23,7 +23,7 @@ from ocf_systemd.doctor.facts import (
     Unit,
     advertised,
 )
-from ocf_systemd.doctor.findings import Finding, Sound, drop_in, time_span, timeout_for
+from ocf_systemd.doctor.findings import Finding, Sound, drop_in, time_span
 from ocf_systemd.observations import (
     ActiveState,
     Exited,
@@ -37,7 +37,8 @@ from ocf_systemd.observations import (
     TimedOut,
 )
 from ocf_systemd.ocf import Action
-from ocf_systemd.parameters import Operation, Parameters, read_parameters
+from ocf_systemd.parameters import Parameters, read_parameters
+from ocf_systemd.systemd import drop_in_path
 from tests.unit.builders import HOOK
 
 NAME = "web.service"
@@ -271,17 +272,18 @@ ROWS: dict[str, tuple[list[tuple[str, Facts]], list[tuple[str, Facts]]]] = {
     "restart": (
         [
             ("without the drop-in", known(serving(restart="always"), order_at_shutdown="no")),
-            ("forced", known(serving(forces_restart=True))),
+            ("forced, without the drop-in", known(serving(forces_restart=True), order_at_shutdown="no")),
         ],
         [
             ("no", known()),
             ("the drop-in takes care", known(serving(restart="always"))),
+            ("the drop-in takes care of what is forced", known(serving(forces_restart=True))),
             ("no, without the drop-in", known(order_at_shutdown="no")),
         ],
     ),
     "drop-in": (
         [
-            ("hidden", known(replace(DOWN, shadow="/etc/systemd/system/web.service.d/50-ocf-systemd.conf"))),
+            ("hidden", known(replace(DOWN, shadow="/etc/systemd/system/web.service.d/zz-ocf-systemd.conf"))),
             ("overruled", known(replace(DOWN, later_restarts=("/etc/systemd/system/web.service.d/override.conf",)))),
         ],
         [("to come", known()), ("in force", known(replace(UP, has_drop_in=True)))],
@@ -290,12 +292,12 @@ ROWS: dict[str, tuple[list[tuple[str, Facts]], list[tuple[str, Facts]]]] = {
         [
             ("simple", known(serving(type="simple"))),
             ("exec", known(serving(type="exec"))),
-            (
-                "a hook that start does not wait for",
-                known(serving(type="simple"), hook=hooked(), monitor_hook_level="10"),
-            ),
         ],
-        [("notify", known()), ("a hook", known(serving(type="simple"), hook=hooked()))],
+        [
+            ("notify", known()),
+            ("a hook", known(serving(type="simple"), hook=hooked())),
+            ("a hook of a higher level", known(serving(type="simple"), hook=hooked(), monitor_hook_level="10")),
+        ],
     ),
     "remains": (
         [("does not", known(serving(type="oneshot")))],
@@ -344,6 +346,7 @@ ROWS: dict[str, tuple[list[tuple[str, Facts]], list[tuple[str, Facts]]]] = {
             ("no", known(serving(send_sigkill=False))),
             ("the agent's comes first", known(serving(send_sigkill=False, stop_timeout_s=900.0))),
             ("nothing comes", known(serving(send_sigkill=False, stop_timeout_s=900.0), stop_escalate="no")),
+            ("they are to stay", known(serving(send_sigkill=False, kill_mode="process"))),
         ],
         [("yes", known())],
     ),
@@ -364,7 +367,8 @@ ROWS: dict[str, tuple[list[tuple[str, Facts]], list[tuple[str, Facts]]]] = {
     "stop-timeout": (
         [
             ("longer", known(serving(stop_timeout_s=900.0))),
-            ("longer than until the kill, by choice", known(serving(stop_timeout_s=80.0))),
+            ("longer than until the kill, by choice", known(serving(stop_timeout_s=101.0))),
+            ("a little longer", known(serving(stop_timeout_s=90.5), operations=operating(stop=100.0))),
             ("no limit, and none chosen", known(serving(stop_timeout_s=FOREVER_S))),
             ("a short operation", known(operations=operating(stop=60.0))),
             ("twice, and no escalation", known(serving(exec_stop=("/x",)), stop_escalate="no")),
@@ -373,7 +377,9 @@ ROWS: dict[str, tuple[list[tuple[str, Facts]], list[tuple[str, Facts]]]] = {
         [
             ("systemd's default", known()),
             ("shorter", known(serving(stop_timeout_s=5.0))),
-            ("just", known(serving(stop_timeout_s=90.0), operations=operating(stop=125.0))),
+            ("systemd's default, and killed a little earlier", known(operations=operating(stop=99.0))),
+            ("just", known(serving(stop_timeout_s=80.0), operations=operating(stop=90.0))),
+            ("as advertised", known(serving(stop_timeout_s=100.0))),
             ("chosen", known(serving(stop_timeout_s=FOREVER_S), operations=operating(stop=405.0))),
             ("in time, and no escalation", known(stop_escalate="no")),
         ],
@@ -593,8 +599,8 @@ MENDING = [
     ("wanted", known(of(edges=(LINKED,))), "ln -s /dev/null /etc/systemd/system/multi-user.target.wants/web.service"),
     ("start-timeout", known(serving(start_timeout_s=120.0)), "op start timeout=125s"),
     ("start-timeout", known(serving(start_timeout_s=900.0)), "TimeoutStartSec=300s"),
-    ("stop-timeout", known(serving(stop_timeout_s=80.0)), "op stop timeout=112s"),
-    ("stop-timeout", known(serving(stop_timeout_s=900.0)), "op stop timeout=405s"),
+    ("stop-timeout", known(serving(stop_timeout_s=104.0)), "op stop timeout=114s"),
+    ("stop-timeout", known(serving(stop_timeout_s=900.0)), "op stop timeout=310s"),
     ("stop-timeout", known(serving(exec_stop=("/x",)), stop_escalate="no"), "op stop timeout=185s"),
     ("start-timeout", known(operations=operating(start=1.0)), "TimeoutStartSec=1s"),
     ("hook", known(hook=Hook((HookMissing(HOOK, "it is not executable"),))), f"chmod 0755 {HOOK}"),
@@ -630,14 +636,6 @@ def test_following_the_advice_passes(limit_s: float) -> None:
         assert isinstance(BY_NAME[f"{action}-timeout"].run(mended), Sound)
 
 
-@pytest.mark.parametrize("own_time_s", [0.5, 1.0, 9.0, 18.0, 45.0, 46.0, 90.0, 400.0])
-def test_the_timeout_for_a_time(own_time_s: float) -> None:
-    """It is the least whole number of seconds of which the agent keeps that much."""
-    timeout_s = timeout_for(own_time_s)
-    assert timeout_s - Operation(timeout_s).reserve_s >= own_time_s
-    assert timeout_s == 1 or timeout_s - 1 - Operation(timeout_s - 1).reserve_s < own_time_s
-
-
 SPANS = [(0.034, "0.034 s"), (1.5, "1.5 s"), (90.0, "90 s"), (60.0, "60 s"), (71.25, "71 s"), (5400.0, "90 min")]
 SPANS += [(900.0, "15 min"), (3600.0, "1 h"), (FOREVER_S, "infinity")]
 
@@ -650,7 +648,14 @@ def test_times_for_people(seconds: float, expected: str) -> None:
 
 def test_a_unit_that_a_shell_would_misread() -> None:
     """Names with a backslash are quoted."""
-    assert "'srv-a\\x2db.mount.d/zz-cluster.conf'" in drop_in(r"srv-a\x2db.mount", "X=y", section="Mount")[1]
+    assert "'srv-a\\x2db.mount.d/zzz-cluster.conf'" in drop_in(r"srv-a\x2db.mount", "X=y", section="Mount")[1]
+
+
+def test_what_is_advised_has_the_last_word() -> None:
+    """A drop-in that doctor has people write sorts after the agent's, which would have its way otherwise."""
+    advised = drop_in("web.service", "Restart=no")[1]
+    assert "web.service.d/zzz-cluster.conf" in advised
+    assert drop_in_path("web.service").name < "zzz-cluster.conf"
 
 
 def test_a_diagnosis_keeps_the_order_of_the_table() -> None:

@@ -20,7 +20,7 @@ from ocf_systemd.debug.machine import JsonView
 from ocf_systemd.debug.plain import PlainView
 from ocf_systemd.debug.session import Call, Result
 from ocf_systemd.debug.timeline import Timeline
-from ocf_systemd.observations import Exited, NotStarted, Signalled, TimedOut
+from ocf_systemd.observations import Exited, NotStarted, Process, Signalled, TimedOut, printable
 from ocf_systemd.ocf import Action
 from ocf_systemd.parameters import PREFIX, TABLE, Operation, Parameter, ParameterError, read_operation, read_parameters
 from ocf_systemd.reporting import log_reporter
@@ -36,11 +36,15 @@ if TYPE_CHECKING:
     from ocf_systemd.observations import CommandOutcome
 
 NAMES = [row.name for row in TABLE]
-OPERATION = ["OCF_CHECK_LEVEL", *(f"{PREFIX}CRM_meta_{name}" for name in ("timeout", "interval", "name"))]
+OPERATION = ["OCF_CHECK_LEVEL", *(f"{PREFIX}CRM_meta_{name}" for name in ("timeout", "interval", "name", "role"))]
 LONGEST = 128 * 1024 - 64  # execve(2), MAX_ARG_STRLEN, less the name
 QUICK_S = 8.0  # far more than it takes, far less than a stop has
 
-PROPERTIES = ("LoadState", "ActiveState", "SubState", "Result", "ExecMainCode", "ExecMainStatus", "Job", "DropInPaths")
+PROPERTIES = (
+    *("LoadState", "ActiveState", "SubState", "Result", "ExecMainCode", "ExecMainStatus", "Job", "DropInPaths"),
+    *("Id", "Names", "Restart", "RestartForceExitStatus", "KillMode", "MainPID", "ControlGroup", "Slice"),
+    "ExecMainStartTimestampMonotonic",
+)
 WORDS = st.sampled_from([b"active", b"inactive", b"failed", b"activating", b"loaded", b"masked", b"not-found", b"1"])
 LINES = st.lists(
     st.builds(b"%s=%s\n".__mod__, st.tuples(st.sampled_from(PROPERTIES).map(str.encode), WORDS | TEXT_AS_BYTES)),
@@ -55,10 +59,12 @@ def exits(codes: st.SearchStrategy[int]) -> st.SearchStrategy[CommandOutcome]:
     return st.builds(Exited, st.just(0.1), TEXT_AS_BYTES, TEXT_AS_BYTES, code=codes)
 
 
+# A process may have any name; /proc is read by what makes it printable.
+PROCESSES = st.builds(Process, st.integers(1, 2**22), st.just(1), TEXT_AS_BYTES.map(printable), st.booleans())
 HOOK_ENDS = st.one_of(
     exits(st.integers(0, 255)),
     st.builds(Signalled, st.just(0.1), TEXT_AS_BYTES, TEXT_AS_BYTES, signal=st.integers(1, 64)),
-    st.builds(TimedOut, st.just(0.1), TEXT_AS_BYTES, TEXT_AS_BYTES),
+    st.builds(TimedOut, st.just(0.1), TEXT_AS_BYTES, TEXT_AS_BYTES, st.lists(PROCESSES, max_size=1).map(tuple)),
     st.sampled_from([NotStarted(2, "No such file or directory"), NotStarted(24, "Too many open files")]),
 )
 
@@ -109,11 +115,13 @@ class Story:
     queued: CommandOutcome
     hook: CommandOutcome
     debug: bool
+    main: Process | None
+    others: tuple[Process, ...]
 
     @property
     def script(self) -> Script:
-        verbs = ("start", "stop", "reload", "kill", "daemon-reload", "journal")
-        shown = [Step(Exited(0.1, stdout=each)) for each in self.shown]
+        verbs = ("start", "stop", "stop at once", "reload", "daemon-reload", "list-jobs", "journal")
+        shown = [Step(Exited(0.1, stdout=each), main=self.main, others=self.others) for each in self.shown]
         return {"show": shown, "hook": [Step(self.hook, 0.1)]} | {verb: [Step(self.queued, 0.1)] for verb in verbs}
 
 
@@ -124,6 +132,8 @@ STORIES = st.builds(
     queued=exits(st.integers(0, 6)),
     hook=HOOK_ENDS,
     debug=st.booleans(),
+    main=st.none() | PROCESSES,
+    others=st.lists(PROCESSES, max_size=2).map(tuple),
 )
 
 

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import os
+import pwd
+import shutil
 import stat
 import struct
+import subprocess
 import tempfile
 import time
 from pathlib import Path
+from signal import SIGKILL
 from typing import TYPE_CHECKING
 
 import anyio
@@ -15,32 +19,46 @@ import pytest
 
 from ocf_systemd import processes
 from ocf_systemd.hooks import (
+    HOOKS_AT_ONCE,
+    HOOKS_MAX,
+    check_access,
     check_hooks,
     find_hooks,
     hook_environment,
+    is_root_owned,
     run_hooks,
     why_not_executable,
     why_unsafe,
 )
+from ocf_systemd.judgement import HookProtocol, judge_hooks
 from ocf_systemd.observations import (
     Exited,
     HookMissing,
     HookOutcome,
     HookRan,
+    HookStuck,
     HookUnsafe,
     NotStarted,
+    Process,
     Signalled,
     TimedOut,
 )
+from ocf_systemd.ocf import Verdict
+from ocf_systemd.proc import find_process
+from ocf_systemd.survivors import record_survivors
 from tests.unit.builders import executable, parameters, run_python
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from ocf_systemd.observations import CommandOutcome
-    from ocf_systemd.processes import Command
+    from ocf_systemd.processes import Command, Runner
 
 ME = frozenset({0, os.geteuid()})
+CAN_MOUNT = (
+    os.geteuid() == 0
+    and not subprocess.run(["unshare", "--mount", "true"], check=False, capture_output=True).returncode
+)
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file to somebody else")
 
 
@@ -60,6 +78,25 @@ def run_now(
         return await run_hooks(given, environment or {}, processes.run, deadline)
 
     return anyio.run(main)
+
+
+def run_with(
+    run: Runner, hook: Path | str, run_directory: Path | None = None, *, time_s: float = 10.0
+) -> tuple[HookOutcome, ...]:
+    """Run hooks by another runner than the real one."""
+
+    async def main() -> tuple[HookOutcome, ...]:
+        deadline = anyio.current_time() + time_s
+        records = run_directory or Path("/nonexistent")
+        return await run_hooks(parameters(monitor_hook=str(hook)), {}, run, deadline, run_directory=records)
+
+    return anyio.run(main)
+
+
+async def succeed(command: Command, *, deadline: float) -> CommandOutcome:
+    assert command.arguments
+    assert deadline
+    return Exited(0.1)
 
 
 class TestFind:
@@ -112,6 +149,170 @@ class TestFind:
         assert find_hooks(f"{place}/link") == (f"{place}/link/a",)
 
 
+class TestLimits:
+    @pytest.fixture
+    def hooks(self, place: Path) -> Path:
+        (place / "hooks").mkdir(mode=0o755)
+        for number in range(HOOKS_MAX):
+            executable(place / f"hooks/{number:02}", "#!/bin/sh\n")
+        return place / "hooks"
+
+    def test_a_directory_holds_64_at_most(self, hooks: Path) -> None:
+        """One more, and none is run: 5, with a reason. What is no hook does not count."""
+        (hooks / "README").touch()
+        assert find_hooks(str(hooks)) == tuple(f"{hooks}/{number:02}" for number in range(64))
+        executable(hooks / "one-more", "#!/bin/sh\n")
+        missing = HookMissing(str(hooks), "the directory holds 65 executable files, at most 64 are allowed")
+        assert find_hooks(str(hooks)) == missing
+        assert run_now(hooks) == check_hooks(parameters(monitor_hook=str(hooks))) == (missing,)
+        reason = "hook hooks: cannot be run: the directory holds 65 executable files, at most 64 are allowed"
+        assert judge_hooks((missing,), HookProtocol.OCF) == Verdict(5, reason)
+
+    def test_16_run_at_a_time(self, hooks: Path) -> None:
+        """The others wait for their turn, and each outcome stands in the order of names."""
+        running, most = 0, 0
+
+        async def run(command: Command, *, deadline: float) -> CommandOutcome:
+            nonlocal running, most
+            assert deadline > anyio.current_time()
+            running += 1
+            most = max(most, running)
+            await anyio.sleep(0.01)
+            running -= 1
+            return Exited(0.01, code=int(command.arguments[0][-2:]))
+
+        outcomes = run_with(run, hooks)
+        assert (most, len(outcomes)) == (HOOKS_AT_ONCE, 64)
+        assert outcomes == tuple(HookRan(f"{hooks}/{n:02}", Exited(0.01, code=n)) for n in range(64))
+
+    def test_a_turn_that_comes_too_late(self, hooks: Path) -> None:
+        """What waited until the deadline has timed out, and is not started after it."""
+        started = []
+
+        async def run(command: Command, *, deadline: float) -> CommandOutcome:
+            started.append(command.arguments[0])
+            await anyio.sleep_until(deadline)
+            return TimedOut(0.05)
+
+        outcomes = run_with(run, hooks, time_s=0.05)
+        assert len(started) == 16
+        assert [outcome.outcome for outcome in outcomes if isinstance(outcome, HookRan)] == (
+            [TimedOut(0.05)] * 16 + [TimedOut(0.0)] * 48
+        )
+
+
+class TestMisplacedArguments:
+    @pytest.mark.parametrize(
+        ("text", "hint"),
+        [
+            pytest.param("/bin/true -x", True, id="an argument"),
+            pytest.param("/bin/true  'a b' c", True, id="several"),
+            pytest.param("/no/such/hook -x", False, id="no such program either"),
+            pytest.param("/bin -x", False, id="a directory"),
+            pytest.param("/bin/true-gone", False, id="no argument"),
+        ],
+    )
+    def test_arguments_in_monitor_hook(self, text: str, *, hint: bool) -> None:
+        """Where the first word alone is a file, the reason names monitor_hook_args: 5 all the same."""
+        program = text.split(maxsplit=1)[0]
+        why = "its arguments belong in monitor_hook_args, not in monitor_hook"
+        missing = HookMissing(program, why) if hint else HookMissing(text, "No such file or directory")
+        assert run_now(text) == check_hooks(parameters(monitor_hook=text)) == (missing,)
+        if hint:
+            assert judge_hooks((missing,), HookProtocol.OCF) == Verdict(5, f"hook true: cannot be run: {why}")
+
+    def test_a_path_with_a_blank_that_exists(self, place: Path) -> None:
+        """It is one path, whatever its first word is."""
+        executable(place / "a", "#!/bin/sh\nexit 1\n")
+        executable(place / "a b", "#!/bin/sh\nexit 0\n")
+        (ran,) = run_now(place / "a b")
+        assert isinstance(ran, HookRan)
+        assert isinstance(ran.outcome, Exited)
+        assert ran.outcome.code == 0
+        assert check_hooks(parameters(monitor_hook=f"{place}/a b")) == ()
+
+
+class TestStuck:
+    """A hook whose last run cannot be killed; the kernel decides what that is, so here the runner says so."""
+
+    @pytest.fixture
+    def survivor(self) -> Iterator[Process]:
+        with subprocess.Popen(["sleep", "60"]) as child:
+            found = find_process(child.pid)
+            assert found is not None
+            yield found
+            child.kill()
+
+    def test_it_is_not_started_again(self, place: Path, survivor: Process) -> None:
+        """One more would be left behind at each monitor: while it lives, the hook is stuck; then it runs again."""
+        hook = executable(place / "hook", "#!/bin/sh\n")
+        runs = []
+
+        async def run(command: Command, *, deadline: float) -> CommandOutcome:
+            del deadline
+            runs.append(command.arguments[0])
+            return TimedOut(9.0, survivors=(survivor,))
+
+        assert run_with(run, hook, place) == (HookRan(str(hook), TimedOut(9.0, survivors=(survivor,))),)
+        for _ in range(3):
+            assert run_with(run, hook, place) == (HookStuck(str(hook), survivor),)
+        assert runs == [str(hook)]
+        os.kill(survivor.pid, SIGKILL)
+        os.waitpid(survivor.pid, 0)
+        assert run_with(run, hook, place) == (HookRan(str(hook), TimedOut(9.0, survivors=(survivor,))),)
+
+    def test_the_others_run(self, place: Path, survivor: Process) -> None:
+        """In a directory one that is stuck does not keep the others from running, nor does another unit's."""
+        (place / "hooks").mkdir(mode=0o755)
+        a, b = (str(executable(place / f"hooks/{name}", "#!/bin/sh\n")) for name in "ab")
+        record_survivors("postfix@-.service", a, [survivor], run_directory=place)
+        record_survivors("other.service", b, [survivor], run_directory=place)
+        outcomes = run_with(succeed, place / "hooks", place)
+        assert outcomes == (HookStuck(a, survivor), HookRan(b, Exited(0.1)))
+
+    def test_what_a_directory_left(self, place: Path, survivor: Process) -> None:
+        """What a hook of it left behind without saying which one it was, keeps all of them from running."""
+        (place / "hooks").mkdir(mode=0o755)
+        a, b = (str(executable(place / f"hooks/{name}", "#!/bin/sh\n")) for name in "ab")
+        record_survivors("postfix@-.service", f"{place}/hooks", [survivor], run_directory=place)
+        outcomes = run_with(succeed, place / "hooks", place)
+        assert outcomes == (HookStuck(a, survivor), HookStuck(b, survivor))
+
+
+class TestRootOwned:
+    def test_no_hook(self) -> None:
+        """There is nothing that others could hold up."""
+        assert is_root_owned(parameters())
+
+    @pytest.mark.parametrize("user", [pytest.param("", id="no user"), pytest.param("nobody", id="a user")])
+    def test_of_a_file(self, place: Path, user: str) -> None:
+        """Root's own, with all that is above it, whoever runs it."""
+        hook = executable(place / "hook", "#!/bin/sh\n")
+        given = parameters(monitor_hook=str(hook), monitor_hook_user=user)
+        assert is_root_owned(given)
+        hook.chmod(0o757)
+        assert not is_root_owned(given)
+        hook.chmod(0o755)
+        place.chmod(0o757)
+        assert not is_root_owned(given)
+        place.chmod(0o755)
+        hook.unlink()
+        assert not is_root_owned(given)
+
+    @as_root
+    @pytest.mark.parametrize("which", [pytest.param(each, id=each) for each in ("hooks/a", "hooks/b", "hooks")])
+    def test_of_a_directory(self, place: Path, which: str) -> None:
+        """Every hook in it, and it itself: what the hook's user owns is trusted with the hook, not with the server."""
+        (place / "hooks").mkdir(mode=0o755)
+        for name in "ab":
+            executable(place / f"hooks/{name}", "#!/bin/sh\n")
+        given = parameters(monitor_hook=f"{place}/hooks", monitor_hook_user="nobody")
+        assert is_root_owned(given)
+        os.chown(place / which, 65534, 0)
+        assert not is_root_owned(given)
+        assert check_hooks(given) == ()
+
+
 class TestTrust:
     @pytest.fixture
     def hook(self, place: Path) -> Path:
@@ -133,6 +334,7 @@ class TestTrust:
             (missing,) = check_hooks(parameters(monitor_hook=path))
             assert isinstance(missing, HookMissing)
 
+    @as_root
     def test_an_access_control_list_is_not_safe(self, hook: Path) -> None:
         """Behind the mode's group bits anybody may be on the list (acl(5); user 65534 may write)."""
         entries = [(0x01, 7, -1), (0x02, 7, 65534), (0x04, 5, -1), (0x10, 7, -1), (0x20, 5, -1)]
@@ -310,13 +512,13 @@ class TestExecutable:
             ),
             pytest.param(b"#!/etc/passwd\n", 0o755, "its interpreter /etc/passwd cannot be run", id="no program"),
             pytest.param(
-                b"exit 0\n", 0o755, "it is no program and names no interpreter (#!) in its first line", id="no shebang"
+                b"exit 0\n", 0o755, "it is not a program and its first line has no interpreter (#!)", id="no shebang"
             ),
-            pytest.param(b"", 0o755, "it is no program and names no interpreter (#!) in its first line", id="empty"),
+            pytest.param(b"", 0o755, "it is not a program and its first line has no interpreter (#!)", id="empty"),
             pytest.param(
                 b"\xef\xbb\xbf#!/bin/sh\n",
                 0o755,
-                "it is no program and names no interpreter (#!) in its first line",
+                "it is not a program and its first line has no interpreter (#!)",
                 id="a byte order mark",
             ),
         ],
@@ -341,9 +543,33 @@ class TestExecutable:
     def test_what_is_no_file(self, place: Path) -> None:
         """Nothing, a directory, a fifo."""
         assert why_not_executable(f"{place}/gone") == "No such file or directory"
-        assert why_not_executable(str(place)) == "it is no regular file"
+        assert why_not_executable(str(place)) == "it is not a regular file"
         os.mkfifo(place / "fifo", 0o755)
-        assert why_not_executable(f"{place}/fifo") == "it is no regular file"
+        assert why_not_executable(f"{place}/fifo") == "it is not a regular file"
+
+    @pytest.mark.skipif(not CAN_MOUNT, reason="only root can have a mount namespace and files of root's in it")
+    def test_a_file_system_without_programs(self, place: Path) -> None:
+        """What is mounted noexec cannot be run, for checking and for running; where it says so is in the reason."""
+        code = f"""
+import anyio, os
+from ocf_systemd import processes
+from ocf_systemd.hooks import check_hooks, run_hooks, why_not_executable
+from ocf_systemd.parameters import read_parameters
+hook = "{place}/hook"
+with open(hook, "w") as file:
+    file.write("#!/bin/sh\\n")
+os.chmod(hook, 0o755)
+given = read_parameters({{"OCF_RESKEY_unit": "x", "OCF_RESKEY_monitor_hook": hook}})
+async def main():
+    return await run_hooks(given, {{}}, processes.run, anyio.current_time() + 9)
+(checked,), (ran,) = check_hooks(given), anyio.run(main)
+print(why_not_executable(hook), checked.why, ran.why, sep="\\n")
+"""
+        script = f'mount -t tmpfs -o noexec,mode=0755 none {place} && exec "$@"'
+        wrapped = ("unshare", "--mount", "sh", "-c", script, "sh")
+        done = run_python(code, prefix=wrapped)
+        assert done.stderr == ""
+        assert done.stdout.splitlines() == ["its file system is mounted noexec"] * 3
 
     def test_a_program_is_one(self) -> None:
         """A binary of this host."""
@@ -542,8 +768,8 @@ class TestUser:
     @pytest.mark.parametrize(
         ("user", "told"),
         [
-            pytest.param("nobody", "65534 nobody /nonexistent", id="itself"),
-            pytest.param("daemon", "could not be started: Operation not permitted", id="another"),
+            pytest.param("nobody", "hook sh: 65534 nobody /nonexistent (exit 3)", id="itself"),
+            pytest.param("daemon", "hook sh: cannot be started: Operation not permitted", id="another"),
         ],
     )
     def test_an_agent_that_is_not_root(self, user: str, told: str) -> None:
@@ -567,7 +793,7 @@ print(judge_hooks(anyio.run(main), HookProtocol.OCF).reason)
 """
         done = run_python(code)
         assert done.stderr == ""
-        assert done.stdout.rstrip().endswith(told)
+        assert done.stdout.rstrip() == told
 
     @as_root
     def test_a_users_own_hook_is_safe_for_that_user_alone(self) -> None:
@@ -585,6 +811,79 @@ print(judge_hooks(anyio.run(main), HookProtocol.OCF).reason)
         finally:
             (place / "hook").unlink(missing_ok=True)
             place.rmdir()
+
+
+@pytest.fixture
+def open_place() -> Iterator[Path]:
+    """Yield a directory that other users can reach, which pytest's are not."""
+    place = Path(tempfile.mkdtemp(dir="/run" if os.geteuid() == 0 else None, prefix="ocf-systemd-"))
+    place.chmod(0o755)
+    yield place
+    shutil.rmtree(place)
+
+
+class TestAccess:
+    def test_no_user_no_question(self, place: Path) -> None:
+        """What runs as the agent's own user is checked by looking at it."""
+        hook = executable(place / "hook", "#!/bin/sh\n")
+        assert access(hook) == ()
+        assert access(None) == ()
+
+    @as_root
+    @pytest.mark.parametrize(
+        ("mode", "interpreter_mode", "why"),
+        [
+            pytest.param(0o755, 0o755, "", id="may"),
+            pytest.param(0o700, 0o755, "user nobody may not execute it", id="root's alone"),
+            pytest.param(0o750, 0o755, "user nobody may not execute it", id="a group's"),
+            pytest.param(0o755, 0o700, "user nobody may not execute its interpreter {place}/sh", id="its interpreter"),
+        ],
+    )
+    def test_whether_its_user_may_execute_it(
+        self, open_place: Path, mode: int, interpreter_mode: int, why: str
+    ) -> None:
+        """The kernel says so before anything is started: to find that out at a monitor would be too late."""
+        shutil.copy("/bin/sh", open_place / "sh")
+        (open_place / "sh").chmod(interpreter_mode)
+        hook = executable(open_place / "hook", f"#!{open_place}/sh\nexit 0\n", mode)
+        told = why.format(place=open_place)
+        assert check_hooks(parameters(monitor_hook=str(hook), monitor_hook_user="nobody")) == ()
+        assert access(hook, user="nobody") == ((HookMissing(str(hook), told),) if told else ())
+        (ran,) = run_now(hook, monitor_hook_user="nobody")
+        assert isinstance(ran, HookMissing if why else HookRan)
+
+    @as_root
+    def test_each_hook_of_a_directory(self, open_place: Path) -> None:
+        """In the order of their names."""
+        for name, mode in (("a", 0o700), ("b", 0o755), ("c", 0o700)):
+            executable(open_place / name, "#!/bin/sh\n", mode)
+        why = "user nobody may not execute it"
+        missing = tuple(HookMissing(f"{open_place}/{name}", why) for name in "ac")
+        assert access(open_place, user="nobody") == missing
+
+    @as_root
+    def test_an_access_control_list_counts(self, open_place: Path) -> None:
+        """The kernel knows it, where a look at the mode does not (acl(5); user 65534 may not execute)."""
+        hook = executable(open_place / "hook", "#!/bin/sh\n")
+        entries = [(0x01, 7, -1), (0x02, 0, 65534), (0x04, 5, -1), (0x10, 5, -1), (0x20, 5, -1)]
+        packed = struct.pack("<I", 2) + b"".join(struct.pack("<HHi", *entry) for entry in entries)
+        os.setxattr(hook, "system.posix_acl_access", packed)
+        assert access(hook, user="nobody") == (HookMissing(str(hook), "user nobody may not execute it"),)
+
+    def test_the_user_that_it_is(self, place: Path) -> None:
+        """An agent that is that user already asks as itself, and needs no privilege for that."""
+        user = pwd.getpwuid(os.geteuid()).pw_name
+        assert access(executable(place / "hook", "#!/bin/sh\n"), user=user) == ()
+
+
+def access(hook: Path | None, user: str = "") -> tuple[HookOutcome, ...]:
+    """Return which hooks their user may not execute."""
+    given = parameters(monitor_hook=str(hook or ""), monitor_hook_user=user)
+
+    async def main() -> tuple[HookOutcome, ...]:
+        return await check_access(given, {}, processes.run, anyio.current_time() + 9)
+
+    return anyio.run(main)
 
 
 def test_checks_are_of_the_first_reason(place: Path) -> None:

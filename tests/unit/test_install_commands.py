@@ -191,7 +191,7 @@ class TestServe:
         """Wrong usage is told as click does."""
         done = run_python(SERVE, "serve", "--idle-after", "soon", env={"X": "y"})
         assert (done.returncode, done.stdout) == (2, "")
-        assert "'soon' is no duration" in " ".join(done.stderr.split())
+        assert "'soon' is not a duration" in " ".join(done.stderr.split())
 
     def test_as_a_module(self) -> None:
         """`python -I -m ocf_systemd` is the program, for the unit, which does not look for a script."""

@@ -1,4 +1,4 @@
-"""What observations mean, row by row of the rules, and the promise over all of them."""
+"""What observations mean, row by row of the rules, and the guarantees over all of them."""
 
 from __future__ import annotations
 
@@ -13,9 +13,13 @@ from hypothesis import strategies as st
 
 from ocf_systemd.judgement import (
     JOURNAL_LINE_LIMIT,
+    PASSING_CODES,
     HookProtocol,
     Judgement,
     KeepWaiting,
+    describe_process,
+    exit_code_of,
+    explained,
     judge_hook,
     judge_hooks,
     judge_host,
@@ -26,6 +30,7 @@ from ocf_systemd.judgement import (
     judge_start,
     judge_start_request,
     judge_stop,
+    judge_unbooted,
 )
 from ocf_systemd.observations import (
     ActiveState,
@@ -34,16 +39,21 @@ from ocf_systemd.observations import (
     HookMissing,
     HookOutcome,
     HookRan,
+    HookStuck,
     HookUnsafe,
     JobOutcome,
     JobResult,
     LoadState,
     NoAnswer,
     Observation,
+    Process,
     Signalled,
+    TimedOut,
+    UnitDetails,
     UnitState,
 )
-from ocf_systemd.ocf import Verdict
+from ocf_systemd.ocf import REASON_PREFIX, Action, Verdict
+from ocf_systemd.records import replace
 from tests.unit.builders import HOOK, UNIT, died, exited, is_one_line, not_started, timed_out, unit_in
 
 if TYPE_CHECKING:
@@ -53,6 +63,10 @@ OCF = HookProtocol.OCF
 MISSING = HookMissing(HOOK, "No such file or directory")
 UNSAFE = HookUnsafe(HOOK, "/usr/local/lib is writable by everyone")
 SILENCE = NoAnswer("no answer within 5.0 s")
+SLEEP = Process(812, 1000, "sleep")
+LS = Process(813, 1001, "ls", is_uninterruptible=True)
+STUCK = HookStuck(HOOK, LS)
+CANNOT_BE_KILLED = HookRan(HOOK, TimedOut(9.0, survivors=(LS,)))
 DONE = JobOutcome(JobResult.DONE)
 JOBS = tuple(JobOutcome(result, said="Access denied") for result in JobResult)
 
@@ -76,30 +90,33 @@ def answer(judgement: Judgement) -> Answer:
             return wait(code)
 
 
-# Each class of what a hook can do: what it is, its code by the table of `monitor`, and by that of `start`.
-HOOKS: dict[str, tuple[tuple[HookOutcome, ...], int, Answer]] = {
-    "no hook": ((), 0, now(0)),
-    "exit 0": ((exited(0),), 0, now(0)),
-    "exit 7": ((exited(7),), 7, wait(1)),
-    "exit 190": ((exited(190),), 190, now(0)),
-    "exit 1": ((exited(1),), 1, wait(1)),
-    "exit 2": ((exited(2),), 2, wait(1)),
-    "exit 3": ((exited(3),), 3, wait(1)),
-    "exit 4": ((exited(4),), 4, wait(1)),
-    "exit 5": ((exited(5),), 5, wait(1)),
-    "exit 6": ((exited(6),), 6, wait(1)),
-    "exit 8": ((exited(8),), 8, wait(1)),
-    "exit 9": ((exited(9),), 9, wait(1)),
-    "exit 42": ((exited(42),), 42, wait(1)),
-    "exit 191": ((exited(191),), 191, wait(1)),
-    "exit 255": ((exited(255),), 255, wait(1)),
-    "signal": ((died(SIGSEGV),), 1, wait(1)),
-    "timeout": ((timed_out(),), 1, wait(1)),
-    "not started": ((not_started(),), 1, wait(1)),
-    "missing": ((MISSING,), 5, now(5)),
-    "unsafe": ((UNSAFE,), 4, now(4)),
+# Each class of what a hook can do: what it is, and its code by the table of `monitor`, of a probe, and of `start`.
+HOOKS: dict[str, tuple[tuple[HookOutcome, ...], int, int, Answer]] = {
+    "no hook": ((), 0, 0, now(0)),
+    "exit 0": ((exited(0),), 0, 0, now(0)),
+    "exit 7": ((exited(7),), 7, 1, wait(1)),
+    "exit 190": ((exited(190),), 190, 190, now(0)),
+    "exit 1": ((exited(1),), 1, 1, wait(1)),
+    "exit 2": ((exited(2),), 2, 1, wait(1)),
+    "exit 3": ((exited(3),), 3, 1, wait(1)),
+    "exit 4": ((exited(4),), 4, 1, wait(1)),
+    "exit 5": ((exited(5),), 5, 1, wait(1)),
+    "exit 6": ((exited(6),), 6, 1, wait(1)),
+    "exit 8": ((exited(8),), 1, 1, wait(1)),
+    "exit 9": ((exited(9),), 1, 1, wait(1)),
+    "exit 42": ((exited(42),), 42, 42, wait(1)),
+    "exit 191": ((exited(191),), 1, 1, wait(1)),
+    "exit 255": ((exited(255),), 255, 255, wait(1)),
+    "signal": ((died(SIGSEGV),), 1, 1, wait(1)),
+    "timeout": ((timed_out(),), 1, 1, wait(1)),
+    "cannot be killed": ((CANNOT_BE_KILLED,), 1, 1, wait(1)),
+    "last run cannot be killed": ((STUCK,), 1, 1, wait(1)),
+    "not started": ((not_started(),), 1, 1, wait(1)),
+    "missing": ((MISSING,), 5, 1, now(5)),
+    "unsafe": ((UNSAFE,), 4, 1, now(4)),
 }
 HOOK_ROWS = [pytest.param(*row, id=name) for name, row in HOOKS.items()]
+ONE_HOOK = [hooks for hooks, *_ in HOOKS.values()]
 
 RUNNING = (ActiveState.ACTIVE, ActiveState.RELOADING, ActiveState.REFRESHING)
 DOWN = (ActiveState.INACTIVE, ActiveState.FAILED)
@@ -113,6 +130,26 @@ LOAD_ROWS = [pytest.param(state, id=state) for state in LoadState]
 PROBE_ROWS = [pytest.param(True, id="probe"), pytest.param(False, id="recurring")]
 
 
+def with_processes(unit: UnitState, kill_mode: str, *others: Process, main: Process | None = None) -> UnitState:
+    """Return a unit's state with processes of it that are alive."""
+    details = UnitDetails(unit.unit, kill_mode=kill_mode)
+    return replace(unit, details=details, main_process=main, processes=others)
+
+
+# Processes that are alive in spite of an inactive or failed unit: what may still write is not stopped.
+REMAINING = {
+    "control-group": ("control-group", (SLEEP,), None),
+    "mixed": ("mixed", (SLEEP,), None),
+    "main process": ("control-group", (), SLEEP),
+    "main process, mixed": ("mixed", (LS,), SLEEP),
+    "main process, KillMode=process": ("process", (), SLEEP),
+    "main process, KillMode=none": ("none", (LS,), SLEEP),
+}
+REMAINING_ROWS = [pytest.param(*row, id=name) for name, row in REMAINING.items()]
+SPARED = {"process": ("process", (SLEEP, LS), None), "none": ("none", (SLEEP,), None)}
+SPARED_ROWS = [pytest.param(*row, id=name) for name, row in SPARED.items()]
+
+
 def test_the_rows_leave_no_state_out() -> None:
     """Every ActiveState stands in exactly one of the three groups of rows."""
     assert sorted(RUNNING + DOWN + BETWEEN) == sorted(ActiveState)
@@ -120,25 +157,101 @@ def test_the_rows_leave_no_state_out() -> None:
 
 class TestMonitor:
     @pytest.mark.parametrize("active", RUNNING_ROWS)
-    @pytest.mark.parametrize(("hooks", "code", "_start"), HOOK_ROWS)
+    @pytest.mark.parametrize(("hooks", "code", "probed", "_start"), HOOK_ROWS)
     def test_of_a_running_unit_the_hook_decides(
-        self, active: ActiveState, hooks: tuple[HookOutcome, ...], code: int, _start: Answer
+        self, active: ActiveState, hooks: tuple[HookOutcome, ...], code: int, probed: int, _start: Answer
     ) -> None:
-        """Active, reloading and refreshing count alike; the hook's code is passed on, whatever the LoadState."""
-        for load, probe in product(LoadState, (True, False)):
+        """Active, reloading and refreshing count alike, whatever the LoadState; a probe's codes are never 2 to 7."""
+        for load in LoadState:
             seen = Observation(unit_in(active, load), hooks)
-            expected = 1 if probe and code == 5 else code  # a probe's 5 would be recorded as stopped
-            assert answer(judge_monitor(seen, probe=probe, protocol=OCF)) == now(expected)
+            assert answer(judge_monitor(seen, probe=False, protocol=OCF)) == now(code)
+            assert answer(judge_monitor(seen, probe=True, protocol=OCF)) == now(probed)
+
+    @pytest.mark.parametrize("protocol", [pytest.param(protocol, id=protocol) for protocol in HookProtocol])
+    def test_a_probe_never_takes_a_running_unit_for_stopped(self, protocol: HookProtocol) -> None:
+        """Of every exit code and protocol: 7 and 5 would be recorded as stopped, 2 to 6 are hard errors: all are 1."""
+        for active, code in product(RUNNING, range(256)):
+            seen = Observation(unit_in(active), (exited(code, b"no route\n"),))
+            recurring = judge_monitor(seen, probe=False, protocol=protocol)
+            probe = judge_monitor(seen, probe=True, protocol=protocol)
+            assert isinstance(recurring, Verdict)
+            expected = 1 if recurring.code in range(2, 8) else recurring.code
+            assert probe == Verdict(expected, recurring.reason)
+
+    def test_a_probes_reason_names_the_hooks_own_code(self) -> None:
+        """That 7 has become 1 hides nothing: the hook's exit code stands in the reason."""
+        seen = Observation(unit_in(ActiveState.ACTIVE), (exited(7, b"connection refused\n"),))
+        reason = "hook smtp: connection refused (exit 7)"
+        assert judge_monitor(seen, probe=True, protocol=OCF) == Verdict(1, reason)
+        assert judge_monitor(seen, probe=False, protocol=OCF) == Verdict(7, reason)
 
     @pytest.mark.parametrize("load", LOAD_ROWS)
     @pytest.mark.parametrize("active", DOWN_ROWS)
     def test_of_a_stopped_unit_no_hook_makes_it_better(self, active: ActiveState, load: LoadState) -> None:
         """An inactive or failed unit is 7 whatever the hook says; one not found is 7 to a probe alone, else 5."""
-        for hooks, _, _ in HOOKS.values():
+        for hooks in ONE_HOOK:
             seen = Observation(unit_in(active, load), hooks)
             assert answer(judge_monitor(seen, probe=True, protocol=OCF)) == now(7)
             recurring = now(5) if load is LoadState.NOT_FOUND else now(7)
             assert answer(judge_monitor(seen, probe=False, protocol=OCF)) == recurring
+
+    @pytest.mark.parametrize("load", LOAD_ROWS)
+    @pytest.mark.parametrize("active", DOWN_ROWS)
+    @pytest.mark.parametrize("probe", PROBE_ROWS)
+    def test_a_stopped_unit_with_a_job_queued_is_waited_for(
+        self, active: ActiveState, load: LoadState, *, probe: bool
+    ) -> None:
+        """A restart of what the unit requires passes through inactive: not 7 but another look, and 1 at the deadline.
+
+        Processes that are alive change nothing of that: the job starts the unit, or it is judged by them later.
+        """
+        unit = unit_in(active, load, has_job=True)
+        for each in (unit, with_processes(unit, "control-group", SLEEP)):
+            judgement = judge_monitor(Observation(each), probe=probe, protocol=OCF)
+            assert judgement == KeepWaiting(Verdict(1, f"{UNIT} {active}: start job queued"))
+
+    @pytest.mark.parametrize(("kill_mode", "others", "main"), REMAINING_ROWS)
+    @pytest.mark.parametrize("active", DOWN_ROWS)
+    @pytest.mark.parametrize("probe", PROBE_ROWS)
+    def test_a_stopped_unit_with_processes_alive_has_failed(
+        self, active: ActiveState, kill_mode: str, others: tuple[Process, ...], main: Process | None, *, probe: bool
+    ) -> None:
+        """What may still write is not stopped: 1 from a monitor and a probe, for a unit that is not found as well."""
+        for load, hooks in product(LoadState, ONE_HOOK):
+            unit = with_processes(unit_in(active, load), kill_mode, *others, main=main)
+            judgement = judge_monitor(Observation(unit, hooks), probe=probe, protocol=OCF)
+            assert answer(judgement) == now(1)
+            assert reason_of(judgement).startswith(f"{UNIT} {active}, but not stopped: ")
+
+    @pytest.mark.parametrize(("kill_mode", "others", "main"), SPARED_ROWS)
+    @pytest.mark.parametrize("active", DOWN_ROWS)
+    def test_processes_that_kill_mode_spares_do_not_count(
+        self, active: ActiveState, kill_mode: str, others: tuple[Process, ...], main: Process | None
+    ) -> None:
+        """KillMode=process and none ask for leftovers: 7, as without them."""
+        unit = with_processes(unit_in(active), kill_mode, *others, main=main)
+        assert judge_monitor(Observation(unit), probe=True, protocol=OCF) == Verdict(7)
+        assert judge_monitor(Observation(unit), probe=False, protocol=OCF) == Verdict(7, f"{UNIT} {active}")
+
+    @pytest.mark.parametrize(
+        ("processes", "told"),
+        [
+            pytest.param((SLEEP,), "sleep[812] alive", id="one"),
+            pytest.param((LS,), "ls[813] in uninterruptible sleep", id="uninterruptible"),
+            pytest.param((SLEEP, Process(9, 1, "a")), "sleep[812] alive and 1 more", id="two"),
+            pytest.param((SLEEP, LS), "ls[813] in uninterruptible sleep and 1 more", id="what no signal ends first"),
+            pytest.param(
+                (*(Process(pid, 1, "cat") for pid in (1, 2, 3)), LS),
+                "ls[813] in uninterruptible sleep and 3 more",
+                id="many",
+            ),
+        ],
+    )
+    def test_the_reason_names_a_process_that_is_alive(self, processes: tuple[Process, ...], told: str) -> None:
+        """By name and pid, and how many more; one that no signal can end comes first."""
+        unit = with_processes(unit_in(ActiveState.INACTIVE), "control-group", *processes)
+        reason = reason_of(judge_monitor(Observation(unit), probe=False, protocol=OCF))
+        assert reason == f"{UNIT} inactive, but not stopped: {told}"
 
     @pytest.mark.parametrize("load", LOAD_ROWS)
     @pytest.mark.parametrize("active", BETWEEN_ROWS)
@@ -147,39 +260,46 @@ class TestMonitor:
         self, active: ActiveState, load: LoadState, *, probe: bool
     ) -> None:
         """Activating, deactivating and what a later systemd may say: wait, and 1 at the deadline."""
-        for hooks, _, _ in HOOKS.values():
+        for hooks in ONE_HOOK:
             seen = Observation(unit_in(active, load), hooks)
             assert answer(judge_monitor(seen, probe=probe, protocol=OCF)) == wait(1)
 
     @pytest.mark.parametrize("probe", PROBE_ROWS)
     def test_a_silent_systemd_is_asked_again_and_never_taken_for_stopped(self, *, probe: bool) -> None:
         """No answer: ask again until the deadline, then 1; in doubt is not stopped."""
-        for hooks, _, _ in HOOKS.values():
+        for hooks in ONE_HOOK:
             assert answer(judge_monitor(Observation(SILENCE, hooks), probe=probe, protocol=OCF)) == wait(1)
         assert judge_silence(SILENCE) == Verdict(1, "systemd does not answer: no answer within 5.0 s")
 
+    def test_no_monitor_asks_for_a_longer_pause(self) -> None:
+        """KeepWaiting.spaced is for another try of a failed hook, which is no judgement of one look."""
+        for unit, hooks in product(UNITS, ONE_HOOK):
+            for _, _, judgement in judgements(Observation(unit, hooks), jobs=(DONE,)):
+                assert isinstance(judgement, Verdict) or not judgement.spaced
+        assert not KeepWaiting(Verdict(1)).spaced
+
     def test_a_failed_unit_tells_why_it_failed(self) -> None:
         """The reason of a failed unit names its Result and how its main process ended."""
-        unit = UnitState(UNIT, LoadState.LOADED, ActiveState.FAILED, "failed", "exit-code", "status=1")
+        unit = UnitState(UNIT, LoadState.LOADED, ActiveState.FAILED, "failed", "exit-code", "status 1")
         verdict = judge_monitor(Observation(unit), probe=False, protocol=OCF)
-        assert verdict == Verdict(7, f"{UNIT} is failed (Result=exit-code, status=1), expected active")
+        assert verdict == Verdict(7, f"{UNIT} failed: exit-code, status 1")
 
     @pytest.mark.parametrize(
         ("unit", "told"),
         [
             pytest.param(
-                UnitState(UNIT, LoadState.LOADED, ActiveState.FAILED, "failed", "signal", "signal=SEGV"),
-                "failed (Result=signal, signal=SEGV)",
+                UnitState(UNIT, LoadState.LOADED, ActiveState.FAILED, "failed", "signal", "SIGSEGV"),
+                "failed: signal, SIGSEGV",
                 id="failed by a signal",
             ),
             pytest.param(
                 UnitState(UNIT, LoadState.LOADED, ActiveState.FAILED, "failed", "timeout"),
-                "failed (Result=timeout)",
+                "failed: timeout",
                 id="failed without a main process",
             ),
             pytest.param(
-                UnitState(UNIT, LoadState.LOADED, ActiveState.FAILED, main_exit="status=3"),
-                "failed (status=3)",
+                UnitState(UNIT, LoadState.LOADED, ActiveState.FAILED, main_exit="status 3"),
+                "failed: status 3",
                 id="failed without a Result",
             ),
             pytest.param(UnitState(UNIT, LoadState.LOADED, ActiveState.FAILED), "failed", id="failed, no more known"),
@@ -187,34 +307,52 @@ class TestMonitor:
                 UnitState(UNIT, LoadState.LOADED, ActiveState.INACTIVE, "dead", "success"), "inactive", id="inactive"
             ),
             pytest.param(
-                UnitState(UNIT, LoadState.LOADED, ActiveState.INACTIVE, "dead", "exec-condition", "status=1"),
-                "inactive (Result=exec-condition, status=1)",
+                UnitState(UNIT, LoadState.LOADED, ActiveState.INACTIVE, "dead", "exec-condition", "status 1"),
+                "inactive: exec-condition, status 1",
                 id="inactive for a reason",
             ),
             pytest.param(
                 UnitState(UNIT, LoadState.LOADED, ActiveState.ACTIVATING, "auto-restart", "success"),
-                "activating (auto-restart)",
+                "activating: auto-restart",
                 id="SubState that adds something",
+            ),
+            pytest.param(
+                UnitState(UNIT, LoadState.LOADED, ActiveState.ACTIVATING, "activating", "success"),
+                "activating",
+                id="SubState that adds nothing",
             ),
         ],
     )
     def test_a_reason_explains_the_state(self, unit: UnitState, told: str) -> None:
         """The state comes with what explains it, and with nothing that does not."""
         reason = reason_of(judge_monitor(Observation(unit), probe=False, protocol=OCF))
-        assert reason == f"{UNIT} is {told}, expected active"
+        assert reason == f"{UNIT} {told}"
 
     def test_a_probe_of_a_stopped_unit_has_nothing_to_explain(self) -> None:
         """A probe's 7 is no failure and has no reason; a recurring monitor's has one."""
         seen = Observation(unit_in(ActiveState.INACTIVE))
         assert judge_monitor(seen, probe=True, protocol=OCF) == Verdict(7)
-        assert judge_monitor(seen, probe=False, protocol=OCF) == Verdict(7, f"{UNIT} is inactive, expected active")
+        assert judge_monitor(seen, probe=False, protocol=OCF) == Verdict(7, f"{UNIT} inactive")
+
+    def test_a_missing_unit_is_named(self) -> None:
+        """A recurring monitor's 5 says what is not there."""
+        seen = Observation(unit_in(ActiveState.INACTIVE, LoadState.NOT_FOUND))
+        assert judge_monitor(seen, probe=False, protocol=OCF) == Verdict(5, f"{UNIT} not found")
+
+
+class TestUnbooted:
+    @pytest.mark.parametrize("action", [pytest.param(action, id=action) for action in Action])
+    def test_without_systemd_nothing_can_run(self, action: Action) -> None:
+        """On a host that systemd did not boot a stop is done, 0; everything else is 5, and never 7 or 1."""
+        expected = Verdict(0) if action is Action.STOP else Verdict(5, "this host was not booted by systemd")
+        assert judge_unbooted(action) == expected
 
 
 class TestStart:
     @pytest.mark.parametrize("active", RUNNING_ROWS)
-    @pytest.mark.parametrize(("hooks", "_code", "expected"), HOOK_ROWS)
+    @pytest.mark.parametrize(("hooks", "_code", "_probed", "expected"), HOOK_ROWS)
     def test_of_a_running_unit_the_hook_decides(
-        self, active: ActiveState, hooks: tuple[HookOutcome, ...], _code: int, expected: Answer
+        self, active: ActiveState, hooks: tuple[HookOutcome, ...], _code: int, _probed: int, expected: Answer
     ) -> None:
         """0 and 190 end a start well; a hook that cannot be run ends it at once; all else is waited for, then 1."""
         for job, load in product(JOBS, LoadState):
@@ -223,8 +361,11 @@ class TestStart:
     @pytest.mark.parametrize("job", [pytest.param(job, id=job.result) for job in JOBS])
     @pytest.mark.parametrize("active", DOWN_ROWS)
     def test_a_stopped_unit_without_a_job_ends_the_start(self, active: ActiveState, job: JobOutcome) -> None:
-        """Nothing will change any more: 1 at once, 4 when not permitted; a lost request is worth another."""
-        for load, (hooks, _, _) in product(LoadState, HOOKS.values()):
+        """Nothing will change any more, a refused manual start included: 1 at once; 4 when not permitted.
+
+        A lost request is worth another.
+        """
+        for load, hooks in product(LoadState, ONE_HOOK):
             seen = Observation(unit_in(active, load), hooks)
             if job.result is JobResult.LOST:
                 expected = wait(1)
@@ -243,7 +384,7 @@ class TestStart:
     @pytest.mark.parametrize("active", BETWEEN_ROWS)
     def test_a_unit_between_two_states_is_waited_for(self, active: ActiveState) -> None:
         """Activating for long is no failure until the deadline."""
-        for job, load, (hooks, _, _) in product(JOBS, LoadState, HOOKS.values()):
+        for job, load, hooks in product(JOBS, LoadState, ONE_HOOK):
             assert answer(judge_start(Observation(unit_in(active, load), hooks), job, OCF)) == wait(1)
 
     def test_a_silent_systemd_is_asked_again(self) -> None:
@@ -256,25 +397,57 @@ class TestStart:
         [
             pytest.param(DONE, True, "start job done", id="done and yet inactive"),
             pytest.param(DONE, False, "start job done, condition not met", id="condition not met"),
-            pytest.param(JobOutcome(JobResult.DEPENDENCY), True, "start job: dependency failed", id="dependency"),
-            pytest.param(JobOutcome(JobResult.FAILED), True, "start job: failed", id="failed"),
-            pytest.param(JobOutcome(JobResult.CANCELED), True, "start job: canceled", id="canceled"),
-            pytest.param(JobOutcome(JobResult.TIMEOUT), True, "start job: timeout", id="timeout"),
+            pytest.param(JobOutcome(JobResult.DEPENDENCY), True, "start job dependency", id="dependency"),
+            pytest.param(JobOutcome(JobResult.FAILED), True, "start job failed", id="failed"),
+            pytest.param(JobOutcome(JobResult.CANCELED), True, "start job canceled", id="canceled"),
+            pytest.param(JobOutcome(JobResult.TIMEOUT), True, "start job timeout", id="timeout"),
+            pytest.param(JobOutcome(JobResult.PENDING), True, "", id="pending, nothing said"),
             pytest.param(
-                JobOutcome(JobResult.REFUSED, "Access denied"), True, "start refused: Access denied", id="refused"
+                JobOutcome(JobResult.PENDING, "its job still runs after 5.0 s"),
+                True,
+                "its job still runs after 5.0 s",
+                id="pending",
             ),
         ],
     )
     def test_a_failed_start_names_the_jobs_result(self, job: JobOutcome, told: str, *, condition_met: bool) -> None:
         """The reason tells what became of the job, a condition that was not met included."""
         unit = UnitState(UNIT, LoadState.LOADED, ActiveState.INACTIVE, "dead", condition_met=condition_met)
-        assert reason_of(judge_start(Observation(unit), job, OCF)) == f"{UNIT} is inactive ({told}), expected active"
+        expected = f"{UNIT} inactive: {told}" if told else f"{UNIT} inactive"
+        assert reason_of(judge_start(Observation(unit), job, OCF)) == expected
 
-    def test_a_failed_start_names_result_and_main_exit(self) -> None:
-        """Job, Result and main exit status stand in one reason."""
-        unit = UnitState(UNIT, LoadState.LOADED, ActiveState.FAILED, "failed", "exit-code", "status=203")
-        reason = reason_of(judge_start(Observation(unit), JobOutcome(JobResult.FAILED), OCF))
-        assert reason == f"{UNIT} is failed (start job: failed, Result=exit-code, status=203), expected active"
+    @pytest.mark.parametrize(
+        ("result", "code", "said"),
+        [
+            pytest.param(JobResult.REFUSED, 4, "Access denied", id="not permitted"),
+            pytest.param(
+                JobResult.MANUAL_REFUSED,
+                1,
+                f"Operation refused, unit {UNIT} may be requested by dependency only",
+                id="RefuseManualStart=yes",
+            ),
+        ],
+    )
+    def test_a_refused_start_ends_with_systemds_words(self, result: JobResult, code: int, said: str) -> None:
+        """At once, with what systemctl said, less the unit's name, which stands there already."""
+        job = JobOutcome(result, f"Failed to start {UNIT}: {said}")
+        unit = UnitState(UNIT, LoadState.LOADED, ActiveState.INACTIVE, "dead")
+        assert judge_start(Observation(unit), job, OCF) == Verdict(code, f"{UNIT} inactive: {said}")
+
+    @pytest.mark.parametrize(
+        ("job", "told"),
+        [
+            pytest.param(JobOutcome(JobResult.FAILED), "exit-code, status 203", id="a failed job says no more"),
+            pytest.param(DONE, "exit-code, status 203", id="nor does one that is done"),
+            pytest.param(
+                JobOutcome(JobResult.DEPENDENCY), "start job dependency, exit-code, status 203", id="another one does"
+            ),
+        ],
+    )
+    def test_a_failed_start_names_result_and_main_exit(self, job: JobOutcome, told: str) -> None:
+        """Result and main exit status, and the job where it says more than that."""
+        unit = UnitState(UNIT, LoadState.LOADED, ActiveState.FAILED, "failed", "exit-code", "status 203")
+        assert reason_of(judge_start(Observation(unit), job, OCF)) == f"{UNIT} failed: {told}"
 
     @pytest.mark.parametrize(
         ("job", "said"),
@@ -286,7 +459,17 @@ class TestStart:
     def test_a_lost_request_tells_what_systemctl_said(self, job: JobOutcome, said: str) -> None:
         """At the deadline the reason of a start that never got through is what came instead."""
         reason = reason_of(judge_start(Observation(unit_in(ActiveState.INACTIVE)), job, OCF))
-        assert reason == f"{UNIT} is inactive, expected active; systemctl start: {said}"
+        assert reason == f"{UNIT} inactive: systemctl start: {said}"
+
+    def test_last_words_stand_at_the_end(self) -> None:
+        """The unit's own last words follow the state, as far as there is room; without any nothing changes."""
+        verdict = Verdict(1, f"{UNIT} failed: exit-code, status 3")
+        assert explained(verdict, "fatal: bad string length") == Verdict(
+            1, f"{UNIT} failed: exit-code, status 3: fatal: bad string length"
+        )
+        assert explained(verdict, "") == verdict
+        cut = explained(verdict, "x" * 5000)
+        assert cut == Verdict(1, f"{UNIT} failed: exit-code, status 3: {'x' * JOURNAL_LINE_LIMIT}")
 
 
 class TestStartRequest:
@@ -317,15 +500,14 @@ class TestStartRequest:
     @pytest.mark.parametrize(
         ("load", "reason"),
         [
-            pytest.param(LoadState.NOT_FOUND, f"{UNIT} is not found, expected an installed unit", id="not-found"),
-            pytest.param(LoadState.MASKED, f"{UNIT} is masked, expected a unit that can be started", id="masked"),
-            pytest.param(
-                LoadState.ERROR, f"{UNIT} does not load (LoadState=error), expected a valid unit file", id="error"
-            ),
+            pytest.param(LoadState.NOT_FOUND, f"{UNIT} not found", id="not-found"),
+            pytest.param(LoadState.MASKED, f"{UNIT} masked", id="masked"),
+            pytest.param(LoadState.ERROR, f"{UNIT} does not load: error", id="error"),
+            pytest.param(LoadState.BAD_SETTING, f"{UNIT} does not load: bad-setting", id="bad-setting"),
         ],
     )
     def test_the_reason_tells_which(self, load: LoadState, reason: str) -> None:
-        """Subject, observation, expectation."""
+        """What failed, and why."""
         assert judge_start_request(unit_in(ActiveState.INACTIVE, load)).reason == reason
 
 
@@ -347,14 +529,14 @@ class TestHost:
     def test_the_unit_comes_before_its_hooks(self) -> None:
         """Without the unit, its hooks do not matter."""
         verdict = judge_host(unit_in(ActiveState.INACTIVE, LoadState.NOT_FOUND), (UNSAFE,))
-        assert verdict == Verdict(5, f"{UNIT} is not found, expected an installed unit")
+        assert verdict == Verdict(5, f"{UNIT} not found")
 
 
 class TestStop:
     @pytest.mark.parametrize("active", DOWN_ROWS)
     def test_a_stopped_unit_is_success(self, active: ActiveState) -> None:
         """Whatever the job's result, the LoadState and the hook: observed stopped is stopped, a missing unit too."""
-        for job, load, (hooks, _, _) in product(JOBS, LoadState, HOOKS.values()):
+        for job, load, hooks in product(JOBS, LoadState, ONE_HOOK):
             seen = Observation(unit_in(active, load), hooks)
             assert answer(judge_stop(seen, job, verify=False, protocol=OCF)) == now(0)
 
@@ -362,10 +544,45 @@ class TestStop:
     @pytest.mark.parametrize("active", [pytest.param(state, id=state) for state in RUNNING + BETWEEN])
     def test_anything_else_is_waited_for(self, active: ActiveState, *, verify: bool) -> None:
         """Not observed stopped: at the deadline 1, or 4 when the stop was not permitted; never 0."""
-        for job, load, (hooks, _, _) in product(JOBS, LoadState, HOOKS.values()):
+        for job, load, hooks in product(JOBS, LoadState, ONE_HOOK):
             seen = Observation(unit_in(active, load), hooks)
             expected = wait(4) if job.result is JobResult.REFUSED else wait(1)
             assert answer(judge_stop(seen, job, verify=verify, protocol=OCF)) == expected
+
+    @pytest.mark.parametrize(("kill_mode", "others", "main"), REMAINING_ROWS)
+    @pytest.mark.parametrize("active", DOWN_ROWS)
+    def test_a_unit_with_processes_alive_is_not_stopped(
+        self, active: ActiveState, kill_mode: str, others: tuple[Process, ...], main: Process | None
+    ) -> None:
+        """Inactive to systemd, but with a process that may still write: the stop goes on, and fails at the deadline.
+
+        The hooks' word does not matter to that, whatever it is.
+        """
+        for job, verify, hooks in product(JOBS, (True, False), ONE_HOOK):
+            unit = with_processes(unit_in(active), kill_mode, *others, main=main)
+            judgement = judge_stop(Observation(unit, hooks), job, verify=verify, protocol=OCF)
+            assert answer(judgement) == wait(1)
+            assert reason_of(judgement).startswith(f"{UNIT} {active}, but not stopped: ")
+
+    @pytest.mark.parametrize(("kill_mode", "others", "main"), SPARED_ROWS)
+    @pytest.mark.parametrize("active", DOWN_ROWS)
+    def test_what_kill_mode_spares_may_outlive_the_unit(
+        self, active: ActiveState, kill_mode: str, others: tuple[Process, ...], main: Process | None
+    ) -> None:
+        """KillMode=process and none ask for leftovers: stopped."""
+        unit = with_processes(unit_in(active), kill_mode, *others, main=main)
+        assert judge_stop(Observation(unit), DONE, verify=False, protocol=OCF) == Verdict(0)
+
+    @pytest.mark.parametrize("active", DOWN_ROWS)
+    def test_a_stopped_unit_with_a_job_queued_is_waited_for(self, active: ActiveState) -> None:
+        """It would be started after the stop has returned 0."""
+        unit = Observation(unit_in(active, has_job=True))
+        for job, verify in product(JOBS, (True, False)):
+            assert answer(judge_stop(unit, job, verify=verify, protocol=OCF)) == wait(1)
+        assert reason_of(judge_stop(unit, DONE, verify=False, protocol=OCF)) == f"{UNIT} {active}: a job queued"
+        job = JobOutcome(JobResult.CANCELED, "Job canceled.")
+        reason = reason_of(judge_stop(unit, job, verify=False, protocol=OCF))
+        assert reason == f"{UNIT} {active}: a job queued, Job canceled."
 
     def test_a_silent_systemd_is_asked_again(self) -> None:
         """Never 0 unless observed stopped."""
@@ -375,11 +592,21 @@ class TestStop:
     @pytest.mark.parametrize("name", [pytest.param(name, id=name) for name in HOOKS])
     def test_verify_waits_for_the_hook_to_say_not_running(self, name: str) -> None:
         """The hook has to say 7; one that cannot be run does not fail a stop, for that would fence the node."""
-        hooks, _, _ = HOOKS[name]
-        content = {"no hook", "exit 7", "missing", "unsafe"}
+        hooks, *_ = HOOKS[name]
+        content = {"no hook", "exit 7", "missing", "unsafe", "last run cannot be killed"}
         for active in DOWN:
             judged = judge_stop(Observation(unit_in(active), hooks), DONE, verify=True, protocol=OCF)
             assert answer(judged) == (now(0) if name in content else wait(1))
+
+    @pytest.mark.parametrize(
+        ("code", "expected"),
+        [pytest.param(3, now(0), id="not running"), pytest.param(0, wait(1), id="running")]
+        + [pytest.param(code, wait(1), id=f"{code}") for code in (1, 2, 4, 7, 150)],
+    )
+    def test_verify_reads_the_hook_by_its_protocol(self, code: int, expected: Answer) -> None:
+        """An lsb hook says 3 for not running, and 7 is a failure."""
+        seen = Observation(unit_in(ActiveState.INACTIVE), (exited(code),))
+        assert answer(judge_stop(seen, DONE, verify=True, protocol=HookProtocol.LSB)) == expected
 
     @pytest.mark.parametrize(
         ("hooks", "expected"),
@@ -388,6 +615,7 @@ class TestStop:
             pytest.param((exited(7, hook="/h/a"), exited(0, hook="/h/b")), wait(1), id="one says running"),
             pytest.param((exited(7, hook="/h/a"), HookMissing("/h/b", "gone")), now(0), id="one is gone"),
             pytest.param((exited(0, hook="/h/a"), HookMissing("/h/b", "gone")), wait(1), id="running, one gone"),
+            pytest.param((exited(0, hook="/h/a"), HookStuck("/h/b", LS)), wait(1), id="running, one not started"),
             pytest.param((HookUnsafe("/h/a", "x"), HookMissing("/h/b", "gone")), now(0), id="none can be run"),
         ],
     )
@@ -396,18 +624,44 @@ class TestStop:
         seen = Observation(unit_in(ActiveState.INACTIVE), hooks)
         assert answer(judge_stop(seen, DONE, verify=True, protocol=OCF)) == expected
 
-    def test_the_reason_of_an_unfinished_stop(self) -> None:
-        """It names the state and what systemctl said; with verify, what the hook said."""
-        job = JobOutcome(JobResult.TIMEOUT, f"Job for {UNIT} timed out.")
+    @pytest.mark.parametrize(
+        ("job", "told"),
+        [
+            pytest.param(DONE, "stop-sigterm", id="done says nothing"),
+            pytest.param(JobOutcome(JobResult.TIMEOUT, "said"), "stop job timeout, stop-sigterm", id="timeout"),
+            pytest.param(JobOutcome(JobResult.FAILED, "said"), "stop job failed, stop-sigterm", id="failed"),
+            pytest.param(
+                JobOutcome(JobResult.PENDING, "its job still runs after 9.0 s"),
+                "its job still runs after 9.0 s, stop-sigterm",
+                id="pending",
+            ),
+            pytest.param(JobOutcome(JobResult.LOST), "stop-sigterm", id="lost, nothing said"),
+            pytest.param(JobOutcome(JobResult.LOST, "reset by peer"), "reset by peer, stop-sigterm", id="lost"),
+            pytest.param(
+                JobOutcome(JobResult.MANUAL_REFUSED, f"Failed to stop {UNIT}: Operation refused"),
+                "Operation refused, stop-sigterm",
+                id="RefuseManualStop=yes",
+            ),
+        ],
+    )
+    def test_the_reason_of_an_unfinished_stop(self, job: JobOutcome, told: str) -> None:
+        """It names the state, and what became of the job where that says more."""
         stopping = UnitState(UNIT, LoadState.LOADED, ActiveState.DEACTIVATING, "stop-sigterm")
-        told = reason_of(judge_stop(Observation(stopping), job, verify=False, protocol=OCF))
-        assert told == f"{UNIT} is deactivating (stop-sigterm), expected inactive: Job for {UNIT} timed out."
-        down = Observation(unit_in(ActiveState.INACTIVE), (exited(0),))
-        told = reason_of(judge_stop(down, DONE, verify=True, protocol=OCF))
-        assert told == f"hook {HOOK} says running, expected not running after stop"
-        down = Observation(unit_in(ActiveState.INACTIVE), (exited(3),))
-        told = reason_of(judge_stop(down, DONE, verify=True, protocol=OCF))
-        assert told == f"hook {HOOK} exited with 3, expected 0, expected not running after stop"
+        reason = reason_of(judge_stop(Observation(stopping), job, verify=False, protocol=OCF))
+        assert reason == f"{UNIT} deactivating: {told}"
+
+    @pytest.mark.parametrize(
+        ("code", "reason"),
+        [
+            pytest.param(0, "hook smtp: running, expected not running after stop", id="running"),
+            pytest.param(190, "hook smtp: degraded (exit 190), expected not running after stop", id="degraded"),
+            pytest.param(3, "hook smtp: failed (exit 3), expected not running after stop", id="failed"),
+        ],
+    )
+    def test_the_reason_of_an_unverified_stop(self, code: int, reason: str) -> None:
+        """With verify, what the hook said, and what it should have said."""
+        down = Observation(unit_in(ActiveState.INACTIVE), (exited(code),))
+        assert reason_of(judge_stop(down, DONE, verify=True, protocol=OCF)) == reason
 
 
 class TestReload:
@@ -421,57 +675,112 @@ class TestReload:
         assert verdict.reason == (None if can_reload else f"{UNIT} cannot reload: it has no ExecReload=")
 
     @pytest.mark.parametrize("job", [pytest.param(job, id=job.result) for job in JOBS])
-    @pytest.mark.parametrize("code", [pytest.param(code, id=f"monitor {code}") for code in (0, 190, 1, 4, 5, 7, 42)])
-    def test_the_monitor_decides_and_then_the_job(self, job: JobOutcome, code: int) -> None:
-        """What the monitor said; where it is content, a reload that did not get done is 1."""
-        monitored = Verdict(code, "as the monitor saw it")
-        verdict = judge_reload(job, monitored, UNIT)
-        if code in {0, 190} and job.result is not JobResult.DONE:
-            assert verdict == Verdict(1, f"{UNIT} was not reloaded (reload job: {job.result}): Access denied")
+    @pytest.mark.parametrize("active", RUNNING_ROWS)
+    @pytest.mark.parametrize(("hooks", "code", "_probed", "_start"), HOOK_ROWS)
+    def test_of_a_running_unit_the_monitor_decides_and_then_the_job(
+        self,
+        active: ActiveState,
+        hooks: tuple[HookOutcome, ...],
+        job: JobOutcome,
+        code: int,
+        _probed: int,
+        _start: Answer,
+    ) -> None:
+        """Where the hook passes, a reload that did not get done is 1, one that got lost is sent again.
+
+        A hook that fails may yet pass: its code stands at the deadline. One that cannot be run will not.
+        """
+        judgement = judge_reload(Observation(unit_in(active), hooks), job, OCF)
+        if code in PASSING_CODES and job.result is JobResult.DONE:
+            assert answer(judgement) == now(code)
+        elif code in PASSING_CODES:
+            not_reloaded = Verdict(1, f"{UNIT} not reloaded: reload job {job.result}: Access denied")
+            assert judgement == (KeepWaiting(not_reloaded) if job.result is JobResult.LOST else not_reloaded)
         else:
-            assert verdict == monitored
+            assert answer(judgement) == (now(code) if hooks in {(MISSING,), (UNSAFE,)} else wait(code))
+
+    def test_a_job_that_said_nothing(self) -> None:
+        """The reason ends with the job's result then."""
+        seen = Observation(unit_in(ActiveState.ACTIVE))
+        judgement = judge_reload(seen, JobOutcome(JobResult.CANCELED), OCF)
+        assert judgement == Verdict(1, f"{UNIT} not reloaded: reload job canceled")
+
+    @pytest.mark.parametrize("job", [pytest.param(job, id=job.result) for job in JOBS])
+    def test_of_any_other_unit_the_monitor_decides(self, job: JobOutcome) -> None:
+        """What a reload has brought down is 7 at once; what is on its way is waited for; silence is asked again."""
+        for unit, hooks in product(UNITS, ONE_HOOK):
+            if isinstance(unit, UnitState) and unit.is_running:
+                continue
+            seen = Observation(unit, hooks)
+            assert judge_reload(seen, job, OCF) == judge_monitor(seen, probe=False, protocol=OCF)
 
 
 class TestHooks:
     @pytest.mark.parametrize(
         ("protocol", "codes"),
         [
-            pytest.param(HookProtocol.OCF, {code: code for code in range(256)}, id="ocf"),
+            pytest.param(HookProtocol.OCF, {code: code for code in range(256)} | {8: 1, 9: 1, 191: 1}, id="ocf"),
             pytest.param(HookProtocol.NAGIOS, {0: 0, 1: 190, **dict.fromkeys(range(2, 256), 1)}, id="nagios"),
             pytest.param(HookProtocol.PLAIN, {0: 0, **dict.fromkeys(range(1, 256), 1)}, id="plain"),
+            pytest.param(HookProtocol.LSB, {0: 0, **dict.fromkeys(range(1, 256), 1), 3: 7}, id="lsb"),
         ],
     )
     def test_every_exit_code_in_every_protocol(self, protocol: HookProtocol, codes: dict[int, int]) -> None:
-        """Ocf passes all codes on, nagios knows degraded, plain knows good and bad."""
+        """Ocf passes on all codes but the promoted role's, nagios knows degraded, plain good and bad, lsb 3."""
         assert {code: judge_hook(exited(code), protocol).code for code in range(256)} == codes
+        assert {code: exit_code_of(code, protocol) for code in range(256)} == codes
+
+    @pytest.mark.parametrize("code", [pytest.param(code, id=f"{code}") for code in (8, 9, 191)])
+    @pytest.mark.parametrize("protocol", [pytest.param(protocol, id=protocol) for protocol in HookProtocol])
+    def test_a_promoted_code_is_a_failure_that_names_it(self, code: int, protocol: HookProtocol) -> None:
+        """Pacemaker would answer it with a demote, which this agent has not, and refuse the node."""
+        assert judge_hook(exited(code), protocol) == Verdict(1, f"hook smtp: failed (exit {code})")
 
     @pytest.mark.parametrize("protocol", [pytest.param(protocol, id=protocol) for protocol in HookProtocol])
     @pytest.mark.parametrize(
         ("hook", "verdict"),
         [
-            pytest.param(died(SIGSEGV), Verdict(1, f"hook {HOOK} died by SIGSEGV, expected exit code 0"), id="SEGV"),
+            pytest.param(died(SIGSEGV), Verdict(1, "hook smtp: killed by SIGSEGV"), id="SEGV"),
             pytest.param(
                 HookRan(HOOK, Signalled(0.1, signal=63)),
-                Verdict(1, f"hook {HOOK} died by SIG63, expected exit code 0"),
+                Verdict(1, "hook smtp: killed by SIG63"),
                 id="a signal without a name",
             ),
             pytest.param(
                 HookRan(HOOK, Signalled(0.1, stderr=b"oops\n", signal=SIGABRT)),
-                Verdict(1, f"hook {HOOK} died by SIGABRT, expected exit code 0: oops"),
+                Verdict(1, "hook smtp: oops (killed by SIGABRT)"),
                 id="last words before a signal",
             ),
+            pytest.param(timed_out(9.04), Verdict(1, "hook smtp: timed out after 9.0 s"), id="timeout"),
             pytest.param(
-                timed_out(9.04), Verdict(1, f"hook {HOOK} timed out after 9.0 s, expected exit code 0"), id="timeout"
+                HookRan(HOOK, TimedOut(9.04, stderr=b"waiting for a greeting\n")),
+                Verdict(1, "hook smtp: waiting for a greeting (timed out after 9.0 s)"),
+                id="last words before a timeout",
+            ),
+            pytest.param(
+                HookRan(HOOK, TimedOut(9.04, stderr=b"listing\n", survivors=(LS, SLEEP))),
+                Verdict(1, "hook smtp: cannot be killed: ls[813] in uninterruptible sleep (timed out after 9.0 s)"),
+                id="cannot be killed",
+            ),
+            pytest.param(
+                HookRan(HOOK, TimedOut(9.0, survivors=(SLEEP,))),
+                Verdict(1, "hook smtp: cannot be killed: sleep[812] alive (timed out after 9.0 s)"),
+                id="alive all the same",
+            ),
+            pytest.param(
+                STUCK,
+                Verdict(1, "hook smtp: not started, its last run cannot be killed: ls[813] in uninterruptible sleep"),
+                id="last run cannot be killed",
             ),
             pytest.param(
                 not_started(),
-                Verdict(1, f"hook {HOOK} could not be started: Resource temporarily unavailable"),
+                Verdict(1, "hook smtp: cannot be started: Resource temporarily unavailable"),
                 id="not started",
             ),
-            pytest.param(MISSING, Verdict(5, f"hook {HOOK} cannot be run: No such file or directory"), id="missing"),
+            pytest.param(MISSING, Verdict(5, "hook smtp: cannot be run: No such file or directory"), id="missing"),
             pytest.param(
                 UNSAFE,
-                Verdict(4, f"hook {HOOK} is not safe to run: /usr/local/lib is writable by everyone"),
+                Verdict(4, "hook smtp: not safe to run: /usr/local/lib is writable by everyone"),
                 id="not safe",
             ),
         ],
@@ -485,51 +794,103 @@ class TestHooks:
     @pytest.mark.parametrize(
         ("hook", "reason"),
         [
-            pytest.param(exited(3), f"hook {HOOK} exited with 3, expected 0", id="silent"),
-            pytest.param(exited(7), f"hook {HOOK} exited with 7 (not running), expected 0", id="not running"),
-            pytest.param(exited(190), f"hook {HOOK} exited with 190 (degraded), expected 0", id="degraded"),
+            pytest.param(exited(3), "hook smtp: failed (exit 3)", id="silent"),
+            pytest.param(exited(7), "hook smtp: not running (exit 7)", id="not running"),
+            pytest.param(exited(190), "hook smtp: degraded (exit 190)", id="degraded"),
             pytest.param(
                 exited(2, b"connecting\nconnection refused\n\n"),
-                f"hook {HOOK} exited with 2, expected 0: connection refused",
+                "hook smtp: connection refused (exit 2)",
                 id="its last line",
             ),
+            pytest.param(
+                HookRan(HOOK, Exited(0.1, b"on stdout\n", code=1)), "hook smtp: on stdout (exit 1)", id="of stdout"
+            ),
+            pytest.param(exited(1, hook="/h/d/"), "hook d: failed (exit 1)", id="a path that ends in a slash"),
             pytest.param(exited(0, b"all is well\n"), None, id="content"),
         ],
     )
     def test_the_reason_of_an_exit_code(self, hook: HookOutcome, reason: str | None) -> None:
-        """It names the hook, its code, what was expected, and the hook's own last line."""
+        """The hook's base name, its own last line, and its code last."""
         assert judge_hook(hook, OCF).reason == reason
+
+    @pytest.mark.parametrize(
+        ("stderr", "message"),
+        [
+            pytest.param(b"ocf-exit-reason:no greeting\n", "no greeting", id="alone"),
+            pytest.param(b"ocf-exit-reason:no greeting\ncleaning up\n", "no greeting", id="before another line"),
+            pytest.param(b"ocf-exit-reason:first\nocf-exit-reason:second\nlast\n", "second", id="the last of them"),
+            pytest.param(b"ocf-exit-reason: with a blank \n", "with a blank", id="with a blank"),
+            pytest.param(b"ocf-exit-reason:\n", "failed", id="empty"),
+            pytest.param(b"x ocf-exit-reason:y\n", "x ocf-exit-reason:y", id="within a line it is none"),
+        ],
+    )
+    def test_a_hooks_own_exit_reason_is_its_message(self, stderr: bytes, message: str) -> None:
+        """What ocf_exit_reason of ocf-shellfuncs has printed last, without its prefix, whatever came after it."""
+        assert judge_hook(exited(1, stderr), OCF) == Verdict(1, f"hook smtp: {message} (exit 1)")
+        killed = HookRan(HOOK, Signalled(0.1, stderr=stderr, signal=SIGKILL))
+        told = "killed by SIGKILL" if message == "failed" else f"{message} (killed by SIGKILL)"
+        assert judge_hook(killed, OCF) == Verdict(1, f"hook smtp: {told}")
+
+    @pytest.mark.parametrize(
+        ("stdout", "stderr", "message"),
+        [
+            pytest.param(
+                b"SMTP CRITICAL - no greeting | time=5.0s;1;2\nmore\nlast | x=1\n",
+                b"",
+                "SMTP CRITICAL - no greeting",
+                id="the first line, without performance data",
+            ),
+            pytest.param(b"\n\nCRITICAL\nmore\n", b"", "CRITICAL", id="the first that is not empty"),
+            pytest.param(b"CRITICAL\n", b"a warning of the interpreter\n", "CRITICAL", id="stdout before stderr"),
+            pytest.param(b"", b"usage:\ncheck_smtp -H host\n", "check_smtp -H host", id="nothing on stdout"),
+            pytest.param(b"", b"ocf-exit-reason:why\nlast\n", "why", id="its own exit reason"),
+            pytest.param(b"|time=1s\n", b"", "failed", id="performance data alone"),
+        ],
+    )
+    def test_a_plugins_message_is_its_first_line(self, stdout: bytes, stderr: bytes, message: str) -> None:
+        """A monitoring plugin puts its message first, and performance data after a bar ("Plugin Output")."""
+        hook = HookRan(HOOK, Exited(0.1, stdout, stderr, code=2))
+        assert judge_hook(hook, HookProtocol.NAGIOS) == Verdict(1, f"hook smtp: {message} (exit 2)")
+
+    @pytest.mark.parametrize(
+        "protocol", [pytest.param(protocol, id=protocol) for protocol in HookProtocol if protocol != "nagios"]
+    )
+    def test_other_hooks_keep_their_last_line(self, protocol: HookProtocol) -> None:
+        """A bar means nothing in another protocol."""
+        hook = HookRan(HOOK, Exited(0.1, b"first\nlast | 5\n", code=1))
+        assert judge_hook(hook, protocol).reason == "hook smtp: last | 5 (exit 1)"
 
     def test_a_hooks_words_are_cut(self) -> None:
         """A last line without end does not make a reason without end."""
         reason = judge_hook(exited(1, b"x" * 5000), OCF).reason
-        assert reason == f"hook {HOOK} exited with 1, expected 0: {'x' * JOURNAL_LINE_LIMIT}"
+        assert reason == f"hook smtp: {'x' * JOURNAL_LINE_LIMIT} (exit 1)"
 
     @pytest.mark.parametrize(
         ("codes", "code", "reason"),
         [
             pytest.param((), 0, None, id="none"),
             pytest.param((0, 0), 0, None, id="all running"),
-            pytest.param((7, 7), 7, "hook /h/a exited with 7 (not running), expected 0", id="all down"),
-            pytest.param((0, 190), 190, "hook /h/b exited with 190 (degraded), expected 0", id="one degraded"),
-            pytest.param((190, 190), 190, "hook /h/a exited with 190 (degraded), expected 0", id="all degraded"),
-            pytest.param(
-                (0, 7, 190),
-                1,
-                "hooks disagree: b says not running, a, c says running",
-                id="they disagree",
-            ),
-            pytest.param((7, 190), 1, "hooks disagree: a says not running, b says running", id="7 and 190"),
-            pytest.param((0, 5, 2), 5, "hook /h/b exited with 5, expected 0", id="a failure, the first by name"),
-            pytest.param((7, 0, 1), 1, "hook /h/c exited with 1, expected 0", id="a failure beats a disagreement"),
-            pytest.param((190, 42), 42, "hook /h/b exited with 42, expected 0", id="a failure beats degraded"),
-            pytest.param((7, 3), 3, "hook /h/b exited with 3, expected 0", id="a failure beats 7"),
+            pytest.param((7, 7), 7, "hook a: not running (exit 7)", id="all down"),
+            pytest.param((0, 190), 190, "hook b: degraded (exit 190)", id="one degraded"),
+            pytest.param((190, 190), 190, "hook a: degraded (exit 190)", id="all degraded"),
+            pytest.param((0, 7, 190), 1, "hooks disagree: b not running; a, c running", id="they disagree"),
+            pytest.param((7, 190), 1, "hooks disagree: a not running; b running", id="7 and 190"),
+            pytest.param((0, 5, 2), 5, "hook b: failed (exit 5)", id="a failure, the first by name"),
+            pytest.param((7, 0, 1), 1, "hook c: failed (exit 1)", id="a failure beats a disagreement"),
+            pytest.param((190, 42), 42, "hook b: failed (exit 42)", id="a failure beats degraded"),
+            pytest.param((7, 3), 3, "hook b: failed (exit 3)", id="a failure beats 7"),
+            pytest.param((0, 8), 1, "hook b: failed (exit 8)", id="a promoted code is a failure"),
         ],
     )
     def test_several_hooks_together(self, codes: tuple[int, ...], code: int, reason: str | None) -> None:
         """Any failure wins; some 7 is a disagreement; all 7, 7; any 190, 190; else 0. Those who spoke are named."""
         hooks = tuple(exited(code, hook=f"/h/{'abc'[number]}") for number, code in enumerate(codes))
         assert judge_hooks(hooks, OCF) == Verdict(code, reason)
+
+    def test_a_process_is_described(self) -> None:
+        """By name and pid, and whether a signal can end it."""
+        assert describe_process(SLEEP) == "sleep[812] alive"
+        assert describe_process(LS) == "ls[813] in uninterruptible sleep"
 
 
 def reason_of(judgement: Judgement) -> str:
@@ -544,50 +905,73 @@ UNITS: tuple[UnitState | NoAnswer, ...] = (
         UnitState(UNIT, load, active, has_job=has_job)
         for load, active, has_job in product(LoadState, ActiveState, (False, True))
     ),
+    *(
+        with_processes(UnitState(UNIT, load, active, has_job=has_job), kill_mode, *others, main=main)
+        for load, active, has_job in product((LoadState.LOADED, LoadState.NOT_FOUND), DOWN, (False, True))
+        for kill_mode, others, main in (*REMAINING.values(), *SPARED.values())
+    ),
 )
 HOOK_NAMES = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=30).map(lambda name: f"/h/{name}")
 COMMANDS = st.one_of(
     st.builds(Exited, st.just(0.1), stderr=st.binary(max_size=60), code=st.integers(0, 255)),
     st.builds(Signalled, st.just(0.1), stdout=st.binary(max_size=60), signal=st.sampled_from([SIGSEGV, SIGKILL])),
-    st.sampled_from([timed_out().outcome, not_started().outcome]),
+    st.sampled_from([timed_out().outcome, CANNOT_BE_KILLED.outcome, not_started().outcome]),
 )
 ANY_HOOK: st.SearchStrategy[HookOutcome] = st.one_of(
     st.builds(HookRan, HOOK_NAMES, COMMANDS),
     st.builds(HookMissing, HOOK_NAMES, st.just("it is not executable")),
     st.builds(HookUnsafe, HOOK_NAMES, st.just("/h is owned by uid 1000")),
+    st.builds(HookStuck, HOOK_NAMES, st.just(LS)),
 )
 ANY_HOOKS = st.lists(ANY_HOOK, max_size=5).map(tuple)
 
 
-def judgements(seen: Observation) -> Iterator[tuple[str, Judgement]]:
-    """Yield what every action says of one look."""
+def judgements(seen: Observation, jobs: tuple[JobOutcome, ...] = JOBS) -> Iterator[tuple[str, HookProtocol, Judgement]]:
+    """Yield what every action makes of one look."""
     for protocol in HookProtocol:
-        yield "probe", judge_monitor(seen, probe=True, protocol=protocol)
-        yield "monitor", judge_monitor(seen, probe=False, protocol=protocol)
-        for job in JOBS:
-            yield "start", judge_start(seen, job, protocol)
+        yield "probe", protocol, judge_monitor(seen, probe=True, protocol=protocol)
+        yield "monitor", protocol, judge_monitor(seen, probe=False, protocol=protocol)
+        for job in jobs:
+            yield "start", protocol, judge_start(seen, job, protocol)
+            yield "reload", protocol, judge_reload(seen, job, protocol)
             for verify in (True, False):
-                yield "stop", judge_stop(seen, job, verify=verify, protocol=protocol)
+                yield "stop", protocol, judge_stop(seen, job, verify=verify, protocol=protocol)
 
 
-def check_promise(seen: Observation) -> None:
-    is_down = isinstance(seen.unit, UnitState) and seen.unit.is_down
-    says_7 = any(isinstance(hook, HookRan) and isinstance(hook.outcome, Exited) for hook in seen.hooks) and any(
-        judge_hook(hook, OCF).code == 7 for hook in seen.hooks
-    )
-    for action, judgement in judgements(seen):
-        assert isinstance(judgement, Verdict | KeepWaiting)
+def check_guarantees(seen: Observation) -> None:
+    """Check those of the five guarantees that are the judgement's: 7, 0 from stop, and always a reason."""
+    unit = seen.unit if isinstance(seen.unit, UnitState) else None
+    is_spared = unit is not None and unit.details is not None and unit.details.kill_mode in SPARED
+    is_alive = unit is not None and bool(unit.main_process or (unit.processes and not is_spared))
+    is_down = unit is not None and unit.active_state in DOWN and not is_alive
+    say_7 = {protocol: any(_says_not_running(hook, protocol) for hook in seen.hooks) for protocol in HookProtocol}
+    for action, protocol, judgement in judgements(seen):
         verdict = judgement if isinstance(judgement, Verdict) else judgement.at_deadline
-        assert verdict.code != 7 or (action in {"probe", "monitor"} and (is_down or says_7))
-        assert verdict.code != 7 or isinstance(seen.unit, UnitState)
-        assert verdict.code != 0 or action != "stop" or is_down
-        assert 0 <= verdict.code <= 255
-        if verdict.code == 0 or (action == "probe" and verdict.code == 7 and is_down):
+        code = verdict.code
+        assert 0 <= code <= 255
+        if code == 7:  # seen down and not about to start; or told so by a hook, but not to a probe
+            told_so = unit is not None and unit.is_running and say_7[protocol] and action in {"monitor", "reload"}
+            assert action in {"probe", "monitor", "reload"}
+            assert told_so or (unit is not None and is_down and not unit.has_job)
+        if action == "stop" and code == 0:
+            assert unit is not None
+            assert is_down
+            assert not unit.has_job
+        if action == "probe" and unit is not None and unit.is_running:
+            assert code not in range(2, 8)
+        assert code not in {8, 9, 191}  # there are no roles
+        if code == 0 or (action == "probe" and code == 7):
             assert verdict.reason is None
         else:
             assert verdict.reason
             assert is_one_line(verdict.reason)
             assert len(verdict.reason) < 1024
+
+
+def _says_not_running(hook: HookOutcome, protocol: HookProtocol) -> bool:
+    code = 3 if protocol is HookProtocol.LSB else 7
+    knows_it = protocol in {HookProtocol.OCF, HookProtocol.LSB}
+    return knows_it and isinstance(hook, HookRan) and isinstance(hook.outcome, Exited) and hook.outcome.code == code
 
 
 @pytest.fixture
@@ -599,12 +983,15 @@ def untraced() -> Iterator[None]:
     sys.settrace(tracing)
 
 
-class TestPromise:
+class TestGuarantees:
     @pytest.mark.usefixtures("untraced")
     def test_over_the_whole_product(self) -> None:
-        """Never 7 unless seen down or told so; never 0 from stop unless seen down; every failure has a reason."""
-        for unit, (hooks, _, _) in product(UNITS, HOOKS.values()):
-            check_promise(Observation(unit, hooks))
+        """7 only from a unit seen down or, but for a probe, a hook; 0 from stop only of one seen down, nothing alive.
+
+        Every failure has a reason.
+        """
+        for unit, hooks in product(UNITS, ONE_HOOK):
+            check_guarantees(Observation(unit, hooks))
 
     @pytest.mark.usefixtures("untraced")
     @pytest.mark.parametrize(
@@ -621,15 +1008,20 @@ class TestPromise:
     def test_with_hooks_of_odd_names(self, outcome: CommandOutcome) -> None:
         """However a hook is called, every reason that names it is one printable line."""
         name = "/h/a\nb\x1b[31m\u202e\udcff"
-        rest: tuple[HookOutcome, ...] = (exited(0, hook="/h/z"), HookMissing(name, name), HookUnsafe(name, name))
+        rest: tuple[HookOutcome, ...] = (
+            exited(0, hook="/h/z"),
+            HookMissing(name, name),
+            HookUnsafe(name, name),
+            HookStuck(name, LS),
+        )
         for unit, other in product(UNITS, rest):
-            check_promise(Observation(unit, (HookRan(name, outcome),)))
-            check_promise(Observation(unit, (HookRan(name, outcome), other)))
+            check_guarantees(Observation(unit, (HookRan(name, outcome),)))
+            check_guarantees(Observation(unit, (HookRan(name, outcome), other)))
 
     @given(unit=st.sampled_from(UNITS), hooks=ANY_HOOKS)
     def test_with_any_number_of_hooks(self, unit: UnitState | NoAnswer, hooks: tuple[HookOutcome, ...]) -> None:
-        """The promise holds for whatever a directory of hooks may say, whatever the hooks are called."""
-        check_promise(Observation(unit, hooks))
+        """The guarantees hold for whatever a directory of hooks may say, whatever the hooks are called."""
+        check_guarantees(Observation(unit, hooks))
 
     @given(hooks=ANY_HOOKS, protocol=st.sampled_from(HookProtocol))
     def test_hooks_together_are_never_better_than_the_worst(
@@ -641,13 +1033,41 @@ class TestPromise:
         assert together != 0 or codes <= {0}
         assert together != 7 or codes == {7}
 
+    @given(
+        directory=st.text("abc/", max_size=300),
+        name=st.text("abc", min_size=1, max_size=12),
+        message=st.text(st.characters(codec="utf-8", categories=["L", "N"]), min_size=1, max_size=80),
+        protocol=st.sampled_from(HookProtocol),
+        code=st.sampled_from([1, 2, 4, 42, 255]),
+    )
+    def test_the_hooks_message_stands_in_the_first_128_bytes(
+        self, directory: str, name: str, message: str, protocol: HookProtocol, code: int
+    ) -> None:
+        """Older Pacemakers keep no more: the message comes first, after a base name alone, and the numbers last.
+
+        How deep the hook lies takes nothing of that room.
+        """
+        hook = exited(code, message.encode(), hook=f"/{directory}/{name}")
+        if protocol is HookProtocol.NAGIOS:
+            hook = HookRan(hook.hook, Exited(0.1, message.encode(), code=code))
+        reason = judge_hook(hook, protocol).reason
+        assert reason == f"hook {name}: {message} (exit {code})"
+        room = 128 - len(f"hook {name}: ".encode())
+        kept = message.encode()[:room]
+        assert reason.encode()[:128].removeprefix(f"hook {name}: ".encode()).startswith(kept)
+
     @pytest.mark.parametrize("name", [pytest.param(name, id=name) for name in HOOKS])
-    def test_what_matters_stands_in_the_first_128_bytes(self, name: str) -> None:
-        """Older Pacemakers keep no more: subject, observation and expectation come before anybody's words."""
-        hooks, _, _ = HOOKS[name]
+    def test_what_failed_stands_in_the_first_128_bytes(self, name: str) -> None:
+        """The unit's name and state, or the hook's base name and what is wrong with it, come before anybody's words."""
+        hooks, *_ = HOOKS[name]
         for unit in UNITS:
-            for _, judgement in judgements(Observation(unit, hooks)):
+            for _, _, judgement in judgements(Observation(unit, hooks), jobs=(DONE,)):
                 verdict = judgement if isinstance(judgement, Verdict) else judgement.at_deadline
-                if verdict.reason and not isinstance(unit, NoAnswer):
-                    head = verdict.reason.encode()[:128].decode(errors="ignore")
-                    assert any(word in head for word in ("expected", "could not be", "cannot be", "is not safe"))
+                head = (verdict.reason or "").encode()[:128].decode(errors="ignore")
+                state = f"{UNIT} {unit.active_state}" if isinstance(unit, UnitState) else "systemd does not answer: "
+                assert not head or head.startswith((state, f"{UNIT} not found", f"{UNIT} not reloaded", "hook smtp: "))
+
+    def test_nobody_forges_a_reason(self) -> None:
+        """A prefix in a hook's message, after its own, is the hook's text: answers.reason_line defuses that."""
+        reason = judge_hook(exited(1, f"{REASON_PREFIX}{REASON_PREFIX}x\n".encode()), OCF).reason
+        assert reason == f"hook smtp: {REASON_PREFIX}x (exit 1)"

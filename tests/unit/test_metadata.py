@@ -8,7 +8,7 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from ocf_systemd import __version__
-from ocf_systemd.metadata import metadata_xml
+from ocf_systemd.metadata import advertised_s, metadata_xml
 from ocf_systemd.ocf import Action
 from ocf_systemd.parameters import TABLE, Parameter
 
@@ -93,11 +93,11 @@ def test_the_advertised_defaults_are_the_designs(
 
 
 def test_every_action_with_its_timeout(agent: ET.Element) -> None:
-    """Start and stop 100 s, since systemd itself waits 90 s; monitor each 10 s."""
+    """Start 100 s, since systemd itself waits 90 s; stop 110 s, so that it sends SIGKILL later; monitor each 10 s."""
     actions = [dict(action.attrib) for action in agent.findall("actions/action")]
     assert actions == [
         {"name": "start", "timeout": "100s"},
-        {"name": "stop", "timeout": "100s"},
+        {"name": "stop", "timeout": "110s"},
         {"name": "monitor", "timeout": "20s", "interval": "10s", "depth": "0"},
         {"name": "reload", "timeout": "20s"},
         {"name": "reload-agent", "timeout": "20s"},
@@ -105,6 +105,20 @@ def test_every_action_with_its_timeout(agent: ET.Element) -> None:
         {"name": "meta-data", "timeout": "5s"},
     ]
     assert {action["name"] for action in actions} == set(Action)
+
+
+@pytest.mark.parametrize(
+    ("action", "attribute", "seconds"),
+    [
+        pytest.param(Action.START, "timeout", 100.0, id="start"),
+        pytest.param(Action.STOP, "timeout", 110.0, id="stop"),
+        pytest.param(Action.MONITOR, "timeout", 20.0, id="monitor"),
+        pytest.param(Action.MONITOR, "interval", 10.0, id="monitor's interval"),
+    ],
+)
+def test_what_is_advertised_in_seconds(action: Action, attribute: str, seconds: float) -> None:
+    """Doctor reckons with what the metadata advertise."""
+    assert advertised_s(action, attribute) == seconds
 
 
 def test_what_is_special_in_xml_is_escaped() -> None:

@@ -16,13 +16,18 @@ from ocf_systemd.observations import (
     ActiveState,
     Exited,
     LoadState,
+    Process,
     Signalled,
     TimedOut,
+    UnitDetails,
     UnitState,
     printable,
+    printed_lines,
+    signal_name,
 )
 from ocf_systemd.ocf import ExitCode, code_name, defused
-from tests.unit.builders import BIDI_CONTROLS, is_one_line
+from ocf_systemd.records import replace
+from tests.unit.builders import BIDI_CONTROLS, is_one_line, is_xml_character
 
 
 class TestPrintable:
@@ -49,6 +54,8 @@ class TestPrintable:
             pytest.param("a\x80\x90\x9fb", "ab", id="C1"),
             pytest.param("Grüße, 世界 🎉", "Grüße, 世界 🎉", id="UTF-8"),
             pytest.param("[red]:smile:%s{0}", "[red]:smile:%s{0}", id="markup is text"),
+            pytest.param("a\ufffeb\uffffc", "abc", id="what XML 1.0 does not allow"),
+            pytest.param("a\ufffdb\U0010ffffc", "a\ufffdb\U0010ffffc", id="what it allows"),
         ],
     )
     def test_text(self, text: str, shown: str) -> None:
@@ -85,6 +92,15 @@ class TestPrintable:
         assert printable(shown) == shown
         assert printable(os.fsdecode(raw)) == shown
 
+    @given(st.text(st.characters(codec=None), max_size=200))
+    def test_of_any_text(self, text: str) -> None:
+        """All of Unicode, surrogates included: one line of what XML 1.0 allows, which UTF-8 can encode."""
+        shown = printable(text)
+        assert shown.encode().decode() == shown
+        assert is_one_line(shown)
+        assert all(map(is_xml_character, shown))
+        assert printable(shown) == shown
+
     @given(st.text(st.sampled_from("\x1b\x9b\x07[]\\;?0am\t \n\x85\u2028\u202ex"), max_size=30))
     def test_of_anything_like_a_sequence(self, text: str) -> None:
         """However sequences are nested, none is left."""
@@ -93,11 +109,29 @@ class TestPrintable:
         assert printable(shown) == shown
 
     def test_nothing_else_is_taken_away(self) -> None:
-        """Of the basic plane, only control characters, separators and bidi controls go."""
-        plane = [chr(code) for code in range(0x10000) if not 0xD800 <= code < 0xE000]
-        taken = {each for each in plane if printable(f"a{each}b") != f"a{each}b"}
-        unwanted = {"Cc", "Zl", "Zp"}
-        assert all(unicodedata.category(each) in unwanted or each in BIDI_CONTROLS for each in taken)
+        """Of all of Unicode, only control characters, separators, bidi controls and what no XML may have go."""
+        characters = [chr(code) for code in range(0x110000) if not 0xD800 <= code < 0xE000]
+        taken = {each for each in characters if printable(f"a{each}b") != f"a{each}b"}
+        assert taken == {
+            each
+            for each in characters
+            if unicodedata.category(each) in {"Cc", "Zl", "Zp"} or each in BIDI_CONTROLS or not is_xml_character(each)
+        }
+
+
+class TestPrintedLines:
+    @pytest.mark.parametrize(
+        ("stream", "lines"),
+        [
+            pytest.param(b"", [], id="nothing"),
+            pytest.param(b"one\ntwo\n", ["one", "two"], id="lines"),
+            pytest.param(b"one\n\n \t\n\x1b[0m\ntwo", ["one", "two"], id="empty lines"),
+            pytest.param(b"\x1b[31mred\x1b[0m\r\n\xff\n", ["red", "\\xff"], id="made printable"),
+        ],
+    )
+    def test_lines_that_hold_something(self, stream: bytes, lines: list[str]) -> None:
+        """Each line that holds anything printable, made so."""
+        assert printed_lines(stream) == lines
 
 
 class TestLastLine:
@@ -132,7 +166,7 @@ class TestLastLine:
 )
 def test_signal_names(number: int, name: str) -> None:
     """A signal's name, or its number where it has none."""
-    assert Signalled(0.1, signal=number).signal_name == name
+    assert signal_name(number) == Signalled(0.1, signal=number).signal_name == name
 
 
 def test_every_signal_of_this_host_has_a_name() -> None:
@@ -159,6 +193,55 @@ def test_groups_of_states(active: ActiveState, *, is_running: bool, is_down: boo
     unit = UnitState("a.service", LoadState.LOADED, active)
     assert (unit.is_running, unit.is_down) == (is_running, is_down)
     assert (active in RUNNING_STATES, active in DOWN_STATES) == (is_running, is_down)
+
+
+SLEEP, LS = Process(812, 10, "sleep"), Process(813, 11, "ls", is_uninterruptible=True)
+
+
+class TestProcessesOfAUnit:
+    @pytest.mark.parametrize(
+        ("kill_mode", "remaining", "spared"),
+        [
+            pytest.param("control-group", (SLEEP, LS), (), id="control-group"),
+            pytest.param("mixed", (SLEEP, LS), (), id="mixed"),
+            pytest.param("process", (SLEEP,), (LS,), id="process"),
+            pytest.param("none", (SLEEP,), (LS,), id="none"),
+            pytest.param("of-a-later-systemd", (SLEEP,), (LS,), id="unknown"),
+            pytest.param(None, (SLEEP, LS), (), id="not known"),
+        ],
+    )
+    @pytest.mark.parametrize("active", [pytest.param(state, id=state) for state in ActiveState])
+    def test_which_must_not_outlive_it(
+        self,
+        active: ActiveState,
+        kill_mode: str | None,
+        remaining: tuple[Process, ...],
+        spared: tuple[Process, ...],
+    ) -> None:
+        """The main process never; the others unless KillMode= spares them. While one is there, nothing is down."""
+        details = None if kill_mode is None else UnitDetails("a.service", kill_mode=kill_mode)
+        unit = UnitState("a.service", LoadState.LOADED, active, details=details, main_process=SLEEP, processes=(LS,))
+        assert (unit.remaining, unit.spared) == (remaining, spared)
+        assert unit.is_inactive == (active in DOWN_STATES)
+        assert not unit.is_down
+
+    def test_none_that_remain(self) -> None:
+        """What KillMode= spares does not keep a unit from being down, and neither does nothing."""
+        details = UnitDetails("a.service", kill_mode="process")
+        unit = UnitState("a.service", LoadState.LOADED, ActiveState.INACTIVE, details=details)
+        assert unit.is_down
+        assert replace(unit, processes=(LS,)).is_down
+        assert not replace(unit, main_process=LS).is_down
+
+    def test_its_primary_name(self) -> None:
+        """By it the journal and the control group know a unit; without details the name that was asked for."""
+        unit = UnitState("mysql.service", LoadState.LOADED, ActiveState.ACTIVE)
+        assert unit.id == "mysql.service"
+        assert replace(unit, details=UnitDetails("mariadb.service")).id == "mariadb.service"
+
+    def test_how_a_process_is_called(self) -> None:
+        """By its name and pid, as in a log."""
+        assert str(SLEEP) == "sleep[812]"
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ocf_systemd.judgement import HookProtocol
+from ocf_systemd.metadata import advertised_s
+from ocf_systemd.ocf import Action
 from ocf_systemd.parameters import (
     PREFIX,
     TABLE,
@@ -18,6 +20,10 @@ from ocf_systemd.parameters import (
     Parameters,
     boolean,
     duration_s,
+    escalation_after_s,
+    least_stop_timeout_s,
+    least_timeout_s,
+    read_leniently,
     read_operation,
     read_parameters,
     unit_name,
@@ -101,7 +107,9 @@ GOOD: list[tuple[str, str, str, object]] = [
     ("monitor_hook_args", "$(id) `id` * ~", "monitor_hook_args", ("$(id)", "`id`", "*", "~")),
     ("monitor_hook_protocol", "nagios", "monitor_hook_protocol", HookProtocol.NAGIOS),
     ("monitor_hook_protocol", "plain", "monitor_hook_protocol", HookProtocol.PLAIN),
+    ("monitor_hook_protocol", "lsb", "monitor_hook_protocol", HookProtocol.LSB),
     ("monitor_hook_timeout", "500ms", "monitor_hook_timeout_s", 0.5),
+    ("monitor_hook_timeout", "1.5s", "monitor_hook_timeout_s", 1.5),
     ("monitor_hook_retries", "3", "monitor_hook_retries", 3),
     ("monitor_hook_level", "20", "monitor_hook_level", 20),
     ("monitor_hook_user", "nobody", "monitor_hook_user", "nobody"),
@@ -118,31 +126,32 @@ GOOD: list[tuple[str, str, str, object]] = [
 ]
 
 BAD: list[tuple[str, str, str]] = [
-    ("monitor_hook", "hooks/smtp", "monitor_hook='hooks/smtp' is no absolute path"),
-    ("monitor_hook", "~/smtp", "monitor_hook='~/smtp' is no absolute path"),
+    ("monitor_hook", "hooks/smtp", "monitor_hook='hooks/smtp' is not an absolute path"),
+    ("monitor_hook", "~/smtp", "monitor_hook='~/smtp' is not an absolute path"),
     ("monitor_hook_args", "'a", "monitor_hook_args=''a' cannot be split into words: No closing quotation"),
-    ("monitor_hook_protocol", "OCF", "monitor_hook_protocol='OCF' is none of ocf, nagios, plain"),
-    ("monitor_hook_timeout", "0", "monitor_hook_timeout='0' must be longer than nothing"),
+    ("monitor_hook_protocol", "OCF", "monitor_hook_protocol='OCF' is none of ocf, nagios, plain, lsb"),
+    ("monitor_hook_timeout", "0", "monitor_hook_timeout='0' must be greater than zero"),
     (
         "monitor_hook_timeout",
         "soon",
-        "monitor_hook_timeout='soon' is no duration, expected one such as 20, 20s, 500ms or 2min",
+        "monitor_hook_timeout='soon' is not a duration, expected one such as 20, 20s, 1.5s, 500ms or 2min",
     ),
-    ("monitor_hook_retries", "-1", "monitor_hook_retries='-1' is no whole number from 0 up"),
-    ("monitor_hook_level", "1.5", "monitor_hook_level='1.5' is no whole number from 0 up"),
-    ("monitor_hook_user", "--help", "monitor_hook_user='--help' is no user name or number"),
-    ("monitor_hook_user", "a/b", "monitor_hook_user='a/b' is no user name or number"),
+    ("monitor_hook_retries", "-1", "monitor_hook_retries='-1' must be a non-negative integer"),
+    ("monitor_hook_level", "1.5", "monitor_hook_level='1.5' must be a non-negative integer"),
+    ("monitor_hook_user", "--help", "monitor_hook_user='--help' is not a user name or number"),
+    ("monitor_hook_user", "a/b", "monitor_hook_user='a/b' is not a user name or number"),
     ("monitor_hook_order", "first", "monitor_hook_order='first' is none of concurrent, gated"),
     (
         "poll_interval",
         "-1s",
-        "poll_interval='-1s' is no duration, expected one such as 20, 20s, 500ms or 2min",
+        "poll_interval='-1s' is not a duration, expected one such as 20, 20s, 1.5s, 500ms or 2min",
     ),
-    ("start_poll_limit", "many", "start_poll_limit='many' is no whole number from 0 up"),
-    ("stop_poll_limit", "1e3", "stop_poll_limit='1e3' is no whole number from 0 up"),
+    ("poll_interval", "25h", "poll_interval='25h' is longer than a day"),
+    ("start_poll_limit", "many", "start_poll_limit='many' must be a non-negative integer"),
+    ("stop_poll_limit", "1e3", "stop_poll_limit='1e3' must be a non-negative integer"),
     ("stop_verify", "perhaps", "stop_verify='perhaps' is neither yes nor no"),
     ("stop_escalate", "2", "stop_escalate='2' is neither yes nor no"),
-    ("order_at_shutdown", " yes", "order_at_shutdown='yes' is neither yes nor no"),
+    ("order_at_shutdown", "yes no", "order_at_shutdown='yes no' is neither yes nor no"),
 ]
 
 
@@ -159,12 +168,36 @@ class TestValues:
         """A bad value is told by name, value and what was expected."""
         assert problems(**{name: text}) == (problem,)
 
+    @pytest.mark.parametrize(
+        ("name", "text", "field", "value"), [pytest.param(*row, id=f"{row[0]}={row[1]}") for row in GOOD]
+    )
+    @pytest.mark.parametrize(
+        "surrounded",
+        [
+            pytest.param(" {}", id="a blank before"),
+            pytest.param("{} ", id="a blank after"),
+            pytest.param("\t \n{}\r\n ", id="several kinds"),
+        ],
+    )
+    def test_blanks_around_a_value_are_removed(
+        self, name: str, text: str, field: str, value: object, surrounded: str
+    ) -> None:
+        """As a configuration tool or a copied line leaves them; blanks within a value stay."""
+        assert getattr(parameters(surrounded.format("nginx"), **{name: surrounded.format(text)}), field) == value
+        assert parameters(surrounded.format("nginx")).unit == "nginx.service"
+
+    @pytest.mark.parametrize("name", [pytest.param(name, id=name) for name in NAMES if name != "unit"])
+    def test_a_value_of_blanks_is_one_that_is_not_set(self, name: str) -> None:
+        """It means the default, as an empty one does; a unit of blanks is not set."""
+        assert parameters("nginx", **{name: " \t "}) == parameters("nginx")
+        assert problems(unit=" \t ") == ("unit is not set, expected systemd unit",)
+
     def test_every_parameter_has_a_bad_value_in_the_table(self) -> None:
         """No parameter takes just anything."""
         assert {name for name, _, _ in BAD} == set(NAMES) - {"unit"}
 
     def test_all_problems_are_told_at_once(self) -> None:
-        """One round mends it: every wrong value is in the message, in the order of the table."""
+        """One round fixes them: every wrong value is in the message, in the order of the table."""
         told = problems(None, **{name: text for name, text, _ in BAD})
         assert [problem.split("=")[0].split(" ")[0] for problem in told] == NAMES
 
@@ -174,12 +207,12 @@ class TestValues:
             pytest.param({}, "stop_verify=yes needs a monitor_hook", id="no hook"),
             pytest.param(
                 {"monitor_hook": "/h", "monitor_hook_protocol": "nagios"},
-                "stop_verify=yes needs monitor_hook_protocol=ocf: no other can say not running",
+                "stop_verify=yes needs monitor_hook_protocol=ocf or lsb: no other can report not running",
                 id="nagios",
             ),
             pytest.param(
                 {"monitor_hook": "/h", "monitor_hook_protocol": "plain"},
-                "stop_verify=yes needs monitor_hook_protocol=ocf: no other can say not running",
+                "stop_verify=yes needs monitor_hook_protocol=ocf or lsb: no other can report not running",
                 id="plain",
             ),
         ],
@@ -187,7 +220,9 @@ class TestValues:
     def test_stop_verify_needs_a_hook_that_can_say_7(self, values: dict[str, str], problem: str) -> None:
         """A stop that could never succeed is refused before it begins."""
         assert problems(stop_verify="yes", **values) == (problem,)
-        assert parameters("nginx", stop_verify="yes", monitor_hook="/h").stop_verify
+        for protocol in ("ocf", "lsb"):
+            given = parameters("nginx", stop_verify="yes", monitor_hook="/h", monitor_hook_protocol=protocol)
+            assert given.stop_verify
 
     @pytest.mark.parametrize(
         ("word", "value"),
@@ -213,11 +248,17 @@ class TestValues:
             pytest.param("1h", 3600.0, id="h"),
             pytest.param("1hr", 3600.0, id="hr"),
             pytest.param(" 2 MIN ", 120.0, id="spaces and capitals"),
-            pytest.param("999999999", 999_999_999.0, id="longest"),
+            pytest.param("1.5s", 1.5, id="a fraction"),
+            pytest.param("1.5", 1.5, id="a fraction of a second, bare"),
+            pytest.param("0.25min", 15.0, id="a fraction of a minute"),
+            pytest.param("0.5ms", 0.0005, id="a fraction of a millisecond"),
+            pytest.param("86400", 86400.0, id="a day"),
+            pytest.param("24h", 86400.0, id="a day in hours"),
+            pytest.param("86400000ms", 86400.0, id="a day in milliseconds"),
         ],
     )
     def test_durations_are_pacemakers(self, text: str, seconds: float) -> None:
-        """A whole number and one of crm_get_msec()'s units."""
+        """A number, with a fraction or without, and one of crm_get_msec()'s units; a day is the longest."""
         assert duration_s(text) == pytest.approx(seconds)
 
     @pytest.mark.parametrize(
@@ -228,7 +269,18 @@ class TestValues:
                 "",
                 " ",
                 "s",
-                "1.5s",
+                "1.s",
+                ".5s",
+                "1.5.5",
+                "1,5",
+                "0.0s",
+                "0.000000000",
+                "86400.1",
+                "86401",
+                "24.01h",
+                "25h",
+                "1441min",
+                "999999999",
                 "-1",
                 "+1",
                 "1d",
@@ -247,8 +299,8 @@ class TestValues:
         ],
     )
     def test_what_is_no_duration(self, text: str) -> None:
-        """Nothing is guessed, and no duration is nothing."""
-        with pytest.raises(ValueError, match=r"duration|nothing"):
+        """Nothing is guessed, nothing is longer than a day, and no duration is zero."""
+        with pytest.raises(ValueError, match=r"is not a duration|must be greater than zero|is longer than a day"):
             duration_s(text)
 
     @pytest.mark.parametrize(
@@ -256,8 +308,62 @@ class TestValues:
     )
     def test_what_is_no_whole_number(self, text: str) -> None:
         """Digits, and not too many of them."""
-        with pytest.raises(ValueError, match="is no whole number from 0 up"):
+        with pytest.raises(ValueError, match="must be a non-negative integer"):
             whole_number(text)
+
+
+class TestReadLeniently:
+    @pytest.mark.parametrize(("name", "text", "problem"), [pytest.param(*row, id=f"{row[0]}={row[1]}") for row in BAD])
+    def test_a_wrong_value_is_replaced_by_its_default(self, name: str, text: str, problem: str) -> None:
+        """The other parameters are as given, and the problem is told: for a probe and a stop, which go on."""
+        others = {"monitor_hook": "/h", "monitor_hook_retries": "2", "poll_interval": "3s", "stop_escalate": "no"}
+        others.pop(name, None)
+        environment = {PREFIX + key: value for key, value in {"unit": "nginx", **others}.items()}
+        assert read_leniently({**environment, PREFIX + name: text}) == (read_parameters(environment), (problem,))
+
+    def test_right_values_are_what_read_parameters_gives(self) -> None:
+        """Without a wrong value there is no problem and no difference."""
+        environment = {"OCF_RESKEY_unit": "nginx", "OCF_RESKEY_monitor_hook": "/h", "OCF_RESKEY_stop_verify": "yes"}
+        assert read_leniently(environment) == (read_parameters(environment), ())
+
+    @pytest.mark.parametrize(
+        ("unit", "problem"),
+        [
+            pytest.param("", "unit is not set, expected systemd unit", id="none"),
+            pytest.param("a/b", "unit='a/b' has characters that a unit name cannot have", id="one that cannot be"),
+            pytest.param("foo@", "unit='foo@' is a template", id="a template"),
+        ],
+    )
+    def test_a_unit_has_no_default(self, unit: str, problem: str) -> None:
+        """A unit that systemd cannot have is the empty string: nothing is guessed."""
+        parameters_, problems_ = read_leniently({"OCF_RESKEY_unit": unit})
+        assert parameters_.unit == ""
+        assert [told[: len(problem)] for told in problems_] == [problem]
+
+    @pytest.mark.parametrize(
+        "values",
+        [
+            pytest.param({}, id="no hook"),
+            pytest.param({"monitor_hook": "hooks/h"}, id="a wrong hook"),
+            pytest.param({"monitor_hook": "/h", "monitor_hook_protocol": "plain"}, id="plain"),
+            pytest.param({"monitor_hook": "/h", "monitor_hook_protocol": "nagios"}, id="nagios"),
+        ],
+    )
+    def test_a_stop_that_could_not_be_verified_is_not(self, values: dict[str, str]) -> None:
+        """stop_verify that could never succeed is off: such a stop would fence the node."""
+        given = {"unit": "nginx", "stop_verify": "yes", **values}
+        read, problems_ = read_leniently({PREFIX + name: value for name, value in given.items()})
+        assert not read.stop_verify
+        assert problems_[-1].startswith("stop_verify=yes needs ")
+
+    @given(st.dictionaries(st.sampled_from(NAMES), st.binary(max_size=40).map(os.fsdecode)))
+    def test_fuzz(self, values: dict[str, str]) -> None:
+        """Any bytes in any parameter: parameters all the same, which are right where nothing is told."""
+        environment = {PREFIX + name: value for name, value in values.items()}
+        read, told = read_leniently(environment)
+        assert told == problems_of(environment)
+        assert told or read == read_parameters(environment)
+        assert read.unit or any(problem.startswith("unit") for problem in told)
 
 
 class TestUnitName:
@@ -300,8 +406,7 @@ class TestUnitName:
                 "../x",
                 "/etc/passwd",
                 "a\nb",
-                "nginx\n",
-                "\nnginx",
+                "nginx\n.service",
                 "*",
                 "ngin?",
                 "[a]",
@@ -427,13 +532,13 @@ class TestOperation:
     @pytest.mark.parametrize(
         ("environment", "warning"),
         [
-            pytest.param({}, "no timeout is set: going by 20 s", id="missing"),
-            pytest.param({"OCF_RESKEY_CRM_meta_timeout": ""}, "no timeout is set: going by 20 s", id="empty"),
+            pytest.param({}, "no timeout is set: assuming 20 s", id="missing"),
+            pytest.param({"OCF_RESKEY_CRM_meta_timeout": ""}, "no timeout is set: assuming 20 s", id="empty"),
         ]
         + [
             pytest.param(
                 {"OCF_RESKEY_CRM_meta_timeout": text},
-                f"CRM_meta_timeout='{text}' is no number of milliseconds: going by 20 s",
+                f"CRM_meta_timeout='{text}' is not a number of milliseconds: assuming 20 s",
                 id=text,
             )
             for text in ("0", "000", "20s", "-1", "+5", "1.5", "soon", "1 000", "٣")
@@ -490,14 +595,33 @@ class TestOperation:
         assert read_operation(environment).is_recurring is is_recurring
 
     @pytest.mark.parametrize(
+        ("role", "is_probe"),
+        [
+            pytest.param(None, False, id="missing"),
+            pytest.param("", False, id="empty"),
+            pytest.param("Started", False, id="Started"),
+            pytest.param("Stopped", True, id="Stopped"),
+            pytest.param("Promoted", False, id="Promoted"),
+            pytest.param("stopped", False, id="no role of Pacemaker's"),
+        ],
+    )
+    def test_a_monitor_with_role_stopped_is_a_probe(self, role: str | None, *, is_probe: bool) -> None:
+        """It recurs on the nodes where the resource does not run, and asks what a probe asks."""
+        environment = {"OCF_RESKEY_CRM_meta_interval": "10000"}
+        operation = read_operation(environment | ({} if role is None else {"OCF_RESKEY_CRM_meta_role": role}))
+        assert operation.is_recurring
+        assert (operation.expects_stopped, operation.is_probe) == (is_probe, is_probe)
+        assert read_operation({}).is_probe
+
+    @pytest.mark.parametrize(
         ("text", "level", "warnings"),
         [
             pytest.param(None, 0, (), id="missing"),
             pytest.param("", 0, (), id="empty"),
             pytest.param("0", 0, (), id="0"),
             pytest.param("10", 10, (), id="10"),
-            pytest.param("deep", 0, ("OCF_CHECK_LEVEL='deep' is no whole number from 0 up: going by 0",), id="text"),
-            pytest.param("-1", 0, ("OCF_CHECK_LEVEL='-1' is no whole number from 0 up: going by 0",), id="negative"),
+            pytest.param("deep", 0, ("OCF_CHECK_LEVEL='deep' must be a non-negative integer: assuming 0",), id="text"),
+            pytest.param("-1", 0, ("OCF_CHECK_LEVEL='-1' must be a non-negative integer: assuming 0",), id="negative"),
         ],
     )
     def test_check_level(self, text: str | None, level: int, warnings: tuple[str, ...]) -> None:
@@ -509,7 +633,13 @@ class TestOperation:
     @given(
         st.dictionaries(
             st.sampled_from(
-                ["OCF_RESKEY_CRM_meta_timeout", "OCF_RESKEY_CRM_meta_interval", "OCF_CHECK_LEVEL", "OCF_RESKEY_x"]
+                [
+                    "OCF_RESKEY_CRM_meta_timeout",
+                    "OCF_RESKEY_CRM_meta_interval",
+                    "OCF_RESKEY_CRM_meta_role",
+                    "OCF_CHECK_LEVEL",
+                    "OCF_RESKEY_x",
+                ]
             ),
             st.binary(max_size=40).map(os.fsdecode),
         )
@@ -519,3 +649,57 @@ class TestOperation:
         operation = read_operation(environment)
         assert operation.timeout_s > operation.reserve_s > 0
         assert all(map(is_one_line, operation.warnings))
+
+
+class TestTimesOfAStop:
+    @pytest.mark.parametrize(
+        ("budget_s", "after_s"),
+        [
+            pytest.param(0.0, 0.0, id="none"),
+            pytest.param(0.75, 0.5625, id="timeout 1 s: a quarter"),
+            pytest.param(4.0, 3.0, id="4 s: a quarter"),
+            pytest.param(18.0, 13.5, id="timeout 20 s: a quarter"),
+            pytest.param(20.0, 15.0, id="20 s: both"),
+            pytest.param(95.0, 90.0, id="timeout 100 s: 5 s"),
+            pytest.param(105.0, 100.0, id="the advertised timeout, 110 s: 5 s"),
+            pytest.param(3595.0, 3590.0, id="timeout 1 h: 5 s"),
+        ],
+    )
+    def test_a_stop_escalates_in_its_last_part(self, budget_s: float, after_s: float) -> None:
+        """5 s before its own deadline; of less than 20 s a quarter before."""
+        assert escalation_after_s(budget_s) == pytest.approx(after_s)
+
+    def test_systemds_own_limit_comes_first_under_the_advertised_timeout(self) -> None:
+        """TimeoutStopSec is 90 s by default: the agent's SIGKILL comes later."""
+        assert escalation_after_s(Operation(advertised_s(Action.STOP)).deadline(0.0)) > 90.0
+        assert least_stop_timeout_s(90.0) <= advertised_s(Action.STOP)
+
+    @given(st.floats(0.0, 1e5))
+    def test_the_escalation_lies_within_the_budget(self, budget_s: float) -> None:
+        """There is always time left to see what came of it."""
+        after_s = escalation_after_s(budget_s)
+        assert max(budget_s - 5.0, 0.0) <= after_s <= budget_s
+        assert after_s >= budget_s * 0.75
+
+    @given(st.floats(0.001, 1e4))
+    def test_the_least_timeout_is_the_least(self, own_time_s: float) -> None:
+        """The agent has that much time of its own under it, and would not under a second less."""
+
+        def own_s(timeout_s: int) -> float:
+            return timeout_s - Operation(timeout_s).reserve_s
+
+        least = least_timeout_s(own_time_s)
+        assert own_s(least) >= own_time_s
+        assert all(own_s(timeout_s) < own_time_s for timeout_s in range(max(least - 20, 0), least))
+
+    @given(st.floats(0.001, 1e4))
+    def test_the_least_timeout_of_a_stop_is_the_least(self, stop_time_s: float) -> None:
+        """It sends SIGKILL no sooner than after that much, and would sooner under a second less."""
+
+        def kill_s(timeout_s: int) -> float:
+            return escalation_after_s(Operation(timeout_s).deadline(0.0))
+
+        least = least_stop_timeout_s(stop_time_s)
+        assert kill_s(least) >= stop_time_s
+        assert all(kill_s(timeout_s) < stop_time_s for timeout_s in range(max(least - 20, 0), least))
+        assert least >= least_timeout_s(stop_time_s)

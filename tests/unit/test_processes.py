@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import time
@@ -14,15 +15,29 @@ from typing import TYPE_CHECKING
 import anyio
 import psutil
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from ocf_systemd import proc
 from ocf_systemd.observations import KEPT_OUTPUT, CommandOutcome, Exited, NotStarted, Signalled, TimedOut
-from ocf_systemd.processes import Command, run
+from ocf_systemd.processes import ROUNDS, Command, Leftovers, ending_times_s, run
 from tests.unit.builders import executable, run_python
+from tests.unit.odd_processes import (
+    entry_of,
+    leaderless,
+    process_of,
+    sleeping,
+    uninterruptible,
+    wait_until,
+    zombie,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Iterator, Mapping
 
+CAN_UNSHARE = not subprocess.run(
+    ["unshare", "--map-root-user", "--pid", "--fork", "--mount-proc", "true"], check=False, capture_output=True
+).returncode
 ENVIRONMENT = {"PATH": "/usr/local/bin:/usr/bin:/bin"}
 
 
@@ -62,13 +77,6 @@ def marked(mark: str) -> list[psutil.Process]:
         except psutil.Error:
             continue
     return found
-
-
-def wait_until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 10
-    while not condition():
-        assert time.monotonic() < deadline, "it did not come true"
-        time.sleep(0.02)
 
 
 @pytest.fixture
@@ -257,7 +265,7 @@ class TestTime:
             outcome = shell(f"sleep {mark} & echo well; exit 7")
         assert isinstance(outcome, Exited)
         assert (outcome.code, outcome.stdout) == (7, b"well\n")
-        assert len(marked(mark)) == 1  # what it left is for end_strays(), once no command runs any more
+        assert len(marked(mark)) == 1  # what it left is for end_leftovers(), once no command runs any more
 
     def test_a_child_that_keeps_writing_holds_nobody_up(self) -> None:
         """What a leader leaves behind may write for ever: only what stands in the pipe already is read."""
@@ -370,7 +378,7 @@ print(anyio.run(main).code)
         assert len(marked(mark)) == 1
 
     def test_what_forked_twice_is_found_and_named(self, mark: str) -> None:
-        """A process that got itself out of the tree is a stray: ended after all, its command line told."""
+        """A process that got itself out of the tree is left over: ended after all, its command line told."""
         hook = f"setsid sh -c 'sleep {mark} & sleep {mark} &' & wait; exit 0"
         code = f"""
 import anyio, time
@@ -381,17 +389,19 @@ async def main():
     return await processes.run(command, deadline=anyio.current_time() + 10)
 print(anyio.run(main).code)
 time.sleep(0.1)
-print(*sorted(processes.end_strays()), sep="\\n")
-print(*processes.end_strays(), sep="\\n")
+leftovers = processes.end_leftovers()
+print(*sorted(leftovers.ended), leftovers.survivors, sep="\\n")
+leftovers = processes.end_leftovers()
+print(leftovers.ended, leftovers.survivors)
 """
         done = run_python(code)
         assert done.stderr == ""
-        assert done.stdout.split("\n")[:3] == ["0", f"sleep {mark}", f"sleep {mark}"]
+        assert done.stdout.splitlines() == ["0", f"sleep {mark}", f"sleep {mark}", "()", "() ()"]
         assert marked(mark) == []
 
-    def test_a_stray_that_ignores_term_and_forks_on(self, mark: str) -> None:
-        """Strays get SIGKILL, and what they leave is looked for again."""
-        hook = f"(trap '' TERM; while :; do setsid sleep {mark} & sleep 0.01; done) & exit 0"
+    def test_a_leftover_that_ignores_term_and_forks_on(self, mark: str) -> None:
+        """Leftovers get SIGKILL, and what they leave is looked for again."""
+        hook = f"(trap '' TERM; for _ in $(seq 300); do setsid sleep {mark} & sleep 0.01; done) & exit 0"
         code = f"""
 import anyio, time
 from ocf_systemd import proc, processes
@@ -401,18 +411,20 @@ async def main():
     return await processes.run(command, deadline=anyio.current_time() + 10)
 anyio.run(main)
 time.sleep(0.1)
-print(len(processes.end_strays()) > 1)
+leftovers = processes.end_leftovers()
+print(len(leftovers.ended) > 1, leftovers.survivors)
 """
         done = run_python(code)
-        assert (done.stdout, done.stderr) == ("True\n", "")
+        assert (done.stdout, done.stderr) == ("True ()\n", "")
         assert marked(mark) == []
 
-    def test_without_strays_there_is_nothing_to_end(self) -> None:
-        """A process that has no child has no stray."""
-        done = run_python("from ocf_systemd import processes\nprint(processes.end_strays())")
-        assert (done.stdout, done.stderr) == ("()\n", "")
+    def test_without_leftovers_there_is_nothing_to_end(self) -> None:
+        """A process that has no child has left nothing."""
+        code = "from ocf_systemd import processes\nleft = processes.end_leftovers()\nprint(left.ended, left.survivors)"
+        done = run_python(code)
+        assert (done.stdout, done.stderr) == ("() ()\n", "")
 
-    def test_a_strays_command_line_is_safe_to_show(self, tmp_path: Path, mark: str) -> None:
+    def test_a_leftovers_command_line_is_safe_to_show(self, tmp_path: Path, mark: str) -> None:
         """No hook can forge a line of the log by what its processes are called."""
         copy = tmp_path / "a\nb\x1b[31m"
         copy.symlink_to("/bin/sleep")
@@ -421,12 +433,130 @@ import os, subprocess, time
 from ocf_systemd import proc, processes
 child = subprocess.Popen([{str(copy)!r}, {mark!r}])
 time.sleep(0.1)
-print(processes.end_strays())
+print(processes.end_leftovers().ended)
 child.wait()
 """
         done = run_python(code)
         assert done.stderr == ""
         assert done.stdout == f"('{tmp_path}/ab {mark}',)\n"
+
+    @pytest.mark.parametrize("script", TREES)
+    def test_what_sigkill_ends_does_not_survive(self, mark: str, script: str) -> None:
+        """Nothing is told to be alive that is not."""
+        outcome = shell(script.format(mark=mark), time_s=10.0, time_limit_s=0.2)
+        assert isinstance(outcome, TimedOut)
+        assert outcome.survivors == ()
+
+
+class TestLeftovers:
+    """What has ended and what cannot be killed are told apart; by real processes, and one that no SIGKILL reaches."""
+
+    def test_what_it_has_killed_has_ended(self) -> None:
+        """By its command line, which is read before; a second look finds nothing to kill."""
+        with sleeping("sleep", "61") as pid:
+            leftovers = Leftovers()
+            entry = entry_of(pid)
+            assert leftovers.kill([entry])
+            wait_until(lambda: not proc.is_alive(entry))
+            assert (leftovers.ended, leftovers.survivors) == (("sleep 61",), ())
+            assert leftovers.kill([entry])
+            assert (leftovers.ended, leftovers.survivors) == (("sleep 61",), ())
+
+    def test_what_has_ended_already_is_none(self) -> None:
+        """Neither a zombie nor a later process of the same pid is killed or told."""
+        with zombie() as ended, sleeping() as pid:
+            leftovers = Leftovers()
+            later = entry_of(pid)
+            assert leftovers.kill([entry_of(ended), proc.Entry(pid, later.started - 1)])
+            assert (leftovers.ended, leftovers.survivors) == ((), ())
+            assert proc.is_alive(later)
+
+    def test_a_process_without_its_first_thread_is_killed(self) -> None:
+        """It runs on by another, and has no command line any more, which is told by nothing."""
+        with leaderless() as pid:
+            leftovers = Leftovers()
+            entry = entry_of(pid)
+            leftovers.kill([entry])
+            wait_until(lambda: not proc.is_alive(entry))
+            assert leftovers.survivors == ()
+
+    def test_one_in_uninterruptible_sleep_is_named_by_its_name(self, tmp_path: Path) -> None:
+        """To read its command line takes a lock that it may hold, and would hold up whoever reads."""
+        with uninterruptible(tmp_path) as pid:
+            process, entry = process_of(pid), entry_of(pid)
+            assert process.is_uninterruptible
+            leftovers = Leftovers()
+            assert leftovers.kill([entry])
+            wait_until(lambda: not proc.is_alive(entry))  # this one a SIGKILL ends, and not every one
+            assert leftovers.ended == (str(process),)
+
+    @pytest.mark.skipif(not CAN_UNSHARE, reason="a pid namespace needs root, or a host that lets users have one")
+    def test_what_cannot_be_killed_survives(self) -> None:
+        """A pid namespace's first process, which no SIGKILL from within reaches: told, and not waited for for long."""
+        code = """
+import os, sys
+from ocf_systemd import processes
+from ocf_systemd.proc import read_stat
+child = os.fork()
+if child:
+    os.waitpid(child, 0)
+    os._exit(0)
+leftovers, rounds = processes.Leftovers(), 0
+while rounds < processes.ROUNDS and leftovers.kill([read_stat(1).entry]):
+    rounds += 1
+print(rounds, leftovers.ended, *map(str, leftovers.survivors))
+sys.stdout.flush()
+os._exit(0)
+"""
+        wrapped = ("unshare", "--map-root-user", "--pid", "--fork", "--mount-proc")
+        done = run_python(code, prefix=wrapped)
+        assert done.stderr == ""
+        rounds, ended, name = done.stdout.split()
+        assert (rounds, ended) == (str(ROUNDS), "()")
+        assert re.fullmatch(r"python[\d.]*\[1\]", name)
+
+
+class TestEndingTimes:
+    @pytest.mark.parametrize(
+        ("time_s", "grace_s", "reap_s"),
+        [
+            pytest.param(-1.0, 0.0, 0.0, id="over"),
+            pytest.param(0.0, 0.0, 0.0, id="none"),
+            pytest.param(1.0, 0.2, 0.02, id="1 s"),
+            pytest.param(5.0, 1.0, 0.1, id="5 s: the most of both"),
+            pytest.param(100.0, 1.0, 0.1, id="100 s"),
+        ],
+    )
+    def test_what_is_kept_for_the_end(self, time_s: float, grace_s: float, reap_s: float) -> None:
+        """A fifth of a command's time for SIGTERM's grace, a fiftieth after SIGKILL; a second and a tenth at most."""
+        assert ending_times_s(time_s) == pytest.approx((grace_s, reap_s))
+
+    @given(st.floats(-10.0, 1e5))
+    def test_they_leave_time_for_the_command(self, time_s: float) -> None:
+        """Of whatever time there is, a command has three quarters to itself at least."""
+        grace_s, reap_s = ending_times_s(time_s)
+        assert grace_s >= 0
+        assert reap_s >= 0
+        assert time_s <= 0 or grace_s + reap_s <= time_s / 4
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can run a command as somebody else")
+class TestPipesOfAnotherUser:
+    SCRIPT = "echo out > /dev/stdout; echo err > /dev/stderr; echo more >> /proc/self/fd/2; exit 3"
+
+    @pytest.mark.parametrize(
+        "user", [pytest.param((65534, 65534, (65534,)), id="another"), pytest.param(None, id="own")]
+    )
+    def test_a_command_may_open_its_streams_again(self, user: tuple[int, int, tuple[int, ...]] | None) -> None:
+        """The pipes belong to who writes into them, so that a hook may write to /dev/stderr as scripts do."""
+        command = Command(("/bin/sh", "-c", self.SCRIPT), {**ENVIRONMENT, "LC_ALL": "C"}, user=user)
+
+        async def main() -> CommandOutcome:
+            return await run(command, deadline=anyio.current_time() + 10)
+
+        outcome = anyio.run(main)
+        assert isinstance(outcome, Exited)
+        assert (outcome.code, outcome.stdout, outcome.stderr) == (3, b"out\n", b"err\nmore\n")
 
 
 def open_descriptors() -> int:
@@ -472,13 +602,13 @@ async def main():
     outcome = await processes.run(command, deadline=anyio.current_time() + 5)
     print(type(outcome).__name__, outcome.why if isinstance(outcome, processes.NotStarted) else outcome.code)
     resource.setrlimit(resource.RLIMIT_NOFILE, (999, 9999))
-    print(processes.end_strays())
+    print(processes.end_leftovers().ended)
 anyio.run(main)
 """
         done = run_python(code)
-        told, strays = done.stdout.splitlines()
+        told, leftovers = done.stdout.splitlines()
         assert told in {"NotStarted Too many open files", "Exited 0"}
-        assert (strays, done.stderr) == ("()", "")
+        assert (leftovers, done.stderr) == ("()", "")
 
 
 def test_many_at_once() -> None:

@@ -109,12 +109,6 @@ REMEDIES = [
         f"mend the hook, or what it asks: `ocf-systemd debug monitor --unit {UNIT} --monitor-hook {HOOK}`",
         id="hook",
     ),
-    pytest.param(
-        Subject(UNIT, HOOK, start_ignores_hook=True),
-        done(MONITOR, 7, "hook /x exited with 7 (not running), expected 0"),
-        "systemd calls it active before it serves: leave monitor_hook_level at 0",
-        id="active-before-it-serves",
-    ),
 ]
 
 
@@ -171,7 +165,7 @@ class TestLeftBehind:
 HOOK_DOWN = [
     pytest.param(exited(0), "says 0 (OCF_SUCCESS) while", "it cannot tell that it is dead", id="0"),
     pytest.param(exited(190), "says 190 (OCF_DEGRADED) while", "it cannot tell that it is dead", id="190"),
-    pytest.param(exited(5), "says 5 (OCF_ERR_INSTALLED)", "to Pacemaker that code bans the node", id="5"),
+    pytest.param(exited(5), "says 5 (OCF_ERR_INSTALLED)", "that code is a hard error (the resource may not", id="5"),
     pytest.param(exited(6), "says 6 (OCF_ERR_CONFIGURED)", "stops the resource on every node", id="6"),
     pytest.param(HookMissing(HOOK, "gone"), "says 5 (OCF_ERR_INSTALLED)", "cannot be run: gone", id="missing"),
     pytest.param(timed_out(), "does not end while", "expected 7 at once", id="hangs"),
@@ -181,7 +175,7 @@ HOOK_DOWN = [
 class TestHookDown:
     @pytest.mark.parametrize(("outcome", "says", "why"), HOOK_DOWN)
     def test_fails(self, outcome: HookOutcome, says: str, why: str) -> None:
-        """Whatever takes a unit that is down for running, bans a node or hangs is no hook."""
+        """A hook must not report a unit running that is down, return a hard or fatal error, or hang."""
         told = failed(judge_hook_down(HOOKED, (outcome,))).told
         assert told.startswith(f"hook smtp {says}")
         assert UNIT in told

@@ -6,8 +6,17 @@ import shlex
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from ocf_systemd.parameters import PREFIX, read_parameters
+from ocf_systemd.parameters import (
+    PREFIX,
+    Operation,
+    escalation_after_s,
+    least_stop_timeout_s,
+    least_timeout_s,
+    read_parameters,
+)
 from ocf_systemd.rehearsal.proposal import Proposal, Wishes, crm_quoted, propose, resource_name
 from ocf_systemd.rehearsal.seen import Measured, UnitFacts
 
@@ -54,23 +63,39 @@ class TestTimeouts:
     @pytest.mark.parametrize(
         ("facts", "measured", "options", "start_s", "stop_s"),
         [
-            pytest.param(DEFAULTS, QUICK, {}, 100, 125, id="systemds-own-90-s"),
+            pytest.param(DEFAULTS, QUICK, {}, 100, 105, id="systemds-own-90-s"),
             pytest.param(DEFAULTS, QUICK, {"stop_escalate": "no"}, 100, 95, id="no-escalation"),
-            pytest.param(UnitFacts(start_timeout_s=5.0, stop_timeout_s=5.0), QUICK, {}, 15, 15, id="short"),
-            pytest.param(UnitFacts(start_timeout_s=600.0, stop_timeout_s=600.0), QUICK, {}, 610, 805, id="database"),
-            pytest.param(ENDLESS, QUICK, {}, 100, 100, id="no-timeouts-quick"),
-            pytest.param(ENDLESS, Measured(start_s=60.0, stop_s=60.0), {}, 185, 245, id="no-timeouts-slow"),
-            pytest.param(DEFAULTS, Measured(start_s=80.0, stop_s=50.0), {}, 250, 205, id="nearly-too-slow"),
-            pytest.param(DEFAULTS, Measured(start_s=10.0, ready_s=8.0), {}, 120, 125, id="waits-for-its-hook"),
-            pytest.param(DEFAULTS, Measured(), {}, 100, 125, id="nothing-seen"),
+            pytest.param(UnitFacts(start_timeout_s=5.0, stop_timeout_s=5.0), QUICK, {}, 15, 10, id="short"),
+            pytest.param(UnitFacts(start_timeout_s=600.0, stop_timeout_s=600.0), QUICK, {}, 610, 615, id="database"),
+            pytest.param(ENDLESS, QUICK, {}, 100, 110, id="no-timeouts-quick"),
+            pytest.param(ENDLESS, Measured(start_s=60.0, stop_s=60.0), {}, 185, 190, id="no-timeouts-slow"),
+            pytest.param(DEFAULTS, Measured(start_s=80.0, stop_s=50.0), {}, 250, 160, id="nearly-too-slow"),
+            pytest.param(DEFAULTS, Measured(start_s=10.0, ready_s=8.0), {}, 120, 105, id="waits-for-its-hook"),
+            pytest.param(DEFAULTS, Measured(), {}, 100, 105, id="nothing-seen"),
         ],
     )
     def test_start_and_stop(
         self, facts: UnitFacts, measured: Measured, options: Mapping[str, str], start_s: int, stop_s: int
     ) -> None:
-        """Start is above TimeoutStartSec and the wait for the hook, stop above 4/3 of TimeoutStopSec; each by 5 s."""
+        """Start is above TimeoutStartSec and the wait for the hook by 5 s; stop sends SIGKILL after TimeoutStopSec."""
         proposal = proposed(options, facts, measured)
         assert (proposal.start_s, proposal.stop_s) == (start_s, stop_s)
+
+    @given(st.floats(0.1, 3600.0), st.floats(0.0, 1200.0))
+    def test_a_stop_is_never_killed_before_systemd_would(self, limit_s: float, took_s: float) -> None:
+        """Not within a second of TimeoutStopSec, nor before three times what was measured; at most 5 s are given away.
+
+        Without escalation the agent waits that long at least.
+        """
+        facts, measured = UnitFacts(start_timeout_s=90.0, stop_timeout_s=limit_s), Measured(stop_s=took_s)
+        needed_s = max(limit_s + 1, took_s * 3)
+        timeout_s = proposed({}, facts, measured).stop_s
+        assert escalation_after_s(Operation(timeout_s).deadline(0.0)) >= needed_s
+        assert timeout_s - least_stop_timeout_s(needed_s) < 5
+        needed_s = max(limit_s, took_s * 3)
+        waits_s = proposed({"stop_escalate": "no"}, facts, measured).stop_s
+        assert Operation(waits_s).deadline(0.0) >= needed_s
+        assert waits_s - least_timeout_s(needed_s) < 5
 
     @pytest.mark.parametrize(
         ("measured", "options", "monitor_s", "interval_s"),
@@ -110,16 +135,17 @@ class TestTimeouts:
         proposal = proposed(HOOK, measured=Measured(start_s=1.0, ready_s=0.5, hook_s=0.02, hang_s=5.02))
         assert proposal.why == {
             "start": "above TimeoutStartSec=90s, the hook and 5 s",
-            "stop": "4/3 of TimeoutStopSec=90s and 5 s",
+            "stop": "TimeoutStopSec=90s and up to 10 s",
             "monitor": "well above the 6 s that a hang may take",
             "interval": "the hook takes 0.02 s, a hang shows in 16 s",
         }
         assert proposed(facts=ENDLESS).why == {
-            "start": "no TimeoutStartSec: what was seen, thrice",
-            "stop": "no TimeoutStopSec: what was seen, thrice",
+            "start": "no TimeoutStartSec: three times what was measured",
+            "stop": "no TimeoutStopSec: three times what was measured",
             "monitor": "no hook",
             "interval": "no hook",
         }
+        assert proposed({"stop_escalate": "no"}).why["stop"] == "TimeoutStopSec=90s and up to 5 s"
 
 
 class TestCommands:
@@ -132,7 +158,7 @@ class TestCommands:
             "    monitor_hook=/h/smtp \\\n"
             "    monitor_hook_args='127.0.0.1 25 5' \\\n"
             "    op start timeout=100s \\\n"
-            "    stop timeout=125s \\\n"
+            "    stop timeout=105s \\\n"
             "    monitor interval=10s timeout=20s \\\n"
             "    --agent-validation"
         )
@@ -146,7 +172,7 @@ class TestCommands:
             "    monitor_hook=/h/smtp \\\n"
             "    monitor_hook_args='127.0.0.1 25 5' \\\n"
             "    op start timeout=100s interval=0 \\\n"
-            "    op stop timeout=125s interval=0 \\\n"
+            "    op stop timeout=105s interval=0 \\\n"
             "    op monitor interval=10s timeout=20s"
         )
 

@@ -17,9 +17,12 @@ from ocf_systemd.observations import (
     HookMissing,
     HookOutcome,
     HookRan,
+    HookStuck,
+    HookUnsafe,
     NoAnswer,
     NotStarted,
     Observation,
+    Process,
     Signalled,
     TimedOut,
 )
@@ -29,6 +32,7 @@ from ocf_systemd.reporting import (
     ActionBegan,
     CommandBegan,
     CommandEnded,
+    Escalated,
     Fact,
     Interrupted,
     Judged,
@@ -53,7 +57,7 @@ LINE = re.compile(r"[A-Z][a-z]{2} [0-9]{2} [0-9]{2}:[0-9]{2}:[0-9]{2} (.*)")
 ACTIVE = unit_in(ActiveState.ACTIVE)
 COMMAND = Command(("systemctl", "show", "--", UNIT), {})
 BEGAN = CommandBegan(Purpose.SYSTEMD, COMMAND)
-FAILED = Verdict(1, "x.service is failed, expected active")
+FAILED = Verdict(1, "x.service failed: exit-code, status 1")
 
 
 def lines_of(path: Path) -> list[str]:
@@ -95,6 +99,12 @@ class TestMessages:
             pytest.param(Waiting(FAILED, 0.25), Level.DEBUG, f"looking again in 0.25 s: {FAILED.reason}", id="waiting"),
             pytest.param(Noted("drop-in written"), Level.INFO, "drop-in written", id="noted"),
             pytest.param(Warned("odd"), Level.WARNING, "odd", id="warned"),
+            pytest.param(
+                Escalated(UNIT),
+                Level.WARNING,
+                f"{UNIT} does not stop: sending SIGKILL to its processes",
+                id="escalated",
+            ),
             pytest.param(
                 Interrupted(Action.STOP, SIGTERM), Level.WARNING, "stop interrupted by SIGTERM", id="interrupted"
             ),
@@ -267,9 +277,10 @@ class TestHookOutput:
         return lines_of(log) if log.exists() else []
 
     def test_it_is_told_where_it_led_to_a_failure(self, tmp_path: Path) -> None:
-        """Both streams, line by line, each with the hook's name; then the verdict."""
+        """Its path and how it ended, then both streams, line by line; then the verdict, which has a base name only."""
         hook = HookRan(HOOK, Exited(0.1, b"220 hello\n", b"no answer\ngiving up\n", code=1))
         assert self.report(tmp_path / "log", (hook,), FAILED) == [
+            f"x: WARNING: {HOOK}: exit 1",
             f"x: WARNING: {HOOK}: 220 hello",
             f"x: WARNING: {HOOK}: no answer",
             f"x: WARNING: {HOOK}: giving up",
@@ -302,7 +313,8 @@ class TestHookOutput:
         """The last lines as they were, older ones joined; in so few and short pieces as a syslog daemon can take."""
         assert len(said.encode()) > 65_000
         prefix = f"x: WARNING: {HOOK}: "
-        *told, _ = self.report(tmp_path / "log", (exited(1, said.encode()),), FAILED)
+        ended, *told, _ = self.report(tmp_path / "log", (exited(1, said.encode()),), FAILED)
+        assert ended == f"{prefix}exit 1"
         pieces = [line.removeprefix(prefix) for line in told]
         assert "".join(pieces).replace(" | ", "") == said.replace("\n", "")
         assert pieces[-50:] == said.split("\n")[-51:-1] or said.count("\n") == 0
@@ -316,17 +328,36 @@ class TestHookOutput:
         assert len(told) < 150
 
     @pytest.mark.parametrize(
-        "hook",
+        ("hook", "told"),
         [
-            pytest.param(HookMissing(HOOK, "gone"), id="missing"),
-            pytest.param(HookRan(HOOK, NotStarted(11, "no process")), id="not started"),
-            pytest.param(timed_out(), id="silent and timed out"),
-            pytest.param(died(SIGSEGV), id="silent and dead"),
+            pytest.param(HookMissing(HOOK, "gone"), "gone", id="missing"),
+            pytest.param(HookMissing(HOOK, "a\nb\x1b[31m"), "ab", id="made printable"),
+            pytest.param(HookUnsafe(HOOK, "/h is writable by everyone"), "/h is writable by everyone", id="unsafe"),
+            pytest.param(
+                HookStuck(HOOK, Process(812, 1, "ls", is_uninterruptible=True)),
+                "not started, ls[812] of its last run cannot be killed",
+                id="stuck",
+            ),
+            pytest.param(HookRan(HOOK, NotStarted(11, "no process")), "not started: no process", id="not started"),
+            pytest.param(timed_out(), "timed out", id="silent and timed out"),
+            pytest.param(died(SIGSEGV), "died by SIGSEGV", id="silent and dead"),
         ],
     )
-    def test_hooks_that_said_nothing(self, tmp_path: Path, hook: HookOutcome) -> None:
-        """The verdict alone."""
-        assert self.report(tmp_path / "log", (hook,), FAILED) == [f"x: ERROR: {FAILED.reason}"]
+    def test_hooks_that_said_nothing(self, tmp_path: Path, hook: HookOutcome, told: str) -> None:
+        """Their path and what became of them, and the verdict."""
+        assert self.report(tmp_path / "log", (hook,), FAILED) == [
+            f"x: WARNING: {HOOK}: {told}",
+            f"x: ERROR: {FAILED.reason}",
+        ]
+
+    def test_each_hook_of_a_directory(self, tmp_path: Path) -> None:
+        """Those that passed as well: which of them ran is to be seen."""
+        hooks = (exited(0, hook="/h/a"), exited(7, b"no\n", hook="/h/b"))
+        assert self.report(tmp_path / "log", hooks, FAILED)[:-1] == [
+            "x: WARNING: /h/a: exit 0",
+            "x: WARNING: /h/b: exit 7",
+            "x: WARNING: /h/b: no",
+        ]
 
     @pytest.mark.parametrize(
         "said",
@@ -350,8 +381,9 @@ class TestHookOutput:
         """The path of a hook is a configuration's, and stays within its line, in a reason as well."""
         hook = exited(1, b"gone", hook="/h/a\nERROR: forged\x1b[31m")
         assert self.report(tmp_path / "log", (hook,), judge_hook(hook, HookProtocol.OCF)) == [
+            "x: WARNING: /h/aERROR: forged: exit 1",
             "x: WARNING: /h/aERROR: forged: gone",
-            "x: ERROR: hook /h/aERROR: forged exited with 1, expected 0: gone",
+            "x: ERROR: hook aERROR: forged: gone (exit 1)",
         ]
 
     @pytest.mark.parametrize("prefix", [pytest.param(None, id="default"), pytest.param("WHY=", id="another")])

@@ -22,15 +22,21 @@ from ocf_systemd.observations import (
     LoadState,
     NoAnswer,
     NotStarted,
+    Process,
     Signalled,
     TimedOut,
+    UnitDetails,
     UnitState,
 )
+from ocf_systemd.records import Record, replace
 from ocf_systemd.systemd import (
     DropInChange,
     Systemd,
     drop_in_path,
     drop_in_text,
+    drop_ins_in_force,
+    has_in_force,
+    is_booted,
     job_outcome,
     parse_show,
     put_drop_in,
@@ -41,8 +47,10 @@ from tests.unit.builders import UNIT, is_one_line, run_python
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
+    from signal import Signals
 
     from ocf_systemd.processes import Command
+    from ocf_systemd.systemd import Ask
 
 ACTIVE = b"""\
 LoadState=loaded
@@ -69,6 +77,29 @@ ConditionResult=yes
 NeedDaemonReload=yes
 """
 NOT_FOUND = b"LoadState=not-found\nActiveState=inactive\nSubState=dead\nCanReload=no\nConditionResult=no\n"
+DETAILS = """\
+Id=mariadb.service
+Names=mariadb.service mysql.service mysqld.service
+Restart=on-abort
+RestartForceExitStatus=3 SIGHUP
+KillMode=mixed
+MainPID=812
+ExecMainPID=812
+ExecMainStartTimestampMonotonic=4711000000
+ControlGroup=/system.slice/mariadb.service
+Slice=system.slice
+"""
+ALL_DETAILS = UnitDetails(
+    id="mariadb.service",
+    names=("mariadb.service", "mysql.service", "mysqld.service"),
+    restart="on-abort",
+    restart_force="3 SIGHUP",
+    kill_mode="mixed",
+    main_pid=812,
+    main_started_us=4_711_000_000,
+    control_group="/system.slice/mariadb.service",
+    slice="system.slice",
+)
 STARTING = b"LoadState=loaded\nActiveState=activating\nSubState=start\nJob=1234\nResult=success\n"
 
 
@@ -97,7 +128,7 @@ class TestShow:
                     ActiveState.FAILED,
                     "failed",
                     "exit-code",
-                    "status=3",
+                    "status 3",
                     needs_daemon_reload=True,
                 ),
                 id="failed, drop-in not in force",
@@ -119,13 +150,23 @@ class TestShow:
             ),
             pytest.param(
                 b"LoadState=loaded\nActiveState=failed\nExecMainCode=2\nExecMainStatus=11\n",
-                UnitState(UNIT, LoadState.LOADED, ActiveState.FAILED, main_exit="signal=11"),
+                UnitState(UNIT, LoadState.LOADED, ActiveState.FAILED, main_exit="SIGSEGV"),
                 id="main process killed",
             ),
             pytest.param(
                 b"LoadState=loaded\nActiveState=failed\nExecMainCode=3\nExecMainStatus=6\n",
-                UnitState(UNIT, LoadState.LOADED, ActiveState.FAILED, main_exit="signal=6"),
+                UnitState(UNIT, LoadState.LOADED, ActiveState.FAILED, main_exit="SIGABRT"),
                 id="main process dumped core",
+            ),
+            pytest.param(
+                b"LoadState=loaded\nActiveState=failed\nExecMainCode=2\nExecMainStatus=63\n",
+                UnitState(UNIT, LoadState.LOADED, ActiveState.FAILED, main_exit="SIG63"),
+                id="main process killed by a signal without a name",
+            ),
+            pytest.param(
+                b"LoadState=loaded\nActiveState=failed\nExecMainCode=1\nExecMainStatus=x\n",
+                UnitState(UNIT, LoadState.LOADED, ActiveState.FAILED, main_exit="status 0"),
+                id="a status that is no number",
             ),
             pytest.param(
                 b"LoadState=loaded\nActiveState=inactive\nJob=0\nExecMainCode=9\n",
@@ -151,7 +192,47 @@ class TestShow:
     )
     def test_what_systemctl_prints(self, stdout: bytes, state: UnitState) -> None:
         """Each property finds its place; what is missing is at its default, what is unknown is unrecognised."""
-        assert parse_show(UNIT, stdout) == state
+        assert parse_show(UNIT, stdout) == replace(state, details=UnitDetails(UNIT))
+
+    @pytest.mark.parametrize(
+        ("properties", "details"),
+        [
+            pytest.param("", UnitDetails(UNIT), id="none"),
+            pytest.param(DETAILS, ALL_DETAILS, id="all"),
+            pytest.param("Id=\nNames=\nMainPID=\nControlGroup=\n", UnitDetails(UNIT), id="empty"),
+            pytest.param("MainPID=0\n", UnitDetails(UNIT), id="no main process"),
+            pytest.param("MainPID=812\nExecMainPID=4711\nExecMainCode=0\n", UnitDetails(UNIT, main_pid=812), id="both"),
+            pytest.param(
+                "MainPID=0\nExecMainPID=812\nExecMainCode=0\nKillMode=process\n",
+                UnitDetails(UNIT, main_pid=812, kill_mode="process"),
+                id="a main process that systemd has given up on",
+            ),
+            pytest.param(
+                "MainPID=0\nExecMainPID=812\nExecMainCode=0\nKillMode=none\n",
+                UnitDetails(UNIT, kill_mode="none"),
+                id="one that was not asked to end",
+            ),
+            pytest.param(
+                "MainPID=0\nExecMainPID=812\nExecMainCode=2\nKillMode=mixed\n",
+                UnitDetails(UNIT, kill_mode="mixed"),
+                id="one that has ended",
+            ),
+            pytest.param("MainPID=-1\nExecMainStartTimestampMonotonic=n/a\n", UnitDetails(UNIT), id="no numbers"),
+            pytest.param("MainPID=" + "9" * 21 + "\n", UnitDetails(UNIT), id="a number that is too long"),
+            pytest.param("MainPID=\uff11\n", UnitDetails(UNIT), id="a digit of another script"),
+            pytest.param("Names='a\n", UnitDetails(UNIT), id="a quote without an end"),
+            pytest.param(
+                r"""Names="dev-disk-by\\x2dlabel.mount" b.service""",
+                UnitDetails(UNIT, (r"dev-disk-by\x2dlabel.mount", "b.service")),
+                id="a name with a backslash, which systemctl quotes",
+            ),
+        ],
+    )
+    def test_what_tells_of_its_processes(self, properties: str, details: UnitDetails) -> None:
+        """Its real name, what restarts it, how it is killed, and where its processes are; what is missing is empty."""
+        state = parse_show(UNIT, f"LoadState=loaded\nActiveState=inactive\n{properties}\n".encode())
+        assert isinstance(state, UnitState)
+        assert state.details == details
 
     @pytest.mark.parametrize(
         "stdout",
@@ -179,7 +260,7 @@ class TestShow:
     def test_every_state_is_read_as_itself(self, load: LoadState, active: ActiveState) -> None:
         """The words of systemd are the words of the facts."""
         state = parse_show(UNIT, f"ActiveState={active}\nLoadState={load}\n".encode())
-        assert state == UnitState(UNIT, load, active)
+        assert state == UnitState(UNIT, load, active, details=UnitDetails(UNIT))
 
 
 # bus-wait-for-jobs.c: log_job_error_with_service_result() and check_wait_response().
@@ -217,6 +298,12 @@ JOB_MESSAGES = [
         )
     ),
 ]
+
+
+MANUAL_REFUSAL = (
+    f"Failed to start {UNIT}: Operation refused, unit {UNIT} may be requested by dependency only (it is configured to "
+    f"refuse manual start/stop).\nSee system logs and 'systemctl status {UNIT}' for details.\n"
+)
 
 
 class TestJobOutcome:
@@ -257,6 +344,11 @@ class TestJobOutcome:
                 JobOutcome(JobResult.LOST, "Failed to start x.service: Unit x.service not found."),
                 id="not found",
             ),
+            pytest.param(
+                Exited(0.1, stderr=MANUAL_REFUSAL.encode(), code=1),
+                JobOutcome(JobResult.MANUAL_REFUSED, MANUAL_REFUSAL.splitlines()[0]),
+                id="RefuseManualStart=yes",
+            ),
             pytest.param(Exited(0.1, code=1), JobOutcome(JobResult.LOST), id="silent"),
             pytest.param(
                 Exited(0.1, stderr=b"\xff\x1b[31m\n", code=1), JobOutcome(JobResult.LOST, "\\xff"), id="garbage"
@@ -273,7 +365,10 @@ class TestJobOutcome:
         ],
     )
     def test_what_else_may_come_of_a_request(self, outcome: CommandOutcome, job: JobOutcome) -> None:
-        """Done, not permitted, still running when our time was up, or lost: then it may not even be queued."""
+        """Done, not permitted, refused by the unit's own settings, still running when our time was up, or lost.
+
+        Then it may not even be queued.
+        """
         assert job_outcome(outcome) == job
 
     @given(st.binary(max_size=200), st.integers(1, 255))
@@ -329,6 +424,18 @@ class Recorder:
         return self.outcome
 
 
+class Finder(Record):
+    """Finds one process of whatever unit, and sends no signals."""
+
+    process: Process
+
+    def find(self, unit: UnitState) -> UnitState:
+        return replace(unit, processes=(self.process,))
+
+    def send_signal(self, unit: UnitState, number: Signals) -> None:
+        raise AssertionError(f"{number} to {unit.unit}")
+
+
 def ask(outcome: CommandOutcome, call: Callable[[Systemd], Awaitable[object]]) -> tuple[object, Recorder]:
     """Return what a call to systemd comes to, and what was run for it."""
     recorder = Recorder(outcome)
@@ -341,6 +448,7 @@ def ask(outcome: CommandOutcome, call: Callable[[Systemd], Awaitable[object]]) -
 
 SYSTEMCTL = ("systemctl", "--no-ask-password", "--no-pager")
 JOURNALCTL = ("journalctl", "--quiet", "--no-pager")
+LAST_LINE = (*JOURNALCTL, "--output=cat", "--reverse", "--lines=1", "--since=-1.600s")
 
 
 class TestCalls:
@@ -354,7 +462,17 @@ class TestCalls:
                 lambda systemd: systemd.reset_failed(9.0), (*SYSTEMCTL, "reset-failed", "--", UNIT), id="reset-failed"
             ),
             pytest.param(
-                lambda systemd: systemd.kill(9.0), (*SYSTEMCTL, "kill", "--signal=SIGKILL", "--", UNIT), id="kill"
+                lambda systemd: systemd.stop_at_once(9.0),
+                (*SYSTEMCTL, "stop", "--job-mode=ignore-dependencies", "--", UNIT),
+                id="stop at once",
+            ),
+            pytest.param(
+                lambda systemd: systemd.is_stopping_pacemaker(9.0),
+                (
+                    *("systemctl", "--no-pager", "--no-legend", "list-jobs"),
+                    *("pacemaker.service", "pacemaker_remote.service"),
+                ),
+                id="list-jobs",
             ),
             pytest.param(
                 lambda systemd: systemd.daemon_reload(9.0),
@@ -376,15 +494,100 @@ class TestCalls:
         assert command.environment == tool_environment({"X": "y"})
         assert (command.user, command.time_limit_s, deadline) == (None, None, 9.0)
 
-    def test_where_the_unit_said_nothing_pid_1_may_have(self) -> None:
-        """An unmet condition is told by systemd, and by nobody else."""
-        _, recorder = ask(Exited(0.1), lambda systemd: systemd.last_journal_line(1.5, 9.0))
-        last_line = (*JOURNALCTL, "--output=cat", "--reverse", "--lines=1", "--since=-1.500s")
+    def test_last_words_are_asked_for_by_the_units_id(self) -> None:
+        """The journal knows a unit by its primary name, whatever the parameter calls it; read to its end before."""
+        _, recorder = ask(Exited(0.1, stdout=b"x\n"), lambda systemd: systemd.last_words("mariadb.service", 1.5, 9.0))
         assert [command.arguments for command, _ in recorder.calls] == [
             (*JOURNALCTL, "--sync"),
-            (*last_line, f"_SYSTEMD_UNIT={UNIT}"),
-            (*last_line, "_PID=1", f"UNIT={UNIT}"),
+            (*LAST_LINE, "_SYSTEMD_UNIT=mariadb.service"),
         ]
+
+    def test_where_the_unit_said_nothing_pid_1_may_have(self) -> None:
+        """An unmet condition is told by systemd, and by nobody else; where the unit spoke, its own words count."""
+        _, recorder = ask(Exited(0.1), lambda systemd: systemd.last_words_on("mariadb.service", 1.5, 9.0))
+        assert [command.arguments for command, _ in recorder.calls] == [
+            (*JOURNALCTL, "--sync"),
+            (*LAST_LINE, "_SYSTEMD_UNIT=mariadb.service"),
+            (*LAST_LINE, "_PID=1", "UNIT=mariadb.service"),
+        ]
+        words, recorder = ask(Exited(0.1, stdout=b"x\n"), lambda systemd: systemd.last_words_on(UNIT, 1.5, 9.0))
+        assert words == "x"
+        assert len(recorder.calls) == 2
+
+    @pytest.mark.parametrize(
+        ("stdout", "is_stopping"),
+        [
+            pytest.param("", False, id="no job"),
+            pytest.param("812 pacemaker.service stop waiting\n", True, id="stop waiting"),
+            pytest.param("812 pacemaker.service stop running\n", True, id="stop running"),
+            pytest.param("812 pacemaker.service restart waiting\n", True, id="restart, which stops first"),
+            pytest.param("812 pacemaker.service start running\n", False, id="start"),
+            pytest.param("812 pacemaker.service verify-active waiting\n", False, id="verify-active"),
+            pytest.param("812 pacemaker.service try-restart waiting\n", False, id="no job that is ever queued"),
+            pytest.param("812 pacemaker_remote.service stop waiting\n", True, id="remote"),
+            pytest.param("812 other.service stop waiting\n", False, id="another unit"),
+            pytest.param(
+                "812 pacemaker.service start waiting\n9 pacemaker_remote.service stop waiting", True, id="two"
+            ),
+            pytest.param("  812   pacemaker.service   stop   running\n\n", True, id="columns"),
+            pytest.param("812 stop.service pacemaker.service stop\n", False, id="words in other places"),
+            pytest.param("pacemaker.service stop\n\xff", False, id="something else"),
+        ],
+    )
+    def test_whether_pacemaker_is_being_stopped(self, stdout: str, *, is_stopping: bool) -> None:
+        """A job that stops it, as at the host's shutdown; a restart's job is one too. Nothing else is."""
+        answer, _ = ask(Exited(0.1, stdout=stdout.encode()), lambda systemd: systemd.is_stopping_pacemaker(9.0))
+        assert answer is is_stopping
+
+    @pytest.mark.parametrize(
+        "outcome",
+        [
+            pytest.param(Exited(0.1, stdout=b"812 pacemaker.service stop waiting\n", code=1), id="failed"),
+            pytest.param(TimedOut(1.0, stdout=b"812 pacemaker.service stop waiting\n"), id="timeout"),
+            pytest.param(Signalled(0.1, signal=11), id="died"),
+            pytest.param(NotStarted(24, "Too many open files"), id="not started"),
+        ],
+    )
+    def test_in_doubt_pacemaker_is_not_being_stopped(self, outcome: CommandOutcome) -> None:
+        """Then a stop keeps to all dependencies."""
+        assert ask(outcome, lambda systemd: systemd.is_stopping_pacemaker(9.0))[0] is False
+
+    @given(st.binary(max_size=200))
+    def test_any_list_of_jobs(self, stdout: bytes) -> None:
+        """Whatever is printed, it is a list with such a job or without."""
+        answer, _ = ask(Exited(0.1, stdout=stdout), lambda systemd: systemd.is_stopping_pacemaker(9.0))
+        assert isinstance(answer, bool)
+
+    @pytest.mark.parametrize("active", [pytest.param(state, id=state) for state in ActiveState])
+    def test_the_processes_of_what_is_inactive_are_looked_for(self, active: ActiveState) -> None:
+        """Of an inactive or failed unit, and of no other: a monitor of one that runs costs nothing more."""
+        found = Process(812, 1, "sleep")
+        stdout = f"LoadState=loaded\nActiveState={active}\nKillMode=mixed\n".encode()
+        systemd = Systemd(UNIT, {}, Recorder(Exited(0.1, stdout=stdout)), unit_processes=Finder(found))
+
+        async def main() -> UnitState | NoAnswer:
+            return await systemd.show(9.0)
+
+        state = anyio.run(main)
+        assert isinstance(state, UnitState)
+        assert state.processes == ((found,) if active in {"inactive", "failed"} else ())
+
+    def test_what_pid_1_has_said_itself_is_not_asked_again(self) -> None:
+        """Where the state is known from its bus, systemctl is not run; where it is not, it is."""
+        state = UnitState(UNIT, LoadState.LOADED, ActiveState.ACTIVE)
+        answers = {"known": state, "unknown": None}
+        for answer in answers.values():
+            recorder = Recorder(Exited(0.1, stdout=ACTIVE))
+
+            async def known(_: str, __: float, answer: UnitState | None = answer) -> UnitState | None:
+                return answer
+
+            async def main(recorder: Recorder = recorder, known: Ask = known) -> UnitState | NoAnswer:
+                return await Systemd(UNIT, {}, recorder, known).show(9.0)
+
+            shown = anyio.run(main)
+            assert isinstance(shown, UnitState)
+            assert (shown == state, len(recorder.calls)) == ((True, 0) if answer else (False, 1))
 
     def test_one_call_tells_all_of_the_state(self) -> None:
         """One `systemctl show` asks for every property that the parser reads."""
@@ -394,7 +597,7 @@ class TestCalls:
         *head, properties, end, unit = command.arguments
         assert (head, end, unit) == ([*SYSTEMCTL, "show"], "--", UNIT)
         name, _, asked = properties.partition("=")
-        read = {line.split("=")[0] for line in (ACTIVE + STARTING).decode().splitlines()}
+        read = {line.split("=")[0] for line in [*(ACTIVE + STARTING).decode().splitlines(), *DETAILS.splitlines()]}
         assert (name, set(asked.split(","))) == ("--property", read)
 
     @pytest.mark.parametrize(
@@ -442,7 +645,7 @@ class TestCalls:
         """Printable lines, or none where there is no journal."""
         assert ask(outcome, lambda systemd: systemd.journal(5, 9.0))[0] == lines
         last = lines[-1] if lines else ""
-        assert ask(outcome, lambda systemd: systemd.last_journal_line(1.5, 9.0))[0] == last
+        assert ask(outcome, lambda systemd: systemd.last_words(UNIT, 1.5, 9.0))[0] == last
 
 
 @pytest.fixture
@@ -450,6 +653,9 @@ def pacemakers_umask() -> Iterator[None]:
     before = os.umask(0o026)
     yield
     os.umask(before)
+
+
+OTHERS_DROP_INS = ("override.conf", "50-CPUQuota.conf", "10-timeout-abort.conf", "local.conf", "z.conf")
 
 
 def files_below(directory: Path) -> list[Path]:
@@ -472,12 +678,18 @@ class TestDropIn:
         """The unit is stopped after Pacemaker at shutdown; restarts of a service are Pacemaker's."""
         lines = [line for line in drop_in_text(unit).splitlines() if line and not line.startswith("#")]
         assert lines[:2] == ["[Unit]", "Before=pacemaker.service pacemaker_remote.service"]
-        assert lines[2:] == (["[Service]", "Restart=no"] if has_service_part else [])
+        assert lines[2:] == (["[Service]", "Restart=no", "RestartForceExitStatus="] if has_service_part else [])
 
     def test_where_it_stands(self, tmp_path: Path) -> None:
         """In /run, so that a reboot forgets it, where systemd.unit(5) looks."""
-        assert str(drop_in_path(UNIT)) == f"/run/systemd/system/{UNIT}.d/50-ocf-systemd.conf"
-        assert drop_in_path(UNIT, tmp_path) == tmp_path / "systemd/system" / f"{UNIT}.d" / "50-ocf-systemd.conf"
+        assert str(drop_in_path(UNIT)) == f"/run/systemd/system/{UNIT}.d/zz-ocf-systemd.conf"
+        assert drop_in_path(UNIT, tmp_path) == tmp_path / "systemd/system" / f"{UNIT}.d" / "zz-ocf-systemd.conf"
+
+    @pytest.mark.parametrize("other", [pytest.param(name, id=name) for name in OTHERS_DROP_INS])
+    def test_it_comes_after_others(self, other: str) -> None:
+        """Drop-ins apply in the order of their names over all directories: what comes last has its way."""
+        assert drop_in_path(UNIT).name > other
+        assert drop_in_path(UNIT).name != other
 
     @pytest.mark.usefixtures("pacemakers_umask")
     def test_it_is_written_readable_for_all(self, tmp_path: Path) -> None:
@@ -518,6 +730,60 @@ put_drop_in(sys.argv[1], Path(sys.argv[2]))
         assert remove_drop_in(path) is DropInChange.REMOVED
         assert remove_drop_in(path) is DropInChange.UNCHANGED
         assert not path.parent.exists()
+
+    @pytest.mark.parametrize("is_there", [pytest.param(True, id="both"), pytest.param(False, id="only the old one")])
+    def test_one_of_the_old_name_goes(self, tmp_path: Path, *, is_there: bool) -> None:
+        """An earlier version wrote 50-ocf-systemd.conf: gone once the new one is written, and when that is removed."""
+        path = drop_in_path(UNIT, tmp_path)
+        old = path.with_name("50-ocf-systemd.conf")
+        path.parent.mkdir(parents=True)
+        if is_there:
+            put_drop_in(UNIT, path)
+        old.write_text("[Unit]\n")
+        assert put_drop_in(UNIT, path) is DropInChange.WRITTEN
+        assert files_below(tmp_path) == [path]
+        if not is_there:
+            path.unlink()
+        old.write_text("[Unit]\n")
+        assert remove_drop_in(path) is DropInChange.REMOVED
+        assert not path.parent.exists()
+
+    def test_the_old_one_goes_where_the_new_one_stands_already(self, tmp_path: Path) -> None:
+        """That is a change which systemd has to be told of, though nothing was written."""
+        path = drop_in_path(UNIT, tmp_path)
+        put_drop_in(UNIT, path)
+        inode = path.stat().st_ino
+        path.with_name("50-ocf-systemd.conf").write_text("[Unit]\n")
+        assert put_drop_in(UNIT, path) is DropInChange.WRITTEN
+        assert path.stat().st_ino == inode
+        assert files_below(tmp_path) == [path]
+
+    @pytest.mark.parametrize(
+        ("listed", "needs_reload", "has_it", "has_none"),
+        [
+            pytest.param((), False, False, True, id="none"),
+            pytest.param(("zz-ocf-systemd.conf",), False, True, False, id="it"),
+            pytest.param(("a.conf", "zz-ocf-systemd.conf", "zzz.conf"), False, True, False, id="among others"),
+            pytest.param(("a.conf",), False, False, True, id="others"),
+            pytest.param(("50-ocf-systemd.conf",), False, False, False, id="the old one"),
+            pytest.param(("50-ocf-systemd.conf", "zz-ocf-systemd.conf"), False, False, False, id="both"),
+            pytest.param(("zz-ocf-systemd.conf",), True, False, False, id="it, outdated"),
+            pytest.param((), True, False, False, id="none, outdated"),
+        ],
+    )
+    def test_whether_it_is_in_force(
+        self, tmp_path: Path, listed: tuple[str, ...], *, needs_reload: bool, has_it: bool, has_none: bool
+    ) -> None:
+        """What PID 1 lists, not what the directory holds; another's of the same name does not count."""
+        path = drop_in_path(UNIT, tmp_path)
+        paths = ("/etc/systemd/system/x.service.d/zz-ocf-systemd.conf", *(str(path.with_name(name)) for name in listed))
+        unit = UnitState(
+            UNIT, LoadState.LOADED, ActiveState.ACTIVE, needs_daemon_reload=needs_reload, drop_in_paths=paths
+        )
+        assert has_in_force(unit, path, wanted=True) is has_it
+        assert has_in_force(unit, path, wanted=False) is has_none
+        ours = {"50-ocf-systemd.conf", "zz-ocf-systemd.conf"}.intersection(listed)
+        assert drop_ins_in_force(unit, path) == {str(path.with_name(name)) for name in ours}
 
     @pytest.mark.parametrize(
         "there",
@@ -584,3 +850,21 @@ except OSError as error:
         """Where nothing can be written, not even by root: OSError."""
         with pytest.raises(OSError, match=r"Operation not permitted|Read-only|Permission denied"):
             put_drop_in(UNIT, drop_in_path(UNIT, Path("/sys")))
+
+
+@pytest.mark.parametrize(
+    ("place", "is_directory", "booted"),
+    [
+        pytest.param("systemd/system", True, True, id="booted"),
+        pytest.param("systemd/system", False, False, id="a file in its place"),
+        pytest.param("systemd", True, False, id="another's directory"),
+        pytest.param("", True, False, id="nothing"),
+    ],
+)
+def test_whether_systemd_booted_this_host(tmp_path: Path, place: str, *, is_directory: bool, booted: bool) -> None:
+    """As sd_booted(3) finds out: by a directory that systemd makes as early as it can."""
+    path = tmp_path / "run" / place
+    (path if is_directory else path.parent).mkdir(parents=True)
+    if not is_directory:
+        path.touch()
+    assert is_booted(tmp_path / "run") is booted

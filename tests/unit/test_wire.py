@@ -70,11 +70,28 @@ class TestRequest:
         ]
 
     @pytest.mark.parametrize(
-        "arguments", [[], ["systemd"], ["systemd", "meta-data"], ["systemd", "promote"], ["systemd", ""]]
+        "arguments",
+        [
+            *([], ["systemd"], ["systemd", "meta-data"], ["systemd", "promote"], ["systemd", ""], ["systemd", "mon"]),
+            *(["systemd", action] for action in ("start", "stop", "reload", "reload-agent")),
+        ],
+        ids=" ".join,
     )
     def test_what_is_not_served(self, address: str, arguments: list[str]) -> None:
-        """Nobody is asked."""
-        assert ask(arguments, address) is None
+        """Nobody is asked, above all not for what changes something: a frozen server would do it after a later stop."""
+        with socket.socket(socket.AF_UNIX) as listener:
+            listener.bind(address)
+            listener.listen()
+            listener.settimeout(0)
+            assert ask(arguments, address) is None
+            with pytest.raises(BlockingIOError):
+                listener.accept()
+
+    @pytest.mark.parametrize("action", ["monitor", "validate-all"])
+    def test_what_is_served(self, address: str, action: str) -> None:
+        """What changes nothing."""
+        with served(address, says(GREETED, frame(ANSWER, b"\x07"))):
+            assert ask(["systemd", action], address) == 7
 
     @pytest.mark.parametrize("name", ["OCF_TRACE_RA", "OCF_RESKEY_trace_ra"])
     def test_a_trace(self, address: str, monkeypatch: pytest.MonkeyPatch, name: str) -> None:

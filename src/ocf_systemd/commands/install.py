@@ -36,15 +36,15 @@ _share = click.option(
 @_name
 @_share
 @click.option("--no-share", is_flag=True, help="Leave those out, as a package does that has them.")
-@click.option("--resident", is_flag=True, help="Have a server run the actions: quicker, and of less cost.")
+@click.option("--resident", is_flag=True, help="Have a server run the monitors: faster, less CPU time.")
 @click.option("--force", is_flag=True, help="Replace an agent, or units, that are not ours.")
 def install_agent(
     ocf_root: Path, provider: str, name: str, share: Path, *, no_share: bool, resident: bool, force: bool
 ) -> int:
     """Put the resource agent where Pacemaker looks for it.
 
-    With --resident, systemd is to listen on a socket and start a server that runs the actions of all agents of this
-    installation; where it is away, each agent runs its action itself. A server that is there already is renewed.
+    With --resident, systemd listens on a socket and starts a server that runs the monitors of all agents of this
+    installation. If it cannot answer, the agent runs the monitor in its own process. An existing server is upgraded.
 
     \b
     Examples:

@@ -29,9 +29,9 @@ def _duration_or_never(ctx: click.Context, parameter: click.Parameter, text: str
     help="End after that long without work; 0: never.",
 )
 def serve(path: Path | None, idle_after: float) -> int:
-    """Run actions for agents that call (for systemd to start).
+    """Run monitors for agents that connect (systemd starts this).
 
-    Many at once. `ocf-systemd install --resident` has systemd start it when an agent calls, over ocf-systemd.socket.
+    Many at once. `ocf-systemd install --resident` sets up ocf-systemd.socket, by which systemd starts the server.
 
     \b
     Example:

@@ -8,7 +8,17 @@ from typing import TextIO
 from ocf_systemd.debug import words
 from ocf_systemd.debug.session import CYCLE, Call, Result
 from ocf_systemd.debug.timeline import Timeline
-from ocf_systemd.reporting import ActionBegan, CommandEnded, Fact, Interrupted, Noted, Reporter, UnitSeen, Warned
+from ocf_systemd.reporting import (
+    ActionBegan,
+    CommandEnded,
+    Escalated,
+    Fact,
+    Interrupted,
+    Noted,
+    Reporter,
+    UnitSeen,
+    Warned,
+)
 
 
 @dataclass(slots=True)
@@ -63,7 +73,7 @@ class _Writer:
             case UnitSeen() if len(self.timeline.states) > states_before:
                 at_s, state = self.timeline.states[-1]
                 self.view.write(f"  {at_s:7.3f} s  unit: {words.state(state)}")
-            case Noted() | Warned() | Interrupted():
+            case Noted() | Warned() | Escalated() | Interrupted():
                 note = self.timeline.notes[-1]
                 self.view.write(f"  {note.at_s:7.3f} s  {'warning: ' if note.is_warning else ''}{note.text}")
             case _:

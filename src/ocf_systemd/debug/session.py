@@ -134,7 +134,7 @@ def _describe(timeline: Timeline) -> Result:
 
 def _perform(timeline: Timeline, environment: Mapping[str, str], view: View) -> Result:
     verdict = run_action(timeline.action, environment, view.begin(timeline), age_s=lambda: 0.0)
-    recurring = read_operation(environment).is_recurring
+    recurring = not read_operation(environment).is_probe
     down_on_purpose = timeline.action is Action.MONITOR and verdict.code == ExitCode.NOT_RUNNING
     if verdict.code == ExitCode.SUCCESS or down_on_purpose or not timeline.spans:
         return Result(timeline, verdict, recurring)

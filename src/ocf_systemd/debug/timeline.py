@@ -12,6 +12,7 @@ from ocf_systemd.reporting import (
     ActionBegan,
     CommandBegan,
     CommandEnded,
+    Escalated,
     Fact,
     Interrupted,
     Judged,
@@ -62,6 +63,7 @@ class Timeline:
     verdict: Verdict | None = None
     elapsed_s: float = 0.0
     interrupted: bool = False
+    escalated: bool = False
     _running: dict[CommandBegan, Span] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -92,17 +94,22 @@ class Timeline:
                 self.looks += 1
             case Waiting(so_far):
                 self.waiting_for = so_far.reason or ""
-            case Noted() | Warned() | Interrupted():
+            case Noted() | Warned() | Escalated() | Interrupted():
                 self._note(now_s, fact)
             case Judged(verdict=verdict):
                 self.verdict, self.elapsed_s = verdict, now_s
 
-    def _note(self, now_s: float, fact: Noted | Warned | Interrupted) -> None:
+    def _note(self, now_s: float, fact: Noted | Warned | Escalated | Interrupted) -> None:
         match fact:
             case Noted(text):
                 self.notes.append(Note(now_s, text))
             case Warned(text):
                 self.notes.append(Note(now_s, text, is_warning=True))
+            case Escalated(unit):
+                self.escalated = True
+                self.notes.append(
+                    Note(now_s, f"{unit} does not stop: sending SIGKILL to its processes", is_warning=True)
+                )
             case Interrupted(signal=number):
                 self.interrupted = True
                 self.notes.append(Note(now_s, f"interrupted by {number.name}", is_warning=True))

@@ -2,9 +2,9 @@
 
 from ocf_systemd.consequences import meaning
 from ocf_systemd.debug.timeline import Span, Timeline
-from ocf_systemd.observations import NoAnswer, NotStarted, UnitState, printable
+from ocf_systemd.observations import NoAnswer, NotStarted, UnitState, printable, printed_lines
 from ocf_systemd.ocf import Verdict, code_name
-from ocf_systemd.reporting import Purpose, printed_lines, told_of_outcome
+from ocf_systemd.reporting import Purpose, told_of_outcome
 
 
 def label(span: Span) -> str:

@@ -14,7 +14,7 @@ from ocf_systemd.doctor.asking import SilenceError, list_names, show
 from ocf_systemd.doctor.facts import Agent, Edge, Facts, Hook, Operations, Relative, Script, StartLimit, Unit
 from ocf_systemd.doctor.readings import Properties, value, words
 from ocf_systemd.doctor.surroundings import examine_agent, examine_host
-from ocf_systemd.hooks import check_hooks, find_hooks, run_hooks
+from ocf_systemd.hooks import check_access, check_hooks, find_hooks, run_hooks
 from ocf_systemd.observations import ActiveState, HookRan, LoadState, NotStarted
 from ocf_systemd.ocf import Action
 from ocf_systemd.parameters import Parameters
@@ -57,7 +57,7 @@ def collect(question: Question) -> Facts:
     try:
         return anyio.run(_collect, question)
     finally:
-        processes.end_strays()
+        processes.end_leftovers()
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,11 +227,13 @@ async def _try_hook(question: Question, unit: Unit | None) -> Hook | None:
     parameters = question.parameters
     if parameters is None or parameters.monitor_hook is None:
         return None
-    problems, not_run = check_hooks(parameters), _why_not_run(parameters, unit)
-    if problems or not_run:
-        return Hook(problems, not_run, () if problems else _scripts(parameters))
     environment = pacemaker_environment(Action.MONITOR, question.options, question.operations.monitor_s)
     deadline = anyio.current_time() + question.operations.own_time_s(Action.MONITOR)
+    problems, not_run = check_hooks(parameters), _why_not_run(parameters, unit)
+    if not problems and not not_run:
+        problems = await check_access(parameters, environment, processes.run, deadline)
+    if problems or not_run:
+        return Hook(problems, not_run, () if problems else _scripts(parameters))
     outcomes = await run_hooks(parameters, environment, processes.run, deadline)
     times_s = [
         ran.outcome.elapsed_s

@@ -8,7 +8,7 @@ from types import MappingProxyType
 from ocf_systemd.metadata import advertised_s
 from ocf_systemd.observations import DOWN_STATES, RUNNING_STATES, ActiveState, HookOutcome, LoadState
 from ocf_systemd.ocf import Action
-from ocf_systemd.parameters import ESCALATE_SHARE, Operation, Parameters
+from ocf_systemd.parameters import Operation, Parameters, escalation_after_s
 
 FOREVER_S = math.inf
 """What `infinity` is in seconds."""
@@ -35,7 +35,7 @@ class Operations:
     @property
     def kill_after_s(self) -> float:
         """After how many seconds of a stop the agent sends SIGKILL."""
-        return self.own_time_s(Action.STOP) * ESCALATE_SHARE
+        return escalation_after_s(self.own_time_s(Action.STOP))
 
 
 def advertised(chosen: Mapping[str, float]) -> Operations:

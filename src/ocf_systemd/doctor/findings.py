@@ -1,12 +1,10 @@
 """What a check can say, and the words that checks share: times, commands to mend things with."""
 
-import math
 import shlex
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from ocf_systemd.doctor.facts import FOREVER_S, Facts
-from ocf_systemd.parameters import Operation
 
 RESOURCE = "RESOURCE"
 """Stands in commands for the resource's name, which doctor does not know."""
@@ -14,7 +12,7 @@ RESOURCE = "RESOURCE"
 HOOK = "/usr/local/lib/ocf-systemd/hooks/HOOK"
 """Stands in commands for a hook that there is none of yet."""
 
-_DROP_IN = "zz-cluster.conf"  # after all others, so that it has the last word (systemd.unit(5))
+_DROP_IN = "zzz-cluster.conf"  # after all others, the agent's included, so that it has the last word (systemd.unit(5))
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,25 +53,17 @@ def time_span(seconds: float) -> str:
     return f"{seconds:.0f} s" if seconds >= 10 else f"{seconds:.2g} s"  # noqa: PLR2004
 
 
-def timeout_for(own_time_s: float) -> int:
-    """Return the least operation timeout, in whole seconds, of which the agent keeps that much for itself."""
-    timeout_s = math.ceil(own_time_s)
-    while timeout_s - Operation(timeout_s).reserve_s < own_time_s:
-        timeout_s += 1
-    return timeout_s
-
-
 def quoted(unit: str) -> str:
     """Return a unit's name as a shell has to be given it."""
     return shlex.quote(unit)
 
 
-def drop_in(unit: str, *settings: str, section: str = "Service") -> tuple[str, ...]:
+def drop_in(unit: str, *settings: str, section: str = "Service", name: str = _DROP_IN) -> tuple[str, ...]:
     """Return the commands that put settings into a drop-in of the administrator's."""
     lines = "\\n".join((f"[{section}]", *settings, ""))
     return (
         f"cd /etc/systemd/system && mkdir -p {quoted(f'{unit}.d')}",
-        f"printf '{lines}' >>{quoted(f'{unit}.d/{_DROP_IN}')}",
+        f"printf '{lines}' >>{quoted(f'{unit}.d/{name}')}",
         "systemctl daemon-reload",
     )
 

@@ -5,13 +5,13 @@ import re
 
 from ocf_systemd.consequences import consequence
 from ocf_systemd.doctor.facts import Facts, Hook
-from ocf_systemd.doctor.findings import Check, Finding, Outcome, Sound, quoted, time_span, timeout_for, update
+from ocf_systemd.doctor.findings import Check, Finding, Outcome, Sound, quoted, time_span, update
 from ocf_systemd.judgement import PASSING_CODES, HookProtocol, judge_hooks
 from ocf_systemd.observations import Exited, HookMissing, HookRan, HookUnsafe, TimedOut
 from ocf_systemd.ocf import Action, ExitCode, code_name
-from ocf_systemd.parameters import Parameters
+from ocf_systemd.parameters import Parameters, least_timeout_s
 
-_BANNING = frozenset(range(2, 7))
+_HARD_OR_FATAL = frozenset(range(2, 7))
 _SLOW_SHARE = 0.5
 _SPARE = 3  # times as long as it takes: an interval that leaves room
 
@@ -128,7 +128,7 @@ def quick(facts: Facts) -> Outcome:
     if hook.elapsed_s <= bound_s * _SLOW_SHARE:
         return Sound(f"took {hook.elapsed_s:.3f} s")
     interval_s = math.ceil(hook.elapsed_s * _SPARE)
-    timeout_s = max(math.ceil(operations.monitor_s), timeout_for(hook.elapsed_s * _SPARE))
+    timeout_s = max(math.ceil(operations.monitor_s), least_timeout_s(hook.elapsed_s * _SPARE))
     return Finding(
         f"the hook took {time_span(hook.elapsed_s)}; a monitor has {time_span(operations.own_time_s(Action.MONITOR))} "
         f"and comes every {time_span(operations.interval_s)}",
@@ -191,10 +191,10 @@ def codes(facts: Facts) -> Outcome:
     if parameters.monitor_hook_protocol is not HookProtocol.OCF:
         return Sound(f"monitor_hook_protocol={parameters.monitor_hook_protocol} keeps them in")
     exits = [(ran.hook, ran.outcome) for ran in hook.outcomes if isinstance(ran, HookRan)]
-    seen = [(name, ended.code) for name, ended in exits if isinstance(ended, Exited) and ended.code in _BANNING]
+    seen = [(name, ended.code) for name, ended in exits if isinstance(ended, Exited) and ended.code in _HARD_OR_FATAL]
     raw = [(script.path, script.raw_tool) for script in hook.scripts if script.raw_tool]
     if not seen and not raw:
-        return Sound("none seen that bans a node")
+        return Sound("none seen that is a hard or fatal error to Pacemaker")
     name, code = seen[0] if seen else (raw[0][0], 0)
     what = f"hook {name} exited with {code}" if seen else f"hook {name} passes on the exit code of {raw[0][1]}"
     meant = f"a {consequence(Action.MONITOR, code or ExitCode.ERR_ARGS, recurring=True)}"

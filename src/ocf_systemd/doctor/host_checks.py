@@ -29,7 +29,7 @@ def installed(facts: Facts) -> Outcome:
     if not agent.path:
         return Finding(
             "the agent is not installed",
-            "Pacemaker finds no ocf:pacemaker:systemd on this node, and bans it.",
+            "A resource of ocf:pacemaker:systemd may not run on this node, until it is installed and cleaned up.",
             ("ocf-systemd install   # on every node",),
         )
     if agent.failure:

@@ -24,7 +24,7 @@ _ARGUMENTS = re.compile(r"argv\[\]=(.*?) ; (?:flags|ignore_errors)=", re.DOTALL)
 # A bound on a run's time, as tools and languages call it: timeout(1), curl's -m, pg_isready's -t, SIGALRM.
 _BOUND = re.compile(r"timeout|max-time|\balarm\b|\bcurl\b.* -\w*m ?[0-9]|\bread\b.* -t|\bping\b.* -[wW]", re.IGNORECASE)
 _BOUND_ARGUMENT = re.compile(r"-t[0-9]*|--?(max-)?time(-?out)?(=.*)?|-m[0-9]*", re.IGNORECASE)
-# Tools whose own exit codes are among those that ban a node, or stop the resource everywhere.
+# Tools whose own exit codes are among Pacemaker's hard errors (2 to 5), or its fatal one (6).
 _RAW_TOOLS = frozenset({"curl", "wget", "pg_isready", "psql", "ping", "grep", "systemctl"})
 _STARTERS = frozenset({"exec", "env", "nice", "sudo", "command"})
 _JOINED = re.compile(r"\|\||&&|;|\|")

@@ -1,6 +1,7 @@
 """Checks of a service's settings: that it starts, stops and stays down as the cluster wants, and in its time."""
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from ocf_systemd.doctor.facts import FOREVER_S, Facts, Service, Unit
@@ -13,12 +14,11 @@ from ocf_systemd.doctor.findings import (
     drop_in,
     quoted,
     time_span,
-    timeout_for,
     update,
 )
 from ocf_systemd.observations import LoadState
 from ocf_systemd.ocf import Action
-from ocf_systemd.parameters import ESCALATE_SHARE, Parameters
+from ocf_systemd.parameters import Parameters, least_stop_timeout_s, least_timeout_s
 
 _AT_ONCE = frozenset({"simple", "exec", "idle"})
 _SIGNALLERS = frozenset({"kill", "pkill", "killall", "true", ":"})
@@ -42,7 +42,7 @@ def restart(facts: Facts) -> Outcome:
         return None
     unit, service, parameters = loaded
     why = "systemd starts it again behind the cluster's back: beside a recovery, or while it runs elsewhere already."
-    if service.forces_restart:
+    if service.forces_restart and not parameters.order_at_shutdown:
         what = f"RestartForceExitStatus= of {unit.id} restarts it whatever Restart= says"
         return Finding(what, why, drop_in(unit.id, "RestartForceExitStatus="))
     if service.restart == "no":
@@ -59,18 +59,19 @@ def overridden(facts: Facts) -> Outcome:
         return None
     unit = facts.unit
     if unit.shadow:
-        aside = unit.shadow.replace("50-ocf-systemd.conf", "40-local.conf")
+        aside = unit.shadow.replace("zz-ocf-systemd.conf", "40-local.conf")
         return Finding(
             f"{unit.shadow} hides the agent's drop-in of that name in /run",
             "So the host's shutdown may stop the service before Pacemaker can move it, and Restart=no is not in force.",
             (f"mv {quoted(unit.shadow)} {quoted(aside)}", "systemctl daemon-reload"),
         )
     if unit.later_restarts:
+        last = unit.later_restarts[0].rpartition("/")[2].removesuffix(".conf")
         return Finding(
-            f"{unit.later_restarts[0]} sets Restart= after the agent's 50-ocf-systemd.conf",
+            f"{unit.later_restarts[0]} sets Restart= after the agent's zz-ocf-systemd.conf",
             "Drop-ins are read in order of name, wherever they lie. The last one wins, so systemd restarts the service "
             "behind the cluster's back.",
-            drop_in(unit.id, "Restart=no"),
+            drop_in(unit.id, "Restart=no", name=f"{last}z-cluster.conf"),  # which sorts after it
         )
     return Sound("the agent's is in force" if unit.has_drop_in else "nothing overrides the agent's")
 
@@ -82,11 +83,10 @@ def ready(facts: Facts) -> Outcome:
     unit, service, parameters = loaded
     if service.type not in _AT_ONCE:
         return Sound(f"Type={service.type}")
-    if parameters.monitor_hook and not parameters.monitor_hook_level:
+    if parameters.monitor_hook:  # which start runs whatever monitor_hook_level says
         return Sound(f"Type={service.type}, and the hook tells when it serves")
-    level = f"a hook from OCF_CHECK_LEVEL {parameters.monitor_hook_level} on only"
     return Finding(
-        f"Type={service.type}, and {level if parameters.monitor_hook else 'no hook'}",
+        f"Type={service.type}, and no hook",
         "systemd calls it active as soon as its process is there. A start succeeds before it serves, even if it dies "
         "a second later; what depends on it starts too early.",
         _with_hook(unit.id),
@@ -185,12 +185,16 @@ def send_sigkill(facts: Facts) -> Outcome:
     if service.send_sigkill:
         return Sound("SendSIGKILL=yes")
     after_s = facts.operations.kill_after_s
-    saved = parameters.stop_escalate and after_s < service.stop_timeout_s
-    alone = f" Only the agent's own SIGKILL, after {time_span(after_s)}, comes before that." if saved else ""
+    if service.kill_mode in _LEAVING:
+        harm = "The cluster takes it for stopped and starts it elsewhere, while they may still write."
+    elif parameters.stop_escalate:
+        harm = f"To the agent it is not stopped yet: the stop sends SIGKILL to them itself, after {time_span(after_s)}."
+    else:
+        harm = "To the agent it is not stopped: the stop fails, and the cluster fences the node."
     return Finding(
         "SendSIGKILL=no",
-        f"Once TimeoutStopSec={time_span(service.stop_timeout_s)} is over, systemd calls the unit failed, which is "
-        f"down to the cluster, and leaves its processes running.{alone}",
+        f"Once TimeoutStopSec={time_span(service.stop_timeout_s)} is over, systemd calls the unit failed and leaves "
+        f"its processes running. {harm}",
         drop_in(unit.id, "SendSIGKILL=yes"),
     )
 
@@ -209,23 +213,19 @@ def start_timeout(facts: Facts) -> Outcome:
         f"TimeoutStartSec={time_span(limit_s)}, but the agent gives up after {time_span(own_s)}",
         "A start that systemd would still wait for, a database's recovery from a crash for one, fails: the cluster "
         "stops it in the midst and tries the next node.",
-        _agreeing(unit.id, _Limit("start", "TimeoutStartSec", limit_s, own_s, 1.0)),
+        _agreeing(unit.id, _Limit("start", "TimeoutStartSec", limit_s, own_s, least_timeout_s)),
     )
 
 
 @dataclass(frozen=True, slots=True)
 class _Limit:
-    """A unit's own limit and the agent's, in seconds, of which the agent's is `share` of its own time."""
+    """A unit's own limit and the agent's, in seconds; `timeout_for` gives the operation's timeout for a limit."""
 
     action: str
     setting: str
     of_unit_s: float
     of_agent_s: float
-    share: float
-
-    def timeout_for(self, seconds: float) -> int:
-        """Return the operation's timeout of which the agent gives the unit that much."""
-        return timeout_for(seconds / self.share)
+    timeout_for: Callable[[float], int]
 
 
 def _whole(seconds: float) -> int:
@@ -267,9 +267,9 @@ def stop_timeout(facts: Facts) -> Outcome:
         return Sound(f"no limit of its own: the agent kills after {time_span(kill_s)}")
     return Finding(
         f"TimeoutStopSec={time_span(limit_s)}, but the agent sends SIGKILL after {time_span(kill_s)}",
-        "A stop that fails fences the node, so the agent kills what has not stopped in three quarters of its time: a "
+        "A stop that fails fences the node, so the agent kills what has not stopped shortly before its deadline: a "
         "database in its last checkpoint, say, which then has to recover.",
-        _agreeing(unit.id, _Limit("stop", "TimeoutStopSec", limit_s, kill_s, ESCALATE_SHARE)),
+        _agreeing(unit.id, _Limit("stop", "TimeoutStopSec", limit_s, kill_s, least_stop_timeout_s)),
     )
 
 
@@ -279,7 +279,7 @@ def _unescalated_stop(unit: str, service: Service, own_s: float) -> Outcome:
     if longest_s <= own_s:
         return Sound(f"at most {time_span(longest_s)}, and the agent waits {time_span(own_s)}")
     lower = drop_in(unit, f"TimeoutStopSec={_whole(own_s / (1 + len(service.exec_stop)))}s")
-    raised = () if longest_s == FOREVER_S else (update(f"op stop timeout={timeout_for(longest_s)}s"), "# or:")
+    raised = () if longest_s == FOREVER_S else (update(f"op stop timeout={least_timeout_s(longest_s)}s"), "# or:")
     return Finding(
         f"systemd may take {time_span(longest_s)} for a stop, and stop_escalate=no: the agent waits {time_span(own_s)}",
         "A stop that is not done by then has failed, and the cluster fences the node.",

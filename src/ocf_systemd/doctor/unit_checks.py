@@ -21,6 +21,10 @@ def _to_pacemaker(code: ExitCode) -> str:
     return f"to Pacemaker a {consequence(Action.START, code, recurring=False)}"
 
 
+def _harm_of_wrong_name() -> str:
+    return f"A probe returns 7 and a stop 0, but a start returns 6, {_to_pacemaker(ExitCode.ERR_CONFIGURED)}."
+
+
 def _is_template(name: str) -> bool:
     stem, _, suffix = name.rpartition(".")
     return name.endswith("@") or (bool(suffix) and stem.endswith("@"))
@@ -34,7 +38,7 @@ def name(facts: Facts) -> Outcome:
         return Sound("a name the agent takes")
     return Finding(
         f"the name {facts.given!r} {facts.why_unusable}",
-        f"Each action would answer 6, {_to_pacemaker(ExitCode.ERR_CONFIGURED)}.",
+        _harm_of_wrong_name(),
         ("systemctl list-unit-files   # the names there are",),
     )
 
@@ -46,7 +50,7 @@ def template(facts: Facts) -> Outcome:
     stem = facts.given.partition("@")[0]
     return Finding(
         f"{facts.given} is a template, expected an instance of it",
-        f"Each action would answer 6, {_to_pacemaker(ExitCode.ERR_CONFIGURED)}.",
+        _harm_of_wrong_name(),
         _try_others(facts) or (f"ocf-systemd doctor --unit {quoted(f'{stem}@INSTANCE')}",),
     )
 
@@ -125,7 +129,7 @@ def alias(facts: Facts) -> Outcome:
     return Finding(
         f"{full} is only an alias of {unit.id}",
         f"`systemctl disable {unit.id}`, which a cluster needs, removes {unit.alias_link}: then the unit is not "
-        "found, and a start answers 5, which bans the node.",
+        "found, and a start returns 5, a hard error: the resource may not run on this node until cleanup.",
         (f"ocf-systemd doctor --unit {quoted(unit.id)}   # and so in the cluster: unit={quoted(unit.id)}",),
     )
 

@@ -123,6 +123,6 @@ def _done(timeline: Timeline, verdict: Verdict, *, has_limit: bool) -> Done:
         active_after_s=next((at_s for at_s, state in states if state.is_running), None),
         hook_s=_longest(span.outcome.elapsed_s for span in hooks if isinstance(span.outcome, Exited)),
         hook_cut=not has_limit and any(isinstance(span.outcome, TimedOut) for span in hooks),
-        sent_kill=any("kill" in span.command.arguments for span in timeline.spans),
+        sent_kill=timeline.escalated,
         result=states[-1][1].result if states else "",
     )

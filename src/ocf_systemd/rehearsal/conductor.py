@@ -63,7 +63,7 @@ def rehearse(call: Call, before: Before, view: View) -> Record:
     try:
         anyio.run(_conduct, call, before, record, view)
     finally:
-        processes.end_strays()
+        processes.end_leftovers()
         record.elapsed_s = record.now_s
         view.close(record)
     return record
@@ -123,7 +123,6 @@ class _Conductor:
             *(parameters.unit, parameters.monitor_hook, parameters.monitor_hook_protocol, parameters.stop_verify),
             kill_mode=self.facts.kill_mode,
             stop_timeout_s=self.facts.stop_timeout_s,
-            start_ignores_hook=parameters.monitor_hook is not None and parameters.monitor_hook_level > 0,
         )
 
     async def play(self, step: Step) -> None:
@@ -136,7 +135,7 @@ class _Conductor:
         )
         with anyio.move_on_after(limit_s):
             outcome = await self._outcome(step.scene)
-        strays = processes.end_strays()
+        strays = processes.end_leftovers().ended
         if strays and isinstance(outcome, Passed):
             outcome = judging.judge_strays(self.subject, strays)
         step.outcome, step.ended_s = outcome, self.record.now_s

@@ -15,7 +15,7 @@ from ocf_systemd.rehearsal.seen import Done, Frozen, Killed, LeftBehind, StopWhi
 _ORDINALS = ("first", "second")
 _SHOWN_LEFT = 3
 # Pacemaker Explained, "How Pacemaker Interprets OCF Return Codes": hard and fatal errors.
-_BANS = frozenset({ExitCode.ERR_ARGS, ExitCode.ERR_UNIMPLEMENTED, ExitCode.ERR_PERM, ExitCode.ERR_INSTALLED})
+_HARD = frozenset({ExitCode.ERR_ARGS, ExitCode.ERR_UNIMPLEMENTED, ExitCode.ERR_PERM, ExitCode.ERR_INSTALLED})
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +28,6 @@ class Subject:
     stop_verify: bool = False
     kill_mode: str = ""
     stop_timeout_s: float | None = None
-    start_ignores_hook: bool = False
 
     @property
     def hook_name(self) -> str:
@@ -96,11 +95,6 @@ def _remedy(subject: Subject, done: Done) -> str:
     reason = done.verdict.reason or ""
     if "start-limit-hit" in reason:
         return f"a failover must not be refused: {subject.drop_in('[Unit]', 'StartLimitIntervalSec=0')}"
-    if done.action is Action.MONITOR and subject.start_ignores_hook:
-        return (
-            "systemd calls it active before it serves: leave monitor_hook_level at 0, and start waits for the hook; "
-            f"or have the service say when it is ready: {subject.drop_in('[Service]', 'Type=notify')}"
-        )
     shows = f"`{subject.debug(done.action)}` shows"
     if subject.hook and reason.startswith("hook"):
         return f"mend the hook, or what it asks: {shows} what it says"
@@ -148,10 +142,12 @@ def judge_hook_down(subject: Subject, outcomes: tuple[HookOutcome, ...]) -> Outc
             f"{says}, expected 7 (not running): it does not ask this service, so it cannot tell that it is dead",
             "have it ask the service itself, as on its own address and port, and exit with 7 where nobody answers",
         )
-    if verdict.code in _BANS | {ExitCode.ERR_CONFIGURED}:
-        harm = "stops the resource on every node" if verdict.code == ExitCode.ERR_CONFIGURED else "bans the node"
+    if verdict.code in _HARD | {ExitCode.ERR_CONFIGURED}:
+        harm = "a hard error (the resource may not run on this node until cleanup)"
+        if verdict.code == ExitCode.ERR_CONFIGURED:
+            harm = "a fatal error (it stops the resource on every node)"
         return Failed(
-            f"{says}, expected 7 (not running): to Pacemaker that code {harm}{_reason(verdict.reason)}",
+            f"{says}, expected 7 (not running): to Pacemaker that code is {harm}{_reason(verdict.reason)}",
             "exit with 7 where nobody answers, 1 for all else; or have its codes read otherwise: "
             "-o monitor_hook_protocol=plain (or nagios)",
         )

@@ -1,7 +1,7 @@
 """What a rehearsal proposes: the timeouts of the operations, an interval, and the commands to configure them. Pure.
 
 The rules are those of docs/pacemaker.md, "Timeouts": the agent's own deadline comes up to 5 s before Pacemaker's, and a
-stop sends SIGKILL once three quarters of its time are over.
+stop sends SIGKILL up to 5 s before that.
 """
 
 import math
@@ -10,14 +10,14 @@ import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from ocf_systemd.parameters import Parameters
+from ocf_systemd.metadata import advertised_s
+from ocf_systemd.ocf import Action
+from ocf_systemd.parameters import Parameters, least_stop_timeout_s, least_timeout_s
 from ocf_systemd.rehearsal.seen import Measured, UnitFacts
 
 _RESERVE_S = 5.0
 _STEP_S = 5.0
 _SPARE = 3.0  # a cluster's nodes are busiest when it matters
-_UNMEASURED_S = 100.0  # what the metadata advertises for start and stop
-_ESCALATION = 4 / 3
 _MONITOR_MIN_S, _INTERVAL_MIN_S = 20.0, 10.0
 _HOOK_SHARE = 0.1  # of the interval that a hook may take
 _HOOK_LIMIT_MIN_S = 5.0
@@ -81,7 +81,9 @@ def _start(facts: UnitFacts, measured: Measured) -> tuple[int, str]:
     seen_s = (measured.start_s or 0.0) * _SPARE
     ready_s = (measured.ready_s or 0.0) * _SPARE
     if facts.start_timeout_s is None:
-        return _rounded(max(seen_s + _RESERVE_S, _UNMEASURED_S)), "no TimeoutStartSec: what was seen, thrice"
+        return _rounded(
+            max(seen_s + _RESERVE_S, advertised_s(Action.START))
+        ), "no TimeoutStartSec: three times what was measured"
     # More than the sum: a start that systemd gives up is told better by systemd than by our own deadline.
     needed_s = max(facts.start_timeout_s + ready_s, seen_s) + _RESERVE_S + 1
     waits = ", the hook" if ready_s else ""
@@ -90,13 +92,14 @@ def _start(facts: UnitFacts, measured: Measured) -> tuple[int, str]:
 
 def _stop(parameters: Parameters, facts: UnitFacts, measured: Measured) -> tuple[int, str]:
     seen_s = (measured.stop_s or 0.0) * _SPARE
-    factor = _ESCALATION if parameters.stop_escalate else 1.0
+    timeout_for = least_stop_timeout_s if parameters.stop_escalate else least_timeout_s
     if facts.stop_timeout_s is None:
-        needed_s = max(seen_s * factor + _RESERVE_S, _UNMEASURED_S)
-        return _rounded(needed_s), "no TimeoutStopSec: what was seen, thrice"
-    needed_s = max(facts.stop_timeout_s, seen_s) * factor + _RESERVE_S
-    share = "4/3 of " if parameters.stop_escalate else ""
-    return _rounded(needed_s), f"{share}TimeoutStopSec={facts.stop_timeout_s:g}s and 5 s"
+        return _rounded(
+            max(timeout_for(seen_s), advertised_s(Action.STOP))
+        ), "no TimeoutStopSec: three times what was measured"
+    spare = "10 s" if parameters.stop_escalate else "5 s"
+    limit_s = facts.stop_timeout_s + parameters.stop_escalate  # systemd's own SIGKILL must come before the agent's
+    return _rounded(timeout_for(max(limit_s, seen_s))), (f"TimeoutStopSec={facts.stop_timeout_s:g}s and up to {spare}")
 
 
 def _hook_limit_s(parameters: Parameters, measured: Measured) -> int:

@@ -13,14 +13,13 @@ from signal import SIGCONT, SIGKILL, Signals
 import anyio
 
 from ocf_systemd import processes
+from ocf_systemd.cgroups import Cgroups
 from ocf_systemd.observations import Exited
 from ocf_systemd.proc import Entry, command_line, descendants_of, environment_of, is_alive, read_stat
 from ocf_systemd.processes import Command
 from ocf_systemd.rehearsal.seen import UNIT_PROPERTIES, LeftBehind, UnitFacts, unit_facts
 from ocf_systemd.systemd import drop_in_path, put_drop_in, remove_drop_in, tool_environment
 
-# Where control groups are, on a host that has the unified hierarchy alone, and on one that has systemd's beside others.
-_HIERARCHIES = ("/sys/fs/cgroup", "/sys/fs/cgroup/systemd", "/sys/fs/cgroup/unified")
 _SYSTEMCTL_S = 10.0
 _GONE_WITHIN_S = 0.5  # what was told to end has that long to do so
 _LOOK_AGAIN_S = 0.02
@@ -105,7 +104,7 @@ class Stage:
             return f"main process {facts.main_pid}"
         if not cast.entries:
             return ""
-        await self._systemctl("kill", "--signal=SIGKILL", "--", self.unit)
+        _signal(_inside(cast.control_group), SIGKILL)  # by pid, as `Cgroups.send_signal` explains
         return "every process"
 
     def has_drop_in(self) -> bool:
@@ -134,19 +133,6 @@ class Stage:
                 return b""
 
 
-def _members(control_group: str) -> list[int]:
-    """Return the pids in a control group and those below it."""
-    if not control_group:
-        return []
-    paths = (Path(hierarchy + control_group) for hierarchy in _HIERARCHIES)
-    directory = next((path for path in paths if path.is_dir()), None)
-    found: list[int] = []
-    for place, _, _ in os.walk(directory or ""):  # which passes over what goes as we look
-        with suppress(OSError):  # so does this; and a group of threads cannot be read
-            found += [int(word) for word in (Path(place) / "cgroup.procs").read_text(encoding="ascii").split()]
-    return found
-
-
 def _invoked(invocation: str) -> frozenset[Entry]:
     """Return the processes that were started by this invocation of the unit, wherever they are now.
 
@@ -159,9 +145,17 @@ def _invoked(invocation: str) -> frozenset[Entry]:
 
 
 def _survivors(cast: Cast) -> set[Entry]:
-    inside = (read_stat(pid) for pid in _members(cast.control_group))
-    found = cast.entries | _invoked(cast.invocation) | {stat.entry for stat in inside if stat}
+    found = cast.entries | _invoked(cast.invocation) | _inside(cast.control_group)
     return {entry for entry in found if is_alive(entry)}
+
+
+def _inside(control_group: str) -> frozenset[Entry]:
+    found = map(read_stat, _members(control_group))
+    return frozenset(stat.entry for stat in found if stat)
+
+
+def _members(control_group: str) -> list[int]:
+    return Cgroups().pids(control_group) if control_group else []
 
 
 def _signal(entries: Iterable[Entry], signal: Signals) -> None:

@@ -1,0 +1,49 @@
+"""A lock by which the agents of a host share daemon-reloads: one at a time, and none that another has made needless."""
+
+import fcntl
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import anyio
+
+_LOOK_AGAIN_S = 0.02
+
+
+@asynccontextmanager
+async def reload_lock(run_directory: Path, deadline: float) -> AsyncIterator[None]:
+    """Hold the lock for the block, waiting for it until the deadline at most, on the event loop's clock.
+
+    Without it all goes on as well, with more reloads: a lock that cannot be had, or not in time, is not waited for. The
+    kernel lets go of it with the process that holds it (flock(2)).
+    """
+    descriptor = _open(run_directory)
+    try:
+        with anyio.CancelScope(deadline=deadline):
+            while descriptor is not None and not _is_locked(descriptor):  # noqa: ASYNC110  # another process's
+                await anyio.sleep(_LOOK_AGAIN_S)
+        yield
+    finally:
+        if descriptor is not None:
+            os.close(descriptor)
+
+
+def _open(run_directory: Path) -> int | None:
+    directory = run_directory / "ocf-systemd"
+    try:
+        directory.mkdir(mode=0o755, exist_ok=True)
+        return os.open(directory / "daemon-reload.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError:
+        return None
+
+
+def _is_locked(descriptor: int) -> bool:
+    """Try to lock; return whether that is done, or cannot be done at all."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True
+    return True
