@@ -1,7 +1,7 @@
 """Writes docs/faults.md from the marks on the tests; `nox -s docs` calls it, a test compares."""
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,12 +12,12 @@ _HEAD = """\
 
 Written by `docs/write_faults.py` from the marks on the tests; do not edit.
 
-Each of these is done to the agent, or to what it depends on, in a sandbox with a real systemd (`nox -s faults`) or on
-three nodes with a real Pacemaker (`nox -s cluster`). After every call of the agent the same
-[audit](../tests/system/audit.py) looks for what must never be: a process left behind, a job queued in systemd, an
-answer that is not what systemd says of the unit now, a traceback, an answer later than Pacemaker's timeout or within
-its last 50 ms, none or more than one reason where one is due. An action that ends at its deadline while systemd's job
-goes on cannot but leave that job.
+Each of these faults is caused in a sandbox with a real systemd (`nox -s faults`), or on three nodes with a real
+Pacemaker (`nox -s cluster`). After every call of the agent in the sandbox, the same
+[audit](../tests/system/audit.py) checks that no process is left behind, that no job is queued in systemd, that the
+result agrees with the unit's state, that it came more than 50 ms before Pacemaker's timeout, that there is no
+traceback, and that there is one reason where one is due. An action that ends at its deadline while systemd's job goes
+on leaves that job.
 """
 
 _TABLE = """\
@@ -61,23 +61,39 @@ def _table(heading: str, directory: str) -> list[str]:
     """Return a table of a directory's tests: a row for each fault and outcome, in the order of the tests."""
     rows: dict[tuple[str, str], list[str]] = {}
     for path in sorted((_ROOT / directory).glob("test_*.py")):
-        for mark in _marks(ast.parse(path.read_text(encoding="utf-8")).body):
+        body = ast.parse(path.read_text(encoding="utf-8")).body
+        for mark in _marks(body, _constants(body)):
             link = f"[`{path.stem}::{mark.test}`](../{directory}/{path.name})"
             rows.setdefault((mark.fault, mark.outcome), []).append(link)
     table = [f"| {fault} | {outcome} | {'<br>'.join(tests)} |" for (fault, outcome), tests in rows.items()]
     return [f"{heading}\n", _TABLE, *table, ""] if table else []
 
 
-def _marks(body: list[ast.stmt], inside: str = "") -> Iterator[_Mark]:
+def _constants(body: list[ast.stmt]) -> dict[str, str]:
+    """Return a module's constants that are texts, by name."""
+    return {
+        statement.targets[0].id: statement.value.value
+        for statement in body
+        if isinstance(statement, ast.Assign)
+        and isinstance(statement.targets[0], ast.Name)
+        and isinstance(statement.value, ast.Constant)
+        and isinstance(statement.value.value, str)
+    }
+
+
+def _marks(body: list[ast.stmt], constants: Mapping[str, str], inside: str = "") -> Iterator[_Mark]:
     for statement in body:
         if isinstance(statement, ast.ClassDef | ast.FunctionDef):
             name = f"{inside}{statement.name}"
             for decorator in statement.decorator_list:
                 if isinstance(decorator, ast.Call) and ast.unparse(decorator.func) == "pytest.mark.fault":
-                    fault, outcome = map(ast.literal_eval, decorator.args)
+                    fault, outcome = (
+                        constants[each.id] if isinstance(each, ast.Name) else ast.literal_eval(each)
+                        for each in decorator.args
+                    )
                     yield _Mark(fault, outcome, name)
             if isinstance(statement, ast.ClassDef):
-                yield from _marks(statement.body, f"{name}::")
+                yield from _marks(statement.body, constants, f"{name}::")
 
 
 if __name__ == "__main__":

@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from ocf_systemd.sandbox import Sandbox, boot
+from ocf_systemd.wire import SERVED
 from tests.system.agent import AGENT, RESIDENT, Agent
-from tests.system.box import Box
+from tests.system.box import FELL_BACK, Box
 from tests.system.requirements import Requirements
 
 if TYPE_CHECKING:
@@ -24,7 +25,12 @@ if TYPE_CHECKING:
 
 PROGRAM = Path(sys.executable).with_name("ocf-systemd")
 COVERAGE = "/var/lib/coverage"
-FELL_BACK = "/run/fell-back"
+# What an agent's file has in addition that was not served.
+NOTING = """
+if sys.argv[1:2] in {served}:
+    with open("{file}", "a") as file:
+        file.write(".")
+"""
 FELL_BACK_SHARE, FELL_BACK_SPARE = 0.2, 5
 
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # in a shell's background; what the tests start would inherit it
@@ -62,8 +68,8 @@ def served_codes(sandbox: Sandbox, measuring: Mapping[str, str]) -> Iterator[lis
     sandbox.write("/run/systemd/system/ocf-systemd.service.d/coverage.conf", f"[Service]\n{variables}")
     agent = Path(f"/proc/{sandbox.pid}/root{AGENT}").read_text(encoding="utf-8")
     sandbox.write(FELL_BACK, "", 0o666)
-    noting = f'with open("{FELL_BACK}", "a") as file:\n    file.write(".")\ndel sys.path[0]\n'
-    sandbox.write(RESIDENT, agent.replace("del sys.path[0]\n", noting), 0o755)
+    noting = NOTING.format(served=[[action] for action in SERVED], file=FELL_BACK)
+    sandbox.write(RESIDENT, agent.replace("del sys.path[0]\n", f"{noting}del sys.path[0]\n"), 0o755)
     done = sandbox.run(["sh", "-c", "systemctl daemon-reload; systemctl start ocf-systemd.service"])
     assert done.returncode == 0, done.stderr
     yield codes

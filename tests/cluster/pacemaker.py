@@ -13,6 +13,7 @@ from lxml import etree
 from ocf_systemd.sandbox import boot
 from tests.cluster.configuration import Primitive, resources
 from tests.cluster.fencing import PowerSwitch
+from tests.cluster.history import parse_history
 from tests.cluster.network import Switch, address
 from tests.cluster.node import Node
 from tests.cluster.status import Status, parse_status
@@ -25,7 +26,7 @@ LOOK_AGAIN_S = 0.2
 HOOKS = "/usr/local/lib/ocf-systemd/hooks"
 EXAMPLES = Path(__file__).parent.parent.parent / "examples" / "hooks"
 AGENT = "ocf:pacemaker:systemd"
-DROP_INS = "/run/systemd/system/*.d/50-ocf-systemd.conf"
+DROP_INS = "/run/systemd/system/*.d/*-ocf-systemd.conf"  # of any version
 _CRM_MON = ("crm_mon", "--output-as=xml", "--inactive", "--failcounts", "--operations")
 _JOURNAL_TAIL = 40
 
@@ -173,6 +174,20 @@ class Cluster:
         """Have these resources, and no others."""
         self._first.run("cibadmin", "--replace", "--scope=resources", f"--xml-text={resources(primitives)}")
 
+    def add(self, primitives: Iterable[Primitive]) -> None:
+        """Add these resources, or change the parameters of those that exist."""
+        xml = resources(primitives)
+        self._first.run("cibadmin", "--modify", "--allow-create", "--scope=resources", f"--xml-text={xml}")
+
+    def enable_fencing(self) -> None:
+        """Create a fence device for all nodes, the power switch, and enable fencing."""
+        names = " ".join(node.name for node in self.nodes)
+        self.pcs(
+            "stonith", "create", "power", "fence_sandbox", f"pcmk_host_list={names}", "pcmk_host_check=static-list"
+        )
+        self.pcs("property", "set", "stonith-enabled=true", "stonith-action=off")
+        self.wait_until_runs("power")
+
     @property
     def _first(self) -> Node:
         return next(node for node in self.nodes if node.is_in_cluster())
@@ -202,6 +217,11 @@ class Cluster:
                 return parse_status(done.stdout)
         return None
 
+    def probes(self) -> dict[tuple[str, str], int]:
+        """Return the exit codes of the probes, by resource and node, that no other operation followed."""
+        history = parse_history(self._first.run("cibadmin", "--query", "--scope=status").encode())
+        return {(result.resource, result.node): result.code for result in history if result.is_probe}
+
     def wait_until_runs(self, resource: str, timeout_s: float = 60, *, on: str = "") -> str:
         """Wait until a resource is started on one node and nothing is left to do; return the node's name."""
         status = self.wait_until(
@@ -227,6 +247,10 @@ class Cluster:
             rests and planned.returncode == 0 and not etree.fromstring(planned.stdout.encode()).findall("transition/*")
         )
 
+    def running_on(self, unit: str) -> list[str]:
+        """Return the nodes on which a unit is active, by their own systemd."""
+        return [node.name for node in self.up if node.show(unit, "ActiveState") == "active"]
+
     def portrait(self) -> str:
         """Return what helps to understand why something did not come."""
         parts = []
@@ -247,6 +271,8 @@ class Cluster:
                 given = primitive.find("instance_attributes/nvpair[@name='unit']")
                 unit = given.get("value", "") if given is not None else ""
             elif primitive.get("class") != "systemd":
+                continue
+            if not unit:  # as of a resource that was created without
                 continue
             units.setdefault(unit if "." in unit else f"{unit}.service", set()).add(primitive.get("id", ""))
         return units

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from html import unescape
 from typing import TYPE_CHECKING
 
 from lxml import etree
@@ -129,7 +130,7 @@ def _failure(element: etree._Element) -> Failure:
         node=element.get("node", ""),
         code=int(element.get("exitcode", "0")),
         status=element.get("status", ""),
-        reason=element.get("exitreason", ""),
+        reason=unescape(element.get("exitreason", "")),  # which is escaped twice
     )
 
 

@@ -70,19 +70,6 @@ def wait_until_stopping(cluster: Cluster, node: Node, unit: str) -> int:
     return wait_for_agent(cluster, "stop")[1]
 
 
-def fence(cluster: Cluster) -> None:
-    """Give the cluster a power switch."""
-    names = " ".join(node.name for node in cluster.nodes)
-    cluster.pcs("stonith", "create", "power", "fence_sandbox", f"pcmk_host_list={names}", "pcmk_host_check=static-list")
-    cluster.pcs("property", "set", "stonith-enabled=true", "stonith-action=off")
-    cluster.wait_until_runs("power")
-
-
-def running_on(cluster: Cluster, unit: str) -> list[str]:
-    """Return the nodes that a unit runs on, asked one by one."""
-    return [node.name for node in cluster.up if node.show(unit, "ActiveState") == "active"]
-
-
 class TestExecutorKilled:
     @pytest.mark.fault(
         "the executor killed in the middle of an action",
@@ -104,7 +91,7 @@ class TestExecutorKilled:
         if cluster.settle().resources["faulty"].is_blocked:
             cluster.pcs("resource", "cleanup", "faulty")
         runs_on = cluster.wait_until_runs("faulty")
-        assert running_on(cluster, "faulty.service") == [runs_on]
+        assert cluster.running_on("faulty.service") == [runs_on]
 
 
 class TestAgentKilled:
@@ -118,7 +105,7 @@ class TestAgentKilled:
         node.run("kill", "-KILL", str(pid))
         runs_on = cluster.wait_until_runs("faulty")
         assert runs_on != node.name
-        assert running_on(cluster, "faulty.service") == [runs_on]
+        assert cluster.running_on("faulty.service") == [runs_on]
 
     @pytest.mark.fault(
         "agent killed in a monitor",
@@ -131,7 +118,7 @@ class TestAgentKilled:
         node.run("kill", "-KILL", str(pid))
         cluster.wait_until(lambda seen: seen.fail_count("faulty") == 1, 30, "a failed monitor")
         runs_on = cluster.wait_until_runs("faulty")
-        assert running_on(cluster, "faulty.service") == [runs_on]
+        assert cluster.running_on("faulty.service") == [runs_on]
         cluster.wait_until(
             lambda _: hook not in node.run("pgrep", "-f", "hooks/slow", check=False).split(), 30, "no hook"
         )
@@ -142,13 +129,13 @@ class TestAgentKilled:
     )
     def test_in_stop(self, cluster: Cluster) -> None:
         """A stop whose agent dies is in doubt: the node is fenced, and only then the service starts elsewhere."""
-        fence(cluster)
+        cluster.enable_fencing()
         node, pid = begin(cluster, "stop")
         node.run("kill", "-KILL", str(pid))
         cluster.wait_until(lambda _: not node.is_up, 60, f"{node.name} is fenced")
         runs_on = cluster.wait_until_runs("faulty")
         assert runs_on != node.name
-        assert running_on(cluster, "faulty.service") == [runs_on]
+        assert cluster.running_on("faulty.service") == [runs_on]
 
 
 class TestDaemonReexec:
@@ -219,7 +206,7 @@ class TestNodeLost:
     )
     def test_killed(self, cluster: Cluster, report: Callable[[str], None]) -> None:
         """A node that dies is fenced, and its service starts on another."""
-        fence(cluster)
+        cluster.enable_fencing()
         unit = create(cluster, "survivor")
         node = cluster.node(cluster.wait_until_runs("survivor"))
         began = time.time()
@@ -227,7 +214,7 @@ class TestNodeLost:
         elsewhere = lambda seen: seen.runs_on("survivor") not in {"", node.name}  # noqa: E731
         runs_on = cluster.wait_until(elsewhere, 60, "it runs elsewhere").runs_on("survivor")
         report(f"node killed: its service runs on another after {time.time() - began:.1f} s")
-        assert running_on(cluster, unit) == [runs_on]
+        assert cluster.running_on(unit) == [runs_on]
 
     @pytest.mark.fault(
         "the node of the service cut off from the others",
@@ -235,16 +222,16 @@ class TestNodeLost:
     )
     def test_cut_off_with_the_service(self, cluster: Cluster) -> None:
         """The node that runs the service is cut off: the others, with quorum, fence it, and only then start it."""
-        fence(cluster)
+        cluster.enable_fencing()
         unit = create(cluster, "survivor")
         node = cluster.node(cluster.wait_until_runs("survivor"))
         rest = cluster.others(node.name)
         cluster.switch.split({each.number for each in rest}, {node.number})
         cluster.wait_until(lambda _: not node.is_up, 60, f"{node.name} is fenced")
-        assert running_on(cluster, unit) == []
+        assert cluster.running_on(unit) == []
         runs_on = cluster.wait_until_runs("survivor")
         assert runs_on != node.name
-        assert running_on(cluster, unit) == [runs_on]
+        assert cluster.running_on(unit) == [runs_on]
 
     @pytest.mark.fault(
         "another node cut off",
@@ -258,7 +245,7 @@ class TestNodeLost:
         gone = cluster.others(node.name)[0]
         cluster.switch.split({each.number for each in cluster.others(gone.name)}, {gone.number})
         cluster.wait_until(lambda seen: gone.name not in seen.online or node.name not in seen.online, 60, "it is lost")
-        assert running_on(cluster, unit) == [node.name]
+        assert cluster.running_on(unit) == [node.name]
         cluster.switch.heal()
         cluster.wait_until_whole()
         assert cluster.wait_until_runs("undisturbed") == node.name
@@ -275,9 +262,9 @@ class TestNodeLost:
         cluster.switch.split(*({each.number} for each in cluster.nodes))
         stopped = lambda _: node.show(unit, "ActiveState") == "inactive"  # noqa: E731
         cluster.wait_until(stopped, 60, "the service is stopped")
-        assert running_on(cluster, unit) == []
+        assert cluster.running_on(unit) == []
         cluster.switch.heal()
         cluster.wait_until_whole()
         runs_on = cluster.wait_until_runs("quorate")
-        assert running_on(cluster, unit) == [runs_on]
+        assert cluster.running_on(unit) == [runs_on]
         assert cluster.status().fail_count("quorate") == 0

@@ -22,6 +22,7 @@ COUNT = 100
 INTERVAL_S = 10
 TIMEOUT_S = 20
 WATCHED_S = 120
+RELOADS_MAX = 5  # no unit needs one, unless systemd has not unloaded it yet
 NAMES = [f"many{number}" for number in range(COUNT)]
 AT_ONCE = (f"node-action-limit={COUNT}", "load-threshold=10000%")
 AS_USUAL = ("node-action-limit=", "load-threshold=")
@@ -138,7 +139,7 @@ def stop_all(cluster: Cluster) -> None:
 
 class TestMany:
     def test_a_hundred(self, cluster: Cluster, report: Callable[[str], None]) -> None:
-        """In two minutes no monitor is missed, none fails; all start and stop at once, a daemon-reload each at most."""
+        """In two minutes no monitor is missed, none fails; all start and stop at once, with a few daemon-reloads."""
         prepare(cluster)
         started = measure(cluster, start_all)
         monitor_all(cluster)
@@ -162,6 +163,6 @@ class TestMany:
         assert pause_s < 2 * INTERVAL_S
         assert all(len(each) >= WATCHED_S // (2 * INTERVAL_S) for each in seen)
         assert all(ended - each[-1].looked_s < INTERVAL_S + TIMEOUT_S for each in seen)
-        assert started.reloads <= COUNT
-        assert stopped.reloads <= COUNT
+        assert started.reloads <= RELOADS_MAX
+        assert stopped.reloads <= RELOADS_MAX
         assert cluster.nodes[0].sh(f"ls {DROP_INS}", check=False) == ""

@@ -67,7 +67,7 @@ class Lane:
         assert box.state(self.unit) == ("active" if active else "inactive")
         assert ("pacemaker.service" in box.show(self.unit, "Before").split()) is active
         directory = box.path(f"/run/systemd/system/{self.unit}.d")
-        assert [path.name for path in directory.glob("*")] == (["50-ocf-systemd.conf"] if active else [])
+        assert [path.name for path in directory.glob("*")] == (["zz-ocf-systemd.conf"] if active else [])
 
 
 def finish(box: Box, calls: list[Call]) -> list[Answer]:

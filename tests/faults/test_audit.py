@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import subprocess
-import time
 from signal import SIGKILL
 from typing import TYPE_CHECKING
 
@@ -18,19 +17,12 @@ if TYPE_CHECKING:
     from tests.system.box import Box
 
 
-def wait_for_process(box: Box, words: str) -> None:
-    deadline = time.monotonic() + 10
-    while not any(line.startswith(words) for line in box.visitors().values()):
-        assert time.monotonic() < deadline, f"{words} does not appear"
-        time.sleep(0.01)
-
-
 def test_process(agent: Agent, box: Box) -> None:
     """It sees a process that a call left behind."""
     call = agent.begin("monitor", unit=box.started())
     answer = call.finish()
     with subprocess.Popen(box.sandbox.command(["sleep", "99"])) as stray:
-        wait_for_process(box, "sleep 99")
+        box.wait_for_visitor("sleep 99")
         with pytest.raises(AssertionError, match="left behind: sleep 99"):
             agent.audit(call, answer)
         for pid, words in box.visitors().items():

@@ -80,5 +80,5 @@ def test_failed_start(agent: Agent, box: Box, clock: Mapping[str, str], jump: st
     unit = box.service("Type=oneshot", f"ExecStart=sh -c 'echo {jump} >{CLOCK}; echo the last word; exit 3'")
     answer = agent("start", unit=unit, variables=clock)
     assert answer.code == 1
-    assert "Result=exit-code, status=3" in answer.reason
+    assert f"{unit} failed: exit-code, status 3" in answer.reason
     assert ("the last word" in answer.reason) == (jump == "-1d")

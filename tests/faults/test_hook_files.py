@@ -23,8 +23,12 @@ if TYPE_CHECKING:
         pytest.param("chmod -x H", "it is not executable", id="not-executable"),
         pytest.param("printf '#!/no/such\\n' >H", "its interpreter /no/such cannot be run", id="interpreter"),
         pytest.param("printf '#!/bin/sh\\r\\nexit 0\\r\\n' >H", "its first line ends in CR LF", id="crlf"),
-        pytest.param("printf 'touch /run/test/ran\\n' >H", "names no interpreter", id="no-shebang"),
-        pytest.param(": >H", "names no interpreter", id="empty"),
+        pytest.param(
+            "printf 'touch /run/test/ran\\n' >H",
+            "it is not a program and its first line has no interpreter",
+            id="no-shebang",
+        ),
+        pytest.param(": >H", "it is not a program and its first line has no interpreter", id="empty"),
         pytest.param("rm H; ln -s /no/such H", "No such file or directory", id="dangling"),
         pytest.param("rm H; ln -s H H", "Too many levels of symbolic links", id="loop"),
     ],
@@ -36,8 +40,7 @@ def test_cannot_be_run(agent: Agent, box: Box, prepare: str, told: str) -> None:
     for action in ("monitor", "start"):
         answer = agent(action, unit=unit, monitor_hook=hook)
         assert answer.code == 5
-        assert hook in answer.reason
-        assert told in answer.reason
+        assert answer.reason.startswith(f"hook hook: cannot be run: {told}")
     assert agent("stop", unit=unit, monitor_hook=hook).code == 0
     assert agent("monitor", unit=unit, monitor_hook=hook).code == 7
     assert box.marks("ran") == []
@@ -50,7 +53,7 @@ def test_dangling_entry(agent: Agent, box: Box) -> None:
     box.sh(f"ln -s /no/such {directory}/dangling")
     answer = agent("monitor", unit=box.started(), monitor_hook=str(directory))
     assert answer.code == 5
-    assert f"{directory}/dangling" in answer.reason
+    assert answer.reason.startswith("hook dangling: cannot be run: ")
 
 
 @pytest.mark.fault("hook vanishes after start", "monitor 5 while active, 7 once down; stop 0")

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.faults.endings import Ending, Lane, finish, perform
+from tests.system.ways import COLD_ONLY
 
 if TYPE_CHECKING:
     from tests.system.agent import Agent
@@ -45,16 +46,9 @@ STEPS = {
         *("start 1 before", "start 1 after", "show 3 before", "show 3 after"),
     ),
     "stop": (
-        *("show 1 before", "daemon-reload 1 before", "daemon-reload 1 after"),
-        *("stop 1 before", "stop 1 after", "show 2 before"),
+        *("stop 1 before", "stop 1 after", "show 1 before", "show 1 after", "show 2 before", "show 3 before"),
+        *("daemon-reload 1 before", "daemon-reload 1 after"),
     ),
-}
-
-
-# The server asks PID 1 itself of a unit that runs, and starts no systemctl for that.
-RESIDENT_STEPS = {
-    "start": tuple(step for step in STEPS["start"] if not step.startswith("show 3")),
-    "stop": (*STEPS["stop"][1:-1], "show 1 before"),
 }
 
 
@@ -63,6 +57,7 @@ def lanes_of(agent: Agent, box: Box, count: int, *lines: str) -> list[Lane]:
     return [Lane(agent, box.service(*lines), hook) for _ in range(count)]
 
 
+@COLD_ONLY
 @pytest.mark.fault(
     "agent killed, terminated, its group killed, at every step of start and stop",
     "the next start and stop are right, drop-in included; no stray hook",
@@ -72,19 +67,18 @@ def lanes_of(agent: Agent, box: Box, count: int, *lines: str) -> list[Lane]:
 def test_every_step(agent: Agent, box: Box, action: str, ending: Ending) -> None:
     """Whatever it was about when its end came, the same action and its opposite are right the next time."""
     path = box.in_front_of_systemctl(HOLD)
-    steps = (RESIDENT_STEPS if agent.is_resident else STEPS)[action]
+    steps = STEPS[action]
     lanes = lanes_of(agent, box, len(steps))
-    box.remember(*(lane.unit for lane in lanes))  # which is where a start needs a daemon-reload
+    box.remember(*(lane.unit for lane in lanes))  # which is where a start and a stop need a daemon-reload
     if action == "stop":
         perform(lanes, ["start"] * len(lanes))
-    calls = []
+    answers = []
     for lane, step in zip(lanes, steps, strict=True):
-        calls.append(lane.begin(action, {"PATH": path, "HOLD": step}))
-        # One after the other: after another's daemon-reload systemd may have this one's drop-in, and none would follow.
+        # One after the other: agents take turns at a daemon-reload, and one's reload saves another's.
+        call = lane.begin(action, {"PATH": path, "HOLD": step})
         box.wait_for_file(f"/run/test/{lane.unit}.held", within_s=30)
-    for call in calls:
         ending.come(call.agent)
-    answers = finish(box, calls)
+        answers += finish(box, [call])
     assert all(answer.code != 0 for answer in answers)
     if ending is Ending.TERMINATED:
         assert all(answer.code == 1 and "was interrupted by SIGTERM" in answer.reason for answer in answers), answers
@@ -92,6 +86,7 @@ def test_every_step(agent: Agent, box: Box, action: str, ending: Ending) -> None
     perform(lanes, ["stop" if action == "start" else "start"] * len(lanes))
 
 
+@COLD_ONLY
 @pytest.mark.fault(
     "agent killed, terminated, its group killed, at a hundred random moments of real starts and stops",
     "the next action is right; no stray hook",

@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from ocf_systemd.parameters import TABLE
+from tests.system.agent import as_variables
+
 if TYPE_CHECKING:
     from tests.system.agent import Agent
     from tests.system.box import Box
@@ -21,7 +24,6 @@ NO_NAMES = [
     pytest.param("../x", id="parent"),
     pytest.param("/etc/passwd", id="path"),
     pytest.param("a\nb", id="newline"),
-    pytest.param("a\n", id="newline-at-end"),
     pytest.param("a b", id="blank"),
     pytest.param("*", id="glob"),
     pytest.param("ssh*", id="glob-at-end"),
@@ -57,11 +59,114 @@ class TestUnitNames:
         # The server asks PID 1 itself.
         assert (box.marks("systemctl"), box.marks("hook")) == ([] if agent.is_resident else ["ran"], ["ran "])
 
-    @pytest.mark.fault("hostile unit names", "6 from every action")
-    @pytest.mark.parametrize("action", ["start", "stop", "monitor", "reload", "reload-agent", "validate-all"])
+    @pytest.mark.fault("hostile unit names", "6 from every action but a probe and stop")
+    @pytest.mark.parametrize("action", ["start", "monitor", "reload", "reload-agent", "validate-all"])
     def test_every_action(self, agent: Agent, action: str) -> None:
         """No action takes such a name."""
         assert agent(action, unit="-H x").code == 6
+
+    @pytest.mark.fault(
+        "a unit name that systemd cannot have, or none", "probe 7, stop 0, with a warning; nothing is spawned"
+    )
+    @pytest.mark.parametrize("name", NO_NAMES)
+    def test_probe_and_stop(self, agent: Agent, box: Box, name: str) -> None:
+        """Nothing of that name can run: a 6 from these would have Pacemaker fence the node for a typing error."""
+        path = box.in_front_of_systemctl("echo ran >>/run/test/systemctl")
+        hook, variables = box.marking("hook"), {"PATH": path, "HA_LOGFACILITY": ""}
+        for action, code in (("monitor", 7), ("stop", 0)):
+            answer = agent(action, unit=name, monitor_hook=hook, interval_s=0, variables=variables)
+            assert answer.code == code
+            assert re.search(r"WARNING: unit(=| is not set).*: treated as not running", answer.stderr)
+        assert (box.marks("systemctl"), box.marks("hook"), box.marks("harm")) == ([], [], [])
+
+
+# A wrong value of every parameter but the unit.
+WRONG = {
+    "monitor_hook": "hooks/smtp",
+    "monitor_hook_args": "'unbalanced",
+    "monitor_hook_protocol": "snmp",
+    "monitor_hook_timeout": "soon",
+    "monitor_hook_retries": "-1",
+    "monitor_hook_level": "high",
+    "monitor_hook_user": "a/b",
+    "monitor_hook_order": "later",
+    "poll_interval": "abc",
+    "start_poll_limit": "many",
+    "stop_poll_limit": "1.5",
+    "stop_verify": "maybe",
+    "stop_escalate": "2",
+    "order_at_shutdown": "perhaps",
+}
+REFUSING = ("start", "monitor", "reload", "reload-agent", "validate-all")
+
+
+class TestWrongValues:
+    def test_every_parameter(self) -> None:
+        """The other tests leave none out."""
+        assert {"unit", *WRONG} == {parameter.name for parameter in TABLE}
+
+    @pytest.mark.fault(
+        "a wrong value of any parameter",
+        "start, recurring monitor, reload, reload-agent, validate-all 6; probe by the unit's state, stop by defaults, "
+        "each with a warning",
+    )
+    @pytest.mark.parametrize("name", WRONG)
+    def test_one(self, agent: Agent, box: Box, name: str) -> None:
+        """A typing error is told where it does no harm, and does not keep a stop from stopping."""
+        unit, told = box.started(), f"{name}='{WRONG[name]}'"
+        given = as_variables({"monitor_hook": box.marking("ran", 7), name: WRONG[name]})
+        calls = [agent.begin(action, unit=unit, variables=given) for action in REFUSING]
+        answers = [call.finish() for call in calls]
+        for call, answer in zip(calls, answers, strict=True):
+            agent.audit(call, answer)
+            assert answer.code == 6
+            assert answer.reason.startswith(told)
+        codes = []
+        for action in ("monitor", "stop", "monitor"):
+            answer = agent(action, unit=unit, interval_s=0, variables={"HA_LOGFACILITY": "", **given})
+            codes.append(answer.code)
+            assert f"WARNING: {told}" in answer.stderr
+        assert codes == [0, 0, 7]
+        assert box.marks("ran") == []
+
+    @pytest.mark.fault("several wrong values at once", "the same; all of them are told in one reason, and in the log")
+    def test_all(self, agent: Agent, box: Box) -> None:
+        """One round is enough to find them all."""
+        unit = box.started()
+        answer = agent("start", unit=unit, variables=as_variables(WRONG))
+        assert answer.code == 6
+        assert all(f"{name}=" in answer.reason for name in WRONG)
+        answers = [
+            agent(action, unit=unit, interval_s=0, variables={"HA_LOGFACILITY": "", **as_variables(WRONG)})
+            for action in ("monitor", "stop")
+        ]
+        assert [answer.code for answer in answers] == [0, 0]
+        assert all(f"WARNING: {name}=" in answer.stderr for answer in answers for name in WRONG)
+
+    @pytest.mark.fault("`stop_verify=yes` without a hook, or with one that cannot say 7", "start 6; probe 0, stop 0")
+    @pytest.mark.parametrize("protocol", ["", "nagios", "plain"])
+    def test_together(self, agent: Agent, box: Box, protocol: str) -> None:
+        """Values that are right by themselves may be wrong together."""
+        unit, hook = box.started(), box.hook("exit 0") if protocol else ""
+        given = as_variables({"stop_verify": "yes", "monitor_hook": hook, "monitor_hook_protocol": protocol})
+        assert agent("start", unit=unit, variables=given).code == 6
+        codes = [agent(action, unit=unit, interval_s=0, variables=given).code for action in ("monitor", "stop")]
+        assert codes == [0, 0]
+
+    @pytest.mark.fault("a wrong `stop_escalate`, of a unit that ignores TERM", "stop escalates, as by default: 0")
+    def test_default_counts(self, agent: Agent, box: Box) -> None:
+        """The default is what stands in for a wrong value, and it works."""
+        unit = box.stubborn("TimeoutStopSec=infinity")
+        box.sh('systemctl start -- "$1"', unit)
+        assert agent("stop", unit=unit, stop_escalate="perhaps", poll_interval="x", timeout_s=4).code == 0
+
+    @pytest.mark.fault("blanks around a value", "removed")
+    def test_blanks(self, agent: Agent, box: Box) -> None:
+        """Who types a blank too much, or pastes a line's end, means the value."""
+        unit, hook = box.started(), box.hook("exit 190")
+        given = {"unit": f" {unit}\n", "monitor_hook": f"\t{hook} ", "poll_interval": " 1.5s ", "stop_verify": " no "}
+        codes = [agent(action, variables=as_variables(given)).code for action in ("monitor", "start")]
+        assert codes == [190, 0]
 
 
 @pytest.mark.fault("timeout missing, 0, 1, 20s, negative, huge, text", "default, clamp or quick failure; no traceback")
@@ -91,12 +196,14 @@ def test_no_timeout(agent: Agent, box: Box) -> None:
 
 
 class TestEnvironment:
-    @pytest.mark.fault("empty environment", "6 with a reason, no traceback")
-    def test_empty(self, agent: Agent) -> None:
-        """Without any environment there is no unit: 6 with a reason, and no traceback."""
-        answer = agent.run("monitor", environment={})
-        assert answer.code == 6
-        assert "unit is not set" in answer.reason
+    @pytest.mark.fault("empty environment", "start 6 with a reason, a probe 7, stop 0; no traceback")
+    @pytest.mark.parametrize(("action", "code"), [("start", 6), ("monitor", 7), ("stop", 0)])
+    def test_empty(self, agent: Agent, action: str, code: int) -> None:
+        """Without any environment there is no unit: nothing can be started, and nothing runs; no traceback."""
+        answer = agent.run(action, environment={})
+        assert answer.code == code
+        assert "unit is not set" in answer.stderr
+        assert len(answer.reasons) == (code == 6)
         assert "Traceback" not in answer.stderr
 
     @pytest.mark.fault("no PATH", "no effect")
@@ -113,8 +220,7 @@ class TestEnvironment:
         hook = box.hook("echo Grüße >&2; exit 42", "hök")
         answer = agent("monitor", unit=box.started(), monitor_hook=hook, variables={"LC_ALL": locale})
         assert answer.code == 42
-        assert answer.reason.startswith(f"hook {hook} exited with 42")
-        assert answer.reason.endswith(": Grüße")
+        assert answer.reason == "hook hök: Grüße (exit 42)"
 
     @pytest.mark.fault("128 KiB parameter", "an argument like any other")
     def test_long_value(self, agent: Agent, box: Box) -> None:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from tests.system.box import Box
 
 SYSTEM_UNITS = "/run/systemd/system"
-DROP_IN = f"{SYSTEM_UNITS}/{{}}.d/50-ocf-systemd.conf"
+DROP_IN = f"{SYSTEM_UNITS}/{{}}.d/zz-ocf-systemd.conf"
 READ_ONLY = ("mount --bind D D && mount -o remount,bind,ro D", "Read-only file system")
 NO_INODE_LEFT = ("mount -t tmpfs -o nr_inodes=1 full D", "No space left on device")
 NO_BLOCK_LEFT = ("mount -t tmpfs -o size=4k full D; head -c 4k /dev/zero >D/filler", "No space left on device")
@@ -243,7 +243,7 @@ class TestMemory:
     def test_stop(self, agent: Agent, box: Box, interpreter_mb: int) -> None:
         """A stop without memory tries on as long as there is time."""
         unit = box.started()
-        (answer,) = ended(agent, "stop", unit, ("prlimit", f"--as={(interpreter_mb + 10) * 1_000_000}"))
+        (answer,) = ended(agent, "stop", unit, ("prlimit", f"--as={(interpreter_mb + 16) * 1_000_000}"))
         assert answer.code == 1
         assert answer.elapsed_s > 1
         assert box.state(unit) == "active"
@@ -252,7 +252,7 @@ class TestMemory:
     def test_stop_that_gets_some(self, agent: Agent, box: Box, interpreter_mb: int) -> None:
         """A stop that has memory again before its time is up stops the unit."""
         unit = box.started()
-        limit = f"--as={(interpreter_mb + 10) * 1_000_000}:unlimited"
+        limit = f"--as={(interpreter_mb + 16) * 1_000_000}:unlimited"
         call = agent.begin("stop", unit=unit, through=["prlimit", limit], measured=False)
         box.sandbox.run(["sleep", "0.7"])
         resource.prlimit(call.agent, resource.RLIMIT_AS, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))

@@ -131,5 +131,5 @@ def test_reexecution(agent: Agent, box: Box) -> None:
         loop.wait(20)
     for (call, answer), (action, code) in zip(calls, expected, strict=True):
         agent.audit(call, answer, agrees=False)
-        lost = action == "reload" and "reload job: lost" in answer.reason  # each time it was asked for: nobody knows
+        lost = action == "reload" and "reload job lost" in answer.reason  # each time it was asked for: nobody knows
         assert answer.code == (1 if lost else code), answer

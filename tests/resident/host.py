@@ -25,6 +25,16 @@ ACTIVE = "echo LoadState=loaded; echo ActiveState=active; echo SubState=running"
 NO_ANSWER = 99
 """What an agent of these tests exits with that is to act by itself."""
 
+# A /run of its own in which systemd has booted the host (sd_booted(3)), whatever is true of the one that tests run on.
+_BOOTED = (
+    "unshare",
+    "--mount",
+    "sh",
+    "-c",
+    'mount -t tmpfs run /run && mkdir -p /run/systemd/system && exec "$@"',
+    "sh",
+)
+
 _PACKAGES = str(Path(ocf_systemd.__file__).parent.parent)
 _AGENT = f"""
 import sys
@@ -81,7 +91,7 @@ class Host:
         """Start the server and wait until it listens."""
         words = [sys.executable, "-m", "ocf_systemd", "serve", f"--socket={self.address}", *options]
         process = subprocess.Popen(
-            ["sh", "-c", f'{preexec}\nexec "$@"', "sh", *words] if preexec else words,
+            [*_BOOTED, "sh", "-c", f'{preexec}\nexec "$@"', "sh", *words],
             env={**os.environ, **(env or {})},
             text=True,
             start_new_session=True,  # as under systemd; the kernel shares processors out by sessions (sched(7))

@@ -16,7 +16,7 @@ import pytest
 
 import ocf_systemd
 from ocf_systemd.wire import ANSWER, GREETED_WITHIN_S, GREETING, VERSION, frame
-from tests.resident.host import NO_ANSWER, Host, gone, wait_until
+from tests.resident.host import ACTIVE, NO_ANSWER, Host, gone, wait_until
 from tests.unit.builders import run_python
 
 if TYPE_CHECKING:
@@ -49,8 +49,8 @@ class TestAnswers:
 
     def test_a_reason_is_the_last_line(self, served: Host) -> None:
         """The log, where there is no other place for it, comes before."""
-        answer = served.ask(monitor_hook=served.hook("echo broken; exit 9"))
-        assert answer.code == 9
+        answer = served.ask(monitor_hook=served.hook("echo broken; exit 42"))
+        assert answer.code == 42
         assert "WARNING" in answer.stderr.splitlines()[0]
         assert answer.stderr.splitlines()[-1].startswith(REASON)
 
@@ -94,11 +94,11 @@ class TestAnswers:
         assert "interrupted by SIGTERM" in answer.stderr
         assert gone([hook], 1)
 
-    @pytest.mark.parametrize("action", ["start", "stop", "reload", "reload-agent", "validate-all"])
-    def test_every_action_is_served(self, served: Host, action: str) -> None:
-        """Whatever its code, it is the server's; of this host nothing is changed."""
-        answer = served.begin(action, timeout_s=2, order_at_shutdown="no").finish()
-        assert answer.code != NO_ANSWER
+    @pytest.mark.parametrize("level", ["0", "10"])
+    def test_validation(self, served: Host, level: str) -> None:
+        """It changes nothing either, and is served."""
+        answer = served.begin("validate-all", variables={"OCF_CHECK_LEVEL": level}).finish()
+        assert (answer.code, answer.stderr) == (0, "")
 
 
 class TestGoneTheirOwnWay:
@@ -167,10 +167,23 @@ class TestGoneTheirOwnWay:
         """OCF_TRACE_RA is for the process that is traced."""
         assert served.begin(variables={"OCF_TRACE_RA": "1"}).finish().code == NO_ANSWER
 
-    @pytest.mark.parametrize("action", ["meta-data", "promote", ""])
-    def test_what_is_not_served(self, served: Host, action: str) -> None:
-        """It needs no server."""
-        assert served.ask(action).code == NO_ANSWER
+    @pytest.mark.parametrize("action", ["start", "stop", "reload", "reload-agent", "meta-data", "promote", ""])
+    def test_what_is_not_served(self, host: Host, action: str) -> None:
+        """What changes something runs in the process that was asked for it, and ends with that: no server is asked."""
+        with host.listen() as listener:
+            listener.settimeout(0)
+            assert host.ask(action).code == NO_ANSWER
+            with pytest.raises(BlockingIOError):
+                listener.accept()
+
+    @pytest.mark.parametrize("action", [b"start", b"stop", b"reload", b"reload-agent"])
+    def test_what_is_not_performed(self, served: Host, action: bytes) -> None:
+        """Whoever asks for it all the same is hung up on."""
+        served.systemctl(f"echo ran >>{served.directory}/ran; {ACTIVE}")
+        with served.request(action, b"systemd", b"22", b"/", b"OCF_RESKEY_unit=no-such-unit") as connection:
+            assert connection.recv(100) == frame(GREETING, VERSION)
+            assert connection.recv(100) == b""
+        assert not (served.directory / "ran").exists()
 
     def test_standard_streams_that_are_closed(self, served: Host) -> None:
         """A connection in the place of one would be written to."""
@@ -181,16 +194,11 @@ class TestGoneTheirOwnWay:
         closed = psutil.Popen(["sh", "-c", agent, "sh", *words], env={"PATH": "/usr/bin:/bin"})
         assert closed.wait(10) == NO_ANSWER
 
-    def test_a_stop_that_meets_a_bug(self, host: Host) -> None:
-        """Its failure would fence the node: the agent tries by itself."""
-        host.serve(env=planted(host.directory, BUG))
-        assert host.ask("stop").code == NO_ANSWER
-
-    @pytest.mark.parametrize("action", ["monitor", "stop", "start"])
+    @pytest.mark.parametrize("action", ["monitor", "validate-all"])
     def test_a_server_that_can_start_nothing(self, host: Host, action: str) -> None:
         """The agent may be able to."""
         host.serve(env=planted(host.directory, SHORTAGE))
-        answer = host.begin(action, order_at_shutdown="no").finish()
+        answer = host.begin(action, variables={"OCF_CHECK_LEVEL": "10"}).finish()
         assert (answer.code, answer.stderr) == (NO_ANSWER, "")
         assert answer.elapsed_s < 2
 
@@ -340,7 +348,7 @@ class TestLeftBehind:
         """When its action ends, as by an agent of its own."""
         answer = served.ask(monitor_hook=served.hook(f"{script} sleep 0.2"))
         assert answer.code == 0
-        assert re.search("left a process behind, ended now: .*sleep 60", answer.stderr)
+        assert re.search("left a process behind, killed now: .*sleep 60", answer.stderr)
 
     def test_not_that_of_another(self, served: Host) -> None:
         """What another action's hook has left running so far is that one's."""

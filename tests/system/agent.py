@@ -7,6 +7,7 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from ocf_systemd.wire import SERVED
 from tests.system.answer import Answer, Call
 from tests.system.audit import audit
 
@@ -31,10 +32,10 @@ class Agent:
 
     @property
     def is_resident(self) -> bool:
-        """Whether the resident server performs its actions."""
+        """Whether the resident server performs the actions that it serves, `SERVED`."""
         return self.path == RESIDENT
 
-    def __call__(
+    def __call__(  # what a call is, and what its audit has to know
         self,
         *words: str,
         timeout_s: float = 20,
@@ -70,12 +71,13 @@ class Agent:
         """Begin a call; `through` is what starts it, as prlimit(1). A monitor recurs unless `interval_s` is 0."""
         action = words[0] if words else ""
         environment = executor_environment(action, timeout_s, interval_s if action == "monitor" else 0)
-        environment |= {f"OCF_RESKEY_{name}": value for name, value in parameters.items()}
+        environment |= as_variables(parameters)
         environment |= {**(variables or {}), **(self.measuring if measured else {})}
         before = self.box.visitors()
         began = time.monotonic()
         process = self.start(words, environment, through)
-        return Call(action, parameters, process, began, before, timeout_s, is_probe=interval_s == 0)
+        is_probe = interval_s == 0 or environment.get("OCF_RESKEY_CRM_meta_role") == "Stopped"
+        return Call(action, parameters, process, began, before, timeout_s, is_probe=is_probe)
 
     def start(
         self, words: Sequence[str], environment: Mapping[str, str], through: Sequence[str] = ()
@@ -101,8 +103,14 @@ class Agent:
 
     def audit(self, call: Call, answer: Answer, *, leaves_job: bool = False, agrees: bool = True) -> None:
         """Fail when a call left something behind, or answered late, or in a form that it must not have."""
-        self.codes.append(answer.code)
+        if call.action in SERVED:
+            self.codes.append(answer.code)
         audit(self.box, call, answer, leaves_job=leaves_job, agrees=agrees)
+
+
+def as_variables(parameters: Mapping[str, str]) -> dict[str, str]:
+    """Return parameters as an agent's environment has them."""
+    return {f"OCF_RESKEY_{name}": value for name, value in parameters.items()}
 
 
 def executor_environment(action: str, timeout_s: float, interval_s: float) -> dict[str, str]:

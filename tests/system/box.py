@@ -20,9 +20,17 @@ if TYPE_CHECKING:
 
 SOCKET = "/run/ocf-systemd.socket"
 HOOKS = "/usr/local/lib/hooks"
+FELL_BACK = "/run/fell-back"
+"""Where agents note that the resident server did not serve them."""
 
-CLEAN = """
-for unit; do systemctl kill --signal=KILL -- "$unit"; done 2>/dev/null
+# Pid by pid, as the agent does: `systemctl kill` writes cgroup.kill from systemd 257 on.
+KILL = """
+for unit; do
+    group=$(systemctl show --property=ControlGroup --value -- "$unit")
+    find "/sys/fs/cgroup${group:-/system.slice/$unit}" -name cgroup.procs -exec cat {} + | xargs -r kill -KILL
+done 2>/dev/null
+"""
+CLEAN = f"""{KILL}
 systemctl stop -- "$@" 2>/dev/null
 for unit; do
     rm -rf "/etc/systemd/system/$unit" "/etc/systemd/system/$unit.d" "/run/systemd/system/$unit.d"
@@ -40,6 +48,8 @@ class Box:
     sandbox: Sandbox
     units: list[str] = field(default_factory=list)
     frozen: bool = False
+    cannot_be_killed: str = ""
+    """The command line of processes that nobody can be blamed for leaving behind."""
     _named: int = 0
 
     def sh(self, script: str, *arguments: str, check: bool = True) -> str:
@@ -142,6 +152,13 @@ class Box:
             assert time.monotonic() < deadline, f"{inside} does not appear"
             time.sleep(0.01)
 
+    def wait_for_visitor(self, words: str) -> None:
+        """Wait until there is a visitor with a command line that begins with these words."""
+        deadline = time.monotonic() + 10
+        while not any(line.startswith(words) for line in self.visitors().values()):
+            assert time.monotonic() < deadline, f"{words} does not appear"
+            time.sleep(0.01)
+
     def wait_until_gone(self, before: Mapping[int, str], within_s: float = 1.0) -> None:
         """Wait until there are no visitors but those of before: who was killed may still be ending."""
         deadline = time.monotonic() + within_s
@@ -175,6 +192,16 @@ class Box:
         finally:
             aside.rename(socket)
 
+    @contextmanager
+    def fallbacks_allowed(self) -> Iterator[None]:
+        """Forget who was not served in the time of the block: the server could not, or must not."""
+        noted = self.path(FELL_BACK)
+        before = noted.read_bytes()
+        try:
+            yield
+        finally:
+            noted.write_bytes(before)
+
     def visitors(self) -> dict[int, str]:
         """Return the processes in the box that came from outside, or that the resident server started for an action.
 
@@ -198,6 +225,10 @@ class Box:
             return True
         # The server itself is a child of PID 1; of what it starts it is the subreaper.
         return cgroup.endswith("/ocf-systemd.service") and psutil.Process(pid).ppid() != self.sandbox.pid
+
+    def kill(self, unit: str) -> None:
+        """Send SIGKILL to all processes of a unit."""
+        self.sh(KILL, unit, check=False)
 
     def clean(self) -> None:
         """Take away what a test put into the box."""

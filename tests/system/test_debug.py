@@ -72,7 +72,7 @@ class TestPiped:
         """A failed start shows the last lines of the unit's journal, and what Pacemaker would do."""
         done = debug("start", "--unit", box.service("Type=oneshot", "ExecStart=sh -c 'echo last words; exit 3'"))
         assert done.returncode == 1
-        assert "Result=exit-code, status=3" in done.stdout
+        assert "failed: exit-code, status 3" in done.stdout
         assert "tries another node" in done.stdout
         assert any("journal" in line and "last words" in line for line in done.stdout.splitlines())
 
@@ -123,7 +123,7 @@ class TestJson:
         done = debug("monitor", "--unit", box.started(), "--monitor-hook", box.hook("exit 42"), "--json")
         document = json.loads(done.stdout)
         assert (done.returncode, document["code"], document["action"]) == (42, 42, "monitor")
-        assert "exited with 42" in document["reason"]
+        assert document["reason"] == "hook hook: failed (exit 42)"
 
     def test_cycle(self, debug: Debug, box: Box) -> None:
         """A cycle's object has its actions as steps."""
@@ -162,7 +162,7 @@ class TestTerminal:
         """A start that waits for its hook says what it waits for, and fits on the screen."""
         hook = box.hook("echo not yet >&2; exit 7", "ready")
         seen = terminal("start", "--unit", box.service(), "--monitor-hook", hook, "--timeout", "3s", size=size)
-        seen.look_for("waiting", "exited with 7", "s left of")
+        seen.look_for("waiting", "not yet (exit 7)", "s left of")
         last = "\n".join(seen.watch())
         assert "OCF_ERR_GENERIC (1)" in last
         assert "start-failure-is-fatal" in last

@@ -147,7 +147,7 @@ class TestUnits:
         files.put(f"{ETC}/probe-helper.service", HELPER.format(interval="1h"))
         files.put(f"{ETC}/probe-portal.service", PORTAL)
         files.put(f"{ETC}/probe-daemon.socket", SOCKET)
-        files.put(f"{ETC}/probe-daemon.service.d/override.conf", "[Service]\nRestart=on-failure\n")
+        files.put(f"{ETC}/probe-daemon.service.d/zzz.conf", "[Service]\nRestart=on-failure\n")
         files.put(BUS_FILE, BUS)
         box.sh(
             "systemctl daemon-reload; systemctl enable probe-daemon.service probe-portal.service probe-daemon.socket"
@@ -155,9 +155,11 @@ class TestUnits:
         done = doctor("--unit", "probe-daemon", "--json")
         assert self.tally.see(done) == {
             *("enabled", "wanted", "triggered", "d-bus"),
-            *("restart", "drop-in", "main-process", "exec-stop", "kill-mode", "send-sigkill"),
+            *("drop-in", "main-process", "exec-stop", "kill-mode", "send-sigkill"),
             *("start-timeout", "stop-timeout", "start-limit", "emergency"),
         }
+        without = doctor("--unit", "probe-daemon", "-o", "order_at_shutdown=no", "--json")
+        assert "restart" in self.tally.see(without)  # which the agent's drop-in deals with
         files.paths += ["/usr/local/share/dbus-1", f"{ETC}/probe-helper.service.d"]
         box.sh("\n".join(["set -e", *_on_this_host(done)]))
         mended = ("--op", "start=305s", "--op", "stop=405s", "--monitor-hook", box.hook("timeout 5 true; exit 7"))
@@ -169,8 +171,8 @@ class TestUnits:
         files.put(f"{ETC}/probe-helper.service", HELPER.format(interval="10s"))
         files.put(f"{ETC}/probe-portal.service", PORTAL)
         files.put(f"{ETC}/probe-daemon.socket", SOCKET)
-        files.put(f"{ETC}/probe-daemon.service.d/10-early.conf", "[Service]\nRestart=on-failure\n")
-        files.put(f"{ETC}/probe-daemon.service.d/override.conf", "[Service]\nRestartSec=5\n")
+        files.put(f"{ETC}/probe-daemon.service.d/override.conf", "[Service]\nRestart=on-failure\n")
+        files.put(f"{ETC}/probe-daemon.service.d/zzz.conf", "[Service]\nRestartSec=5\n")
         files.put(BUS_FILE, BUS.replace("SystemdService=probe-daemon", "SystemdService=probe-other"))
         box.sh("systemctl daemon-reload")
         done = doctor("--unit", "probe-daemon", "--monitor-hook", box.hook("timeout 5 true; exit 7"), "--json")
@@ -189,7 +191,7 @@ class TestUnits:
     def test_a_simple_service(self, box: Box, files: Files, doctor: Doctor) -> None:
         """Without a hook nothing tells when it serves; a change that systemd has not read is told as well."""
         unit = box.started()
-        files.put(f"{ETC}/{unit}.d/50-ocf-systemd.conf", "[Service]\nRestart=no\n")
+        files.put(f"{ETC}/{unit}.d/zz-ocf-systemd.conf", "[Service]\nRestart=no\n")
         assert self.tally.see(doctor("--unit", unit, "--json")) == {"readiness", "daemon-reload", "drop-in"}
 
     def test_oneshots(self, box: Box, doctor: Doctor) -> None:

@@ -84,7 +84,7 @@ class TestUser:
         tree.sh(f"echo 'kill -TERM 0' >>{HOOK}")  # its group: the agent is in it as well
         answer = agent("monitor", unit=tree.started(), monitor_hook=HOOK, monitor_hook_user="nobody")
         assert answer.code == 1
-        assert "died by SIGTERM" in answer.reason
+        assert answer.reason.endswith("(killed by SIGTERM)")
 
     def test_directory(self, agent: Agent, tree: Box) -> None:
         """It begins where everyone may be: from the agent's own directory it could read what it has no way to."""
@@ -131,7 +131,7 @@ class TestUser:
         assert monitored_by_nobody(agent, unit, HOOK, "nobody").code == 190
         answer = monitored_by_nobody(agent, unit, HOOK, "root")
         assert answer.code == 1
-        assert "could not be started: Operation not permitted" in answer.reason
+        assert answer.reason == "hook smtp: cannot be started: Operation not permitted"
 
 
 KEPT = {

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.system.agent import as_variables
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -132,7 +134,7 @@ WRONG = [
     pytest.param({"monitor_hook_timeout": "soon"}, "monitor_hook_timeout", id="timeout-word"),
     pytest.param({"monitor_hook_timeout": "-1s"}, "monitor_hook_timeout", id="timeout-negative"),
     pytest.param({"monitor_hook_timeout": "0"}, "monitor_hook_timeout", id="timeout-nothing"),
-    pytest.param({"monitor_hook_timeout": "1.5s"}, "monitor_hook_timeout", id="timeout-fraction"),
+    pytest.param({"monitor_hook_timeout": "1.5.5s"}, "monitor_hook_timeout", id="timeout-fraction"),
     pytest.param({"monitor_hook_timeout": "1 fortnight"}, "monitor_hook_timeout", id="timeout-unit"),
     pytest.param({"poll_interval": "inf"}, "poll_interval", id="poll-infinite"),
     pytest.param({"monitor_hook_protocol": "http"}, "monitor_hook_protocol", id="protocol"),
@@ -169,18 +171,26 @@ class TestWrongParameters:
         # The server asks PID 1 itself.
         assert (box.marks("systemctl"), box.marks("hook")) == ([] if agent.is_resident else ["ran"], ["ran "])
 
-    @pytest.mark.parametrize("action", ["start", "stop", "monitor", "reload", "reload-agent", "validate-all"])
+    @pytest.mark.parametrize("action", ["start", "monitor", "reload", "reload-agent", "validate-all"])
     def test_all_are_told_at_once(self, agent: Agent, action: str) -> None:
-        """Every action tells all that is wrong in one reason, so that one round mends it."""
+        """An action tells all that is wrong in one reason, so that one round fixes it."""
         answer = agent(action, unit="*", monitor_hook="x", monitor_hook_timeout="soon", monitor_hook_protocol="y")
         assert answer.code == 6
         for name in ("unit='*'", "monitor_hook='x'", "monitor_hook_timeout='soon'", "monitor_hook_protocol='y'"):
             assert name in answer.reason
 
+    @pytest.mark.parametrize("action", ["monitor", "stop"])
+    def test_all_are_logged(self, agent: Agent, action: str) -> None:
+        """A probe and a stop, which go by the unit, log all that is wrong."""
+        wrong = {"unit": "*", "monitor_hook": "x", "monitor_hook_timeout": "soon", "monitor_hook_protocol": "y"}
+        answer = agent(action, interval_s=0, variables={"HA_LOGFACILITY": "", **as_variables(wrong)})
+        for name, value in wrong.items():
+            assert re.search(rf"WARNING: {name}='{re.escape(value)}'", answer.stderr)
+
 
 COLD_MODULES = (
-    *("actions", "agent", "answers", "cli", "hooks", "judgement", "observations", "ocf", "parameters", "proc"),
-    *("processes", "records", "reporting", "systemd", "wire"),
+    *("actions", "agent", "answers", "cgroups", "cli", "hooks", "judgement", "observations", "ocf", "parameters"),
+    *("proc", "processes", "records", "reload_lock", "reporting", "survivors", "systemd", "wire"),
 )
 
 

@@ -49,7 +49,7 @@ def test_service_that_hangs(agent: Agent, postfix: Box) -> None:
     answer = agent("monitor", unit=POSTFIX, monitor_hook=hook, monitor_hook_args="127.0.0.1 25 1")
     assert postfix.sh("systemctl is-active postfix@-") == "active"
     assert answer.code == 1
-    assert hook in answer.reason
+    assert answer.reason.startswith("hook smtp: ")
     postfix.sh("systemctl kill --signal=CONT postfix@-")
     assert agent("monitor", unit=POSTFIX, monitor_hook=hook).code == 0
 
@@ -61,7 +61,7 @@ def test_service_that_hangs_is_seen_before_the_deadline(agent: Agent, postfix: B
     postfix.sh("systemctl kill --signal=STOP postfix@-")
     answer = agent("monitor", unit=POSTFIX, monitor_hook=hook, timeout_s=3)
     assert answer.code == 1
-    assert f"hook {hook} timed out" in answer.reason
+    assert answer.reason.startswith("hook smtp: timed out")
 
 
 def test_systemctl_and_hook_run_at_once(agent: Agent, box: Box) -> None:
@@ -129,8 +129,8 @@ def test_deadline(agent: Agent, box: Box, action: str, hooks: dict[str, str]) ->
         for unit, path in zip(units, paths, strict=True)
     ]
     answers = [call.finish() for call in calls]
-    for call, path, answer in zip(calls, paths, answers, strict=True):
+    for call, name, answer in zip(calls, hooks, answers, strict=True):
         agent.audit(call, answer)
         assert answer.code == 1
         assert answer.elapsed_s < 5
-        assert path in answer.reason
+        assert answer.reason.startswith(f"hook {name}: ")

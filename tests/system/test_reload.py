@@ -45,7 +45,7 @@ class TestReload:
         unit = box.started("ExecStart=sleep infinity", "ExecReload=false")
         answer = agent("reload", unit=unit)
         assert answer.code == 1
-        assert f"{unit} was not reloaded" in answer.reason
+        assert f"{unit} not reloaded: reload job failed" in answer.reason
         assert box.state(unit) == "active"
 
     def test_hangs(self, agent: Agent, box: Box) -> None:

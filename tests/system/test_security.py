@@ -116,7 +116,7 @@ class TestPath:
         for action, level in (("start", "0"), ("monitor", "0"), ("validate-all", "10")):
             answer = agent(action, unit=unit, monitor_hook=path, variables={"OCF_CHECK_LEVEL": level})
             assert answer.code == 4, answer
-            assert f"is not safe to run: {TREE}/{fault}" in answer.reason
+            assert f": not safe to run: {TREE}/{fault}" in answer.reason
         assert agent("stop", unit=unit, monitor_hook=path).code == 0
         assert not runs(tree)
 
@@ -132,7 +132,7 @@ class TestPath:
         ]
         for answer in answers:
             assert answer.code == 4, answer
-            assert f"is not safe to run: {TREE}/{fault}" in answer.reason
+            assert f": not safe to run: {TREE}/{fault}" in answer.reason
         assert not runs(tree)
 
     @pytest.mark.usefixtures("others_can_run_it")
@@ -177,13 +177,13 @@ class TestPath:
         for path in ("opt/hooks/smtp", "./smtp", "../run/test/opt/hooks/smtp", "smtp"):
             answer = agent("monitor", unit=unit, monitor_hook=path)
             assert answer.code == 6
-            assert "is no absolute path" in answer.reason
+            assert "is not an absolute path" in answer.reason
 
     def test_arguments_in_the_path(self, agent: Agent, tree: Box) -> None:
-        """What would be an argument to a shell is part of the path, and so names nothing."""
+        """What would be an argument to a shell is part of the path, and names nothing; the reason says what to do."""
         answer = agent("monitor", unit=tree.started(), monitor_hook=f"{HOOK} -x")
         assert answer.code == 5
-        assert f"hook {HOOK} -x cannot be run: No such file or directory" in answer.reason
+        assert answer.reason.startswith("hook smtp: cannot be run: its arguments belong in monitor_hook_args")
         assert not runs(tree)
 
     def test_link_of_the_kernels(self, agent: Agent, tree: Box) -> None:
@@ -230,7 +230,8 @@ class TestTraces:
         unit = tree.started()  # no other test has one of that name, and so no other such lines
         assert agent("monitor", unit=unit, monitor_hook=HOOK, variables={"OCF_RESOURCE_INSTANCE": unit}).code == 42
         lines = tree.sh('journalctl --sync; journalctl --output=cat --identifier="systemd($1)"', unit).splitlines()
-        assert len([line for line in lines if line.startswith(f"WARNING: {HOOK}: ")]) == 10
-        assert lines[-1].startswith(f"ERROR: hook {HOOK} exited with 42")
-        assert len(lines) == 11
+        assert len([line for line in lines if line.startswith(f"WARNING: {HOOK}: ")]) == 11
+        assert lines[0] == f"WARNING: {HOOK}: exit 42"
+        assert lines[-1] == "ERROR: hook smtp: forged (exit 42)"
+        assert len(lines) == 12
         assert all(line.isprintable() for line in lines)

@@ -34,7 +34,7 @@ def test_drop_in_of_a_socket(agent: Agent, box: Box) -> None:
     unit = box.unit("probe.socket", "[Socket]\nListenStream=127.0.0.1:7777\n")
     box.unit("probe.service", "[Service]\nExecStart=sleep infinity\n")
     assert agent("start", unit=unit).code == 0
-    text = box.sh(f"cat /run/systemd/system/{unit}.d/50-ocf-systemd.conf")
+    text = box.sh(f"cat /run/systemd/system/{unit}.d/zz-ocf-systemd.conf")
     assert "Before=pacemaker.service" in text
     assert "[Service]" not in text
 

@@ -4,3 +4,5 @@ import pytest
 
 COLD_ONLY = pytest.mark.parametrize("agent", ["cold"], indirect=True)
 """For what is done to the agent's own process, and so to no server."""
+RESIDENT_ONLY = pytest.mark.parametrize("agent", ["resident"], indirect=True)
+"""For what is done to the server."""

@@ -1,0 +1,48 @@
+"""Exit codes of hooks that have a meaning of their own for Pacemaker."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.cluster.configuration import Primitive
+
+if TYPE_CHECKING:
+    from tests.cluster.pacemaker import Cluster
+
+PROMOTED = (8, 9, 191)  # running promoted, failed promoted, degraded promoted
+HOOK = 'rm "/run/test/$OCF_RESOURCE_INSTANCE" 2>/dev/null || exit 0; echo HTTP error; exit "$1"'
+
+
+class TestPromotedCodes:
+    @pytest.mark.fault(
+        "a hook that exits with 8, 9 or 191, Pacemaker's codes for the promoted role",
+        "the monitor fails with 1, its reason names the code; the service is recovered in place, without a demote",
+    )
+    def test_recovered(self, cluster: Cluster) -> None:
+        """A hook's code for the promoted role is an ordinary failure: recovered, never demoted, no node banned."""
+        hook = cluster.hook("web", HOOK)
+        cluster.service("coded@")
+        names = {f"coded{code}": code for code in PROMOTED}
+        cluster.configure(
+            Primitive(
+                name,
+                {"unit": f"coded@{code}", "monitor_hook": hook, "monitor_hook_args": str(code)},
+                monitor_interval_s=2,
+            )
+            for name, code in names.items()
+        )
+        cluster.wait_until(lambda seen: all(seen.runs_on(name) for name in names), 60, "all are started")
+        ran_on = {name: cluster.settle().runs_on(name) for name in names}
+        for name, node in ran_on.items():
+            cluster.node(node).sandbox.write(f"/run/test/{name}", "")
+        cluster.wait_until(lambda seen: all(map(seen.fail_count, names)), 30, "every monitor has failed")
+        status = cluster.settle()
+        assert {each.resource: (each.action, each.node, each.code, each.reason) for each in status.failures} == {
+            name: ("monitor", ran_on[name], 1, f"hook web: HTTP error (exit {code})") for name, code in names.items()
+        }
+        assert {name: status.runs_on(name) for name in names} == ran_on
+        assert {status.fail_count(name) for name in names} == {1}
+        entries = [str(entry) for node in cluster.nodes for entry in node.journal() if "coded" in entry.message]
+        assert [entry for entry in entries if "demote" in entry or "nimplemented" in entry] == []

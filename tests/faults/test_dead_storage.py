@@ -1,0 +1,183 @@
+"""Processes in uninterruptible sleep, which no signal ends, on storage that has died: of a unit, and of a hook."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.system.agent import as_variables
+from tests.system.box import HOOKS
+from tests.system.silent_storage import PLACE, READ, SilentStorage, silent_storage
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.system.agent import Agent
+    from tests.system.box import Box
+
+LOGGED = {"HA_LOGFILE": "/run/test/log", "HA_LOGFACILITY": "none"}
+# systemd gives up on it after some times that, and takes the unit for failed.
+GIVES_UP = ("TimeoutStopSec=200ms",)
+ASLEEP = r"ls\[[0-9]+\] in uninterruptible sleep"
+CANNOT_BE_KILLED = rf"hook hook: cannot be killed: {ASLEEP} \(timed out after [0-9]+\.[0-9] s\)"
+NOT_STARTED = rf"hook hook: not started, its last run cannot be killed: {ASLEEP}"
+AT_ONCE_S = 2.0  # of 20 s, on a machine that has other things to do
+
+
+@pytest.fixture
+def storage(box: Box) -> Iterator[SilentStorage]:
+    box.sh("mkdir -p /run/test")
+    with silent_storage(box) as mounted:
+        yield mounted
+
+
+def readers(box: Box) -> list[int]:
+    """Return the processes of a hook that wait for the storage."""
+    return [pid for pid, words in box.visitors().items() if words.rstrip() == READ]
+
+
+class TestUnit:
+    @pytest.mark.fault(
+        "a process of the unit in uninterruptible sleep: systemd gives up and takes the unit for failed",
+        "stop 1, naming it; monitor and probe 1; once the storage is back all is well",
+    )
+    @pytest.mark.parametrize(
+        ("lines", "escalate"),
+        [
+            pytest.param((), "yes", id="control-group"),
+            pytest.param(("KillMode=mixed",), "yes", id="mixed"),
+            pytest.param((), "no", id="no-escalation"),
+        ],
+    )
+    def test_not_stopped(
+        self, agent: Agent, box: Box, storage: SilentStorage, lines: tuple[str, ...], escalate: str
+    ) -> None:
+        """What cannot be killed may still write: neither stopped nor down, however much systemd calls it failed."""
+        unit = box.started(f"ExecStart={READ}", *GIVES_UP, *lines)
+        answers = [agent("stop", unit=unit, stop_escalate=escalate, timeout_s=5)]
+        assert box.state(unit) == "failed"
+        answers += [agent("monitor", unit=unit, interval_s=interval_s) for interval_s in (0, 10)]
+        for answer in answers:
+            assert answer.code == 1
+            assert re.match(rf"{unit} failed, but not stopped: {ASLEEP}", answer.reason)
+        storage.revive()
+        assert agent("stop", unit=unit).code == 0
+        assert agent("monitor", unit=unit).code == 7
+
+    @pytest.mark.fault("another process of the unit in uninterruptible sleep, its main process gone", "the same")
+    def test_child(self, agent: Agent, box: Box, storage: SilentStorage) -> None:
+        """A child counts like the main process, and is named before what is merely alive."""
+        unit = box.started(f"ExecStart=sh -c '{READ} & sleep 9876 & wait'", *GIVES_UP)
+        assert agent("stop", unit=unit, timeout_s=4).code == 1
+        answer = agent("monitor", unit=unit)
+        assert answer.code == 1
+        assert re.match(rf"{unit} failed, but not stopped: {ASLEEP}", answer.reason)
+        storage.revive()
+        assert agent("monitor", unit=unit).code == 7
+
+
+class TestHook:
+    @pytest.mark.fault(
+        "hook in uninterruptible sleep",
+        "1 in time, with its time, naming the process that cannot be killed; the log does not say that it was",
+    )
+    @pytest.mark.parametrize("timeout_s", [4, 20])
+    def test_cannot_be_killed(self, agent: Agent, box: Box, storage: SilentStorage, timeout_s: float) -> None:
+        """A hook that outlives SIGKILL is told as what it is, with a reason, whatever the timeout."""
+        assert storage.path == PLACE
+        unit, hook = box.started(), box.hook(READ)
+        answer = agent("monitor", unit=unit, monitor_hook=hook, timeout_s=timeout_s, variables=LOGGED, measured=False)
+        assert answer.code == 1
+        assert re.fullmatch(CANNOT_BE_KILLED, answer.reason)
+        log = "\n".join(box.marks("log"))
+        assert "cannot be killed" in log
+        assert "killed now" not in log
+
+    @pytest.mark.fault("hook in uninterruptible sleep", "nine monitors leave one process; the later ones 1 at once")
+    @pytest.mark.parametrize("user", ["", "nobody"])
+    def test_does_not_pile_up(self, agent: Agent, box: Box, storage: SilentStorage, user: str) -> None:
+        """A hook whose last run cannot be killed is not started again, until it has ended: then it is."""
+        unit, hook = box.started(), box.hook(f"echo ran >>/run/test/ran; {READ}; exit 190")
+        box.write("/run/test/ran", "", 0o666)
+        given = as_variables({"unit": unit, "monitor_hook": hook, "monitor_hook_user": user})
+        assert re.fullmatch(CANNOT_BE_KILLED, agent("monitor", timeout_s=3, variables=given).reason)
+        for _ in range(8):
+            answer = agent("monitor", variables=given)
+            assert answer.code == 1
+            assert re.fullmatch(NOT_STARTED, answer.reason)
+            assert answer.elapsed_s < AT_ONCE_S
+        assert (len(readers(box)), box.marks("ran")) == (1, ["ran"])
+        storage.revive()
+        box.wait_until_gone({})
+        assert agent("monitor", variables=given).code == 190
+        assert box.marks("ran") == ["ran", "ran"]
+
+    @pytest.mark.fault("hook in uninterruptible sleep", "probe and start 1 with the same reason; stop 0")
+    def test_other_actions(self, agent: Agent, box: Box, storage: SilentStorage) -> None:
+        """No action waits for a hook that cannot be killed, and none starts it a second time."""
+        assert storage.path == PLACE
+        unit, hook = box.started(), box.hook(READ)
+        answer = agent("start", unit=unit, monitor_hook=hook, timeout_s=3)
+        assert answer.code == 1
+        assert re.search(ASLEEP, answer.reason)
+        answer = agent("monitor", unit=unit, monitor_hook=hook, interval_s=0)
+        assert answer.code == 1
+        assert re.fullmatch(NOT_STARTED, answer.reason)
+        assert agent("stop", unit=unit, monitor_hook=hook).code == 0
+        assert len(readers(box)) == 1
+
+    @pytest.mark.fault("one hook of a directory in uninterruptible sleep", "1, naming that one; the others run")
+    def test_one_of_a_directory(self, agent: Agent, box: Box, storage: SilentStorage) -> None:
+        """The others go on being run, and their failures count."""
+        assert storage.path == PLACE
+        unit = box.started()
+        for name, script in (("a", "exit 0"), ("hook", READ), ("z", "echo ran >>/run/test/ran; exit 0")):
+            box.hook(script, name)
+        answer = agent("monitor", unit=unit, monitor_hook=HOOKS, timeout_s=3)
+        assert re.fullmatch(CANNOT_BE_KILLED, answer.reason)
+        answer = agent("monitor", unit=unit, monitor_hook=HOOKS)
+        assert (answer.code, len(box.marks("ran")), len(readers(box))) == (1, 2, 1)
+        assert re.fullmatch(NOT_STARTED, answer.reason)
+
+    @pytest.mark.fault(
+        "hook that passes, but leaves a child in uninterruptible sleep",
+        "its own code, and the child in the log as what cannot be killed; then 1 while it lives",
+    )
+    def test_leaves_a_child(self, agent: Agent, box: Box, storage: SilentStorage) -> None:
+        """What a hook leaves behind is told truthfully, and does not pile up either."""
+        unit, hook = box.started(), box.hook(f"{READ} & sleep 0.2; exit 0")
+        answer = agent("monitor", unit=unit, monitor_hook=hook, variables=LOGGED)
+        assert answer.code == 0
+        log = "\n".join(box.marks("log"))
+        assert re.search(rf"a hook left a process behind that cannot be killed: {ASLEEP}", log)
+        assert "killed now" not in log
+        for _ in range(2):
+            answer = agent("monitor", unit=unit, monitor_hook=hook)
+            assert answer.code == 1
+            assert re.fullmatch(NOT_STARTED, answer.reason)
+        assert len(readers(box)) == 1
+        storage.revive()
+        box.wait_until_gone({})
+        assert agent("monitor", unit=unit, monitor_hook=hook).code == 0
+
+
+def test_nothing_is_left(box: Box) -> None:
+    """The storage itself leaves neither a mount nor a process, even where a test fails while one waits for it."""
+    unit = box.service(f"ExecStart={READ}")
+
+    def fail() -> None:
+        with silent_storage(box):
+            box.sh('systemctl start -- "$1"', unit)
+            raise LookupError(box.show(unit, "MainPID"))
+
+    with pytest.raises(LookupError) as failure:
+        fail()
+    (pid,) = failure.value.args
+    box.wait_until_gone({})
+    box.wait_for(unit, "failed")
+    assert not box.path(f"/proc/{pid}").exists()
+    for mounts in (f"/proc/{box.sandbox.pid}/mounts", "/proc/mounts"):
+        assert PLACE not in Path(mounts).read_text(encoding="utf-8")

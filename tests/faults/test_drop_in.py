@@ -1,0 +1,111 @@
+"""The drop-in against what an administrator, or an older version, has written for the same unit."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from tests.system.agent import Agent
+    from tests.system.box import Box
+
+ETC, RUN = "/etc/systemd/system/{}.d/{}", "/run/systemd/system/{}.d/{}"
+OURS, OLD = "zz-ocf-systemd.conf", "50-ocf-systemd.conf"
+RESTARTS = "[Service]\nRestart=always\nRestartSec=50ms\nRestartForceExitStatus=3 SIGKILL\n"
+LOGGED = {"HA_LOGFILE": "/run/test/log", "HA_LOGFACILITY": "none"}
+RESTARTED_S = 0.5  # with that RestartSec= it would run again well before
+
+
+def warnings(box: Box) -> list[str]:
+    """Return the warnings in the log."""
+    return [line.partition("WARNING: ")[2] for line in box.marks("log") if "WARNING: " in line]
+
+
+class TestOverrides:
+    @pytest.mark.fault(
+        "`Restart=always` and `RestartForceExitStatus=` in `override.conf`, or in the unit itself",
+        "neither is in force after start: a service that dies stays dead, monitor 7",
+    )
+    @pytest.mark.parametrize("where", ["override.conf", "zz-local.conf", "unit", "service.d"])
+    @pytest.mark.parametrize("stays_loaded", [True, False], ids=["stays-loaded", "forgotten"])
+    def test_ours_wins(self, agent: Agent, box: Box, where: str, *, stays_loaded: bool) -> None:
+        """Restarts are the cluster's to decide on, and to know of."""
+        unit = box.service("ExecStart=sleep infinity", *(RESTARTS.splitlines()[1:] if where == "unit" else ()))
+        if where != "unit":
+            box.write(ETC.format("service" if where == "service.d" else unit, where), RESTARTS)
+        if stays_loaded:
+            box.remember(unit)
+        try:
+            assert agent("start", unit=unit, variables=LOGGED).code == 0
+        finally:
+            box.sh("rm -rf /etc/systemd/system/service.d")
+        assert (box.show(unit, "Restart"), box.show(unit, "RestartForceExitStatus")) == ("no", "")
+        assert warnings(box) == []
+        box.kill(unit)
+        time.sleep(RESTARTED_S)
+        assert box.state(unit) == "failed"
+        assert agent("monitor", unit=unit).code == 7
+
+    @pytest.mark.fault(
+        "`Restart=always` in a drop-in that sorts after ours", "start 0, with one warning that tells of it"
+    )
+    def test_another_wins(self, agent: Agent, box: Box) -> None:
+        """What the cluster does not know of is said, once, where somebody reads it."""
+        box.sh("mkdir -p /run/test")
+        unit = box.service()
+        box.write(ETC.format(unit, "zzz.conf"), RESTARTS)
+        assert agent("start", unit=unit, variables=LOGGED).code == 0
+        (warning,) = warnings(box)
+        assert f"Restart=always and RestartForceExitStatus=3 KILL of {unit} overrides" in warning
+        assert agent("stop", unit=unit).code == 0
+        assert box.state(unit) == "inactive"
+
+    @pytest.mark.fault("the same, with `order_at_shutdown=no`", "start 0, no warning: nothing of it was asked for")
+    def test_not_wanted(self, agent: Agent, box: Box) -> None:
+        """Without our drop-in restarts are systemd's, as the administrator has chosen."""
+        box.sh("mkdir -p /run/test")
+        unit = box.service()
+        box.write(ETC.format(unit, "override.conf"), RESTARTS)
+        assert agent("start", unit=unit, order_at_shutdown="no", variables=LOGGED).code == 0
+        assert warnings(box) == []
+        assert box.show(unit, "Restart") == "always"
+
+
+class TestOldName:
+    def old(self, box: Box, *, started: bool) -> str:
+        """Return a unit with the drop-in of an older version in force."""
+        unit = box.service()
+        box.write(RUN.format(unit, OLD), "[Unit]\nBefore=pacemaker.service\n[Service]\nRestart=no\n")
+        box.remember(unit)
+        if started:
+            box.sh('systemctl start -- "$1"', unit)
+        assert OLD in box.show(unit, "DropInPaths")
+        return unit
+
+    @pytest.mark.fault("a drop-in of the older name", "replaced by start, which has systemd read it")
+    @pytest.mark.parametrize("started", [False, True], ids=["down", "running"])
+    def test_start(self, agent: Agent, box: Box, *, started: bool) -> None:
+        """There is one drop-in of ours, and that is in force."""
+        unit = self.old(box, started=started)
+        assert agent("start", unit=unit).code == 0
+        assert not box.path(RUN.format(unit, OLD)).exists()
+        assert box.show(unit, "DropInPaths") == RUN.format(unit, OURS)
+
+    @pytest.mark.fault("a drop-in of the older name", "removed by stop, and not listed afterwards")
+    def test_stop(self, agent: Agent, box: Box) -> None:
+        """A unit that an older version has started is stopped like any other."""
+        unit = self.old(box, started=True)
+        assert agent("stop", unit=unit).code == 0
+        assert not box.path(RUN.format(unit, "")).exists()
+        assert box.show(unit, "DropInPaths") == ""
+
+    @pytest.mark.fault("a drop-in of the older name", "replaced by reload-agent while the unit runs")
+    def test_reload_agent(self, agent: Agent, box: Box) -> None:
+        """An upgrade of the agent needs no restart of the service."""
+        unit = self.old(box, started=True)
+        main = box.show(unit, "MainPID")
+        assert agent("reload-agent", unit=unit).code == 0
+        assert box.show(unit, "DropInPaths") == RUN.format(unit, OURS)
+        assert box.show(unit, "MainPID") == main

@@ -1,0 +1,160 @@
+"""The resident server frozen in the middle of its work: nothing that it has begun outlives the caller it began it for.
+
+It performs what changes nothing; what changes something runs in the process that Pacemaker started, and ends with it.
+"""
+
+from __future__ import annotations
+
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.faults.endings import Ending
+from tests.system.silent_storage import PLACE, silent_storage
+from tests.system.ways import RESIDENT_ONLY
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.system.agent import Agent
+    from tests.system.box import Box
+
+SERVER = "/sys/fs/cgroup/system.slice/ocf-systemd.service"
+GREETING_S = 1.0  # how long an agent with that timeout would wait for the server (wire.GREETED_WITHIN_S)
+LONG_TIMEOUT_S = 60
+CARRIED_OUT_S = 0.5  # a request that was held up would have had its effect by then
+
+# Stands in front of systemctl: holds a start, or a stop, at one of its steps until it is told to go on.
+HOLD = """
+for word; do [ "$word" != "$HELD" ] || break; done
+if [ "$word" = "$HELD" ] && mkdir /run/test/held 2>/dev/null; then
+    until [ -e /run/test/go ]; do sleep 0.02; done
+fi
+"""
+OPPOSITE = {"start": "stop", "stop": "start"}
+STATE_AFTER = {"start": "active", "stop": "inactive"}
+
+
+@contextmanager
+def frozen_server(box: Box) -> Iterator[None]:
+    """Freeze the server, and all it has started, for the time of the block."""
+    freeze, events = box.path(f"{SERVER}/cgroup.freeze"), box.path(f"{SERVER}/cgroup.events")
+    with box.fallbacks_allowed():
+        freeze.write_text("1", encoding="ascii")
+        try:
+            while "frozen 1" not in events.read_text(encoding="ascii"):
+                time.sleep(0.01)
+            yield
+        finally:
+            freeze.write_text("0", encoding="ascii")
+
+
+@RESIDENT_ONLY
+@pytest.mark.fault("the resident server frozen", "start, stop and reload take no longer than without it")
+def test_not_waited_for(agent: Agent, box: Box) -> None:
+    """What changes something does not ask the server, and so does not wait for its greeting."""
+    unit, hook = box.service("ExecStart=sleep infinity", "ExecReload=true"), box.hook("exit 0")
+    took_s: dict[str, list[float]] = {"start": [], "reload": [], "reload-agent": [], "stop": []}
+    with frozen_server(box):
+        for _ in range(3):  # a machine that is busy for a moment gets another chance
+            for action, seconds in took_s.items():
+                answer = agent(action, unit=unit, monitor_hook=hook, timeout_s=LONG_TIMEOUT_S, measured=False)
+                assert answer.code == 0
+                seconds.append(answer.elapsed_s)
+    assert all(min(seconds) < GREETING_S for seconds in took_s.values()), took_s
+
+
+@RESIDENT_ONLY
+@pytest.mark.fault("the resident server frozen", "monitors go on without it: the truth")
+def test_monitors_go_on(agent: Agent, box: Box) -> None:
+    """A server that does not greet is not waited for beyond a moment."""
+    up, down, hook = box.started(), box.service(), box.hook("exit 190")
+    with frozen_server(box):
+        calls = [agent.begin("monitor", unit=unit, monitor_hook=hook) for unit in (up, down)]
+        answers = [call.finish() for call in calls]
+    for call, answer in zip(calls, answers, strict=True):
+        agent.audit(call, answer)
+    assert [answer.code for answer in answers] == [190, 7]
+
+
+@RESIDENT_ONLY
+@pytest.mark.fault(
+    "the resident server frozen in the middle of a start, or of a stop, and thawed after the opposite has returned 0",
+    "nothing is started or stopped any more",
+)
+@pytest.mark.parametrize(
+    ("action", "step"),
+    [("start", "show"), ("start", "reset-failed"), ("start", "start"), ("stop", "stop"), ("stop", "show")],
+)
+@pytest.mark.parametrize("ending", [None, Ending.GROUP_KILLED], ids=["goes-on", "killed"])
+def test_stale_action(agent: Agent, box: Box, action: str, step: str, ending: Ending | None) -> None:
+    """No request outlives its caller: the last action that returned 0 is what counts."""
+    unit = box.service() if action == "start" else box.started()
+    path = box.in_front_of_systemctl(HOLD)
+    call = agent.begin(action, unit=unit, variables={"PATH": path, "HELD": step}, through=["setsid"], measured=False)
+    box.wait_for_file("/run/test/held")
+    with frozen_server(box):
+        if ending:
+            ending.come(call.agent)
+        box.write("/run/test/go", "")
+        answer = call.finish()
+        box.wait_until_gone(call.before)
+        assert answer.code == (0 if ending is None else answer.code)
+        assert agent(OPPOSITE[action], unit=unit).code == 0
+    time.sleep(CARRIED_OUT_S)
+    assert box.state(unit) == STATE_AFTER[OPPOSITE[action]]
+
+
+def cgroup_of_hook(agent: Agent, box: Box, hook: str, user: str) -> str:
+    """Return the control group that a hook runs in, which it writes to `cgroup` beside itself."""
+    assert agent("monitor", unit=box.started(), monitor_hook=hook, monitor_hook_user=user).code == 0
+    return box.path(f"{hook.rpartition('/')[0]}/cgroup").read_text(encoding="ascii")
+
+
+class TestHooksOfOthers:
+    """A hook that others than root can hold up is none of the server's, which would hold up all its callers."""
+
+    REPORT = '#!/bin/sh\ncat /proc/self/cgroup >"${0%/*}/cgroup"\n'
+
+    @RESIDENT_ONLY
+    @pytest.mark.fault(
+        "hook of `monitor_hook_user` in a directory of that user's", "run by the agent's own process, not by the server"
+    )
+    @pytest.mark.parametrize("owned", ["directory", "hook"])
+    def test_own(self, agent: Agent, box: Box, owned: str) -> None:
+        """What belongs to another user may lie on a file system of that user's, which hangs when it likes."""
+        box.write("/run/test/own/hook", self.REPORT, 0o755)
+        box.write("/run/test/own/cgroup", "", 0o666)
+        box.sh(f"chown nobody {'/run/test/own' if owned == 'directory' else '/run/test/own/hook'}")
+        with box.fallbacks_allowed():
+            found = cgroup_of_hook(agent, box, "/run/test/own/hook", "nobody")
+        assert "ocf-systemd" not in found
+
+    @RESIDENT_ONLY
+    @pytest.mark.parametrize("user", ["", "nobody"])
+    def test_roots(self, agent: Agent, box: Box, user: str) -> None:
+        """A hook that is root's own is run by the server, whoever it runs as: what the other test looks for exists."""
+        box.write("/run/test/root/hook", self.REPORT, 0o755)
+        box.write("/run/test/root/cgroup", "", 0o666)
+        found = cgroup_of_hook(agent, box, "/run/test/root/hook", user)
+        assert found.endswith("/ocf-systemd.service\n")
+
+    @RESIDENT_ONLY
+    @pytest.mark.fault(
+        "a hook that lies on storage that does not respond", "1 with a reason in time; monitors of others: the truth"
+    )
+    def test_on_dead_storage(self, agent: Agent, box: Box) -> None:
+        """Whoever looks at such a hook hangs: its own caller is told in time, and the others do not notice."""
+        unit, hook = box.started(), box.hook("exit 190")
+        with silent_storage(box) as storage, box.fallbacks_allowed():
+            hanging = agent.begin("monitor", unit=unit, monitor_hook=f"{PLACE}/hook", timeout_s=6, measured=False)
+            others = [agent.begin("monitor", unit=unit, monitor_hook=hook, timeout_s=10) for _ in range(3)]
+            codes = [call.finish().code for call in others]
+            time.sleep(max(hanging.began + 5.9 - time.monotonic(), 0))
+            storage.revive()
+            answer = hanging.finish()
+        assert codes == [190] * len(others)
+        assert answer.code == 1
+        assert "a system call did not return within" in answer.reason

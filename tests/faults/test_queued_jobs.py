@@ -1,0 +1,93 @@
+"""Units that are inactive while a job of theirs is queued: on their way up again, and not stopped."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from tests.system.agent import Agent
+    from tests.system.box import Box
+
+# Starts slowly, but for the first time: what requires it is inactive meanwhile.
+SLOW = (
+    "Type=oneshot",
+    "RemainAfterExit=yes",
+    "ExecStart=sh -c '[ ! -e /run/test/slow ] || sleep $(cat /run/test/slow)'",
+)
+
+
+def needed_and_unit(box: Box, dependency: str) -> tuple[str, str]:
+    """Return a unit that starts slowly the next time, and one that needs it; both run."""
+    needed = box.service(*SLOW)
+    unit = box.service(before=f"[Unit]\n{dependency}={needed}\nAfter={needed}\n")
+    box.sh('mkdir -p /run/test; systemctl start -- "$@"', needed, unit)
+    return needed, unit
+
+
+def restart(box: Box, needed: str, unit: str, takes_s: float) -> None:
+    """Restart a unit that then takes its time, and wait until the one that needs it is inactive, its start queued."""
+    box.write("/run/test/slow", str(takes_s))
+    box.sh('systemctl restart --no-block -- "$1"', needed)
+    deadline = time.monotonic() + 10
+    while (box.state(unit), box.show(unit, "Job") != "") != ("inactive", True):
+        assert time.monotonic() < deadline, "the unit is not inactive with a job queued"
+        time.sleep(0.02)
+
+
+@pytest.mark.fault(
+    "a unit that ours requires is restarted, and starts slowly: ours is inactive with its start job queued",
+    "monitor and probe wait: 0 once it runs again, never 7",
+)
+@pytest.mark.parametrize("dependency", ["Requires", "BindsTo", "PartOf"])
+def test_restart_of_a_dependency(agent: Agent, box: Box, dependency: str) -> None:
+    """A restart that passes through `inactive` is waited for: 7 would have the cluster recover what is not lost."""
+    needed, unit = needed_and_unit(box, dependency)
+    hook = box.hook("exit 190")
+    restart(box, needed, unit, 2)
+    calls = [agent.begin("monitor", unit=unit, monitor_hook=hook, interval_s=interval_s) for interval_s in (0, 10)]
+    calls.append(agent.begin("monitor", unit=unit))
+    assert box.state(unit) == "inactive"
+    answers = [call.finish() for call in calls]
+    for call, answer in zip(calls, answers, strict=True):
+        agent.audit(call, answer)
+    assert [answer.code for answer in answers] == [190, 190, 0]
+
+
+@pytest.mark.fault("start job queued for longer than the deadline", "monitor and probe 1, never 7; stop cancels it: 0")
+def test_beyond_the_deadline(agent: Agent, box: Box) -> None:
+    """What may start at any moment is not stopped, and the reason tells why."""
+    needed, unit = needed_and_unit(box, "Requires")
+    restart(box, needed, unit, 60)
+    calls = [agent.begin("monitor", unit=unit, timeout_s=4, interval_s=interval_s) for interval_s in (0, 10)]
+    answers = [call.finish() for call in calls]
+    for call, answer in zip(calls, answers, strict=True):
+        agent.audit(call, answer, leaves_job=True)
+        assert answer.code == 1
+        assert answer.reason == f"{unit} inactive: start job queued"
+    assert agent("stop", unit=unit, leaves_job=True).code == 0
+    assert (box.state(unit), box.show(unit, "Job")) == ("inactive", "")
+    assert agent("monitor", unit=unit, leaves_job=True).code == 7
+
+
+@pytest.mark.fault("start job queued, whose dependency then fails", "monitor 7 once the job is gone")
+def test_dependency_fails(agent: Agent, box: Box) -> None:
+    """A job that comes to nothing leaves the unit down, which is told then."""
+    needed, unit = needed_and_unit(box, "Requires")
+    restart(box, needed, unit, 60)
+    call = agent.begin("monitor", unit=unit)
+    time.sleep(0.5)
+    box.kill(needed)
+    answer = call.finish()
+    agent.audit(call, answer)
+    assert answer.code == 7
+
+
+@pytest.mark.fault("start of a unit whose start job is queued already", "start waits for it: 0")
+def test_start(agent: Agent, box: Box) -> None:
+    """A start merges into the job that is there."""
+    needed, unit = needed_and_unit(box, "Requires")
+    restart(box, needed, unit, 1)
+    assert agent("start", unit=unit).code == 0

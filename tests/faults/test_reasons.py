@@ -1,0 +1,103 @@
+"""Reasons: Pacemaker keeps 128 bytes, so what was said comes first; the log has all of it."""
+
+# Parameters whose names are not known here are given as keywords, beside those of the call itself.
+# mypy: disable-error-code="arg-type"
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.system.agent import as_variables
+from tests.system.box import HOOKS
+from tests.system.ways import COLD_ONLY
+
+if TYPE_CHECKING:
+    from tests.system.agent import Agent
+    from tests.system.box import Box
+
+KEPT = 128  # bytes that Pacemaker before 3.0.2 keeps
+LOGGED = {"HA_LOGFILE": "/run/test/log", "HA_LOGFACILITY": "none"}
+LAST_WORD = "fatal: bad string length 0 < 1: setgid_group ="
+
+
+class TestHook:
+    @pytest.mark.fault(
+        "hook with a long path and much to say",
+        "the message within the first 128 bytes; path and all output in the log",
+    )
+    @pytest.mark.parametrize(
+        ("script", "told"),
+        [
+            pytest.param("exit 42", "exit 42", id="exit"),
+            pytest.param("kill -SEGV $$", "killed by SIGSEGV", id="signal"),
+            pytest.param("sleep 999", "timed out after ", id="time-out"),
+        ],
+    )
+    def test_message_first(self, agent: Agent, box: Box, script: str, told: str) -> None:
+        """A reason is for whoever reads crm_mon: what is wrong stands in front of where that was noticed, and how."""
+        message = "no greeting within 5 s from mail.example.org port 25 after 3 tries"
+        hook = box.hook(f"echo one; echo {message} >&2; {script}", "a-name-that-tells")
+        box.sh("mkdir -p /run/test")
+        given = {"monitor_hook": hook, "monitor_hook_timeout": "500ms"}
+        answer = agent("monitor", unit=box.started(), variables={**as_variables(given), **LOGGED})
+        assert answer.reason.startswith(f"hook a-name-that-tells: {message} ({told}")
+        assert message in answer.reason.encode()[:KEPT].decode()
+        log = "\n".join(box.marks("log"))
+        for text in (f"WARNING: {hook}: one", f"WARNING: {hook}: {message}"):
+            assert text in log
+
+    @pytest.mark.fault("hook without a message", "its name, what its code means, and the code")
+    @pytest.mark.parametrize(
+        ("code", "told"), [(1, "failed (exit 1)"), (7, "not running (exit 7)"), (190, "degraded (exit 190)")]
+    )
+    def test_no_message(self, agent: Agent, box: Box, code: int, told: str) -> None:
+        """A code alone is put into words."""
+        answer = agent("monitor", unit=box.started(), monitor_hook=box.hook(f"exit {code}"))
+        assert answer.reason == f"hook hook: {told}"
+
+    @pytest.mark.fault("hooks of a directory that contradict each other", "1, naming all of them")
+    def test_disagreement(self, agent: Agent, box: Box) -> None:
+        """Some not running and some running is a failure of its own."""
+        for name, code in (("a", 0), ("b", 7), ("c", 190)):
+            box.hook(f"exit {code}", name)
+        answer = agent("monitor", unit=box.started(), monitor_hook=HOOKS)
+        assert (answer.code, answer.reason) == (1, "hooks disagree: b not running; a, c running")
+
+
+class TestLastWords:
+    @pytest.mark.fault("unit that fails to start, called by an alias", "its last words, as by its real name")
+    @pytest.mark.parametrize("kind", ["alias", "link-to-link"])
+    def test_alias(self, agent: Agent, box: Box, kind: str) -> None:
+        """The journal knows a unit by its real name alone: mysql is mariadb there."""
+        unit = box.service("Type=oneshot", f"ExecStart=sh -c 'echo \"{LAST_WORD}\" >&2; exit 3'")
+        alias = box.unit(f"by-{unit}", "")
+        box.sh('cd /etc/systemd/system; ln -sfn "$1" "$2"', unit, alias)
+        if kind == "link-to-link":
+            alias, first = box.unit(f"by-by-{unit}", ""), alias
+            box.sh('cd /etc/systemd/system; ln -sfn "$1" "$2"', first, alias)
+        box.sh("systemctl daemon-reload")
+        answer = agent("start", unit=alias, measured=False)
+        assert answer.code == 1
+        assert answer.reason == f"{alias} failed: exit-code, status 3: {LAST_WORD}"
+
+    @COLD_ONLY
+    @pytest.mark.fault("unit whose ExecStop= fails, and that does not stop", "stop 1 with the unit's own last words")
+    def test_failed_stop(self, agent: Agent, box: Box) -> None:
+        """What a unit says as it does not stop is worth as much as what it says as it does not start."""
+        lines = ("ExecStop=sh -c 'echo cannot flush: disk full'", "TimeoutStopSec=infinity")
+        unit = box.stubborn(*lines)
+        box.sh('systemctl start -- "$1"', unit)
+        answer = agent("stop", unit=unit, timeout_s=6, stop_escalate="no", leaves_job=True)
+        assert answer.code == 1
+        assert answer.reason.startswith(f"{unit} deactivating")
+        assert answer.reason.endswith(": cannot flush: disk full")
+
+    @pytest.mark.fault("unit that fails to start without a word", "systemd's own words on it")
+    def test_no_words(self, agent: Agent, box: Box) -> None:
+        """Where the unit has said nothing, what PID 1 said is what there is."""
+        unit = box.service(before="[Unit]\nConditionPathExists=/no/such\nConditionVirtualization=!yes\n")
+        answer = agent("start", unit=unit, measured=False)
+        assert answer.code == 1
+        assert "unmet condition check" in answer.reason

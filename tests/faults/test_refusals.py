@@ -1,0 +1,62 @@
+"""Units that systemd does not start or stop when it is asked to."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.system.ways import COLD_ONLY
+
+if TYPE_CHECKING:
+    from tests.system.agent import Agent
+    from tests.system.box import Box
+
+SOON_S = 5.0
+REFUSED = "may be requested by dependency only"
+NO_START, NO_STOP = "[Unit]\nRefuseManualStart=yes\n", "[Unit]\nRefuseManualStop=yes\n"
+
+
+@COLD_ONLY
+class TestRefused:
+    @pytest.mark.fault("RefuseManualStart=yes", "start 1, at once, in systemd's words")
+    def test_start(self, agent: Agent, box: Box) -> None:
+        """What will be refused again is not asked for again."""
+        unit = box.service(before=NO_START)
+        answer = agent("start", unit=unit)
+        assert answer.code == 1
+        assert answer.elapsed_s < SOON_S
+        assert answer.reason.startswith(f"{unit} inactive: Operation refused, unit {unit} {REFUSED}")
+
+    @pytest.mark.fault("RefuseManualStart=yes of a unit that runs", "start 0")
+    def test_start_of_one_that_runs(self, agent: Agent, box: Box) -> None:
+        """A start of what was started by a dependency has nothing to do."""
+        unit = box.service(before=NO_START)
+        other = box.service(before=f"[Unit]\nWants={unit}\n")
+        box.sh('systemctl start -- "$1"', other)
+        box.wait_for(unit, "active")
+        assert agent("start", unit=unit).code == 0
+
+    @pytest.mark.fault("RefuseManualStop=yes", "stop 0, soon: its processes get SIGTERM, then SIGKILL")
+    @pytest.mark.parametrize("is_stubborn", [False, True], ids=["", "SIGTERM ignored"])
+    def test_stop(self, agent: Agent, box: Box, *, is_stubborn: bool) -> None:
+        """Nobody waits for a stop that systemd does not begin."""
+        unit = box.stubborn() if is_stubborn else box.service()
+        box.write(f"/etc/systemd/system/{unit}.d/refuse.conf", NO_STOP)
+        box.sh("systemctl daemon-reload")
+        assert agent("start", unit=unit).code == 0
+        answer = agent("stop", unit=unit, timeout_s=60)
+        assert answer.code == 0
+        assert answer.elapsed_s < (2 * SOON_S if is_stubborn else SOON_S)
+
+    @pytest.mark.fault(
+        "RefuseManualStop=yes with stop_escalate=no", "stop 1 in time, in systemd's words; nothing killed"
+    )
+    def test_stop_without_escalation(self, agent: Agent, box: Box) -> None:
+        """Without leave to kill, the unit goes on running."""
+        unit = box.service(before=NO_STOP)
+        assert agent("start", unit=unit).code == 0
+        answer = agent("stop", unit=unit, timeout_s=3, stop_escalate="no")
+        assert answer.code == 1
+        assert REFUSED in answer.reason
+        assert box.state(unit) == "active"

@@ -1,0 +1,267 @@
+"""Units that systemd takes for stopped while a process of theirs is alive: what may still write is not stopped."""
+
+from __future__ import annotations
+
+import os
+from contextlib import contextmanager
+from pathlib import Path
+from signal import SIGKILL
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.system.agent import Agent
+    from tests.system.box import Box
+
+CGROUPS = "/sys/fs/cgroup/system.slice"
+# systemd gives up on it after twice that time, and takes the unit for failed.
+GIVES_UP = ("SendSIGKILL=no", "TimeoutStopSec=300ms")
+# An ignored signal stays ignored through execve(2): one process, which says so by a file.
+IGNORES_TERM = """sh -c 'trap "" TERM; touch /run/test/ready; exec sleep 9876'"""
+READY = "ExecStartPost=sh -c 'until [ -e /run/test/ready ]; do sleep 0.02; done'"
+LOGGED = {"HA_LOGFILE": "/run/test/log", "HA_LOGFACILITY": "none"}
+INTERVALS_S = (0, 10)  # a probe's, and that of a recurring monitor
+
+
+def pids_of(box: Box, unit: str) -> list[int]:
+    """Return the pids in a unit's control group, and those below it, as the host counts."""
+    files = box.path(f"{CGROUPS}/{unit}").rglob("cgroup.procs")
+    return [int(pid) for file in files for pid in file.read_text(encoding="ascii").split()]
+
+
+def pid_inside(pid: int) -> int:
+    """Return a process's pid as the box counts."""
+    status = Path(f"/proc/{pid}/status").read_text(encoding="utf-8")
+    return int(status.partition("NSpid:")[2].split("\n")[0].split()[-1])
+
+
+@contextmanager
+def survived(box: Box, *lines: str, before: str = "") -> Iterator[tuple[str, str]]:
+    """Have a unit that has failed to stop for the time of the block; yield it, and a process of it: NAME[PID]."""
+    box.sh("mkdir -p /run/test; rm -f /run/test/ready")
+    unit = box.started(*lines, READY, before=before)
+    with ended(box, unit):
+        box.sh('systemctl stop -- "$1"', unit, check=False)
+        (pid,) = pids_of(box, unit)
+        assert box.state(unit) in {"failed", "inactive"}
+        yield unit, f"sleep[{pid_inside(pid)}]"
+
+
+@contextmanager
+def ended(box: Box, unit: str) -> Iterator[None]:
+    """Kill what is left of a unit after the block."""
+    try:
+        yield
+    finally:
+        for pid in pids_of(box, unit):
+            os.kill(pid, SIGKILL)
+
+
+FAULT = "a process that ignores SIGTERM survives the stop (`SendSIGKILL=no`; KillMode control-group, mixed)"
+
+
+class TestIgnoresTerm:
+    @pytest.mark.fault(FAULT, "stop escalates, and is 0 only once it is dead")
+    @pytest.mark.parametrize("mode", ["control-group", "mixed"])
+    def test_stop_escalates(self, agent: Agent, box: Box, mode: str) -> None:
+        """What systemd leaves alive is killed, and until then the unit is not stopped."""
+        box.sh("mkdir -p /run/test; rm -f /run/test/ready")
+        unit = box.started(f"ExecStart={IGNORES_TERM}", f"KillMode={mode}", *GIVES_UP, READY)
+        with ended(box, unit):
+            answer = agent("stop", unit=unit, timeout_s=4)
+            assert answer.code == 0
+            assert pids_of(box, unit) == []
+        assert agent("monitor", unit=unit).code == 7
+
+    @pytest.mark.fault(FAULT, "with `stop_escalate=no` stop 1, naming it; monitor and probe 1")
+    @pytest.mark.parametrize("mode", ["control-group", "mixed"])
+    def test_not_stopped(self, agent: Agent, box: Box, mode: str) -> None:
+        """A unit of which something is alive is neither stopped nor down, and the reason says what it is."""
+        with survived(box, f"ExecStart={IGNORES_TERM}", f"KillMode={mode}", *GIVES_UP) as (unit, process):
+            answers = [agent("stop", unit=unit, stop_escalate="no", timeout_s=2)]
+            answers += [agent("monitor", unit=unit, interval_s=interval_s) for interval_s in INTERVALS_S]
+            for answer in answers:
+                assert answer.code == 1
+                assert answer.reason.startswith(f"{unit} failed, but not stopped: {process} alive")
+        assert agent("stop", unit=unit, stop_escalate="no").code == 0
+
+    @pytest.mark.fault(FAULT, "the next stop kills it, and is 0")
+    def test_next_stop(self, agent: Agent, box: Box) -> None:
+        """A stop of a unit that has failed before kills what is left of it."""
+        with survived(box, f"ExecStart={IGNORES_TERM}", *GIVES_UP) as (unit, _):
+            assert agent("stop", unit=unit, timeout_s=3).code == 0
+            assert pids_of(box, unit) == []
+
+    @pytest.mark.fault(FAULT, "the same below another slice, of an instance, and after `systemctl reset-failed`")
+    @pytest.mark.parametrize("kind", ["slice", "instance", "reset"])
+    def test_elsewhere(self, agent: Agent, box: Box, kind: str) -> None:
+        """Wherever its control group is, and whether systemd still knows that it has failed or not."""
+        lines = (f"ExecStart={IGNORES_TERM}", *GIVES_UP, READY)
+        box.sh("mkdir -p /run/test; rm -f /run/test/ready")
+        if kind == "instance":
+            box.unit("probe-a@.service", "\n".join(["[Service]", *lines]))
+            box.units.append(unit := "probe-a@1.service")
+        else:
+            unit = box.service(*lines, *(("Slice=own-part.slice",) if kind == "slice" else ()))
+        box.sh('systemctl start -- "$1"; systemctl stop -- "$1"', unit, check=False)
+        group = box.show(unit, "ControlGroup")
+        assert (
+            group
+            == {
+                "slice": f"/own.slice/own-part.slice/{unit}",
+                "instance": rf"/system.slice/system-probe\x2da.slice/{unit}",
+                "reset": f"/system.slice/{unit}",
+            }[kind]
+        )
+        if kind == "reset":
+            box.sh('systemctl reset-failed -- "$1"', unit)
+            assert box.state(unit) == "inactive"
+        processes = box.path(f"/sys/fs/cgroup{group}/cgroup.procs")
+        try:
+            assert agent("monitor", unit=unit).code == 1
+            assert agent("stop", unit=unit, timeout_s=3).code == 0
+            assert not processes.exists() or processes.read_text(encoding="ascii") == ""
+        finally:
+            for pid in processes.read_text(encoding="ascii").split() if processes.exists() else ():
+                os.kill(int(pid), SIGKILL)
+
+
+class TestOtherProcesses:
+    @pytest.mark.fault("processes left as KillMode=process or none asks for", "stop 0, monitor 7, with a warning each")
+    @pytest.mark.parametrize("mode", ["process", "none"])
+    def test_wanted_leftovers(self, agent: Agent, box: Box, mode: str) -> None:
+        """What the unit itself asks to leave alive counts for nothing, and is named in the log."""
+        box.sh("mkdir -p /run/test")
+        start = "ExecStart=sh -c 'sleep 9876 & exec sleep 1000'"
+        stop = ("ExecStop=kill $MAINPID",) if mode == "none" else ()
+        unit = box.started(start, f"KillMode={mode}", *stop)
+        with ended(box, unit):
+            assert agent("stop", unit=unit, variables=LOGGED).code == 0
+            assert agent("monitor", unit=unit, variables=LOGGED).code == 7
+            (pid,) = pids_of(box, unit)
+            told = f"WARNING: KillMode={mode} of {unit} leaves sleep[{pid_inside(pid)}] running"
+            assert [told in line for line in box.marks("log") if "KillMode" in line] == [True, True]
+            assert agent("monitor", unit=unit, interval_s=0).code == 7
+
+    @pytest.mark.fault("a process in a control group below the unit's (`Delegate=yes`) survives", "counts: as above")
+    def test_sub_group(self, agent: Agent, box: Box) -> None:
+        """A service that manages groups of its own is alive as long as one of them is not empty."""
+        enter = f"mkdir {CGROUPS}/%n/own; echo $$$$ >{CGROUPS}/%n/own/cgroup.procs"
+        with survived(box, f"ExecStart=sh -c '{enter}; {IGNORES_TERM[7:-1]}'", "Delegate=yes", *GIVES_UP) as (
+            unit,
+            process,
+        ):
+            answer = agent("monitor", unit=unit)
+            assert (answer.code, answer.reason) == (1, f"{unit} failed, but not stopped: {process} alive")
+            assert agent("stop", unit=unit, timeout_s=3).code == 0
+            assert pids_of(box, unit) == []
+
+    @pytest.mark.fault("a process whose first thread has ended, while another works on", "counts: it is alive")
+    def test_thread(self, agent: Agent, box: Box) -> None:
+        """Such a process is a zombie to look at (proc_pid_stat(5)), and works on all the same."""
+        box.sh("mkdir -p /run/test; rm -f /run/test/ready")
+        unit = box.started(f'ExecStart=/usr/bin/python3 -c "{THREAD}"', *GIVES_UP, READY)
+        with ended(box, unit):
+            box.sh('systemctl stop -- "$1"', unit, check=False)
+            (pid,) = pids_of(box, unit)
+            assert "Z" in Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").split()
+            assert agent("monitor", unit=unit).code == 1
+            assert agent("stop", unit=unit, timeout_s=3).code == 0
+            assert pids_of(box, unit) == []
+
+    @pytest.mark.fault("a zombie in the unit's control group", "does not count: stop 0, monitor 7")
+    def test_zombie(self, agent: Agent, box: Box) -> None:
+        """What has ended, and waits to be reaped by its parent, writes nothing any more."""
+        unit = box.started()
+        keeper = box.started(f'ExecStart=/usr/bin/python3 -c "{NEVER_REAPS}" {CGROUPS}/{unit}/cgroup.procs')
+        box.wait_for_file("/run/test/zombie")
+        pid = box.marks("zombie")[0]
+        assert box.sh("tail -n1 /proc/$1/cgroup; cut -d' ' -f3 /proc/$1/stat", pid) == f"0::/system.slice/{unit}\nZ"
+        assert agent("stop", unit=unit).code == 0
+        assert agent("monitor", unit=unit).code == 7
+        box.sh('systemctl stop "$1"', keeper)
+
+
+THREAD = """
+import ctypes, os, signal, threading, time
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+threading.Thread(target=time.sleep, args=(9876,)).start()
+open('/run/test/ready', 'w').close()
+ctypes.CDLL(None).pthread_exit(None)
+""".strip().replace("\n", "; ")
+NEVER_REAPS = """
+import os, sys, time
+os.makedirs('/run/test', exist_ok=True)
+pid = os.fork() or (open(sys.argv[1], 'w').write(str(os.getpid())), os._exit(0))
+time.sleep(0.2)
+open('/run/test/zombie', 'w').write(str(pid))
+time.sleep(9876)
+""".strip().replace("\n", "; ")
+
+
+class TestAlias:
+    @pytest.mark.fault(
+        "an alias laid over a running unit, then a daemon-reload: systemd says inactive, the main process lives",
+        "monitor and probe 1; stop kills it, and is 0 once it is dead",
+    )
+    @pytest.mark.parametrize("escalate", ["yes", "no"])
+    def test_over_a_running_unit(self, agent: Agent, box: Box, escalate: str) -> None:
+        """A unit whose file has become a link to another's has that one's state, and its own processes still."""
+        unit = alias_over_a_running_unit(box)
+        main = f"sleep[{box.show(unit, 'MainPID')}]"
+        with ended(box, unit):
+            assert (box.state(unit), len(pids_of(box, unit))) == ("inactive", 1)
+            for interval_s in INTERVALS_S:
+                answer = agent("monitor", unit=unit, interval_s=interval_s)
+                assert (answer.code, answer.reason) == (1, f"{unit} inactive, but not stopped: {main} alive")
+            answer = agent("stop", unit=unit, timeout_s=3, stop_escalate=escalate)
+            assert answer.code == (0 if escalate == "yes" else 1)
+            assert answer.reason.startswith("" if escalate == "yes" else f"{unit} inactive, but not stopped: {main}")
+            assert len(pids_of(box, unit)) == answer.code
+        assert agent("monitor", unit=unit).code == 7
+
+
+FOSTER_PARENT = """
+import os, signal, time
+signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+while not os.path.exists('/run/test/up'): time.sleep(0.02)
+group = open('/run/test/up').read().strip()
+if os.fork(): time.sleep(9876)
+open(group, 'w').write(str(os.getpid()))
+open('/run/test/pid', 'w').write(str(os.getpid()))
+os.execvp('sleep', ['sleep', '9876'])
+"""
+
+
+def alias_over_a_running_unit(box: Box) -> str:
+    """Return a running unit whose file has become a link to another's, which is down, and whose state it has now.
+
+    Which of the two states it has depends on the order in which systemd takes them up again.
+    """
+    for _ in range(10):
+        unit, other = fostered(box), box.service()
+        box.remember(other)  # a unit that is loaded has a state of its own to be taken up again
+        box.sh('cd /etc/systemd/system; rm "$1"; ln -s "$2" "$1"; systemctl daemon-reload', unit, other)
+        if box.state(unit) == "inactive":
+            return unit
+        box.sh('systemctl stop -- "$1"', unit)
+    pytest.fail("an alias always has the running unit's state")
+
+
+def fostered(box: Box) -> str:
+    """Start a unit whose main process is the child of another's, and return it.
+
+    systemd 252 itself may abort when a child of its own ends that is the main process of an inactive unit
+    (service_sigchld_event() in service.c: "Code should not be reached").
+    """
+    box.sh("rm -rf /run/test")
+    box.write("/run/test/parent", FOSTER_PARENT)
+    box.started("ExecStart=/usr/bin/python3 /run/test/parent")
+    wait = "until [ -s /run/test/pid ]; do sleep 0.02; done"
+    return box.started(
+        *("Type=forking", "PIDFile=/run/test/pid"),
+        f"ExecStart=sh -c 'echo {CGROUPS}/%n/cgroup.procs >/run/test/new; mv /run/test/new /run/test/up; {wait}'",
+    )

@@ -1,0 +1,101 @@
+"""A host that systemd did not boot, as a container or a remote node: no unit can run there."""
+
+# Parameters whose names are not known here are given as keywords, beside those of the call itself.
+# mypy: disable-error-code="arg-type"
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.system.ways import COLD_ONLY
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from tests.system.agent import Agent
+    from tests.system.answer import Answer, Call
+    from tests.system.box import Box
+
+BOOTED = "/run/systemd/system"  # sd_booted(3)
+AT_ONCE_S = 8.0  # of the 20 s that are granted, on a machine that has other things to do
+CODES = {"start": 5, "monitor": 5, "reload": 5, "reload-agent": 5, "validate-all": 5, "stop": 0}
+# Private to the agent, as in a container that has the program but no systemd.
+EMPTY_RUN = ("unshare", "--mount", "sh", "-c", 'mount -t tmpfs none /run/systemd && exec "$@"', "sh")
+FAULT = "host not booted by systemd"
+
+
+@contextmanager
+def moved_aside(box: Box) -> Iterator[None]:
+    """Have the box look as if systemd had not booted it for the time of the block."""
+    place, aside = box.path(BOOTED), box.path(f"{BOOTED}.aside")
+    place.rename(aside)
+    try:
+        yield
+    finally:
+        aside.rename(place)
+
+
+def perform(
+    agent: Agent, box: Box, unit: str, through: Sequence[str] = (), path: str = ""
+) -> list[tuple[Call, Answer]]:
+    """Perform every action, and a probe, at the same moment."""
+    hook = box.marking("ran")
+    variables = {"OCF_CHECK_LEVEL": "10", **({"PATH": path} if path else {})}
+    calls = [
+        agent.begin(
+            action,
+            interval_s=interval_s,
+            variables=variables,
+            through=through,
+            measured=not through,
+            unit=unit,
+            monitor_hook=hook,
+        )
+        for action, interval_s in (*((action, 10) for action in CODES), ("monitor", 0))
+    ]
+    return [(call, call.finish()) for call in calls]
+
+
+def check(agent: Agent, box: Box, performed: list[tuple[Call, Answer]]) -> None:
+    """Check code, reason and time of each action; no hook has been run."""
+    for call, answer in performed:
+        agent.audit(call, answer, agrees=False)
+        code = CODES[call.action]
+        assert answer.code == code, call.action
+        assert answer.reason == ("this host was not booted by systemd" if code else "")
+        assert answer.elapsed_s < AT_ONCE_S
+    assert box.marks("ran") == []
+
+
+@pytest.mark.fault(FAULT, "probe, monitor, start, reload and validate-all 5, stop 0, all at once; systemctl is not run")
+@pytest.mark.parametrize("state", ["active", "inactive", "absent"])
+def test_every_action(agent: Agent, box: Box, state: str) -> None:
+    """Nothing can run, so stop is done; all else tells why, and waits for nobody."""
+    unit = {"active": box.started, "inactive": box.service, "absent": lambda: "absent.service"}[state]()
+    path = box.in_front_of_systemctl("echo ran >>/run/test/systemctl")
+    with moved_aside(box):
+        performed = perform(agent, box, unit, path=path)
+    check(agent, box, performed)
+    assert box.marks("systemctl") == []
+
+
+@COLD_ONLY
+@pytest.mark.fault(FAULT, "the same in a mount namespace without /run/systemd, or without a systemctl")
+@pytest.mark.parametrize("path", [pytest.param("", id="systemctl"), pytest.param("/usr/sbin", id="no-systemctl")])
+def test_container(agent: Agent, box: Box, path: str) -> None:
+    """It is the agent's own view of the host that counts."""
+    check(agent, box, perform(agent, box, box.started(), EMPTY_RUN, path))
+
+
+@pytest.mark.fault(FAULT, "validate-all without a check level 0, meta-data 0: both need no systemd")
+def test_what_needs_no_systemd(agent: Agent, box: Box) -> None:
+    """Tools validate values, and ask for metadata, on machines of any kind."""
+    with moved_aside(box):
+        calls = [agent.begin(action, unit="any") for action in ("validate-all", "meta-data")]
+        answers = [call.finish() for call in calls]
+    for call, answer in zip(calls, answers, strict=True):
+        agent.audit(call, answer)
+        assert answer.code == 0
