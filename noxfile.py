@@ -210,11 +210,30 @@ def cluster(session: nox.Session) -> None:
 
 @nox.session(python=_SYSTEM_PYTHON if Path(_SYSTEM_PYTHON).exists() else None)
 def bench(session: nox.Session) -> None:
-    """Measure what the agent costs, against one in shell: `-- --quick`, `-- --no-cluster`, `-- --write-docs`."""
-    without_cluster = {"--quick", "--no-cluster"}.intersection(session.posargs)
+    """Measure what the agent costs, against one in shell: `-- --quick`, `-- --no-cluster`, `-- --write-docs`.
+
+    `-- --before REVISION` measures that revision's agent and this one's in turns instead.
+    """
+    words = list(session.posargs)
+    if "--before" in words:
+        at = words.index("--before") + 1
+        words[at] = _program_of(session, words[at])
+    without_cluster = {"--quick", "--no-cluster", "--before"}.intersection(words)
     _need(session, *_SANDBOX_PACKAGES, "resource-agents", *(() if without_cluster else (*_CLUSTER_PACKAGES, "pcs")))
     _install(session, "bench")  # no coverage, which would be looked for whenever Python starts
-    session.run("python", "-m", "tests.bench", *session.posargs)
+    session.run("python", "-m", "tests.bench", *words)
+
+
+def _program_of(session: nox.Session, revision: str) -> str:
+    """Install a revision of this repository into an environment of its own; return its ocf-systemd."""
+    home = Path(session.create_tmp()).resolve() / "before"
+    shutil.rmtree(home, ignore_errors=True)
+    (home / "source").mkdir(parents=True)
+    archive = subprocess.run(["git", "archive", revision], check=True, capture_output=True, cwd=_ROOT).stdout
+    subprocess.run(["tar", "-x", "-C", home / "source"], check=True, input=archive)
+    session.run("python", "-m", "venv", str(home / "environment"))
+    session.run(str(home / "environment/bin/pip"), "install", "--quiet", str(home / "source"), external=True)
+    return str(home / "environment/bin/ocf-systemd")
 
 
 @nox.session

@@ -6,16 +6,19 @@ import os
 import platform
 import sys
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from tests.bench.comparison import compare
 from tests.bench.crowd import CALLERS, MIXED_HOOKS, crowds, mixed
 from tests.bench.host import host
-from tests.bench.page import measured
+from tests.bench.page import measured, write_comparison
 from tests.bench.page import write_docs as write
 from tests.bench.results import Circumstances, Memory, Results
-from tests.bench.single import monitors, starts
+from tests.bench.single import monitors, starts_and_stops
+from tests.bench.table import comparison_table
 
 if TYPE_CHECKING:
     from tests.bench.host import Host
@@ -44,11 +47,14 @@ _QUICK = Extent(rounds=10, batches=3, actions=2_000)
 @click.option("--quick", is_flag=True, help="Few repetitions, and no cluster.")
 @click.option("--no-cluster", is_flag=True, help="No hundred resources under a real Pacemaker.")
 @click.option("--rounds", default=60, show_default=True, help="How often a call is measured, and up to 50 batches.")
-@click.option("--write-docs", is_flag=True, help="Write docs/bench.md's tables and docs/bench.svg anew.")
-def main(*, quick: bool, no_cluster: bool, rounds: int, write_docs: bool) -> None:
-    """Measure what the agent costs; exit with 1 when an answer was wrong, whether or not the goals are met."""
+@click.option("--write-docs", is_flag=True, help="Write docs/bench.md's tables and docs/bench.svg again.")
+@click.option("--before", type=click.Path(exists=True, path_type=Path), help="Compare with the agent of this program.")
+def main(*, quick: bool, no_cluster: bool, rounds: int, write_docs: bool, before: Path | None) -> None:
+    """Measure what the agent costs; exit with 1 when a result was wrong, whether or not the goals are met."""
     # The goals are for two cores; what is started from here on inherits it.
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:_CORES])
+    if before is not None:
+        sys.exit(_compare(before, _QUICK.rounds if quick else rounds, write_docs=write_docs))
     extent = _QUICK if quick else Extent(rounds, min(rounds, _BATCHES_MAX), _ACTIONS)
     wrong: list[str] = []
     results = measure(extent, wrong, with_cluster=not (quick or no_cluster))
@@ -60,13 +66,23 @@ def main(*, quick: bool, no_cluster: bool, rounds: int, write_docs: bool) -> Non
     sys.exit(1 if wrong else 0)
 
 
+def _compare(before: Path, rounds: int, *, write_docs: bool) -> int:
+    comparison = compare(before, rounds)
+    click.echo(f"\n{comparison_table(comparison)}")
+    for each in comparison.wrong[:_WRONG_TOLD]:
+        click.echo(f"WRONG {each}")
+    if write_docs:
+        write_comparison(comparison)
+    return 1 if comparison.wrong else 0
+
+
 def measure(extent: Extent, wrong: list[str], *, with_cluster: bool) -> Results:
     """Measure it all, and note wrong answers."""
     memory, load = Memory(), os.getloadavg()[0]
     with host(MIXED_HOOKS) as measured_host:
         circumstances = _circumstances(measured_host, extent, load)
         single = monitors(measured_host, extent.rounds)
-        started = starts(measured_host, extent.rounds)
+        started = starts_and_stops(measured_host, extent.rounds)
         runs = crowds(measured_host, extent.batches, memory)
         mixed(measured_host, memory, 0, CALLERS[-1])
         mixed(measured_host, memory, extent.actions, _STEADY)

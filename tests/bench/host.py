@@ -155,11 +155,14 @@ def unit_of(number: int) -> str:
 
 
 @contextmanager
-def host(hooks: Iterable[tuple[str, str]] = ()) -> Iterator[Host]:
-    """Boot the sandbox, with these hooks too (path and script); all of it ends with the block."""
+def host(hooks: Iterable[tuple[str, str]] = (), program: Path = PROGRAM) -> Iterator[Host]:
+    """Boot the sandbox, with these hooks too (path and script), and the agent that `program` installs.
+
+    All of it ends with the block.
+    """
     with boot(name="bench") as sandbox:
         box = Box(sandbox)
-        box.sh('"$@"', str(PROGRAM), "install", "--resident")
+        box.sh('"$@"', str(program), "install", "--resident")
         box.write(SHELL_AGENT, Path(__file__).with_name("shell_agent.sh").read_text(encoding="utf-8"), 0o755)
         box.write(_LAUNCHER, Path(__file__).with_name("launcher.py").read_text(encoding="utf-8"))
         box.write("/run/bench/bin/systemctl", _NOTING, 0o755)

@@ -6,24 +6,35 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tests.bench.plot import draw
-from tests.bench.table import crowds_table, goals_table, times_table
+from tests.bench.table import comparison_table, crowds_table, goals_table, times_table
 
 if TYPE_CHECKING:
+    from tests.bench.comparison import Comparison
     from tests.bench.results import Results
 
 _DOCS = Path(__file__).resolve().parents[2] / "docs"
 _BEGIN, _END = "<!-- written by `nox -s bench -- --write-docs` -->", "<!-- until here -->"
+_BEGIN_COMPARISON = "<!-- written by `nox -s bench -- --before REVISION --write-docs` -->"
 
 
 def write_docs(results: Results) -> None:
-    """Write the page's tables and its plot anew."""
+    """Write the page's tables and its plot again."""
+    _write_block(_BEGIN, measured(results))
+    draw(results, _DOCS / "bench.svg")
+
+
+def write_comparison(comparison: Comparison) -> None:
+    """Write the page's comparison again."""
+    _write_block(_BEGIN_COMPARISON, comparison_table(comparison))
+
+
+def _write_block(mark: str, text: str) -> None:
     page = _DOCS / "bench.md"
-    before, begin, rest = page.read_text(encoding="utf-8").partition(_BEGIN)
+    before, begin, rest = page.read_text(encoding="utf-8").partition(mark)
     _, end, after = rest.partition(_END)
     if not begin or not end:
         raise ValueError(f"{page} has lost its marks")
-    page.write_text(f"{before}{begin}\n\n{measured(results)}\n\n{end}{after}", encoding="utf-8")
-    draw(results, _DOCS / "bench.svg")
+    page.write_text(f"{before}{begin}\n\n{text}\n\n{end}{after}", encoding="utf-8")
 
 
 def measured(results: Results) -> str:

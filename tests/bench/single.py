@@ -94,17 +94,20 @@ def _cpu_s(ended: Sequence[Ended]) -> Iterable[float]:
     return (each["cpu_s"] for each in ended)
 
 
-def starts(host: Host, rounds: int) -> Single:
-    """Measure starts of a unit that is up at once, and whose hook says yes 0.3 s later; each is stopped again."""
+def starts_and_stops(host: Host, rounds: int) -> Single:
+    """Measure starts of a unit that is active at once, and whose hook reports running 0.3 s later, and stops of it."""
     runs = defaultdict[str, list[Run]](list)
-    for _ in told("starts, rounds", range(rounds)):
+    for _ in told("starts and stops, rounds", range(rounds)):
         for variant in Variant:
-            start, stop = (
-                host.run(variant, [call_of(variant, action, SLOW, SLOW_HOOK)]) for action in ("start", "stop")
-            )
-            # Before the hook has first said yes, the shell agent gives its no for a reason.
-            reason = "says 7" if variant is Variant.SHELL else ""
-            host.check(f"start, {variant}", start["ended"][0], reason=reason)
-            host.check(f"stop, {variant}", stop["ended"][0])
-            runs[variant].append(run_of(start))
+            for action in ("start", "stop"):
+                runs[f"{action}, {variant}"].append(start_or_stop(host, variant, action))
     return Single(runs, {})
+
+
+def start_or_stop(host: Host, variant: Variant, action: str) -> Run:
+    """Measure one start or stop of the unit that is slow to be ready."""
+    response = host.run(variant, [call_of(variant, action, SLOW, SLOW_HOOK)])
+    # Before the hook first reports running, the shell agent gives its result as a reason.
+    reason = "says 7" if (variant, action) == (Variant.SHELL, "start") else ""
+    host.check(f"{action}, {variant}", response["ended"][0], reason=reason)
+    return run_of(response)

@@ -13,6 +13,7 @@ from tests.bench.single import BARE, FLOOR, HOOKS, name_of
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+    from tests.bench.comparison import Comparison
     from tests.bench.results import Busy, Results, Run, Single
 
 _LINEAR_FROM = 10  # fewer do not fill the cores
@@ -57,14 +58,14 @@ def _single(results: Results) -> Iterator[Row]:
     yield _ratio(what, 1.10, ratio(own(cold), single.cpu_s(FLOOR)))
     wall = results.starts.wall_s
     what = "`start` of a service that is ready after 0.3 s: wall, against shell with its `sleep 1`"
-    yield _ratio(what, 0.4, ratio(wall(Variant.RESIDENT), wall(Variant.SHELL)))
+    yield _ratio(what, 0.4, ratio(wall(f"start, {Variant.RESIDENT}"), wall(f"start, {Variant.SHELL}")))
 
 
 def _ratio(what: str, goal: float, measured: Spread) -> Row:
-    return Row(what, f"≤ {goal:.2f}", _spread(measured), measured.median <= goal)
+    return Row(what, f"≤ {goal:.2f}", spread_text(measured), measured.median <= goal)
 
 
-def _spread(spread: Spread, factor: float = 1, digits: int = 2) -> str:
+def spread_text(spread: Spread, factor: float = 1, digits: int = 2) -> str:
     low, median, high = (f"{value * factor:.{digits}f}" for value in (spread.low, spread.median, spread.high))
     return f"{median} ({low} to {high})"
 
@@ -131,7 +132,7 @@ def times_table(results: Results) -> str:
     lines = [_times(name, name, single) for name in names]
     others = dict.fromkeys(other for each in single.others.values() for other in each)
     lines += [_times(f"`{other}`", other, single) for other in others]
-    lines += [_times(f"start, {variant}", variant, results.starts) for variant in Variant]
+    lines += [_times(name, name, results.starts) for name in results.starts.runs]
     return "\n".join((head, "|---|---|---|---|---|", *lines))
 
 
@@ -141,7 +142,9 @@ def _times(told_as: str, name: str, single: Single) -> str:
         own = single.own_cpu_s(name)
         server = single.server_cpu_s(name) if name.startswith(Variant.RESIDENT) else []
     columns = (single.wall_s(name), own, server, single.cpu_s(name))
-    return " | ".join((f"| {told_as}", *(_spread(Spread.of(each), 1e3, 1) if each else "" for each in columns))) + " |"
+    return (
+        " | ".join((f"| {told_as}", *(spread_text(Spread.of(each), 1e3, 1) if each else "" for each in columns))) + " |"
+    )
 
 
 def crowds_table(results: Results) -> str:
@@ -150,8 +153,25 @@ def crowds_table(results: Results) -> str:
     lines = []
     for count in CALLERS:
         runs = [results.crowds[variant][count] for variant in kinds.values()]
-        walls = [_spread(Spread.of(run.wall_s for run in each), 1e3 / count, 1) for each in runs]
-        cpus = [_spread(Spread.of(run.cpu_s for run in each), 1e3 / count, 1) for each in runs]
+        walls = [spread_text(Spread.of(run.wall_s for run in each), 1e3 / count, 1) for each in runs]
+        cpus = [spread_text(Spread.of(run.cpu_s for run in each), 1e3 / count, 1) for each in runs]
         lines.append(f"| {count} | {' | '.join((*walls, *cpus))} |")
     head = "| callers | wall, resident | wall, shell | CPU, resident | CPU, shell |"
     return "\n".join((head, "|---|---|---|---|---|", *lines))
+
+
+def comparison_table(comparison: Comparison) -> str:
+    """Return what two versions take, in milliseconds, and the later one's share of the earlier one's, as Markdown."""
+    lines = []
+    for name, before in comparison.before.items():
+        after = comparison.after[name]
+        walls = _compared([run.wall_s for run in before], [run.wall_s for run in after])
+        cpus = _compared([run.cpu_s for run in before], [run.cpu_s for run in after])
+        lines.append(f"| {name} | {' | '.join((*walls, *cpus))} |")
+    head = "| ms | wall, before | wall, after | ratio | CPU, before | CPU, after | ratio |"
+    return "\n".join((head, "|---|---|---|---|---|---|---|", *lines))
+
+
+def _compared(before: Sequence[float], after: Sequence[float]) -> tuple[str, str, str]:
+    old, new = (spread_text(Spread.of(each), 1e3, 1) for each in (before, after))
+    return old, new, spread_text(ratio(after, before))
