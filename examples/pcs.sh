@@ -28,18 +28,19 @@ pcs -f "$cib" resource create mail-ip ocf:heartbeat:IPaddr2 \
     op monitor interval=30s timeout=20s \
     --group mail
 
-# start and stop: above systemd's own 90 s, or Pacemaker gives up on a stop (and fences the node)
-#   while systemd would still have ended it.
-# monitor: every 10 s unit and hook, at the same moment. The hook's own 5 s lie well below the 20 s.
-# the second monitor: OCF_CHECK_LEVEL reaches the hook, which then also asks whether mail would be
-#   taken. Two monitors of one resource need different intervals.
-# monitor_hook_level is not set: at 10 neither `start` nor the monitor of every 10 s would run the hook.
+# start: longer than systemd's own limit (TimeoutStartSec, 90 s by default).
+# stop: systemd's own limit (TimeoutStopSec, 90 s by default) plus 20 s. The agent kills what is left
+#   10 s before the timeout: a stop that fails fences the node.
+# monitor: every 10 s, unit and hook concurrently. The hook's own limit of 5 s is well below 20 s.
+# the second monitor: the hook sees OCF_CHECK_LEVEL=10, and then also tests whether mail is taken.
+#   Two monitors of one resource need different intervals.
+# monitor_hook_level is not set: with 10, the monitor of every 10 s would not run the hook.
 pcs -f "$cib" resource create mail-server ocf:pacemaker:systemd \
     unit=postfix@- \
     monitor_hook=/usr/local/lib/ocf-systemd/hooks/smtp \
     monitor_hook_args="127.0.0.1 25 5" \
     op start interval=0s timeout=100s \
-    stop interval=0s timeout=100s \
+    stop interval=0s timeout=110s \
     monitor interval=10s timeout=20s \
     monitor interval=60s timeout=20s OCF_CHECK_LEVEL=10 \
     --group mail
