@@ -41,7 +41,7 @@ _AFTERWARDS_S = 1.0  # in which what an action left behind would show
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """What came of a plan: an account of each action, what was broken of the promise, and the story if wanted."""
+    """What came of a plan: an account of each action, the guarantees it broke, and the story if wanted."""
 
     plan: Plan
     accounts: tuple[Account, ...]
@@ -129,7 +129,7 @@ class _Life:
         self.host.timeline.catch_up()
 
     async def _live_through(self, step: Step) -> None:
-        """Perform a step, and its companion beside it."""
+        """Perform a step, and its companion concurrently."""
         if step.is_calm:
             self.host.timeline.tell("all is calm from now on")
             self.host.calm_down()

@@ -22,8 +22,8 @@ class Manner:
 
     `notices_s` is how long after a change of the unit it goes on saying what it said before; `is_flaky` the share of
     runs that end in just any code; a `signal` is what it dies by, `errno` why it cannot be started. One that
-    `ignores_sigterm` also keeps whoever ends it waiting, and one that `ignores_sigkill`, since it is in uninterruptible
-    sleep, outlives its end.
+    `ignores_sigterm` takes longer to end, and one that `ignores_sigkill`, since it is in uninterruptible sleep, cannot
+    be ended.
     """
 
     up_code: int = 0

@@ -70,7 +70,7 @@ class Pid1:
     """The service manager of a host with one unit.
 
     While it is busy its clock stands still, as far as anybody can see: what happens meanwhile it notices afterwards,
-    and requests wait in its socket even when whoever sent them is gone. Of the unit's names `name` is the one that the
+    and requests wait in its socket even after their sender has ended. Of the unit's names `name` is the one that the
     agent has, `id` the primary one; `generators_s` is what a daemon-reload takes.
     """
 

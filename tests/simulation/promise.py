@@ -9,7 +9,7 @@ from itertools import pairwise
 from signal import SIGKILL, SIGTERM
 from typing import TYPE_CHECKING
 
-from ocf_systemd.observations import DOWN_STATES, RUNNING_STATES, Exited, LoadState, NotStarted, Signalled
+from ocf_systemd.observations import DOWN_STATES, RUNNING_STATES, ActiveState, Exited, LoadState, NotStarted, Signalled
 from ocf_systemd.ocf import Action
 from tests.simulation.expectations import expected_code
 from tests.simulation.hooks import HINDERED, Place
@@ -200,18 +200,26 @@ def _reloads_only_for_cause(account: Account) -> Iterator[str]:
             yield "had systemd reload before the unit was seen down"
         if account.action is Action.STOP and not (seen and _knows_drop_in(seen[-1])):
             yield "had systemd reload although it did not know the drop-in any more"
-        if account.is_untroubled and _is_needless(account, reload):
+        if account.is_untroubled and _is_needless(account, reload, seen[-1] if seen else None):
             yield "had systemd reload although it knew all that was wanted"
 
 
-def _is_needless(account: Account, reload: Call) -> bool:
-    """Return whether systemd knew all that an action wants of it; a forgotten unit is loaded again by any request."""
-    is_forgettable = account.plan.character.is_forgotten and not account.in_quiet
-    if reload.knew_drop_in is None or is_forgettable or account.plan.disk_is_broken:
+def _is_needless(account: Account, reload: Call, seen: Glimpse | None) -> bool:
+    """Return whether systemd knew all that an action wants of it.
+
+    Any request has a forgotten unit loaded again: if it was idle when last seen, not only after the last process ended.
+    """
+    if reload.knew_drop_in is None or account.plan.disk_is_broken:
+        return False
+    if account.plan.character.is_forgotten and not (account.in_quiet and seen is not None and _is_idle(seen)):
         return False
     wanted = account.action is not Action.STOP and account.parameters.order_at_shutdown
     is_loaded = reload.knew_load is LoadState.LOADED or account.action is Action.STOP
     return is_loaded and reload.knew_drop_in is wanted
+
+
+def _is_idle(glimpse: Glimpse) -> bool:
+    return glimpse.active is ActiveState.INACTIVE and not glimpse.has_job and not glimpse.leaves
 
 
 def _gives_a_reason(account: Account, verdict: Verdict) -> Iterator[str]:

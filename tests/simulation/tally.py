@@ -22,7 +22,7 @@ CODES = (0, 1, 3, 4, 5, 6, 7, 190)
 """Every code that the agent itself has a reason for; others are a hook's own."""
 
 ENOUGH = 5000
-"""So many histories come by everything that is to be come by."""
+"""So many histories contain all that a search must contain."""
 
 
 def _is_done(account: Account, action: Action) -> bool:
@@ -64,7 +64,7 @@ STATES: Mapping[str, Callable[[Account], bool]] = {
     "a start in spite of which Restart= is in force": lambda account: _has_warning(account, "Restart="),
     "processes that KillMode= leaves running": lambda account: _has_warning(account, "KillMode="),
 }
-"""What histories have to contain besides."""
+"""What histories must contain as well."""
 
 
 @dataclass(frozen=True, slots=True)

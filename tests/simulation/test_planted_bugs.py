@@ -23,7 +23,7 @@ MOST = 5000
 
 @pytest.mark.parametrize("bug", [pytest.param(bug, id=name) for name, bug in BUGS.items()])
 def test_a_planted_bug_is_found(bug: Bug, record_property: Callable[[str, object], None]) -> None:
-    """Within the histories of the ordinary test run, and told by the promise that it breaks."""
+    """Within the histories of the ordinary test run, and reported by the rule that it breaks."""
     with bug.planted(), laid_out() as directory:
         for seed in range(MOST):
             broken = live(draw_plan(seed), directory).broken

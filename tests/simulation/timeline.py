@@ -19,8 +19,8 @@ FOREVER = float("inf")
 class Timeline:
     """Events in virtual time, in order, each at its own moment.
 
-    No task of its own makes them happen: whoever looks at the host lets it catch up first, and nobody can tell the
-    difference. So a host costs no more than what is asked of it, and goes on when whoever asked is dead.
+    No task of its own makes them happen: all code that looks at the host lets it catch up first, which makes no
+    difference to what it sees. So a host costs no more than what is asked of it, and continues after its clients' end.
     """
 
     now: float = 0.0
