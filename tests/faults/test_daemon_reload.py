@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import fcntl
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
 GENERATOR = "/run/systemd/system-generators/slow"
 DROP_IN = "/run/systemd/system/{}.d/zz-ocf-systemd.conf"
 LOGGED = {"HA_LOGFILE": "/run/test/log", "HA_LOGFACILITY": "none"}
+LOCK = "/run/ocf-systemd/daemon-reload.lock"
 MANY = 12
 RELOADS_MAX = 3  # the one that runs as they come, one for all that have come meanwhile, one for a latecomer
 STARTED_PACEMAKER = "[Service]\nType=oneshot\nRemainAfterExit=yes\nExecStart=true\nExecStop=/run/test/stop-all\n"
@@ -41,6 +44,30 @@ def slow_generator(box: Box, seconds: float) -> Iterator[None]:
 def reloads(box: Box) -> int:
     """Return how often PID 1 has begun to read its unit files again, since it was booted."""
     return int(box.sh("journalctl --sync; journalctl --quiet --output=cat _PID=1 | grep -c '^Reloading' || :"))
+
+
+@contextmanager
+def reload_lock_held(box: Box) -> Iterator[None]:
+    """Hold the lock for the time of the block, so that all agents come to wait for it, on a busy machine too."""
+    box.path(LOCK).parent.mkdir(exist_ok=True)
+    with box.path(LOCK).open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def wait_until_all_want_it(box: Box) -> None:
+    """Wait until as many agents as there are units have the lock's file open."""
+    deadline = time.monotonic() + 20
+    while sum(has_open(pid, LOCK) for pid in box.visitors()) < MANY:
+        assert time.monotonic() < deadline, "not all agents have come to wait for the lock"
+        time.sleep(0.05)
+
+
+def has_open(pid: int, path: str) -> bool:
+    """Return whether a process has a file open."""
+    with suppress(OSError):  # it has gone
+        return any(str(descriptor.readlink()) == path for descriptor in Path(f"/proc/{pid}/fd").iterdir())
+    return False
 
 
 def is_listed(box: Box, unit: str) -> bool:
@@ -117,9 +144,10 @@ def test_many_at_once(agent: Agent, box: Box) -> None:
     box.remember(*units)
     for action in ("start", "stop"):
         before = reloads(box)
-        with slow_generator(box, 1.5):  # for longer than it takes them to come, one after the other
+        with reload_lock_held(box):
             calls = [agent.begin(action, unit=unit, timeout_s=60, measured=False) for unit in units]
-            answers = [call.finish() for call in calls]
+            wait_until_all_want_it(box)
+        answers = [call.finish() for call in calls]
         for call, answer in zip(calls, answers, strict=True):
             agent.audit(call, answer)
             assert answer.code == 0

@@ -84,6 +84,7 @@ class TestInactiveUnit:
         box.sh('systemctl start "$1"', socket)
         hook = box.hook(f'python3 -c "{CONNECT}"')
         interval_s = 10 if variables else 0
+        variables = {**variables, "PATH": box.in_front_of_systemctl("sleep 0.5")}  # time enough to connect
         assert agent("monitor", unit=unit, monitor_hook=hook, interval_s=interval_s, variables=variables).code == 7
         time.sleep(ACTIVATED_S)
         assert box.state(unit) == "inactive"

@@ -1,8 +1,5 @@
 """Reasons: Pacemaker keeps 128 bytes, so what was said comes first; the log has all of it."""
 
-# Parameters whose names are not known here are given as keywords, beside those of the call itself.
-# mypy: disable-error-code="arg-type"
-
 from __future__ import annotations
 
 from typing import TYPE_CHECKING

@@ -146,6 +146,17 @@ class TestOtherProcesses:
             assert [told in line for line in box.marks("log") if "KillMode" in line] == [True, True]
             assert agent("monitor", unit=unit, interval_s=0).code == 7
 
+    @pytest.mark.fault("the main process itself survives the stop, with KillMode=process", "counts: 1, or killed and 0")
+    def test_main_process(self, agent: Agent, box: Box) -> None:
+        """KillMode=process asks for leftovers, but not for the main process, which systemd has given up on."""
+        with survived(box, f"ExecStart={IGNORES_TERM}", "KillMode=process", *GIVES_UP) as (unit, process):
+            for interval_s in INTERVALS_S:
+                answer = agent("monitor", unit=unit, interval_s=interval_s)
+                assert (answer.code, answer.reason) == (1, f"{unit} failed, but not stopped: {process} alive")
+            assert agent("stop", unit=unit, stop_escalate="no", timeout_s=2).code == 1
+            assert agent("stop", unit=unit, timeout_s=3).code == 0
+            assert pids_of(box, unit) == []
+
     @pytest.mark.fault("a process in a control group below the unit's (`Delegate=yes`) survives", "counts: as above")
     def test_sub_group(self, agent: Agent, box: Box) -> None:
         """A service that manages groups of its own is alive as long as one of them is not empty."""

@@ -35,7 +35,7 @@ class Agent:
         """Whether the resident server performs the actions that it serves, `SERVED`."""
         return self.path == RESIDENT
 
-    def __call__(  # what a call is, and what its audit has to know
+    def __call__(
         self,
         *words: str,
         timeout_s: float = 20,

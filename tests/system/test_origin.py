@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING
 
 import pytest
+
+from tests.system.ways import COLD_ONLY
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -61,7 +64,7 @@ def test_service_that_hangs_is_seen_before_the_deadline(agent: Agent, postfix: B
     postfix.sh("systemctl kill --signal=STOP postfix@-")
     answer = agent("monitor", unit=POSTFIX, monitor_hook=hook, timeout_s=3)
     assert answer.code == 1
-    assert answer.reason.startswith("hook smtp: timed out")
+    assert re.match(r"hook smtp: .*timed out after ", answer.reason)  # a shell may say "Terminated"
 
 
 def test_systemctl_and_hook_run_at_once(agent: Agent, box: Box) -> None:
@@ -84,6 +87,7 @@ def test_hook_of_a_stopped_unit_is_not_waited_for(agent: Agent, box: Box) -> Non
     assert 1 <= answer.elapsed_s < 1.6
 
 
+@COLD_ONLY
 def test_ready_is_seen_at_once(agent: Agent, box: Box) -> None:
     """A start whose hook passes 0.3 s after the unit's start returns within 0.6 s."""
     unit = box.service(
