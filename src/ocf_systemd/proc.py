@@ -86,17 +86,17 @@ def find_process(pid: int) -> Process | None:
     return Process(pid, stat.entry.started, stat.name, is_uninterruptible=stat.is_uninterruptible)
 
 
-def descendants_of(*pids: int) -> frozenset[Entry]:
-    """Return processes and all that descends from them."""
+def descendants_of(*pids: int) -> tuple[Entry, ...]:
+    """Return processes and all that descends from them, parents before their children."""
     children_of = _kernel_children if _kernel_lists_children() else _scanned_children()
-    found: set[Entry] = set()
+    found: dict[Entry, None] = {}  # in this order
     unvisited = list(pids)
     while unvisited:
         stat = read_stat(unvisited.pop())
         if stat and stat.entry not in found:
-            found.add(stat.entry)
+            found[stat.entry] = None
             unvisited += children_of(stat.entry.pid)
-    return frozenset(found)
+    return tuple(found)
 
 
 def children_of(pid: int) -> list[int]:

@@ -329,11 +329,12 @@ async def _end_tree(
     """End a process and all that descends from it, and reap it; return what is alive all the same."""
     if process.poll() is not None:
         return ()
+    # Parents first: a shell that lives to see its child end by the signal would write "Terminated" as the last words.
     tree = descendants_of(process.pid)
     _signal(tree, SIGTERM)
     with anyio.move_on_after(grace_s):
         await _wait_for_end(tree, exit_descriptor)
-    tree |= descendants_of(process.pid)
+    tree = tuple(dict.fromkeys((*tree, *descendants_of(process.pid))))
     _signal(tree, SIGKILL)
     # A process in uninterruptible sleep outlives even this, for as long as the kernel likes: not our deadline.
     with anyio.move_on_after(max(reap_s, _REAP_MIN_S)):
@@ -407,7 +408,7 @@ def end_leftovers() -> Leftovers:
     """
     leftovers = Leftovers()
     for _ in range(ROUNDS):
-        descendants = {entry for entry in descendants_of(os.getpid()) if entry.pid != os.getpid()}
+        descendants = [entry for entry in descendants_of(os.getpid()) if entry.pid != os.getpid()]
         if not _reap() or not leftovers.kill(descendants):
             break
         time.sleep(LOOK_AGAIN_S)

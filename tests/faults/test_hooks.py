@@ -87,7 +87,7 @@ class TestLeftovers:
         directory = str(Path(hanging).parent)
         answer = agent("monitor", unit=box.started(), monitor_hook=directory, monitor_hook_timeout="300ms")
         assert answer.code == 1
-        assert re.match(r"hook hangs: .*timed out after 0\.", answer.reason)  # a shell may say "Terminated"
+        assert re.match(r"hook hangs: timed out after 0\.", answer.reason)
 
     @pytest.mark.fault("hook double-forks with setsid and hangs", "found and ended")
     @pytest.mark.parametrize(

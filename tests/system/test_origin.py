@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING
@@ -64,7 +63,7 @@ def test_service_that_hangs_is_seen_before_the_deadline(agent: Agent, postfix: B
     postfix.sh("systemctl kill --signal=STOP postfix@-")
     answer = agent("monitor", unit=POSTFIX, monitor_hook=hook, timeout_s=3)
     assert answer.code == 1
-    assert re.match(r"hook smtp: .*timed out after ", answer.reason)  # a shell may say "Terminated"
+    assert answer.reason.startswith("hook smtp: timed out after ")
 
 
 def test_systemctl_and_hook_run_at_once(agent: Agent, box: Box) -> None:

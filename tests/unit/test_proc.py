@@ -105,15 +105,16 @@ class TestAlive:
 
 
 def test_descendants() -> None:
-    """Children of children, whatever group or session they are in; the process itself is among them."""
+    """Children of children, whatever group or session they are in; the process itself comes first."""
     with sleeping("sh", "-c", "setsid sh -c 'sleep 61 & wait' & wait") as pid:
         deadline = time.monotonic() + 10
         while len(found := descendants_of(pid)) < 4:  # it, setsid's fork, its shell, and sleep; or one less
             if any(command_line(entry.pid) == "sleep 61" for entry in found) or time.monotonic() > deadline:
                 break
             time.sleep(0.01)
-        assert entry_of(pid) in found
+        assert found[0] == entry_of(pid)
         (sleeper,) = [entry for entry in found if command_line(entry.pid) == "sleep 61"]
-        assert descendants_of(sleeper.pid) == {sleeper}
+        assert found[-1] == sleeper
+        assert descendants_of(sleeper.pid) == (sleeper,)
         os.kill(sleeper.pid, 9)
-    assert descendants_of(NO_PID) == frozenset()
+    assert descendants_of(NO_PID) == ()

@@ -297,6 +297,14 @@ class TestTime:
             outcome = shell("trap '' TERM; while :; do sleep 0.02; done", time_s=1.0)
         assert isinstance(outcome, TimedOut)
 
+    @pytest.mark.parametrize("time_s", [0.4, 0.5, 0.6, 0.7])
+    def test_a_shell_that_waits_says_nothing(self, time_s: float) -> None:
+        """A shell does not live to report that its child was terminated: the output is the command's own to the end."""
+        others = "for i in 1 2 3 4 5 6 7 8 9; do for j in 1 2 3 4 5; do sleep 60 & done; done"  # to signal takes longer
+        outcome = shell(f"{others}; echo waiting; sleep 60; echo ended", time_s=time_s)
+        assert isinstance(outcome, TimedOut)
+        assert (outcome.stdout, outcome.stderr) == (b"waiting\n", b"")
+
     def test_the_grace_is_one_second_at_most(self) -> None:
         """However much time there is, who ignores SIGTERM has a second."""
         with took(at_least_s=1.0, less_than_s=2.0):

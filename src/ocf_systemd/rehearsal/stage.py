@@ -53,7 +53,7 @@ class Stage:
         """Return the unit's processes, those included that have left its control group as far as that can be told."""
         facts = await self.facts()
         inside = _members(facts.control_group)
-        entries = descendants_of(*inside) | _invoked(facts.invocation)
+        entries = frozenset(descendants_of(*inside)) | _invoked(facts.invocation)
         self._seen[facts.invocation] = self._seen.get(facts.invocation, frozenset()) | entries
         return Cast(entries, facts.control_group, facts.invocation)
 
