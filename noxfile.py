@@ -242,10 +242,7 @@ def coverage(session: nox.Session) -> None:
     session.install(*nox.project.dependency_groups(_PROJECT, "tests"))
     environment = {"COVERAGE_FILE": str(_COVERAGE_DATA / ".coverage")}
     session.run("coverage", "combine", "--keep", env=environment)
-    pure = ["records", "ocf", "observations", "parameters", "judgement", "metadata", "consequences", "timespans"]
-    pure += [f"doctor/{module}" for module in ("facts", "readings", "findings", "*checks")]
-    pure += [f"rehearsal/{module}" for module in ("scenes", "seen", "judging", "proposal")]
-    included = ",".join(f"*/ocf_systemd/{module}.py" for module in pure)
+    included = ",".join(f"*/ocf_systemd/{module}.py" for module in _PROJECT["tool"]["ocf-systemd"]["pure"])
     session.run("coverage", "report", "--fail-under=100", f"--include={included}", env=environment)
     session.run("coverage", "report", "--fail-under=95", env=environment)
 

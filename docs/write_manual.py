@@ -15,12 +15,12 @@ from xml.etree import ElementTree as ET
 import click
 
 from ocf_systemd import __version__
-from ocf_systemd.cli import PROGRAM
+from ocf_systemd.agent.entry import PROGRAM
 from ocf_systemd.commands import whole_program
-from ocf_systemd.consequences import MEANINGS, consequence
-from ocf_systemd.metadata import metadata_xml
-from ocf_systemd.ocf import Action, ExitCode
-from ocf_systemd.parameters import TABLE, Parameter
+from ocf_systemd.core.metadata import metadata_xml
+from ocf_systemd.core.ocf import Action, ExitCode
+from ocf_systemd.core.pacemaker import MEANINGS, consequence
+from ocf_systemd.core.parameters import TABLE, Parameter
 
 MAN = Path(__file__).resolve().parent.parent / "src/ocf_systemd/share/man"
 _PROSE_OF = "2026-11-27"  # when the texts in this file were last changed

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from ocf_systemd.consequences import MEANINGS, consequence
-from ocf_systemd.ocf import Action, ExitCode
-from ocf_systemd.parameters import TABLE
+from ocf_systemd.core.ocf import Action, ExitCode
+from ocf_systemd.core.pacemaker import MEANINGS, consequence
+from ocf_systemd.core.parameters import TABLE
 
 _HEAD = """\
 # Reference

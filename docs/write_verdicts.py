@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from signal import SIGSEGV
 
-from ocf_systemd import judgement
-from ocf_systemd.judgement import HookProtocol, Judgement, KeepWaiting, judge_hooks, judge_monitor
-from ocf_systemd.observations import (
+from ocf_systemd.core import judgement
+from ocf_systemd.core.judgement import HookProtocol, Judgement, KeepWaiting, judge_hooks, judge_monitor
+from ocf_systemd.core.observations import (
     ActiveState,
     Exited,
     HookMissing,
@@ -26,13 +26,13 @@ from ocf_systemd.observations import (
     UnitDetails,
     UnitState,
 )
-from ocf_systemd.ocf import Action
-from ocf_systemd.records import replace
+from ocf_systemd.core.ocf import Action
+from ocf_systemd.core.records import replace
 
 _HEAD = """\
 # How a verdict is reached
 
-Written by `docs/write_verdicts.py`, which asks [`judgement.py`](../src/ocf_systemd/judgement.py); do not edit.
+Written by `docs/write_verdicts.py`, which asks [`judgement.py`](../src/ocf_systemd/core/judgement.py); do not edit.
 
 Each action looks at the unit and at its hooks, and judges what it saw by the rules that stand at the head of that
 module. The unit outranks the hook: a hook can make an active unit's result worse, never an inactive unit's better.

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from ocf_systemd.client import SERVED
 from ocf_systemd.sandbox import Sandbox, boot
-from ocf_systemd.wire import SERVED
 from tests.system.agent import AGENT, RESIDENT, Agent
 from tests.system.box import FELL_BACK, Box
 from tests.system.requirements import Requirements

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 import pytest
 from lxml import etree
 
-from ocf_systemd.parameters import PREFIX, TABLE, read_parameters
-from ocf_systemd.rehearsal.proposal import Proposal, Wishes, propose
-from ocf_systemd.rehearsal.seen import Measured, UnitFacts
+from ocf_systemd.core.parameters import PREFIX, TABLE, read_parameters
+from ocf_systemd.rehearse.facts import Measured, UnitFacts
+from ocf_systemd.rehearse.proposal import Proposal, Wishes, propose
 from tests.cluster.pacemaker import AGENT
 
 if TYPE_CHECKING:

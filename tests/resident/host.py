@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import psutil
 
 import ocf_systemd
-from ocf_systemd.wire import VERSION
+from ocf_systemd.client import VERSION
 from tests.unit.builders import executable
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ _PACKAGES = str(Path(ocf_systemd.__file__).parent.parent)
 _AGENT = f"""
 import sys
 sys.path.insert(0, {_PACKAGES!r})
-from ocf_systemd.wire import ask
+from ocf_systemd.client import ask
 code = ask(["/usr/lib/ocf/resource.d/pacemaker/systemd", sys.argv[2]], sys.argv[1])
 sys.exit({NO_ANSWER} if code is None else code)
 """

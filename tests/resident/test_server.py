@@ -15,7 +15,7 @@ import psutil
 import pytest
 
 import ocf_systemd
-from ocf_systemd.wire import ANSWER, GREETED_WITHIN_S, GREETING, VERSION, frame
+from ocf_systemd.client import ANSWER, GREETED_WITHIN_S, GREETING, VERSION, frame
 from tests.resident.host import ACTIVE, NO_ANSWER, Host, gone, wait_until
 from tests.unit.builders import run_python
 
@@ -204,16 +204,16 @@ class TestGoneTheirOwnWay:
 
 
 BUG = """
-import ocf_systemd.agent
+import ocf_systemd.agent.run
 async def perform(request):
     raise RuntimeError("planted")
-ocf_systemd.agent.perform = perform
+ocf_systemd.agent.run.perform = perform
 """
 SHORTAGE = """
-import errno, ocf_systemd.processes
+import errno, ocf_systemd.host.processes
 def spawn(*_):
     raise OSError(errno.EAGAIN, "planted")
-ocf_systemd.processes._spawn = spawn
+ocf_systemd.host.processes._spawn = spawn
 """
 
 

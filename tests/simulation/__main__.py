@@ -12,7 +12,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from ocf_systemd.ocf import Action
+from ocf_systemd.core.ocf import Action
 from tests.simulation.history import live
 from tests.simulation.hooks import laid_out
 from tests.simulation.plans import draw_plan

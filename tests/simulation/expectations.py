@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ocf_systemd.observations import ActiveState, Exited, LoadState
-from ocf_systemd.ocf import Action
+from ocf_systemd.core.observations import ActiveState, Exited, LoadState
+from ocf_systemd.core.ocf import Action
 from tests.simulation.hooks import HINDERED, Place
 from tests.simulation.table import ERRORS_OF_FILES, PASSING, Look, hook_code, is_hook_due, row_of
 from tests.simulation.timeline import FOREVER

@@ -9,7 +9,7 @@ from enum import StrEnum
 from signal import SIGKILL, SIGSEGV
 from typing import TYPE_CHECKING
 
-from ocf_systemd.observations import CommandOutcome, Exited, NotStarted, Signalled
+from ocf_systemd.core.observations import CommandOutcome, Exited, NotStarted, Signalled
 
 if TYPE_CHECKING:
     from random import Random

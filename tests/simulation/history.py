@@ -13,12 +13,12 @@ import anyio
 import trio
 from trio.testing import MockClock
 
-from ocf_systemd import agent
-from ocf_systemd.actions import Request, perform
-from ocf_systemd.ocf import Verdict
-from ocf_systemd.parameters import PREFIX, Parameters, read_leniently
-from ocf_systemd.reporting import Fact, Noted, Waiting, Warned
-from ocf_systemd.systemd import drop_in_path, put_drop_in
+from ocf_systemd.agent import run
+from ocf_systemd.agent.actions import Request, perform
+from ocf_systemd.agent.events import Fact, Noted, Waiting, Warned
+from ocf_systemd.core.ocf import Verdict
+from ocf_systemd.core.parameters import PREFIX, Parameters, read_leniently
+from ocf_systemd.host.drop_in import drop_in_path, put_drop_in
 from tests.simulation.faults import Weather
 from tests.simulation.hooks import DIRECTORY_NAMES, Place, path_of
 from tests.simulation.host import Host, Processes
@@ -156,7 +156,7 @@ class _Life:
         timeline.tell(f"{who} begins, {deadline - began:.3f} s before its deadline")
         performance = _Performance(processes, reporter, self.directory / "run")
         environment = self._environment(step)
-        parameters = agent.parameters_or_verdict(step.action, step.operation, environment, reporter)
+        parameters = run.parameters_or_verdict(step.action, step.operation, environment, reporter)
         if isinstance(parameters, Verdict):
             performance.verdict = parameters
         else:

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 import anyio
 
-from ocf_systemd.observations import CommandOutcome, Exited, NotStarted, Process, Signalled, TimedOut
-from ocf_systemd.proc import find_process
-from ocf_systemd.processes import ending_times_s
-from ocf_systemd.records import replace
+from ocf_systemd.core.observations import CommandOutcome, Exited, NotStarted, Process, Signalled, TimedOut
+from ocf_systemd.core.records import replace
+from ocf_systemd.host.processes import ending_times_s
+from ocf_systemd.host.procfs import find_process
 from tests.simulation.faults import not_started
 from tests.simulation.pid1 import Pid1, Request
 from tests.simulation.records import Call, SentSignal
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from random import Random
     from signal import Signals
 
-    from ocf_systemd.observations import UnitState
-    from ocf_systemd.processes import Command
+    from ocf_systemd.core.observations import UnitState
+    from ocf_systemd.host.processes import Command
     from tests.simulation.faults import Deed, Fault, Weather
     from tests.simulation.hooks import Manner
 

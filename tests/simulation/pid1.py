@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from signal import SIGKILL
 from typing import TYPE_CHECKING
 
-from ocf_systemd.observations import ActiveState, Exited, LoadState
+from ocf_systemd.core.observations import ActiveState, Exited, LoadState
 from tests.simulation.faults import Deed
 from tests.simulation.records import Glimpse, Standing
 from tests.simulation.timeline import FOREVER, Timeline
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from random import Random
 
-    from ocf_systemd.observations import CommandOutcome
+    from ocf_systemd.core.observations import CommandOutcome
     from tests.simulation.records import Call
 
 _REEXECUTION_S = 0.4

@@ -7,9 +7,9 @@ from random import Random
 from signal import SIGKILL, SIGSEGV, SIGTERM
 from typing import TYPE_CHECKING, TypeVar
 
-from ocf_systemd.observations import ActiveState, LoadState
-from ocf_systemd.ocf import Action
-from ocf_systemd.parameters import Operation
+from ocf_systemd.core.observations import ActiveState, LoadState
+from ocf_systemd.core.ocf import Action
+from ocf_systemd.core.parameters import Operation
 from tests.simulation.faults import Deed
 from tests.simulation.hooks import DIRECTORY_NAMES, Manner, Place
 from tests.simulation.interruptions import Interruption

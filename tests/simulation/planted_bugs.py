@@ -10,21 +10,23 @@ import anyio
 import anyio.lowlevel
 import trio
 
-from ocf_systemd import actions, agent, hooks, judgement, systemd
-from ocf_systemd.judgement import Judgement, judge_hooks, judge_monitor, judge_start, judge_stop
-from ocf_systemd.observations import JobOutcome, JobResult, NoAnswer, Observation, UnitState
-from ocf_systemd.ocf import Action, ExitCode, Verdict
-from ocf_systemd.parameters import Operation, Parameters, read_leniently
-from ocf_systemd.records import replace
-from ocf_systemd.systemd import drop_in_path
+from ocf_systemd.agent import actions, run
+from ocf_systemd.core import judgement
+from ocf_systemd.core.judgement import Judgement, judge_hooks, judge_monitor, judge_start, judge_stop
+from ocf_systemd.core.observations import JobOutcome, JobResult, NoAnswer, Observation, UnitState
+from ocf_systemd.core.ocf import Action, ExitCode, Verdict
+from ocf_systemd.core.parameters import Operation, Parameters, read_leniently
+from ocf_systemd.core.records import replace
+from ocf_systemd.host import hooks, systemctl
+from ocf_systemd.host.drop_in import drop_in_path
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from types import ModuleType
 
-    from ocf_systemd.actions import Request
-    from ocf_systemd.judgement import HookProtocol
-    from ocf_systemd.reporting import Reporter
+    from ocf_systemd.agent.actions import Request
+    from ocf_systemd.agent.events import Reporter
+    from ocf_systemd.core.judgement import HookProtocol
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,7 +249,7 @@ BUGS = {
         "a process of the unit was alive", "judge_stop", _judge_stop_without_processes
     ),
     "a main process that is forgotten once systemd has given up on it": Bug(
-        "a process of the unit", "_main_pid", _main_pid, systemd
+        "a process of the unit", "_main_pid", _main_pid, systemctl
     ),
     "a stop that says nothing of what it leaves running": Bug("warned 0 times", "_warn_of_spared", _warn_of_nothing),
     "a start that answers what the hook says": Bug("", "judge_start", _judge_start_by_hook),
@@ -274,11 +276,9 @@ BUGS = {
     "a command that may outlast its action": Bug("was given until", "_share", _share_beyond),
     "a request that outlives its action": Bug("after its end", "_stop_unit", _stop_in_background),
     "a stop that fails for a wrong parameter": Bug(
-        "failed for a wrong parameter", "parameters_or_verdict", _fail_for_any_problem, agent
+        "failed for a wrong parameter", "parameters_or_verdict", _fail_for_any_problem, run
     ),
-    "a start with wrong parameters": Bug(
-        "wrong parameters mean 6", "parameters_or_verdict", _pass_over_problems, agent
-    ),
+    "a start with wrong parameters": Bug("wrong parameters mean 6", "parameters_or_verdict", _pass_over_problems, run),
     "a host without systemd that is not noticed": Bug("on a host without systemd", "_can_dispatch", lambda _: True),
 }
 """By what they do; `promise` is part of what a broken rule reports."""

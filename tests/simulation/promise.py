@@ -9,8 +9,16 @@ from itertools import pairwise
 from signal import SIGKILL, SIGTERM
 from typing import TYPE_CHECKING
 
-from ocf_systemd.observations import DOWN_STATES, RUNNING_STATES, ActiveState, Exited, LoadState, NotStarted, Signalled
-from ocf_systemd.ocf import Action
+from ocf_systemd.core.observations import (
+    DOWN_STATES,
+    RUNNING_STATES,
+    ActiveState,
+    Exited,
+    LoadState,
+    NotStarted,
+    Signalled,
+)
+from ocf_systemd.core.ocf import Action
 from tests.simulation.expectations import expected_code
 from tests.simulation.hooks import HINDERED, Place
 from tests.simulation.table import (
@@ -28,7 +36,7 @@ from tests.simulation.timeline import FOREVER
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from ocf_systemd.ocf import Verdict
+    from ocf_systemd.core.ocf import Verdict
     from tests.simulation.records import Account, Call, Glimpse
 
 _EPSILON_S = 1e-6

@@ -5,17 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ocf_systemd.observations import DOWN_STATES, RUNNING_STATES, ActiveState, LoadState
-from ocf_systemd.ocf import Action
+from ocf_systemd.core.observations import DOWN_STATES, RUNNING_STATES, ActiveState, LoadState
+from ocf_systemd.core.ocf import Action
 from tests.simulation.hooks import Place
 from tests.simulation.timeline import FOREVER
 
 if TYPE_CHECKING:
     from signal import Signals
 
-    from ocf_systemd.observations import CommandOutcome
-    from ocf_systemd.ocf import Verdict
-    from ocf_systemd.parameters import Operation, Parameters
+    from ocf_systemd.core.observations import CommandOutcome
+    from ocf_systemd.core.ocf import Verdict
+    from ocf_systemd.core.parameters import Operation, Parameters
     from tests.simulation.plans import Plan, Step
     from tests.simulation.units import Outlook
 

@@ -5,8 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ocf_systemd.observations import ActiveState, CommandOutcome, Exited, LoadState, NotStarted, Signalled, TimedOut
-from ocf_systemd.ocf import Action
+from ocf_systemd.core.observations import (
+    ActiveState,
+    CommandOutcome,
+    Exited,
+    LoadState,
+    NotStarted,
+    Signalled,
+    TimedOut,
+)
+from ocf_systemd.core.ocf import Action
 from tests.simulation.hooks import HINDERED, Place
 
 if TYPE_CHECKING:

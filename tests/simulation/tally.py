@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from signal import SIGKILL, SIGTERM
 from typing import TYPE_CHECKING
 
-from ocf_systemd.observations import LoadState, TimedOut
-from ocf_systemd.ocf import Action
+from ocf_systemd.core.observations import LoadState, TimedOut
+from ocf_systemd.core.ocf import Action
 from tests.simulation.expectations import expected_code
 from tests.simulation.table import ROW_NAMES, last_look, row_of
 

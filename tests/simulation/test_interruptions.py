@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from ocf_systemd.observations import ActiveState, LoadState
-from ocf_systemd.ocf import Action
-from ocf_systemd.parameters import Operation
+from ocf_systemd.core.observations import ActiveState, LoadState
+from ocf_systemd.core.ocf import Action
+from ocf_systemd.core.parameters import Operation
 from tests.simulation.faults import Deed
 from tests.simulation.history import History, live
 from tests.simulation.hooks import DIRECTORY_NAMES, Manner, Place, laid_out

@@ -7,7 +7,7 @@ from itertools import count
 from signal import SIGKILL, SIGTERM
 from typing import TYPE_CHECKING
 
-from ocf_systemd.observations import DOWN_STATES, RUNNING_STATES, ActiveState, LoadState, Process
+from ocf_systemd.core.observations import DOWN_STATES, RUNNING_STATES, ActiveState, LoadState, Process
 from tests.simulation.timeline import FOREVER, Timeline
 
 if TYPE_CHECKING:

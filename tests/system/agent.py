@@ -7,7 +7,7 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from ocf_systemd.wire import SERVED
+from ocf_systemd.client import SERVED
 from tests.system.answer import Answer, Call
 from tests.system.audit import audit
 

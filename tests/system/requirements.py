@@ -29,7 +29,7 @@ class Requirements:
         """Return this interpreter, which other users must be able to run this package with."""
         nobody = pwd.getpwnam("nobody")
         done = subprocess.run(
-            ["sh", "-c", 'exec "$@"', "sh", sys.executable, "-I", "-c", "import ocf_systemd.cli"],
+            ["sh", "-c", 'exec "$@"', "sh", sys.executable, "-I", "-c", "import ocf_systemd.agent.entry"],
             user=nobody.pw_uid,
             group=nobody.pw_gid,
             extra_groups=[],

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import anyio
 import pytest
 
-from ocf_systemd.observations import KEPT_OUTPUT, Exited
-from ocf_systemd.processes import Command, run
+from ocf_systemd.core.observations import KEPT_OUTPUT, Exited
+from ocf_systemd.host.processes import Command, run
 from tests.system.box import HOOKS
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from ocf_systemd.crews import MARK
+from ocf_systemd.server.orphans import MARK
 from tests.system.agent import executor_environment
 from tests.system.hook_tree import HOOK, MARKS, TREE, monitored_by_nobody, plant, runs
 

@@ -188,10 +188,14 @@ class TestWrongParameters:
             assert re.search(rf"WARNING: {name}='{re.escape(value)}'", answer.stderr)
 
 
-COLD_MODULES = (
-    *("actions", "agent", "answers", "cgroups", "cli", "hooks", "judgement", "observations", "ocf", "parameters"),
-    *("proc", "processes", "records", "reload_lock", "reporting", "survivors", "systemd", "wire"),
-)
+COLD_MODULES = {
+    "client",
+    *("core", *(f"core.{name}" for name in ("records", "ocf", "text", "durations", "timeouts", "observations"))),
+    *(f"core.{name}" for name in ("unit_properties", "judgement", "parameters", "exit_reason")),
+    *("host", *(f"host.{name}" for name in ("procfs", "cgroups", "processes", "systemctl", "drop_in"))),
+    *(f"host.{name}" for name in ("reload_lock", "survivors", "hooks")),
+    *("agent", *(f"agent.{name}" for name in ("events", "log", "actions", "run", "entry"))),
+}
 
 
 class TestImports:
@@ -199,7 +203,8 @@ class TestImports:
         """A monitor by the agent's own process pays for what it uses of this package, and not for rich."""
         with box.without_server():
             names = imported(box, AGENT, "monitor")
-        assert {name for name in names if name.startswith("ocf_systemd.")} == {f"ocf_systemd.{n}" for n in COLD_MODULES}
+        own = {name.removeprefix("ocf_systemd.") for name in names if name.startswith("ocf_systemd.")}
+        assert own == COLD_MODULES
         assert not names & {"rich", "xml", "urllib.request", "importlib.metadata", "email", "resource"}
 
     def test_meta_data(self, box: Box) -> None:
@@ -210,7 +215,7 @@ class TestImports:
     def test_a_monitor_that_is_served(self, box: Box) -> None:
         """It takes two modules, and what is built in."""
         found = imported(box, AGENT, "monitor") - imported(box, "/dev/null")
-        assert found - set(sys.builtin_module_names) == {"ocf_systemd", "ocf_systemd.wire"}
+        assert found - set(sys.builtin_module_names) == {"ocf_systemd", "ocf_systemd.client"}
 
 
 def imported(box: Box, *words: str) -> set[str]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import TYPE_CHECKING
 
-from ocf_systemd.observations import (
+from ocf_systemd.core.observations import (
     ActiveState,
     CommandOutcome,
     Exited,
@@ -21,14 +21,14 @@ from ocf_systemd.observations import (
     TimedOut,
     UnitState,
 )
-from ocf_systemd.parameters import PREFIX, Parameters, read_parameters
+from ocf_systemd.core.parameters import PREFIX, Parameters, read_parameters
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
     from signal import Signals
 
-    from ocf_systemd.reporting import Fact
+    from ocf_systemd.agent.events import Fact
 
 UNIT = "postfix@-.service"
 HOOK = "/usr/local/lib/hooks/smtp"

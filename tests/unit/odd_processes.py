@@ -10,13 +10,13 @@ from contextlib import contextmanager
 from signal import SIGKILL
 from typing import TYPE_CHECKING
 
-from ocf_systemd.proc import Entry, children_of, command_line, descendants_of, find_process, is_alive, read_stat
+from ocf_systemd.host.procfs import Entry, children_of, command_line, descendants_of, find_process, is_alive, read_stat
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from ocf_systemd.observations import Process
+    from ocf_systemd.core.observations import Process
 
 _PYTHON = (sys.executable, "-I", "-S", "-c")
 

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 import anyio
 from trio.testing import MockClock
 
-from ocf_systemd.actions import Request, perform
-from ocf_systemd.observations import CommandOutcome, Exited, NotStarted, Signalled, TimedOut
-from ocf_systemd.parameters import Operation
-from ocf_systemd.records import replace as replace_fields
+from ocf_systemd.agent.actions import Request, perform
+from ocf_systemd.core.observations import CommandOutcome, Exited, NotStarted, Signalled, TimedOut
+from ocf_systemd.core.parameters import Operation
+from ocf_systemd.core.records import replace as replace_fields
 from tests.unit.builders import UNIT, Heard, parameters
 
 if TYPE_CHECKING:
@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     from pathlib import Path
     from signal import Signals
 
-    from ocf_systemd.observations import Process, UnitState
-    from ocf_systemd.ocf import Action, Verdict
-    from ocf_systemd.processes import Command
+    from ocf_systemd.core.observations import Process, UnitState
+    from ocf_systemd.core.ocf import Action, Verdict
+    from ocf_systemd.host.processes import Command
 
 HOOK_PATH = "/bin/true"
 """A file that is there, safe and executable on every host; what it does is in the script."""

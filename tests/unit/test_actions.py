@@ -13,11 +13,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from trio.testing import MockClock
 
-from ocf_systemd.actions import Request, perform
-from ocf_systemd.observations import DOWN_STATES, RUNNING_STATES, Exited, NotStarted, Process, UnitState
-from ocf_systemd.ocf import Action, Verdict
-from ocf_systemd.parameters import Operation, escalation_after_s
-from ocf_systemd.reporting import (
+from ocf_systemd.agent.actions import Request, perform
+from ocf_systemd.agent.events import (
     ActionBegan,
     CommandBegan,
     CommandEnded,
@@ -28,7 +25,11 @@ from ocf_systemd.reporting import (
     Waiting,
     Warned,
 )
-from ocf_systemd.systemd import drop_in_path, drop_in_text, put_drop_in
+from ocf_systemd.core.observations import DOWN_STATES, RUNNING_STATES, Exited, NotStarted, Process, UnitState
+from ocf_systemd.core.ocf import Action, Verdict
+from ocf_systemd.core.parameters import Operation
+from ocf_systemd.core.timeouts import escalation_after_s
+from ocf_systemd.host.drop_in import drop_in_path, drop_in_text, put_drop_in
 from tests.unit.builders import UNIT, Heard, parameters
 from tests.unit.scripted import (
     DONE,
@@ -53,8 +54,8 @@ from tests.unit.scripted import (
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from ocf_systemd.observations import CommandOutcome
-    from ocf_systemd.processes import Command
+    from ocf_systemd.core.observations import CommandOutcome
+    from ocf_systemd.host.processes import Command
 
 HOOKED = {"monitor_hook": HOOK_PATH}
 PROBE = Operation(20.0)

@@ -1,8 +1,10 @@
-"""The shape of the house: imports run one way, and what decides touches nothing."""
+"""The architecture: which folder may import which, what is pure, and the conventions that a tool cannot check."""
 
 from __future__ import annotations
 
 import ast
+import tomllib
+from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
@@ -10,82 +12,40 @@ import pytest
 import ocf_systemd
 
 PACKAGE = Path(ocf_systemd.__file__).parent
+ARCHITECTURE = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["tool"]["ocf-systemd"]
+IMPORTS: dict[str, list[str]] = ARCHITECTURE["imports"]
+PURE: list[str] = ARCHITECTURE["pure"]
 
-LAYERS = (
-    "records",
-    "ocf",
-    "observations",
-    "judgement",
-    "parameters",
-    "metadata",
-    "proc",
-    "cgroups",
-    "survivors",
-    "reload_lock",
-    "processes",
-    "systemd",
-    "bus",
-    "hooks",
-    "reporting",
-    "actions",
-    "tracing",
-    "answers",
-    "crews",
-    "agent",
-    "wire",
-    "server",
-    "cli",
-    "consequences",
-    "completion",
-    "drafts",
-    "shared",
-    "installation",
-    "residence",
-    "sandbox",
-    "debug",
-    "timespans",
-    "doctor",
-    "rehearsal",
-    "commands",
-    "__main__",
-)
-PURE = ("records", "ocf", "observations", "judgement", "parameters", "metadata", "consequences", "timespans")
-PURE_WITHIN = {
-    "doctor": (
-        "facts",
-        "readings",
-        "findings",
-        "unit_checks",
-        "service_checks",
-        "hook_checks",
-        "host_checks",
-        "checks",
-    ),
-    "rehearsal": ("scenes", "seen", "judging", "proposal"),
-}
-DRAWN = ("debug/live.py", "doctor/drawn.py", "rehearsal/live.py", "rehearsal/drawn.py")
+RICH = {"debug/live_view", "doctor/rich_view", "rehearse/live_view", "rehearse/rich_view"}
+RICH_LAZILY = {*RICH, "display/terminal"}
 IMPURE = {"anyio", "os", "subprocess", "logging", "click", "rich", "socket", "time", "sys", "io", "shutil", "trio"}
-STARTS_PROCESSES = {"processes", "completion", "installation", "residence", "sandbox"}
+STARTS_PROCESSES = {"host/processes", "commands/candidates", "install/agent_file", "install/server_units"}
+READS_ENVIRONMENT = {"agent/entry", "client", "display/terminal"}
+LINES_MAX, FUNCTION_LINES_MAX = 400, 30
 
 
-def modules() -> dict[str, list[Path]]:
-    """Return the package's files by layer: a package of its own is one."""
-    found: dict[str, list[Path]] = {}
-    for path in sorted(PACKAGE.rglob("*.py")):
-        layer = path.relative_to(PACKAGE).parts[0].removesuffix(".py")
-        found.setdefault(layer, []).append(path)
-    del found["__init__"]
-    return found
+def module_of(path: Path) -> str:
+    """Return a module as the lists have it: its path below the package, without a suffix."""
+    return str(path.relative_to(PACKAGE).with_suffix(""))
 
 
-MODULES = modules()
-FILES = [pytest.param(path, id=str(path.relative_to(PACKAGE))) for paths in MODULES.values() for path in paths]
-MODULE_ROWS = [pytest.param(layer, id=layer) for layer in MODULES]
+def is_module(path: Path) -> bool:
+    """Tell whether there is anything in a file but a docstring, as in the face of a package."""
+    return path != PACKAGE / "__init__.py" and len(ast.parse(path.read_text()).body) > 1
 
 
-def imported(path: Path, *, lazily: bool = True) -> set[str]:
-    """Return what a file imports, by full name; not for type checking alone; lazy imports are those in functions."""
-    tree = ast.parse(path.read_text())
+MODULES = {module_of(path): path for path in sorted(PACKAGE.rglob("*.py")) if is_module(path)}
+ROWS = [pytest.param(module, id=module) for module in MODULES]
+PURE_ROWS = [pytest.param(module, id=module) for module in MODULES if any(fnmatch(module, each) for each in PURE)]
+
+
+def folder_of(module: str) -> str:
+    return module.partition("/")[0]
+
+
+def imported(module: str, *, lazily: bool = True) -> set[str]:
+    """Return what a module imports, by full name; not for type checking alone; lazy imports are those in functions."""
+    tree = ast.parse(MODULES[module].read_text())
     ignored: set[ast.AST] = set()
     for node in ast.walk(tree):
         skip = isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
@@ -98,98 +58,103 @@ def imported(path: Path, *, lazily: bool = True) -> set[str]:
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{path} has a relative import"
+            assert node.level == 0, f"{module} has a relative import"
             names |= {f"{node.module}.{alias.name}" for alias in node.names} | {node.module or ""}
     return names
 
 
-def tops(path: Path, *, lazily: bool = True) -> set[str]:
-    return {name.split(".")[0] for name in imported(path, lazily=lazily)}
+def tops(module: str, *, lazily: bool = True) -> set[str]:
+    """Return the packages that a module imports, this one aside."""
+    return {name.partition(".")[0] for name in imported(module, lazily=lazily)} - {"ocf_systemd"}
 
 
-def own_layers(path: Path, *, lazily: bool = True) -> set[str]:
-    """Return the layers of this package that a file imports from."""
-    own = {name.split(".")[1] for name in imported(path, lazily=lazily) if name.startswith("ocf_systemd.")}
-    return own & set(MODULES)
+def own(module: str, *, lazily: bool = True) -> set[str]:
+    """Return the modules of this package that a module imports."""
+    names = {name.partition(".")[2].replace(".", "/") for name in imported(module, lazily=lazily)}
+    return (names | {f"{name}/__init__" for name in names}) & set(MODULES)
 
 
-def test_every_module_has_its_layer() -> None:
-    """A new module is to be given a place."""
-    assert set(MODULES) == set(LAYERS)
+def test_every_folder_has_its_place() -> None:
+    """A new folder must be given one, from the bottom up: it imports from those before it alone."""
+    assert {folder_of(module) for module in MODULES} == set(IMPORTS)
+    folders = list(IMPORTS)
+    for folder, allowed in IMPORTS.items():
+        assert set(allowed) <= set(folders[: folders.index(folder)])
 
 
-@pytest.mark.parametrize("layer", MODULE_ROWS)
-def test_imports_run_one_way(layer: str) -> None:
-    """A module imports from the layers below its own, and from no other."""
-    below = set(LAYERS[: LAYERS.index(layer)])
-    for path in MODULES[layer]:
-        assert own_layers(path) <= below | ({layer} if path.parent != PACKAGE else set())
+@pytest.mark.parametrize("module", ROWS)
+def test_imports_run_one_way(module: str) -> None:
+    """A module imports from its own folder, and from those that its folder may import from."""
+    folder = folder_of(module)
+    assert {folder_of(each) for each in own(module)} <= {folder, *IMPORTS[folder]}
 
 
-@pytest.mark.parametrize("layer", [pytest.param(layer, id=layer) for layer in PURE])
-def test_what_decides_is_pure(layer: str) -> None:
+def test_no_import_that_is_allowed_for_nothing() -> None:
+    """What a folder may import from is what it does import from."""
+    for folder, allowed in IMPORTS.items():
+        used = {folder_of(each) for module in MODULES if folder_of(module) == folder for each in own(module)}
+        assert set(allowed) <= used, folder
+
+
+def test_no_circles() -> None:
+    """Within a folder imports run one way as well."""
+    left = {module: own(module, lazily=False) - {module} for module in MODULES}
+    while free := {module for module, needed in left.items() if not needed & left.keys()}:
+        left = {module: needed for module, needed in left.items() if module not in free}
+    assert not left
+
+
+@pytest.mark.parametrize("module", PURE_ROWS)
+def test_what_decides_is_pure(module: str) -> None:
     """It imports neither an event loop nor the operating system, directly or by way of what is not pure."""
-    for path in MODULES[layer]:
-        assert not (tops(path) & IMPURE) - ({"sys"} if layer == "records" else set())  # which asks for Python's version
-        assert own_layers(path) <= set(PURE)
+    assert not (tops(module) & IMPURE) - ({"sys"} if module == "core/records" else set())  # for Python's version
+    assert all(any(fnmatch(each, pure) for pure in PURE) for each in own(module))
 
 
-@pytest.mark.parametrize(("layer", "name"), [(layer, name) for layer, names in PURE_WITHIN.items() for name in names])
-def test_what_decides_within_a_package_is_pure(layer: str, name: str) -> None:
-    """A check or a rehearsal's judgement is a function of what has been seen: it looks at nothing itself."""
-    path = PACKAGE / layer / f"{name}.py"
-    assert not tops(path) & IMPURE
-    assert own_layers(path) <= {*PURE, layer}
-    others = {full.split(".")[2] for full in imported(path) if full.startswith(f"ocf_systemd.{layer}.")}
-    assert others <= set(PURE_WITHIN[layer])
+def test_core_is_pure() -> None:
+    """A module in `core` is pure by its place."""
+    assert {row.values[0] for row in PURE_ROWS} >= {module for module in MODULES if folder_of(module) == "core"}
 
 
-@pytest.mark.parametrize("path", FILES)
-def test_rich_is_for_what_is_drawn_alone(path: Path) -> None:
-    """Only what draws imports rich, and what finds out where output goes, lazily."""
-    name = str(path.relative_to(PACKAGE))
-    assert "rich" not in tops(path) or name in {*DRAWN, "commands/terminal.py"}
-    assert "rich" not in tops(path, lazily=False) or name in DRAWN
+@pytest.mark.parametrize("module", ROWS)
+def test_rich_is_for_views_alone(module: str) -> None:
+    """Only views import rich, and what finds out where output goes, lazily."""
+    assert "rich" not in tops(module) or module in RICH_LAZILY
+    assert "rich" not in tops(module, lazily=False) or module in RICH
 
 
-@pytest.mark.parametrize("layer", MODULE_ROWS)
-def test_who_starts_processes(layer: str) -> None:
-    """An action's processes start in `processes`; else only tools for people start any."""
-    assert layer in STARTS_PROCESSES or not any("subprocess" in tops(path) for path in MODULES[layer])
+@pytest.mark.parametrize("module", ROWS)
+def test_who_starts_processes(module: str) -> None:
+    """An action's processes start in `host/processes`; else only tools for people start any."""
+    assert module in STARTS_PROCESSES or folder_of(module) == "sandbox" or "subprocess" not in tops(module)
 
 
-@pytest.mark.parametrize("layer", MODULE_ROWS)
-def test_only_the_command_line_reads_the_process_environment(layer: str) -> None:
+@pytest.mark.parametrize("module", ROWS)
+def test_only_the_command_line_reads_the_process_environment(module: str) -> None:
     """An action takes its environment as an argument: one process may run many."""
-    if layer in {"cli", "commands", "sandbox", "wire"}:
+    if module in READS_ENVIRONMENT or folder_of(module) in {"commands", "sandbox"}:
         return
-    for path in MODULES[layer]:
-        for node in ast.walk(ast.parse(path.read_text())):
-            assert not (isinstance(node, ast.Attribute) and node.attr in {"environ", "environb", "getenv", "exit"})
+    for node in ast.walk(ast.parse(MODULES[module].read_text())):
+        assert not (isinstance(node, ast.Attribute) and node.attr in {"environ", "environb", "getenv", "exit"})
 
 
 def test_the_command_line_imports_lazily() -> None:
     """What an action does not use is not imported: a monitor pays for what it needs."""
-    (path,) = MODULES["cli"]
-    assert own_layers(path, lazily=False) == {"answers", "observations", "ocf"}
-    assert not tops(path, lazily=False) & {"anyio", "rich", "xml"}
-    for path in MODULES["commands"]:
-        assert own_layers(path, lazily=False) <= {"cli", "commands", "observations", "ocf"}
-        assert not tops(path, lazily=False) & {"anyio", "rich", "xml"}
+    assert {folder_of(each) for each in own("agent/entry", lazily=False)} == {"core"}
+    assert not tops("agent/entry", lazily=False) & {"anyio", "rich", "xml"}
+    for module in MODULES:
+        if folder_of(module) == "commands":
+            assert {folder_of(each) for each in own(module, lazily=False)} <= {"agent", "commands", "core", "display"}
+            assert not tops(module, lazily=False) & {"anyio", "rich", "xml"}
 
 
-@pytest.mark.parametrize("path", FILES)
-def test_a_module_says_what_it_owns(path: Path) -> None:
-    """Each begins with a docstring."""
-    assert ast.get_docstring(ast.parse(path.read_text()))
-
-
-@pytest.mark.parametrize("path", FILES)
-def test_functions_are_short(path: Path) -> None:
-    """Under 30 lines of code and at most four positional arguments, as the conventions have it."""
-    for node in ast.walk(ast.parse(path.read_text())):
+@pytest.mark.parametrize("module", ROWS)
+def test_size_and_docstrings(module: str) -> None:
+    """Each module says what it owns; functions are under 30 lines of code."""
+    tree = ast.parse(MODULES[module].read_text())
+    assert ast.get_docstring(tree)
+    for node in ast.walk(tree):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-            has_docstring = ast.get_docstring(node) is not None
-            body = node.body[1:] if has_docstring else node.body
+            body = node.body[1:] if ast.get_docstring(node) is not None else node.body
             lines = (body[-1].end_lineno or 0) - body[0].lineno + 1 if body else 0
-            assert lines <= 30, f"{node.name} has {lines} lines"
+            assert lines <= FUNCTION_LINES_MAX, f"{node.name} has {lines} lines"

@@ -15,10 +15,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ocf_systemd.cgroups import Cgroups
-from ocf_systemd.observations import ActiveState, LoadState, Process, UnitDetails, UnitState
-from ocf_systemd.proc import TICKS_PER_S, read_stat
-from ocf_systemd.records import replace
+from ocf_systemd.core.observations import ActiveState, LoadState, Process, UnitDetails, UnitState
+from ocf_systemd.core.records import replace
+from ocf_systemd.host.cgroups import Cgroups
+from ocf_systemd.host.procfs import TICKS_PER_S, read_stat
 from tests.unit.builders import run_python
 from tests.unit.odd_processes import leaderless, process_of, sleeping, uninterruptible, wait_until, zombie
 
@@ -308,9 +308,9 @@ class TestMainProcess:
         """The start in /proc counts it and systemd's stamp does not: a process is not taken for a later one."""
         code = """
 import time
-from ocf_systemd.cgroups import Cgroups
-from ocf_systemd.observations import ActiveState, LoadState, UnitDetails, UnitState
-from ocf_systemd.proc import TICKS_PER_S, read_stat
+from ocf_systemd.host.cgroups import Cgroups
+from ocf_systemd.core.observations import ActiveState, LoadState, UnitDetails, UnitState
+from ocf_systemd.host.procfs import TICKS_PER_S, read_stat
 import os
 real = time.clock_gettime
 asleep = 3600.0

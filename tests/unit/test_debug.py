@@ -11,29 +11,8 @@ from signal import SIGINT, SIGSEGV
 import pytest
 from rich.console import Console, RenderableType
 
-from ocf_systemd.consequences import MEANINGS, consequence, meaning
-from ocf_systemd.debug import words
-from ocf_systemd.debug.live import LiveView, frame, verdict_panel
-from ocf_systemd.debug.machine import JsonView
-from ocf_systemd.debug.plain import PlainView
-from ocf_systemd.debug.session import Call, Result, View, pacemaker_environment, run_call
-from ocf_systemd.debug.timeline import Timeline
-from ocf_systemd.observations import (
-    ActiveState,
-    CommandOutcome,
-    Exited,
-    LoadState,
-    NoAnswer,
-    NotStarted,
-    Observation,
-    Signalled,
-    TimedOut,
-    UnitState,
-)
-from ocf_systemd.ocf import Action, ExitCode, Verdict
-from ocf_systemd.parameters import read_operation
-from ocf_systemd.processes import Command
-from ocf_systemd.reporting import (
+from ocf_systemd.agent.environment import pacemaker_environment
+from ocf_systemd.agent.events import (
     ActionBegan,
     CommandBegan,
     CommandEnded,
@@ -49,6 +28,28 @@ from ocf_systemd.reporting import (
     Waiting,
     Warned,
 )
+from ocf_systemd.agent.timeline import Timeline
+from ocf_systemd.core.observations import (
+    ActiveState,
+    CommandOutcome,
+    Exited,
+    LoadState,
+    NoAnswer,
+    NotStarted,
+    Observation,
+    Signalled,
+    TimedOut,
+    UnitState,
+)
+from ocf_systemd.core.ocf import Action, ExitCode, Verdict
+from ocf_systemd.core.pacemaker import MEANINGS, consequence, meaning
+from ocf_systemd.core.parameters import read_operation
+from ocf_systemd.debug import text
+from ocf_systemd.debug.json_view import JsonView
+from ocf_systemd.debug.live_view import LiveView, frame, verdict_panel
+from ocf_systemd.debug.session import Call, Result, View, run_call
+from ocf_systemd.debug.text_view import PlainView
+from ocf_systemd.host.processes import Command
 from tests.unit.builders import HOOK, UNIT
 
 ESCAPES = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f]")
@@ -125,7 +126,7 @@ class TestTimeline:
     def test_it_keeps_what_it_is_told_with_times(self) -> None:
         """Commands as spans, states as they change, notes; seconds count from the action's beginning."""
         timeline = recorded(story())
-        assert [(words.label(span), words.outcome(span)) for span in timeline.spans] == [
+        assert [(text.label(span), text.outcome(span)) for span in timeline.spans] == [
             ("hook smtp", "exit 1"),
             ("systemctl show", "exit 0"),
             ("systemctl show", "not started: Too many open files"),
@@ -133,7 +134,7 @@ class TestTimeline:
         ]
         times = [(round(span.began_s, 3), round(span.ended_s or 0.0, 3)) for span in timeline.spans]
         assert times == [(0.2, 0.6), (0.3, 0.4), (1.1, 1.2), (1.4, 1.5)]
-        assert [words.state(state) for _, state in timeline.states] == [
+        assert [text.state(state) for _, state in timeline.states] == [
             "active (running)",
             "no answer: systemctl could not be started",
         ]
@@ -202,8 +203,8 @@ class TestWords:
     def test_labels(self, arguments: tuple[str, ...], purpose: Purpose, label: str) -> None:
         """Program and verb, or the hook's file name."""
         timeline = recorded((command(*arguments, purpose=purpose),))
-        assert words.label(timeline.spans[0]) == label
-        assert words.outcome(timeline.spans[0]) == "running"
+        assert text.label(timeline.spans[0]) == label
+        assert text.outcome(timeline.spans[0]) == "running"
 
     @pytest.mark.parametrize(
         ("outcome", "lines"),
@@ -220,7 +221,7 @@ class TestWords:
         for purpose in Purpose:
             began = command("/h/x", purpose=purpose)
             timeline = recorded((began, CommandEnded(began, outcome)))
-            assert words.output_lines(timeline.spans[0]) == (lines if purpose is Purpose.HOOK else [])
+            assert text.output_lines(timeline.spans[0]) == (lines if purpose is Purpose.HOOK else [])
 
     @pytest.mark.parametrize(
         ("load", "told"),
@@ -232,12 +233,12 @@ class TestWords:
     )
     def test_states(self, load: LoadState, told: str) -> None:
         """As systemctl status would put it."""
-        assert words.state(UnitState(UNIT, load, ActiveState.INACTIVE, "dead")) == told
+        assert text.state(UnitState(UNIT, load, ActiveState.INACTIVE, "dead")) == told
 
     def test_a_verdict(self) -> None:
         """Name, number, meaning."""
-        assert words.verdict_line(Verdict(7)) == "OCF_NOT_RUNNING (7): not running"
-        assert words.verdict_line(Verdict(42)) == "exit code 42 (42): failed, with a code of the hook's own"
+        assert text.verdict_line(Verdict(7)) == "OCF_NOT_RUNNING (7): not running"
+        assert text.verdict_line(Verdict(42)) == "exit code 42 (42): failed, with a code of the hook's own"
 
 
 class TestConsequences:
@@ -442,7 +443,7 @@ class TestLive:
         shown = rendered(frame(recorded(story())), width)
         lines = shown.splitlines()
         assert lines[0].startswith(f"monitor {UNIT}   timeout 20 s, own deadline 18.0 s")
-        for text in (
+        for expected in (
             "hook smtp",
             "exit 1",
             "│ no answer",
@@ -450,7 +451,7 @@ class TestLive:
             "active (running)",
             "16.4 s left of 18.0 s",
         ):
-            assert text in shown
+            assert expected in shown
         assert max(map(len, lines)) <= width
         assert not ESCAPES.search(shown)
 
@@ -499,9 +500,9 @@ class TestLive:
         """Code by name, reason, what Pacemaker does, the journal's last lines."""
         timeline = recorded((Judged(Action.MONITOR, Verdict(code, "because")),))
         shown = rendered(verdict_panel(result_of(timeline, journal=("first line", "second line"))), width)
-        assert words.verdict_line(Verdict(code)) in shown
-        for text in ("reason", "because", "Pacemaker", "journal", "first line", "second line"):
-            assert text in shown
+        assert text.verdict_line(Verdict(code)) in shown
+        for expected in ("reason", "because", "Pacemaker", "journal", "first line", "second line"):
+            assert expected in shown
         assert max(map(len, shown.splitlines())) <= width
 
     @pytest.mark.parametrize("in_cycle", [pytest.param(True, id="in a cycle"), pytest.param(False, id="alone")])

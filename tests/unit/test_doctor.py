@@ -12,7 +12,10 @@ from click.testing import CliRunner
 from rich.console import Console
 
 from ocf_systemd.commands import whole_program
-from ocf_systemd.doctor import disk, drawn, machine, plain, readings
+from ocf_systemd.core.metadata import metadata_xml
+from ocf_systemd.core.observations import ActiveState
+from ocf_systemd.core.parameters import Parameters, read_parameters
+from ocf_systemd.doctor import json_view, parse, rich_view, text_view, unit_files
 from ocf_systemd.doctor.checks import CHECKS, Diagnosis, diagnose
 from ocf_systemd.doctor.facts import (
     FOREVER_S,
@@ -26,10 +29,7 @@ from ocf_systemd.doctor.facts import (
     Unit,
     advertised,
 )
-from ocf_systemd.metadata import metadata_xml
-from ocf_systemd.observations import ActiveState
-from ocf_systemd.parameters import Parameters, read_parameters
-from ocf_systemd.systemd import drop_in_path
+from ocf_systemd.host.drop_in import drop_in_path
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -71,25 +71,25 @@ def parameters(**given: str) -> Parameters:
 class TestReadings:
     def test_units(self) -> None:
         """What systemctl shows of several units is told apart by the blank lines between them."""
-        web, no = readings.parse_units(SHOWN)
-        assert readings.value(no, "LoadState") == "not-found"
-        assert readings.words(web, "Names") == ("web.service", r"srv\x2d.service")
-        assert readings.words(web, "Requires") == ()
-        assert readings.words({"Names": ('"',)}, "Names") == ()
-        assert readings.edges(web) == (Edge("WantedBy", "multi-user.target"), Edge("TriggeredBy", "web.socket"))
-        assert readings.relative(web) == Relative("web.service", "enabled", ActiveState.ACTIVE, readings.edges(web))
-        assert readings.start_limit(web) == StartLimit("web.service", 5, 10.0)
-        assert readings.emergencies(web) == ("StartLimitAction=reboot",)
+        web, no = parse.parse_units(SHOWN)
+        assert parse.value(no, "LoadState") == "not-found"
+        assert parse.words(web, "Names") == ("web.service", r"srv\x2d.service")
+        assert parse.words(web, "Requires") == ()
+        assert parse.words({"Names": ('"',)}, "Names") == ()
+        assert parse.edges(web) == (Edge("WantedBy", "multi-user.target"), Edge("TriggeredBy", "web.socket"))
+        assert parse.relative(web) == Relative("web.service", "enabled", ActiveState.ACTIVE, parse.edges(web))
+        assert parse.start_limit(web) == StartLimit("web.service", 5, 10.0)
+        assert parse.emergencies(web) == ("StartLimitAction=reboot",)
 
     def test_the_manager(self) -> None:
         """It has no LoadState, and is one; a line without a property is none."""
-        assert readings.parse_units(b"Version=252\n\nodd\nUnitPath=/etc /run\n") == (
+        assert parse.parse_units(b"Version=252\n\nodd\nUnitPath=/etc /run\n") == (
             {"Version": ("252",), "UnitPath": ("/etc /run",)},
         )
 
     def test_a_service(self) -> None:
         """Its settings are read, each command with its arguments; what is not told is as by default."""
-        assert readings.service(readings.parse_units(SHOWN)[0]) == Service(
+        assert parse.service(parse.parse_units(SHOWN)[0]) == Service(
             type="forking",
             pid_file="/run/web.pid",
             guess_main_pid=False,
@@ -112,7 +112,7 @@ class TestReadings:
     )
     def test_time_spans(self, text: str, seconds: float) -> None:
         """As systemd writes them (systemd.time(7)); nothing: what is said otherwise."""
-        assert readings.span_s(text, 7.0) == pytest.approx(seconds)
+        assert parse.span_s(text, 7.0) == pytest.approx(seconds)
 
     @pytest.mark.parametrize(
         ("text", "setting"),
@@ -125,7 +125,7 @@ class TestReadings:
     )
     def test_a_drop_ins_restart(self, text: str, setting: str) -> None:
         """The last one in its section counts."""
-        assert readings.restart_in(text) == setting
+        assert parse.restart_in(text) == setting
 
     @pytest.mark.parametrize(
         ("script", "bounded", "tool"),
@@ -143,21 +143,21 @@ class TestReadings:
     )
     def test_a_hooks_text(self, script: str, *, bounded: bool, tool: str) -> None:
         """It tells whether it bounds its time, comments aside, and whether a tool's exit code gets out."""
-        read = readings.script("/x/hook", script, parameters())
+        read = parse.script("/x/hook", script, parameters())
         assert (read.is_bounded, read.raw_tool) == (bounded, tool)
 
     def test_a_hooks_arguments(self) -> None:
         """They may bound it too; of a program the name tells that its codes are raw."""
-        assert readings.script("/x/prog", None, parameters(monitor_hook_args="-t 5")).is_bounded
-        assert readings.script("/x/prog", None, parameters(monitor_hook_args="--timeout=5 x")).is_bounded
-        assert not readings.script("/x/prog", None, parameters(monitor_hook_args="x")).is_bounded
-        assert readings.script("/x/check_http", None, parameters()).raw_tool == "check_http"
-        assert readings.script("/x/prog", None, parameters()).raw_tool == ""
+        assert parse.script("/x/prog", None, parameters(monitor_hook_args="-t 5")).is_bounded
+        assert parse.script("/x/prog", None, parameters(monitor_hook_args="--timeout=5 x")).is_bounded
+        assert not parse.script("/x/prog", None, parameters(monitor_hook_args="x")).is_bounded
+        assert parse.script("/x/check_http", None, parameters()).raw_tool == "check_http"
+        assert parse.script("/x/prog", None, parameters()).raw_tool == ""
 
     def test_a_bus_service(self) -> None:
         """An activation file names the unit that it has started, or none."""
-        assert readings.bus_service_unit("[D-BUS Service]\nName=a\nSystemdService=web.service\n") == "web.service"
-        assert readings.bus_service_unit("[D-BUS Service]\nName=a\nExec=/bin/x\n") == ""
+        assert parse.bus_service_unit("[D-BUS Service]\nName=a\nSystemdService=web.service\n") == "web.service"
+        assert parse.bus_service_unit("[D-BUS Service]\nName=a\nExec=/bin/x\n") == ""
 
 
 def link(path: Path, target: str = "/usr/lib/systemd/system/web.service") -> None:
@@ -181,7 +181,7 @@ class TestDisk:
         link(lib / "b.target.wants" / "web.service")
         link(run / "c.service.requires" / "web.service")
         link(run / "c.service.d" / "web.service")
-        found = disk.starting_links([str(etc), str(run), str(lib), str(tmp_path / "none")], ["web.service"])
+        found = unit_files.starting_links([str(etc), str(run), str(lib), str(tmp_path / "none")], ["web.service"])
         assert [(edge.relation, edge.by, edge.link) for edge in found] == [
             ("WantedBy", "a.target", str(etc / "a.target.wants" / "web.service")),
             ("RequiredBy", "c.service", str(run / "c.service.requires" / "web.service")),
@@ -189,16 +189,16 @@ class TestDisk:
 
     def test_whose_links(self) -> None:
         """`systemctl disable` removes those of the administrator."""
-        assert disk.is_administrators("/etc/systemd/system/multi-user.target.wants/web.service")
-        assert disk.is_administrators("/run/systemd/system/multi-user.target.wants/web.service")
-        assert not disk.is_administrators("/run/systemd/generator/multi-user.target.wants/web.service")
-        assert not disk.is_administrators("/lib/systemd/system/multi-user.target.wants/web.service")
+        assert unit_files.is_administrators("/etc/systemd/system/multi-user.target.wants/web.service")
+        assert unit_files.is_administrators("/run/systemd/system/multi-user.target.wants/web.service")
+        assert not unit_files.is_administrators("/run/systemd/generator/multi-user.target.wants/web.service")
+        assert not unit_files.is_administrators("/lib/systemd/system/multi-user.target.wants/web.service")
 
     def test_instances(self, tmp_path: Path) -> None:
         """Links name instances of a template."""
         link(tmp_path / "a.target.wants" / "web@1.service")
         link(tmp_path / "a.target.wants" / "other.service")
-        assert disk.linked_instances([str(tmp_path)], "web@") == ("web@1.service",)
+        assert unit_files.linked_instances([str(tmp_path)], "web@") == ("web@1.service",)
 
     def test_a_shadow(self, tmp_path: Path) -> None:
         """A file of the same name hides the agent's drop-in where it comes first, a dangling link too."""
@@ -206,10 +206,12 @@ class TestDisk:
         ours = run / "web.service.d" / "zz-ocf-systemd.conf"
         path = [str(etc), str(run)]
         file(ours)
-        assert disk.shadowing_drop_in(path, ["web.service"], ours) == ""
+        assert unit_files.shadowing_drop_in(path, ["web.service"], ours) == ""
         link(etc / "web.service.d" / "zz-ocf-systemd.conf", "/dev/null")
-        assert disk.shadowing_drop_in(path, ["web.service"], ours) == str(etc / "web.service.d" / "zz-ocf-systemd.conf")
-        assert disk.shadowing_drop_in([str(etc)], ["web.service"], ours) == ""
+        assert unit_files.shadowing_drop_in(path, ["web.service"], ours) == str(
+            etc / "web.service.d" / "zz-ocf-systemd.conf"
+        )
+        assert unit_files.shadowing_drop_in([str(etc)], ["web.service"], ours) == ""
 
     def test_later_restarts(self, tmp_path: Path) -> None:
         """The last of those that sort after the agent's counts; `override.conf` of `systemctl edit` sorts before it."""
@@ -217,9 +219,9 @@ class TestDisk:
         early = file(tmp_path / "override.conf", "[Service]\nRestart=always\n")
         late = file(tmp_path / "zzz-after-the-agents.conf", "[Service]\nRestart=on-failure\n")
         last = file(tmp_path / "zzz-cluster.conf", "[Service]\nRestart=no\n")
-        assert disk.later_restarts([early], ours) == ()
-        assert disk.later_restarts([early, late], ours) == (late,)
-        assert disk.later_restarts([early, late, last, str(tmp_path / "zzz.conf")], ours) == ()
+        assert unit_files.later_restarts([early], ours) == ()
+        assert unit_files.later_restarts([early, late], ours) == (late,)
+        assert unit_files.later_restarts([early, late, last, str(tmp_path / "zzz.conf")], ours) == ()
 
     def test_unread_drop_ins(self, tmp_path: Path) -> None:
         """Those that systemd does not have, unless they are empty."""
@@ -227,14 +229,14 @@ class TestDisk:
         unread = file(tmp_path / "web.service.d" / "b.conf")
         file(tmp_path / "web.service.d" / "c.conf", "")
         file(tmp_path / "web.service.d" / "d.txt")
-        assert disk.unread_drop_ins([str(tmp_path)], ["web.service"], [read]) == (unread,)
+        assert unit_files.unread_drop_ins([str(tmp_path)], ["web.service"], [read]) == (unread,)
 
     def test_texts(self, tmp_path: Path) -> None:
         """A program is none, nor is what cannot be read."""
         (tmp_path / "program").write_bytes(b"\x7fELF\0")
-        assert disk.read_text(str(tmp_path / "program")) is None
-        assert disk.read_text(str(tmp_path)) is None
-        assert disk.read_text(file(tmp_path / "text", "x")) == "x"
+        assert unit_files.read_text(str(tmp_path / "program")) is None
+        assert unit_files.read_text(str(tmp_path)) is None
+        assert unit_files.read_text(file(tmp_path / "text", "x")) == "x"
 
 
 def of(unit: Unit, given: str = "web") -> Diagnosis:
@@ -255,7 +257,7 @@ GOOD = Unit(id="web.service", service=Service())
 
 def drawing(diagnosis: Diagnosis, width: int = 80) -> str:
     stream = io.StringIO()
-    drawn.show(diagnosis, Console(file=stream, width=width, color_system=None, highlight=False))
+    rich_view.show(diagnosis, Console(file=stream, width=width, color_system=None, highlight=False))
     return stream.getvalue()
 
 
@@ -263,7 +265,7 @@ class TestViews:
     def test_nobody_waits_at_a_pipe(self) -> None:
         """Where FORCE_COLOR asks for a picture in a pipe, there is none of the waiting."""
         stream = io.StringIO()
-        with drawn.waiting(Console(file=stream, force_terminal=True)):
+        with rich_view.waiting(Console(file=stream, force_terminal=True)):
             pass
         assert stream.getvalue() == ""
 
@@ -284,7 +286,7 @@ class TestViews:
         """Piped, it is lines of text of 80 characters, but for commands."""
         diagnosis = of(POOR)
         stream = io.StringIO()
-        plain.write(diagnosis, stream)
+        text_view.write(diagnosis, stream)
         lines = stream.getvalue().splitlines()
         assert lines[0] == "doctor web.service   start 100s, stop 110s, monitor 20s every 10s"
         assert "ok    masked          not masked" in lines
@@ -298,14 +300,14 @@ class TestViews:
         """Then that is what it says."""
         diagnosis = of(GOOD)
         stream = io.StringIO()
-        plain.write(diagnosis, stream)
+        text_view.write(diagnosis, stream)
         assert stream.getvalue().endswith(f"nothing to mend, {len(diagnosis.results)} checks passed\n")
         assert "✗" not in drawing(diagnosis)
 
     def test_json(self) -> None:
         """Every check is in the object, by its name; what does not apply is skipped."""
         stream = io.StringIO()
-        machine.write(of(POOR), stream)
+        json_view.write(of(POOR), stream)
         document = json.loads(stream.getvalue())
         assert document.keys() == {*("unit", "given", "monitor_hook", "operations", "clean", "findings", "checks")}
         assert (document["unit"], document["given"], document["clean"]) == ("web.service", "web", False)
@@ -322,7 +324,7 @@ class TestViews:
         """A path with control characters, or what rich would take for markup, is shown as it is, less the former."""
         diagnosis = of(Unit(id="web.service", path=ODD, needs_daemon_reload=True, unread=(ODD,)), given=ODD)
         stream = io.StringIO()
-        plain.write(diagnosis, stream)
+        text_view.write(diagnosis, stream)
         for text in (drawing(diagnosis, 120), stream.getvalue()):
             assert not ESCAPES.search(text)
             assert "a[red]b[/red] :smile:" in text

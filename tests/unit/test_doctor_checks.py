@@ -6,7 +6,21 @@ from dataclasses import replace
 
 import pytest
 
-from ocf_systemd.consequences import consequence
+from ocf_systemd.core.observations import (
+    ActiveState,
+    Exited,
+    HookMissing,
+    HookOutcome,
+    HookRan,
+    HookUnsafe,
+    LoadState,
+    NotStarted,
+    Signalled,
+    TimedOut,
+)
+from ocf_systemd.core.ocf import Action
+from ocf_systemd.core.pacemaker import consequence
+from ocf_systemd.core.parameters import Parameters, read_parameters
 from ocf_systemd.doctor.checks import CHECKS, Diagnosis, diagnose
 from ocf_systemd.doctor.facts import (
     FOREVER_S,
@@ -24,21 +38,7 @@ from ocf_systemd.doctor.facts import (
     advertised,
 )
 from ocf_systemd.doctor.findings import Finding, Sound, drop_in, time_span
-from ocf_systemd.observations import (
-    ActiveState,
-    Exited,
-    HookMissing,
-    HookOutcome,
-    HookRan,
-    HookUnsafe,
-    LoadState,
-    NotStarted,
-    Signalled,
-    TimedOut,
-)
-from ocf_systemd.ocf import Action
-from ocf_systemd.parameters import Parameters, read_parameters
-from ocf_systemd.systemd import drop_in_path
+from ocf_systemd.host.drop_in import drop_in_path
 from tests.unit.builders import HOOK
 
 NAME = "web.service"

@@ -15,17 +15,26 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from rich.console import Console
 
-from ocf_systemd.debug.live import frame, verdict_panel
-from ocf_systemd.debug.machine import JsonView
-from ocf_systemd.debug.plain import PlainView
+from ocf_systemd.agent.log import log_reporter
+from ocf_systemd.agent.timeline import Timeline
+from ocf_systemd.agent.tracing import traced
+from ocf_systemd.core.observations import Exited, NotStarted, Process, Signalled, TimedOut
+from ocf_systemd.core.ocf import Action
+from ocf_systemd.core.parameters import (
+    PREFIX,
+    TABLE,
+    Operation,
+    Parameter,
+    ParameterError,
+    read_operation,
+    read_parameters,
+)
+from ocf_systemd.core.text import printable
+from ocf_systemd.debug.json_view import JsonView
+from ocf_systemd.debug.live_view import frame, verdict_panel
 from ocf_systemd.debug.session import Call, Result
-from ocf_systemd.debug.timeline import Timeline
-from ocf_systemd.observations import Exited, NotStarted, Process, Signalled, TimedOut, printable
-from ocf_systemd.ocf import Action
-from ocf_systemd.parameters import PREFIX, TABLE, Operation, Parameter, ParameterError, read_operation, read_parameters
-from ocf_systemd.reporting import log_reporter
-from ocf_systemd.systemd import job_outcome
-from ocf_systemd.tracing import traced
+from ocf_systemd.debug.text_view import PlainView
+from ocf_systemd.host.systemctl import job_outcome
 from tests.unit.builders import UNIT
 from tests.unit.hostile import TEXT_AS_BYTES, VALUE, unclean
 from tests.unit.scripted import HOOK_PATH, Run, Script, ScriptedSystemctl, Step, act
@@ -33,7 +42,7 @@ from tests.unit.scripted import HOOK_PATH, Run, Script, ScriptedSystemctl, Step,
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from ocf_systemd.observations import CommandOutcome
+    from ocf_systemd.core.observations import CommandOutcome
 
 NAMES = [row.name for row in TABLE]
 OPERATION = ["OCF_CHECK_LEVEL", *(f"{PREFIX}CRM_meta_{name}" for name in ("timeout", "interval", "name", "role"))]

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ocf_systemd.parameters import PREFIX, TABLE
+from ocf_systemd.core.parameters import PREFIX, TABLE
 from tests.unit.builders import executable, run_python
 from tests.unit.hostile import FORGED, TEXT_AS_BYTES, VALUE, unclean
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-AGENT = "from ocf_systemd.cli import main; main()"
+AGENT = "from ocf_systemd.agent.entry import main; main()"
 REASON = "ocf-exit-reason:"
 NAMES = [row.variable for row in TABLE if row.name not in {"unit", "monitor_hook"}]
 FOR_THE_LOG = ("OCF_RESOURCE_INSTANCE", "OCF_RESOURCE_TYPE", "HA_LOGFACILITY", "HA_debug", "OCF_TRACE_RA")

@@ -9,7 +9,7 @@ import click
 import pytest
 
 from ocf_systemd.commands import whole_program
-from ocf_systemd.ocf import Action
+from ocf_systemd.core.ocf import Action
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

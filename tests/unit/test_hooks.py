@@ -17,21 +17,8 @@ from typing import TYPE_CHECKING
 import anyio
 import pytest
 
-from ocf_systemd import processes
-from ocf_systemd.hooks import (
-    HOOKS_AT_ONCE,
-    HOOKS_MAX,
-    check_access,
-    check_hooks,
-    find_hooks,
-    hook_environment,
-    is_root_owned,
-    run_hooks,
-    why_not_executable,
-    why_unsafe,
-)
-from ocf_systemd.judgement import HookProtocol, judge_hooks
-from ocf_systemd.observations import (
+from ocf_systemd.core.judgement import HookProtocol, judge_hooks
+from ocf_systemd.core.observations import (
     Exited,
     HookMissing,
     HookOutcome,
@@ -43,16 +30,29 @@ from ocf_systemd.observations import (
     Signalled,
     TimedOut,
 )
-from ocf_systemd.ocf import Verdict
-from ocf_systemd.proc import find_process
-from ocf_systemd.survivors import record_survivors
+from ocf_systemd.core.ocf import Verdict
+from ocf_systemd.host import processes
+from ocf_systemd.host.hooks import (
+    HOOKS_AT_ONCE,
+    HOOKS_MAX,
+    check_access,
+    check_hooks,
+    find_hooks,
+    hook_environment,
+    is_root_owned,
+    run_hooks,
+    why_not_executable,
+    why_unsafe,
+)
+from ocf_systemd.host.procfs import find_process
+from ocf_systemd.host.survivors import record_survivors
 from tests.unit.builders import executable, parameters, run_python
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from ocf_systemd.observations import CommandOutcome
-    from ocf_systemd.processes import Command, Runner
+    from ocf_systemd.core.observations import CommandOutcome
+    from ocf_systemd.host.processes import Command, Runner
 
 ME = frozenset({0, os.geteuid()})
 CAN_MOUNT = (
@@ -552,9 +552,9 @@ class TestExecutable:
         """What is mounted noexec cannot be run, for checking and for running; where it says so is in the reason."""
         code = f"""
 import anyio, os
-from ocf_systemd import processes
-from ocf_systemd.hooks import check_hooks, run_hooks, why_not_executable
-from ocf_systemd.parameters import read_parameters
+from ocf_systemd.host import processes
+from ocf_systemd.host.hooks import check_hooks, run_hooks, why_not_executable
+from ocf_systemd.core.parameters import read_parameters
 hook = "{place}/hook"
 with open(hook, "w") as file:
     file.write("#!/bin/sh\\n")
@@ -711,10 +711,10 @@ class TestRun:
         executable(place / "hook", "#!/bin/sh\n")
         code = f"""
 import anyio, os, resource
-from ocf_systemd import processes
-from ocf_systemd.hooks import run_hooks
-from ocf_systemd.judgement import HookProtocol, judge_hooks
-from ocf_systemd.parameters import read_parameters
+from ocf_systemd.host import processes
+from ocf_systemd.host.hooks import run_hooks
+from ocf_systemd.core.judgement import HookProtocol, judge_hooks
+from ocf_systemd.core.parameters import read_parameters
 given = read_parameters({{"OCF_RESKEY_unit": "x", "OCF_RESKEY_monitor_hook": {str(place)!r}}})
 async def main():
     deadline = anyio.current_time() + 5
@@ -776,10 +776,10 @@ class TestUser:
         """It may name the user that it is; to be another it is not permitted, and says so."""
         code = f"""
 import anyio, os
-from ocf_systemd import processes
-from ocf_systemd.hooks import run_hooks
-from ocf_systemd.judgement import HookProtocol, judge_hooks
-from ocf_systemd.parameters import read_parameters
+from ocf_systemd.host import processes
+from ocf_systemd.host.hooks import run_hooks
+from ocf_systemd.core.judgement import HookProtocol, judge_hooks
+from ocf_systemd.core.parameters import read_parameters
 hook = {{"monitor_hook": "/bin/sh", "monitor_hook_args": "-c 'echo $(id -u) $USER $HOME; exit 3'"}}
 values = {{"unit": "x", "monitor_hook_user": {user!r}, **hook}}
 given = read_parameters({{f"OCF_RESKEY_{{name}}": value for name, value in values.items()}})

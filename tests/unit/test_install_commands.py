@@ -21,15 +21,15 @@ from tests.unit.builders import executable, run_python
 # The commands, with units below a directory of the test's.
 PROGRAM = """
 from pathlib import Path
-from ocf_systemd import residence
-residence.THIS_HOST = residence.Place(Path("{root}/units"), Path("{root}/booted"), Path("{root}/socket"))
+from ocf_systemd.install import server_units
+server_units.THIS_HOST = server_units.Place(Path("{root}/units"), Path("{root}/booted"), Path("{root}/socket"))
 from ocf_systemd.commands import main
 main()
 """
 SERVE = """
 import os
-import ocf_systemd.server
-ocf_systemd.server.serve = lambda path, idle_after_s, environment: print(path, idle_after_s, environment["X"]) or 0
+from ocf_systemd.server import server
+server.serve = lambda path, idle_after_s, environment: print(path, idle_after_s, environment["X"]) or 0
 from ocf_systemd.commands import main
 main()
 """
@@ -38,7 +38,7 @@ import sys
 sys.path.insert(0, sys.argv[1])
 import os
 from pathlib import Path
-from ocf_systemd.installation import AgentFile, install
+from ocf_systemd.install.agent_file import AgentFile, install
 os.umask(0o077)
 install(AgentFile(Path(sys.argv[2])))
 print(oct(os.umask(0)))
@@ -252,7 +252,7 @@ class TestInterrupted:
     def test_what_goes_together(self) -> None:
         """Between agent and manual pages it waits: either both are there, or none."""
         code = "with uninterrupted():\n signal.raise_signal(signal.SIGINT)\n print('all')\nprint('no more')"
-        done = run_python(f"import signal\nfrom ocf_systemd.installation import uninterrupted\n{code}")
+        done = run_python(f"import signal\nfrom ocf_systemd.install.agent_file import uninterrupted\n{code}")
         assert done.stdout == "all\n"
 
     def test_while_the_server_is_set_up(self, host: Host) -> None:

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ocf_systemd.judgement import (
+from ocf_systemd.core.judgement import (
     JOURNAL_LINE_LIMIT,
     PASSING_CODES,
     HookProtocol,
@@ -32,7 +32,7 @@ from ocf_systemd.judgement import (
     judge_stop,
     judge_unbooted,
 )
-from ocf_systemd.observations import (
+from ocf_systemd.core.observations import (
     ActiveState,
     CommandOutcome,
     Exited,
@@ -52,8 +52,8 @@ from ocf_systemd.observations import (
     UnitDetails,
     UnitState,
 )
-from ocf_systemd.ocf import REASON_PREFIX, Action, Verdict
-from ocf_systemd.records import replace
+from ocf_systemd.core.ocf import REASON_PREFIX, Action, Verdict
+from ocf_systemd.core.records import replace
 from tests.unit.builders import HOOK, UNIT, died, exited, is_one_line, not_started, timed_out, unit_in
 
 if TYPE_CHECKING:

@@ -8,9 +8,9 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from ocf_systemd import __version__
-from ocf_systemd.metadata import advertised_s, metadata_xml
-from ocf_systemd.ocf import Action
-from ocf_systemd.parameters import TABLE, Parameter
+from ocf_systemd.core.metadata import advertised_s, metadata_xml
+from ocf_systemd.core.ocf import Action
+from ocf_systemd.core.parameters import TABLE, Parameter
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ocf_systemd.observations import (
+from ocf_systemd.core.observations import (
     DOWN_STATES,
     RUNNING_STATES,
     ActiveState,
@@ -21,12 +21,11 @@ from ocf_systemd.observations import (
     TimedOut,
     UnitDetails,
     UnitState,
-    printable,
-    printed_lines,
     signal_name,
 )
-from ocf_systemd.ocf import ExitCode, code_name, defused
-from ocf_systemd.records import replace
+from ocf_systemd.core.ocf import ExitCode, code_name, defused
+from ocf_systemd.core.records import replace
+from ocf_systemd.core.text import printable, printed_lines
 from tests.unit.builders import BIDI_CONTROLS, is_one_line, is_xml_character
 
 

@@ -8,10 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ocf_systemd.judgement import HookProtocol
-from ocf_systemd.metadata import advertised_s
-from ocf_systemd.ocf import Action
-from ocf_systemd.parameters import (
+from ocf_systemd.core.durations import duration_s
+from ocf_systemd.core.judgement import HookProtocol
+from ocf_systemd.core.metadata import advertised_s
+from ocf_systemd.core.ocf import Action
+from ocf_systemd.core.parameters import (
     PREFIX,
     TABLE,
     Operation,
@@ -19,16 +20,13 @@ from ocf_systemd.parameters import (
     ParameterError,
     Parameters,
     boolean,
-    duration_s,
-    escalation_after_s,
-    least_stop_timeout_s,
-    least_timeout_s,
     read_leniently,
     read_operation,
     read_parameters,
     unit_name,
     whole_number,
 )
+from ocf_systemd.core.timeouts import escalation_after_s, least_stop_timeout_s, least_timeout_s
 from tests.unit.builders import is_one_line, parameters
 
 NAMES = [row.name for row in TABLE]

@@ -18,9 +18,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ocf_systemd import proc
-from ocf_systemd.observations import KEPT_OUTPUT, CommandOutcome, Exited, NotStarted, Signalled, TimedOut
-from ocf_systemd.processes import ROUNDS, Command, Leftovers, ending_times_s, run
+from ocf_systemd.core.observations import KEPT_OUTPUT, CommandOutcome, Exited, NotStarted, Signalled, TimedOut
+from ocf_systemd.host import procfs
+from ocf_systemd.host.processes import ROUNDS, Command, Leftovers, ending_times_s, run
 from tests.unit.builders import executable, run_python
 from tests.unit.odd_processes import (
     entry_of,
@@ -226,7 +226,7 @@ class TestStreams:
         """256 MiB of output on both streams: a verdict all the same, and memory stays bounded."""
         code = """
 import sys, anyio
-from ocf_systemd.processes import Command, run
+from ocf_systemd.host.processes import Command, run
 
 def peak_kib():
     with open("/proc/self/status") as status:
@@ -355,7 +355,7 @@ class TestTree:
         """Not even then does a command run on, nor anything in the agent's group if that is its own."""
         code = f"""
 import anyio
-from ocf_systemd import proc, processes
+from ocf_systemd.host import procfs, processes
 command = processes.Command(("/bin/sh", "-c", {script.format(mark=mark)!r}), {{"PATH": "/usr/bin:/bin"}})
 async def main():
     await processes.run(command, deadline=anyio.current_time() + 60)
@@ -373,7 +373,7 @@ anyio.run(main)
         """The end of a command that leaves something running kills nobody, the agent least of all."""
         code = f"""
 import anyio
-from ocf_systemd import proc, processes
+from ocf_systemd.host import procfs, processes
 command = processes.Command(("/bin/sh", "-c", "sleep {mark} & exit 0"), {{"PATH": "/usr/bin:/bin"}})
 async def main():
     return await processes.run(command, deadline=anyio.current_time() + 60)
@@ -390,7 +390,7 @@ print(anyio.run(main).code)
         hook = f"setsid sh -c 'sleep {mark} & sleep {mark} &' & wait; exit 0"
         code = f"""
 import anyio, time
-from ocf_systemd import proc, processes
+from ocf_systemd.host import procfs, processes
 processes.adopt_orphans()
 async def main():
     command = processes.Command(("/bin/sh", "-c", {hook!r}), {{"PATH": "/usr/bin:/bin"}})
@@ -412,7 +412,7 @@ print(leftovers.ended, leftovers.survivors)
         hook = f"(trap '' TERM; for _ in $(seq 300); do setsid sleep {mark} & sleep 0.01; done) & exit 0"
         code = f"""
 import anyio, time
-from ocf_systemd import proc, processes
+from ocf_systemd.host import procfs, processes
 processes.adopt_orphans()
 async def main():
     command = processes.Command(("/bin/sh", "-c", {hook!r}), {{"PATH": "/usr/bin:/bin"}})
@@ -428,7 +428,8 @@ print(len(leftovers.ended) > 1, leftovers.survivors)
 
     def test_without_leftovers_there_is_nothing_to_end(self) -> None:
         """A process that has no child has left nothing."""
-        code = "from ocf_systemd import processes\nleft = processes.end_leftovers()\nprint(left.ended, left.survivors)"
+        code = "from ocf_systemd.host.processes import end_leftovers\nleft = end_leftovers()\n"
+        code += "print(left.ended, left.survivors)"
         done = run_python(code)
         assert (done.stdout, done.stderr) == ("() ()\n", "")
 
@@ -438,7 +439,7 @@ print(len(leftovers.ended) > 1, leftovers.survivors)
         copy.symlink_to("/bin/sleep")
         code = f"""
 import os, subprocess, time
-from ocf_systemd import proc, processes
+from ocf_systemd.host import procfs, processes
 child = subprocess.Popen([{str(copy)!r}, {mark!r}])
 time.sleep(0.1)
 print(processes.end_leftovers().ended)
@@ -465,7 +466,7 @@ class TestLeftovers:
             leftovers = Leftovers()
             entry = entry_of(pid)
             assert leftovers.kill([entry])
-            wait_until(lambda: not proc.is_alive(entry))
+            wait_until(lambda: not procfs.is_alive(entry))
             assert (leftovers.ended, leftovers.survivors) == (("sleep 61",), ())
             assert leftovers.kill([entry])
             assert (leftovers.ended, leftovers.survivors) == (("sleep 61",), ())
@@ -475,9 +476,9 @@ class TestLeftovers:
         with zombie() as ended, sleeping() as pid:
             leftovers = Leftovers()
             later = entry_of(pid)
-            assert leftovers.kill([entry_of(ended), proc.Entry(pid, later.started - 1)])
+            assert leftovers.kill([entry_of(ended), procfs.Entry(pid, later.started - 1)])
             assert (leftovers.ended, leftovers.survivors) == ((), ())
-            assert proc.is_alive(later)
+            assert procfs.is_alive(later)
 
     def test_a_process_without_its_first_thread_is_killed(self) -> None:
         """It runs on by another, and has no command line any more, which is told by nothing."""
@@ -485,7 +486,7 @@ class TestLeftovers:
             leftovers = Leftovers()
             entry = entry_of(pid)
             leftovers.kill([entry])
-            wait_until(lambda: not proc.is_alive(entry))
+            wait_until(lambda: not procfs.is_alive(entry))
             assert leftovers.survivors == ()
 
     def test_one_in_uninterruptible_sleep_is_named_by_its_name(self, tmp_path: Path) -> None:
@@ -495,7 +496,7 @@ class TestLeftovers:
             assert process.is_uninterruptible
             leftovers = Leftovers()
             assert leftovers.kill([entry])
-            wait_until(lambda: not proc.is_alive(entry))  # this one a SIGKILL ends, and not every one
+            wait_until(lambda: not procfs.is_alive(entry))  # this one a SIGKILL ends, and not every one
             assert leftovers.ended == (str(process),)
 
     @pytest.mark.skipif(not CAN_UNSHARE, reason="a pid namespace needs root, or a host that lets users have one")
@@ -503,8 +504,8 @@ class TestLeftovers:
         """A pid namespace's first process, which no SIGKILL from within reaches: told, and not waited for for long."""
         code = """
 import os, sys
-from ocf_systemd import processes
-from ocf_systemd.proc import read_stat
+from ocf_systemd.host import processes
+from ocf_systemd.host.procfs import read_stat
 child = os.fork()
 if child:
     os.waitpid(child, 0)
@@ -600,7 +601,7 @@ class TestDescriptors:
         """With too few of them a command is not started, or runs; there is no exception and no child left."""
         code = f"""
 import anyio, os, resource
-from ocf_systemd import proc, processes
+from ocf_systemd.host import procfs, processes
 async def main():
     # What the interpreter imports as it starts a command needs descriptors too, and is no matter of ours.
     command = processes.Command(("/bin/true",), {{}})
@@ -654,9 +655,9 @@ def test_on_trio_as_well() -> None:
 
 def test_the_age_counts_from_the_fork() -> None:
     """Pacemaker's timeout began before our first line ran: the interpreter's start counts as well."""
-    done = run_python("import time; time.sleep(0.3)\nfrom ocf_systemd.proc import age_s\nprint(age_s())")
+    done = run_python("import time; time.sleep(0.3)\nfrom ocf_systemd.host.procfs import age_s\nprint(age_s())")
     assert 0.3 <= float(done.stdout) < 5.0
-    assert proc.age_s() > float(done.stdout)
+    assert procfs.age_s() > float(done.stdout)
 
 
 def test_a_command_line_is_split_by_nobody() -> None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 
 import pytest
 
-from ocf_systemd.records import Record, replace
+from ocf_systemd.core.records import Record, replace
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -9,16 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ocf_systemd.parameters import (
-    PREFIX,
-    Operation,
-    escalation_after_s,
-    least_stop_timeout_s,
-    least_timeout_s,
-    read_parameters,
-)
-from ocf_systemd.rehearsal.proposal import Proposal, Wishes, crm_quoted, propose, resource_name
-from ocf_systemd.rehearsal.seen import Measured, UnitFacts
+from ocf_systemd.core.parameters import PREFIX, Operation, read_parameters
+from ocf_systemd.core.timeouts import escalation_after_s, least_stop_timeout_s, least_timeout_s
+from ocf_systemd.rehearse.facts import Measured, UnitFacts
+from ocf_systemd.rehearse.proposal import Proposal, Wishes, crm_quoted, propose, resource_name
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

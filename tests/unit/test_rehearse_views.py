@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING
 import pytest
 from rich.console import Console, RenderableType
 
-from ocf_systemd.rehearsal import words
-from ocf_systemd.rehearsal.drawn import played, playing, report_text
-from ocf_systemd.rehearsal.live import LiveView
-from ocf_systemd.rehearsal.machine import JsonView
-from ocf_systemd.rehearsal.plain import PlainView
-from ocf_systemd.rehearsal.proposal import Proposal
-from ocf_systemd.rehearsal.record import Record, Step, View
-from ocf_systemd.rehearsal.scenes import TITLES, Failed, Outcome, Passed, Scene, Skipped
-from ocf_systemd.rehearsal.seen import Measured
+from ocf_systemd.rehearse import text
+from ocf_systemd.rehearse.facts import Measured
+from ocf_systemd.rehearse.json_view import JsonView
+from ocf_systemd.rehearse.live_view import LiveView
+from ocf_systemd.rehearse.progress import Record, Step, View
+from ocf_systemd.rehearse.proposal import Proposal
+from ocf_systemd.rehearse.rich_view import played, playing, report_text
+from ocf_systemd.rehearse.scenarios import TITLES, Failed, Outcome, Passed, Scene, Skipped
+from ocf_systemd.rehearse.text_view import PlainView
 from tests.unit.builders import HOOK, UNIT
 
 if TYPE_CHECKING:
@@ -109,23 +109,23 @@ class TestWords:
     )
     def test_conclusion(self, change: Mapping[Scene, Outcome], told: str) -> None:
         """The last line says what it all came to."""
-        assert words.conclusion(record(change)) == told
+        assert text.conclusion(record(change)) == told
 
     def test_interrupted(self) -> None:
         """Whoever interrupts is told whether all is as it was."""
         made = half()
         made.interrupted = True
-        assert words.conclusion(made) == "interrupted; all is as it was before"
+        assert text.conclusion(made) == "interrupted; all is as it was before"
         made.not_put_back = "it runs no more"
-        assert words.conclusion(made) == "interrupted"
+        assert text.conclusion(made) == "interrupted"
 
     def test_no_hook(self) -> None:
         """The first line says so where there is no hook."""
-        assert words.headline(Record(UNIT)) == f"rehearse {UNIT}   no hook"
+        assert text.headline(Record(UNIT)) == f"rehearse {UNIT}   no hook"
 
     def test_labels(self) -> None:
         """Each outcome has a name; none: it runs."""
-        assert [words.label(outcome) for outcome in (None, Passed(""), LONG, Skipped(""))] == [
+        assert [text.label(outcome) for outcome in (None, Passed(""), LONG, Skipped(""))] == [
             *("running", "passed", "FAILED", "skipped")
         ]
 

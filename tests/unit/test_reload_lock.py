@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import anyio
 import pytest
 
-from ocf_systemd.reload_lock import reload_lock
+from ocf_systemd.host.reload_lock import reload_lock
 from tests.unit.builders import run_python
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 HOLD = """
 import sys, anyio
 from pathlib import Path
-from ocf_systemd.reload_lock import reload_lock
+from ocf_systemd.host.reload_lock import reload_lock
 async def main():
     async with reload_lock(Path(sys.argv[1]), anyio.current_time() + 30):
         print("held", flush=True)
@@ -101,7 +101,7 @@ class TestTurns:
         code = """
 import sys, anyio, subprocess
 from pathlib import Path
-from ocf_systemd.reload_lock import reload_lock
+from ocf_systemd.host.reload_lock import reload_lock
 async def main():
     async with reload_lock(Path(sys.argv[1]), anyio.current_time() + 30):
         child = subprocess.Popen(["sleep", "60"], close_fds=False)
@@ -195,7 +195,7 @@ class TestFile:
         code = """
 import os, resource, sys, anyio
 from pathlib import Path
-from ocf_systemd.reload_lock import reload_lock
+from ocf_systemd.host.reload_lock import reload_lock
 async def main():
     used = max(map(int, os.listdir("/proc/self/fd")))
     resource.setrlimit(resource.RLIMIT_NOFILE, (used, 9999))

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ocf_systemd.ocf import Action
-from ocf_systemd.server import Calling
-from ocf_systemd.wire import SERVED
+from ocf_systemd.client import SERVED
+from ocf_systemd.core.ocf import Action
+from ocf_systemd.server.server import Calling
 
 if TYPE_CHECKING:
     from pathlib import Path

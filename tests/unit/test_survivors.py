@@ -12,8 +12,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ocf_systemd.observations import Process
-from ocf_systemd.survivors import find_survivor, record_survivors, recorded_survivors
+from ocf_systemd.core.observations import Process
+from ocf_systemd.host.survivors import find_survivor, record_survivors, recorded_survivors
 from tests.unit.builders import UNIT, run_python
 from tests.unit.odd_processes import leaderless, process_of, sleeping, uninterruptible, zombie
 
@@ -50,7 +50,7 @@ class TestFind:
         code = """
 import sys
 from pathlib import Path
-from ocf_systemd.survivors import find_survivor
+from ocf_systemd.host.survivors import find_survivor
 print(find_survivor(sys.argv[1], (sys.argv[2],), run_directory=Path(sys.argv[3])))
 """
         done = run_python(code, UNIT, HOOK, str(tmp_path))
@@ -118,8 +118,8 @@ class TestRecord:
         code = """
 import sys
 from pathlib import Path
-from ocf_systemd.observations import Process
-from ocf_systemd.survivors import record_survivors
+from ocf_systemd.core.observations import Process
+from ocf_systemd.host.survivors import record_survivors
 process = Process(int(sys.argv[1]), int(sys.argv[2]), "sleep")
 for _ in range(50):
     record_survivors("a.service", sys.argv[3] * 20, [process], run_directory=Path(sys.argv[4]))

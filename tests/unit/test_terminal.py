@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ocf_systemd.commands.terminal import wants_drawing
+from ocf_systemd.display.terminal import wants_drawing
 
 
 @pytest.mark.parametrize(

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from ocf_systemd.observations import Exited, NotStarted
-from ocf_systemd.ocf import Action, Verdict
-from ocf_systemd.processes import Command
-from ocf_systemd.reporting import CommandBegan, CommandEnded, Fact, Judged, Noted, Purpose
-from ocf_systemd.tracing import TracingReporter, traced
+from ocf_systemd.agent.events import CommandBegan, CommandEnded, Fact, Judged, Noted, Purpose
+from ocf_systemd.agent.tracing import TracingReporter, traced
+from ocf_systemd.core.observations import Exited, NotStarted
+from ocf_systemd.core.ocf import Action, Verdict
+from ocf_systemd.host.processes import Command
 from tests.unit.builders import HOOK, Heard, run_python
 
 if TYPE_CHECKING:
@@ -113,9 +113,9 @@ def test_a_file_of_its_own(tmp_path: Path) -> None:
     """DIRECTORY/TYPE/INSTANCE.ACTION.TIME, as the shell agents have it."""
     code = """
 import os
-from ocf_systemd.ocf import Action
-from ocf_systemd.reporting import LogReporter
-from ocf_systemd.tracing import traced
+from ocf_systemd.core.ocf import Action
+from ocf_systemd.agent.log import LogReporter
+from ocf_systemd.agent.tracing import traced
 traced(LogReporter("x"), os.environ, Action.START, "systemd")
 """
     done = run_python(code, env={"OCF_TRACE_RA": "1", "OCF_RESKEY_trace_dir": str(tmp_path), **INSTANCE})
@@ -170,9 +170,10 @@ def test_a_descriptor(tmp_path: Path, before: str) -> None:
     code = f"""
 import os, sys
 {before}
-from ocf_systemd.ocf import Action
-from ocf_systemd.reporting import LogReporter, Noted
-from ocf_systemd.tracing import traced
+from ocf_systemd.core.ocf import Action
+from ocf_systemd.agent.events import Noted
+from ocf_systemd.agent.log import LogReporter
+from ocf_systemd.agent.tracing import traced
 traced(LogReporter("x", log_file="/dev/null"), os.environ, Action.START, "systemd").report(Noted("done"))
 """
     trace = tmp_path / "trace"

@@ -10,7 +10,7 @@ from signal import SIGINT
 from typing import TYPE_CHECKING, NoReturn
 
 if TYPE_CHECKING:
-    from ocf_systemd.cli import AgentGroup
+    from ocf_systemd.agent.entry import AgentGroup
 
 # In the order in which --help lists what is in them.
 _MODULES = ("doctor", "rehearse", "debug", "sandbox", "install", "completion", "serve")
@@ -30,7 +30,7 @@ def _run() -> int:
         from ocf_systemd.commands.completion import answer
 
         return answer(shell)
-    from ocf_systemd.cli import run
+    from ocf_systemd.agent.entry import run
 
     return run(program)
 

@@ -8,7 +8,7 @@ import click
 from click.shell_completion import CompletionItem, ShellComplete
 
 import ocf_systemd
-from ocf_systemd.cli import PROGRAM
+from ocf_systemd.agent.entry import PROGRAM
 from ocf_systemd.commands.program import program
 
 # The question of a shell whose name is in _OCF_SYSTEMD_COMPLETE.
@@ -76,7 +76,7 @@ class _Shell(ShellComplete):
 
 def _listed(item: CompletionItem[str]) -> list[CompletionItem[str]]:
     """Return the files that are meant, where shells would be left to list them: each does it in another way."""
-    from ocf_systemd.completion import paths
+    from ocf_systemd.commands.candidates import paths
 
     if item.type not in {"file", "dir"}:
         return [item]

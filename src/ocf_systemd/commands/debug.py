@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ocf_systemd.cli import PROGRAM
+from ocf_systemd.agent.entry import PROGRAM
 from ocf_systemd.commands.program import duration, hook_option, parameter_option, program, unit_option
-from ocf_systemd.commands.terminal import console, is_drawn
-from ocf_systemd.ocf import Action
+from ocf_systemd.core.ocf import Action
+from ocf_systemd.display.terminal import console, is_drawn
 
 if TYPE_CHECKING:
     from ocf_systemd.debug.session import View
@@ -56,13 +56,13 @@ def debug(
 def _view(name: str, *, as_json: bool) -> "View":
     """Return the view for where the output goes; rich is imported for a terminal alone."""
     if as_json:
-        from ocf_systemd.debug.machine import JsonView
+        from ocf_systemd.debug.json_view import JsonView
 
         return JsonView()
     if not is_drawn():
-        from ocf_systemd.debug.plain import PlainView
+        from ocf_systemd.debug.text_view import PlainView
 
         return PlainView()
-    from ocf_systemd.debug.live import LiveView
+    from ocf_systemd.debug.live_view import LiveView
 
     return LiveView(console(), in_cycle=name == "cycle")

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ocf_systemd.cli import PROGRAM
+from ocf_systemd.agent.entry import PROGRAM
 from ocf_systemd.commands.program import duration, hook_option, parameter_option, program, unit_option
-from ocf_systemd.commands.terminal import console, is_drawn
+from ocf_systemd.display.terminal import console, is_drawn
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
@@ -83,16 +83,16 @@ def doctor(
 def _waiting(*, drawn: bool) -> "AbstractContextManager[None]":
     if not drawn:
         return nullcontext()
-    from ocf_systemd.doctor.drawn import waiting
+    from ocf_systemd.doctor.rich_view import waiting
 
     return waiting(console())
 
 
 def _question(given: dict[str, str], chosen: dict[str, float]) -> "Question":
     """Return what to look at; a unit's name that is none is something to tell, other wrong parameters are not."""
+    from ocf_systemd.core.parameters import PREFIX, UNIT, ParameterError, read_parameters
     from ocf_systemd.doctor.collect import Question
     from ocf_systemd.doctor.facts import advertised
-    from ocf_systemd.parameters import PREFIX, UNIT, ParameterError, read_parameters
 
     operations, name, parameters = advertised(chosen), given["unit"], None
     try:
@@ -111,11 +111,11 @@ def _question(given: dict[str, str], chosen: dict[str, float]) -> "Question":
 def _show(diagnosis: "Diagnosis", *, as_json: bool) -> None:
     """Show it as the output's reader can take it; rich is imported for a terminal alone."""
     if as_json:
-        from ocf_systemd.doctor.machine import write
+        from ocf_systemd.doctor.json_view import write
     elif not is_drawn():
-        from ocf_systemd.doctor.plain import write
+        from ocf_systemd.doctor.text_view import write
     else:
-        from ocf_systemd.doctor.drawn import show
+        from ocf_systemd.doctor.rich_view import show
 
         return show(diagnosis, console())
     return write(diagnosis)

@@ -51,16 +51,16 @@ def install_agent(
       ocf-systemd install
       ocf-systemd install --resident
     """
-    from ocf_systemd import residence
-    from ocf_systemd.installation import AgentFile, InstallationError, install
+    from ocf_systemd.install import server_units
+    from ocf_systemd.install.agent_file import AgentFile, InstallationError, install
 
     try:
         agent = AgentFile(ocf_root, provider, name)
         warnings = install(agent, share=None if no_share else share, force=force)
         click.echo(f"installed {agent.standard} as {agent.path}")
-        place = residence.THIS_HOST
+        place = server_units.THIS_HOST
         with _telling_what_stands():
-            told = residence.set_up(place, force=force) if resident else residence.refresh(place)
+            told = server_units.set_up(place, force=force) if resident else server_units.refresh(place)
     except InstallationError as error:
         raise click.ClickException(str(error)) from error
     if told:
@@ -96,7 +96,7 @@ def uninstall_agent(ocf_root: Path, provider: str, name: str, share: Path, *, fo
       ocf-systemd uninstall
       ocf-systemd uninstall --provider heartbeat --name systemd
     """
-    from ocf_systemd.installation import AgentFile, InstallationError, uninstall
+    from ocf_systemd.install.agent_file import AgentFile, InstallationError, uninstall
 
     try:
         agent = AgentFile(ocf_root, provider, name)
@@ -111,12 +111,12 @@ def uninstall_agent(ocf_root: Path, provider: str, name: str, share: Path, *, fo
 
 def _take_away_the_rest(ocf_root: Path, share: Path, *, force: bool) -> Iterator[str]:
     """Remove what all agents share, unless one is left; yield what to tell."""
-    from ocf_systemd import residence
-    from ocf_systemd.installation import DEFAULT_OCF_ROOT, agents_below, take_away_shared
+    from ocf_systemd.install import server_units
+    from ocf_systemd.install.agent_file import DEFAULT_OCF_ROOT, agents_below, take_away_shared
 
-    place = residence.THIS_HOST
+    place = server_units.THIS_HOST
     if left := agents_below(ocf_root, DEFAULT_OCF_ROOT):
-        if residence.is_set_up(place):
-            yield f"left {residence.SERVICE_UNIT} to {left[0]}"
+        if server_units.is_set_up(place):
+            yield f"left {server_units.SERVICE_UNIT} to {left[0]}"
         return
-    yield from filter(None, (take_away_shared(share), residence.remove(place, force=force)))
+    yield from filter(None, (take_away_shared(share), server_units.remove(place, force=force)))

@@ -5,15 +5,15 @@ from typing import TYPE_CHECKING
 import click
 
 from ocf_systemd import __version__
-from ocf_systemd.cli import PROGRAM, AgentGroup
-from ocf_systemd.ocf import Action
+from ocf_systemd.agent.entry import PROGRAM, AgentGroup
+from ocf_systemd.core.ocf import Action
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from click.shell_completion import CompletionItem
 
-    from ocf_systemd.completion import Candidate
+    from ocf_systemd.commands.candidates import Candidate
 
 _SUMMARY = """Run systemd units under Pacemaker, with a health hook in their monitor.
 
@@ -48,7 +48,7 @@ click.version_option(__version__, prog_name=PROGRAM)(program)
 
 def duration(_ctx: click.Context, _parameter: click.Parameter, text: str) -> float:
     """Read an option's duration, in seconds, as parameters have it."""
-    from ocf_systemd.parameters import duration_s
+    from ocf_systemd.core.durations import duration_s
 
     try:
         return duration_s(text)
@@ -58,7 +58,7 @@ def duration(_ctx: click.Context, _parameter: click.Parameter, text: str) -> flo
 
 def assignments(_ctx: click.Context, _parameter: click.Parameter, texts: tuple[str, ...]) -> dict[str, str]:
     """Read options NAME=VALUE, each a parameter or a variable of the operation."""
-    from ocf_systemd.parameters import TABLE
+    from ocf_systemd.core.parameters import TABLE
 
     known = {row.name for row in TABLE}
     options: dict[str, str] = {}
@@ -86,19 +86,19 @@ def _completed(
 
 
 def _units(incomplete: str) -> "list[Candidate]":
-    from ocf_systemd.completion import units
+    from ocf_systemd.commands.candidates import units
 
     return units(incomplete)
 
 
 def _hooks(incomplete: str) -> "list[Candidate]":
-    from ocf_systemd.completion import hooks
+    from ocf_systemd.commands.candidates import hooks
 
     return hooks(incomplete)
 
 
 def _assignments(incomplete: str) -> "list[Candidate]":
-    from ocf_systemd.completion import assignments
+    from ocf_systemd.commands.candidates import assignments
 
     return assignments(incomplete)
 

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 import click
 
 from ocf_systemd.commands.program import duration, hook_option, parameter_option, program, unit_option
-from ocf_systemd.commands.terminal import console, is_drawn
-from ocf_systemd.ocf import ExitCode
+from ocf_systemd.core.ocf import ExitCode
+from ocf_systemd.display.terminal import console, is_drawn
 
 if TYPE_CHECKING:
-    from ocf_systemd.rehearsal.acting import Call
-    from ocf_systemd.rehearsal.conductor import Before
-    from ocf_systemd.rehearsal.record import View
+    from ocf_systemd.rehearse.actions import Call
+    from ocf_systemd.rehearse.progress import View
+    from ocf_systemd.rehearse.runner import Before
     from ocf_systemd.sandbox import Sandbox
 
 _SUFFIXES = (".html", ".svg", ".txt")
@@ -76,7 +76,7 @@ def rehearse(
       ocf-systemd rehearse --unit redis-server --report redis.html \\
                            --monitor-hook /usr/local/lib/redis
     """
-    from ocf_systemd.rehearsal.acting import Call
+    from ocf_systemd.rehearse.actions import Call
 
     call = Call({"unit": unit, **({"monitor_hook": monitor_hook} if monitor_hook else {}), **options}, timeout)
     _check_parameters(call)
@@ -90,7 +90,7 @@ def rehearse(
 
 
 def _check_parameters(call: "Call") -> None:
-    from ocf_systemd.parameters import ParameterError
+    from ocf_systemd.core.parameters import ParameterError
 
     try:
         _ = call.parameters
@@ -99,8 +99,8 @@ def _check_parameters(call: "Call") -> None:
 
 
 def _rehearse_here(call: "Call", report: Path | None, *, yes: bool, as_json: bool) -> int:
-    from ocf_systemd.rehearsal.conductor import look
-    from ocf_systemd.rehearsal.conductor import rehearse as play
+    from ocf_systemd.rehearse.runner import look
+    from ocf_systemd.rehearse.runner import rehearse as play
 
     before = look(call)
     if before.facts.is_running and not yes and not _agreed(call.parameters.unit, before):
@@ -108,7 +108,7 @@ def _rehearse_here(call: "Call", report: Path | None, *, yes: bool, as_json: boo
         return ExitCode.ERR_GENERIC
     record = play(call, before, _view(as_json=as_json))
     if report:
-        from ocf_systemd.rehearsal.drawn import report_text
+        from ocf_systemd.rehearse.rich_view import report_text
 
         _write(report, report_text(record, report.suffix))
     return record.exit_code
@@ -141,14 +141,14 @@ def _agreed(unit: str, before: "Before") -> bool:
 def _view(*, as_json: bool) -> "View":
     """Return the view for where the output goes; rich is imported for a terminal alone."""
     if as_json:
-        from ocf_systemd.rehearsal.machine import JsonView
+        from ocf_systemd.rehearse.json_view import JsonView
 
         return JsonView()
     if not is_drawn():
-        from ocf_systemd.rehearsal.plain import PlainView
+        from ocf_systemd.rehearse.text_view import PlainView
 
         return PlainView()
-    from ocf_systemd.rehearsal.live import LiveView
+    from ocf_systemd.rehearse.live_view import LiveView
 
     return LiveView(console())
 

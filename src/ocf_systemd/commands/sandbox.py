@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ocf_systemd.cli import PROGRAM
+from ocf_systemd.agent.entry import PROGRAM
 from ocf_systemd.commands.program import program
 
 if TYPE_CHECKING:

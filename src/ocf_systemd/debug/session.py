@@ -6,17 +6,17 @@ from typing import Protocol
 
 import anyio
 
-from ocf_systemd import processes
-from ocf_systemd.agent import run_action
-from ocf_systemd.cli import INTERRUPTED
-from ocf_systemd.consequences import consequence
-from ocf_systemd.debug.timeline import Timeline
-from ocf_systemd.hooks import SEARCH_PATH
-from ocf_systemd.metadata import metadata_xml
-from ocf_systemd.ocf import Action, ExitCode, Verdict
-from ocf_systemd.parameters import PREFIX, read_operation
-from ocf_systemd.reporting import Judged, Reporter
-from ocf_systemd.systemd import Systemd
+from ocf_systemd.agent.entry import INTERRUPTED
+from ocf_systemd.agent.environment import pacemaker_environment
+from ocf_systemd.agent.events import Judged, Reporter
+from ocf_systemd.agent.run import run_action
+from ocf_systemd.agent.timeline import Timeline
+from ocf_systemd.core.metadata import metadata_xml
+from ocf_systemd.core.ocf import Action, ExitCode, Verdict
+from ocf_systemd.core.pacemaker import consequence
+from ocf_systemd.core.parameters import read_operation
+from ocf_systemd.host import processes
+from ocf_systemd.host.systemctl import Systemd
 
 CYCLE = "cycle"
 _CYCLE_ACTIONS = tuple(
@@ -26,8 +26,6 @@ _CYCLE_ACTIONS = tuple(
 # The origin's loop prints 7 7 0 0 7 7 0 0 0 0 for a unit that is down at first; one that runs has two 0 in front.
 _CYCLE_CODES = (None, None, 0, 0, 7, 7, 0, 0, 0, 0)
 
-_INTERVAL_MS = 10_000  # a recurring monitor's; the metadata advertises it
-_HOST_LEVEL = "10"  # validate-all for a person at this host is about this host
 _JOURNAL_LINES = 5
 _JOURNAL_TIME_S = 2.0
 
@@ -47,28 +45,6 @@ class Call:
     def actions(self) -> tuple[Action, ...]:
         """The actions to run, in order."""
         return _CYCLE_ACTIONS if self.name == CYCLE else (Action(self.name),)
-
-
-def pacemaker_environment(action: Action, options: Mapping[str, str], timeout_s: float) -> dict[str, str]:
-    """Return the environment that Pacemaker's executor gives an agent, and nothing of the caller's own."""
-    environment = {
-        "PATH": SEARCH_PATH,
-        "LC_ALL": "C",
-        "HA_debug": "0",
-        "OCF_ROOT": "/usr/lib/ocf",
-        "OCF_RA_VERSION_MAJOR": "1",
-        "OCF_RA_VERSION_MINOR": "1",
-        "OCF_RESOURCE_INSTANCE": "debug",
-        "OCF_RESOURCE_PROVIDER": "pacemaker",
-        "OCF_RESOURCE_TYPE": "systemd",
-        f"{PREFIX}CRM_meta_name": action.value,
-        f"{PREFIX}CRM_meta_timeout": str(round(timeout_s * 1000)),
-    }
-    if action is Action.MONITOR:
-        environment[f"{PREFIX}CRM_meta_interval"] = str(_INTERVAL_MS)
-    if action is Action.VALIDATE_ALL:
-        environment["OCF_CHECK_LEVEL"] = _HOST_LEVEL
-    return environment | {name if name.startswith("OCF_") else PREFIX + name: value for name, value in options.items()}
 
 
 @dataclass(frozen=True, slots=True)

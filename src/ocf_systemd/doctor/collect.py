@@ -7,18 +7,18 @@ from difflib import get_close_matches
 
 import anyio
 
-from ocf_systemd import processes
-from ocf_systemd.debug.session import pacemaker_environment
-from ocf_systemd.doctor import disk, readings
-from ocf_systemd.doctor.asking import SilenceError, list_names, show
+from ocf_systemd.agent.environment import pacemaker_environment
+from ocf_systemd.core.observations import ActiveState, HookRan, LoadState, NotStarted
+from ocf_systemd.core.ocf import Action
+from ocf_systemd.core.parameters import Parameters
+from ocf_systemd.doctor import parse, unit_files
+from ocf_systemd.doctor.environment import examine_agent, examine_host
 from ocf_systemd.doctor.facts import Agent, Edge, Facts, Hook, Operations, Relative, Script, StartLimit, Unit
-from ocf_systemd.doctor.readings import Properties, value, words
-from ocf_systemd.doctor.surroundings import examine_agent, examine_host
-from ocf_systemd.hooks import check_access, check_hooks, find_hooks, run_hooks
-from ocf_systemd.observations import ActiveState, HookRan, LoadState, NotStarted
-from ocf_systemd.ocf import Action
-from ocf_systemd.parameters import Parameters
-from ocf_systemd.systemd import drop_in_path
+from ocf_systemd.doctor.parse import Properties, value, words
+from ocf_systemd.doctor.systemctl import SilenceError, list_names, show
+from ocf_systemd.host import processes
+from ocf_systemd.host.drop_in import drop_in_path
+from ocf_systemd.host.hooks import check_access, check_hooks, find_hooks, run_hooks
 
 _LAYERS = 5  # of units that start units that start this one
 _RELATIVES_MAX = 100
@@ -26,14 +26,14 @@ _SIMILAR_MAX, _SIMILARITY = 4, 0.75
 _TRIGGER_TYPES = ("socket", "timer", "path")
 _MANAGER = ("Version", "UnitPath", "DefaultTimeoutStopUSec")
 _OF_BOTH = ("Id", "LoadState", "ActiveState", "UnitFileState", "StartLimitBurst", "StartLimitIntervalUSec")
-_OF_OTHERS = (*_OF_BOTH, "Triggers", "StopWhenUnneeded", *readings.STARTING, readings.TRIGGERING)
+_OF_OTHERS = (*_OF_BOTH, "Triggers", "StopWhenUnneeded", *parse.STARTING, parse.TRIGGERING)
 _OF_THE_UNIT = (
     *_OF_BOTH,
     *("Names", "FragmentPath", "SourcePath", "DropInPaths", "NeedDaemonReload"),
-    *(*readings.STARTING, readings.TRIGGERING, "PartOf", "ConsistsOf", "Requires", "BindsTo"),
+    *(*parse.STARTING, parse.TRIGGERING, "PartOf", "ConsistsOf", "Requires", "BindsTo"),
     *("Type", "RemainAfterExit", "PIDFile", "GuessMainPID", "MainPID", "Restart", "RestartForceExitStatus"),
     *("ExecStart", "ExecStop", "KillMode", "SendSIGKILL", "TimeoutStartUSec", "TimeoutStopUSec"),
-    *readings.EMERGENCIES,
+    *parse.EMERGENCIES,
 )
 
 
@@ -113,7 +113,7 @@ async def _look_around(question: Question, unit_path: tuple[str, ...]) -> _Neigh
     sight = _Sight(properties, unit_path, name)
     others = await _others(sight)
     unit = _unit(sight, others)
-    return _Neighbourhood(unit, {each: readings.relative(found) for each, found in others.items()})
+    return _Neighbourhood(unit, {each: parse.relative(found) for each, found in others.items()})
 
 
 class _Sight:
@@ -125,7 +125,7 @@ class _Sight:
         self.name = name
         self.id = value(properties, "Id", name)
         self.names = words(properties, "Names") or (name,)
-        self.links = disk.starting_links(unit_path, self.names)
+        self.links = unit_files.starting_links(unit_path, self.names)
         stem, _, kind = self.id.rpartition(".")
         # systemd knows of a socket that would start this only once something has asked for the socket.
         self.namesakes = tuple(f"{stem}.{each}" for each in _TRIGGER_TYPES) if kind == "service" else ()
@@ -134,8 +134,8 @@ class _Sight:
     def edges(self) -> tuple[Edge, ...]:
         """Return what starts the unit but for the administrator's links, of which is told apart."""
         tied = {(edge.relation, edge.by): edge for edge in self.links}
-        shown = {(edge.relation, edge.by): edge for edge in readings.edges(self.properties)}
-        return tuple(edge for edge in (shown | tied).values() if not disk.is_administrators(edge.link))
+        shown = {(edge.relation, edge.by): edge for edge in parse.edges(self.properties)}
+        return tuple(edge for edge in (shown | tied).values() if not unit_files.is_administrators(edge.link))
 
 
 async def _others(sight: _Sight) -> dict[str, Properties]:
@@ -151,14 +151,14 @@ async def _others(sight: _Sight) -> dict[str, Properties]:
         for name, properties in zip(names, await show(_OF_OTHERS, *names), strict=False):
             found[name] = properties
             if not name.endswith((".mount", ".slice")) and name not in sight.required:
-                wanted += [edge.by for edge in readings.edges(properties)]
+                wanted += [edge.by for edge in parse.edges(properties)]
     return found
 
 
 def _unit(sight: _Sight, others: Mapping[str, Properties]) -> Unit:
     properties, drop_in = sight.properties, drop_in_path(sight.name)
     drop_ins = words(properties, "DropInPaths")
-    alias = disk.alias_link(sight.unit_path, sight.name) if sight.name != sight.id else ""
+    alias = unit_files.alias_link(sight.unit_path, sight.name) if sight.name != sight.id else ""
     return Unit(
         id=sight.id,
         names=sight.names,
@@ -168,28 +168,28 @@ def _unit(sight: _Sight, others: Mapping[str, Properties]) -> Unit:
         path=value(properties, "FragmentPath"),
         source=value(properties, "SourcePath"),
         needs_daemon_reload=value(properties, "NeedDaemonReload") == "yes",
-        unread=disk.unread_drop_ins(sight.unit_path, sight.names, drop_ins),
-        links=tuple(edge.link for edge in sight.links if disk.is_administrators(edge.link)),
+        unread=unit_files.unread_drop_ins(sight.unit_path, sight.names, drop_ins),
+        links=tuple(edge.link for edge in sight.links if unit_files.is_administrators(edge.link)),
         alias_link=alias,
         edges=(*sight.edges(), *_triggering(sight, others)),
         part_of=words(properties, "PartOf"),
         consists_of=words(properties, "ConsistsOf"),
-        bus_files=disk.bus_files(sight.names),
+        bus_files=unit_files.bus_files(sight.names),
         has_drop_in=str(drop_in) in drop_ins,
-        shadow=disk.shadowing_drop_in(sight.unit_path, sight.names, drop_in),
-        later_restarts=disk.later_restarts(drop_ins, drop_in),
-        emergencies=readings.emergencies(properties),
-        start_limit=readings.start_limit(properties),
+        shadow=unit_files.shadowing_drop_in(sight.unit_path, sight.names, drop_in),
+        later_restarts=unit_files.later_restarts(drop_ins, drop_in),
+        emergencies=parse.emergencies(properties),
+        start_limit=parse.start_limit(properties),
         helpers=_helpers(sight, others),
-        service=readings.service(properties) if sight.id.endswith(".service") else None,
+        service=parse.service(properties) if sight.id.endswith(".service") else None,
     )
 
 
 def _triggering(sight: _Sight, others: Mapping[str, Properties]) -> tuple[Edge, ...]:
     """Return the namesakes that start this unit, of which its own properties do not know yet."""
-    known = words(sight.properties, readings.TRIGGERING)
+    known = words(sight.properties, parse.TRIGGERING)
     names = (name for name in sight.namesakes if name in others and name not in known)
-    return tuple(Edge(readings.TRIGGERING, name) for name in names if sight.id in words(others[name], "Triggers"))
+    return tuple(Edge(parse.TRIGGERING, name) for name in names if sight.id in words(others[name], "Triggers"))
 
 
 def _helpers(sight: _Sight, others: Mapping[str, Properties]) -> tuple[StartLimit, ...]:
@@ -197,7 +197,7 @@ def _helpers(sight: _Sight, others: Mapping[str, Properties]) -> tuple[StartLimi
     with_it = {*words(sight.properties, "ConsistsOf"), *words(sight.properties, "BoundBy")}
     names = (name for name in sight.required if name.endswith(".service") and name in others)
     return tuple(
-        readings.start_limit(others[name])
+        parse.start_limit(others[name])
         for name in names
         if name in with_it or value(others[name], "StopWhenUnneeded") == "yes"
     )
@@ -208,7 +208,7 @@ async def _instances(given: str, unit_path: tuple[str, ...]) -> tuple[str, ...]:
     stem, at, _ = given.partition("@")
     if not at or not stem or any(character in stem for character in "*?[\\ "):
         return ()
-    names = (*await list_names("list-units", f"{stem}@*"), *disk.linked_instances(unit_path, f"{stem}@"))
+    names = (*await list_names("list-units", f"{stem}@*"), *unit_files.linked_instances(unit_path, f"{stem}@"))
     return tuple(dict.fromkeys(name for name in names if not name.startswith(f"{stem}@.")))[:_SIMILAR_MAX]
 
 
@@ -256,4 +256,4 @@ def _why_not_run(parameters: Parameters, unit: Unit | None) -> str:
 def _scripts(parameters: Parameters) -> tuple[Script, ...]:
     hooks = find_hooks(parameters.monitor_hook or "")
     names = hooks if isinstance(hooks, tuple) else ()
-    return tuple(readings.script(name, disk.read_text(name), parameters) for name in names)
+    return tuple(parse.script(name, unit_files.read_text(name), parameters) for name in names)

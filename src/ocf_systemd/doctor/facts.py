@@ -5,10 +5,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
-from ocf_systemd.metadata import advertised_s
-from ocf_systemd.observations import DOWN_STATES, RUNNING_STATES, ActiveState, HookOutcome, LoadState
-from ocf_systemd.ocf import Action
-from ocf_systemd.parameters import Operation, Parameters, escalation_after_s
+from ocf_systemd.core.metadata import advertised_s
+from ocf_systemd.core.observations import DOWN_STATES, RUNNING_STATES, ActiveState, HookOutcome, LoadState
+from ocf_systemd.core.ocf import Action
+from ocf_systemd.core.parameters import Operation, Parameters
+from ocf_systemd.core.timeouts import escalation_after_s
 
 FOREVER_S = math.inf
 """What `infinity` is in seconds."""

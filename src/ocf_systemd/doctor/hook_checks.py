@@ -3,13 +3,14 @@
 import math
 import re
 
-from ocf_systemd.consequences import consequence
+from ocf_systemd.core.judgement import PASSING_CODES, HookProtocol, judge_hooks
+from ocf_systemd.core.observations import Exited, HookMissing, HookRan, HookUnsafe, TimedOut
+from ocf_systemd.core.ocf import Action, ExitCode, code_name
+from ocf_systemd.core.pacemaker import consequence
+from ocf_systemd.core.parameters import Parameters
+from ocf_systemd.core.timeouts import least_timeout_s
 from ocf_systemd.doctor.facts import Facts, Hook
 from ocf_systemd.doctor.findings import Check, Finding, Outcome, Sound, quoted, time_span, update
-from ocf_systemd.judgement import PASSING_CODES, HookProtocol, judge_hooks
-from ocf_systemd.observations import Exited, HookMissing, HookRan, HookUnsafe, TimedOut
-from ocf_systemd.ocf import Action, ExitCode, code_name
-from ocf_systemd.parameters import Parameters, least_timeout_s
 
 _HARD_OR_FATAL = frozenset(range(2, 7))
 _SLOW_SHARE = 0.5

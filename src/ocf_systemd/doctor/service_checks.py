@@ -4,6 +4,10 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from ocf_systemd.core.observations import LoadState
+from ocf_systemd.core.ocf import Action
+from ocf_systemd.core.parameters import Parameters
+from ocf_systemd.core.timeouts import least_stop_timeout_s, least_timeout_s
 from ocf_systemd.doctor.facts import FOREVER_S, Facts, Service, Unit
 from ocf_systemd.doctor.findings import (
     HOOK,
@@ -16,9 +20,6 @@ from ocf_systemd.doctor.findings import (
     time_span,
     update,
 )
-from ocf_systemd.observations import LoadState
-from ocf_systemd.ocf import Action
-from ocf_systemd.parameters import Parameters, least_stop_timeout_s, least_timeout_s
 
 _AT_ONCE = frozenset({"simple", "exec", "idle"})
 _SIGNALLERS = frozenset({"kill", "pkill", "killall", "true", ":"})

@@ -1,10 +1,10 @@
 """Checks of a unit of any type: that it is there, and that nothing but the cluster starts or stops it."""
 
-from ocf_systemd.consequences import consequence
+from ocf_systemd.core.observations import ActiveState, LoadState
+from ocf_systemd.core.ocf import Action, ExitCode
+from ocf_systemd.core.pacemaker import consequence
 from ocf_systemd.doctor.facts import Edge, Facts, Relative, Unit
 from ocf_systemd.doctor.findings import Check, Finding, Outcome, Sound, quoted
-from ocf_systemd.observations import ActiveState, LoadState
-from ocf_systemd.ocf import Action, ExitCode
 
 # Started by every boot (bootup(7)), whether or not they are loaded at the moment.
 _BOOT_TARGETS = frozenset(

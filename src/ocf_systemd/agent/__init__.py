@@ -1,0 +1,1 @@
+"""One action as Pacemaker calls it: environment in, exit code and exit reason out."""

@@ -1,0 +1,280 @@
+"""The log of an action, written as ocf-shellfuncs writes it. Nothing here may fail an action."""
+
+import os
+import socket
+import syslog
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import partial
+from typing import assert_never
+
+from ocf_systemd.agent.events import (
+    ActionBegan,
+    CommandBegan,
+    CommandEnded,
+    Escalated,
+    Fact,
+    Interrupted,
+    Judged,
+    Looked,
+    Noted,
+    UnitSeen,
+    Waiting,
+    Warned,
+)
+from ocf_systemd.core.observations import (
+    CommandOutcome,
+    Exited,
+    HookMissing,
+    HookOutcome,
+    HookRan,
+    HookStuck,
+    HookUnsafe,
+    NoAnswer,
+    NotStarted,
+    Observation,
+    Signalled,
+    TimedOut,
+    UnitState,
+)
+from ocf_systemd.core.ocf import REASON_PREFIX, Action, ExitCode, Verdict, code_name, defused
+from ocf_systemd.core.text import printable, printed_lines
+from ocf_systemd.host.processes import Command
+
+_SYSLOG_SOCKET = "/dev/log"
+_SYSLOG_BUFFER = 2**22  # bytes; by default there is room for 50 messages of 2 KiB that nobody has read yet
+_SO_SNDBUFFORCE = 32  # socket(7); Python has no name for it
+_LINES_APART = 50  # of each stream of a hook, the last ones; a log takes time for every line, and an action has little
+_PIECE = 2000  # characters: 8 KiB at most, as much as a syslog daemon takes for one message
+
+
+_write_stderr = partial(os.write, 2)
+
+
+class Level(StrEnum):
+    """The levels of ocf_log in ocf-shellfuncs, as they stand in the log."""
+
+    ERROR = "ERROR"
+    WARNING = "WARNING"
+    INFO = "INFO"
+    DEBUG = "DEBUG"
+
+
+_PRIORITIES = {
+    Level.ERROR: syslog.LOG_ERR,
+    Level.WARNING: syslog.LOG_WARNING,
+    Level.INFO: syslog.LOG_INFO,
+    Level.DEBUG: syslog.LOG_DEBUG,
+}
+
+# openlog(3); the names are logger(1)'s.
+_FACILITIES = {
+    "auth": syslog.LOG_AUTH,
+    "authpriv": syslog.LOG_AUTHPRIV,
+    "cron": syslog.LOG_CRON,
+    "daemon": syslog.LOG_DAEMON,
+    "mail": syslog.LOG_MAIL,
+    "syslog": syslog.LOG_SYSLOG,
+    "user": syslog.LOG_USER,
+    **{f"local{number}": syslog.LOG_LOCAL0 + (number << 3) for number in range(8)},
+}
+
+
+def messages(fact: Fact) -> Iterator[tuple[Level, str]]:
+    """Yield what a log says of a fact: of a good monitor nothing above debug."""
+    match fact:
+        case ActionBegan(action, unit, time_s, timeout_s):
+            yield Level.DEBUG, f"{action} of {unit}: {time_s:.1f} s left of {timeout_s:.1f} s"
+        case CommandBegan(command=command):
+            yield Level.DEBUG, f"running {_words(command)}"
+        case CommandEnded(began, outcome):
+            yield Level.DEBUG, f"{_words(began.command)}: {told_of_outcome(outcome)}"
+        case UnitSeen(unit):
+            yield Level.DEBUG, f"seen: {_told_of_unit(unit)}"
+        case Looked():
+            pass  # the unit has been told of, the hooks will be with the verdict
+        case Waiting(so_far, pause_s):
+            yield Level.DEBUG, f"looking again in {pause_s:.2f} s: {so_far.reason}"
+        case Noted(text):
+            yield Level.INFO, text
+        case Warned(text):
+            yield Level.WARNING, text
+        case Escalated(unit):
+            yield Level.WARNING, f"{unit} does not stop: sending SIGKILL to its processes"
+        case Interrupted(action, number):
+            yield Level.WARNING, f"{action} interrupted by {number.name}"
+        case Judged(action, verdict):
+            yield _told_of_verdict(action, verdict)
+        case _:
+            assert_never(fact)
+
+
+def _words(command: Command) -> str:
+    return printable(" ".join(command.arguments))
+
+
+def _told_of_unit(unit: UnitState | NoAnswer) -> str:
+    match unit:
+        case NoAnswer(why):
+            return f"no answer: {why}"
+        case UnitState():
+            return f"{unit.unit} is {unit.load_state}, {unit.active_state} ({unit.sub_state})"
+        case _:
+            assert_never(unit)
+
+
+def told_of_outcome(outcome: CommandOutcome | None) -> str:
+    """Return how a command ended, in a few words."""
+    match outcome:
+        case None:
+            return "ended, no longer needed"
+        case Exited(code=code):
+            return f"exit {code}"
+        case Signalled():
+            return f"died by {outcome.signal_name}"
+        case TimedOut():
+            return "timed out"
+        case NotStarted(why=why):
+            return f"not started: {why}"
+        case _:
+            assert_never(outcome)
+
+
+def _told_of_hooks(observation: Observation) -> Iterator[tuple[Level, str]]:
+    """Yield how the hooks ended that a verdict was drawn from, by their paths, and what they printed.
+
+    A reason has room for a base name and one line.
+    """
+    for hook in observation.hooks:
+        yield Level.WARNING, f"{printable(hook.hook)}: {_told_of_hook(hook)}"
+        if isinstance(hook, HookRan) and not isinstance(hook.outcome, NotStarted):
+            for stream in (hook.outcome.stdout, hook.outcome.stderr):
+                for line in _pieces(printed_lines(stream)):
+                    yield Level.WARNING, f"{printable(hook.hook)}: {line}"
+
+
+def _told_of_hook(hook: HookOutcome) -> str:
+    match hook:
+        case HookRan(outcome=outcome):
+            return told_of_outcome(outcome)
+        case HookMissing(why=why) | HookUnsafe(why=why):
+            return printable(why)
+        case HookStuck(survivor=survivor):
+            return f"not started, {survivor} of its last run cannot be killed"
+        case _:
+            assert_never(hook)
+
+
+def _pieces(lines: list[str]) -> Iterator[str]:
+    """Yield all that stands in lines, in pieces few and short enough for a log: of many, the older ones joined."""
+    for text in (*_joined(lines[:-_LINES_APART]), *lines[-_LINES_APART:]):
+        yield from (text[start : start + _PIECE] for start in range(0, len(text), _PIECE))
+
+
+def _joined(lines: list[str]) -> Iterator[str]:
+    """Yield as many lines at once as a piece has room for."""
+    piece = ""
+    for line in lines:
+        longer = f"{piece} | {line}" if piece else line
+        if piece and len(longer) > _PIECE:
+            yield piece
+        piece = line if piece and len(longer) > _PIECE else longer
+    if piece:
+        yield piece
+
+
+def _told_of_verdict(action: Action, verdict: Verdict) -> tuple[Level, str]:
+    if verdict.reason and verdict.code != ExitCode.SUCCESS:
+        return Level.WARNING if verdict.code == ExitCode.DEGRADED else Level.ERROR, verdict.reason
+    return Level.DEBUG, f"{action}: {code_name(verdict.code)}"
+
+
+@dataclass(slots=True)
+class LogReporter:
+    """Writes facts where ocf_log of ocf-shellfuncs would: syslog, HA_LOGFILE, HA_DEBUGLOG, or else standard error.
+
+    What hooks print is written when it led to a verdict that is a failure: while a service starts, failing is what
+    they should do.
+    """
+
+    tag: str
+    facility: int | None = None
+    log_file: str | None = None
+    debug_file: str | None = None
+    debug: bool = False
+    reason_prefix: str = REASON_PREFIX
+    write_stderr: Callable[[bytes], object] = _write_stderr
+    _seen: Observation | None = None
+
+    def report(self, fact: Fact) -> None:
+        """Write what a fact has to say at the levels that are on."""
+        if isinstance(fact, Looked):
+            self._seen = fact.observation
+        if isinstance(fact, Judged) and fact.verdict.reason and self._seen:
+            self._write_all(_told_of_hooks(self._seen))
+        self._write_all(messages(fact))
+
+    def _write_all(self, lines: Iterator[tuple[Level, str]]) -> None:
+        due = [(level, f"{level}: {text}") for level, text in lines if self.debug or level is not Level.DEBUG]
+        for write in (self._write_syslog, self._write_files):
+            with suppress(OSError, ValueError):  # a full disk or a closed descriptor is no reason to fail
+                write(due)
+
+    def _write_syslog(self, lines: list[tuple[Level, str]]) -> None:
+        """Send lines to the syslog socket as syslog(3) does, but wait for nobody: a log that hangs loses them."""
+        if self.facility is None or not lines:
+            return
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) as log:
+            with suppress(OSError):  # only root may have a larger one
+                log.setsockopt(socket.SOL_SOCKET, _SO_SNDBUFFORCE, _SYSLOG_BUFFER)
+            log.connect(_SYSLOG_SOCKET)
+            for level, text in lines:
+                log.send(f"<{self.facility | _PRIORITIES[level]}>{self.tag}: {text}".encode(errors="backslashreplace"))
+
+    def _write_files(self, lines: list[tuple[Level, str]]) -> None:
+        # ha_debug writes to HA_DEBUGLOG alone, ha_log to both.
+        for name in dict.fromkeys(filter(None, (self.log_file, self.debug_file))):
+            due = [text for level, text in lines if name == self.debug_file or level is not Level.DEBUG]
+            if due:
+                _append(name, [f"{time.strftime('%b %d %H:%M:%S')} {self.tag}: {text}\n" for text in due])
+        if self.facility is None and not self.debug_file:
+            due = [text for level, text in lines if not self.log_file or level is Level.DEBUG]
+            told = (f"{time.strftime('%b %d %H:%M:%S')} {defused(text, self.reason_prefix)}\n" for text in due)
+            self.write_stderr("".join(told).encode(errors="backslashreplace"))
+
+
+def _append(name: str, lines: list[str]) -> None:
+    """Append lines to a file, but wait for nobody: a named pipe that nobody reads loses them."""
+    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NONBLOCK | os.O_NOCTTY
+    descriptor = os.open(name, flags, 0o666)
+    try:
+        os.write(descriptor, "".join(lines).encode(errors="backslashreplace"))
+    finally:
+        os.close(descriptor)
+
+
+def log_reporter(
+    environment: Mapping[str, str],
+    agent_name: str,
+    *,
+    pid: int | None = None,
+    write_stderr: Callable[[bytes], object] = _write_stderr,
+) -> LogReporter:
+    """Return the log that the environment asks for (HA_LOGFACILITY, HA_LOGFILE, HA_DEBUGLOG, HA_debug).
+
+    `pid` is the agent's, and `write_stderr` writes on its standard error, if that is not this process.
+    """
+    instance = printable(environment.get("OCF_RESOURCE_INSTANCE", ""))
+    name = f"{agent_name}({instance})" if instance else agent_name
+    return LogReporter(
+        tag=f"{name}[{pid or os.getpid()}]",
+        facility=_FACILITIES.get(environment.get("HA_LOGFACILITY", "").lower()),
+        log_file=environment.get("HA_LOGFILE") or None,
+        debug_file=environment.get("HA_DEBUGLOG") or None,
+        debug=environment.get("HA_debug", "0") not in {"", "0"},
+        reason_prefix=environment.get("OCF_EXIT_REASON_PREFIX") or REASON_PREFIX,
+        write_stderr=write_stderr,
+    )

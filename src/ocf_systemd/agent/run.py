@@ -1,0 +1,119 @@
+"""One action in a process of its own: environment in, verdict out, and nothing left running.
+
+Pacemaker's calls and debug mode's go through here alike; they differ in who is told. What performs an action until it
+has a verdict or is interrupted is the resident server's too.
+"""
+
+import signal
+from collections.abc import Callable, Coroutine, Mapping
+
+import anyio
+
+from ocf_systemd.agent.actions import Request, perform
+from ocf_systemd.agent.events import Interrupted, Judged, Reporter, Warned
+from ocf_systemd.core.judgement import describe_process
+from ocf_systemd.core.ocf import Action, ExitCode, Verdict
+from ocf_systemd.core.parameters import Operation, Parameters, read_leniently, read_operation
+from ocf_systemd.core.records import replace
+from ocf_systemd.host import processes
+from ocf_systemd.host.survivors import record_survivors, recorded_survivors
+
+Watch = Callable[[Callable[[signal.Signals], None]], Coroutine[None, None, None]]
+"""Waits for the signals that an agent receives, and calls what it is given with each."""
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+def run_action(
+    action: Action, environment: Mapping[str, str], reporter: Reporter, *, age_s: Callable[[], float]
+) -> Verdict:
+    """Perform an action that was called for `age_s()` seconds ago, and end what hooks leave behind.
+
+    SIGINT, SIGTERM and SIGHUP end it early: hooks and systemctl are ended, and the verdict is 1.
+    """
+    operation = read_operation(environment)
+    parameters = parameters_or_verdict(action, operation, environment, reporter)
+    if isinstance(parameters, Verdict):
+        return parameters
+    processes.adopt_orphans()
+
+    async def main() -> Verdict:
+        deadline = operation.deadline(anyio.current_time() - age_s())
+        request = Request(action, parameters, operation, deadline, environment, reporter, processes.run)
+        with anyio.open_signal_receiver(*_SIGNALS) as received:
+
+            async def watch(interrupt: Callable[[signal.Signals], None]) -> None:
+                async for number in received:
+                    interrupt(number)
+
+            return await perform_until_interrupted(request, watch)
+
+    try:
+        return anyio.run(main)
+    finally:
+        signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+        report_leftovers(reporter, parameters, processes.end_leftovers())
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
+
+
+def parameters_or_verdict(
+    action: Action, operation: Operation, environment: Mapping[str, str], reporter: Reporter
+) -> Parameters | Verdict:
+    """Return the parameters to perform an action with; a verdict: their values decide already.
+
+    Wrong values are 6, a fatal error. Not of a probe and a stop: a probe's 6 and the stop's 6 that follows would have
+    Pacemaker fence the node for a typing error. A probe goes by the unit alone then, a stop by the defaults.
+    """
+    parameters, problems = read_leniently(environment)
+    is_probe = action is Action.MONITOR and operation.is_probe
+    if not problems:
+        return parameters
+    if is_probe or action is Action.STOP:
+        instead = "the unit's state alone counts" if is_probe else "assuming the default"
+        for problem in problems:
+            reporter.report(Warned(f"{problem}: {instead if parameters.unit else 'treated as not running'}"))
+        if parameters.unit:
+            return replace(parameters, monitor_hook=None, stop_verify=False) if is_probe else parameters
+        verdict = Verdict(ExitCode.NOT_RUNNING if is_probe else ExitCode.SUCCESS)
+    else:
+        verdict = Verdict(ExitCode.ERR_CONFIGURED, "; ".join(problems))
+    reporter.report(Judged(action, verdict))
+    return verdict
+
+
+def report_leftovers(reporter: Reporter, parameters: Parameters, leftovers: processes.Leftovers) -> None:
+    """Report what hooks left behind, and record what of it cannot be killed, so that it does not pile up."""
+    for command_line in leftovers.ended:
+        reporter.report(Warned(f"a hook left a process behind, killed now: {command_line}"))
+    if survivors := leftovers.survivors:
+        known = {(process.pid, process.started) for process, _ in recorded_survivors(parameters.unit)}
+        found = [
+            process
+            for process in survivors
+            if process.is_uninterruptible and (process.pid, process.started) not in known
+        ]
+        for process in found:
+            reporter.report(Warned(f"a hook left a process behind that cannot be killed: {describe_process(process)}"))
+        record_survivors(parameters.unit, parameters.monitor_hook or "", found)
+
+
+async def perform_until_interrupted(request: Request, watch: Watch) -> Verdict:
+    """Perform an action that a signal may end; further signals cannot disturb the end."""
+    verdict = Verdict(ExitCode.ERR_GENERIC)
+    performing = anyio.CancelScope()
+
+    def interrupt(number: signal.Signals) -> None:
+        nonlocal verdict
+        told = f"{request.action} of {request.parameters.unit} was interrupted by {number.name}"
+        verdict = Verdict(ExitCode.ERR_GENERIC, told)
+        request.reporter.report(Interrupted(request.action, number))
+        performing.cancel()
+
+    async with anyio.create_task_group() as beside:
+        beside.start_soon(watch, interrupt)
+        with performing:
+            verdict = await perform(request)
+        beside.cancel_scope.cancel()
+    if performing.cancelled_caught:
+        request.reporter.report(Judged(request.action, verdict))
+    return verdict

@@ -1,0 +1,51 @@
+"""Puts a verdict into the form that Pacemaker wants: an exit code, and a reason as the last line on standard error."""
+
+from collections.abc import Mapping
+
+from ocf_systemd.core.ocf import REASON_PREFIX, ExitCode, Verdict, defused
+from ocf_systemd.core.text import printable
+
+REASON_MAX = 128
+"""Bytes of a reason that Pacemaker before 3.0.2 keeps (EXIT_REASON_MAX_LEN)."""
+
+_CONTINUATION_BYTES = range(0x80, 0xC0)  # of a character in UTF-8, all but its first byte (RFC 3629)
+
+
+def reason_line(verdict: Verdict, environment: Mapping[str, str]) -> bytes:
+    """Return a verdict's line for standard error (ocf_exit_reason in ocf-shellfuncs); empty: it needs none."""
+    if not verdict.reason or verdict.code == ExitCode.SUCCESS:
+        return b""
+    prefix = environment.get("OCF_EXIT_REASON_PREFIX") or REASON_PREFIX
+    reason = defused(printable(verdict.reason), prefix).encode(errors="backslashreplace")
+    return prefix.encode(errors="surrogateescape") + _divisible(reason) + b"\n"
+
+
+def _divisible(reason: bytes) -> bytes:
+    """Return a reason of whose characters none lies across the last byte that Pacemaker keeps.
+
+    Half a character makes the CIB invalid UTF-8 in Pacemaker 2.1.5: `cibadmin --query` and pcs fail on every node.
+    Blanks before the character move it as a whole to where older Pacemakers cut.
+    """
+    start = min(REASON_MAX, len(reason))
+    while 0 < start < len(reason) and reason[start] in _CONTINUATION_BYTES:
+        start -= 1
+    padding = b" " * (REASON_MAX - start) if start < len(reason) else b""
+    return reason[:start] + padding + reason[start:]
+
+
+def agent_name(called_by: str, environment: Mapping[str, str]) -> str:
+    """Return the name of the agent, which is the one it is installed under; `called_by` is its file's."""
+    return printable(environment.get("OCF_RESOURCE_TYPE", "")) or printable(called_by)
+
+
+def verdict_of_bug(error: BaseException) -> Verdict:
+    """Return what to answer where an action failed over a bug, or over a host that is short of something."""
+    cause = cause_of(error)
+    return Verdict(ExitCode.ERR_GENERIC, f"internal error: {type(cause).__name__}: {cause}")
+
+
+def cause_of(error: BaseException) -> BaseException:
+    """Return what stands within the groups that tasks wrap an error into, the first of several."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error

@@ -1,0 +1,400 @@
+"""What observations mean for the cluster: pure functions from facts to a `Verdict` or to `KeepWaiting`.
+
+The rules, in the order in which they bind:
+
+1. Never 7 unless the unit was observed down, or a recurring monitor's hook said 7. Never 0 from stop unless observed
+   down.
+2. Down is: inactive or failed, and nothing of the unit is alive that may still write. With a process alive in its
+   cgroup (KillMode control-group or mixed), or its main process, a monitor returns 1 and a stop goes on.
+3. The unit outranks the hook: a hook can make an active unit's result worse, never an inactive unit's better.
+4. A unit between two states, an inactive one with a job queued, and a systemd that does not answer are waited for; at
+   the deadline the result is 1.
+5. A probe, and a monitor with role=Stopped, decides where Pacemaker believes the service runs. Of an active unit it
+   returns 1 where the hook said 2 to 7: 7 and 5 would be recorded as stopped there, 2 to 6 are hard errors.
+6. A unit that is not found is 7 to a probe, 5 otherwise; to stop it is stopped. While it still runs (its file was
+   removed under it) it is judged by its ActiveState, as a masked one is.
+7. A hook's 8, 9 and 191 are 1: this agent has no roles, and Pacemaker would call its demote action.
+8. Among several hooks any failure wins, the first by name; 7 from some but not all is a failure of its own.
+9. Start returns 0 when the unit runs and the hook reports running (0 or 190), ends at once when nothing will change any
+   more, and never returns 7.
+10. On a host that systemd did not boot nothing can run: stop is 0, everything else 5.
+
+A reason begins with what failed and what that said, and ends with numbers: Pacemaker before 3.0.2 keeps 128 bytes.
+
+Sources: the OCF resource agent API 1.1; systemd's org.freedesktop.systemd1(5); Pacemaker Explained, "How Pacemaker
+Interprets OCF Return Codes".
+"""
+
+from collections.abc import Mapping
+from enum import StrEnum
+from types import MappingProxyType
+from typing import assert_never
+
+from ocf_systemd.core.observations import (
+    ActiveState,
+    CommandOutcome,
+    Exited,
+    HookMissing,
+    HookOutcome,
+    HookRan,
+    HookStuck,
+    HookUnsafe,
+    JobOutcome,
+    JobResult,
+    LoadState,
+    NoAnswer,
+    NotStarted,
+    Observation,
+    Process,
+    Signalled,
+    TimedOut,
+    UnitState,
+)
+from ocf_systemd.core.ocf import REASON_PREFIX, Action, ExitCode, Verdict
+from ocf_systemd.core.records import Record, replace
+from ocf_systemd.core.text import printable, printed_lines
+
+RUNNING = Verdict(ExitCode.SUCCESS)
+PASSING_CODES = frozenset({ExitCode.SUCCESS, ExitCode.DEGRADED})
+"""A hook that exits with one of these reports running."""
+
+JOURNAL_LINE_LIMIT = 300
+"""Characters of a journal line, or of a hook's, that a reason has room for."""
+
+
+class HookProtocol(StrEnum):
+    """How a hook's exit code is read."""
+
+    OCF = "ocf"
+    NAGIOS = "nagios"
+    PLAIN = "plain"
+    LSB = "lsb"
+
+
+# The code each exit code stands for; ocf passes on the codes that are not listed, the others turn them into 1.
+PROTOCOL_CODES: Mapping[HookProtocol, Mapping[int, int]] = MappingProxyType(
+    {
+        HookProtocol.NAGIOS: {
+            0: ExitCode.SUCCESS,
+            1: ExitCode.DEGRADED,
+            2: ExitCode.ERR_GENERIC,
+            3: ExitCode.ERR_GENERIC,
+        },
+        HookProtocol.PLAIN: {0: ExitCode.SUCCESS},
+        HookProtocol.LSB: {0: ExitCode.SUCCESS, 3: ExitCode.NOT_RUNNING},
+    }
+)
+# Pacemaker takes them for the promoted role, and answers with a demote.
+_PROMOTED = frozenset({ExitCode.RUNNING_PROMOTED, ExitCode.FAILED_PROMOTED, ExitCode.DEGRADED_PROMOTED})
+# To a probe of an active unit: recorded as stopped (7, 5), or hard errors (2 to 6; Pacemaker treats 3 as 5).
+_NOT_FOR_PROBES = frozenset(range(ExitCode.ERR_ARGS, ExitCode.NOT_RUNNING + 1))
+
+_MEANINGS: Mapping[int, str] = MappingProxyType({ExitCode.NOT_RUNNING: "not running", ExitCode.DEGRADED: "degraded"})
+
+
+class KeepWaiting(Record):
+    """No verdict yet: look again, a whole poll_interval later if `spaced`; `at_deadline` is the result without one."""
+
+    at_deadline: Verdict
+    spaced: bool = False
+
+
+Judgement = Verdict | KeepWaiting
+
+
+def judge_monitor(seen: Observation, *, probe: bool, protocol: HookProtocol) -> Judgement:
+    """Judge one look at the unit and its hooks; a probe asks whether the unit runs, not why it does not."""
+    match seen.unit:
+        case NoAnswer() as silence:
+            return KeepWaiting(judge_silence(silence))
+        case UnitState(is_running=True):
+            verdict = judge_hooks(seen.hooks, protocol)
+            return _judge_probe(verdict) if probe else verdict
+        case UnitState(is_inactive=True, has_job=False) as unit:
+            return _judge_inactive(unit, probe=probe)
+        case UnitState(is_inactive=True) as unit:  # as during a restart that a Requires= brings about
+            return KeepWaiting(_failed(_describe(unit, "start job queued")))
+        case unit:
+            return KeepWaiting(_failed(_describe(unit)))
+
+
+def _judge_inactive(unit: UnitState, *, probe: bool) -> Verdict:
+    if unit.remaining:
+        return _failed(_not_stopped(unit))
+    if unit.load_state is LoadState.NOT_FOUND and not probe:
+        return Verdict(ExitCode.ERR_INSTALLED, _not_found(unit))
+    return Verdict(ExitCode.NOT_RUNNING, None if probe else _describe(unit))
+
+
+def _judge_probe(verdict: Verdict) -> Verdict:
+    return replace(verdict, code=ExitCode.ERR_GENERIC) if verdict.code in _NOT_FOR_PROBES else verdict
+
+
+def judge_unbooted(action: Action) -> Verdict:
+    """Judge an action on a host that systemd did not boot (sd_booted(3)): no unit can run here."""
+    if action is Action.STOP:
+        return Verdict(ExitCode.SUCCESS)
+    return Verdict(ExitCode.ERR_INSTALLED, "this host was not booted by systemd")
+
+
+def judge_start_request(unit: UnitState) -> Verdict:
+    """Judge whether a start can be asked for at all: 0, go on."""
+    match unit:
+        case UnitState(is_running=False, load_state=LoadState.NOT_FOUND):
+            return Verdict(ExitCode.ERR_INSTALLED, _not_found(unit))
+        case UnitState(load_state=LoadState.MASKED):
+            return Verdict(ExitCode.ERR_INSTALLED, f"{unit.unit} masked")
+        case UnitState(is_running=False, load_state=LoadState.BAD_SETTING | LoadState.ERROR):
+            return Verdict(ExitCode.ERR_INSTALLED, _not_loaded(unit))
+        case _:
+            return RUNNING
+
+
+def judge_start(seen: Observation, job: JobOutcome, protocol: HookProtocol) -> Judgement:
+    """Judge one look after `systemctl start`, which ended with `job`."""
+    match seen.unit:
+        case NoAnswer() as silence:
+            return KeepWaiting(judge_silence(silence))
+        case UnitState(is_running=True):
+            return _judge_started_hooks(seen.hooks, protocol)
+        case UnitState(is_inactive=True, has_job=False) as unit:
+            return _judge_failed_start(unit, job)
+        case unit:
+            return KeepWaiting(_failed(_describe(unit)))
+
+
+def _judge_started_hooks(hooks: tuple[HookOutcome, ...], protocol: HookProtocol) -> Judgement:
+    if hindered := _hindered(hooks):
+        return judge_hooks(hindered, protocol)
+    verdict = judge_hooks(hooks, protocol)
+    if verdict.code in PASSING_CODES:
+        return RUNNING
+    return KeepWaiting(Verdict(ExitCode.ERR_GENERIC, verdict.reason))
+
+
+def _hindered(hooks: tuple[HookOutcome, ...]) -> tuple[HookOutcome, ...]:
+    """Return the hooks that cannot be run as they are: waiting does not change that."""
+    return tuple(hook for hook in hooks if isinstance(hook, HookMissing | HookUnsafe))
+
+
+def _judge_failed_start(unit: UnitState, job: JobOutcome) -> Judgement:
+    if job.result is JobResult.LOST:  # a unit that is failed then is so from before
+        return KeepWaiting(_failed(f"{_describe(unit)}: systemctl start: {job.said or 'no job was queued'}"))
+    code = ExitCode.ERR_PERM if job.result is JobResult.REFUSED else ExitCode.ERR_GENERIC
+    return Verdict(code, _describe(unit, *_describe_job("start", unit, job)))
+
+
+def _describe_job(verb: str, unit: UnitState, job: JobOutcome) -> tuple[str, ...]:
+    """Return what a job's end adds to a unit's state, if anything."""
+    is_failed = unit.active_state is ActiveState.FAILED
+    match job.result:
+        case JobResult.DONE if not unit.condition_met:
+            return (f"{verb} job done, condition not met",)
+        case JobResult.DONE:
+            return () if is_failed else (f"{verb} job done",)
+        case JobResult.FAILED if is_failed:
+            return ()
+        case JobResult.REFUSED | JobResult.MANUAL_REFUSED:
+            return (job.said.removeprefix(f"Failed to {verb} {unit.id}: "),)
+        case JobResult.PENDING | JobResult.LOST:
+            return (job.said,) if job.said else ()
+        case _:
+            return (f"{verb} job {job.result}",)
+
+
+def judge_stop(seen: Observation, job: JobOutcome, *, verify: bool, protocol: HookProtocol) -> Judgement:
+    """Judge one look after `systemctl stop`; `verify` waits for the hook as well to see nothing running."""
+    match seen.unit:
+        case NoAnswer() as silence:
+            return KeepWaiting(judge_silence(silence))
+        case UnitState(is_inactive=True, has_job=True) as unit:  # it would be started after all
+            return KeepWaiting(_failed(_describe(unit, "a job queued", *filter(None, (job.said,)))))
+        case UnitState(is_down=True):
+            return _judge_stopped_hooks(seen.hooks, protocol) if verify else Verdict(ExitCode.SUCCESS)
+        case UnitState(is_inactive=True) as unit:
+            return KeepWaiting(_failed(_not_stopped(unit)))
+        case unit:
+            return KeepWaiting(_judge_failed_stop(unit, job))
+
+
+def _judge_failed_stop(unit: UnitState, job: JobOutcome) -> Verdict:
+    code = ExitCode.ERR_PERM if job.result is JobResult.REFUSED else ExitCode.ERR_GENERIC
+    described = () if job.result is JobResult.DONE else _describe_job("stop", unit, job)
+    return Verdict(code, _describe(unit, *described))
+
+
+def _judge_stopped_hooks(hooks: tuple[HookOutcome, ...], protocol: HookProtocol) -> Judgement:
+    # A hook that cannot be run will never say 7, and a stop that fails for it would fence the node.
+    able = tuple(hook for hook in hooks if isinstance(hook, HookRan))
+    verdict = judge_hooks(able, protocol)
+    if not able or verdict.code == ExitCode.NOT_RUNNING:
+        return Verdict(ExitCode.SUCCESS)
+    described = verdict.reason or f"hook {_base_name(able[0].hook)}: running"
+    return KeepWaiting(_failed(f"{described}, expected not running after stop"))
+
+
+def judge_reload_request(unit: UnitState) -> Verdict:
+    """Judge whether a running unit can be asked to reload: 0, go on."""
+    if unit.can_reload:
+        return RUNNING
+    return Verdict(ExitCode.ERR_UNIMPLEMENTED, f"{unit.unit} cannot reload: it has no ExecReload=")
+
+
+def judge_reload(seen: Observation, job: JobOutcome, protocol: HookProtocol) -> Judgement:
+    """Judge one look after `systemctl reload`: as a monitor's, but a hook that fails may yet pass."""
+    judgement = judge_monitor(seen, probe=False, protocol=protocol)
+    if isinstance(judgement, KeepWaiting):
+        return judgement
+    if judgement.code in PASSING_CODES:
+        return _judge_reload_job(judgement, job, seen.unit)
+    is_running = isinstance(seen.unit, UnitState) and seen.unit.is_running
+    return KeepWaiting(judgement) if is_running and not _hindered(seen.hooks) else judgement
+
+
+def _judge_reload_job(monitored: Verdict, job: JobOutcome, unit: UnitState | NoAnswer) -> Judgement:
+    if job.result is JobResult.DONE or not isinstance(unit, UnitState):
+        return monitored
+    verdict = _failed(_quoting(f"{unit.unit} not reloaded: reload job {job.result}", job.said))
+    return KeepWaiting(verdict) if job.result is JobResult.LOST else verdict
+
+
+def judge_host(unit: UnitState, problems: tuple[HookOutcome, ...]) -> Verdict:
+    """Judge whether this host has what the parameters name: a unit that loads, hooks that are there and safe."""
+    refusal = judge_start_request(unit)
+    return refusal if refusal.code != ExitCode.SUCCESS else judge_hooks(problems, HookProtocol.OCF)
+
+
+def judge_silence(silence: NoAnswer) -> Verdict:
+    """Judge a systemd that does not say what state the unit is in; in doubt is not stopped."""
+    return Verdict(ExitCode.ERR_GENERIC, f"systemd does not answer: {silence.why}")
+
+
+def judge_hooks(hooks: tuple[HookOutcome, ...], protocol: HookProtocol) -> Verdict:
+    """Judge what all hooks say together, in the order of their names; no hooks: running."""
+    judged = [(_base_name(hook.hook), judge_hook(hook, protocol)) for hook in hooks]
+    for _, verdict in judged:
+        if verdict.code not in PASSING_CODES | {ExitCode.NOT_RUNNING}:
+            return verdict
+    down = [name for name, verdict in judged if verdict.code == ExitCode.NOT_RUNNING]
+    if down and len(down) < len(judged):
+        up = [name for name, verdict in judged if verdict.code in PASSING_CODES]
+        return _failed(f"hooks disagree: {', '.join(down)} not running; {', '.join(up)} running")
+    return max((verdict for _, verdict in judged), key=lambda verdict: verdict.code, default=RUNNING)
+
+
+def _base_name(path: str) -> str:
+    return printable(path.rstrip("/").rpartition("/")[2])
+
+
+def judge_hook(hook: HookOutcome, protocol: HookProtocol) -> Verdict:
+    """Judge what one hook says."""
+    name = f"hook {_base_name(hook.hook)}"
+    match hook:
+        case HookRan(outcome=outcome):
+            return _judge_outcome(name, outcome, protocol)
+        case HookMissing(why=why):
+            return Verdict(ExitCode.ERR_INSTALLED, f"{name}: cannot be run: {printable(why)}")
+        case HookUnsafe(why=why):
+            return Verdict(ExitCode.ERR_PERM, f"{name}: not safe to run: {printable(why)}")
+        case HookStuck(survivor=survivor):
+            return _failed(f"{name}: not started, its last run cannot be killed: {describe_process(survivor)}")
+        case _:
+            assert_never(hook)
+
+
+def _judge_outcome(name: str, outcome: CommandOutcome, protocol: HookProtocol) -> Verdict:
+    match outcome:
+        case Exited(code=raw):
+            return _judge_exit(name, _message(outcome, protocol), raw, protocol)
+        case Signalled():
+            return _failed(_told(name, _message(outcome, protocol), f"killed by {outcome.signal_name}"))
+        case TimedOut(survivors=(survivor, *_)):
+            return _failed(f"{name}: cannot be killed: {describe_process(survivor)} ({_after(outcome)})")
+        case TimedOut():
+            return _failed(_told(name, _message(outcome, protocol), _after(outcome)))
+        case NotStarted(why=why):
+            return _failed(f"{name}: cannot be started: {why}")
+        case _:
+            assert_never(outcome)
+
+
+def _judge_exit(name: str, message: str, raw: int, protocol: HookProtocol) -> Verdict:
+    code = exit_code_of(raw, protocol)
+    if code == ExitCode.SUCCESS:
+        return RUNNING
+    return Verdict(code, _told(name, message or _MEANINGS.get(code, "failed"), f"exit {raw}"))
+
+
+def exit_code_of(raw: int, protocol: HookProtocol) -> int:
+    """Return the OCF exit code that a hook's exit code stands for."""
+    codes = PROTOCOL_CODES.get(protocol)
+    if codes is not None:
+        return codes.get(raw, ExitCode.ERR_GENERIC)
+    return ExitCode.ERR_GENERIC if raw in _PROMOTED else raw
+
+
+def _message(outcome: Exited | Signalled | TimedOut, protocol: HookProtocol) -> str:
+    """Return what a hook has to say, as far as there is room for it.
+
+    The last `ocf_exit_reason` on standard error (ocf-shellfuncs), or else its last line. Of a monitoring plugin the
+    first line, without performance data ("Plugin Output" in the Nagios plugin API).
+    """
+    if protocol is HookProtocol.NAGIOS and (lines := printed_lines(outcome.stdout)):
+        message = lines[0].partition("|")[0].rstrip()
+    else:
+        reasons = [line for line in printed_lines(outcome.stderr) if line.startswith(REASON_PREFIX)]
+        message = reasons[-1] if reasons else outcome.last_line
+    return message.removeprefix(REASON_PREFIX).strip()[:JOURNAL_LINE_LIMIT]
+
+
+def _told(name: str, message: str, numbers: str) -> str:
+    return f"{name}: {message} ({numbers})" if message else f"{name}: {numbers}"
+
+
+def _after(outcome: TimedOut) -> str:
+    return f"timed out after {outcome.elapsed_s:.1f} s"
+
+
+def _failed(reason: str) -> Verdict:
+    return Verdict(ExitCode.ERR_GENERIC, reason)
+
+
+def _quoting(described: str, said: str) -> str:
+    return f"{described}: {said[:JOURNAL_LINE_LIMIT]}" if said else described
+
+
+def explained(verdict: Verdict, last_words: str) -> Verdict:
+    """Return a verdict whose reason ends in the unit's own last words, as far as there is room for them."""
+    return replace(verdict, reason=_quoting(verdict.reason or "", last_words))
+
+
+def describe_process(process: Process) -> str:
+    """Return which process it is, and whether a signal can end it: `ls[812] in uninterruptible sleep`."""
+    return f"{process} {'in uninterruptible sleep' if process.is_uninterruptible else 'alive'}"
+
+
+def _not_stopped(unit: UnitState) -> str:
+    # What no signal can end is the more important to know.
+    first, *others = sorted(unit.remaining, key=lambda process: not process.is_uninterruptible)
+    more = f" and {len(others)} more" if others else ""
+    return f"{unit.unit} {unit.active_state}, but not stopped: {describe_process(first)}{more}"
+
+
+def _not_found(unit: UnitState) -> str:
+    return f"{unit.unit} not found"
+
+
+def _not_loaded(unit: UnitState) -> str:
+    return f"{unit.unit} does not load: {unit.load_state}"
+
+
+def _describe(unit: UnitState, *more: str) -> str:
+    """Return a state with all that explains it: "postfix.service failed: exit-code, status 1"."""
+    details = [*more]
+    if unit.active_state is ActiveState.FAILED or unit.result not in {"", "success"}:
+        details += [unit.result] if unit.result else []
+        details += [unit.main_exit] if unit.main_exit else []
+    elif unit.sub_state not in {"", unit.active_state, "dead"}:
+        details.append(unit.sub_state)
+    described = f"{unit.unit} {unit.active_state}"
+    return f"{described}: {', '.join(details)}" if details else described

@@ -1,0 +1,62 @@
+"""The vocabulary of the OCF resource agent API 1.1: actions, exit codes, and an action's verdict."""
+
+from enum import IntEnum, StrEnum
+
+from ocf_systemd.core.records import Record
+
+
+class Action(StrEnum):
+    """The actions this agent has, by the names Pacemaker calls them (OCF 1.1, Actions)."""
+
+    START = "start"
+    STOP = "stop"
+    MONITOR = "monitor"
+    RELOAD = "reload"
+    RELOAD_AGENT = "reload-agent"
+    VALIDATE_ALL = "validate-all"
+    META_DATA = "meta-data"
+
+
+class ExitCode(IntEnum):
+    """What an action can answer (OCF 1.1, Exit Codes; 190 and 191 are Pacemaker's own)."""
+
+    SUCCESS = 0
+    ERR_GENERIC = 1
+    ERR_ARGS = 2
+    ERR_UNIMPLEMENTED = 3
+    ERR_PERM = 4
+    ERR_INSTALLED = 5
+    ERR_CONFIGURED = 6
+    NOT_RUNNING = 7
+    RUNNING_PROMOTED = 8
+    FAILED_PROMOTED = 9
+    DEGRADED = 190
+    DEGRADED_PROMOTED = 191
+
+
+class Verdict(Record):
+    """The result of an action.
+
+    `code` is an `ExitCode` or, from a hook of the ocf protocol, any number from 0 to 255. `reason` is one line for
+    people: what failed, what that reported, and numbers last, since Pacemaker before 3.0.2 keeps 128 bytes.
+    """
+
+    code: int
+    reason: str | None = None
+
+
+def code_name(code: int) -> str:
+    """Return the name people know an exit code by: `OCF_NOT_RUNNING`, or `exit code 42`."""
+    try:
+        return f"OCF_{ExitCode(code).name}"
+    except ValueError:
+        return f"exit code {code}"
+
+
+REASON_PREFIX = "ocf-exit-reason:"
+"""What Pacemaker looks for on standard error, unless OCF_EXIT_REASON_PREFIX names another."""
+
+
+def defused(text: str, prefix: str = REASON_PREFIX) -> str:
+    """Return text that Pacemaker will not take for a reason: it looks for the last prefix, wherever that stands."""
+    return text.replace(prefix, "[...]")

@@ -1,0 +1,32 @@
+"""Text from outside that is safe to show: in a terminal, a log, an exit reason, XML."""
+
+import re
+
+# What could move a cursor, break a line or turn its direction: C0, C1, line and paragraph separators, bidi controls.
+# And what XML 1.0 does not allow ("Char" in its grammar): Pacemaker puts reasons into the CIB.
+_UNPRINTABLE = re.compile("[\x00-\x08\x0a-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufffe\uffff]+")
+
+# CSI and OSC sequences go as a whole: without their ESC, "[31m" would stay behind as litter.
+_ESCAPE_SEQUENCE = re.compile("(?:\x1b\\[|\x9b)[0-?]*[ -/]*[@-~]|\x1b\\][^\x07\x1b]*(?:\x07|\x1b\\\\)")
+
+
+def printable(text: str | bytes) -> str:
+    r"""Return text that is safe in a terminal, a log, a reason and XML 1.0: one line, no control characters.
+
+    Bytes that are not UTF-8, and their surrogates in a string from the environment, show as `\xff`.
+    """
+    raw = _encoded(text) if isinstance(text, str) else text
+    decoded = raw.decode(errors="backslashreplace")
+    return _UNPRINTABLE.sub("", _ESCAPE_SEQUENCE.sub("", decoded).replace("\t", " ")).strip()
+
+
+def printed_lines(stream: bytes) -> list[str]:
+    """Return the lines of a command's stream that hold anything printable."""
+    return list(filter(None, map(printable, stream.splitlines())))
+
+
+def _encoded(text: str) -> bytes:
+    try:
+        return text.encode(errors="surrogateescape")
+    except UnicodeEncodeError:  # other surrogates than those that stand for a byte
+        return text.encode(errors="backslashreplace")

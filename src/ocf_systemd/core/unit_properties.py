@@ -1,0 +1,91 @@
+"""Parses the properties of a unit, as `systemctl show` prints them (org.freedesktop.systemd1(5))."""
+
+import re
+import shlex
+from collections.abc import Mapping
+
+from ocf_systemd.core.observations import (
+    ActiveState,
+    LoadState,
+    NoAnswer,
+    UnitDetails,
+    UnitState,
+    signal_name,
+)
+from ocf_systemd.core.records import replace
+from ocf_systemd.core.text import printable
+
+
+def parse_show(unit: str, stdout: bytes) -> UnitState | NoAnswer:
+    """Return the state that `systemctl show` printed; a property that is missing stays at its default."""
+    # Lines end in LF alone: a property may hold whatever else str.splitlines() would split at.
+    lines = map(printable, stdout.split(b"\n"))
+    properties = dict(line.split("=", 1) for line in lines if "=" in line)
+    state = unit_state(unit, properties, _words(properties.get("DropInPaths", "")))
+    return replace(state, details=_details(unit, properties)) if isinstance(state, UnitState) else state
+
+
+def _details(unit: str, properties: Mapping[str, str]) -> UnitDetails:
+    return UnitDetails(
+        id=properties.get("Id") or unit,
+        names=_words(properties.get("Names", "")),
+        restart=properties.get("Restart", ""),
+        restart_force=properties.get("RestartForceExitStatus", ""),
+        kill_mode=properties.get("KillMode", ""),
+        main_pid=_main_pid(properties),
+        main_started_us=_number(properties.get("ExecMainStartTimestampMonotonic", "")),
+        control_group=properties.get("ControlGroup", ""),
+        slice=properties.get("Slice", ""),
+    )
+
+
+def _main_pid(properties: Mapping[str, str]) -> int:
+    """Return the pid of the main process, also of one that has not ended and that systemd has given up on.
+
+    MainPID is 0 then. With KillMode=none it was not asked to end.
+    """
+    is_given_up = properties.get("KillMode") != "none" and properties.get("ExecMainCode", "0") == "0"
+    return _number(properties.get("MainPID", "")) or (_number(properties.get("ExecMainPID", "")) if is_given_up else 0)
+
+
+def _number(text: str) -> int:
+    return int(text) if re.fullmatch("[0-9]{1,20}", text) else 0
+
+
+def unit_state(unit: str, properties: Mapping[str, str], drop_in_paths: tuple[str, ...]) -> UnitState | NoAnswer:
+    """Return the state that a unit's properties tell, each as `systemctl show` words it."""
+    if not {"LoadState", "ActiveState"} <= properties.keys():
+        return NoAnswer("systemctl show told no state")
+    return UnitState(
+        unit=unit,
+        load_state=LoadState(properties["LoadState"]),
+        active_state=ActiveState(properties["ActiveState"]),
+        sub_state=properties.get("SubState", ""),
+        result=properties.get("Result", ""),
+        main_exit=_main_exit(properties.get("ExecMainCode", ""), _number(properties.get("ExecMainStatus", ""))),
+        has_job=properties.get("Job", "0") not in {"", "0"},
+        can_reload=properties.get("CanReload") == "yes",
+        # "no" is also what it says of a unit that it has forgotten and loaded again; then there is no time of a check.
+        condition_met=properties.get("ConditionResult") != "no"
+        or properties.get("ConditionTimestampMonotonic", "0") == "0",
+        needs_daemon_reload=properties.get("NeedDaemonReload") == "yes",
+        drop_in_paths=drop_in_paths,
+    )
+
+
+def _main_exit(code: str, status: int) -> str:
+    match code:
+        case "1":  # CLD_EXITED, CLD_KILLED, CLD_DUMPED (waitid(2))
+            return f"status {status}"
+        case "2" | "3":
+            return signal_name(status)
+        case _:
+            return ""
+
+
+def _words(text: str) -> tuple[str, ...]:
+    """Return the words of a list, which systemctl quotes where they hold a backslash."""
+    try:
+        return tuple(shlex.split(text))
+    except ValueError:
+        return ()

@@ -1,0 +1,81 @@
+"""Debug mode for programs: one JSON object, at the end."""
+
+import json
+import sys
+from typing import TextIO
+
+from ocf_systemd.agent.events import Reporter
+from ocf_systemd.agent.timeline import Span, Timeline
+from ocf_systemd.core.observations import NoAnswer, NotStarted, UnitState
+from ocf_systemd.core.ocf import code_name
+from ocf_systemd.core.pacemaker import meaning
+from ocf_systemd.debug import text
+from ocf_systemd.debug.session import CYCLE, Call, Result
+
+_Json = str | int | float | bool | None | list["_Json"] | dict[str, "_Json"]
+
+
+class JsonView:
+    """Prints one object: an action's, or a cycle's with its actions as `steps`."""
+
+    def __init__(self, stream: TextIO | None = None) -> None:
+        self._stream = stream or sys.stdout
+
+    def begin(self, timeline: Timeline) -> Reporter:
+        """Return the record itself: nothing is shown before the end."""
+        return timeline
+
+    def end(self, result: Result) -> None:
+        """Show nothing yet."""
+
+    def close(self, call: Call, results: list[Result], code: int) -> None:
+        """Print the object."""
+        steps: list[_Json] = [_result(result) for result in results]
+        cycle: _Json = {"action": CYCLE, "unit": call.options.get("unit", ""), "code": code, "steps": steps}
+        document = cycle if call.name == CYCLE or not steps else steps[0]
+        print(json.dumps(document, indent=2), file=self._stream)
+
+
+def _result(result: Result) -> _Json:
+    timeline, verdict = result.timeline, result.verdict
+    return {
+        "action": timeline.action.value,
+        "unit": timeline.unit,
+        "code": int(verdict.code),
+        "name": code_name(verdict.code),
+        "meaning": meaning(verdict.code),
+        "reason": verdict.reason,
+        "pacemaker": result.consequence,
+        "elapsed_s": round(timeline.elapsed_s, 4),
+        "timeout_s": timeline.timeout_s,
+        "deadline_s": round(timeline.time_s, 4),
+        "looks": timeline.looks,
+        "states": [_state(at_s, state) for at_s, state in timeline.states],
+        "commands": [_span(span) for span in timeline.spans],
+        "notes": [
+            {"at_s": round(note.at_s, 4), "text": note.text, "warning": note.is_warning} for note in timeline.notes
+        ],
+        "journal": list(result.journal),
+        "output": result.output,
+    }
+
+
+def _state(at_s: float, state: UnitState | NoAnswer) -> _Json:
+    told: dict[str, _Json] = {"at_s": round(at_s, 4)}
+    if isinstance(state, NoAnswer):
+        return told | {"no_answer": state.why}
+    return told | {"LoadState": state.load_state, "ActiveState": state.active_state, "SubState": state.sub_state}
+
+
+def _span(span: Span) -> _Json:
+    told: dict[str, _Json] = {
+        "purpose": span.purpose.value,
+        "arguments": list(span.command.arguments),
+        "began_s": round(span.began_s, 4),
+        "ended_s": None if span.ended_s is None else round(span.ended_s, 4),
+        "outcome": text.outcome(span),
+    }
+    if span.outcome is None or isinstance(span.outcome, NotStarted):
+        return told
+    streams = {"stdout": span.outcome.stdout, "stderr": span.outcome.stderr}
+    return told | {name: stream.decode(errors="backslashreplace") for name, stream in streams.items()}

@@ -1,0 +1,250 @@
+"""Debug mode in a terminal: what runs beside what, as it runs, on a time axis; then the verdict.
+
+Texts from outside are `Text`, never markup: a unit may be called `[red]`.
+"""
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+
+from rich.bar import Bar
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
+from rich.live import Live
+from rich.panel import Panel
+from rich.progress_bar import ProgressBar
+from rich.syntax import Syntax
+from rich.table import Table
+from rich.text import Text
+
+from ocf_systemd.agent.events import Purpose, Reporter
+from ocf_systemd.agent.timeline import Note, Span, Timeline
+from ocf_systemd.core.judgement import PASSING_CODES
+from ocf_systemd.core.observations import Exited, NoAnswer, UnitState
+from ocf_systemd.core.ocf import ExitCode
+from ocf_systemd.debug import text
+from ocf_systemd.debug.session import CYCLE, Call, Result
+from ocf_systemd.display.terminal import ctrl_c_unseen
+
+_REFRESHES_PER_S = 12
+_SHOWN_SPANS = 12  # the last ones: a start may look at its unit many dozen times
+_SHOWN_OUTPUT = 4  # lines of each hook's
+_BAR_MIN_SHARE = 1 / 60  # of the axis: what took no time is to be seen nevertheless
+_NARROW = 60  # columns, below which there is no room for a time axis beside words
+_GOOD, _POOR, _BAD, _DIM = "green", "yellow", "red", "dim"
+
+
+@dataclass(slots=True)
+class LiveView:
+    """Draws an action while it runs; in a cycle the drawing of what went well shrinks to a line."""
+
+    console: Console
+    in_cycle: bool
+    _drawing: ExitStack = field(default_factory=ExitStack, init=False)
+    _steps: int = field(default=0, init=False)
+
+    def begin(self, timeline: Timeline) -> Reporter:
+        """Begin to draw an action; where nobody watches, as in a pipe, only the last picture is drawn."""
+        if not self.console.file.isatty():
+            return timeline
+        live = Live(
+            console=self.console,
+            get_renderable=lambda: frame(timeline),
+            refresh_per_second=_REFRESHES_PER_S,
+            transient=True,
+        )
+        self._drawing.enter_context(ctrl_c_unseen())
+        self._drawing.enter_context(live)
+        return timeline
+
+    def end(self, result: Result) -> None:
+        """Leave what an action came to on the screen."""
+        self._drawing.close()
+        self._steps += 1
+        if result.output:
+            self.console.print(Syntax(result.output, "xml", background_color="default", word_wrap=True))
+        elif self.in_cycle and (result.verdict.code in PASSING_CODES | {ExitCode.NOT_RUNNING}):
+            self.console.print(_step(self._steps, result))
+        else:
+            self.console.print(frame(result.timeline), verdict_panel(result))
+
+    def close(self, call: Call, results: list[Result], code: int) -> None:
+        """Leave nothing of the live display behind, and sum a cycle up."""
+        self._drawing.close()
+        if call.name == CYCLE:
+            codes = Text(" ").join(Text(str(each.verdict.code), _style(each.verdict.code)) for each in results)
+            told = Text(f"   {text.cycle_line(code)}", _GOOD if code == 0 else _BAD)
+            self.console.print(Text("cycle  ", "bold"), codes, told, sep="")
+
+
+def frame(timeline: Timeline) -> RenderableType:
+    """Return the picture of an action at this moment."""
+    now_s = timeline.now_s
+    parts: list[RenderableType] = [_headline(timeline), _Spans(timeline, now_s)]
+    parts += [_note(note) for note in timeline.notes]
+    parts.append(_facts(timeline, now_s))
+    return Group(*parts)
+
+
+def _headline(timeline: Timeline) -> Text:
+    action, _, others = text.headline(timeline).partition(" ")
+    return Text.assemble((action, "bold"), " ", others)
+
+
+@dataclass(frozen=True, slots=True)
+class _Spans:
+    """What ran beside what, on a time axis where there is the width for one, with what hooks printed."""
+
+    timeline: Timeline
+    now_s: float
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """Yield the picture, at most as wide as the options say."""
+        has_axis = options.max_width >= _NARROW
+        table = _table_of_spans(has_axis=has_axis)
+        spans = list(self.timeline.spans)
+        if left_out := max(len(spans) - _SHOWN_SPANS, 0):
+            table.add_row("", Text(f"({left_out} earlier commands)", _DIM))
+        printed = []
+        for span in spans[left_out:]:
+            table.add_row(*_cells(span, self.now_s, has_axis=has_axis))
+            lines = [_output(line) for line in text.output_lines(span)[-_SHOWN_OUTPUT:]]
+            if has_axis:
+                for line in lines:
+                    table.add_row("", "", line)
+            else:
+                printed += lines
+        yield table
+        yield from printed
+
+
+def _table_of_spans(*, has_axis: bool) -> Table:
+    table = Table.grid(padding=(0, 1), expand=True)
+    table.add_column(justify="right", no_wrap=True, style=_DIM)
+    if has_axis:
+        table.add_column(no_wrap=True, overflow="ellipsis", max_width=28)
+        table.add_column(ratio=1, min_width=8)
+    else:
+        table.add_column(no_wrap=True, overflow="ellipsis", ratio=1)
+    table.add_column(no_wrap=True, overflow="ellipsis", max_width=26)
+    table.add_column(justify="right", no_wrap=True)
+    return table
+
+
+def _cells(span: Span, now_s: float, *, has_axis: bool) -> Iterator[RenderableType]:
+    ended_s = now_s if span.ended_s is None else span.ended_s
+    axis_s = max(now_s, 1e-3)
+    least_s = axis_s * _BAR_MIN_SHARE
+    begin_s = min(span.began_s, axis_s - least_s)
+    yield Text(f"{span.began_s:.3f} s")
+    yield Text(text.label(span))
+    if has_axis:
+        yield Bar(axis_s, begin_s, min(max(ended_s, begin_s + least_s), axis_s), color=_span_style(span))
+    yield Text(text.outcome(span), _span_style(span))
+    yield Text(f"{ended_s - span.began_s:.3f} s")
+
+
+def _output(line: str) -> Text:
+    return Text(f"│ {line}", _DIM, no_wrap=True, overflow="ellipsis")
+
+
+def _span_style(span: Span) -> str:
+    if span.ended_s is None:
+        return "cyan"
+    match span.outcome:
+        case None:
+            return "bright_black"
+        case Exited(code=code) if span.purpose is Purpose.HOOK:
+            return _style(code)
+        case Exited(code=0):
+            return _GOOD
+        case Exited():
+            return _POOR
+        case _:
+            return _BAD
+
+
+def _style(code: int) -> str:
+    if code == ExitCode.SUCCESS:
+        return _GOOD
+    return _POOR if code in {ExitCode.NOT_RUNNING, ExitCode.DEGRADED} else _BAD
+
+
+def _note(note: Note) -> Text:
+    style = _POOR if note.is_warning else _DIM
+    return Text(f"{note.at_s:.3f} s {note.text}", style)
+
+
+def _facts(timeline: Timeline, now_s: float) -> Table:
+    table = Table.grid(padding=(0, 2), expand=True)
+    table.add_column(no_wrap=True, style=_DIM)
+    table.add_column(ratio=1)
+    if timeline.states:
+        states = (Text(text.state(state), _state_style(state)) for _, state in timeline.states)
+        table.add_row("unit", Text(" → ").join(states))
+    if timeline.verdict is None and timeline.waiting_for:
+        table.add_row("waiting", Text(timeline.waiting_for, _POOR))
+    if timeline.time_s:
+        left_s = max(timeline.time_s - now_s, 0.0)
+        row = Table.grid(padding=(0, 1), expand=True)
+        row.add_column(ratio=1)
+        row.add_column(no_wrap=True, justify="right")
+        style = _BAD if left_s < timeline.time_s / 4 else "cyan"
+        bar = ProgressBar(timeline.time_s, min(now_s, timeline.time_s), complete_style=style, finished_style=_BAD)
+        row.add_row(bar, f"{left_s:.1f} s left of {timeline.time_s:.1f} s")
+        table.add_row("deadline", row)
+    return table
+
+
+def _state_style(state: UnitState | NoAnswer) -> str:
+    if isinstance(state, NoAnswer):
+        return _BAD
+    if state.is_running:
+        return _GOOD
+    return _BAD if state.active_state == "failed" else _POOR
+
+
+def verdict_panel(result: Result) -> RenderableType:
+    """Return the verdict: code by name, what it means, why, what Pacemaker would do, the journal's last lines."""
+    return _VerdictPanel(result)
+
+
+@dataclass(frozen=True, slots=True)
+class _VerdictPanel:
+    """A box around the verdict, whose headline stands in its border where that is wide enough."""
+
+    result: Result
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """Yield the picture, at most as wide as the options say."""
+        verdict = self.result.verdict
+        style = _style(verdict.code)
+        told = f"{text.verdict_line(verdict)}, after {self.result.timeline.elapsed_s:.3f} s"
+        headline = Text(told, f"bold {style}")
+        fits = options.max_width - len("╭─  ─╮") >= headline.cell_len
+        if not fits:
+            yield headline
+        table = _verdict_table(self.result)
+        yield Panel(table, title=headline if fits else None, title_align="left", border_style=style)
+
+
+def _verdict_table(result: Result) -> Table:
+    verdict = result.verdict
+    table = Table.grid(padding=(0, 2))
+    table.add_column(no_wrap=True, style=_DIM)
+    table.add_column()
+    if verdict.reason:
+        table.add_row("reason", Text(verdict.reason))
+    table.add_row("Pacemaker", Text(result.consequence))
+    for number, line in enumerate(result.journal):
+        table.add_row("" if number else "journal", Text(line, _DIM))
+    return table
+
+
+def _step(number: int, result: Result) -> Text:
+    verdict = result.verdict
+    return Text.assemble(
+        (f"{number:3} ", _DIM),
+        (f"{result.timeline.action:<10}", "bold"),
+        (f"{text.verdict_line(verdict):<44}", _style(verdict.code)),
+        (f"{result.timeline.elapsed_s:8.3f} s", _DIM),
+    )

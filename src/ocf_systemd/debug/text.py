@@ -1,0 +1,58 @@
+"""The words that all views of debug mode use for what they show."""
+
+from ocf_systemd.agent.events import Purpose
+from ocf_systemd.agent.log import told_of_outcome
+from ocf_systemd.agent.timeline import Span, Timeline
+from ocf_systemd.core.observations import NoAnswer, NotStarted, UnitState
+from ocf_systemd.core.ocf import Verdict, code_name
+from ocf_systemd.core.pacemaker import meaning
+from ocf_systemd.core.text import printable, printed_lines
+
+
+def label(span: Span) -> str:
+    """Return what a command is called: `systemctl show`, or `hook smtp`."""
+    first, *others = span.command.arguments
+    if span.purpose is Purpose.HOOK:
+        return f"hook {printable(first.rsplit('/', 1)[-1])}"
+    verb = next((word for word in others if not word.startswith("-")), "")
+    return first if first == "journalctl" else f"{first} {verb}"
+
+
+def outcome(span: Span) -> str:
+    """Return how a command ended, or that it runs."""
+    if span.ended_s is None:
+        return "running"
+    return told_of_outcome(span.outcome)
+
+
+def output_lines(span: Span) -> list[str]:
+    """Return what a hook printed, a line each, standard error last."""
+    if span.purpose is not Purpose.HOOK or span.outcome is None or isinstance(span.outcome, NotStarted):
+        return []
+    return [line for stream in (span.outcome.stdout, span.outcome.stderr) for line in printed_lines(stream)]
+
+
+def state(unit: UnitState | NoAnswer) -> str:
+    """Return a unit's state as systemctl status would put it."""
+    if isinstance(unit, NoAnswer):
+        return f"no answer: {unit.why}"
+    loaded = "" if unit.load_state == "loaded" else f"{unit.load_state}, "
+    return f"{loaded}{unit.active_state} ({unit.sub_state})"
+
+
+def headline(timeline: Timeline) -> str:
+    """Return what is done, and in what time."""
+    told = f"{timeline.action} {printable(timeline.unit)}"
+    if not timeline.timeout_s:
+        return told
+    return f"{told}   timeout {timeline.timeout_s:g} s, own deadline {timeline.time_s:.1f} s"
+
+
+def verdict_line(verdict: Verdict) -> str:
+    """Return a verdict's code by name and number, and what it means."""
+    return f"{code_name(verdict.code)} ({verdict.code}): {meaning(verdict.code)}"
+
+
+def cycle_line(code: int) -> str:
+    """Return whether a cycle's codes are those it should have."""
+    return "as expected" if code == 0 else "not as expected, which is 7 or 0 twice, then 0 0 7 7 0 0 0 0"

@@ -1,0 +1,1 @@
+"""Output for people: where it goes, and what it has in common."""

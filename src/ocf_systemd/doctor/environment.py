@@ -1,0 +1,81 @@
+"""Looks at what the agent lives in: its own file, as root and as others see it, systemd, Pacemaker."""
+
+import os
+import pwd
+import re
+import shutil
+from collections.abc import Sequence
+
+from ocf_systemd import __version__
+from ocf_systemd.agent.log import told_of_outcome
+from ocf_systemd.core.observations import CommandOutcome, Exited, NotStarted
+from ocf_systemd.doctor.facts import Agent, Host
+from ocf_systemd.doctor.parse import Properties, span_s, value
+from ocf_systemd.doctor.systemctl import run
+from ocf_systemd.host.hooks import SEARCH_PATH
+from ocf_systemd.install.agent_file import DEFAULT_OCF_ROOT, AgentFile, agents_below, is_outdated, why_unreadable
+
+_OTHER_USER = "nobody"
+_VERSION = re.compile(r'<resource-agent\b[^>]*\bversion="([^"]*)"')
+_PACEMAKER_TOOLS = ("pacemakerd", "pacemaker-remoted", "crm_resource")  # a remote node has the second alone
+
+
+async def examine_agent() -> Agent:
+    """Return what there is of the agent, asked for its metadata as another user than root, and as root if it must."""
+    default, ours = AgentFile().path, agents_below(DEFAULT_OCF_ROOT)
+    if not ours:
+        return Agent(path=str(default), is_foreign=True) if default.exists() else Agent()
+    path = default if default in ours else ours[0]
+    agent = Agent(str(path), f"ocf:{path.parent.name}:{path.name}", is_current=not is_outdated(path))
+    outcome = await run(str(path), "meta-data", user=_somebody())
+    if version := _version(outcome):
+        return Agent(agent.path, agent.standard, version=version, is_current=agent.is_current)
+    as_root = await run(str(path), "meta-data")
+    version = _version(as_root)
+    return Agent(
+        agent.path,
+        agent.standard,
+        version=version,
+        failure="" if version else _why(as_root),
+        unreadable=(why_unreadable() or _why(outcome)) if version else "",
+        is_current=agent.is_current,
+    )
+
+
+def _somebody() -> tuple[int, int, Sequence[int]] | None:
+    """Return a user that is not root; None: we are none ourselves, or there is no such user."""
+    if os.geteuid() != 0:
+        return None
+    try:
+        account = pwd.getpwnam(_OTHER_USER)
+    except KeyError:
+        return None
+    return account.pw_uid, account.pw_gid, ()
+
+
+def _version(outcome: CommandOutcome) -> str:
+    if not isinstance(outcome, Exited) or outcome.code:
+        return ""
+    match = _VERSION.search(outcome.stdout.decode(errors="replace"))
+    return match[1] if match else ""
+
+
+def _why(outcome: CommandOutcome) -> str:
+    said = "" if isinstance(outcome, NotStarted) else outcome.last_line
+    return said or told_of_outcome(outcome)
+
+
+async def examine_host(manager: Properties) -> Host:
+    """Return the versions of what runs here, and systemd's own limit for a stop."""
+    default_s = span_s(value(manager, "DefaultTimeoutStopUSec"), 90.0)
+    return Host(value(manager, "Version"), await _pacemaker_version(), __version__, default_s)
+
+
+async def _pacemaker_version() -> str:
+    tool = next((path for name in _PACEMAKER_TOOLS if (path := shutil.which(name, path=SEARCH_PATH))), None)
+    if tool is None:
+        return ""
+    outcome = await run(tool, "--version")
+    stdout = outcome.stdout.decode(errors="replace") if isinstance(outcome, Exited) else ""
+    match = re.match(r"Pacemaker (\S+)", stdout)
+    return match[1] if match else ""

@@ -1,0 +1,1 @@
+"""Touches the host: processes, systemd, hooks, files. Decides nothing."""

@@ -1,0 +1,138 @@
+"""The processes of a unit, by its control group: which are alive although the unit is inactive, and signals to them.
+
+Sources: the kernel's cgroup-v2.rst; systemd's cgroup-util.c for the path of a unit's group; proc_pid_stat(5).
+"""
+
+import os
+import signal
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from typing import Protocol
+
+from ocf_systemd.core.observations import Process, UnitDetails, UnitState
+from ocf_systemd.core.records import Record, replace
+from ocf_systemd.host.procfs import TICKS_PER_S, find_process
+
+# Version 2; version 2 beside version 1, where systemd's own hierarchy is one of them; version 1 alone.
+_HIERARCHIES = ("/sys/fs/cgroup", "/sys/fs/cgroup/unified", "/sys/fs/cgroup/systemd")
+_SYSTEM_SLICE = "system.slice"
+# cg_needs_escape() in cgroup-util.c: names that could be taken for the kernel's own files in a group.
+_ESCAPED_NAMES = frozenset({"notify_on_release", "release_agent", "tasks"})
+_ESCAPED_PREFIXES = frozenset({"cgroup", "cpu", "cpuacct", "cpuset", "io", "blkio", "memory", "devices", "pids"})
+_START_TOLERANCE_TICKS = 2  # systemd takes its time stamp after the fork
+
+
+class UnitProcesses(Protocol):
+    """Access to the processes of units; `Cgroups` is the real one."""
+
+    def find(self, unit: UnitState) -> UnitState:
+        """Return the state of an inactive or failed unit with the processes of it that are alive."""
+        ...
+
+    def send_signal(self, unit: UnitState, number: signal.Signals) -> None:
+        """Send a signal to each process of a unit."""
+        ...
+
+
+class Cgroups(Record):
+    """The control groups of this host, below the mount points in `hierarchies`."""
+
+    hierarchies: tuple[str, ...] = _HIERARCHIES
+
+    def find(self, unit: UnitState) -> UnitState:
+        """Return the state of an inactive or failed unit with the processes of it that are alive.
+
+        A unit that systemd has unloaded and loaded again has no ControlGroup: its processes are found where it would
+        have its group. One whose file has become a link to another's has that one's Id, and its own group still.
+        """
+        if unit.details is None or not unit.details.kill_mode:
+            return unit  # a unit of a type that has no processes
+        main = _main_process(unit.details)
+        others = (process for process in self._alive(unit) if main is None or process.pid != main.pid)
+        return replace(unit, main_process=main, processes=tuple(others))
+
+    def send_signal(self, unit: UnitState, number: signal.Signals) -> None:
+        """Send a signal to the main process of a unit, and to each process in its control group, once.
+
+        By pid: with cgroup.kill, which `systemctl kill` writes from systemd 257 on, many kernels (6.12.16 and later)
+        end what is started in that group afterwards as well, such as ExecStopPost=.
+        """
+        main = _main_process(unit.details) if unit.details else None
+        for process in {*self._alive(unit), *((main,) if main else ())}:
+            _send_signal(process, number)
+
+    def pids(self, control_group: str) -> list[int]:
+        """Return the pids in a control group, by its path as systemd has it, and in those below it."""
+        return [pid for hierarchy in self.hierarchies for pid in _pids_below(hierarchy + control_group)]
+
+    def _alive(self, unit: UnitState) -> Iterator[Process]:
+        pids = dict.fromkeys(pid for group in self._groups(unit) for pid in self.pids(group))
+        yield from filter(None, map(find_process, pids))
+
+    @staticmethod
+    def _groups(unit: UnitState) -> Iterable[str]:
+        """Return where the processes of a unit are: its group, and those that its names would have."""
+        details = unit.details or UnitDetails(unit.unit)
+        names = dict.fromkeys((details.id, unit.unit, *details.names))
+        groups = [details.control_group] if details.control_group else []
+        groups += [f"{_slice_path(slice_)}/{_escaped(name)}" for name in names for slice_ in _slices(details, name)]
+        return dict.fromkeys(groups)
+
+
+def _slices(details: UnitDetails, name: str) -> Iterable[str]:
+    """Return the slices that a unit's group may be in: its own, or the default ones (unit_set_default_slice())."""
+    if details.slice:
+        return (details.slice,)
+    prefix, is_instance, _ = name.partition("@")
+    escaped = prefix.replace("-", "\\x2d")
+    return (_SYSTEM_SLICE, f"system-{escaped}.slice") if is_instance else (_SYSTEM_SLICE,)
+
+
+def _slice_path(name: str) -> str:
+    """Return a slice's path: each dash in its name is a level (systemd.slice(5))."""
+    stem = name.removesuffix(".slice")
+    if stem == "-":
+        return ""
+    parts = stem.split("-")
+    names = ("-".join(parts[:count]) for count in range(1, len(parts) + 1))
+    return "".join(f"/{_escaped(f'{name}.slice')}" for name in names)
+
+
+def _escaped(name: str) -> str:
+    first, dot, _ = name.partition(".")
+    needs_escape = name.startswith(("_", ".")) or name in _ESCAPED_NAMES or (dot and first in _ESCAPED_PREFIXES)
+    return f"_{name}" if needs_escape else name
+
+
+def _pids_below(path: str) -> Iterator[int]:
+    """Yield the pids in a control group and those below it: a unit with Delegate= may have some."""
+    for directory, _, _ in os.walk(path):  # which passes over what goes as we look
+        with suppress(OSError, ValueError), open(f"{directory}/cgroup.procs", "rb") as file:  # noqa: PTH123
+            yield from (int(pid) for pid in file.read().split() if pid != b"0")  # 0: in another pid namespace
+
+
+def _main_process(details: UnitDetails) -> Process | None:
+    """Return the unit's main process, if it is alive; a later process of the same pid is not it.
+
+    The main process was forked before systemd took its time stamp: itself, or before it became known (PIDFile=).
+    """
+    process = find_process(details.main_pid) if details.main_pid else None
+    if process is None or not details.main_started_us:
+        return None
+    # starttime counts the time in suspend, the time stamp does not.
+    suspended_s = time.clock_gettime(time.CLOCK_BOOTTIME) - time.clock_gettime(time.CLOCK_MONOTONIC)
+    latest = (details.main_started_us / 1e6 + suspended_s) * TICKS_PER_S + _START_TOLERANCE_TICKS
+    return process if process.started <= latest else None
+
+
+def _send_signal(process: Process, number: signal.Signals) -> None:
+    """Send a signal to a process, and to no later one of the same pid."""
+    with suppress(OSError):
+        descriptor = os.pidfd_open(process.pid)
+        try:
+            found = find_process(process.pid)
+            if found is not None and found.started == process.started:
+                signal.pidfd_send_signal(descriptor, number)
+        finally:
+            os.close(descriptor)

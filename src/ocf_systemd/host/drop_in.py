@@ -1,0 +1,110 @@
+"""The drop-in of a unit under the cluster's control: written below /run by start, removed by stop.
+
+Source: systemd.unit(5).
+"""
+
+import os
+from contextlib import suppress
+from enum import StrEnum
+from pathlib import Path
+
+from ocf_systemd.core.observations import (
+    UnitState,
+)
+
+
+class DropInChange(StrEnum):
+    """What became of the drop-in."""
+
+    UNCHANGED = "unchanged"
+    WRITTEN = "written"
+    REMOVED = "removed"
+
+
+_DROP_IN_UNIT = """\
+# Written by ocf-systemd when the cluster starts this unit, removed when the cluster stops it.
+[Unit]
+Before=pacemaker.service pacemaker_remote.service
+"""
+
+
+_DROP_IN_SERVICE = """\
+
+[Service]
+Restart=no
+RestartForceExitStatus=
+"""
+
+
+# Drop-ins apply in the order of their names over all directories: it must come after `override.conf`, which
+# `systemctl edit` makes.
+_DROP_IN_NAME, _OLD_DROP_IN_NAME = "zz-ocf-systemd.conf", "50-ocf-systemd.conf"
+
+
+def drop_in_path(unit: str, run_directory: Path = Path("/run")) -> Path:
+    """Return where the unit's drop-in is (systemd.unit(5))."""
+    return run_directory / "systemd/system" / f"{unit}.d" / _DROP_IN_NAME
+
+
+def drop_in_text(unit: str) -> str:
+    """Return the drop-in: at shutdown the unit outlives Pacemaker, and restarts are Pacemaker's."""
+    return _DROP_IN_UNIT + (_DROP_IN_SERVICE if unit.endswith(".service") else "")
+
+
+def put_drop_in(unit: str, path: Path) -> DropInChange:
+    """Write the drop-in at `path` unless it is there already, and remove one of an older version. Raises OSError."""
+    old = _remove(path.with_name(_OLD_DROP_IN_NAME))
+    text = drop_in_text(unit).encode()
+    with suppress(FileNotFoundError):
+        if path.read_bytes() == text:
+            return DropInChange.WRITTEN if old else DropInChange.UNCHANGED
+    _make_directories(path.parent)
+    # The dot and the suffix keep systemd from reading a half-written one.
+    staged = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        staged.unlink(missing_ok=True)
+        staged.touch(0o644, exist_ok=False)  # at no moment writable by others, whatever the umask
+        staged.write_bytes(text)
+        staged.chmod(0o644)  # Pacemaker's umask is 0026
+        staged.replace(path)
+    finally:
+        staged.unlink(missing_ok=True)
+    return DropInChange.WRITTEN
+
+
+def _make_directories(directory: Path) -> None:
+    if not directory.is_dir():
+        _make_directories(directory.parent)
+        with suppress(FileExistsError):
+            directory.mkdir(0o755)
+            directory.chmod(0o755)
+
+
+def remove_drop_in(path: Path) -> DropInChange:
+    """Remove the drop-in at `path`, one of an older version, and their directory if it is empty. Raises OSError."""
+    removed = [_remove(path), _remove(path.with_name(_OLD_DROP_IN_NAME))]
+    if not any(removed):
+        return DropInChange.UNCHANGED
+    with suppress(OSError):
+        path.parent.rmdir()
+    return DropInChange.REMOVED
+
+
+def _remove(path: Path) -> bool:
+    """Remove a file; return whether there was one. Raises OSError."""
+    try:
+        path.unlink()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    return True
+
+
+def has_in_force(unit: UnitState, path: Path, *, wanted: bool) -> bool:
+    """Return whether systemd has the drop-in at `path` in force, or none of this agent's, as wanted."""
+    # NeedDaemonReload alone does not say so: systemd 252 overlooks a drop-in whose directory is new.
+    return drop_ins_in_force(unit, path) == ({str(path)} if wanted else set()) and not unit.needs_daemon_reload
+
+
+def drop_ins_in_force(unit: UnitState, path: Path) -> set[str]:
+    """Return which drop-ins of this agent systemd has in force: that at `path`, and one of an older version."""
+    return {str(path), str(path.with_name(_OLD_DROP_IN_NAME))}.intersection(unit.drop_in_paths)

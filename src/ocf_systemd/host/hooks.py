@@ -1,0 +1,367 @@
+"""Finds the administrator's health hooks, decides whether they can be trusted, and runs them at the same moment."""
+
+import errno
+import os
+import pwd
+import re
+import stat
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from pathlib import Path
+
+import anyio
+
+from ocf_systemd.core.observations import (
+    Exited,
+    HookMissing,
+    HookOutcome,
+    HookRan,
+    HookStuck,
+    HookUnsafe,
+    NotStarted,
+    Process,
+    TimedOut,
+)
+from ocf_systemd.core.parameters import Parameters
+from ocf_systemd.core.records import replace
+from ocf_systemd.core.text import printable
+from ocf_systemd.host.processes import Command, Runner
+from ocf_systemd.host.survivors import find_survivor, record_survivors
+from ocf_systemd.host.systemctl import FOREIGN_VARIABLES
+
+_RUN_PARTS_NAME = re.compile("[A-Za-z0-9_-]+")  # run-parts(8), as Debian's --lsbsysinit-less default has it
+
+# What makes a program load or run other code than its own: the loader's and glibc's (ld.so(8), iconv(1)), a shell's,
+# functions of its caller included, and those of the interpreters that hooks are written in.
+_UNSAFE_VARIABLES = re.compile(
+    "LD_.*|GCONV_PATH|GLIBC_TUNABLES"
+    "|IFS|ENV|BASH_.*|BASHOPTS|SHELLOPTS|PS4|CDPATH|GLOBIGNORE|FPATH|ZDOTDIR"
+    "|PYTHON.*|PERL.*|RUBYLIB|RUBYOPT|NODE_OPTIONS|NODE_PATH|LUA_.*"
+)
+SEARCH_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+HOOKS_MAX, HOOKS_AT_ONCE = 64, 16
+"""The most hooks that a directory may hold, and how many of them run at the same time."""
+
+_LINKS_MAX = 40  # path_resolution(7): more symbolic links than that are ELOOP
+_SHEBANG_MAX = 256  # execve(2): the kernel reads no more of the first line
+
+# What execve(2) says of the file; any other error is the host's.
+_FILE_ERRORS = frozenset({errno.ENOENT, errno.EACCES, errno.ENOEXEC, errno.ENOTDIR, errno.EISDIR, errno.ELOOP})
+
+
+def hook_environment(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return the environment a hook gets: the action's, less what could change what runs."""
+    kept = {
+        name: value
+        for name, value in environment.items()
+        if not _UNSAFE_VARIABLES.fullmatch(name) and not FOREIGN_VARIABLES.fullmatch(name)
+    }
+    return {"PATH": SEARCH_PATH, **kept}
+
+
+def find_hooks(path: str) -> tuple[str, ...] | HookMissing | HookRan:
+    """Return the hooks that a `monitor_hook` names: itself, or a directory's executable files in order of name.
+
+    In a directory, files count whose names run-parts(8) would run; one that cannot be looked at counts too,
+    so that a dangling link is told rather than passed over. An outcome: why there are none to run.
+    """
+    if not os.path.isdir(path):  # noqa: PTH112  # a str all along: paths are compared and printed, not joined
+        return (path,)
+    try:
+        names = sorted(os.listdir(path))  # noqa: PTH208
+    except OSError as error:
+        return _unstarted(path, NotStarted(error.errno or 0, f"its directory cannot be read: {error.strerror}"))
+    hooks = (f"{path.rstrip('/')}/{name}" for name in names if _RUN_PARTS_NAME.fullmatch(name))
+    found = tuple(filter(_is_meant_to_run, hooks))
+    if len(found) > HOOKS_MAX:
+        return HookMissing(path, f"the directory holds {len(found)} executable files, at most {HOOKS_MAX} are allowed")
+    return found or HookMissing(path, _told_of_empty(names))
+
+
+def _told_of_empty(names: list[str]) -> str:
+    passed_over = [name for name in names if not name.startswith(".") and not _RUN_PARTS_NAME.fullmatch(name)]
+    if not passed_over:
+        return "the directory holds no executable file"
+    return f"the directory holds no executable named with letters, digits, - and _ alone: not {passed_over[0]}"
+
+
+def _unstarted(path: str, failure: NotStarted) -> HookMissing | HookRan:
+    """Tell a hook that cannot be run as it is from a host that can start nothing at the moment."""
+    return HookMissing(path, failure.why) if failure.errno in _FILE_ERRORS else HookRan(path, failure)
+
+
+def _is_meant_to_run(path: str) -> bool:
+    try:
+        mode = Path(path).stat().st_mode
+    except OSError:
+        return True
+    return stat.S_ISREG(mode) and bool(mode & 0o111)
+
+
+def why_unsafe(path: str, trusted_uids: frozenset[int]) -> str | None:
+    """Return which component on the way to `path` somebody else could change, or None.
+
+    Every place that the kernel passes as it resolves the path counts, the targets of symbolic links and the
+    directories those lie in included. A component is safe that a trusted user owns and nobody else may write:
+    group root may, and in a sticky directory others cannot touch what they do not own. Where the kernel follows a
+    link to another place than its text names, as /proc/PID/root, the places on the way are not known.
+
+    Raises OSError when there is nothing at the path, or it cannot be looked at.
+    """
+    seen = None
+    for place in _places(path):
+        seen = Path(place).lstat()
+        if seen.st_uid not in trusted_uids:
+            return f"{place} is owned by uid {seen.st_uid}"
+        if stat.S_ISLNK(seen.st_mode) or (stat.S_ISDIR(seen.st_mode) and seen.st_mode & stat.S_ISVTX):
+            continue
+        if seen.st_mode & stat.S_IWOTH:
+            return f"{place} is writable by everyone"
+        if seen.st_mode & stat.S_IWGRP and seen.st_gid != 0:
+            return f"{place} is writable by group {seen.st_gid}"
+        if seen.st_mode & stat.S_IWGRP and _has_acl(place):
+            return f"{place} may be writable by others: it has an access control list"
+    if seen is None or not os.path.samestat(seen, Path(path).stat()):
+        return f"{path} leads elsewhere than its links say"
+    return None
+
+
+def _has_acl(place: str) -> bool:
+    # acl(5): then the mode's group bits are not the group's, but the most that anybody on the list may do.
+    try:
+        return bool(os.getxattr(place, "system.posix_acl_access", follow_symlinks=False))
+    except OSError:
+        return False
+
+
+def _places(path: str) -> Iterator[str]:
+    """Yield every place the kernel looks at as it resolves a path (path_resolution(7)), in that order.
+
+    The last one is where the path leads.
+    """
+    place, ahead, links = "/", path.split("/")[::-1], 0
+    yield place
+    while ahead:
+        name = ahead.pop()
+        if name in {"", "."}:
+            continue
+        if name == "..":
+            place = os.path.dirname(place)  # noqa: PTH120
+            continue
+        here = f"{place.rstrip('/')}/{name}"
+        yield here
+        try:
+            target = os.readlink(here)  # noqa: PTH115
+        except OSError:
+            place = here
+            continue
+        links += 1
+        if links > _LINKS_MAX:
+            return
+        place = "/" if target.startswith("/") else place
+        ahead += target.split("/")[::-1]
+    yield place
+
+
+def why_not_executable(path: str) -> str:
+    """Return why `execve` would not start the file at `path`; empty: nothing speaks against it."""
+    try:
+        mode = Path(path).stat().st_mode
+        if not stat.S_ISREG(mode):
+            return "it is not a regular file"
+        if not mode & 0o111:
+            return "it is not executable"
+        if os.statvfs(path).f_flag & os.ST_NOEXEC:
+            return "its file system is mounted noexec"
+        first_line = _first_line(path)
+    except OSError as error:
+        return os.strerror(error.errno) if error.errno in _FILE_ERRORS else ""
+    if first_line.startswith(b"#!"):
+        return _why_not_interpreted(first_line)
+    return "" if first_line.startswith(b"\x7fELF") else "it is not a program and its first line has no interpreter (#!)"
+
+
+def _first_line(path: str) -> bytes:
+    with Path(path).open("rb") as file:
+        return file.read(_SHEBANG_MAX).split(b"\n", 1)[0]
+
+
+def _why_not_interpreted(first_line: bytes) -> str:
+    if first_line.endswith(b"\r"):
+        return "its first line ends in CR LF, expected LF"
+    interpreter = _interpreter(first_line)
+    if not interpreter:
+        return "its first line names no interpreter"
+    return "" if os.access(interpreter, os.X_OK) else f"its interpreter {printable(interpreter)} cannot be run"
+
+
+def _interpreter(first_line: bytes) -> str:
+    words = first_line[2:].split(maxsplit=1) if first_line.startswith(b"#!") else []
+    return os.fsdecode(words[0]) if words else ""
+
+
+def check_hooks(parameters: Parameters) -> tuple[HookOutcome, ...]:
+    """Return what keeps this host from running the hooks, without running any."""
+    hooks = _find_trusted(parameters)
+    if not isinstance(hooks, tuple):
+        return (hooks,)
+    return tuple(problem for hook in hooks if (problem := _problem(hook, parameters.monitor_hook_user)))
+
+
+async def check_access(
+    parameters: Parameters, environment: Mapping[str, str], run: Runner, deadline: float
+) -> tuple[HookOutcome, ...]:
+    """Return which hooks their user may not execute, of those that `check_hooks` has found nothing wrong with."""
+    hooks = _find_trusted(parameters)
+    found = []
+    for hook in hooks if isinstance(hooks, tuple) else ():
+        account = _account(hook, parameters.monitor_hook_user)
+        if isinstance(account, pwd.struct_passwd):
+            found.append(await _why_not_as_user(hook, _command(hook, parameters, environment, account), run, deadline))
+    return tuple(filter(None, found))
+
+
+async def _why_not_as_user(hook: str, command: Command, run: Runner, deadline: float) -> HookMissing | None:
+    """Return why a hook's user may not execute it. The kernel decides, which knows access control lists as well."""
+    places = {hook: "it"}
+    with suppress(OSError):
+        if interpreter := _interpreter(_first_line(hook)):
+            places[interpreter] = f"its interpreter {printable(interpreter)}"
+    for path, what in places.items():
+        outcome = await run(replace(command, arguments=("test", "-x", path)), deadline=deadline)
+        if isinstance(outcome, Exited) and outcome.code == 1:
+            return HookMissing(hook, f"user {command.environment['USER']} may not execute {what}")
+    return None
+
+
+def _find_trusted(parameters: Parameters) -> tuple[str, ...] | HookOutcome:
+    """Return the hooks that a `monitor_hook` names; an outcome: there are none, or it is not safe to look.
+
+    What a directory that others may write holds is theirs to choose: a million files, say.
+    """
+    path = parameters.monitor_hook
+    if path is None:
+        return ()
+    if not os.path.isdir(path):  # noqa: PTH112
+        return (path,)
+    account = _account(path, parameters.monitor_hook_user)
+    if isinstance(account, HookMissing):
+        return account
+    return _distrusted(path, account) or find_hooks(path)
+
+
+def _problem(hook: str, user: str | None) -> HookOutcome | None:
+    account = _account(hook, user)
+    if isinstance(account, HookMissing):
+        return account
+    return _distrusted(hook, account) or (HookMissing(hook, why) if (why := why_not_executable(hook)) else None)
+
+
+def _account(hook: str, user: str | None) -> pwd.struct_passwd | HookMissing | None:
+    """Return the account to run a hook as; None: the agent's own."""
+    if user is None:
+        return None
+    try:
+        return pwd.getpwuid(int(user)) if user.isdecimal() else pwd.getpwnam(user)
+    except KeyError:
+        return HookMissing(hook, f"there is no user {user}")
+
+
+def _distrusted(hook: str, account: pwd.struct_passwd | None) -> HookOutcome | None:
+    trusted = frozenset({0, account.pw_uid if account else os.geteuid()})
+    try:
+        why = why_unsafe(hook, trusted)
+    except OSError as error:
+        return _misplaced_arguments(hook) or _unstarted(hook, NotStarted(error.errno or 0, error.strerror or ""))
+    return HookUnsafe(hook, why) if why else None
+
+
+def _misplaced_arguments(hook: str) -> HookMissing | None:
+    """Return what is wrong with a `monitor_hook` that does not exist, but whose first word does."""
+    program, *arguments = hook.split()
+    if not arguments or not os.path.isfile(program):  # noqa: PTH113
+        return None
+    return HookMissing(program, "its arguments belong in monitor_hook_args, not in monitor_hook")
+
+
+def is_root_owned(parameters: Parameters) -> bool:
+    """Return whether root alone owns and can change the hooks and every directory on the way to them.
+
+    What belongs to another user may be on a file system of that user's, which can hold up whoever looks at it (FUSE):
+    so each place is looked at only once the one above it is known to be root's.
+    """
+    path = parameters.monitor_hook
+    if path is None:
+        return True
+    if _distrusted(path, None):
+        return False
+    hooks = find_hooks(path)
+    return isinstance(hooks, tuple) and all(_distrusted(hook, None) is None for hook in hooks)
+
+
+async def run_hooks(
+    parameters: Parameters,
+    environment: Mapping[str, str],
+    run: Runner,
+    deadline: float,
+    *,
+    run_directory: Path = Path("/run"),
+) -> tuple[HookOutcome, ...]:
+    """Run all hooks concurrently, at most `HOOKS_AT_ONCE`, and return what came of each, in the order of their names.
+
+    A hook whose last run cannot be killed is not started; `run_directory` has the records of these.
+    """
+    hooks = _find_trusted(parameters)
+    if not isinstance(hooks, tuple):
+        return (hooks,)
+    outcomes: dict[str, HookOutcome] = {}
+    turns = anyio.Semaphore(HOOKS_AT_ONCE)
+
+    async def run_one(hook: str) -> None:
+        async with turns:
+            names = (hook, parameters.monitor_hook or hook)
+            if survivor := find_survivor(parameters.unit, names, run_directory=run_directory):
+                outcomes[hook] = HookStuck(hook, survivor)
+                return
+            outcomes[hook] = outcome = await _run_hook(hook, parameters, environment, run, deadline)
+            record_survivors(parameters.unit, hook, _survivors(outcome), run_directory=run_directory)
+
+    async with anyio.create_task_group() as together:
+        for hook in hooks:
+            together.start_soon(run_one, hook)
+    return tuple(outcomes[hook] for hook in hooks)
+
+
+async def _run_hook(
+    hook: str, parameters: Parameters, environment: Mapping[str, str], run: Runner, deadline: float
+) -> HookOutcome:
+    account = _account(hook, parameters.monitor_hook_user)
+    if isinstance(account, HookMissing):
+        return account
+    if problem := _distrusted(hook, account):
+        return problem
+    if anyio.current_time() >= deadline:  # its turn came too late
+        return HookRan(hook, TimedOut(0.0))
+    match await run(_command(hook, parameters, environment, account), deadline=deadline):
+        case NotStarted(errno=number, why=why):
+            return _unstarted(hook, NotStarted(number, why_not_executable(hook) or why))
+        case outcome:
+            return HookRan(hook, outcome)
+
+
+def _survivors(outcome: HookOutcome) -> tuple[Process, ...]:
+    return outcome.outcome.survivors if isinstance(outcome, HookRan) and isinstance(outcome.outcome, TimedOut) else ()
+
+
+def _command(
+    hook: str, parameters: Parameters, environment: Mapping[str, str], account: pwd.struct_passwd | None
+) -> Command:
+    arguments = (hook, *parameters.monitor_hook_args)
+    variables = hook_environment(environment)
+    if account is None:
+        return Command(arguments, variables, time_limit_s=parameters.monitor_hook_timeout_s)
+    variables |= {"USER": account.pw_name, "LOGNAME": account.pw_name, "HOME": account.pw_dir}
+    if account.pw_uid == os.geteuid() != 0:  # who is that user already may not even set its own groups
+        return Command(arguments, variables, time_limit_s=parameters.monitor_hook_timeout_s)
+    user = (account.pw_uid, account.pw_gid, os.getgrouplist(account.pw_name, account.pw_gid))
+    return Command(arguments, variables, user, parameters.monitor_hook_timeout_s)

@@ -1,0 +1,142 @@
+"""What /proc tells of processes: who descends from whom, how old, alive, called how. It looks, and touches nothing."""
+
+import os
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+from ocf_systemd.core.observations import Process
+from ocf_systemd.core.records import Record
+from ocf_systemd.core.text import printable
+
+TICKS_PER_S = os.sysconf("SC_CLK_TCK")
+"""Clock ticks in a second, in which /proc counts start times."""
+
+
+class Entry(Record):
+    """A process, told apart from a later one of the same pid by its start time in clock ticks (proc_pid_stat(5))."""
+
+    pid: int
+    started: int
+
+    @property
+    def age_s(self) -> float:
+        """How many seconds ago it was forked, to a hundredth: starttime counts ticks since boot, as CLOCK_BOOTTIME."""
+        return max(time.clock_gettime(time.CLOCK_BOOTTIME) - self.started / TICKS_PER_S, 0.0)
+
+
+class Stat(Record):
+    """What proc_pid_stat(5) says of a process: name, state letter, parent, process group, threads, and which it is."""
+
+    name: str
+    state: str
+    parent: int
+    group: int
+    threads: int
+    entry: Entry
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether anything of it runs: it has not ended, or its first thread alone has."""
+        return self.state not in "ZX" or (self.state == "Z" and self.threads > 1)
+
+    @property
+    def is_uninterruptible(self) -> bool:
+        """Whether no signal ends it at the moment, not even SIGKILL."""
+        return self.state == "D"
+
+
+def read_stat(pid: int) -> Stat | None:
+    """Return what there is to say of a process; None: it is gone."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_bytes()
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    name, _, rest = stat.partition(b"(")[2].rpartition(b")")  # the name may hold anything, parentheses too
+    fields = rest.split()
+    parent, group, threads, started = (int(fields[index]) for index in (1, 2, 17, 19))
+    return Stat(printable(name), fields[0].decode(), parent, group, threads, Entry(pid, started))
+
+
+def age_s(pid: int | None = None) -> float:
+    """Return how many seconds ago a process was forked, this one unless told; 0 of one that is gone."""
+    stat = read_stat(os.getpid() if pid is None else pid)
+    return stat.entry.age_s if stat else 0.0
+
+
+def ticks_now() -> int:
+    """Return the present as an `Entry.started`."""
+    return int(time.clock_gettime(time.CLOCK_BOOTTIME) * TICKS_PER_S)
+
+
+def is_alive(entry: Entry) -> bool:
+    """Tell whether a process still runs; one that has ended and waits to be reaped does not."""
+    stat = read_stat(entry.pid)
+    return stat is not None and stat.entry == entry and stat.is_alive
+
+
+def find_process(pid: int) -> Process | None:
+    """Return a process that is alive; None: it is not, or waits to be reaped.
+
+    Reads nothing of /proc that a process in uninterruptible sleep could block, as its command line.
+    """
+    stat = read_stat(pid)
+    if stat is None or not stat.is_alive:
+        return None
+    return Process(pid, stat.entry.started, stat.name, is_uninterruptible=stat.is_uninterruptible)
+
+
+def descendants_of(*pids: int) -> tuple[Entry, ...]:
+    """Return processes and all that descends from them, parents before their children."""
+    children_of = _kernel_children if _kernel_lists_children() else _scanned_children()
+    found: dict[Entry, None] = {}  # in this order
+    unvisited = list(pids)
+    while unvisited:
+        stat = read_stat(unvisited.pop())
+        if stat and stat.entry not in found:
+            found[stat.entry] = None
+            unvisited += children_of(stat.entry.pid)
+    return tuple(found)
+
+
+def children_of(pid: int) -> list[int]:
+    """Return the pids of a process's children, those that wait to be reaped included."""
+    return _kernel_children(pid) if _kernel_lists_children() else _scanned_children()(pid)
+
+
+def _kernel_lists_children() -> bool:
+    return os.path.exists("/proc/thread-self/children")  # noqa: PTH110  # asked often, and pathlib is slow
+
+
+def _kernel_children(pid: int) -> list[int]:
+    """Return a process's children as the kernel lists them (proc_pid_task_children(5))."""
+    listed = b""
+    with suppress(OSError):  # it ends as we look
+        for thread in Path(f"/proc/{pid}/task").iterdir():
+            with suppress(OSError):
+                listed += (thread / "children").read_bytes()
+    return [int(child) for child in listed.split()]
+
+
+def _scanned_children() -> Callable[[int], list[int]]:
+    """Return what tells a process's children on a kernel that does not list them (no CONFIG_PROC_CHILDREN)."""
+    children: dict[int, list[int]] = {}
+    for path in Path("/proc").glob("[1-9]*"):
+        if stat := read_stat(int(path.name)):
+            children.setdefault(stat.parent, []).append(stat.entry.pid)
+    return lambda pid: children.get(pid, [])
+
+
+def command_line(pid: int) -> str:
+    """Return a process's command line, safe to show; empty: it has none, or none any more."""
+    with suppress(OSError):
+        return printable(Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" "))
+    return ""
+
+
+def environment_of(pid: int) -> frozenset[bytes]:
+    """Return the variables a process was started with, as NAME=VALUE; none of one that is gone."""
+    with suppress(OSError):
+        return frozenset(Path(f"/proc/{pid}/environ").read_bytes().split(b"\0"))
+    return frozenset()

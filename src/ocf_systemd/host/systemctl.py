@@ -1,0 +1,235 @@
+"""What the agent says to systemd and understands of its answers: `systemctl` argument lists, the parser, the drop-in.
+
+It asks and reports; what an answer means is `judgement`'s to say.
+"""
+
+import os
+import re
+from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
+from typing import assert_never
+
+from ocf_systemd.core.observations import (
+    CommandOutcome,
+    Exited,
+    JobOutcome,
+    JobResult,
+    NoAnswer,
+    NotStarted,
+    Signalled,
+    TimedOut,
+    UnitState,
+)
+from ocf_systemd.core.records import Record
+from ocf_systemd.core.text import printable
+from ocf_systemd.core.unit_properties import parse_show
+from ocf_systemd.host.cgroups import Cgroups, UnitProcesses
+from ocf_systemd.host.processes import Command, Runner
+
+_PROPERTIES = (
+    "LoadState",
+    "ActiveState",
+    "SubState",
+    "Result",
+    "ExecMainCode",
+    "ExecMainStatus",
+    "Job",
+    "CanReload",
+    "ConditionResult",
+    "ConditionTimestampMonotonic",
+    "NeedDaemonReload",
+    "DropInPaths",
+    "Id",
+    "Names",
+    "Restart",
+    "RestartForceExitStatus",
+    "KillMode",
+    "MainPID",
+    "ExecMainPID",
+    "ExecMainStartTimestampMonotonic",
+    "ControlGroup",
+    "Slice",
+)
+
+# Variables that change what systemd's tools do or whom they talk to; those of a hook's caller must not reach them.
+FOREIGN_VARIABLES = re.compile("SYSTEMD_.*|SYSTEMCTL_.*|NOTIFY_SOCKET|LISTEN_.*|WATCHDOG_.*|DBUS_.*|XDG_RUNTIME_DIR")
+_SEARCH_PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
+
+# What systemctl prints of a job's end (bus-wait-for-jobs.c), and so does of no request that was lost. No unit's name
+# holds a blank; `.*` would take seconds over what is no such message. Compiled when a job has failed.
+_JOB_MESSAGES = (
+    (JobResult.CANCELED, r"Job for \S* canceled\."),
+    (JobResult.TIMEOUT, r"Job for \S* timed out\."),
+    (JobResult.DEPENDENCY, r"A dependency job for \S* failed\."),
+    (JobResult.INVALID, r" is not active, cannot reload\."),
+    (JobResult.ASSERT, r"Assertion failed on job for "),
+    (JobResult.UNSUPPORTED, r"Operation on or unit type of \S* not supported"),
+    (JobResult.COLLECTED, r"Queued job for \S* was garbage collected\."),
+    (JobResult.ONCE, r"Unit \S* was started already once"),
+    (JobResult.FAILED, r"Job (for \S* )?failed"),
+)
+# systemctl's exit code 4 is for a transaction that another forbids as well, as while the host shuts down.
+_REFUSAL = r"Access denied|[Aa]uthentication required|Permission denied|Operation not permitted"
+
+_MANUAL_REFUSAL = r"Operation refused, unit \S* may be requested by dependency only"  # RefuseManualStart=, -Stop=
+
+_JOURNAL_SPARE_S = 0.1
+_PACEMAKER = ("pacemaker.service", "pacemaker_remote.service")
+_STOP_JOBS = frozenset({"stop", "restart"})  # "restart" stops first (job.c)
+
+
+def tool_environment(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return the environment for systemd's tools: the action's, less what would lead them astray."""
+    kept = {name: value for name, value in environment.items() if not FOREIGN_VARIABLES.fullmatch(name)}
+    return {"PATH": _SEARCH_PATH, **kept, "LC_ALL": "C", "SYSTEMD_COLORS": "0", "SYSTEMD_PAGER": ""}
+
+
+Ask = Callable[[str, float], Awaitable[UnitState | None]]
+"""Asks for the state of a unit by its name until a deadline; None: `systemctl` is to be asked."""
+
+
+class Systemd(Record):
+    """The system manager, as far as one unit is concerned. Deadlines are on the event loop's clock."""
+
+    unit: str
+    environment: Mapping[str, str]
+    run: Runner
+    ask: Ask | None = None
+    unit_processes: UnitProcesses = Cgroups()
+
+    async def show(self, deadline: float) -> UnitState | NoAnswer:
+        """Query the unit's state; of an inactive or failed unit, which processes of it are alive as well."""
+        if self.ask and (state := await self.ask(self.unit, deadline)):
+            return state
+        match await self._systemctl("show", f"--property={','.join(_PROPERTIES)}", deadline=deadline):
+            case Exited(code=0, stdout=stdout):
+                unit = parse_show(self.unit, stdout)
+                return self.unit_processes.find(unit) if isinstance(unit, UnitState) and unit.is_inactive else unit
+            case failure:
+                return NoAnswer(_why(failure))
+
+    async def start(self, deadline: float) -> JobOutcome:
+        """Start the unit and wait for its job."""
+        return job_outcome(await self._systemctl("start", deadline=deadline))
+
+    async def stop(self, deadline: float) -> JobOutcome:
+        """Stop the unit and wait for its job."""
+        return job_outcome(await self._systemctl("stop", deadline=deadline))
+
+    async def stop_at_once(self, deadline: float) -> JobOutcome:
+        """Stop the unit without regard to the order of stop jobs, a job that is queued already included.
+
+        Units that require this one do not stop with it (--job-mode= in systemctl(1)).
+        """
+        return job_outcome(await self._systemctl("stop", "--job-mode=ignore-dependencies", deadline=deadline))
+
+    async def is_stopping_pacemaker(self, deadline: float) -> bool:
+        """Query whether a job is queued that stops Pacemaker, as while the host shuts down."""
+        arguments = ("systemctl", "--no-pager", "--no-legend", "list-jobs", *_PACEMAKER)
+        match await self.run(Command(arguments, tool_environment(self.environment)), deadline=deadline):
+            case Exited(code=0, stdout=stdout):
+                jobs = (line.split() for line in stdout.decode(errors="replace").splitlines())
+                return any(job[1] in _PACEMAKER and job[2] in _STOP_JOBS for job in jobs if len(job) >= len("JUTS"))
+            case _:
+                return False
+
+    async def reload(self, deadline: float) -> JobOutcome:
+        """Have the unit reload its configuration and wait for its job."""
+        return job_outcome(await self._systemctl("reload", deadline=deadline))
+
+    async def reset_failed(self, deadline: float) -> None:
+        """Forget a failure and the count of starts; a unit that has neither is an error that does not matter."""
+        await self._systemctl("reset-failed", deadline=deadline)
+
+    async def daemon_reload(self, deadline: float) -> str:
+        """Have systemd read its unit files again; return what went wrong, or nothing."""
+        arguments = ("systemctl", "--no-ask-password", "daemon-reload")
+        match await self.run(Command(arguments, tool_environment(self.environment)), deadline=deadline):
+            case Exited(code=0):
+                return ""
+            case failure:
+                return f"daemon-reload: {_why(failure)}"
+
+    async def last_words(self, unit: str, within_s: float, deadline: float) -> str:
+        """Return the last line that the processes of a unit, by its Id, logged within that many seconds from now.
+
+        Not by invocation: journald knows none of a process that has ended before it looks, and systemd forgets that of
+        a unit.
+        """
+        await self._journal("--sync", deadline=deadline)  # journald may not have read the last of it yet
+        return await self._last_line(within_s, deadline, f"_SYSTEMD_UNIT={unit}")
+
+    async def last_words_on(self, unit: str, within_s: float, deadline: float) -> str:
+        """As `last_words`; where the unit's processes said nothing, what PID 1 said last of it: an unmet condition."""
+        words = await self.last_words(unit, within_s, deadline)
+        return words or await self._last_line(within_s, deadline, "_PID=1", f"UNIT={unit}")
+
+    async def _last_line(self, within_s: float, deadline: float, *matches: str) -> str:
+        # Relative to journalctl's own start, a little later. With it, --lines=1 is the first line, unless --reverse.
+        since = f"--since=-{within_s + _JOURNAL_SPARE_S:.3f}s"
+        options = ("--output=cat", "--reverse", "--lines=1", since)
+        lines = await self._journal(*options, *matches, deadline=deadline)
+        return lines[-1] if lines else ""
+
+    async def journal(self, count: int, deadline: float) -> tuple[str, ...]:
+        """Return the last lines that the journal has of the unit, systemd's own words on it included."""
+        options = ("--output=short", f"--lines={count}", f"--unit={self.unit}")
+        return await self._journal(*options, deadline=deadline)
+
+    async def _journal(self, *options: str, deadline: float) -> tuple[str, ...]:
+        arguments = ("journalctl", "--quiet", "--no-pager", *options)
+        match await self.run(Command(arguments, tool_environment(self.environment)), deadline=deadline):
+            case Exited(code=0, stdout=stdout):
+                return tuple(filter(None, map(printable, stdout.splitlines())))
+            case _:
+                return ()
+
+    async def _systemctl(self, verb: str, *options: str, deadline: float) -> CommandOutcome:
+        arguments = ("systemctl", "--no-ask-password", "--no-pager", verb, *options, "--", self.unit)
+        return await self.run(Command(arguments, tool_environment(self.environment)), deadline=deadline)
+
+
+def _why(outcome: CommandOutcome) -> str:
+    match outcome:
+        case Exited(code=code):
+            return f"{outcome.last_line or 'it said nothing'} (systemctl exited with {code})"
+        case Signalled():
+            return f"systemctl died by {outcome.signal_name}"
+        case TimedOut(elapsed_s=elapsed_s):
+            return f"no answer within {elapsed_s:.1f} s"
+        case NotStarted(why=why):
+            return f"systemctl could not be started: {why}"
+        case _:
+            assert_never(outcome)
+
+
+def job_outcome(outcome: CommandOutcome) -> JobOutcome:
+    """Return what became of a job, from the `systemctl` call that queued it and waited."""
+    match outcome:
+        case Exited(code=0):
+            return JobOutcome(JobResult.DONE)
+        case Exited(stderr=stderr):
+            text = stderr.decode(errors="backslashreplace")
+            results = (result for result, message in _JOB_MESSAGES if re.search(message, text))
+            return JobOutcome(next(results, _refusal(text)), _first_line(outcome))
+        case TimedOut(elapsed_s=elapsed_s):
+            return JobOutcome(JobResult.PENDING, f"its job still runs after {elapsed_s:.1f} s")
+        case _:
+            return JobOutcome(JobResult.LOST, _why(outcome))
+
+
+def _refusal(text: str) -> JobResult:
+    if re.search(_MANUAL_REFUSAL, text):
+        return JobResult.MANUAL_REFUSED
+    return JobResult.REFUSED if re.search(_REFUSAL, text) else JobResult.LOST
+
+
+def _first_line(outcome: Exited) -> str:
+    # The lines after it are advice to look into the journal, warnings before it are of changed unit files.
+    lines = filter(None, map(printable, outcome.stderr.splitlines()))
+    return next((line for line in lines if not line.startswith("Warning:")), "")
+
+
+def is_booted(run_directory: Path = Path("/run")) -> bool:
+    """Return whether systemd booted this host (sd_booted(3))."""
+    return os.path.isdir(f"{run_directory}/systemd/system")  # noqa: PTH112  # for each action, and pathlib is slow

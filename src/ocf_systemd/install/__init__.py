@@ -1,0 +1,1 @@
+"""Installs, upgrades and removes what the rest of the host needs of this package."""

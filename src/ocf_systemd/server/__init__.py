@@ -1,0 +1,1 @@
+"""The resident server: performs the monitors of many resources in one process."""

@@ -1,0 +1,153 @@
+"""PID 1 asked itself, over its private socket, and by systemctl: both ways agree on every unit that runs."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from tests.system.box import Box
+
+# Prints for each unit what the bus says, over a connection of its own and over one that is kept, if it agrees with
+# systemctl, "None" for no answer, and else what they say.
+ASK = """
+import sys
+import anyio
+from ocf_systemd.server.dbus import SystemManager
+from ocf_systemd.core.observations import UnitState
+from ocf_systemd.host.processes import run
+from ocf_systemd.core.records import replace
+from ocf_systemd.host.systemctl import Systemd
+
+async def main():
+    alone, kept = SystemManager(), SystemManager()
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(kept.keep_connected)
+        await anyio.sleep(0.2)
+        for name in sys.argv[1:]:
+            deadline = anyio.current_time() + 20
+            told = {await alone.unit(name, deadline), await kept.unit(name, deadline)}
+            shown = await Systemd(name, {}, run).show(deadline)
+            if isinstance(shown, UnitState):
+                shown = replace(shown, details=None)  # the bus is not asked for what only a unit that is down needs
+            print(name, "None" if told == {None} else "agrees" if told == {shown} else f"{told}, not {shown}")
+        tasks.cancel_scope.cancel()
+
+anyio.run(main)
+"""
+TIME_OF_SILENCE = """
+import anyio
+from ocf_systemd.server.dbus import SystemManager
+
+async def main():
+    began = anyio.current_time()
+    told = await SystemManager().unit("init.scope", began + 2)
+    print(told, round(anyio.current_time() - began, 1))
+
+anyio.run(main)
+"""
+RUNNING = "systemctl list-units --all --plain --no-legend --state=active,reloading | cut -d' ' -f1"
+
+
+def ask(box: Box, *units: str) -> dict[str, str]:
+    """Return by unit what came of asking for it both ways: "agrees", "None" from the bus, or how they differ."""
+    done = box.sandbox.run([sys.executable, "-c", ASK, *units])
+    assert done.returncode == 0, done.stderr
+    return dict(line.split(" ", 1) for line in done.stdout.splitlines())
+
+
+def test_all_that_runs(box: Box) -> None:
+    """Of every unit that runs on a host, of whatever type, the bus says what systemctl prints."""
+    box.unit("probe.socket", "[Socket]\nListenStream=127.0.0.1:7777\n")
+    box.unit("probe.service", "[Service]\nExecStart=sleep infinity\n")
+    box.unit("probe.timer", "[Timer]\nOnActiveSec=1d\n")
+    box.unit("probe.path", "[Path]\nPathExists=/no/such\n")
+    box.unit("srv.mount", "[Mount]\nWhat=none\nWhere=/srv\nType=tmpfs\n")
+    box.sh("systemctl daemon-reload; systemctl start probe.socket probe.timer probe.path srv.mount")
+    units = box.sh(RUNNING).split()
+    assert {unit.rpartition(".")[2] for unit in units} >= {
+        "mount",
+        "path",
+        "scope",
+        "slice",
+        "socket",
+        "target",
+        "timer",
+    }
+    assert ask(box, *units) == dict.fromkeys(units, "agrees")
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        pytest.param(("ExecStart=sleep infinity", "ExecReload=true"), id="reloads"),
+        pytest.param(("Type=oneshot", "RemainAfterExit=yes", "ExecStart=true"), id="exited"),
+        pytest.param(("Type=oneshot", "RemainAfterExit=yes", "ExecStart=-false"), id="exited with 1"),
+        pytest.param(("Type=simple", "RemainAfterExit=yes", "ExecStart=-sh -c 'kill $$$$'"), id="killed"),
+        pytest.param(("Type=forking", "ExecStart=sh -c 'sleep infinity & sleep infinity &'"), id="no main process"),
+        pytest.param(("Type=oneshot", "RemainAfterExit=yes"), id="no process"),
+    ],
+)
+def test_services(box: Box, lines: tuple[str, ...]) -> None:
+    """Whatever became of a service's main process, the unit runs, and both ways tell it alike."""
+    unit = box.started(*lines, *(() if "ExecStart" in "".join(lines) else ("ExecStop=true",)))
+    assert ask(box, unit) == {unit: "agrees"}
+
+
+def test_names_drop_ins_and_aliases(box: Box) -> None:
+    """A name that needs escapes, paths that systemctl quotes, an alias, an instance: both ways mean the same."""
+    escaped = box.unit("probe-a\\x2db:c_d.service", "[Service]\nExecStart=sleep infinity\n")
+    box.write(f"/etc/systemd/system/{escaped}.d/1 of \\x2d.conf", "[Unit]\nDescription=x\n")
+    box.write(f"/etc/systemd/system/{escaped}.d/2.conf", "[Unit]\nDescription=y\n")
+    box.unit("2probe@.service", "[Service]\nExecStart=sleep infinity\n")
+    box.sh('ln -s "$1" /etc/systemd/system/alias.service', escaped)
+    box.units.append("alias.service")
+    units = (escaped, "alias.service", "2probe@a-b.service")
+    box.sh('systemctl daemon-reload; systemctl start -- "$@"', *units)
+    assert ask(box, *units) == dict.fromkeys(units, "agrees")
+    box.units.append("2probe@a-b.service")
+
+
+def test_a_file_that_changed_or_is_gone(box: Box) -> None:
+    """Both ways tell that systemd has not read what changed, and go by the state of what runs without a file."""
+    changed, gone = box.started(), box.started()
+    box.write(f"/etc/systemd/system/{changed}", "[Service]\nExecStart=sleep 1d\n")
+    box.sh('rm "/etc/systemd/system/$1"', gone)
+    assert ask(box, changed, gone) == {changed: "agrees", gone: "agrees"}
+    box.sh("systemctl daemon-reload")
+    assert box.show(gone, "LoadState") == "not-found"
+    assert ask(box, changed, gone) == {changed: "agrees", gone: "agrees"}
+
+
+def test_what_does_not_just_run(box: Box) -> None:
+    """A unit that is down, failed, unknown, masked, starting or a template is systemctl's to tell."""
+    down, failed, starting = (
+        box.service(),
+        box.service("ExecStart=false"),
+        box.service("Type=notify", "ExecStart=sleep 1d"),
+    )
+    masked = box.service()
+    box.unit("probe@.service", "[Service]\nExecStart=sleep infinity\n")
+    box.sh(
+        'systemctl start "$1"; systemctl start --no-block "$2"; systemctl mask --runtime "$3"', failed, starting, masked
+    )
+    units = (down, failed, starting, masked, "unknown.service", "probe@.service")
+    assert ask(box, *units) == dict.fromkeys(units, "None")
+    box.sh('systemctl unmask --runtime "$1"', masked)
+
+
+def test_a_mount_that_could_not_be_unmounted(box: Box) -> None:
+    """It runs on, with a Result that tells of it: that is systemctl's to tell as well."""
+    unit = box.unit("srv.mount", "[Mount]\nWhat=none\nWhere=/srv\nType=tmpfs\n")
+    box.sh("systemctl daemon-reload; systemctl start srv.mount; cd /srv; ! systemctl stop srv.mount")
+    assert (box.state(unit), box.show(unit, "Result")) == ("active", "exit-code")
+    assert ask(box, unit) == {unit: "None"}
+
+
+def test_a_pid_1_that_hangs(box: Box) -> None:
+    """It takes a tenth of the time, the rest is systemctl's."""
+    with box.freeze():
+        done = box.sandbox.run([sys.executable, "-c", TIME_OF_SILENCE])
+    assert (done.stdout, done.stderr) == ("None 0.2\n", "")

@@ -1,0 +1,260 @@
+"""The resident server's units under a real systemd: how they come, go, are renewed, and outlive Pacemaker."""
+
+from __future__ import annotations
+
+import os
+import stat
+import sys
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from ocf_systemd.install.server_units import THIS_HOST, command_line
+from ocf_systemd.sandbox import Sandbox, boot
+
+if TYPE_CHECKING:
+    import subprocess
+    from collections.abc import Iterator
+
+PROGRAM = str(Path(sys.executable).with_name("ocf-systemd"))
+AGENT = "/usr/lib/ocf/resource.d/pacemaker/systemd"
+SOCKET, SERVICE = "ocf-systemd.socket", "ocf-systemd.service"
+
+# All that stands where units, sockets and agents do, and what of ours systemd itself keeps anywhere.
+LISTING = r"""
+find /etc/systemd/system /usr/lib/ocf -printf '%p %M %u %l\n' | sort
+find /run -maxdepth 1 | sort
+find /run /sys/fs/cgroup /var/lib/systemd -name '*ocf-systemd*' | sort
+systemctl list-units --all --plain --no-legend 'ocf-systemd*'
+systemctl list-unit-files --no-legend 'ocf-systemd*'
+"""
+# Stands in for Pacemaker, and notes what there is of the server while it stops.
+PACEMAKER = """\
+[Service]
+ExecStart=sleep infinity
+ExecStop=sh -c 'sleep 0.5; systemctl is-active ocf-systemd.service ocf-systemd.socket >>/run/noted; \
+    test -S /run/ocf-systemd.socket && echo there >>/run/noted'
+"""
+MONITOR = {"OCF_RESKEY_unit": "systemd-journald", "OCF_RESKEY_CRM_meta_timeout": "20000"}
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """A sandbox of its own, as others have the agent installed in theirs."""
+
+    sandbox: Sandbox
+
+    def program(self, *words: str) -> subprocess.CompletedProcess[str]:
+        return self.sandbox.run(["sh", "-c", 'umask 077; exec "$0" "$@"', PROGRAM, *words], timeout_s=60)
+
+    def sh(self, script: str) -> str:
+        done = self.sandbox.run(["sh", "-c", script], timeout_s=60)
+        return done.stdout.rstrip("\n")
+
+    def show(self, name: str, unit: str = SERVICE) -> str:
+        return self.sh(f"systemctl show --property={name} --value {unit}")
+
+    def path(self, inside: str | Path) -> Path:
+        return Path(f"/proc/{self.sandbox.pid}/root{inside}")
+
+    def monitor(self) -> int:
+        return self.sandbox.run([AGENT, "monitor"], env=MONITOR, timeout_s=30).returncode
+
+
+@pytest.fixture(scope="module")
+def booted() -> Iterator[Sandbox]:
+    with boot(name="residence") as sandbox:
+        yield sandbox
+
+
+@pytest.fixture
+def host(booted: Sandbox) -> Iterator[Host]:
+    host = Host(booted)
+    yield host
+    host.program("uninstall", "--force")
+
+
+@pytest.fixture
+def resident(host: Host) -> Host:
+    done = host.program("install", "--resident")
+    assert done.returncode == 0, done.stderr
+    return host
+
+
+def mode(path: Path) -> int:
+    return stat.S_IMODE(path.lstat().st_mode)
+
+
+class TestSetUp:
+    def test_systemd_finds_no_fault(self, resident: Host) -> None:
+        """`systemd-analyze verify` has nothing to say of the units."""
+        command = ["systemd-analyze", "verify", "--man=no", *map(str, THIS_HOST.files)]
+        done = resident.sandbox.run(command, timeout_s=60)
+        assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+    def test_who_may_read_and_call(self, resident: Host) -> None:
+        """Units are for everybody to read, whatever the umask; the socket is root's alone."""
+        assert [mode(resident.path(path)) for path in THIS_HOST.files] == [0o644, 0o644]
+        socket = resident.path(THIS_HOST.socket).lstat()
+        assert stat.S_ISSOCK(socket.st_mode)
+        assert (stat.S_IMODE(socket.st_mode), socket.st_uid, socket.st_gid) == (0o600, 0, 0)
+
+    def test_it_runs_and_comes_with_the_next_boot(self, resident: Host) -> None:
+        """The socket listens and is enabled; the server has shown that it starts, and answers."""
+        assert resident.sh(f"systemctl is-active {SOCKET} {SERVICE}; systemctl is-enabled {SOCKET}") == (
+            "active\nactive\nenabled"
+        )
+        assert resident.monitor() == 0
+
+    def test_started_by_a_caller(self, resident: Host) -> None:
+        """A server that has ended, as it does without work, comes with the next call."""
+        resident.sh(f"systemctl stop {SERVICE}")
+        assert resident.show("ActiveState") == "inactive"
+        assert resident.monitor() == 0
+        deadline = time.monotonic() + 10
+        while resident.show("ActiveState") != "active":
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+
+    def test_a_server_that_is_killed_comes_again(self, resident: Host) -> None:
+        """By itself, within moments, as often as that happens; calls are answered meanwhile."""
+        for _ in range(7):  # more than systemd's own limit of starts in ten seconds
+            before = resident.show("MainPID")
+            resident.sh(f"kill -KILL {before}")
+            assert resident.monitor() == 0
+            deadline = time.monotonic() + 10
+            while resident.show("ActiveState") != "active" or resident.show("MainPID") == before:
+                assert time.monotonic() < deadline
+                time.sleep(0.02)
+        assert resident.show("ActiveState", SOCKET) == "active"
+
+    def test_what_a_hook_finds(self, resident: Host) -> None:
+        """Neither bounding set nor namespaces nor filters are other than those of a plain service."""
+        pid = resident.show("MainPID")
+        status = resident.sh(f"grep -E '^(CapBnd|NoNewPrivs|Seccomp):' /proc/{pid}/status")
+        assert status == resident.sh("grep -E '^(CapBnd|NoNewPrivs|Seccomp):' /proc/1/status")
+        assert resident.sh(f"readlink /proc/{pid}/ns/*") == resident.sh("readlink /proc/1/ns/*")
+
+
+class TestRenewal:
+    @pytest.mark.parametrize(
+        "words", [pytest.param(("--resident",), id="set up again"), pytest.param((), id="upgrade")]
+    )
+    def test_in_place(self, resident: Host, words: tuple[str, ...]) -> None:
+        """A server of the code of now takes over; but for that, twice is as good as once."""
+        before, texts = resident.show("MainPID"), [resident.path(path).read_text() for path in THIS_HOST.files]
+        assert resident.program("install", *words).returncode == 0
+        assert resident.show("MainPID") not in {"0", before}
+        assert [resident.path(path).read_text() for path in THIS_HOST.files] == texts
+        assert resident.monitor() == 0
+
+    def test_another_text_of_the_socket(self, resident: Host) -> None:
+        """A socket of an older version listens anew, by the newer text, and so does its server."""
+        file = resident.path(THIS_HOST.socket_file)
+        text = file.read_text()
+        file.write_text(text.replace("SocketMode=0600", "SocketMode=0660"))
+        resident.sh(f"systemctl daemon-reload; systemctl restart {SOCKET} {SERVICE}")
+        assert mode(resident.path(THIS_HOST.socket)) == 0o660
+        assert resident.program("install").returncode == 0
+        assert file.read_text() == text
+        assert mode(resident.path(THIS_HOST.socket)) == 0o600
+        assert resident.sh(f"systemctl is-active {SOCKET} {SERVICE}") == "active\nactive"
+        assert resident.monitor() == 0
+
+
+class TestRemoval:
+    def test_nothing_is_left(self, host: Host) -> None:
+        """Of files, links, sockets, cgroups and units in systemd's memory; not even after a failure."""
+        before = host.sh(LISTING)
+        assert host.program("install", "--resident").returncode == 0
+        assert host.sh(LISTING) != before
+        host.sh(f"kill -KILL {host.show('MainPID')}")
+        done = host.program("uninstall")
+        assert (done.returncode, done.stderr) == (0, "")
+        assert host.sh(LISTING) == before
+
+    def test_a_server_that_does_not_start_leaves_nothing(self, host: Host) -> None:
+        """Whatever was put is taken back, and told; the agent is there, and does without."""
+        host.sandbox.write(
+            "/run/systemd/system/ocf-systemd.service.d/fault.conf", "[Service]\nExecStart=\nExecStart=false\n"
+        )
+        try:
+            assert host.program("install").returncode == 0
+            before = host.sh(LISTING)
+            done = host.program("install", "--resident")
+            assert done.returncode == 1
+            assert done.stderr.startswith(f"Error: systemctl restart {SERVICE} failed: Job for {SERVICE} failed")
+            assert host.sh(LISTING) == before
+            assert host.monitor() == 0
+        finally:
+            host.sh("rm -r /run/systemd/system/ocf-systemd.service.d; systemctl daemon-reload")
+
+
+def test_where_systemd_does_not_run(host: Host) -> None:
+    """In an image that is being built: enabled for its next boot, and removed without a trace."""
+    away = ["unshare", "--mount", "sh", "-c", 'mount -t tmpfs tmpfs /run && exec "$@"', "sh"]
+    before = host.sh(LISTING)
+    done = host.sandbox.run([*away, PROGRAM, "install", "--resident"], timeout_s=60)
+    assert done.returncode == 0
+    assert done.stdout.endswith(f"set up {SERVICE} for the next boot: systemd does not run here\n")
+    assert host.path(THIS_HOST.wish).readlink() == THIS_HOST.socket_file
+    done = host.sandbox.run([*away, PROGRAM, "uninstall"], timeout_s=60)
+    assert (done.returncode, done.stderr) == (0, "")
+    host.sh("systemctl daemon-reload")
+    assert host.sh(LISTING) == before
+
+
+def test_wherever_python_stands(host: Host) -> None:
+    """The command line is read as it was meant, of whatever path an interpreter has."""
+    program = "/opt/a b/$HOME ${X} %n/'q' \"d\"\\\n\u00fc"
+    host.sandbox.write(program, '#!/bin/sh\nprintf "%s|" "$0" "$@" >/run/said\n', 0o755)
+    host.sandbox.write(
+        "/run/systemd/system/odd.service", f"[Service]\nType=oneshot\nExecStart={command_line(program)}\n"
+    )
+    host.sh("systemctl daemon-reload; systemctl start odd.service")
+    assert host.path("/run/said").read_text() == f"{program}|-I|-m|ocf_systemd|serve|"
+
+
+def test_pacemaker_stops_while_the_server_does_not_run(resident: Host) -> None:
+    """Then systemd starts none before Pacemaker is down: the agent acts by itself, after the moment it waits."""
+    call = f"env {' '.join(f'{name}={value}' for name, value in MONITOR.items())} {AGENT} monitor; echo $? >/run/noted"
+    stopping = PACEMAKER.partition("ExecStop=")[0] + f"ExecStop=sh -c '{call}'\n"
+    resident.sandbox.write("/etc/systemd/system/pacemaker.service", stopping)
+    try:
+        resident.sh(f"systemctl daemon-reload; systemctl start pacemaker; systemctl stop {SERVICE}")
+        began = time.monotonic()
+        resident.sh("systemctl stop pacemaker")
+        assert time.monotonic() - began < 5
+        assert resident.path("/run/noted").read_text() == "0\n"
+    finally:
+        resident.sh("rm -f /run/noted /etc/systemd/system/pacemaker.service; systemctl daemon-reload")
+
+
+@contextmanager
+def kept_open(path: Path) -> Iterator[int]:
+    """Yield a descriptor of a file, which can be read when all of its host is gone."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def test_outlives_pacemaker_at_shutdown() -> None:
+    """While Pacemaker stops, and with it all its resources, server and socket are there."""
+    with boot(name="shutdown") as sandbox:
+        host = Host(sandbox)
+        assert host.program("install", "--resident").returncode == 0
+        sandbox.write("/etc/systemd/system/pacemaker.service", PACEMAKER)
+        host.sh("touch /run/noted; systemctl daemon-reload; systemctl start pacemaker")
+        with kept_open(host.path("/run/noted")) as noted:
+            host.sh("systemctl poweroff")
+            deadline = time.monotonic() + 30
+            while host.path("/run").exists():
+                assert time.monotonic() < deadline, "the sandbox does not end"
+                time.sleep(0.05)
+            assert os.read(noted, 4096).decode() == "active\nactive\nthere\n"

@@ -1,0 +1,76 @@
+"""Whose processes are whose where one process performs many actions, by real ones that commands leave behind."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.unit.builders import run_python
+from tests.unit.odd_processes import SLEEPER
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+# Two actions at once, each of which runs a command that leaves a process behind. What SIGKILL was sent to needs time to
+# end where others are busy, so each action is asked to end its own until that has gone.
+CODE = """
+import os, resource, sys
+import anyio
+from ocf_systemd.host import processes
+from ocf_systemd.server.orphans import Crews
+from ocf_systemd.host.procfs import children_of, command_line, find_process
+from ocf_systemd.host.processes import Command
+
+processes.adopt_orphans()
+script = ("/bin/sh", "-c", sys.argv[1] + " & exit 0", sys.executable, *sys.argv[3:])
+
+def alive():
+    return {pid for pid in children_of(os.getpid()) if find_process(pid)}
+
+def is_settled(pid):
+    process = find_process(pid)
+    return process and (process.is_uninterruptible if sys.argv[2] == "D" else command_line(pid) == "sleep 60")
+
+async def left_by(crews, crew, others):
+    await crew.run(Command(script, {"PATH": os.defpath}), deadline=anyio.current_time() + 10)
+    with anyio.fail_after(10):
+        while len(alive() - others) != 1 or not all(map(is_settled, alive() - others)):
+            await anyio.sleep(0.01)
+    return alive() - others
+
+async def main():
+    crews = Crews(resource.getrlimit(resource.RLIMIT_NOFILE))
+    with crews.crew("/", 0o022) as first, crews.crew("/", 0o022) as second:
+        left = await left_by(crews, first, set())
+        others = await left_by(crews, second, left)
+        for crew, own in ((first, left), (second, others)):
+            told = 0
+            with anyio.fail_after(10):
+                while own & alive():
+                    leftovers = await crews.end_leftovers(crew)
+                    told += len(leftovers.ended) + len(leftovers.survivors)
+                    await anyio.sleep(0.01)
+            print(told > 0, len(alive()))
+        for crew in (first, second):
+            print((await crews.end_leftovers(crew)).ended)
+
+anyio.run(main)
+"""
+
+
+@pytest.mark.parametrize(
+    ("script", "state"),
+    [
+        pytest.param("sleep 60", "S", id="by its mark"),
+        pytest.param("setsid sleep 60", "S", id="by its mark, in a session of its own"),
+        pytest.param('"$0" -I -S -c "$1" "$2"', "D", id="in uninterruptible sleep, by its group"),
+    ],
+)
+def test_each_action_ends_its_own(tmp_path: Path, script: str, state: str) -> None:
+    """What a command of one action leaves behind is no other action's to kill, nor to be told of."""
+    os.mkfifo(tmp_path / "pipe")
+    done = run_python(CODE, script, state, SLEEPER, str(tmp_path / "pipe"), timeout_s=60)
+    assert done.stderr == ""
+    assert done.stdout.splitlines() == ["True 1", "True 0", "()", "()"]
