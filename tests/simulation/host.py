@@ -11,7 +11,7 @@ import anyio
 
 from ocf_systemd.core.observations import CommandOutcome, Exited, NotStarted, Process, Signalled, TimedOut
 from ocf_systemd.core.records import replace
-from ocf_systemd.host.processes import ending_times_s
+from ocf_systemd.core.timeouts import ending_times_s
 from ocf_systemd.host.procfs import find_process
 from tests.simulation.faults import not_started
 from tests.simulation.pid1 import Pid1, Request

@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 CODE = """
 import os, resource, sys
 import anyio
-from ocf_systemd.host import processes
-from ocf_systemd.server.orphans import Crews
+from ocf_systemd.host.leftovers import adopt_orphans
+from ocf_systemd.server.orphans import OrphanReaper
 from ocf_systemd.host.procfs import children_of, command_line, find_process
 from ocf_systemd.host.processes import Command
 
-processes.adopt_orphans()
+adopt_orphans()
 script = ("/bin/sh", "-c", sys.argv[1] + " & exit 0", sys.executable, *sys.argv[3:])
 
 def alive():
@@ -33,28 +33,28 @@ def is_settled(pid):
     process = find_process(pid)
     return process and (process.is_uninterruptible if sys.argv[2] == "D" else command_line(pid) == "sleep 60")
 
-async def left_by(crews, crew, others):
-    await crew.run(Command(script, {"PATH": os.defpath}), deadline=anyio.current_time() + 10)
+async def left_by(reaper, action, others):
+    await action.run(Command(script, {"PATH": os.defpath}), deadline=anyio.current_time() + 10)
     with anyio.fail_after(10):
         while len(alive() - others) != 1 or not all(map(is_settled, alive() - others)):
             await anyio.sleep(0.01)
     return alive() - others
 
 async def main():
-    crews = Crews(resource.getrlimit(resource.RLIMIT_NOFILE))
-    with crews.crew("/", 0o022) as first, crews.crew("/", 0o022) as second:
-        left = await left_by(crews, first, set())
-        others = await left_by(crews, second, left)
-        for crew, own in ((first, left), (second, others)):
+    reaper = OrphanReaper(resource.getrlimit(resource.RLIMIT_NOFILE))
+    with reaper.action("/", 0o022) as first, reaper.action("/", 0o022) as second:
+        left = await left_by(reaper, first, set())
+        others = await left_by(reaper, second, left)
+        for action, own in ((first, left), (second, others)):
             told = 0
             with anyio.fail_after(10):
                 while own & alive():
-                    leftovers = await crews.end_leftovers(crew)
+                    leftovers = await reaper.end_leftovers(action)
                     told += len(leftovers.ended) + len(leftovers.survivors)
                     await anyio.sleep(0.01)
             print(told > 0, len(alive()))
-        for crew in (first, second):
-            print((await crews.end_leftovers(crew)).ended)
+        for action in (first, second):
+            print((await reaper.end_leftovers(action)).ended)
 
 anyio.run(main)
 """

@@ -19,8 +19,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ocf_systemd.core.observations import KEPT_OUTPUT, CommandOutcome, Exited, NotStarted, Signalled, TimedOut
+from ocf_systemd.core.timeouts import ending_times_s
 from ocf_systemd.host import procfs
-from ocf_systemd.host.processes import ROUNDS, Command, Leftovers, ending_times_s, run
+from ocf_systemd.host.leftovers import ROUNDS, Leftovers
+from ocf_systemd.host.processes import Command, run
 from tests.unit.builders import executable, run_python
 from tests.unit.odd_processes import (
     entry_of,
@@ -391,15 +393,16 @@ print(anyio.run(main).code)
         code = f"""
 import anyio, time
 from ocf_systemd.host import procfs, processes
-processes.adopt_orphans()
+from ocf_systemd.host.leftovers import adopt_orphans, end_leftovers
+adopt_orphans()
 async def main():
     command = processes.Command(("/bin/sh", "-c", {hook!r}), {{"PATH": "/usr/bin:/bin"}})
     return await processes.run(command, deadline=anyio.current_time() + 10)
 print(anyio.run(main).code)
 time.sleep(0.1)
-leftovers = processes.end_leftovers()
+leftovers = end_leftovers()
 print(*sorted(leftovers.ended), leftovers.survivors, sep="\\n")
-leftovers = processes.end_leftovers()
+leftovers = end_leftovers()
 print(leftovers.ended, leftovers.survivors)
 """
         done = run_python(code)
@@ -413,13 +416,14 @@ print(leftovers.ended, leftovers.survivors)
         code = f"""
 import anyio, time
 from ocf_systemd.host import procfs, processes
-processes.adopt_orphans()
+from ocf_systemd.host.leftovers import adopt_orphans, end_leftovers
+adopt_orphans()
 async def main():
     command = processes.Command(("/bin/sh", "-c", {hook!r}), {{"PATH": "/usr/bin:/bin"}})
     return await processes.run(command, deadline=anyio.current_time() + 10)
 anyio.run(main)
 time.sleep(0.1)
-leftovers = processes.end_leftovers()
+leftovers = end_leftovers()
 print(len(leftovers.ended) > 1, leftovers.survivors)
 """
         done = run_python(code)
@@ -428,7 +432,7 @@ print(len(leftovers.ended) > 1, leftovers.survivors)
 
     def test_without_leftovers_there_is_nothing_to_end(self) -> None:
         """A process that has no child has left nothing."""
-        code = "from ocf_systemd.host.processes import end_leftovers\nleft = end_leftovers()\n"
+        code = "from ocf_systemd.host.leftovers import end_leftovers\nleft = end_leftovers()\n"
         code += "print(left.ended, left.survivors)"
         done = run_python(code)
         assert (done.stdout, done.stderr) == ("() ()\n", "")
@@ -440,9 +444,10 @@ print(len(leftovers.ended) > 1, leftovers.survivors)
         code = f"""
 import os, subprocess, time
 from ocf_systemd.host import procfs, processes
+from ocf_systemd.host.leftovers import adopt_orphans, end_leftovers
 child = subprocess.Popen([{str(copy)!r}, {mark!r}])
 time.sleep(0.1)
-print(processes.end_leftovers().ended)
+print(end_leftovers().ended)
 child.wait()
 """
         done = run_python(code)
@@ -504,16 +509,16 @@ class TestLeftovers:
         """A pid namespace's first process, which no SIGKILL from within reaches: told, and not waited for for long."""
         code = """
 import os, sys
-from ocf_systemd.host import processes
+from ocf_systemd.host.leftovers import ROUNDS, Leftovers
 from ocf_systemd.host.procfs import read_stat
 child = os.fork()
 if child:
     os.waitpid(child, 0)
     os._exit(0)
-leftovers, rounds = processes.Leftovers(), 0
-while rounds < processes.ROUNDS and leftovers.kill([read_stat(1).entry]):
+left, rounds = Leftovers(), 0
+while rounds < ROUNDS and left.kill([read_stat(1).entry]):
     rounds += 1
-print(rounds, leftovers.ended, *map(str, leftovers.survivors))
+print(rounds, left.ended, *map(str, left.survivors))
 sys.stdout.flush()
 os._exit(0)
 """
@@ -602,6 +607,7 @@ class TestDescriptors:
         code = f"""
 import anyio, os, resource
 from ocf_systemd.host import procfs, processes
+from ocf_systemd.host.leftovers import adopt_orphans, end_leftovers
 async def main():
     # What the interpreter imports as it starts a command needs descriptors too, and is no matter of ours.
     command = processes.Command(("/bin/true",), {{}})
@@ -611,7 +617,7 @@ async def main():
     outcome = await processes.run(command, deadline=anyio.current_time() + 5)
     print(type(outcome).__name__, outcome.why if isinstance(outcome, processes.NotStarted) else outcome.code)
     resource.setrlimit(resource.RLIMIT_NOFILE, (999, 9999))
-    print(processes.end_leftovers().ended)
+    print(end_leftovers().ended)
 anyio.run(main)
 """
         done = run_python(code)

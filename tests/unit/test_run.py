@@ -17,7 +17,7 @@ from ocf_systemd.client import SERVED
 from ocf_systemd.core.ocf import Action, Verdict
 from ocf_systemd.core.parameters import PREFIX, TABLE, Operation, Parameters, read_leniently, read_operation
 from ocf_systemd.core.records import replace
-from ocf_systemd.host.processes import Leftovers
+from ocf_systemd.host.leftovers import Leftovers
 from ocf_systemd.host.procfs import is_alive
 from ocf_systemd.host.survivors import find_survivor, recorded_survivors
 from tests.unit.builders import Heard, parameters

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from ocf_systemd.client import SERVED
 from ocf_systemd.core.ocf import Action
-from ocf_systemd.server.server import Calling
+from ocf_systemd.server.server import ClientRequest
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -21,12 +21,12 @@ def body(action: str, directory: object = "/", umask: str = "26", *variables: by
     return b"\0".join([action.encode(), b"systemd", umask.encode(), str(directory).encode(), *variables])
 
 
-class TestCalling:
+class TestClientRequest:
     @pytest.mark.parametrize("action", [pytest.param(action, id=action) for action in SERVED])
     def test_a_request(self, tmp_path: Path, action: str) -> None:
         """Action, name, umask, directory, and every variable, whatever bytes it holds."""
-        calling = Calling.parse(body(action, tmp_path, "26", b"A=b=c", b"B\xff=", b"C=\n"))
-        assert calling == Calling(
+        request = ClientRequest.parse(body(action, tmp_path, "26", b"A=b=c", b"B\xff=", b"C=\n"))
+        assert request == ClientRequest(
             Action(action), "systemd", 0o026, str(tmp_path), {"A": "b=c", "B\udcff": "", "C": "\n"}
         )
 
@@ -37,7 +37,7 @@ class TestCalling:
     )
     def test_what_changes_something_is_not_performed(self, action: str) -> None:
         """Whoever sends it: it would be carried out after its caller has gone, if the server was frozen meanwhile."""
-        assert Calling.parse(body(action)) is None
+        assert ClientRequest.parse(body(action)) is None
 
     @pytest.mark.parametrize(
         "request_",
@@ -51,11 +51,11 @@ class TestCalling:
     )
     def test_what_is_no_request(self, request_: bytes) -> None:
         """No agent would send that."""
-        assert Calling.parse(request_) is None
+        assert ClientRequest.parse(request_) is None
 
     @given(st.binary(max_size=200))
     def test_any_bytes(self, request_: bytes) -> None:
         """A request or none, and never one that changes something."""
         for each in (request_, b"monitor\0systemd\x0026\0/\0" + request_):
-            calling = Calling.parse(each)
-            assert calling is None or calling.action in SERVED
+            request = ClientRequest.parse(each)
+            assert request is None or request.action in SERVED

@@ -192,7 +192,7 @@ def _told_of_verdict(action: Action, verdict: Verdict) -> tuple[Level, str]:
     return Level.DEBUG, f"{action}: {code_name(verdict.code)}"
 
 
-@dataclass(slots=True)
+@dataclass(eq=False, repr=False)  # each of these takes time at every start
 class LogReporter:
     """Writes facts where ocf_log of ocf-shellfuncs would: syslog, HA_LOGFILE, HA_DEBUGLOG, or else standard error.
 

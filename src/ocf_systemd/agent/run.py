@@ -16,6 +16,7 @@ from ocf_systemd.core.ocf import Action, ExitCode, Verdict
 from ocf_systemd.core.parameters import Operation, Parameters, read_leniently, read_operation
 from ocf_systemd.core.records import replace
 from ocf_systemd.host import processes
+from ocf_systemd.host.leftovers import Leftovers, adopt_orphans, end_leftovers
 from ocf_systemd.host.survivors import record_survivors, recorded_survivors
 
 Watch = Callable[[Callable[[signal.Signals], None]], Coroutine[None, None, None]]
@@ -35,7 +36,7 @@ def run_action(
     parameters = parameters_or_verdict(action, operation, environment, reporter)
     if isinstance(parameters, Verdict):
         return parameters
-    processes.adopt_orphans()
+    adopt_orphans()
 
     async def main() -> Verdict:
         deadline = operation.deadline(anyio.current_time() - age_s())
@@ -52,7 +53,7 @@ def run_action(
         return anyio.run(main)
     finally:
         signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
-        report_leftovers(reporter, parameters, processes.end_leftovers())
+        report_leftovers(reporter, parameters, end_leftovers())
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
 
 
@@ -81,7 +82,7 @@ def parameters_or_verdict(
     return verdict
 
 
-def report_leftovers(reporter: Reporter, parameters: Parameters, leftovers: processes.Leftovers) -> None:
+def report_leftovers(reporter: Reporter, parameters: Parameters, leftovers: Leftovers) -> None:
     """Report what hooks left behind, and record what of it cannot be killed, so that it does not pile up."""
     for command_line in leftovers.ended:
         reporter.report(Warned(f"a hook left a process behind, killed now: {command_line}"))

@@ -4,7 +4,6 @@ Parsing, metadata, documentation and completion all read this table. Nothing her
 """
 
 import re
-import shlex
 from collections.abc import Callable, Mapping
 from pathlib import PurePosixPath
 from typing import Generic, Literal, TypeVar
@@ -113,6 +112,10 @@ def _absolute_path(text: str) -> str | None:
 
 
 def _words(text: str) -> tuple[str, ...]:
+    if not text:
+        return ()
+    import shlex  # only for those who have arguments
+
     try:
         return tuple(shlex.split(text))
     except ValueError as error:

@@ -8,6 +8,12 @@ DEFAULT_TIMEOUT_S = 20.0
 _RESERVE_SHARE, _RESERVE_MIN_S, _RESERVE_MAX_S = 0.10, 0.25, 5.0
 _ESCALATION_SHARE, _ESCALATION_MAX_S = 0.25, 5.0
 
+GRACE_S = 1.0
+"""Longest time in seconds between SIGTERM and SIGKILL to a command whose time is up."""
+
+_GRACE_SHARE = 0.2
+_REAP_S, _REAP_SHARE = 0.1, 0.02  # longest wait for the end of what was killed, of the time a command has
+
 
 def escalation_after_s(budget_s: float) -> float:
     """Return after how many seconds a stop sends SIGKILL that has `budget_s` seconds until its own deadline.
@@ -38,3 +44,9 @@ def least_stop_timeout_s(stop_time_s: float) -> int:
     while escalation_after_s(timeout_s - reserve_s(timeout_s)) < stop_time_s:
         timeout_s += 1
     return timeout_s
+
+
+def ending_times_s(time_s: float) -> tuple[float, float]:
+    """Return how many seconds of a command's time are kept for its end: for SIGTERM's grace, and after SIGKILL."""
+    time_s = max(time_s, 0.0)
+    return min(GRACE_S, time_s * _GRACE_SHARE), min(_REAP_S, time_s * _REAP_SHARE)

@@ -1,7 +1,6 @@
 """Parses the properties of a unit, as `systemctl show` prints them (org.freedesktop.systemd1(5))."""
 
 import re
-import shlex
 from collections.abc import Mapping
 
 from ocf_systemd.core.observations import (
@@ -85,6 +84,10 @@ def _main_exit(code: str, status: int) -> str:
 
 def _words(text: str) -> tuple[str, ...]:
     """Return the words of a list, which systemctl quotes where they hold a backslash."""
+    if not set(text) & {"\\", '"', "'"}:
+        return tuple(text.split())
+    import shlex  # rare, and a monitor would pay for it
+
     try:
         return tuple(shlex.split(text))
     except ValueError:

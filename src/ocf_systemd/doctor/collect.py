@@ -19,6 +19,7 @@ from ocf_systemd.doctor.systemctl import SilenceError, list_names, show
 from ocf_systemd.host import processes
 from ocf_systemd.host.drop_in import drop_in_path
 from ocf_systemd.host.hooks import check_access, check_hooks, find_hooks, run_hooks
+from ocf_systemd.host.leftovers import adopt_orphans, end_leftovers
 
 _LAYERS = 5  # of units that start units that start this one
 _RELATIVES_MAX = 100
@@ -53,11 +54,11 @@ class Question:
 
 def collect(question: Question) -> Facts:
     """Return the facts; what a hook leaves behind is ended."""
-    processes.adopt_orphans()
+    adopt_orphans()
     try:
         return anyio.run(_collect, question)
     finally:
-        processes.end_leftovers()
+        end_leftovers()
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from typing import Protocol
 from ocf_systemd.core.observations import Process, UnitDetails, UnitState
 from ocf_systemd.core.records import Record, replace
 from ocf_systemd.host.procfs import TICKS_PER_S, find_process
+from ocf_systemd.host.signals import send_signal
 
 # Version 2; version 2 beside version 1, where systemd's own hierarchy is one of them; version 1 alone.
 _HIERARCHIES = ("/sys/fs/cgroup", "/sys/fs/cgroup/unified", "/sys/fs/cgroup/systemd")
@@ -59,8 +60,7 @@ class Cgroups(Record):
         end what is started in that group afterwards as well, such as ExecStopPost=.
         """
         main = _main_process(unit.details) if unit.details else None
-        for process in {*self._alive(unit), *((main,) if main else ())}:
-            _send_signal(process, number)
+        send_signal({*self._alive(unit), *((main,) if main else ())}, number)
 
     def pids(self, control_group: str) -> list[int]:
         """Return the pids in a control group, by its path as systemd has it, and in those below it."""
@@ -124,15 +124,3 @@ def _main_process(details: UnitDetails) -> Process | None:
     suspended_s = time.clock_gettime(time.CLOCK_BOOTTIME) - time.clock_gettime(time.CLOCK_MONOTONIC)
     latest = (details.main_started_us / 1e6 + suspended_s) * TICKS_PER_S + _START_TOLERANCE_TICKS
     return process if process.started <= latest else None
-
-
-def _send_signal(process: Process, number: signal.Signals) -> None:
-    """Send a signal to a process, and to no later one of the same pid."""
-    with suppress(OSError):
-        descriptor = os.pidfd_open(process.pid)
-        try:
-            found = find_process(process.pid)
-            if found is not None and found.started == process.started:
-                signal.pidfd_send_signal(descriptor, number)
-        finally:
-            os.close(descriptor)

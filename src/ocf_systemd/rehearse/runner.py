@@ -7,7 +7,7 @@ from typing import assert_never
 import anyio
 
 from ocf_systemd.core.ocf import Action, ExitCode
-from ocf_systemd.host import processes
+from ocf_systemd.host.leftovers import adopt_orphans, end_leftovers
 from ocf_systemd.rehearse import checks
 from ocf_systemd.rehearse.actions import Agent, Call
 from ocf_systemd.rehearse.checks import Subject
@@ -58,12 +58,12 @@ def rehearse(call: Call, before: Before, view: View) -> Record:
     """
     parameters = call.parameters
     record = Record(parameters.unit, parameters.monitor_hook)
-    processes.adopt_orphans()
+    adopt_orphans()
     view.begin(record)
     try:
         anyio.run(_conduct, call, before, record, view)
     finally:
-        processes.end_leftovers()
+        end_leftovers()
         record.elapsed_s = record.now_s
         view.close(record)
     return record
@@ -135,7 +135,7 @@ class _Conductor:
         )
         with anyio.move_on_after(limit_s):
             outcome = await self._outcome(step.scene)
-        strays = processes.end_leftovers().ended
+        strays = end_leftovers().ended
         if strays and isinstance(outcome, Passed):
             outcome = checks.judge_strays(self.subject, strays)
         step.outcome, step.ended_s = outcome, self.record.now_s

@@ -4,11 +4,11 @@ Everything keeps to a deadline of its own; starting and stopping is left to the 
 """
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from signal import SIGCONT, SIGKILL, Signals
+from signal import SIGCONT, SIGKILL
 
 import anyio
 
@@ -18,6 +18,7 @@ from ocf_systemd.host.cgroups import Cgroups
 from ocf_systemd.host.drop_in import drop_in_path, put_drop_in, remove_drop_in
 from ocf_systemd.host.processes import Command
 from ocf_systemd.host.procfs import Entry, command_line, descendants_of, environment_of, is_alive, read_stat
+from ocf_systemd.host.signals import send_signal
 from ocf_systemd.host.systemctl import tool_environment
 from ocf_systemd.rehearse.facts import UNIT_PROPERTIES, LeftBehind, UnitFacts, unit_facts
 
@@ -69,7 +70,7 @@ class Stage:
 
     async def end(self, cast: Cast) -> None:
         """Kill what is left of a unit that has been stopped: it would be in the way of the next start."""
-        _signal(_survivors(cast), SIGKILL)
+        send_signal(_survivors(cast), SIGKILL)
         with anyio.move_on_after(_GONE_WITHIN_S):
             while _survivors(cast):  # noqa: ASYNC110
                 await anyio.sleep(_LOOK_AGAIN_S)
@@ -80,7 +81,7 @@ class Stage:
         running = facts.invocation if facts.is_running else None
         for invocation, entries in self._seen.items():
             if invocation != running:
-                _signal(entries | _invoked(invocation), SIGKILL)
+                send_signal(entries | _invoked(invocation), SIGKILL)
 
     async def freeze(self) -> int:
         """Stop all of the unit's processes by SIGSTOP; return how many there are."""
@@ -93,7 +94,7 @@ class Stage:
         """Have all go on that was stopped, new processes of the unit as well."""
         if self._frozen:
             await self._systemctl("kill", "--signal=SIGCONT", "--", self.unit)
-            _signal(self._frozen, SIGCONT)
+            send_signal(self._frozen, SIGCONT)
             self._frozen = frozenset()
 
     async def kill_main(self) -> str:
@@ -105,7 +106,7 @@ class Stage:
             return f"main process {facts.main_pid}"
         if not cast.entries:
             return ""
-        _signal(_inside(cast.control_group), SIGKILL)  # by pid, as `Cgroups.send_signal` explains
+        send_signal(_inside(cast.control_group), SIGKILL)  # by pid, as `Cgroups.send_signal` explains
         return "every process"
 
     def has_drop_in(self) -> bool:
@@ -157,10 +158,3 @@ def _inside(control_group: str) -> frozenset[Entry]:
 
 def _members(control_group: str) -> list[int]:
     return Cgroups().pids(control_group) if control_group else []
-
-
-def _signal(entries: Iterable[Entry], signal: Signals) -> None:
-    for entry in entries:
-        if is_alive(entry):
-            with suppress(ProcessLookupError, PermissionError):
-                os.kill(entry.pid, signal)

@@ -1,79 +1,165 @@
-"""Tells whose processes are whose in a process that performs many actions, and ends what an action's hooks left behind.
+"""The child processes of a server that performs many actions at once: whose they are, and the end of orphans.
 
-It is a child subreaper: what a hook leaves behind becomes its child, and does not say by itself which hook that was.
+The server is a child subreaper: what any hook leaves behind becomes the server's child, and does not show which action
+it belongs to. So each action has a mark, a variable in the environment of its commands, which their children inherit;
+docs/design/processes.md has the rules for a process without a mark.
 """
 
+import errno
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+import resource
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, field
 from itertools import count
+from typing import TypeVar
 
 import anyio
 
-from ocf_systemd.host.processes import LOOK_AGAIN_S, ROUNDS, Crew, Leftovers
+from ocf_systemd.core.observations import CommandOutcome
+from ocf_systemd.host.leftovers import LOOK_AGAIN_S, ROUNDS, Leftovers
+from ocf_systemd.host.processes import ChildContext, Command, DeathSignal, run_child
 from ocf_systemd.host.procfs import Stat, children_of, descendants_of, environment_of, read_stat, ticks_now
 
+T = TypeVar("T")
+
 MARK = "OCF_SYSTEMD_ACTION"
-"""The variable that tells a resident action's processes from those of others; its value is nobody's but ours."""
+"""The variable that marks the processes of an action in the server; only the server sets and reads it."""
+
+_QUEUE_MAX_S, _QUEUE_SHARE = 5.0, 0.2  # longest wait of a command for its turn, of the time it has
+_SHORTAGES = frozenset({errno.EMFILE, errno.ENFILE, errno.EAGAIN, errno.ENOMEM})
 
 
-class Crews:
-    """The crews of all actions that run, and since when; `descriptors` is the limit that their commands have."""
+class ShortageError(Exception):
+    """The server can start nothing at the moment; the agent's own process possibly can."""
+
+
+@dataclass(slots=True)
+class ServedAction:
+    """One action in the server, as the policy for its child processes.
+
+    `directory` and `umask` are the client's; `descriptors` is the limit on open files, soft and hard, which the server
+    has raised for itself alone. `mark` is the variable NAME=VALUE that marks the action's processes; `running` are the
+    pids of all commands in the server that run now. Commands start one by one, holding `starting`, so that the event
+    loop serves others between two. When `grants_grace` is False no client waits for the result any more.
+    """
+
+    directory: str
+    umask: int
+    descriptors: tuple[int, int]
+    mark: str
+    running: set[int]
+    starting: anyio.Lock
+    grants_grace: bool = True
+    groups: set[int] = field(default_factory=set)
+
+    async def run(self, command: Command, *, deadline: float) -> CommandOutcome:
+        """Run a command; see `processes.run_child`. Raises ShortageError where the server is to blame for a failure."""
+        return await run_child(command, self, deadline=deadline)
+
+    def context(self, command: Command) -> ChildContext:
+        """Return the client's; in a group of its own: a command may signal its group, and must not hit others."""
+        return ChildContext(
+            self._marked(command.environment),
+            DeathSignal.CHILD_GROUP,
+            directory="/" if command.user else self.directory,
+            umask=self.umask,
+            new_group=True,
+        )
+
+    def _marked(self, environment: Mapping[str, str]) -> dict[str, str]:
+        name, _, value = self.mark.partition("=")
+        return {**environment, name: value}
+
+    async def start(self, command: Command, spawn: Callable[[], T], deadline: float) -> T:
+        """Call `spawn` when its turn has come. Raises ShortageError, and OSError where the command is to blame."""
+        await self._take_turn(deadline)
+        try:
+            return spawn()
+        except OSError as error:
+            if error.filename != command.arguments[0] or error.errno in _SHORTAGES:
+                raise ShortageError(error.strerror) from error
+            raise
+        finally:
+            self.starting.release()
+
+    async def _take_turn(self, deadline: float) -> None:
+        time_left = deadline - anyio.current_time()
+        with anyio.move_on_after(min(_QUEUE_MAX_S, time_left * _QUEUE_SHARE)):
+            await self.starting.acquire()
+            return
+        raise ShortageError("too many commands wait to be started")
+
+    def track(self, pid: int, until: ExitStack) -> None:
+        """Count a process among the running commands, and set its limit on open files."""
+        self.running.add(pid)
+        self.groups.add(pid)
+        until.callback(self.running.discard, pid)
+        with suppress(OSError):  # it has ended, or is another user's and we lack CAP_SYS_RESOURCE
+            resource.prlimit(pid, resource.RLIMIT_NOFILE, self.descriptors)
+
+
+class OrphanReaper:
+    """Knows all actions that run, and since when, and ends what their hooks left behind.
+
+    `descriptors` is the limit on open files that the commands of actions have.
+    """
 
     def __init__(self, descriptors: tuple[int, int]) -> None:
         self._descriptors = descriptors
         self._starting = anyio.Lock(fast_acquire=True)
-        self._leaders: set[int] = set()
-        self._working: dict[str, int] = {}
+        self._running: set[int] = set()
+        self._began: dict[str, int] = {}
         self._numbers = count(1)
 
     @contextmanager
-    def crew(self, directory: str, umask: int) -> Iterator[Crew]:
-        """Have a crew for the time of the block, which is that of an action."""
-        crew = Crew(directory, umask, self._descriptors, self._next_mark(), self._leaders, self._starting)
-        self._working[crew.mark] = ticks_now()
+    def action(self, directory: str, umask: int) -> Iterator[ServedAction]:
+        """Have an action for the time of the block."""
+        action = ServedAction(directory, umask, self._descriptors, self._next_mark(), self._running, self._starting)
+        self._began[action.mark] = ticks_now()
         try:
-            yield crew
+            yield action
         finally:
-            del self._working[crew.mark]
+            del self._began[action.mark]
 
     def _next_mark(self) -> str:
         return f"{MARK}={os.getpid()}.{next(self._numbers)}"
 
-    async def end_leftovers(self, crew: Crew) -> Leftovers:
-        """Kill and reap all that a crew, whose commands have ended, left behind."""
+    async def end_leftovers(self, action: ServedAction) -> Leftovers:
+        """Kill and reap all that an action, whose commands have ended, left behind."""
         leftovers = Leftovers()
         for _ in range(ROUNDS):
-            orphans = [orphan for orphan in self._orphans() if self._is_left_by(crew, orphan)]
+            orphans = [orphan for orphan in self._orphans() if self._is_left_by(action, orphan)]
             if not orphans or not leftovers.kill(descendants_of(*(orphan.entry.pid for orphan in orphans))):
                 break
             await anyio.sleep(LOOK_AGAIN_S)
         return leftovers
 
     def _orphans(self) -> Iterator[Stat]:
-        """Yield our children that nobody runs as a command; reap those that have ended."""
+        """Yield our children that are no running command; reap those that have ended."""
         for pid in children_of(os.getpid()):
-            stat = None if pid in self._leaders else read_stat(pid)
+            stat = None if pid in self._running else read_stat(pid)
             if stat and not stat.is_alive:
                 with suppress(ChildProcessError):
                     os.waitpid(pid, os.WNOHANG)
             elif stat:
                 yield stat
 
-    def _is_left_by(self, crew: Crew, orphan: Stat) -> bool:
-        """Tell whether an orphan is a crew's: by its mark; by exclusion, where it has rid itself of all marks.
+    def _is_left_by(self, action: ServedAction, orphan: Stat) -> bool:
+        """Return whether an orphan is an action's: by its mark, or by exclusion where it has removed all marks.
 
-        One in uninterruptible sleep, if only for a moment, by its process group: to read its environment takes a lock
-        that it may hold, and would hold up all other actions. One that is in a group of its own as well is a crew's if
-        no other was there to start it; else it is left to the kernel, or to who finds it awake.
+        An orphan in uninterruptible sleep, if only for a moment, is attributed by its process group: reading its
+        environment takes a lock that it may hold, and would block all other actions. If it has left that group as
+        well, it is the action's if no other action was there to start it; else it is left to the kernel, or to a later
+        action that finds it awake.
         """
-        working = {mark: began for mark, began in self._working.items() if mark != crew.mark}
-        predates_others = all(orphan.entry.started < began for began in working.values())
+        others = {mark: began for mark, began in self._began.items() if mark != action.mark}
+        predates_others = all(orphan.entry.started < began for began in others.values())
         if orphan.is_uninterruptible:
-            is_new = orphan.entry.started >= self._working[crew.mark]
-            return orphan.group in crew.groups or (is_new and predates_others)
+            is_new = orphan.entry.started >= self._began[action.mark]
+            return orphan.group in action.groups or (is_new and predates_others)
         variables = environment_of(orphan.entry.pid)
         marks = {variable for variable in variables if variable.startswith(f"{MARK}=".encode())}
-        if any(mark.decode(errors="replace") in working for mark in marks):
+        if any(mark.decode(errors="replace") in others for mark in marks):
             return False
         return bool(marks) or predates_others

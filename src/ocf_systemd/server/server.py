@@ -1,8 +1,9 @@
-"""The resident server: performs monitors and validate-all of agents that call over a UNIX socket, a task for each.
+"""The resident server: performs monitor and validate-all for agents that connect over a UNIX socket, a task for each.
 
-Each caller gets what a process of its own would have given it. What that cannot be it is left to do itself, its
-connection closed without an answer. Actions that change something are not served: a server that was frozen would carry
-them out after its caller is gone.
+A client gets what its own process would have given it. Where the server cannot give that, it declines: it closes the
+connection without a result, and the client runs the action in its own process. Actions that change something are not
+served: a server that was frozen would carry them out after its client is gone. docs/design/server.md has the life of a
+request.
 """
 
 import errno
@@ -30,31 +31,50 @@ from ocf_systemd.core.exit_reason import agent_name, cause_of, reason_line, verd
 from ocf_systemd.core.ocf import Action, ExitCode, Verdict
 from ocf_systemd.core.parameters import read_operation
 from ocf_systemd.core.records import Record
-from ocf_systemd.host import processes
+from ocf_systemd.core.text import printable
 from ocf_systemd.host.hooks import is_root_owned
-from ocf_systemd.host.processes import LOOK_AGAIN_S, Crew, ShortageError
+from ocf_systemd.host.leftovers import LOOK_AGAIN_S, adopt_orphans
 from ocf_systemd.host.procfs import age_s
 from ocf_systemd.server.dbus import SystemManager
-from ocf_systemd.server.orphans import Crews
+from ocf_systemd.server.orphans import OrphanReaper, ServedAction, ShortageError
 
 PULSE_S = 0.5
-"""Seconds between two pulses, by which callers know that the server lives."""
+"""Seconds between two pulses, by which clients know that the server lives."""
 
-_TRANSFER_WITHIN_S = 5.0  # for a request to arrive, and for an answer to be taken
+_TRANSFER_WITHIN_S = 5.0  # for a request to arrive, and for a result to be taken
 _REQUEST_MAX = 8 * 1024 * 1024  # bytes: execve(2) allows an environment of 6 MiB at most
-_DRAIN_S = 2.0  # for running actions to end when the server is to; then their callers go on by themselves
+_DRAIN_S = 2.0  # for running actions to end when the server must; then their clients run them themselves
 _BACKLOG = 4096
-_DESCRIPTORS_EACH = 24  # a caller's: its connection, and five for each of its commands
+_DESCRIPTORS_PER_CLIENT = 24  # its connection, and five for each of its commands
 _DESCRIPTORS_OURS = 32
-_UMASK = 0o026  # Pacemaker's, which log files that an agent makes have
+_UMASK = 0o026  # Pacemaker's, which log files that an agent creates have
 _CHUNK = 64 * 1024
 _SIZE = 4  # bytes of a request's length
 _LISTEN_FDS_START = 3  # sd_listen_fds(3)
 _UCRED = struct.Struct("3i")  # pid, uid, gid: SO_PEERCRED in unix(7)
+_DEBUG_PREFIX = "<7>"  # sd-daemon(3): the line's priority in the journal
+
+# Errors that may be this process's own, and not its client's.
+_SHORTAGES = (ShortageError, OSError, MemoryError, ImportError)  # the last while the package is upgraded
+# A hard error to Pacemaker, in a probe recorded as stopped: the agent decides, with its own limits and no caches.
+_DECIDED_BY_CLIENT = frozenset({ExitCode.ERR_PERM, ExitCode.ERR_INSTALLED})
 
 
-class Calling(Record):
-    """What a caller asks for, as it says it."""
+class Answer(Record):
+    """The result of an action: its exit code, and what the client writes on standard error."""
+
+    code: int
+    stderr: bytes
+
+
+class Declined(Record):
+    """The client runs the action in its own process; `why` is for the log, and empty where the client has gone."""
+
+    why: str = ""
+
+
+class ClientRequest(Record):
+    """What a client requests."""
 
     action: Action
     called_by: str
@@ -63,48 +83,54 @@ class Calling(Record):
     environment: Mapping[str, str]
 
     @staticmethod
-    def parse(body: bytes) -> "Calling | None":
-        """Return what a request says; None: no agent would send that, or its directory is out of reach."""
+    def parse(body: bytes) -> "ClientRequest | None":
+        """Return the request; None: no agent would send that, or its directory cannot be reached."""
         if body.partition(b"\0")[0].decode(errors="replace") not in SERVED:
             return None
         try:
             action, called_by, umask, directory, *variables = map(os.fsdecode, body.split(b"\0"))
             pairs = (variable.partition("=") for variable in variables)
-            calling = Calling(Action(action), called_by, int(umask, 8), directory, {name: v for name, _, v in pairs})
+            environment = {name: value for name, _, value in pairs}
+            request = ClientRequest(Action(action), called_by, int(umask, 8), directory, environment)
         except ValueError:
             return None
-        return calling if Path(directory).is_dir() else None
+        return request if Path(directory).is_dir() else None
+
+    @property
+    def resource(self) -> str:
+        """The name of the resource, for the log."""
+        return printable(self.environment.get("OCF_RESOURCE_INSTANCE", "")) or "a resource without a name"
 
 
 @dataclass(slots=True, eq=False)
-class _Caller:
-    """An agent that has called: its connection, its process, and what is to stand on its standard error.
+class _Client:
+    """An agent that has connected, and its process.
 
-    `said` is what it has sent after its request and nobody has heard yet.
+    `unread` is what it has sent after its request, `stderr` what it will write on its standard error.
     """
 
     connection: socket.socket
     pid: int
-    said: bytes = b""
-    told: list[bytes] = field(default_factory=list)
+    unread: bytes = b""
+    stderr: list[bytes] = field(default_factory=list)
     is_answered: bool = False
 
-    def say(self, kind: bytes, payload: bytes = b"") -> None:
-        """Send a frame so short that there is room for it, and wait for nobody."""
+    def send(self, kind: bytes, payload: bytes = b"") -> None:
+        """Send a frame so short that there is room for it, without waiting."""
         if not self.is_answered:
             with suppress(OSError):
                 self.connection.send(frame(kind, payload))
 
-    def hang_up(self) -> None:
-        """End the connection both ways: what is done for it ends, and it goes on by itself."""
+    def disconnect(self) -> None:
+        """End the connection both ways: what is done for the client ends, and it runs its action itself."""
         with suppress(OSError):
             self.connection.shutdown(socket.SHUT_RDWR)
 
     async def receive(self) -> bytes:
-        """Wait for what it has to say; nothing: it has gone."""
-        if self.said:
-            said, self.said = self.said, b""
-            return said
+        """Wait for what it sends; nothing: it has gone."""
+        if self.unread:
+            received, self.unread = self.unread, b""
+            return received
         while True:
             try:
                 return self.connection.recv(_CHUNK)
@@ -114,7 +140,7 @@ class _Caller:
                 return b""
 
     async def receive_request(self) -> bytes:
-        """Wait for its request; nothing: it says none in time, or has gone."""
+        """Wait for its request; nothing: it sends none in time, or has gone."""
         received = b""
         with anyio.move_on_after(_TRANSFER_WITHIN_S):
             while chunk := await self.receive():
@@ -123,14 +149,14 @@ class _Caller:
                 if size > _REQUEST_MAX:
                     return b""
                 if len(received) >= _SIZE + size:
-                    self.said = received[_SIZE + size :]
+                    self.unread = received[_SIZE + size :]
                     return received[_SIZE : _SIZE + size]
         return b""
 
-    async def answer(self, code: int) -> None:
-        """Send the answer, as far as it is taken."""
+    async def send_answer(self, answer: Answer) -> None:
+        """Send the result, as far as it is taken."""
         self.is_answered = True
-        left = frame(ANSWER, bytes((code,)) + b"".join(self.told))
+        left = frame(ANSWER, bytes((answer.code,)) + answer.stderr)
         with anyio.move_on_after(_TRANSFER_WITHIN_S), suppress(OSError):
             while left:
                 try:
@@ -139,154 +165,177 @@ class _Caller:
                     await anyio.wait_writable(self.connection)
 
 
-# What may be this process's own trouble, and not its caller's.
-_SHORT = (ShortageError, OSError, MemoryError, ImportError)  # the last while the package is upgraded
-# A hard error to Pacemaker, in a probe recorded as stopped: the agent decides, with its own limits and no caches.
-_SAID_BY_ONESELF = frozenset({ExitCode.ERR_PERM, ExitCode.ERR_INSTALLED})
-
-
 class Server:
-    """Accepts callers on a listening socket, and performs their actions."""
+    """Accepts clients on a listening socket, and performs their actions.
 
-    def __init__(self, listener: socket.socket, manager: SystemManager, notify: Callable[[str], None]) -> None:
+    `notify` sends a state to systemd (sd_notify(3)), `log` writes a line to the server's own log.
+    """
+
+    def __init__(
+        self,
+        listener: socket.socket,
+        manager: SystemManager,
+        notify: Callable[[str], None],
+        log: Callable[[str], None],
+    ) -> None:
         listener.settimeout(0)
         self._listener = listener
         self._manager = manager
         self._notify = notify
-        self._crews = Crews(resource.getrlimit(resource.RLIMIT_NOFILE))
-        self._callers: set[_Caller] = set()
-        self._callers_max = max((_raise_limit() - _DESCRIPTORS_OURS) // _DESCRIPTORS_EACH, 1)
+        self._log = log
+        self._orphans = OrphanReaper(resource.getrlimit(resource.RLIMIT_NOFILE))
+        self._clients: set[_Client] = set()
+        self._clients_max = max((_raise_limit() - _DESCRIPTORS_OURS) // _DESCRIPTORS_PER_CLIENT, 1)
+        self._declined: dict[str, str] = {}
         self._is_outdated = False
 
     async def run(self, idle_after_s: float) -> None:
-        """Serve until a signal comes, nobody calls for so many seconds (0: for ever), or it is outdated."""
-        async with anyio.create_task_group() as attending:
-            attending.start_soon(self._manager.keep_connected)
+        """Serve until a signal comes, no client connects for so many seconds (0: for ever), or it is outdated."""
+        async with anyio.create_task_group() as serving:
+            serving.start_soon(self._manager.keep_connected)
             async with anyio.create_task_group() as accepting:
                 with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as received:
-                    accepting.start_soon(self._accept, attending)
+                    accepting.start_soon(self._accept, serving)
                     accepting.start_soon(self._pulse, idle_after_s, accepting.cancel_scope)
                     self._notify("READY=1")
                     async for _ in received:
                         accepting.cancel_scope.cancel()
             self._notify("STOPPING=1")
             with anyio.move_on_after(_DRAIN_S):
-                while self._callers:  # noqa: ASYNC110  # at the end of all, once
+                while self._clients:  # noqa: ASYNC110  # once, at the end of the process
                     await anyio.sleep(LOOK_AGAIN_S)
-            for caller in self._callers:
-                caller.hang_up()
-            while self._callers:  # noqa: ASYNC110
+            for client in self._clients:
+                client.disconnect()
+            while self._clients:  # noqa: ASYNC110
                 await anyio.sleep(LOOK_AGAIN_S)
-            attending.cancel_scope.cancel()
+            serving.cancel_scope.cancel()
 
-    async def _accept(self, attending: TaskGroup) -> None:
+    async def _accept(self, serving: TaskGroup) -> None:
         while True:
             try:
                 connection, _ = self._listener.accept()
             except BlockingIOError:
                 await anyio.wait_readable(self._listener)
-            except OSError:  # who called has gone already, or there are no descriptors left
+            except OSError:  # the client has gone already, or there are no descriptors left
                 await anyio.sleep(LOOK_AGAIN_S)
             else:
                 connection.settimeout(0)
-                self._greet(connection, attending)
-            while len(self._callers) >= self._callers_max:  # noqa: ASYNC110  # a state that hardly ever is
-                await anyio.sleep(LOOK_AGAIN_S)  # who is not greeted in time acts by itself
+                self._greet(connection, serving)
+            while len(self._clients) >= self._clients_max:  # noqa: ASYNC110  # very rare
+                await anyio.sleep(LOOK_AGAIN_S)  # a client that is not greeted in time runs its action itself
 
-    def _greet(self, connection: socket.socket, attending: TaskGroup) -> None:
-        """Begin with a caller at once: it has to know that somebody is there before its turn has come."""
+    def _greet(self, connection: socket.socket, serving: TaskGroup) -> None:
+        """Greet a client at once: it must know that the server lives before its turn has come."""
         credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size)
         pid, uid, _ = _UCRED.unpack(credentials)
-        if uid not in {0, os.geteuid()} or pid == 0:  # 0: it lives in a pid namespace that we do not see into
+        if uid not in {0, os.geteuid()} or pid == 0:  # 0: it is in a pid namespace that we do not see into
             connection.close()
             return
-        caller = _Caller(connection, pid)
-        caller.say(GREETING, VERSION)
-        self._callers.add(caller)
-        attending.start_soon(self._attend, caller)
+        client = _Client(connection, pid)
+        client.send(GREETING, VERSION)
+        self._clients.add(client)
+        serving.start_soon(self._serve, client)
 
     async def _pulse(self, idle_after_s: float, accepting: anyio.CancelScope) -> None:
         busy_at = anyio.current_time()
         while True:
             await anyio.sleep(PULSE_S)
             self._notify("WATCHDOG=1")
-            for caller in self._callers:
-                caller.say(PULSE)
-            if self._callers:
+            for client in self._clients:
+                client.send(PULSE)
+            if self._clients:
                 busy_at = anyio.current_time()
             elif self._is_outdated or 0 < idle_after_s < anyio.current_time() - busy_at:
                 accepting.cancel()
 
-    async def _attend(self, caller: _Caller) -> None:
+    async def _serve(self, client: _Client) -> None:
         try:
-            with caller.connection:
-                code = await self._code_for(caller)
-                if code is not None:
-                    await caller.answer(code)
-        except Exception:  # noqa: BLE001, S110  # its caller acts by itself, and the others are not to notice
+            with client.connection:
+                match await self.handle_request(client):
+                    case Answer() as answer:
+                        await client.send_answer(answer)
+                    case Declined():
+                        pass
+        except Exception:  # noqa: BLE001, S110  # the client runs its action itself, and the others must not notice
             pass
         finally:
-            self._callers.discard(caller)
+            self._clients.discard(client)
 
-    async def _code_for(self, caller: _Caller) -> int | None:
-        """Return what to answer a caller; None: it is to find out itself, or has gone."""
-        version, _, words = (await caller.receive_request()).partition(b"\0")
+    async def handle_request(self, client: _Client) -> Answer | Declined:
+        """Receive a client's request and perform it; log why it is declined, once until that changes."""
+        version, _, body = (await client.receive_request()).partition(b"\0")
         if version != VERSION:
             self._is_outdated = self._is_outdated or (bool(version) and _is_replaced())
-            return None
-        calling = Calling.parse(words)
-        if calling is None:
-            return None
-        environment = calling.environment
-        name = agent_name(calling.called_by, environment)
-        reporter = log_reporter(environment, name, pid=caller.pid, write_stderr=caller.told.append)
-        with self._crews.crew(calling.directory, calling.umask) as crew:
-            try:
-                verdict = await self._perform(calling, caller, crew, reporter)
-            except Exception as error:  # noqa: BLE001  # its caller is to get an answer, and the others are to live on
-                # What this process is short of its caller may have.
-                verdict = None if isinstance(cause_of(error), _SHORT) else verdict_of_bug(error)
-        if verdict is None or verdict.code in _SAID_BY_ONESELF:
-            return None
-        caller.told.append(reason_line(verdict, environment))
-        return verdict.code
+            return Declined()
+        request = ClientRequest.parse(body)
+        if request is None:
+            return Declined()
+        result = await self._perform(client, request)
+        why = result.why if isinstance(result, Declined) else ""
+        if why and self._declined.get(request.resource) != why:
+            self._log(f"{request.action} of {request.resource} is left to the agent: {why}")
+        if why:
+            self._declined[request.resource] = why
+        return result
 
-    async def _perform(self, calling: Calling, caller: _Caller, crew: Crew, reporter: Reporter) -> Verdict | None:
-        """Perform an action as `agent.run_action` does; None: its caller has gone, or must perform it itself."""
-        environment = calling.environment
-        operation = read_operation(environment)
-        parameters = parameters_or_verdict(calling.action, operation, environment, reporter)
+    async def _perform(self, client: _Client, request: ClientRequest) -> Answer | Declined:
+        """Perform a request; an error in it must neither end the server nor leave the client without a result."""
+        name = agent_name(request.called_by, request.environment)
+        reporter = log_reporter(request.environment, name, pid=client.pid, write_stderr=client.stderr.append)
+        with self._orphans.action(request.directory, request.umask) as action:
+            try:
+                result = await self._perform_action(client, request, action, reporter)
+            except Exception as error:  # noqa: BLE001
+                cause = cause_of(error)
+                if isinstance(cause, _SHORTAGES):  # what this process is short of its client may have
+                    return Declined(f"the server is short of something: {cause}")
+                result = verdict_of_bug(error)
+        if isinstance(result, Declined):
+            return result
+        if result.code in _DECIDED_BY_CLIENT:
+            return Declined(f"exit code {result.code}, a hard error, is for the agent's own process to decide")
+        return Answer(result.code, b"".join((*client.stderr, reason_line(result, request.environment))))
+
+    async def _perform_action(
+        self, client: _Client, request: ClientRequest, action: ServedAction, reporter: Reporter
+    ) -> Verdict | Declined:
+        """Perform an action as `agent.run.run_action` does."""
+        operation = read_operation(request.environment)
+        parameters = parameters_or_verdict(request.action, operation, request.environment, reporter)
         if isinstance(parameters, Verdict):
             return parameters
         if not is_root_owned(parameters):
-            return None
-        deadline = operation.deadline(anyio.current_time() - age_s(caller.pid))
-        request = Request(
-            calling.action, parameters, operation, deadline, environment, reporter, crew.run, ask=self._manager.unit
+            return Declined("the hook is not root's alone, and its file system could block the server")
+        deadline = operation.deadline(anyio.current_time() - age_s(client.pid))
+        work = Request(
+            *(request.action, parameters, operation, deadline, request.environment, reporter, action.run),
+            ask=self._manager.unit,
         )
         try:
-            return await self._perform_for(caller, crew, request)
+            return await self._perform_while_connected(client, action, work)
         finally:
             with anyio.CancelScope(shield=True):
-                report_leftovers(reporter, parameters, await self._crews.end_leftovers(crew))
+                report_leftovers(reporter, parameters, await self._orphans.end_leftovers(action))
 
-    async def _perform_for(self, caller: _Caller, crew: Crew, request: Request) -> Verdict | None:
-        """Perform an action as long as its caller is there; None: it has gone."""
+    async def _perform_while_connected(
+        self, client: _Client, action: ServedAction, work: Request
+    ) -> Verdict | Declined:
+        """Perform an action until its client disconnects; what the client sends is the numbers of signals."""
         with anyio.CancelScope() as performing:
 
             async def watch(interrupt: Callable[[signal.Signals], None]) -> None:
-                while received := await caller.receive():
+                while received := await client.receive():
                     for number in received:
                         interrupt(signal.Signals(number))
-                crew.is_hurried = True
+                action.grants_grace = False
                 performing.cancel()
 
-            return await perform_until_interrupted(request, watch)
-        return None
+            return await perform_until_interrupted(work, watch)
+        return Declined()
 
 
 def _is_replaced() -> bool:
-    """Tell whether another version of this package has been installed in its place."""
+    """Return whether another version of this package has been installed in its place."""
     try:
         return b'"%b"' % VERSION not in Path(ocf_systemd.__file__).read_bytes()
     except OSError:
@@ -294,7 +343,7 @@ def _is_replaced() -> bool:
 
 
 def _raise_limit() -> int:
-    """Have as many descriptors as this process may, and return how many."""
+    """Raise this process's limit on open files as far as it may, and return it."""
     _, limit = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit))
     return limit
@@ -303,16 +352,21 @@ def _raise_limit() -> int:
 def serve(path: Path | None, idle_after_s: float, environment: Mapping[str, str]) -> int:
     """Serve on the socket that systemd has passed, or on one at `path`; return the exit code of the process.
 
-    Ends after `idle_after_s` seconds without work, if that is not 0. Tells systemd of itself (sd_notify(3)). Raises
-    OSError where there is no socket to listen on.
+    Ends after `idle_after_s` seconds without work, if that is not 0. Raises OSError where there is no socket to listen
+    on.
     """
     listener = _inherited(environment) or _bound(path)
-    processes.adopt_orphans()
+    adopt_orphans()
     os.umask(_UMASK)
     gc.freeze()  # what has been imported stays
     with listener:
-        anyio.run(Server(listener, SystemManager(), _notifier(environment)).run, idle_after_s)
+        anyio.run(Server(listener, SystemManager(), _notifier(environment), _log).run, idle_after_s)
     return 0
+
+
+def _log(text: str) -> None:
+    with suppress(OSError):
+        os.write(2, f"{_DEBUG_PREFIX}{text}\n".encode(errors="backslashreplace"))
 
 
 def _inherited(environment: Mapping[str, str]) -> socket.socket | None:
@@ -326,7 +380,7 @@ def _bound(path: Path | None) -> socket.socket:
     if path is None:
         raise FileNotFoundError(errno.ENOENT, "systemd has passed no socket: name one with --socket")
     listener = socket.socket(socket.AF_UNIX)
-    before = os.umask(0o177)  # root alone may connect, from the first moment on
+    before = os.umask(0o177)  # only root may connect, from the first moment on
     try:
         listener.bind(str(path))
     finally:
@@ -336,7 +390,7 @@ def _bound(path: Path | None) -> socket.socket:
 
 
 def _notifier(environment: Mapping[str, str]) -> Callable[[str], None]:
-    """Return what tells systemd of a change of state; it tells nobody where systemd does not ask for it."""
+    """Return what sends a state to systemd; it sends nothing where systemd does not ask for it."""
     address = environment.get("NOTIFY_SOCKET", "")
 
     def notify(state: str) -> None:

@@ -1,0 +1,98 @@
+"""Ends the processes that hooks leave behind.
+
+A hook may start a process in the background and exit, or fork twice. Linux gives such an orphan to the nearest
+ancestor that is a child subreaper, which an agent's process is: so all that its hooks left behind is found among its
+descendants, and is killed before the action ends (docs/design/processes.md).
+"""
+
+import ctypes
+import os
+import time
+from collections.abc import Iterable
+from contextlib import suppress
+from signal import SIGKILL
+
+from ocf_systemd.core.observations import Process
+from ocf_systemd.host.procfs import Entry, command_line, descendants_of, find_process
+from ocf_systemd.host.signals import send_signal
+
+LOOK_AGAIN_S = 0.005
+"""Seconds between two checks whether a killed process has ended."""
+
+ROUNDS = 40
+"""Checks after which a killed process is left to the kernel."""
+
+_UNINTERRUPTIBLE_ROUNDS = 10  # the same for processes that are all in uninterruptible sleep
+_PR_SET_CHILD_SUBREAPER = 36  # prctl(2)
+
+
+def adopt_orphans() -> None:
+    """Make this process a child subreaper: the parent of all that its descendants leave behind (prctl(2))."""
+    ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def survivors_of(entries: Iterable[Entry]) -> tuple[Process, ...]:
+    """Return those of these processes that are alive."""
+    found = ((entry, find_process(entry.pid)) for entry in entries)
+    return tuple(process for entry, process in found if process and process.started == entry.started)
+
+
+class Leftovers:
+    """The leftover processes that were sent SIGKILL, with their command lines."""
+
+    __slots__ = ("_seen", "_uninterruptible_rounds")
+
+    def __init__(self, seen: dict[Entry, str] | None = None) -> None:
+        self._seen = seen or {}
+        self._uninterruptible_rounds = 0
+
+    def kill(self, entries: Iterable[Entry]) -> bool:
+        """Send SIGKILL to those that are alive; return whether to check again."""
+        alive = survivors_of(entries)
+        for process in alive:
+            entry = Entry(process.pid, process.started)
+            if entry not in self._seen:
+                self._seen[entry] = _command_line_of(process)
+        send_signal(alive, SIGKILL)
+        # Any disk access is an uninterruptible sleep as well, if a short one.
+        self._uninterruptible_rounds += bool(alive) and all(process.is_uninterruptible for process in alive)
+        return self._uninterruptible_rounds < _UNINTERRUPTIBLE_ROUNDS
+
+    @property
+    def survivors(self) -> tuple[Process, ...]:
+        """Those that are alive in spite of SIGKILL."""
+        return survivors_of(self._seen)
+
+    @property
+    def ended(self) -> tuple[str, ...]:
+        """The command lines of those that have ended; one without a command line was ending by itself."""
+        alive = {Entry(process.pid, process.started) for process in self.survivors}
+        return tuple(line for entry, line in self._seen.items() if line and entry not in alive)
+
+
+def _command_line_of(process: Process) -> str:
+    # Reading it takes a lock of the process's memory, which one in uninterruptible sleep may hold.
+    return str(process) if process.is_uninterruptible else command_line(process.pid)
+
+
+def end_leftovers() -> Leftovers:
+    """Kill and reap all descendants of this process.
+
+    To be called when no command runs any more: what is left then was left behind by a hook.
+    """
+    leftovers = Leftovers()
+    for _ in range(ROUNDS):
+        descendants = [entry for entry in descendants_of(os.getpid()) if entry.pid != os.getpid()]
+        if not _reap() or not leftovers.kill(descendants):
+            break
+        time.sleep(LOOK_AGAIN_S)
+    return leftovers
+
+
+def _reap() -> bool:
+    """Reap all children that have ended; return whether any are left."""
+    with suppress(ChildProcessError):
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass
+        return True
+    return False
