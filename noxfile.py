@@ -126,7 +126,7 @@ def lint(session: nox.Session) -> None:
 def typing(session: nox.Session) -> None:
     """Check types, strictly."""
     _install(session, "typing")
-    session.run("mypy", "src", "tests", "packaging", "noxfile.py")
+    session.run("mypy", "src", "tests", "tools", "packaging", "noxfile.py")
 
 
 @nox.session
@@ -175,7 +175,7 @@ def system(session: nox.Session) -> None:
     """Run the tests with a real systemd, real postfix and other real servers, and the docs' commands, in sandboxes."""
     _need(session, *_SYSTEM_PACKAGES)
     _install(session, "tests")
-    directories = ("docs", "packaging", "system", "sandbox", "resident", "examples")  # the longest first
+    directories = ("tools", "packaging", "system", "sandbox", "resident", "examples")  # the longest first
     tests = session.posargs or [f"tests/{name}" for name in directories]
     with _measured(session) as environment:
         session.run("pytest", *_BOTH_WAYS, *tests, env=environment)
@@ -267,8 +267,8 @@ def docs(session: nox.Session) -> None:
     """Write anew what the docs have from the code: tables, manual pages, and pictures of what a terminal shows."""
     _need(session, *_SANDBOX_PACKAGES, "postfix", "netcat-openbsd", "nginx", "curl")
     session.install(".")
-    session.run("python", "docs/write_reference.py")
-    session.run("python", "docs/write_faults.py")
-    session.run("python", "docs/write_manual.py")
-    session.run("python", "docs/write_verdicts.py")
-    session.run("python", "docs/draw_screens.py")
+    session.run("python", "tools/write_reference.py")
+    session.run("python", "tools/write_faults.py")
+    session.run("python", "tools/write_manual.py")
+    session.run("python", "tools/write_results.py")
+    session.run("python", "tools/draw_screens.py")

@@ -34,7 +34,7 @@ class Row:
     is_met: bool | None
 
     @property
-    def verdict(self) -> str:
+    def result(self) -> str:
         """The last column."""
         return {True: "met", False: "**not met**", None: ""}[self.is_met]
 
@@ -120,7 +120,7 @@ def _powers(runs: Mapping[int, Sequence[Run]]) -> tuple[float, float]:
 
 def goals_table(results: Results) -> str:
     """Return the goals as Markdown."""
-    lines = [f"| {row.what} | {row.goal} | {row.measured} | {row.verdict} |" for row in rows(results)]
+    lines = [f"| {row.what} | {row.goal} | {row.measured} | {row.result} |" for row in rows(results)]
     return "\n".join(("| | goal | measured | |", "|---|---|---|---|", *lines))
 
 

@@ -125,7 +125,7 @@ def peak_kib(pid: int) -> int:
 
 class TestOutput:
     @pytest.mark.fault(
-        "hook prints 2 GB, on one stream or both", "memory stays bounded (100 MB at most), verdict unaffected"
+        "hook prints 2 GB, on one stream or both", "memory stays bounded (100 MB at most), result unaffected"
     )
     @pytest.mark.parametrize(
         "script",

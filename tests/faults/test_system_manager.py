@@ -114,7 +114,7 @@ def test_private_socket_unusable(agent: Agent, box: Box, state: str, truth: int)
 
 @pytest.mark.fault(
     "daemon-reexec and daemon-reload in a loop under every action",
-    "no false verdict; a reload whose every request gets lost is 1",
+    "no false result; a reload whose every request gets lost is 1",
 )
 def test_reexecution(agent: Agent, box: Box) -> None:
     """No action fails or lies while systemd reloads and re-executes itself in a loop."""

@@ -79,17 +79,17 @@ def _search(seeds: range) -> int:
 
 
 def _tell_sum(console: Console, tally: Tally, seconds: float) -> None:
-    codes = sorted({code for _, code in tally.verdicts})
+    codes = sorted({code for _, code in tally.results})
     table = Table("action", *map(str, codes), "foretold", "SIGTERM", "SIGKILL", box=None)
     for action in Action:
-        counts = [tally.verdicts[action, code] for code in codes] + [tally.foretold[action]]
+        counts = [tally.results[action, code] for code in codes] + [tally.foretold[action]]
         counts += [tally.interruptions[action, name] for name in ("SIGTERM", "SIGKILL")]
         if any(counts):
             table.add_row(action, *(str(count) if count else "" for count in counts))
     console.print(table)
-    actions, interruptions = tally.verdicts.total(), tally.interruptions.total()
+    actions, interruptions = tally.results.total(), tally.interruptions.total()
     console.print(
-        f"{tally.histories} histories in {seconds:.1f} s: {actions} verdicts, {interruptions} interruptions, "
+        f"{tally.histories} histories in {seconds:.1f} s: {actions} results, {interruptions} interruptions, "
         f"{len(tally.failures)} histories with a broken promise",
         soft_wrap=True,
     )

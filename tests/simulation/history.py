@@ -15,8 +15,8 @@ from trio.testing import MockClock
 
 from ocf_systemd.agent import run
 from ocf_systemd.agent.actions import Request, perform
-from ocf_systemd.agent.events import Fact, Noted, Waiting, Warned
-from ocf_systemd.core.ocf import Verdict
+from ocf_systemd.agent.events import Event, Notice, Waiting, WarningNotice
+from ocf_systemd.core.ocf import ActionResult
 from ocf_systemd.core.parameters import PREFIX, Parameters, read_leniently
 from ocf_systemd.host.drop_in import drop_in_path, put_drop_in
 from tests.simulation.faults import Weather
@@ -96,11 +96,11 @@ class _Storyteller:
     who: str
     warnings: list[str] = field(default_factory=list)
 
-    def report(self, fact: Fact) -> None:
+    def report(self, fact: Event) -> None:
         match fact:
-            case Noted(text=text):
+            case Notice(text=text):
                 self.timeline.tell(f"{self.who}: {text}")
-            case Warned(text=text):
+            case WarningNotice(text=text):
                 self.timeline.tell(f"{self.who}: {text}")
                 self.warnings.append(text)
             case Waiting(pause_s=pause_s):
@@ -156,23 +156,23 @@ class _Life:
         timeline.tell(f"{who} begins, {deadline - began:.3f} s before its deadline")
         performance = _Performance(processes, reporter, self.directory / "run")
         environment = self._environment(step)
-        parameters = run.parameters_or_verdict(step.action, step.operation, environment, reporter)
-        if isinstance(parameters, Verdict):
-            performance.verdict = parameters
+        parameters = run.parameters_or_result(step.action, step.operation, environment, reporter)
+        if isinstance(parameters, ActionResult):
+            performance.result = parameters
         else:
             await performance.run(step, parameters, deadline)
         timeline.catch_up()
-        timeline.tell(f"{who} ends: {performance.verdict or step.interruption}")
+        timeline.tell(f"{who} ends: {performance.result or step.interruption}")
         is_untroubled = not was_troubled and pid1.last_trouble_at < began
         return Account(
             plan=self.plan,
             step=step,
-            parameters=read_leniently(environment)[0] if isinstance(parameters, Verdict) else parameters,
+            parameters=read_leniently(environment)[0] if isinstance(parameters, ActionResult) else parameters,
             was_performed=isinstance(parameters, Parameters),
             began=began,
             deadline=deadline,
             ended=anyio.current_time(),
-            verdict=performance.verdict,
+            result=performance.result,
             interrupted_by=performance.interrupted_by,
             interrupted_at=performance.interrupted_at,
             awaits=performance.awaits,
@@ -196,12 +196,12 @@ class _Life:
 
 @dataclass
 class _Performance:
-    """An action as it is performed: until it has a verdict or, as the agent does, until a signal ends it early."""
+    """An action as it is performed: until it has a result or, as the agent does, until a signal ends it early."""
 
     processes: Processes
     reporter: _Storyteller
     run_directory: Path
-    verdict: Verdict | None = None
+    result: ActionResult | None = None
     interrupted_by: Signals | None = None
     interrupted_at: float = FOREVER
     awaits: int = 0
@@ -219,7 +219,7 @@ class _Performance:
             unit_processes=self.processes,
         )
         if step.interruption is None:
-            self.verdict = await perform(request)
+            self.result = await perform(request)
         else:
             await self._run_until_interrupted(request, step.interruption)
 
@@ -236,7 +236,7 @@ class _Performance:
 
         awaits = Awaits(interruption.at_await, interrupt)
         with performing, awaits.counted():
-            self.verdict = await perform(request)
+            self.result = await perform(request)
         self.awaits = awaits.count
-        if self.verdict is not None:
+        if self.result is not None:
             self.interrupted_by = None  # too late

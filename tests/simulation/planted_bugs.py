@@ -14,7 +14,7 @@ from ocf_systemd.agent import actions, run
 from ocf_systemd.core import judgement
 from ocf_systemd.core.judgement import Judgement, judge_hooks, judge_monitor, judge_start, judge_stop
 from ocf_systemd.core.observations import JobOutcome, JobResult, NoAnswer, Observation, UnitState
-from ocf_systemd.core.ocf import Action, ExitCode, Verdict
+from ocf_systemd.core.ocf import Action, ActionResult, ExitCode
 from ocf_systemd.core.parameters import Operation, Parameters, read_leniently
 from ocf_systemd.core.records import replace
 from ocf_systemd.host import hooks, systemctl
@@ -60,7 +60,7 @@ _Patience = actions._Patience  # noqa: SLF001
 
 def _judge_silence_as_stopped(seen: Observation, *, probe: bool, protocol: HookProtocol) -> Judgement:
     if isinstance(seen.unit, NoAnswer):
-        return Verdict(ExitCode.NOT_RUNNING, seen.unit.why)
+        return ActionResult(ExitCode.NOT_RUNNING, seen.unit.why)
     return judge_monitor(seen, probe=probe, protocol=protocol)
 
 
@@ -94,7 +94,7 @@ class _EndlessPatience:
     def __init__(self, request: Request, limit: int = 0) -> None:
         self._request, self._looks_left = request, limit or None
 
-    async def lasts(self, so_far: Verdict, *, spaced: bool = False) -> bool:  # noqa: ARG002
+    async def lasts(self, so_far: ActionResult, *, spaced: bool = False) -> bool:  # noqa: ARG002
         if self._looks_left is not None:
             self._looks_left -= 1
         await anyio.sleep(self._request.parameters.poll_interval_s)
@@ -102,18 +102,18 @@ class _EndlessPatience:
 
 
 class _Impatience(_Patience):
-    async def lasts(self, so_far: Verdict, *, spaced: bool = False) -> bool:  # noqa: ARG002
+    async def lasts(self, so_far: ActionResult, *, spaced: bool = False) -> bool:  # noqa: ARG002
         return await super().lasts(so_far)
 
 
 class _NoRetries(_Patience):
-    async def lasts(self, so_far: Verdict, *, spaced: bool = False) -> bool:
+    async def lasts(self, so_far: ActionResult, *, spaced: bool = False) -> bool:
         return not spaced and await super().lasts(so_far)
 
 
 def _judge_stop_by_exit_code(seen: Observation, job: JobOutcome, *, verify: bool, protocol: HookProtocol) -> Judgement:
     if job.result is JobResult.DONE:
-        return Verdict(ExitCode.SUCCESS)
+        return ActionResult(ExitCode.SUCCESS)
     return judge_stop(seen, job, verify=verify, protocol=protocol)
 
 
@@ -128,7 +128,7 @@ def _judge_start_by_request(seen: Observation, job: JobOutcome, protocol: HookPr
     return judge_start(seen, JobOutcome(JobResult.FAILED, job.said) if lost else job, protocol)
 
 
-def _settle_by_disk(request: Request, unit: UnitState, *, wanted: bool) -> bool | Verdict:
+def _settle_by_disk(request: Request, unit: UnitState, *, wanted: bool) -> bool | ActionResult:
     path = drop_in_path(request.parameters.unit, request.run_directory)
     was_so = path.exists() is wanted
     return was_so or _settle_drop_in(request, unit, wanted=wanted)
@@ -148,11 +148,11 @@ async def _reload_before_stop(request: Request) -> JobOutcome:
     return await _stop_unit(request)
 
 
-async def _fail_for_reload(request: Request) -> Verdict:
-    verdict = await _stop(request)
-    if verdict.code == ExitCode.SUCCESS and (why := await request.systemd.daemon_reload(request.deadline)):
-        return Verdict(ExitCode.ERR_GENERIC, why)
-    return verdict
+async def _fail_for_reload(request: Request) -> ActionResult:
+    result = await _stop(request)
+    if result.code == ExitCode.SUCCESS and (why := await request.systemd.daemon_reload(request.deadline)):
+        return ActionResult(ExitCode.ERR_GENERIC, why)
+    return result
 
 
 async def _stop_at_once(request: Request) -> JobOutcome:
@@ -212,15 +212,15 @@ async def _observe_by_level(
 
 def _fail_for_any_problem(
     action: Action, _: Operation, environment: Mapping[str, str], reporter: Reporter
-) -> Parameters | Verdict:
+) -> Parameters | ActionResult:
     del action, reporter
     parameters, problems = read_leniently(environment)
-    return Verdict(ExitCode.ERR_CONFIGURED, "; ".join(problems)) if problems else parameters
+    return ActionResult(ExitCode.ERR_CONFIGURED, "; ".join(problems)) if problems else parameters
 
 
 def _pass_over_problems(
     action: Action, _: Operation, environment: Mapping[str, str], reporter: Reporter
-) -> Parameters | Verdict:
+) -> Parameters | ActionResult:
     del action, reporter
     return read_leniently(environment)[0]
 
@@ -276,9 +276,9 @@ BUGS = {
     "a command that may outlast its action": Bug("was given until", "_share", _share_beyond),
     "a request that outlives its action": Bug("after its end", "_stop_unit", _stop_in_background),
     "a stop that fails for a wrong parameter": Bug(
-        "failed for a wrong parameter", "parameters_or_verdict", _fail_for_any_problem, run
+        "failed for a wrong parameter", "parameters_or_result", _fail_for_any_problem, run
     ),
-    "a start with wrong parameters": Bug("wrong parameters mean 6", "parameters_or_verdict", _pass_over_problems, run),
+    "a start with wrong parameters": Bug("wrong parameters mean 6", "parameters_or_result", _pass_over_problems, run),
     "a host without systemd that is not noticed": Bug("on a host without systemd", "_can_dispatch", lambda _: True),
 }
 """By what they do; `promise` is part of what a broken rule reports."""

@@ -1,6 +1,6 @@
 """The guarantees, rule by rule: what must be true of every action, whatever the world does to it.
 
-The rules judge by what really was, and by what the action can have seen of it; never by how it came to its verdict.
+The rules judge by what really was, and by what the action can have seen of it; never by how it came to its result.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from tests.simulation.timeline import FOREVER
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from ocf_systemd.core.ocf import Verdict
+    from ocf_systemd.core.ocf import ActionResult
     from tests.simulation.records import Account, Call, Glimpse
 
 _EPSILON_S = 1e-6
@@ -65,14 +65,12 @@ def broken_promises(account: Account) -> Iterator[str]:
     """Yield what an action broke of the guarantees, each with what it was seen by."""
     for rule in _ALWAYS:
         yield from (f"{account.action}: {told}" for told in rule(account))
-    if account.verdict is not None:
-        for judge in _of_verdicts(account):
-            yield from (
-                f"{account.action} = {account.verdict.code}: {told}" for told in judge(account, account.verdict)
-            )
+    if account.result is not None:
+        for judge in _of_results(account):
+            yield from (f"{account.action} = {account.result.code}: {told}" for told in judge(account, account.result))
 
 
-def _of_verdicts(account: Account) -> tuple[Callable[[Account, Verdict], Iterator[str]], ...]:
+def _of_results(account: Account) -> tuple[Callable[[Account, ActionResult], Iterator[str]], ...]:
     if account.step.wrong and (not account.was_performed or not _is_lenient(account)):
         return (_gives_a_reason, _handles_wrong_parameters)
     if not account.plan.is_booted:
@@ -230,13 +228,13 @@ def _is_idle(glimpse: Glimpse) -> bool:
     return glimpse.active is ActiveState.INACTIVE and not glimpse.has_job and not glimpse.leaves
 
 
-def _gives_a_reason(account: Account, verdict: Verdict) -> Iterator[str]:
+def _gives_a_reason(account: Account, result: ActionResult) -> Iterator[str]:
     """Every code but 0, and a probe's 7, carries a reason of one line."""
-    if not verdict.reason and verdict.code and not (account.is_probe and verdict.code == 7):
+    if not result.reason and result.code and not (account.is_probe and result.code == 7):
         yield "no reason"
-    if verdict.reason and "\n" in verdict.reason:
+    if result.reason and "\n" in result.reason:
         yield "a reason of several lines"
-    if verdict.code not in {6} | _CODES.get(account.action, frozenset(range(256))):
+    if result.code not in {6} | _CODES.get(account.action, frozenset(range(256))):
         yield "not a code of this action"
 
 
@@ -245,10 +243,10 @@ def _is_lenient(account: Account) -> bool:
     return account.is_probe or account.action is Action.STOP
 
 
-def _handles_wrong_parameters(account: Account, verdict: Verdict) -> Iterator[str]:
+def _handles_wrong_parameters(account: Account, result: ActionResult) -> Iterator[str]:
     """6 and each value named, at once; a probe goes by the unit alone and a stop by the defaults, with a warning."""
     wrong = account.step.wrong
-    reported = "; ".join(account.warnings) if _is_lenient(account) else verdict.reason or ""
+    reported = "; ".join(account.warnings) if _is_lenient(account) else result.reason or ""
     if unnamed := [name for name, value in wrong.items() if not _names(reported, name, value)]:
         yield f"did not name {', '.join(unnamed)}"
     if account.is_probe and account.of("hook"):
@@ -260,7 +258,7 @@ def _handles_wrong_parameters(account: Account, verdict: Verdict) -> Iterator[st
             yield "failed for a wrong parameter"
         return
     expected = 6 if not _is_lenient(account) else 7 if account.is_probe else 0
-    if verdict.code != expected:
+    if result.code != expected:
         yield f"wrong parameters mean {expected}"
 
 
@@ -268,19 +266,19 @@ def _names(text: str, name: str, value: str) -> bool:
     return f"{name}='{value}'" in text or (not value and f"{name} is not set" in text)
 
 
-def _knows_a_host_without_systemd(account: Account, verdict: Verdict) -> Iterator[str]:
+def _knows_a_host_without_systemd(account: Account, result: ActionResult) -> Iterator[str]:
     """Nothing can run where systemd did not boot the host: stop is 0, everything else that needs it 5, at once."""
     validates_values = account.action is Action.VALIDATE_ALL and account.operation.check_level < _HOST_LEVEL
     expected = 0 if validates_values or account.action is Action.STOP else 5
-    if verdict.code != expected:
+    if result.code != expected:
         yield f"expected {expected} on a host without systemd"
     if account.calls or account.took_s > _EPSILON_S:
         yield "asked systemd on a host that it did not boot"
 
 
-def _says_7_only_when_seen_down(account: Account, verdict: Verdict) -> Iterator[str]:
+def _says_7_only_when_seen_down(account: Account, result: ActionResult) -> Iterator[str]:
     """Down by systemd's own word, nothing of it alive; or running, and each hook said 7, but never to a probe."""
-    if verdict.code != 7:
+    if result.code != 7:
         return
     glimpse = last_look(account).glimpse
     if glimpse is None:
@@ -297,9 +295,9 @@ def _says_7_only_when_seen_down(account: Account, verdict: Verdict) -> Iterator[
         yield f"the unit was {glimpse.active}, and not every hook said 7"
 
 
-def _says_running_only_when_seen_so(account: Account, verdict: Verdict) -> Iterator[str]:
+def _says_running_only_when_seen_so(account: Account, result: ActionResult) -> Iterator[str]:
     """0 and 190 from start, monitor and reload: the unit ran, and every hook that was due passed."""
-    if verdict.code not in PASSING or account.action not in {Action.START, Action.MONITOR, Action.RELOAD}:
+    if result.code not in PASSING or account.action not in {Action.START, Action.MONITOR, Action.RELOAD}:
         return
     glimpse = last_look(account).glimpse
     if glimpse is None or not glimpse.is_running or not account.states & RUNNING_STATES:
@@ -310,12 +308,12 @@ def _says_running_only_when_seen_so(account: Account, verdict: Verdict) -> Itera
         yield "the reload was not done"
 
 
-def _stops_only_what_is_seen_down(account: Account, verdict: Verdict) -> Iterator[str]:
+def _stops_only_what_is_seen_down(account: Account, result: ActionResult) -> Iterator[str]:
     """0 from stop: down by systemd's own word, after the request, and nothing of it alive.
 
     With stop_verify every hook that can run said that it is not running.
     """
-    if account.action is not Action.STOP or verdict.code:
+    if account.action is not Action.STOP or result.code:
         return
     asked = min((call.ended for call in account.of("stop")), default=account.ended)
     seen = [call.glimpse for call in account.of("show") if call.began >= asked and call.glimpse]
@@ -339,53 +337,53 @@ def _means_down(account: Account, code: int) -> bool:
     return hook_code(code, account.parameters.monitor_hook_protocol) == 7
 
 
-def _reports_what_it_saw(account: Account, verdict: Verdict) -> Iterator[str]:
+def _reports_what_it_saw(account: Account, result: ActionResult) -> Iterator[str]:
     """Hold a monitor, a probe and a reload to the table, to the letter."""
     if account.action not in {Action.MONITOR, Action.RELOAD}:
         return
     look = last_look(account)
     row = row_of(account, look)
-    if account.action is Action.RELOAD and _is_of_the_reload(verdict, look, row):
+    if account.action is Action.RELOAD and _is_of_the_reload(result, look, row):
         return
-    if verdict.code != row.code:
+    if result.code != row.code:
         yield f"the last look means {row.code}: {row.name}"
 
 
-def _is_of_the_reload(verdict: Verdict, look: Look, row: Row) -> bool:
-    if verdict.code == 3:
+def _is_of_the_reload(result: ActionResult, look: Look, row: Row) -> bool:
+    if result.code == 3:
         return look.glimpse is not None and look.glimpse.is_running and not look.glimpse.can_reload
-    return verdict.code == 1 and row.code in PASSING
+    return result.code == 1 and row.code in PASSING
 
 
-def _blames_the_host_for_cause(account: Account, verdict: Verdict) -> Iterator[str]:
+def _blames_the_host_for_cause(account: Account, result: ActionResult) -> Iterator[str]:
     """5 and 4 are hard errors: only for what is not there, not safe, or not allowed."""
     if account.action in {Action.MONITOR, Action.RELOAD}:
         return
     glimpses = [call.glimpse for call in account.of("show") if call.glimpse]
-    if verdict.code == 5:
+    if result.code == 5:
         cannot_start = any(glimpse.cannot_start for glimpse in glimpses)
         hindered = account.place in HINDERED or any(_is_hindered(call.outcome) for call in account.of("hook"))
         if not cannot_start and not hindered:
             yield "everything was there"
-    if verdict.code == 4 and account.place is not Place.UNSAFE and not any(map(_was_denied, account.calls)):
+    if result.code == 4 and account.place is not Place.UNSAFE and not any(map(_was_denied, account.calls)):
         yield "nothing was unsafe or denied"
-    if verdict.code == 6:
+    if result.code == 6:
         yield "every parameter was right"
 
 
-def _looks_for_a_unit_file(account: Account, verdict: Verdict) -> Iterator[str]:
+def _looks_for_a_unit_file(account: Account, result: ActionResult) -> Iterator[str]:
     """Let a start say that there is no unit only after a daemon-reload."""
     glimpse = last_look(account).glimpse
-    if account.action is not Action.START or verdict.code != 5 or glimpse is None or account.place in HINDERED:
+    if account.action is not Action.START or result.code != 5 or glimpse is None or account.place in HINDERED:
         return
     reloaded = [call for call in account.of("daemon-reload") if call.taken_at <= account.ended]
     if glimpse.load is LoadState.NOT_FOUND and glimpse.cannot_start and not reloaded:
         yield "systemd has not read its unit files again"
 
 
-def _gives_up_late(account: Account, verdict: Verdict) -> Iterator[str]:
+def _gives_up_late(account: Account, result: ActionResult) -> Iterator[str]:
     """Where another look might have helped there was one: it gives up at its deadline, or at its limit of looks."""
-    if account.action not in _PATIENT or account.plan.disk_is_broken or _is_final(account, verdict):
+    if account.action not in _PATIENT or account.plan.disk_is_broken or _is_final(account, result):
         return
     is_spaced = account.action is Action.MONITOR and _is_running(last_look(account).glimpse)
     last_pause_s = account.parameters.poll_interval_s if is_spaced else 0.0
@@ -394,35 +392,35 @@ def _gives_up_late(account: Account, verdict: Verdict) -> Iterator[str]:
         yield f"gave up {account.deadline - account.ended:.3f} s before its deadline"
 
 
-def _is_final(account: Account, verdict: Verdict) -> bool:
+def _is_final(account: Account, result: ActionResult) -> bool:
     """Return whether another look could not change anything, or none was left."""
     glimpse = last_look(account).glimpse
     match account.action:
         case Action.START:
             is_over = glimpse is not None and glimpse.is_inactive and not glimpse.has_job
             is_over = is_over and not _is_lost(account.of("start")[-1:])
-            return verdict.code != 1 or bool(account.parameters.start_poll_limit) or is_over
+            return result.code != 1 or bool(account.parameters.start_poll_limit) or is_over
         case Action.STOP:
-            return verdict.code != 1 or bool(account.parameters.stop_poll_limit)
+            return result.code != 1 or bool(account.parameters.stop_poll_limit)
         case Action.RELOAD if not account.of("reload") or not _is_running(glimpse):
-            return verdict.code != 1 or not _is_between_states(glimpse)
+            return result.code != 1 or not _is_between_states(glimpse)
         case Action.RELOAD:
             is_hindered = account.place in HINDERED or any(_is_hindered(call.outcome) for call in account.of("hook"))
             return is_hindered or row_of(account, last_look(account)).code in PASSING
         case _ if _is_running(glimpse):  # the hook's word
             tries = account.parameters.monitor_hook_retries + 1
-            return verdict.code in PASSING or not _always_ran(account) or len(account.of("show")) >= tries
+            return result.code in PASSING or not _always_ran(account) or len(account.of("show")) >= tries
         case _:
-            return verdict.code != 1 or not _is_between_states(glimpse)
+            return result.code != 1 or not _is_between_states(glimpse)
 
 
 def _is_between_states(glimpse: Glimpse | None) -> bool:
     return glimpse is None or not (glimpse.is_running or glimpse.is_inactive) or glimpse.has_job
 
 
-def _has_the_drop_in_in_force(account: Account, verdict: Verdict) -> Iterator[str]:
+def _has_the_drop_in_in_force(account: Account, result: ActionResult) -> Iterator[str]:
     """After a start that succeeded systemd knows the drop-in, or its absence, as wanted; after a stop it is gone."""
-    if verdict.code or not account.is_undisturbed or account.plan.disk_is_broken:
+    if result.code or not account.is_undisturbed or account.plan.disk_is_broken:
         return
     after = account.after
     wanted = account.parameters.order_at_shutdown
@@ -432,15 +430,15 @@ def _has_the_drop_in_in_force(account: Account, verdict: Verdict) -> Iterator[st
         yield "the drop-in still stands"
 
 
-def _stops_whatever_comes_of_the_drop_in(account: Account, verdict: Verdict) -> Iterator[str]:
+def _stops_whatever_comes_of_the_drop_in(account: Account, result: ActionResult) -> Iterator[str]:
     """Let nothing that a stop does once the unit is down make it fail."""
-    if account.action is Action.STOP and verdict.code and account.of("daemon-reload"):
+    if account.action is Action.STOP and result.code and account.of("daemon-reload"):
         yield "failed after the unit was down"
 
 
-def _warns_of_a_restart(account: Account, verdict: Verdict) -> Iterator[str]:
+def _warns_of_a_restart(account: Account, result: ActionResult) -> Iterator[str]:
     """Where Restart= is in force in spite of the drop-in, a start says so once."""
-    if account.action is not Action.START or verdict.code or not account.parameters.order_at_shutdown:
+    if account.action is not Action.START or result.code or not account.parameters.order_at_shutdown:
         return
     glimpse = last_look(account).glimpse
     count = sum("Restart=" in warning for warning in account.warnings)
@@ -448,9 +446,9 @@ def _warns_of_a_restart(account: Account, verdict: Verdict) -> Iterator[str]:
         yield f"warned {count} times of Restart=, which is in force: {glimpse.keeps_restarts}"
 
 
-def _warns_of_leftovers(account: Account, verdict: Verdict) -> Iterator[str]:
+def _warns_of_leftovers(account: Account, result: ActionResult) -> Iterator[str]:
     """Report which processes KillMode= has left running, from a stop and from a monitor of a unit that is down."""
-    if (account.action, verdict.code) not in {(Action.STOP, 0), (Action.MONITOR, 7)}:
+    if (account.action, result.code) not in {(Action.STOP, 0), (Action.MONITOR, 7)}:
         return
     looks = [call.glimpse for call in account.of("show") if call.glimpse]
     seen = [glimpse for glimpse in looks if glimpse.is_down] if account.action is Action.STOP else looks[-1:]
@@ -459,17 +457,17 @@ def _warns_of_leftovers(account: Account, verdict: Verdict) -> Iterator[str]:
         yield f"warned {count} times of processes that KillMode= leaves running"
 
 
-def _is_exact_in_quiet(account: Account, verdict: Verdict) -> Iterator[str]:
+def _is_exact_in_quiet(account: Account, result: ActionResult) -> Iterator[str]:
     """Where nothing goes wrong and nobody else acts, what happens follows from unit and hooks alone."""
     if not account.in_quiet:
         return
     expected = expected_code(account)
-    if expected is not None and verdict.code != expected:
+    if expected is not None and result.code != expected:
         yield f"expected {expected}"
     has_time = account.deadline - account.ended > 0.3 and not account.plan.disk_is_broken
-    if account.action is Action.STOP and not verdict.code and has_time and account.after.drop_in_is_known:
+    if account.action is Action.STOP and not result.code and has_time and account.after.drop_in_is_known:
         yield "systemd still knows the drop-in"
-    if account.action is Action.RELOAD_AGENT and verdict.code == 0 and account.after.glimpse.is_running:
+    if account.action is Action.RELOAD_AGENT and result.code == 0 and account.after.glimpse.is_running:
         wanted = account.parameters.order_at_shutdown
         if {account.after.drop_in_stands, account.after.drop_in_is_known} != {wanted}:
             yield f"the drop-in is not in force as wanted: {wanted}"
@@ -537,7 +535,7 @@ _ALWAYS: tuple[Callable[[Account], Iterator[str]], ...] = (
     _starts_with_the_drop_in_in_force,
     _reloads_only_for_cause,
 )
-_OF_VERDICTS: tuple[Callable[[Account, Verdict], Iterator[str]], ...] = (
+_OF_VERDICTS: tuple[Callable[[Account, ActionResult], Iterator[str]], ...] = (
     _gives_a_reason,
     _says_7_only_when_seen_down,
     _says_running_only_when_seen_so,

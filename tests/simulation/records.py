@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from signal import Signals
 
     from ocf_systemd.core.observations import CommandOutcome
-    from ocf_systemd.core.ocf import Verdict
+    from ocf_systemd.core.ocf import ActionResult
     from ocf_systemd.core.parameters import Operation, Parameters
     from tests.simulation.plans import Plan, Step
     from tests.simulation.units import Outlook
@@ -109,7 +109,7 @@ class Standing:
 class Account:
     """What an action was asked, what it did and said, and the truth about the world meanwhile.
 
-    No verdict: a signal interrupted it. The parameters are those that it had, wrong ones replaced by their defaults;
+    No result: a signal interrupted it. The parameters are those that it had, wrong ones replaced by their defaults;
     not `was_performed`: they decided by themselves. `stuck` are the hooks with a process that cannot be killed, and
     since when. `states` are all that the unit was in meanwhile; `in_quiet` says
     that nothing went wrong and nobody else did anything, `is_undisturbed` no more than the latter, `is_untroubled` no
@@ -123,7 +123,7 @@ class Account:
     began: float
     deadline: float
     ended: float
-    verdict: Verdict | None
+    result: ActionResult | None
     interrupted_by: Signals | None
     interrupted_at: float
     awaits: int

@@ -26,7 +26,7 @@ ENOUGH = 5000
 
 
 def _is_done(account: Account, action: Action) -> bool:
-    return account.action is action and account.verdict is not None and account.verdict.code == 0
+    return account.action is action and account.result is not None and account.result.code == 0
 
 
 def _waits_for_processes(account: Account) -> bool:
@@ -77,10 +77,10 @@ class Failure:
 
 @dataclass(slots=True)
 class Tally:
-    """Counts over many histories. `foretold` are verdicts whose exit code was predicted."""
+    """Counts over many histories. `foretold` are results whose exit code was predicted."""
 
     histories: int = 0
-    verdicts: Counter[tuple[Action, int]] = field(default_factory=Counter)
+    results: Counter[tuple[Action, int]] = field(default_factory=Counter)
     interruptions: Counter[tuple[Action, str]] = field(default_factory=Counter)
     rows: Counter[str] = field(default_factory=Counter)
     states: Counter[str] = field(default_factory=Counter)
@@ -98,7 +98,7 @@ class Tally:
     def merge(self, other: Tally) -> None:
         """Count what another has counted."""
         self.histories += other.histories
-        self.verdicts += other.verdicts
+        self.results += other.results
         self.interruptions += other.interruptions
         self.rows += other.rows
         self.states += other.states
@@ -108,7 +108,7 @@ class Tally:
     @property
     def unreached(self) -> list[str]:
         """What it never came by; much of it after few histories, nothing after enough."""
-        seen = {code for _, code in self.verdicts}
+        seen = {code for _, code in self.results}
         codes = [f"exit code {code}" for code in CODES if code not in seen]
         signals = [f"{name} of {action}" for action in Action for name in ("SIGTERM", "SIGKILL")
                    if action is not Action.META_DATA and not self.interruptions[action, name]]  # fmt: skip
@@ -119,9 +119,9 @@ class Tally:
         self.states.update(state for state, is_in in STATES.items() if is_in(account))
         if account.interrupted_by is not None:
             self.interruptions[account.action, account.interrupted_by.name] += 1
-        if account.verdict is None:
+        if account.result is None:
             return
-        self.verdicts[account.action, account.verdict.code] += 1
+        self.results[account.action, account.result.code] += 1
         if account.in_quiet and expected_code(account) is not None:
             self.foretold[account.action] += 1
         if account.action is Action.MONITOR and account.was_performed and account.plan.is_booted:

@@ -129,20 +129,20 @@ def test_the_next_action_is_right(directory: Path, plan: Plan, signal: Signals, 
         history = live(interrupted(plan, Interruption(signal, at), then), directory, tell=True)
         assert history.broken == (), told(history)
         first, after = history.accounts
-        assert (first.verdict is None) == (first.interrupted_by is signal)
-        assert after.verdict is not None
-        assert after.verdict.code == 0, told(history)
+        assert (first.result is None) == (first.interrupted_by is signal)
+        assert after.result is not None
+        assert after.result.code == 0, told(history)
         wanted = then is Action.START and after.parameters.order_at_shutdown
         assert (after.after.drop_in_stands, after.after.drop_in_is_known) == (wanted, wanted), told(history)
 
 
 def test_every_await_is_one_to_be_interrupted_at(directory: Path) -> None:
-    """But for the last, after which the action has its verdict, each interruption comes in time."""
+    """But for the last, after which the action has its result, each interruption comes in time."""
     plan, _ = PLANS["start"]
     awaits = live(interrupted(plan, Interruption(SIGKILL, AFTER_ALL), Action.STOP), directory).accounts[0].awaits
     missed = [
         at
         for at in range(1, awaits + 1)
-        if live(interrupted(plan, Interruption(SIGKILL, at), Action.STOP), directory).accounts[0].verdict is not None
+        if live(interrupted(plan, Interruption(SIGKILL, at), Action.STOP), directory).accounts[0].result is not None
     ]
     assert missed in ([], [awaits])

@@ -19,7 +19,7 @@ from ocf_systemd.server.dbus import SystemManager
 from ocf_systemd.core.observations import UnitState
 from ocf_systemd.host.processes import run
 from ocf_systemd.core.records import replace
-from ocf_systemd.host.systemctl import Systemd
+from ocf_systemd.host.systemctl import Systemctl
 
 async def main():
     alone, kept = SystemManager(), SystemManager()
@@ -29,7 +29,7 @@ async def main():
         for name in sys.argv[1:]:
             deadline = anyio.current_time() + 20
             told = {await alone.unit(name, deadline), await kept.unit(name, deadline)}
-            shown = await Systemd(name, {}, run).show(deadline)
+            shown = await Systemctl(name, {}, run).show(deadline)
             if isinstance(shown, UnitState):
                 shown = replace(shown, details=None)  # the bus is not asked for what only a unit that is down needs
             print(name, "None" if told == {None} else "agrees" if told == {shown} else f"{told}, not {shown}")

@@ -145,7 +145,7 @@ def terminal(box: Box, measuring: Mapping[str, str]) -> Opener:
 class TestTerminal:
     @pytest.mark.parametrize("size", SIZES)
     def test_live(self, box: Box, terminal: Opener, size: tuple[int, int]) -> None:
-        """While it runs it shows hook and deadline; at the end the verdict, and what Pacemaker would do with it."""
+        """While it runs it shows hook and deadline; at the end the result, and what Pacemaker would do with it."""
         unit, hook = box.started(), box.hook("sleep 1; echo fine", "slow-hook")
         seen = terminal("monitor", "--unit", unit, "--monitor-hook", hook, size=size)
         live = seen.look_for("hook slow-hook", "running", "s left of")

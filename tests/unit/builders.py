@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from signal import Signals
 
-    from ocf_systemd.agent.events import Fact
+    from ocf_systemd.agent.events import Event
 
 UNIT = "postfix@-.service"
 HOOK = "/usr/local/lib/hooks/smtp"
@@ -85,9 +85,9 @@ def is_xml_character(character: str) -> bool:
 class Heard:
     """A reporter that keeps all it is told."""
 
-    facts: list[Fact] = field(default_factory=list)
+    facts: list[Event] = field(default_factory=list)
 
-    def report(self, fact: Fact) -> None:
+    def report(self, fact: Event) -> None:
         self.facts.append(fact)
 
 

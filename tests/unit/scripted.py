@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from signal import Signals
 
     from ocf_systemd.core.observations import Process, UnitState
-    from ocf_systemd.core.ocf import Action, Verdict
+    from ocf_systemd.core.ocf import Action, ActionResult
     from ocf_systemd.host.processes import Command
 
 HOOK_PATH = "/bin/true"
@@ -195,9 +195,9 @@ def verb_of(command: Command) -> str:
 
 @dataclass
 class Run:
-    """What came of an action: its verdict, the seconds it took of those it had, and what was called and told."""
+    """What came of an action: its result, the seconds it took of those it had, and what was called and told."""
 
-    verdict: Verdict
+    result: ActionResult
     took_s: float
     time_s: float
     timeout_s: float
@@ -221,21 +221,21 @@ def act(
     operation = operation or Operation(20.0, is_recurring=True)
     heard = Heard()
 
-    async def main() -> tuple[Verdict, float, float]:
+    async def main() -> tuple[ActionResult, float, float]:
         began = anyio.current_time()
         deadline = operation.deadline(began)
         given = parameters(**(values or {}))
         request = Request(action, given, operation, deadline, {}, heard, host, run_directory, unit_processes=host)
-        verdict = await perform(request)
-        return verdict, anyio.current_time() - began, deadline - began
+        result = await perform(request)
+        return result, anyio.current_time() - began, deadline - began
 
     clock = MockClock(autojump_threshold=0)
-    verdict, took_s, time_s = anyio.run(main, backend="trio", backend_options={"clock": clock})
+    result, took_s, time_s = anyio.run(main, backend="trio", backend_options={"clock": clock})
     assert took_s <= time_s + 1e-6, "the result came after the action's own deadline"
     assert all(call.deadline_s <= time_s + 1e-6 for call in host.calls), "a command had more time than there was"
     assert all(call.ended_s <= took_s + 1e-6 for call in host.calls), "a command outlived its action"
     assert all(signal.at_s <= took_s + 1e-6 for signal in host.signals), "a signal came after its action"
-    return Run(verdict, took_s, time_s, operation.timeout_s, host, heard)
+    return Run(result, took_s, time_s, operation.timeout_s, host, heard)
 
 
 def booted(run_directory: Path) -> Path:

@@ -15,18 +15,18 @@ from trio.testing import MockClock
 
 from ocf_systemd.agent.actions import Request, perform
 from ocf_systemd.agent.events import (
-    ActionBegan,
-    CommandBegan,
+    ActionEnded,
+    ActionStarted,
     CommandEnded,
+    CommandStarted,
     Escalated,
-    Judged,
-    Looked,
-    Noted,
+    Notice,
+    Observed,
     Waiting,
-    Warned,
+    WarningNotice,
 )
 from ocf_systemd.core.observations import DOWN_STATES, RUNNING_STATES, Exited, NotStarted, Process, UnitState
-from ocf_systemd.core.ocf import Action, Verdict
+from ocf_systemd.core.ocf import Action, ActionResult
 from ocf_systemd.core.parameters import Operation
 from ocf_systemd.core.timeouts import escalation_after_s
 from ocf_systemd.host.drop_in import drop_in_path, drop_in_text, put_drop_in
@@ -67,7 +67,7 @@ LOST = exits(1, "Failed to start x: Connection reset by peer")
 NO_ANSWER_ROWS = [pytest.param(step, id=name) for name, step in OUTCOMES.items()]
 
 
-def texts(run: Run, kind: type[Warned | Noted]) -> list[str]:
+def texts(run: Run, kind: type[WarningNotice | Notice]) -> list[str]:
     return [fact.text for fact in run.heard.facts if isinstance(fact, kind)]
 
 
@@ -106,7 +106,7 @@ class TestMonitor:
             values=HOOKED,
             operation=operation,
         )
-        assert run.verdict.code == code
+        assert run.result.code == code
         assert len(run.host.times("show")) == 1
         assert set(run.host.verbs) <= {"hook"}
 
@@ -115,7 +115,7 @@ class TestMonitor:
         host = host_with({"show": [shows("active", after_s=3.0)], "hook": [exits(0, after_s=4.0)]})
         run = act(Action.MONITOR, host, tmp_path, values=HOOKED)
         assert run.host.times("hook") == run.host.times("show") == [0.0]
-        assert run.verdict.code == 0
+        assert run.result.code == 0
         assert run.took_s == pytest.approx(4.0)
 
     @pytest.mark.parametrize(
@@ -132,18 +132,18 @@ class TestMonitor:
         """A hook that connects would start a socket-activated service on every node that is asked."""
         host = host_with({"show": [shows("active", after_s=3.0)], "hook": [exits(0)]})
         run = act(Action.MONITOR, host, tmp_path, values=HOOKED, operation=operation)
-        assert run.verdict.code == 0
+        assert run.result.code == 0
         assert run.host.times("hook") == pytest.approx(when_active)
         for state in ("inactive", "failed"):
             down = host_with({"show": [shows(state, after_s=3.0)], "hook": [exits(0, after_s=9.0)]})
             run = act(Action.MONITOR, down, tmp_path, values=HOOKED, operation=operation)
-            assert (run.verdict.code, run.host.times("hook")) == (7, when_down)
+            assert (run.result.code, run.host.times("hook")) == (7, when_down)
 
     def test_the_hook_of_a_stopped_unit_is_ended_and_dropped(self, tmp_path: Path) -> None:
         """Once the unit turns out not to run, nobody waits for its hook."""
         host = host_with({"show": [shows("inactive", after_s=1.0)], "hook": [exits(0, after_s=5.0)]})
         run = act(Action.MONITOR, host, tmp_path, values=HOOKED)
-        assert run.verdict.code == 7
+        assert run.result.code == 7
         assert run.took_s == pytest.approx(1.0)
         (hook,) = run.host.of("hook")
         assert hook.outcome is None
@@ -175,20 +175,20 @@ class TestMonitor:
         host = host_with({"show": [shows("active")], "hook": [exits(1)]})
         operation = Operation(20.0, is_recurring=True, check_level=level)
         run = act(Action.MONITOR, host, tmp_path, values={**HOOKED, "monitor_hook_level": "10"}, operation=operation)
-        assert (len(run.host.of("hook")), run.verdict.code) == (runs, runs)
+        assert (len(run.host.of("hook")), run.result.code) == (runs, runs)
 
     def test_an_only_look_gives_the_hook_all_the_time(self, tmp_path: Path) -> None:
         """A hook that takes 15 s of 18 s is waited for."""
         host = host_with({"show": [shows("active")], "hook": [exits(0, after_s=15.0)]})
         run = act(Action.MONITOR, host, tmp_path, values=HOOKED)
-        assert run.verdict.code == 0
+        assert run.result.code == 0
         assert run.took_s == pytest.approx(15.0)
 
     def test_a_hook_that_hangs_is_told(self, tmp_path: Path) -> None:
         """1 before Pacemaker's timeout, and the time is named."""
         run = act(Action.MONITOR, host_with({"show": [shows("active")], "hook": [hangs()]}), tmp_path, values=HOOKED)
-        assert run.verdict.code == 1
-        assert run.verdict.reason == "hook true: timed out after 18.0 s"
+        assert run.result.code == 1
+        assert run.result.reason == "hook true: timed out after 18.0 s"
 
     @pytest.mark.parametrize(
         ("hooks", "retries", "code", "runs"),
@@ -204,21 +204,21 @@ class TestMonitor:
         """monitor_hook_retries: further tries after a failed run."""
         host = host_with({"show": [shows("active")], "hook": hooks})
         run = act(Action.MONITOR, host, tmp_path, values={**HOOKED, "monitor_hook_retries": str(retries)})
-        assert (run.verdict.code, len(run.host.of("hook"))) == (code, runs)
+        assert (run.result.code, len(run.host.of("hook"))) == (code, runs)
 
     def test_a_hook_with_a_limit_of_its_own_needs_no_share(self, tmp_path: Path) -> None:
         """monitor_hook_timeout bounds each run: no half of what is left is kept from it."""
         host = host_with({"show": [shows("active")], "hook": [exits(0, after_s=12.0)]})
         values = {**HOOKED, "monitor_hook_retries": "1", "monitor_hook_timeout": "15s"}
         run = act(Action.MONITOR, host, tmp_path, values=values)
-        assert run.verdict.code == 0
+        assert run.result.code == 0
         assert run.took_s == pytest.approx(12.0)
 
     def test_retries_leave_time_for_one_another(self, tmp_path: Path) -> None:
         """A hang takes half of what is left, so that another try may succeed, a poll_interval later."""
         host = host_with({"show": [shows("active")], "hook": [hangs(), exits(0)]})
         run = act(Action.MONITOR, host, tmp_path, values={**HOOKED, "monitor_hook_retries": "1"})
-        assert run.verdict.code == 0
+        assert run.result.code == 0
         assert run.took_s == pytest.approx(9.0 + 1.0, abs=0.1)
 
     @pytest.mark.parametrize(
@@ -235,7 +235,7 @@ class TestMonitor:
         host = host_with({"show": [shows("active")], "hook": [exits(1, after_s=0.1)]})
         values = {**HOOKED, "monitor_hook_retries": "3", "poll_interval": poll_interval}
         run = act(Action.MONITOR, host, tmp_path, values=values)
-        assert run.verdict.code == 1
+        assert run.result.code == 1
         assert run.host.times("hook") == pytest.approx(times, abs=0.01)
 
     @pytest.mark.parametrize("operation", [pytest.param(PROBE, id="probe"), pytest.param(None, id="recurring")])
@@ -249,13 +249,13 @@ class TestMonitor:
         """A restart of what it requires passes through this state: no 7 before the job is done."""
         host = host_with({"show": [*[shows("inactive", Job="4711")] * 5, shows(then)], "hook": [exits(0)]})
         run = act(Action.MONITOR, host, tmp_path, values=HOOKED, operation=operation)
-        assert run.verdict.code == code
+        assert run.result.code == code
         assert len(run.host.of("show")) == 6
 
     def test_a_job_that_stays_queued(self, tmp_path: Path) -> None:
         """1 at the deadline, with what it waited for."""
         run = act(Action.MONITOR, host_with({"show": [shows("inactive", Job="4711")]}), tmp_path)
-        assert (run.verdict.code, run.verdict.reason) == (1, f"{UNIT} inactive: start job queued")
+        assert (run.result.code, run.result.reason) == (1, f"{UNIT} inactive: start job queued")
         assert run.took_s > 0.9 * run.time_s
 
     @pytest.mark.parametrize("operation", [pytest.param(PROBE, id="probe"), pytest.param(None, id="recurring")])
@@ -266,21 +266,21 @@ class TestMonitor:
         """KillMode=process and none ask for leftovers: 7 all the same, and the log names them."""
         host = host_with({"show": [alive(shows("inactive", KillMode=mode), SLEEP, LS)]})
         run = act(Action.MONITOR, host, tmp_path, operation=operation)
-        assert run.verdict.code == 7
-        assert texts(run, Warned) == [f"KillMode={mode} of {UNIT} leaves sleep[812], ls[813] running"]
+        assert run.result.code == 7
+        assert texts(run, WarningNotice) == [f"KillMode={mode} of {UNIT} leaves sleep[812], ls[813] running"]
 
     def test_a_process_that_is_alive_is_named(self, tmp_path: Path) -> None:
         """Nothing is warned of: the reason names it."""
         run = act(Action.MONITOR, host_with({"show": [alive(shows("failed", Result="timeout"), LS)]}), tmp_path)
         reason = f"{UNIT} failed, but not stopped: ls[813] in uninterruptible sleep"
-        assert (run.verdict.code, run.verdict.reason) == (1, reason)
-        assert texts(run, Warned) == []
+        assert (run.result.code, run.result.reason) == (1, reason)
+        assert texts(run, WarningNotice) == []
 
     def test_retries_end_at_the_deadline(self, tmp_path: Path) -> None:
         """However many are allowed, they end in time, with what the last one said."""
         host = host_with({"show": [shows("active")], "hook": [exits(3, after_s=0.5)]})
         run = act(Action.MONITOR, host, tmp_path, values={**HOOKED, "monitor_hook_retries": "1000"})
-        assert run.verdict.code == 3
+        assert run.result.code == 3
         assert 8 <= len(run.host.of("hook")) <= 30
 
     @pytest.mark.parametrize("answer", NO_ANSWER_ROWS)
@@ -288,9 +288,9 @@ class TestMonitor:
     def test_in_doubt_is_not_stopped(self, tmp_path: Path, answer: Step, operation: Operation | None) -> None:
         """Systemd does not answer: asked again until the deadline, then 1, never 7."""
         run = act(Action.MONITOR, host_with({"show": [answer]}), tmp_path, values=HOOKED, operation=operation)
-        assert run.verdict.code == 1
-        assert run.verdict.reason is not None
-        assert run.verdict.reason.startswith("systemd does not answer: ")
+        assert run.result.code == 1
+        assert run.result.reason is not None
+        assert run.result.reason.startswith("systemd does not answer: ")
         assert run.took_s > 0.9 * run.time_s
         assert len(run.host.of("show")) > 2
 
@@ -298,7 +298,7 @@ class TestMonitor:
         """During daemon-reexec calls fail for a moment: asked again, then judged."""
         host = host_with({"show": [silent(), silent(), silent(), shows("active")], "hook": [exits(0)]})
         run = act(Action.MONITOR, host, tmp_path, values=HOOKED)
-        assert run.verdict.code == 0
+        assert run.result.code == 0
         assert run.took_s < 1.0
 
     @pytest.mark.parametrize("between", [pytest.param(state, id=state) for state in ("activating", "deactivating")])
@@ -309,14 +309,14 @@ class TestMonitor:
         """Where it settles is what counts; until it does, the hook does not run again."""
         host = host_with({"show": [shows(between)] * 5 + [shows(then)], "hook": [exits(0)]})
         run = act(Action.MONITOR, host, tmp_path, values=HOOKED)
-        assert run.verdict.code == code
+        assert run.result.code == code
         assert len(run.host.of("hook")) <= 2
 
     def test_a_unit_that_does_not_settle(self, tmp_path: Path) -> None:
         """1 at the deadline, with its state."""
         run = act(Action.MONITOR, host_with({"show": [shows("activating")]}), tmp_path)
-        assert run.verdict.code == 1
-        assert run.verdict.reason == f"{UNIT} activating"
+        assert run.result.code == 1
+        assert run.result.reason == f"{UNIT} activating"
         assert run.took_s > 0.9 * run.time_s
 
     def test_the_pauses_grow_up_to_the_poll_interval(self, tmp_path: Path) -> None:
@@ -341,7 +341,7 @@ class TestMonitor:
             values=HOOKED,
             operation=operation,
         )
-        assert run.verdict.code == 1
+        assert run.result.code == 1
         assert run.took_s < timeout_s
 
 
@@ -353,14 +353,14 @@ class TestStart:
         with lock.open("w") as held:
             fcntl.flock(held, fcntl.LOCK_EX)
             run = act(Action.START, host_with({"show": [shows("active")]}), tmp_path)
-        assert run.verdict.code == 0
+        assert run.result.code == 0
         assert len(run.host.of("daemon-reload")) == 1
 
     def test_step_by_step(self, tmp_path: Path) -> None:
         """Look, forget an earlier failure, drop-in, daemon-reload, start, look: 0 once unit and hook say running."""
         host = host_with({"show": [shows("failed"), shows("active")], "hook": [exits(7), exits(7), exits(0)]})
         run = act(Action.START, host, tmp_path, values=HOOKED)
-        assert run.verdict.code == 0
+        assert run.result.code == 0
         assert run.host.verbs == ["daemon-reload", "reset-failed", "start", "hook"]
         assert len(run.host.of("hook")) == 3
         assert drop_in_path(UNIT, tmp_path).read_text() == drop_in_text(UNIT)
@@ -368,13 +368,13 @@ class TestStart:
     def test_an_active_unit_is_started_as_well(self, tmp_path: Path) -> None:
         """Start is idempotent: systemctl start of a running unit is nothing, and its hook is asked."""
         run = act(Action.START, host_with({"show": [shows("active")], "hook": [exits(0)]}), tmp_path, values=HOOKED)
-        assert run.verdict.code == 0
+        assert run.result.code == 0
         assert len(run.host.of("start")) == 1
 
     def test_a_degraded_service_has_started(self, tmp_path: Path) -> None:
         """190 counts as running for start, and is 0."""
         run = act(Action.START, host_with({"show": [shows("active")], "hook": [exits(190)]}), tmp_path, values=HOOKED)
-        assert (run.verdict.code, run.verdict.reason) == (0, None)
+        assert (run.result.code, run.result.reason) == (0, None)
 
     @pytest.mark.parametrize(
         "hook",
@@ -383,9 +383,9 @@ class TestStart:
     def test_a_hook_that_never_says_running(self, tmp_path: Path, hook: Step) -> None:
         """Asked until the deadline, then 1: a start never answers 7, nor any code of the hook's."""
         run = act(Action.START, host_with({"show": [shows("active")], "hook": [hook]}), tmp_path, values=HOOKED)
-        assert run.verdict.code == 1
-        assert run.verdict.reason is not None
-        assert run.verdict.reason.startswith("hook true: ")
+        assert run.result.code == 1
+        assert run.result.reason is not None
+        assert run.result.reason.startswith("hook true: ")
         assert run.took_s > 0.85 * run.time_s
         assert len(run.host.of("hook")) > 2
 
@@ -393,7 +393,7 @@ class TestStart:
         """One hook run gets at most half of what is left."""
         host = host_with({"show": [shows("active")], "hook": [hangs(), exits(0)]})
         run = act(Action.START, host, tmp_path, values=HOOKED)
-        assert run.verdict.code == 0
+        assert run.result.code == 0
         assert run.took_s < 0.6 * run.time_s
 
     @pytest.mark.parametrize(
@@ -404,21 +404,21 @@ class TestStart:
         """Systemctl failed and told of no job's end: the request may not even have been queued."""
         shown = [shows("inactive")] * 4 + [shows("active")]
         run = act(Action.START, host_with({"show": shown, "start": [answer, LOST, DONE]}), tmp_path)
-        assert (run.verdict.code, len(run.host.of("start"))) == (0, 3)
+        assert (run.result.code, len(run.host.of("start"))) == (0, 3)
 
     def test_a_request_that_is_always_lost(self, tmp_path: Path) -> None:
         """1 at the deadline, with what systemctl said."""
         run = act(Action.START, host_with({"show": [shows("inactive")], "start": [LOST]}), tmp_path)
-        assert run.verdict.code == 1
-        assert run.verdict.reason is not None
-        assert "Connection reset by peer" in run.verdict.reason
+        assert run.result.code == 1
+        assert run.result.reason is not None
+        assert "Connection reset by peer" in run.result.reason
         assert run.took_s > 0.85 * run.time_s
 
     def test_a_job_that_is_done_is_not_asked_for_again(self, tmp_path: Path) -> None:
         """Once systemd has said how the job ended, no other start is asked for."""
         host = host_with({"show": [shows("inactive"), *[shows("activating")] * 9, shows("active")]})
         run = act(Action.START, host, tmp_path)
-        assert (run.verdict.code, len(run.host.of("start"))) == (0, 1)
+        assert (run.result.code, len(run.host.of("start"))) == (0, 1)
 
     @pytest.mark.parametrize(
         ("start", "shown", "told"),
@@ -460,7 +460,7 @@ class TestStart:
         journal = Step(Exited(0.01, stdout=b"cannot bind to port 25\n"))
         host = host_with({"show": [shows("inactive"), shown], "start": [start], "journal": [journal]})
         run = act(Action.START, host, tmp_path, values=HOOKED)
-        assert (run.verdict.code, run.verdict.reason) == (1, f"{UNIT} {told}")
+        assert (run.result.code, run.result.reason) == (1, f"{UNIT} {told}")
         assert run.took_s < 1.0
 
     @pytest.mark.parametrize(
@@ -470,7 +470,7 @@ class TestStart:
         """The reason does without it, and is not held up by more than a second."""
         host = host_with({"show": [shows("inactive"), shows("failed")], "journal": [journal]})
         run = act(Action.START, host, tmp_path)
-        assert run.verdict.reason == f"{UNIT} failed"
+        assert run.result.reason == f"{UNIT} failed"
         assert run.took_s < 2.0
 
     def test_last_words_are_found_under_an_alias(self, tmp_path: Path) -> None:
@@ -479,14 +479,14 @@ class TestStart:
         shown = [shows("inactive", Id="mariadb.service"), shows("failed", Id="mariadb.service")]
         host = host_with({"show": shown, "journal": [journal]})
         run = act(Action.START, host, tmp_path, values={"unit": "mysql"})
-        assert run.verdict.reason == "mysql.service failed: cannot bind to port 3306"
+        assert run.result.reason == "mysql.service failed: cannot bind to port 3306"
         assert [call.arguments[-1] for call in run.host.of("journal")] == ["--sync", "_SYSTEMD_UNIT=mariadb.service"]
 
     def test_not_permitted(self, tmp_path: Path) -> None:
         """Systemctl exits 4: so does the start, at once."""
         refused = exits(4, f"Failed to start {UNIT}: Access denied")
         run = act(Action.START, host_with({"show": [shows("inactive")], "start": [refused]}), tmp_path)
-        assert (run.verdict.code, run.verdict.reason) == (4, f"{UNIT} inactive: Access denied")
+        assert (run.result.code, run.result.reason) == (4, f"{UNIT} inactive: Access denied")
         assert run.took_s < 2.0
 
     @pytest.mark.parametrize(
@@ -501,7 +501,7 @@ class TestStart:
     def test_what_cannot_be_started_is_not_tried(self, tmp_path: Path, shown: Step, code: int) -> None:
         """Validated first: nothing is changed on a host that cannot run it."""
         run = act(Action.START, host_with({"show": [shown]}), tmp_path)
-        assert run.verdict.code == code
+        assert run.result.code == code
         assert set(run.host.verbs) <= {"daemon-reload"}
         assert written_below(tmp_path) == []
 
@@ -512,13 +512,13 @@ class TestStart:
             **{"daemon-reload": {"show": [shows("inactive")]}, "start": {"show": [shows("active")]}},
         )
         run = act(Action.START, host, tmp_path, values={**HOOKED, "order_at_shutdown": "no"})
-        assert run.verdict.code == 0
+        assert run.result.code == 0
         assert run.host.verbs == ["daemon-reload", "reset-failed", "start", "hook"]
 
     def test_a_unit_file_that_does_not_appear(self, tmp_path: Path) -> None:
         """One daemon-reload, no more, and then 5; nothing is written or started."""
         run = act(Action.START, host_with({"show": [shows("inactive", "not-found")]}), tmp_path)
-        assert (run.verdict.code, run.verdict.reason) == (5, f"{UNIT} not found")
+        assert (run.result.code, run.result.reason) == (5, f"{UNIT} not found")
         assert run.host.verbs == ["daemon-reload"]
         assert len(run.host.of("daemon-reload")) == 1
         assert written_below(tmp_path) == []
@@ -534,12 +534,10 @@ class TestStart:
         """5 would ban the resource from this node: only once systemd has read its unit files it is known."""
         host = host_with({"show": [shows("inactive", "not-found")], "daemon-reload": reloads})
         run = act(Action.START, host, tmp_path)
-        assert run.verdict.code == code
+        assert run.result.code == code
         assert len(run.host.of("daemon-reload")) >= 3
-        assert run.verdict.reason is not None
-        assert run.verdict.reason.startswith(
-            f"{UNIT} not found" if code == 5 else "systemd does not answer: daemon-rel"
-        )
+        assert run.result.reason is not None
+        assert run.result.reason.startswith(f"{UNIT} not found" if code == 5 else "systemd does not answer: daemon-rel")
         assert (run.took_s > 0.9 * run.time_s) is (code == 1)
 
     @pytest.mark.parametrize("load", [pytest.param(load, id=load) for load in ("masked", "bad-setting", "error")])
@@ -553,13 +551,13 @@ class TestStart:
             **{"daemon-reload": {"show": [shows("inactive")]}, "start": {"show": [shows("active")]}},
         )
         run = act(Action.START, host, tmp_path, values={"order_at_shutdown": "no"})
-        assert (run.verdict.code, len(run.host.of("daemon-reload"))) == (code, reloads)
+        assert (run.result.code, len(run.host.of("daemon-reload"))) == (code, reloads)
 
     def test_another_agent_may_have_had_it_read(self, tmp_path: Path) -> None:
         """What was read while the start waited for its turn is not read again."""
         shown = [shows("inactive", "not-found"), shows("inactive"), shows("inactive"), shows("active")]
         run = act(Action.START, host_with({"show": shown}), tmp_path, values={"order_at_shutdown": "no"})
-        assert (run.verdict.code, run.host.of("daemon-reload")) == (0, [])
+        assert (run.result.code, run.host.of("daemon-reload")) == (0, [])
 
     @pytest.mark.parametrize("action", [pytest.param(each, id=each) for each in (Action.START, Action.RELOAD)])
     @pytest.mark.parametrize("level", [pytest.param(level, id=str(level)) for level in ("0", "10")])
@@ -567,7 +565,7 @@ class TestStart:
         """Else a start would be reported done before the service works."""
         host = host_with({"show": [shows("active")], "hook": [exits(7), exits(7), exits(0)]})
         run = act(action, host, tmp_path, values={**HOOKED, "monitor_hook_level": level})
-        assert (run.verdict.code, len(run.host.of("hook"))) == (0, 3)
+        assert (run.result.code, len(run.host.of("hook"))) == (0, 3)
 
     @pytest.mark.parametrize(
         ("properties", "order", "told"),
@@ -593,7 +591,7 @@ class TestStart:
         run = act(Action.START, host, tmp_path, values={"order_at_shutdown": order})
         overrides = f"{told} of {UNIT} overrides {drop_in_path(UNIT, tmp_path)}"
         expected = [f"{overrides}: systemd may restart it without the cluster knowing"] if told else []
-        assert (run.verdict.code, texts(run, Warned)) == (0, expected)
+        assert (run.result.code, texts(run, WarningNotice)) == (0, expected)
 
     @pytest.mark.parametrize(
         ("hook", "values", "code"),
@@ -614,7 +612,7 @@ class TestStart:
             tmp_path,
             values={"monitor_hook": hook.format(tmp=tmp_path), **values},
         )
-        assert run.verdict.code == code
+        assert run.result.code == code
         assert run.host.verbs == []
 
     @pytest.mark.parametrize("limit", [pytest.param(limit, id=str(limit)) for limit in (1, 2, 5)])
@@ -622,7 +620,7 @@ class TestStart:
         """So many looks after the start, then it gives up, long before the deadline."""
         host = host_with({"show": [shows("active")], "hook": [exits(7)]})
         run = act(Action.START, host, tmp_path, values={**HOOKED, "start_poll_limit": str(limit)})
-        assert (run.verdict.code, len(run.host.of("hook"))) == (1, limit)
+        assert (run.result.code, len(run.host.of("hook"))) == (1, limit)
         assert run.took_s < 2.0
 
     def test_gated_by_itself_while_the_job_runs(self, tmp_path: Path) -> None:
@@ -630,28 +628,28 @@ class TestStart:
         shown = [shows("inactive"), *[shows("activating")] * 4, shows("active")]
         host = host_with({"show": shown, "start": [hangs()], "hook": [exits(0)]})
         run = act(Action.START, host, tmp_path, values=HOOKED)
-        assert (run.verdict.code, len(run.host.of("hook"))) == (0, 1)
+        assert (run.result.code, len(run.host.of("hook"))) == (0, 1)
 
     def test_a_job_that_takes_longer_than_there_is_time(self, tmp_path: Path) -> None:
         """The request is given up in time for a look, and the answer is 1."""
         host = host_with({"show": [shows("inactive"), shows("activating", SubState="start-pre")], "start": [hangs()]})
         run = act(Action.START, host, tmp_path)
-        assert (run.verdict.code, run.verdict.reason) == (1, f"{UNIT} activating: start-pre")
+        assert (run.result.code, run.result.reason) == (1, f"{UNIT} activating: start-pre")
 
     @pytest.mark.parametrize("answer", NO_ANSWER_ROWS)
     def test_a_systemd_that_does_not_answer(self, tmp_path: Path, answer: Step) -> None:
         """1 at the deadline, and nothing was asked for blindly."""
         run = act(Action.START, host_with({"show": [answer]}), tmp_path)
-        assert run.verdict.code == 1
+        assert run.result.code == 1
         assert run.host.verbs == []
         assert written_below(tmp_path) == []
 
     def test_a_systemd_that_falls_silent_later(self, tmp_path: Path) -> None:
         """In doubt is not started either."""
         run = act(Action.START, host_with({"show": [shows("inactive"), silent()]}), tmp_path)
-        assert run.verdict.code == 1
-        assert run.verdict.reason is not None
-        assert run.verdict.reason.startswith("systemd does not answer: ")
+        assert run.result.code == 1
+        assert run.result.reason is not None
+        assert run.result.reason.startswith("systemd does not answer: ")
 
 
 class TestStop:
@@ -664,7 +662,7 @@ class TestStop:
         path = drop_in_path(UNIT, tmp_path)
         shown = [shows("active", DropInPaths=str(path)), shows("deactivating"), shows("inactive")]
         run = act(Action.STOP, host_with({"show": shown}), tmp_path, values=HOOKED)
-        assert (run.verdict.code, run.verdict.reason) == (0, None)
+        assert (run.result.code, run.result.reason) == (0, None)
         assert run.host.verbs == ["stop"]
         assert not path.parent.exists()
 
@@ -684,15 +682,15 @@ class TestStop:
         """A missing hook, a missing unit, an already stopped unit: 0; the hook is not run."""
         host = host_with({"show": [shown], "stop": [exits(5, "Unit not loaded.")]})
         run = act(Action.STOP, host, tmp_path, values={"monitor_hook": hook})
-        assert (run.verdict.code, run.host.of("hook")) == (0, [])
+        assert (run.result.code, run.host.of("hook")) == (0, [])
 
     @pytest.mark.parametrize("answer", NO_ANSWER_ROWS)
     def test_in_doubt_is_not_stopped(self, tmp_path: Path, answer: Step) -> None:
         """A systemd that does not answer: tried until the deadline, then 1, never 0."""
         run = act(Action.STOP, host_with({"show": [answer], "stop": [answer]}), tmp_path)
-        assert run.verdict.code == 1
-        assert run.verdict.reason is not None
-        assert run.verdict.reason.startswith("systemd does not answer: ")
+        assert run.result.code == 1
+        assert run.result.reason is not None
+        assert run.result.reason.startswith("systemd does not answer: ")
         assert run.took_s > 0.85 * run.time_s
         assert run.host.signals == []
 
@@ -700,7 +698,7 @@ class TestStop:
         """Each look asks for the stop again."""
         host = host_with({"show": [shows("active")] * 4 + [shows("inactive")], "stop": [LOST]})
         run = act(Action.STOP, host, tmp_path)
-        assert run.verdict.code == 0
+        assert run.result.code == 0
         assert len(run.host.of("stop")) == 5
 
     def test_what_fails_while_it_stops_has_last_words(self, tmp_path: Path) -> None:
@@ -711,11 +709,11 @@ class TestStop:
         host = host_with({"show": [shown], "stop": [failed], "journal": [journal]})
         run = act(Action.STOP, host, tmp_path, values={"unit": "srv-data.mount"})
         told = "srv-data.mount active: stop job failed: umount: /srv: target is busy."
-        assert (run.verdict.code, run.verdict.reason) == (1, told)
+        assert (run.result.code, run.result.reason) == (1, told)
         assert [call.arguments[-1] for call in run.host.of("journal")] == ["--sync", "_SYSTEMD_UNIT=srv.mount"]
         silent_unit = host_with({"show": [shown], "stop": [failed], "journal": [DONE]})
         run = act(Action.STOP, silent_unit, tmp_path, values={"unit": "srv-data.mount"})
-        assert run.verdict.reason == "srv-data.mount active: stop job failed"
+        assert run.result.reason == "srv-data.mount active: stop job failed"
         assert len(run.host.of("journal")) == 2
 
     @pytest.mark.parametrize(
@@ -737,7 +735,7 @@ class TestStop:
             {"show": [shows("deactivating")], "stop": [hangs(until="SIGKILL")]}, SIGKILL={"show": [shows("failed")]}
         )
         run = act(Action.STOP, host, tmp_path, operation=Operation(timeout_s))
-        assert run.verdict.code == 0
+        assert run.result.code == 0
         assert run.host.signal_times("SIGKILL") == pytest.approx([after_s], abs=0.1)
         assert after_s == pytest.approx(escalation_after_s(run.time_s))
         assert [signal.name for signal in run.host.signals] == ["SIGKILL"]
@@ -747,7 +745,7 @@ class TestStop:
     def test_escalation_goes_on(self, tmp_path: Path) -> None:
         """One SIGKILL is not the last: a process that was just forked may have missed it."""
         run = act(Action.STOP, host_with({"show": [shows("deactivating")], "stop": [hangs()]}), tmp_path)
-        assert run.verdict.code == 1
+        assert run.result.code == 1
         assert len(run.host.signals) > 3
         assert len([fact for fact in run.heard.facts if isinstance(fact, Escalated)]) == 1
 
@@ -755,9 +753,9 @@ class TestStop:
         """stop_escalate=no: 1 at the deadline, and nobody is killed."""
         host = host_with({"show": [shows("deactivating")], "stop": [hangs()]})
         run = act(Action.STOP, host, tmp_path, values={"stop_escalate": "no"})
-        assert (run.verdict.code, run.host.signals) == (1, [])
-        assert run.verdict.reason is not None
-        assert run.verdict.reason.startswith(f"{UNIT} deactivating: its job still runs after ")
+        assert (run.result.code, run.host.signals) == (1, [])
+        assert run.result.reason is not None
+        assert run.result.reason.startswith(f"{UNIT} deactivating: its job still runs after ")
 
     @pytest.mark.parametrize("unit", [pytest.param(unit, id=unit) for unit in ("srv.mount", "a.socket", "a.target")])
     def test_no_escalation_of_what_is_no_service(self, tmp_path: Path, unit: str) -> None:
@@ -768,14 +766,14 @@ class TestStop:
             tmp_path,
             values={"unit": unit},
         )
-        assert (run.verdict.code, run.host.signals) == (1, [])
+        assert (run.result.code, run.host.signals) == (1, [])
         assert not [fact for fact in run.heard.facts if isinstance(fact, Escalated)]
 
     def test_no_escalation_where_it_is_not_needed(self, tmp_path: Path) -> None:
         """A unit that stops before is not killed."""
         host = host_with({"show": [shows("inactive")], "stop": [exits(0, after_s=13.0)]})
         run = act(Action.STOP, host, tmp_path)
-        assert (run.verdict.code, run.host.signals) == (0, [])
+        assert (run.result.code, run.host.signals) == (0, [])
 
     @pytest.mark.parametrize(
         ("timeout_s", "killed_after_s"),
@@ -791,7 +789,7 @@ class TestStop:
         shown = shows("deactivating", SubState="stop-post")
         host = host_with({"show": [shown], "stop": [hangs(until="SIGKILL")]}, SIGKILL={"show": [shows("failed")]})
         run = act(Action.STOP, host, tmp_path, operation=Operation(timeout_s))
-        assert run.verdict.code == 0
+        assert run.result.code == 0
         assert run.host.signal_times("SIGKILL") == pytest.approx([killed_after_s], abs=1.0)
         assert min(run.host.signal_times("SIGKILL")) >= killed_after_s
 
@@ -802,7 +800,7 @@ class TestStop:
             SIGKILL={"show": [*[shows("deactivating", SubState="stop-post")] * 4, shows("failed")]},
         )
         run = act(Action.STOP, host, tmp_path)
-        assert run.verdict.code == 0
+        assert run.result.code == 0
         assert [signal.unit.sub_state for signal in run.host.signals] == ["stop-sigterm"]
 
     def test_a_stop_that_systemd_refuses(self, tmp_path: Path) -> None:
@@ -810,7 +808,7 @@ class TestStop:
         refused = exits(1, f"Failed to stop {UNIT}: {MANUAL_REFUSAL}\n")
         host = host_with({"show": [shows("active")], "stop": [refused]}, SIGKILL={"show": [shows("failed")]})
         run = act(Action.STOP, host, tmp_path)
-        assert run.verdict.code == 0
+        assert run.result.code == 0
         assert run.host.signal_times("SIGTERM") == pytest.approx([0.0], abs=0.1)
         assert run.host.signal_times("SIGKILL")[0] == pytest.approx(4.5, abs=0.2)
 
@@ -819,7 +817,7 @@ class TestStop:
         refused = exits(1, f"Failed to stop {UNIT}: {MANUAL_REFUSAL}\n")
         host = host_with({"show": [shows("active")], "stop": [refused]}, SIGTERM={"show": [shows("inactive")]})
         run = act(Action.STOP, host, tmp_path)
-        assert (run.verdict.code, [signal.name for signal in run.host.signals]) == (0, ["SIGTERM"])
+        assert (run.result.code, [signal.name for signal in run.host.signals]) == (0, ["SIGTERM"])
         assert run.took_s < 1.0
 
     def test_a_refused_stop_without_escalation(self, tmp_path: Path) -> None:
@@ -827,7 +825,7 @@ class TestStop:
         refused = exits(1, f"Failed to stop {UNIT}: {MANUAL_REFUSAL}\n")
         host = host_with({"show": [shows("active")], "stop": [refused]})
         run = act(Action.STOP, host, tmp_path, values={"stop_escalate": "no"})
-        assert (run.verdict.code, run.verdict.reason) == (1, f"{UNIT} active: {MANUAL_REFUSAL}")
+        assert (run.result.code, run.result.reason) == (1, f"{UNIT} active: {MANUAL_REFUSAL}")
         assert run.host.signals == []
 
     @pytest.mark.parametrize("state", [pytest.param(state, id=state) for state in ("inactive", "failed")])
@@ -835,7 +833,7 @@ class TestStop:
         """SendSIGKILL=no, or an alias laid over a running unit: not stopped before it is gone."""
         host = host_with({"show": [alive(shows(state), main=SLEEP)]}, SIGKILL={"show": [shows(state)]})
         run = act(Action.STOP, host, tmp_path)
-        assert run.verdict.code == 0
+        assert run.result.code == 0
         assert run.host.signal_times("SIGKILL")[0] == pytest.approx(13.5, abs=0.1)
         assert run.host.signals[0].unit.main_process == SLEEP
 
@@ -852,7 +850,7 @@ class TestStop:
         act(Action.START, host_with({"show": [shows("active")]}), tmp_path)
         host = host_with({"show": [alive(shows("failed"), process)]})
         run = act(Action.STOP, host, tmp_path, values={"stop_escalate": escalate})
-        assert (run.verdict.code, run.verdict.reason) == (1, f"{UNIT} failed, but not stopped: {told}")
+        assert (run.result.code, run.result.reason) == (1, f"{UNIT} failed, but not stopped: {told}")
         assert bool(run.host.signals) is (escalate == "yes")
         assert run.took_s > 0.85 * run.time_s
         assert drop_in_path(UNIT, tmp_path).exists()
@@ -862,16 +860,16 @@ class TestStop:
         """KillMode=process and none ask for leftovers: stopped, nobody is killed, and the log names them."""
         host = host_with({"show": [alive(shows("inactive", KillMode=mode), SLEEP)]})
         run = act(Action.STOP, host, tmp_path)
-        assert (run.verdict.code, run.host.signals) == (0, [])
-        assert texts(run, Warned) == [f"KillMode={mode} of {UNIT} leaves sleep[812] running"]
+        assert (run.result.code, run.host.signals) == (0, [])
+        assert texts(run, WarningNotice) == [f"KillMode={mode} of {UNIT} leaves sleep[812] running"]
 
     def test_a_job_that_would_start_it_again(self, tmp_path: Path) -> None:
         """Inactive with a job queued is not stopped: it is stopped again, which cancels the job."""
         host = host_with({"show": [shows("inactive", Job="4711"), shows("inactive", Job="4711"), shows("inactive")]})
         run = act(Action.STOP, host, tmp_path)
-        assert (run.verdict.code, len(run.host.of("stop"))) == (0, 3)
+        assert (run.result.code, len(run.host.of("stop"))) == (0, 3)
         run = act(Action.STOP, host_with({"show": [shows("inactive", Job="4711")]}), tmp_path)
-        assert (run.verdict.code, run.verdict.reason) == (1, f"{UNIT} inactive: a job queued")
+        assert (run.result.code, run.result.reason) == (1, f"{UNIT} inactive: a job queued")
 
     @pytest.mark.parametrize("action", [pytest.param(each, id=each) for each in (Action.START, Action.STOP)])
     @pytest.mark.parametrize("timeout_s", [pytest.param(each, id=f"{each} s") for each in (4.0, 20.0, 110.0)])
@@ -882,23 +880,23 @@ class TestStop:
         journal = Step(Exited(0.02, stdout=b"waiting for a disk\n"), 0.02)
         host = host_with({"show": [shows("deactivating")], action: [hangs()], "journal": [journal]})
         run = act(action, host, tmp_path, operation=Operation(timeout_s))
-        assert run.verdict.code == 1
-        assert run.verdict.reason is not None
-        assert run.verdict.reason.endswith(": waiting for a disk")
+        assert run.result.code == 1
+        assert run.result.reason is not None
+        assert run.result.reason.endswith(": waiting for a disk")
 
     def test_what_sigkill_has_ended_is_seen_whatever_the_poll_interval(self, tmp_path: Path) -> None:
         """The last pause is as short as leaves time for a look: a stop that worked is not reported as failed."""
         timed_out = exits(1, f"Job for {UNIT} timed out.\n")
         host = host_with({"show": [shows("deactivating")], "stop": [timed_out]}, SIGKILL={"show": [shows("failed")]})
         run = act(Action.STOP, host, tmp_path, values={"poll_interval": "30s"}, operation=Operation(110.0))
-        assert run.verdict.code == 0
+        assert run.result.code == 0
 
     @pytest.mark.parametrize("limit", [pytest.param(limit, id=str(limit)) for limit in (1, 3)])
     def test_stop_poll_limit(self, tmp_path: Path, limit: int) -> None:
         """So many looks after the stop, then it gives up."""
         host = host_with({"show": [shows("active")]})
         run = act(Action.STOP, host, tmp_path, values={"stop_poll_limit": str(limit)})
-        assert (run.verdict.code, len(run.host.of("stop"))) == (1, limit)
+        assert (run.result.code, len(run.host.of("stop"))) == (1, limit)
 
     @pytest.mark.parametrize(
         ("hooks", "code", "runs"),
@@ -911,7 +909,7 @@ class TestStop:
         """A unit whose ExecStop only triggers the stop is down before its service is."""
         host = host_with({"show": [shows("active"), shows("inactive")], "hook": hooks})
         run = act(Action.STOP, host, tmp_path, values={**HOOKED, "stop_verify": "yes"})
-        assert (run.verdict.code, len(run.host.of("hook"))) == (code, runs)
+        assert (run.result.code, len(run.host.of("hook"))) == (code, runs)
 
     @pytest.mark.parametrize(
         "hook",
@@ -925,10 +923,10 @@ class TestStop:
         """1 at the deadline, and the hook is named."""
         host = host_with({"show": [shows("inactive")], "hook": [hook]})
         run = act(Action.STOP, host, tmp_path, values={**HOOKED, "stop_verify": "yes"})
-        assert run.verdict.code == 1
-        assert run.verdict.reason is not None
-        assert run.verdict.reason.endswith("expected not running after stop")
-        assert run.verdict.reason.startswith("hook true: ")
+        assert run.result.code == 1
+        assert run.result.reason is not None
+        assert run.result.reason.endswith("expected not running after stop")
+        assert run.result.reason.startswith("hook true: ")
 
     @pytest.mark.parametrize(
         ("hook", "level"),
@@ -938,13 +936,13 @@ class TestStop:
         """A hook that cannot be asked does not fail a stop."""
         values = {"monitor_hook": hook, "monitor_hook_level": level, "stop_verify": "yes"}
         host = host_with({"show": [shows("inactive")], "hook": [Step(NotStarted(2, "No such file or directory"))]})
-        assert act(Action.STOP, host, tmp_path, values=values).verdict.code == 0
+        assert act(Action.STOP, host, tmp_path, values=values).result.code == 0
 
     def test_not_permitted(self, tmp_path: Path) -> None:
         """At the deadline 4, with what systemctl said."""
         host = host_with({"show": [shows("active")], "stop": [exits(4, f"Failed to stop {UNIT}: Access denied")]})
         run = act(Action.STOP, host, tmp_path, values={"stop_escalate": "no"})
-        assert (run.verdict.code, run.verdict.reason) == (4, f"{UNIT} active: Access denied")
+        assert (run.result.code, run.result.reason) == (4, f"{UNIT} active: Access denied")
 
 
 STOPPING = "pacemaker.service stop running"
@@ -971,7 +969,7 @@ class TestStopAtShutdown:
             **{"stop at once": {"show": [shows("inactive")]}},
         )
         run = act(Action.STOP, host, tmp_path)
-        assert run.verdict.code == 0
+        assert run.result.code == 0
         assert run.host.verbs == ["stop", "stop at once"]
         assert len(run.host.of("stop at once")) == 1
         assert run.took_s < 2.0
@@ -991,7 +989,7 @@ class TestStopAtShutdown:
         """Units that require this one have to stop with it, which they do not in that mode."""
         host = host_with({"show": [shows("inactive")], "stop": [exits(0, after_s=6.0)], "list-jobs": jobs})
         run = act(Action.STOP, host, tmp_path)
-        assert (run.verdict.code, run.host.verbs) == (0, ["stop"])
+        assert (run.result.code, run.host.verbs) == (0, ["stop"])
 
     @pytest.mark.parametrize(
         "shown",
@@ -1011,7 +1009,7 @@ class TestStopAtShutdown:
     def test_a_quick_stop_does_not_ask_for_jobs(self, tmp_path: Path) -> None:
         """What stops in 0.2 s does not wait for anybody."""
         run = act(Action.STOP, host_with({"show": [shows("inactive")], "stop": [exits(0, after_s=0.15)]}), tmp_path)
-        assert (run.verdict.code, run.host.of("list-jobs")) == (0, [])
+        assert (run.result.code, run.host.of("list-jobs")) == (0, [])
 
     def test_it_asks_for_jobs_less_and_less_often(self, tmp_path: Path) -> None:
         """At first soon, then every poll_interval: a database may take a minute to stop."""
@@ -1038,15 +1036,15 @@ class TestDropIn:
         """A unit that was forgotten while it was down has been loaded with the drop-in: it costs no daemon-reload."""
         loaded = shows("inactive", DropInPaths=str(drop_in_path(UNIT, tmp_path)), NeedDaemonReload=needs)
         run = act(Action.START, host_with({"show": [shows("inactive"), loaded, shows("active")]}), tmp_path)
-        assert run.verdict.code == 0
+        assert run.result.code == 0
         assert len(run.host.of("daemon-reload")) == reloads
 
     def test_systemd_is_told_of_what_it_has_not_heard(self, tmp_path: Path) -> None:
         """The action that wrote it may have been killed before systemd was told: DropInPaths does not list it."""
         act(Action.START, host_with({"show": [shows("active")]}), tmp_path)
         run = act(Action.START, host_with({"show": [shows("active", NeedDaemonReload="yes")]}), tmp_path)
-        assert (run.verdict.code, len(run.host.of("daemon-reload"))) == (0, 1)
-        assert texts(run, Noted) == []
+        assert (run.result.code, len(run.host.of("daemon-reload"))) == (0, 1)
+        assert texts(run, Notice) == []
 
     @pytest.mark.parametrize("is_there", [pytest.param(True, id="removed now"), pytest.param(False, id="before")])
     @pytest.mark.parametrize("name", [pytest.param(name, id=name) for name in ("zz-ocf-systemd", "50-ocf-systemd")])
@@ -1065,9 +1063,9 @@ class TestDropIn:
         shown = [listed] if listed_later else [listed, shows("inactive")] if is_there else [shows("inactive")]
         host = host_with({"show": shown}, **{"daemon-reload": {"show": [shows("inactive")]}})
         run = act(Action.STOP, host, tmp_path)
-        assert (run.verdict.code, len(run.host.of("daemon-reload"))) == (0, reloads)
+        assert (run.result.code, len(run.host.of("daemon-reload"))) == (0, reloads)
         assert written_below(tmp_path) == []
-        assert texts(run, Noted) == ([f"drop-in {drop_in_path(UNIT, tmp_path)} removed"] if is_there else [])
+        assert texts(run, Notice) == ([f"drop-in {drop_in_path(UNIT, tmp_path)} removed"] if is_there else [])
 
     def test_another_stop_may_have_told_it(self, tmp_path: Path) -> None:
         """What was forgotten while the stop waited for its turn to reload is not told again."""
@@ -1076,7 +1074,7 @@ class TestDropIn:
         path.touch()
         listed = shows("inactive", DropInPaths=str(path))
         run = act(Action.STOP, host_with({"show": [listed, listed, shows("inactive")]}), tmp_path)
-        assert (run.verdict.code, run.host.of("daemon-reload")) == (0, [])
+        assert (run.result.code, run.host.of("daemon-reload")) == (0, [])
 
     def test_one_of_the_old_name_is_replaced(self, tmp_path: Path) -> None:
         """Start writes the new one, removes the old one, and has systemd read that, which lists the old one still."""
@@ -1089,17 +1087,17 @@ class TestDropIn:
             **{"daemon-reload": {"show": [shows("active", DropInPaths=str(path))]}},
         )
         run = act(Action.START, host, tmp_path)
-        assert (run.verdict.code, len(run.host.of("daemon-reload"))) == (0, 1)
+        assert (run.result.code, len(run.host.of("daemon-reload"))) == (0, 1)
         assert written_below(tmp_path) == [path]
 
     def test_a_lost_daemon_reload_is_made_again(self, tmp_path: Path) -> None:
         """The unit is started once systemd knows of the drop-in, and not before."""
         host = host_with({"show": [shows("inactive"), shows("active")], "daemon-reload": [LOST, LOST, DONE]})
         run = act(Action.START, host, tmp_path)
-        assert run.verdict.code == 0
+        assert run.result.code == 0
         assert run.host.verbs == ["daemon-reload", "reset-failed", "start"]
         assert (len(run.host.of("daemon-reload")), len(run.host.of("start"))) == (3, 1)
-        assert len(texts(run, Warned)) == 2
+        assert len(texts(run, WarningNotice)) == 2
 
     @pytest.mark.parametrize(
         ("reload", "warnings"),
@@ -1116,7 +1114,7 @@ class TestDropIn:
         path.touch()
         host = host_with({"show": [shows("inactive", DropInPaths=str(path))], "daemon-reload": [reload]})
         run = act(Action.STOP, host, tmp_path)
-        assert (run.verdict.code, len(texts(run, Warned))) == (0, warnings)
+        assert (run.result.code, len(texts(run, WarningNotice))) == (0, warnings)
         assert not path.exists()
 
     def test_a_systemd_that_falls_silent_after_a_stop(self, tmp_path: Path) -> None:
@@ -1125,7 +1123,7 @@ class TestDropIn:
         path.parent.mkdir(parents=True)
         path.touch()
         run = act(Action.STOP, host_with({"show": [shows("inactive"), silent()]}), tmp_path)
-        assert (run.verdict.code, run.host.verbs) == (0, ["stop"])
+        assert (run.result.code, run.host.verbs) == (0, ["stop"])
         assert not path.exists()
 
     @pytest.mark.parametrize("wanted", [pytest.param("yes", id="wanted"), pytest.param("no", id="not wanted")])
@@ -1136,17 +1134,17 @@ class TestDropIn:
             path.parent.mkdir(parents=True)
             path.touch()
         run = act(Action.START, host_with({"show": [shows("active")]}), tmp_path, values={"order_at_shutdown": wanted})
-        assert run.verdict.code == 0
+        assert run.result.code == 0
         assert path.exists() == (wanted == "yes")
-        assert texts(run, Noted) == [f"drop-in {path} {'written' if wanted == 'yes' else 'removed'}"]
+        assert texts(run, Notice) == [f"drop-in {path} {'written' if wanted == 'yes' else 'removed'}"]
 
     def test_it_cannot_be_written(self, tmp_path: Path) -> None:
         """The start fails and tells why; the unit is not started."""
         (booted(tmp_path) / "systemd/system" / f"{UNIT}.d").touch()
         run = act(Action.START, host_with({"show": [shows("inactive")]}), tmp_path)
-        assert run.verdict.code == 1
-        assert run.verdict.reason is not None
-        assert run.verdict.reason.startswith(f"drop-in {drop_in_path(UNIT, tmp_path)} cannot be written: ")
+        assert run.result.code == 1
+        assert run.result.reason is not None
+        assert run.result.reason.startswith(f"drop-in {drop_in_path(UNIT, tmp_path)} cannot be written: ")
         assert run.host.of("start") == []
 
     def test_it_cannot_be_removed(self, tmp_path: Path) -> None:
@@ -1154,9 +1152,9 @@ class TestDropIn:
         path = drop_in_path(UNIT, tmp_path)
         path.mkdir(parents=True)
         run = act(Action.STOP, host_with({"show": [shows("active"), shows("inactive")]}), tmp_path)
-        assert run.verdict.code == 0
+        assert run.result.code == 0
         assert run.host.verbs == ["stop"]
-        (warning,) = texts(run, Warned)
+        (warning,) = texts(run, WarningNotice)
         assert f"drop-in {path} cannot be removed: " in warning
 
 
@@ -1164,13 +1162,13 @@ class TestReload:
     def test_step_by_step(self, tmp_path: Path) -> None:
         """Reload, then one monitor with the hook."""
         run = act(Action.RELOAD, host_with({"show": [shows("active")], "hook": [exits(0)]}), tmp_path, values=HOOKED)
-        assert (run.verdict.code, run.host.verbs) == (0, ["reload", "hook"])
+        assert (run.result.code, run.host.verbs) == (0, ["reload", "hook"])
 
     def test_a_unit_that_cannot(self, tmp_path: Path) -> None:
         """3, and it is not asked to."""
         run = act(Action.RELOAD, host_with({"show": [shows("active", CanReload="no")]}), tmp_path)
-        assert (run.verdict.code, run.host.verbs) == (3, [])
-        assert run.verdict.reason == f"{UNIT} cannot reload: it has no ExecReload="
+        assert (run.result.code, run.host.verbs) == (3, [])
+        assert run.result.reason == f"{UNIT} cannot reload: it has no ExecReload="
 
     @pytest.mark.parametrize(
         ("shown", "code"),
@@ -1184,13 +1182,13 @@ class TestReload:
     def test_a_unit_that_does_not_run(self, tmp_path: Path, shown: Step, code: int) -> None:
         """What the monitor says of it; nothing is reloaded."""
         run = act(Action.RELOAD, host_with({"show": [shown]}), tmp_path)
-        assert (run.verdict.code, run.host.verbs) == (code, [])
+        assert (run.result.code, run.host.verbs) == (code, [])
 
     def test_a_unit_on_its_way_up(self, tmp_path: Path) -> None:
         """It may have read its old configuration already: it is reloaded once it runs."""
         host = host_with({"show": [shows("activating"), shows("activating"), shows("active")]})
         run = act(Action.RELOAD, host, tmp_path)
-        assert (run.verdict.code, run.host.verbs) == (0, ["reload"])
+        assert (run.result.code, run.host.verbs) == (0, ["reload"])
 
     @pytest.mark.parametrize(
         ("reload", "hook", "code"),
@@ -1206,7 +1204,7 @@ class TestReload:
     def test_what_the_monitor_said(self, tmp_path: Path, reload: Step, hook: Step, code: int) -> None:
         """0, or what the last look made of it, or 1 for a reload that was not done."""
         host = host_with({"show": [shows("active")], "reload": [reload], "hook": [hook]})
-        assert act(Action.RELOAD, host, tmp_path, values=HOOKED).verdict.code == code
+        assert act(Action.RELOAD, host, tmp_path, values=HOOKED).result.code == code
 
     @pytest.mark.parametrize(
         ("hooks", "code", "runs"),
@@ -1220,33 +1218,33 @@ class TestReload:
         """A service may be slow to read its configuration: its hook is asked again, and it is reloaded once."""
         host = host_with({"show": [shows("active")], "hook": hooks})
         run = act(Action.RELOAD, host, tmp_path, values=HOOKED)
-        assert (run.verdict.code, len(run.host.of("hook")), len(run.host.of("reload"))) == (code, runs, 1)
+        assert (run.result.code, len(run.host.of("hook")), len(run.host.of("reload"))) == (code, runs, 1)
 
     def test_a_hook_that_never_passes(self, tmp_path: Path) -> None:
         """Asked until the deadline; the last monitor's code, with its reason."""
         host = host_with({"show": [shows("active")], "hook": [exits(7)]})
         run = act(Action.RELOAD, host, tmp_path, values=HOOKED)
-        assert (run.verdict.code, run.verdict.reason) == (7, "hook true: not running (exit 7)")
+        assert (run.result.code, run.result.reason) == (7, "hook true: not running (exit 7)")
         assert run.took_s > 0.85 * run.time_s
 
     def test_a_lost_request_is_made_again(self, tmp_path: Path) -> None:
         """Until one gets through, which is the last."""
         host = host_with({"show": [shows("active")], "reload": [LOST, LOST, DONE], "hook": [exits(0)]})
         run = act(Action.RELOAD, host, tmp_path, values=HOOKED)
-        assert (run.verdict.code, len(run.host.of("reload"))) == (0, 3)
+        assert (run.result.code, len(run.host.of("reload"))) == (0, 3)
 
     def test_a_unit_that_a_reload_brings_down(self, tmp_path: Path) -> None:
         """7 at once, with why it failed; it will not come up again by itself."""
         host = host_with({"show": [shows("active")]}, reload={"show": [shows("failed", Result="exit-code")]})
         run = act(Action.RELOAD, host, tmp_path, values=HOOKED)
-        assert (run.verdict.code, run.verdict.reason) == (7, f"{UNIT} failed: exit-code")
+        assert (run.result.code, run.result.reason) == (7, f"{UNIT} failed: exit-code")
         assert run.took_s < 1.0
 
     def test_a_reload_that_takes_longer_than_a_look(self, tmp_path: Path) -> None:
         """While the unit is reloading it runs; what counts is that the job gets done."""
         host = host_with({"show": [shows("reloading")], "reload": [exits(0, after_s=12.0)], "hook": [exits(0)]})
         run = act(Action.RELOAD, host, tmp_path, values=HOOKED)
-        assert run.verdict.code == 0
+        assert run.result.code == 0
         assert run.took_s == pytest.approx(12.0, abs=0.1)
 
 
@@ -1260,31 +1258,31 @@ class TestReloadAgent:
         values = {**HOOKED, "order_at_shutdown": wanted}
         as_before = shows("active", DropInPaths="" if wanted == "yes" else str(path))
         run = act(Action.RELOAD_AGENT, host_with({"show": [as_before]}), tmp_path, values=values)
-        assert (run.verdict.code, run.host.verbs) == (0, ["daemon-reload"])
+        assert (run.result.code, run.host.verbs) == (0, ["daemon-reload"])
         assert path.exists() == (wanted == "yes")
         in_force = shows("active", DropInPaths=str(path) if wanted == "yes" else "")
         run = act(Action.RELOAD_AGENT, host_with({"show": [in_force]}), tmp_path, values=values)
-        assert (run.verdict.code, run.host.verbs) == (0, [])
+        assert (run.result.code, run.host.verbs) == (0, [])
 
     def test_a_stopped_unit_gets_none(self, tmp_path: Path) -> None:
         """Start will write it."""
         run = act(Action.RELOAD_AGENT, host_with({"show": [shows("inactive")]}), tmp_path)
-        assert (run.verdict.code, run.host.verbs) == (0, [])
+        assert (run.result.code, run.host.verbs) == (0, [])
         assert written_below(tmp_path) == []
 
     def test_it_cannot_be_written(self, tmp_path: Path) -> None:
         """Then the parameters are not taken over."""
         (booted(tmp_path) / "systemd/system" / f"{UNIT}.d").touch()
         run = act(Action.RELOAD_AGENT, host_with({"show": [shows("active")]}), tmp_path)
-        assert run.verdict.code == 1
+        assert run.result.code == 1
 
     def test_a_daemon_reload_that_never_gets_through(self, tmp_path: Path) -> None:
         """1 at the deadline: the drop-in is not in force."""
         host = host_with({"show": [shows("active")], "daemon-reload": [LOST]})
         run = act(Action.RELOAD_AGENT, host, tmp_path)
-        assert run.verdict.code == 1
-        assert run.verdict.reason is not None
-        assert run.verdict.reason.startswith("systemd does not answer: daemon-reload: ")
+        assert run.result.code == 1
+        assert run.result.reason is not None
+        assert run.result.reason.startswith("systemd does not answer: daemon-reload: ")
         assert len(run.host.of("daemon-reload")) > 3
 
     @pytest.mark.parametrize(
@@ -1298,7 +1296,7 @@ class TestReloadAgent:
     def test_the_new_parameters_are_validated(self, tmp_path: Path, shown: Step, hook: str, code: int) -> None:
         """The validation's code, and no change."""
         run = act(Action.RELOAD_AGENT, host_with({"show": [shown]}), tmp_path, values={"monitor_hook": hook})
-        assert (run.verdict.code, run.host.verbs) == (code, [])
+        assert (run.result.code, run.host.verbs) == (code, [])
         assert written_below(tmp_path) == []
 
 
@@ -1309,7 +1307,7 @@ class TestValidateAll:
         host = host_with({"show": [silent()]})
         values = {"monitor_hook": "/no/such/hook"}
         run = act(Action.VALIDATE_ALL, host, tmp_path, values=values, operation=Operation(20.0, check_level=level))
-        assert (run.verdict.code, run.host.calls) == (0, [])
+        assert (run.result.code, run.host.calls) == (0, [])
 
     @pytest.mark.parametrize(
         ("shown", "hook", "code"),
@@ -1335,7 +1333,7 @@ class TestValidateAll:
             values={"monitor_hook": hook.format(tmp=tmp_path)},
             operation=Operation(20.0, check_level=10),
         )
-        assert (run.verdict.code, run.host.verbs) == (code, [])
+        assert (run.result.code, run.host.verbs) == (code, [])
 
 
 @pytest.mark.parametrize(
@@ -1358,10 +1356,10 @@ def test_whether_the_hooks_user_may_execute_it(
     host = host_with({"show": [shows("active")], "hook": [exits(0)], "test": tests})
     values = {**HOOKED, "monitor_hook_user": "nobody", "order_at_shutdown": "no"}
     run = act(action, host, tmp_path, values=values, operation=Operation(20.0, check_level=10))
-    assert run.verdict.code == code
+    assert run.result.code == code
     assert [call.arguments for call in run.host.of("test")] == [("test", "-x", path) for path in asked]
     if code:
-        assert run.verdict.reason == "hook true: cannot be run: user nobody may not execute it"
+        assert run.result.reason == "hook true: cannot be run: user nobody may not execute it"
         assert run.host.verbs == ["test"]
 
 
@@ -1379,9 +1377,9 @@ class TestUnbooted:
         run = act(action, host, tmp_path, values=HOOKED, operation=operation)
         values_alone = action is Action.VALIDATE_ALL and operation is None
         reason = "this host was not booted by systemd"
-        assert run.verdict == (Verdict(0) if action is Action.STOP or values_alone else Verdict(5, reason))
+        assert run.result == (ActionResult(0) if action is Action.STOP or values_alone else ActionResult(5, reason))
         assert (run.host.calls, run.took_s) == ([], 0.0)
-        assert run.heard.facts[-1] == Judged(action, run.verdict)
+        assert run.heard.facts[-1] == ActionEnded(action, run.result)
 
 
 @dataclass
@@ -1449,15 +1447,15 @@ class TestTold:
         host = host_with({"show": [shows("activating"), shows("active")], "hook": [exits(0)]})
         run = act(Action.MONITOR, host, tmp_path, values=HOOKED, operation=operation)
         facts = run.heard.facts
-        assert isinstance(facts[0], ActionBegan)
+        assert isinstance(facts[0], ActionStarted)
         assert (facts[0].action, facts[0].unit, facts[0].timeout_s) == (Action.MONITOR, UNIT, 20.0)
         assert facts[0].time_s == pytest.approx(18.0)
-        assert facts[1] == Warned("no timeout is set: assuming 20 s")
-        assert facts[-1] == Judged(Action.MONITOR, run.verdict)
-        began = [fact for fact in facts if isinstance(fact, CommandBegan)]
+        assert facts[1] == WarningNotice("no timeout is set: assuming 20 s")
+        assert facts[-1] == ActionEnded(Action.MONITOR, run.result)
+        began = [fact for fact in facts if isinstance(fact, CommandStarted)]
         ended = [fact.began for fact in facts if isinstance(fact, CommandEnded)]
         assert sorted(map(id, began)) == sorted(map(id, ended))
-        assert len([fact for fact in facts if isinstance(fact, Looked)]) == 2
+        assert len([fact for fact in facts if isinstance(fact, Observed)]) == 2
 
     def test_a_command_that_was_dropped_has_no_outcome(self, tmp_path: Path) -> None:
         """Its answer no longer mattered."""
@@ -1545,8 +1543,8 @@ def test_the_guarantees_in_every_history(tmp_path: Path, history: History) -> No
         script[verb] = [*history.ends]
     values = {**HOOKED, **history.values}
     run = act(history.action, ScriptedSystemctl(script), tmp_path, values=values, operation=history.operation)
-    code = run.verdict.code
-    looks = [fact.observation.unit for fact in run.heard.facts if isinstance(fact, Looked)]
+    code = run.result.code
+    looks = [fact.observation.unit for fact in run.heard.facts if isinstance(fact, Observed)]
     last = looks[-1] if looks and isinstance(looks[-1], UnitState) else None
     is_down = last is not None and last.active_state in DOWN_STATES and not last.has_job and not remaining(last)
     is_probe = history.action is Action.MONITOR and history.operation.is_probe
@@ -1557,7 +1555,7 @@ def test_the_guarantees_in_every_history(tmp_path: Path, history: History) -> No
     is_running = last is not None and last.active_state in RUNNING_STATES
     assert not (is_probe and is_running) or code not in range(2, 8)
     assert code not in {8, 9, 191}
-    assert code == 0 or run.verdict.reason or (is_probe and code == 7)
+    assert code == 0 or run.result.reason or (is_probe and code == 7)
     assert run.took_s < run.timeout_s
     assert history.action is Action.STOP or run.host.signals == []
     assert values["stop_escalate"] == "yes" or run.host.signals == []

@@ -13,20 +13,20 @@ from rich.console import Console, RenderableType
 
 from ocf_systemd.agent.environment import pacemaker_environment
 from ocf_systemd.agent.events import (
-    ActionBegan,
-    CommandBegan,
+    ActionEnded,
+    ActionStarted,
     CommandEnded,
+    CommandStarted,
     Escalated,
-    Fact,
+    Event,
     Interrupted,
-    Judged,
-    Looked,
-    Noted,
+    Notice,
+    Observed,
     Purpose,
     Reporter,
-    UnitSeen,
+    UnitObserved,
     Waiting,
-    Warned,
+    WarningNotice,
 )
 from ocf_systemd.agent.timeline import Timeline
 from ocf_systemd.core.observations import (
@@ -41,13 +41,13 @@ from ocf_systemd.core.observations import (
     TimedOut,
     UnitState,
 )
-from ocf_systemd.core.ocf import Action, ExitCode, Verdict
+from ocf_systemd.core.ocf import Action, ActionResult, ExitCode
 from ocf_systemd.core.pacemaker import MEANINGS, consequence, meaning
 from ocf_systemd.core.parameters import read_operation
 from ocf_systemd.debug import text
 from ocf_systemd.debug.json_view import JsonView
-from ocf_systemd.debug.live_view import LiveView, frame, verdict_panel
-from ocf_systemd.debug.session import Call, Result, View, run_call
+from ocf_systemd.debug.live_view import LiveView, frame, result_panel
+from ocf_systemd.debug.session import Call, Step, View, run_call
 from ocf_systemd.debug.text_view import PlainView
 from ocf_systemd.host.processes import Command
 from tests.unit.builders import HOOK, UNIT
@@ -67,52 +67,52 @@ class Clock:
         return self.now
 
 
-def command(*arguments: str, purpose: Purpose = Purpose.SYSTEMD) -> CommandBegan:
-    return CommandBegan(purpose, Command(arguments, {}))
+def command(*arguments: str, purpose: Purpose = Purpose.SYSTEMD) -> CommandStarted:
+    return CommandStarted(purpose, Command(arguments, {}))
 
 
-def tell(reporter: Reporter, clock: Clock, *facts: Fact) -> None:
+def tell(reporter: Reporter, clock: Clock, *facts: Event) -> None:
     for fact in facts:
         clock.now += 0.1
         reporter.report(fact)
 
 
-def story(unit: str = UNIT, hook: str = HOOK, reason: str = "hook exited with 1, expected 0") -> tuple[Fact, ...]:
+def story(unit: str = UNIT, hook: str = HOOK, reason: str = "hook exited with 1, expected 0") -> tuple[Event, ...]:
     """Return the facts of a monitor whose hook fails at first and hangs then."""
     active = UnitState(unit, LoadState.LOADED, ActiveState.ACTIVE, "running")
     show, again = command("systemctl", "--no-pager", "show", "--", unit), command("systemctl", "show", "--", unit)
     smtp, more = command(hook, purpose=Purpose.HOOK), command(hook, purpose=Purpose.HOOK)
-    verdict = Verdict(1, reason)
+    result = ActionResult(1, reason)
     return (
-        ActionBegan(Action.MONITOR, unit, 18.0, 20.0),
+        ActionStarted(Action.MONITOR, unit, 18.0, 20.0),
         smtp,
         show,
         CommandEnded(show, Exited(0.01, code=0)),
-        UnitSeen(active),
+        UnitObserved(active),
         CommandEnded(smtp, Exited(0.1, b"220 hello\n", b"\x1b[31mno answer\x1b[0m\nocf\xff\n", code=1)),
-        Looked(Observation(active)),
-        Waiting(verdict, 0.02),
-        Warned("something odd"),
-        Noted("drop-in written"),
+        Observed(Observation(active)),
+        Waiting(result, 0.02),
+        WarningNotice("something odd"),
+        Notice("drop-in written"),
         again,
         CommandEnded(again, NotStarted(24, "Too many open files")),
-        UnitSeen(NoAnswer("systemctl could not be started")),
+        UnitObserved(NoAnswer("systemctl could not be started")),
         more,
         CommandEnded(more, None),
-        Judged(Action.MONITOR, verdict),
+        ActionEnded(Action.MONITOR, result),
     )
 
 
-def recorded(facts: tuple[Fact, ...], action: Action = Action.MONITOR, unit: str = UNIT) -> Timeline:
+def recorded(facts: tuple[Event, ...], action: Action = Action.MONITOR, unit: str = UNIT) -> Timeline:
     clock = Clock()
     timeline = Timeline(action, unit, clock)
     tell(timeline, clock, *facts)
     return timeline
 
 
-def result_of(timeline: Timeline, *, journal: tuple[str, ...] = (), output: str = "") -> Result:
-    assert timeline.verdict is not None
-    return Result(timeline, timeline.verdict, recurring=True, journal=journal, output=output)
+def step_of(timeline: Timeline, *, journal: tuple[str, ...] = (), output: str = "") -> Step:
+    assert timeline.result is not None
+    return Step(timeline, timeline.result, recurring=True, journal=journal, output=output)
 
 
 def rendered(renderable: RenderableType, width: int = 120) -> str:
@@ -149,32 +149,38 @@ class TestTimeline:
     def test_a_state_that_stays_is_one(self) -> None:
         """Only changes are kept."""
         down = UnitState(UNIT, LoadState.LOADED, ActiveState.INACTIVE)
-        timeline = recorded((UnitSeen(down), UnitSeen(down), Looked(Observation(down)), Looked(Observation(down))))
+        timeline = recorded(
+            (UnitObserved(down), UnitObserved(down), Observed(Observation(down)), Observed(Observation(down)))
+        )
         assert (len(timeline.states), timeline.looks) == (1, 2)
 
-    def test_time_goes_on_until_there_is_a_verdict(self) -> None:
+    def test_time_goes_on_until_there_is_a_result(self) -> None:
         """A live picture moves; afterwards it stands."""
         clock = Clock()
         timeline = Timeline(Action.START, UNIT, clock)
         clock.now += 5
         assert timeline.now_s == pytest.approx(5.0)
-        tell(timeline, clock, Judged(Action.START, Verdict(0)))
+        tell(timeline, clock, ActionEnded(Action.START, ActionResult(0)))
         clock.now += 5
         assert timeline.now_s == pytest.approx(5.1)
 
     def test_an_interruption(self) -> None:
         """It is noted, and Pacemaker would not have done that."""
         timeline = recorded(
-            (Interrupted(Action.MONITOR, SIGINT), Judged(Action.MONITOR, Verdict(1, "interrupted by SIGINT")))
+            (Interrupted(Action.MONITOR, SIGINT), ActionEnded(Action.MONITOR, ActionResult(1, "interrupted by SIGINT")))
         )
         assert timeline.interrupted
         assert [(note.text, note.is_warning) for note in timeline.notes] == [("interrupted by SIGINT", True)]
-        assert result_of(timeline).consequence == "would not have interrupted it"
+        assert step_of(timeline).consequence == "would not have interrupted it"
 
     def test_an_escalation(self) -> None:
         """A SIGKILL is no command, and it is seen all the same: noted as a warning, and shown as it comes."""
         told = f"{UNIT} does not stop: sending SIGKILL to its processes"
-        facts = (ActionBegan(Action.STOP, UNIT, 105.0, 110.0), Escalated(UNIT), Judged(Action.STOP, Verdict(0)))
+        facts = (
+            ActionStarted(Action.STOP, UNIT, 105.0, 110.0),
+            Escalated(UNIT),
+            ActionEnded(Action.STOP, ActionResult(0)),
+        )
         timeline = recorded(facts, Action.STOP)
         assert timeline.escalated
         assert [(note.text, note.is_warning) for note in timeline.notes] == [(told, True)]
@@ -235,10 +241,10 @@ class TestWords:
         """As systemctl status would put it."""
         assert text.state(UnitState(UNIT, load, ActiveState.INACTIVE, "dead")) == told
 
-    def test_a_verdict(self) -> None:
+    def test_a_result(self) -> None:
         """Name, number, meaning."""
-        assert text.verdict_line(Verdict(7)) == "OCF_NOT_RUNNING (7): not running"
-        assert text.verdict_line(Verdict(42)) == "exit code 42 (42): failed, with a code of the hook's own"
+        assert text.result_line(ActionResult(7)) == "OCF_NOT_RUNNING (7): not running"
+        assert text.result_line(ActionResult(42)) == "exit code 42 (42): failed, with a code of the hook's own"
 
 
 class TestConsequences:
@@ -287,18 +293,18 @@ class TestConsequences:
 
 
 class TestPlain:
-    def shown(self, facts: tuple[Fact, ...], *, journal: tuple[str, ...] = (), name: str = "monitor") -> str:
+    def shown(self, facts: tuple[Event, ...], *, journal: tuple[str, ...] = (), name: str = "monitor") -> str:
         stream, clock = io.StringIO(), Clock()
         view = PlainView(stream)
         timeline = Timeline(Action.MONITOR, UNIT, clock)
         tell(view.begin(timeline), clock, *facts)
-        result = result_of(timeline, journal=journal)
-        view.end(result)
-        view.close(Call(name, {"unit": UNIT}, 20.0), [result], 0)
+        step = step_of(timeline, journal=journal)
+        view.end(step)
+        view.close(Call(name, {"unit": UNIT}, 20.0), [step], 0)
         return stream.getvalue()
 
     def test_a_line_for_all_that_happens(self) -> None:
-        """In the order in which it does, the verdict last."""
+        """In the order in which it does, the result last."""
         lines = self.shown(story(), journal=("Nov 22 postfix: hello",)).splitlines()
         assert lines == [
             f"monitor {UNIT}   timeout 20 s, own deadline 18.0 s",
@@ -313,7 +319,7 @@ class TestPlain:
             "    1.100 s  systemctl show: not started: Too many open files, took 0.100 s",
             "    1.300 s  unit: no answer: systemctl could not be started",
             "    1.400 s  hook smtp: ended, no longer needed, took 0.100 s",
-            "  verdict    OCF_ERR_GENERIC (1): failed, after 1.600 s",
+            "  result     OCF_ERR_GENERIC (1): failed, after 1.600 s",
             "  reason     hook exited with 1, expected 0",
             "  Pacemaker  counts a failure and recovers the resource: stop, then start, here or elsewhere",
             "  journal    Nov 22 postfix: hello",
@@ -330,20 +336,20 @@ class TestPlain:
         assert f"  reason     {ODD}\n" in shown
         assert "hook a[red]b[red] :smile: [link=x]: exit 1" in shown
 
-    def test_a_verdict_without_a_reason(self) -> None:
+    def test_a_result_without_a_reason(self) -> None:
         """Has no line for one."""
-        assert "reason" not in self.shown((Judged(Action.MONITOR, Verdict(0)),))
+        assert "reason" not in self.shown((ActionEnded(Action.MONITOR, ActionResult(0)),))
 
     def test_a_cycle_is_summed_up(self) -> None:
         """The codes and whether they are as they should be."""
-        shown = self.shown((Judged(Action.MONITOR, Verdict(7)),), name="cycle")
+        shown = self.shown((ActionEnded(Action.MONITOR, ActionResult(7)),), name="cycle")
         assert shown.splitlines()[-1] == "cycle: 7 (as expected)"
 
     def test_output_is_all_there_is_of_metadata(self) -> None:
         """So that it can be piped on."""
         stream = io.StringIO()
-        timeline = recorded((Judged(Action.META_DATA, Verdict(0)),), Action.META_DATA)
-        PlainView(stream).end(result_of(timeline, output="<xml/>\n"))
+        timeline = recorded((ActionEnded(Action.META_DATA, ActionResult(0)),), Action.META_DATA)
+        PlainView(stream).end(step_of(timeline, output="<xml/>\n"))
         assert stream.getvalue() == "<xml/>\n"
 
 
@@ -368,19 +374,19 @@ KEYS = {
 
 
 class TestJson:
-    def shown(self, results: list[Result], name: str = "monitor", code: int = 1) -> str:
+    def shown(self, steps: list[Step], name: str = "monitor", code: int = 1) -> str:
         stream = io.StringIO()
         view = JsonView(stream)
-        for result in results:
-            assert view.begin(result.timeline) is result.timeline
-            view.end(result)
+        for step in steps:
+            assert view.begin(step.timeline) is step.timeline
+            view.end(step)
         assert stream.getvalue() == ""
-        view.close(Call(name, {"unit": UNIT}, 20.0), results, code)
+        view.close(Call(name, {"unit": UNIT}, 20.0), steps, code)
         return stream.getvalue()
 
     def test_one_object_with_the_documented_keys(self) -> None:
         """Times in seconds, states and commands in order, bytes that are no UTF-8 made readable."""
-        told = json.loads(self.shown([result_of(recorded(story()), journal=("one", "two"))]))
+        told = json.loads(self.shown([step_of(recorded(story()), journal=("one", "two"))]))
         assert set(told) == KEYS
         plain = {key: told[key] for key in ("action", "unit", "code", "name", "meaning", "looks", "journal", "output")}
         assert plain == {
@@ -411,19 +417,22 @@ class TestJson:
 
     def test_no_escape_codes(self) -> None:
         """JSON has its own way to write them."""
-        shown = self.shown([result_of(recorded(story(hook="/h/\x1b[31m", unit="\x1b[31m"), unit="\x1b[31m"))])
+        shown = self.shown([step_of(recorded(story(hook="/h/\x1b[31m", unit="\x1b[31m"), unit="\x1b[31m"))])
         assert not ESCAPES.search(shown)
 
     @pytest.mark.parametrize("raw", [pytest.param("\udcff", id="a byte"), pytest.param("ü", id="a letter")])
     def test_it_can_be_written_as_utf8(self, raw: str) -> None:
         """Whatever bytes a call was given for a unit or a hook, the object can be written."""
         timeline = recorded(story(unit=raw, hook=f"/h/{raw}"), unit=raw)
-        assert json.loads(self.shown([result_of(timeline)]).encode())["code"] == 1
+        assert json.loads(self.shown([step_of(timeline)]).encode())["code"] == 1
 
     def test_a_cycle_is_one_object(self) -> None:
         """With its actions as steps, however many there were."""
-        results = [result_of(recorded(story())), result_of(recorded((Judged(Action.STOP, Verdict(0)),), Action.STOP))]
-        told = json.loads(self.shown(results, "cycle", 5))
+        steps = [
+            step_of(recorded(story())),
+            step_of(recorded((ActionEnded(Action.STOP, ActionResult(0)),), Action.STOP)),
+        ]
+        told = json.loads(self.shown(steps, "cycle", 5))
         assert (told["action"], told["unit"], told["code"]) == ("cycle", UNIT, 5)
         assert [set(step) for step in told["steps"]] == [KEYS, KEYS]
         assert json.loads(self.shown([], "cycle"))["steps"] == []
@@ -472,7 +481,7 @@ class TestLive:
 
     def test_many_commands_leave_room(self) -> None:
         """A start may look many dozen times: the last dozen are shown, the others counted."""
-        facts: list[Fact] = []
+        facts: list[Event] = []
         for _ in range(40):
             began = command("systemctl", "show", "--", UNIT)
             facts += [began, CommandEnded(began, Exited(0.1))]
@@ -487,37 +496,39 @@ class TestLive:
         shown = rendered(frame(timeline), width)
         assert "monitor x[red]y" in shown
         assert "hook [red]z:bug:" in shown
-        assert "[bold]w" in rendered(verdict_panel(result_of(timeline, journal=("[red]v",))), width)
+        assert "[bold]w" in rendered(result_panel(step_of(timeline, journal=("[red]v",))), width)
 
     def test_no_escape_codes(self) -> None:
         """Names and reasons cannot move the cursor: a bad unit name has no other place to go."""
-        timeline = recorded((Judged(Action.MONITOR, Verdict(6, "unit='x' has characters")),), unit="\x1b[2Jx\nmore")
+        timeline = recorded(
+            (ActionEnded(Action.MONITOR, ActionResult(6, "unit='x' has characters")),), unit="\x1b[2Jx\nmore"
+        )
         assert not ESCAPES.search(rendered(frame(timeline)))
 
     @pytest.mark.parametrize("width", WIDTHS)
     @pytest.mark.parametrize("code", [pytest.param(code, id=str(code)) for code in (0, 1, 7, 42, 190)])
-    def test_the_verdict(self, width: int, code: int) -> None:
+    def test_the_result(self, width: int, code: int) -> None:
         """Code by name, reason, what Pacemaker does, the journal's last lines."""
-        timeline = recorded((Judged(Action.MONITOR, Verdict(code, "because")),))
-        shown = rendered(verdict_panel(result_of(timeline, journal=("first line", "second line"))), width)
-        assert text.verdict_line(Verdict(code)) in shown
+        timeline = recorded((ActionEnded(Action.MONITOR, ActionResult(code, "because")),))
+        shown = rendered(result_panel(step_of(timeline, journal=("first line", "second line"))), width)
+        assert text.result_line(ActionResult(code)) in shown
         for expected in ("reason", "because", "Pacemaker", "journal", "first line", "second line"):
             assert expected in shown
         assert max(map(len, shown.splitlines())) <= width
 
     @pytest.mark.parametrize("in_cycle", [pytest.param(True, id="in a cycle"), pytest.param(False, id="alone")])
     def test_what_stays_on_the_screen(self, *, in_cycle: bool) -> None:
-        """Of a cycle a line for each good step, and the sum; of one action the picture and its verdict."""
+        """Of a cycle a line for each good step, and the sum; of one action the picture and its result."""
         stream = io.StringIO()
         view = LiveView(Console(file=stream, width=100, color_system=None, highlight=False), in_cycle)
-        results = []
-        for verdict in (Verdict(0), Verdict(1, "because")):
+        steps = []
+        for result in (ActionResult(0), ActionResult(1, "because")):
             clock = Clock()
             timeline = Timeline(Action.MONITOR, UNIT, clock)
-            tell(view.begin(timeline), clock, *story()[:-1], Judged(Action.MONITOR, verdict))
-            results.append(result_of(timeline))
-            view.end(results[-1])
-        view.close(Call("cycle" if in_cycle else "monitor", {"unit": UNIT}, 20.0), results, 1)
+            tell(view.begin(timeline), clock, *story()[:-1], ActionEnded(Action.MONITOR, result))
+            steps.append(step_of(timeline))
+            view.end(steps[-1])
+        view.close(Call("cycle" if in_cycle else "monitor", {"unit": UNIT}, 20.0), steps, 1)
         shown = stream.getvalue()
         assert shown.count(f"monitor {UNIT}") == (1 if in_cycle else 2)
         assert ("  1 monitor" in shown) == in_cycle
@@ -567,7 +578,7 @@ class TestCall:
         """For a person at this host, validate-all looks at it."""
         assert pacemaker_environment(Action.VALIDATE_ALL, {}, 20.0)["OCF_CHECK_LEVEL"] == "10"
 
-    def test_wrong_parameters_are_shown_as_any_verdict(self) -> None:
+    def test_wrong_parameters_are_shown_as_any_result(self) -> None:
         """6 with its reason, though the action never began."""
         stream = io.StringIO()
         assert run_call(Call("monitor", {"unit": "a;b"}, 20.0), JsonView(stream)) == 6

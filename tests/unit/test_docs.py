@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 
 A_PAGE = [pytest.param(page, id=str(page.relative_to(ROOT))) for page in PAGES]
 WRITTEN = [
-    pytest.param("docs/reference.md", "docs/write_reference.py", "reference", id="the tables"),
-    pytest.param("docs/faults.md", "docs/write_faults.py", "faults", id="the marks on the tests"),
-    pytest.param("docs/verdicts.md", "docs/write_verdicts.py", "verdicts", id="the judgement"),
+    pytest.param("docs/reference.md", "tools/write_reference.py", "reference", id="the tables"),
+    pytest.param("docs/faults.md", "tools/write_faults.py", "faults", id="the marks on the tests"),
+    pytest.param("docs/results.md", "tools/write_results.py", "results", id="the judgement"),
 ]
 
 
@@ -43,7 +43,7 @@ def test_links_lead_somewhere(page: Path) -> None:
 def test_manual_is_what_the_code_says() -> None:
     """The manual pages are never behind parameters, actions, codes and commands: `nox -s docs` writes them anew."""
     share = ROOT / "src/ocf_systemd/share/man"
-    written = runpy.run_path(str(ROOT / "docs/write_manual.py"))["pages"]()
+    written = runpy.run_path(str(ROOT / "tools/write_manual.py"))["pages"]()
     assert {str(path.relative_to(share)) for path in share.glob("*/*")} == set(written)
     for place, page in written.items():
         assert (share / place).read_text(encoding="utf-8") == page
@@ -60,7 +60,7 @@ def test_manual_is_what_the_code_says() -> None:
 )
 def test_manual_is_escaped(text: str, escaped: str) -> None:
     """For groff to show text as it is."""
-    assert runpy.run_path(str(ROOT / "docs/write_manual.py"))["escaped"](text) == escaped
+    assert runpy.run_path(str(ROOT / "tools/write_manual.py"))["escaped"](text) == escaped
 
 
 def anchors(text: str) -> set[str]:

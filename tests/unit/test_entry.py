@@ -353,7 +353,7 @@ class TestMonitor:
         assert "Traceback" not in done.stderr
 
     def test_a_hook_leaves_nothing_behind(self, tmp_path: Path, host: dict[str, str]) -> None:
-        """What it left is ended and named in the log; the verdict is its own."""
+        """What it left is ended and named in the log; the result is its own."""
         mark = f"{2000 + os.getpid()}.25"
         hook = executable(tmp_path / "hook", f"#!/bin/sh\nsetsid sleep {mark} &\nsleep 0.1; exit 0\n")
         done = act("monitor", {**host, "OCF_RESKEY_monitor_hook": str(hook)})
@@ -642,7 +642,7 @@ class TestWatchdog:
         assert reason_in(told, "WHY=").startswith("monitor of x: a system call did not return within ")
 
     def test_an_action_in_time_says_nothing_of_it(self, host: dict[str, str]) -> None:
-        """The watchdog is called off once there is a verdict."""
+        """The watchdog is called off once there is a result."""
         done = act("monitor", host)
         assert (done.returncode, done.stderr) == (0, "")
 

@@ -1,4 +1,4 @@
-"""A verdict as Pacemaker reads it: a reason's line that no CIB, no XML parser and no older Pacemaker stumbles over."""
+"""A result as Pacemaker reads it: a reason's line that no CIB, no XML parser and no older Pacemaker stumbles over."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from lxml import etree
 
-from ocf_systemd.core.exit_reason import REASON_MAX, agent_name, cause_of, reason_line, verdict_of_bug
+from ocf_systemd.core.exit_reason import REASON_MAX, agent_name, cause_of, reason_line, result_of_bug
 from ocf_systemd.core.judgement import HookProtocol, judge_hook
 from ocf_systemd.core.observations import Exited, HookRan
-from ocf_systemd.core.ocf import REASON_PREFIX, ExitCode, Verdict
+from ocf_systemd.core.ocf import REASON_PREFIX, ActionResult, ExitCode
 from ocf_systemd.core.text import printable
 from tests.unit.builders import is_one_line, is_xml_character
 
@@ -30,7 +30,7 @@ LONG = st.builds(
 
 def body_of(reason: str, environment: dict[str, str] | None = None) -> bytes:
     """Return the line of a reason, without its prefix and its end."""
-    line = reason_line(Verdict(1, reason), environment or {})
+    line = reason_line(ActionResult(1, reason), environment or {})
     assert line.startswith(REASON_PREFIX.encode())
     assert line.endswith(b"\n")
     return line.removeprefix(REASON_PREFIX.encode())[:-1]
@@ -107,17 +107,17 @@ class TestReasonLine:
         assert body_of(reason) == body
 
     @pytest.mark.parametrize(
-        "verdict",
+        "result",
         [
-            pytest.param(Verdict(ExitCode.SUCCESS), id="success"),
-            pytest.param(Verdict(ExitCode.SUCCESS, "told all the same"), id="success with a reason"),
-            pytest.param(Verdict(ExitCode.NOT_RUNNING), id="a probe's 7"),
-            pytest.param(Verdict(ExitCode.ERR_GENERIC, ""), id="an empty reason"),
+            pytest.param(ActionResult(ExitCode.SUCCESS), id="success"),
+            pytest.param(ActionResult(ExitCode.SUCCESS, "told all the same"), id="success with a reason"),
+            pytest.param(ActionResult(ExitCode.NOT_RUNNING), id="a probe's 7"),
+            pytest.param(ActionResult(ExitCode.ERR_GENERIC, ""), id="an empty reason"),
         ],
     )
-    def test_what_needs_no_line(self, verdict: Verdict) -> None:
+    def test_what_needs_no_line(self, result: ActionResult) -> None:
         """Success has no reason, and what has none writes no line."""
-        assert reason_line(verdict, {}) == b""
+        assert reason_line(result, {}) == b""
 
     @given(st.text(st.sampled_from("ocf-exit-reason:é世"), max_size=200))
     def test_no_prefix_within_a_reason(self, text: str) -> None:
@@ -127,13 +127,16 @@ class TestReasonLine:
     def test_another_prefix(self) -> None:
         """OCF_EXIT_REASON_PREFIX replaces OCF's own, and is the one that a reason must not hold."""
         environment = {"OCF_EXIT_REASON_PREFIX": "why="}
-        assert reason_line(Verdict(1, "a why=b ocf-exit-reason:c"), environment) == b"why=a [...]b ocf-exit-reason:c\n"
+        assert (
+            reason_line(ActionResult(1, "a why=b ocf-exit-reason:c"), environment)
+            == b"why=a [...]b ocf-exit-reason:c\n"
+        )
 
     @given(st.binary(max_size=300))
     def test_from_what_a_hook_printed_to_the_line(self, printed: bytes) -> None:
         """Any bytes on a hook's standard error end in 128 bytes of UTF-8 that XML can hold."""
-        verdict = judge_hook(HookRan("/h/smtp", Exited(0.1, stderr=printed, code=1)), HookProtocol.OCF)
-        kept = body_of(verdict.reason or "")[:REASON_MAX].decode()
+        result = judge_hook(HookRan("/h/smtp", Exited(0.1, stderr=printed, code=1)), HookProtocol.OCF)
+        kept = body_of(result.reason or "")[:REASON_MAX].decode()
         assert kept.startswith("hook smtp: ")
         assert etree.fromstring(f"<a b={quoteattr(kept)}/>".encode()).get("b") == kept
 
@@ -141,10 +144,10 @@ class TestReasonLine:
 class TestBugs:
     def test_a_bug_is_told_by_its_cause(self) -> None:
         """1, with the kind of the error and its text; of a group of tasks, of the first within."""
-        verdict = Verdict(1, "internal error: KeyError: 'x'")
-        assert verdict_of_bug(KeyError("x")) == verdict
+        result = ActionResult(1, "internal error: KeyError: 'x'")
+        assert result_of_bug(KeyError("x")) == result
         group = BaseExceptionGroup("tasks", [ExceptionGroup("inner", [KeyError("x"), OSError("y")])])
-        assert verdict_of_bug(group) == verdict
+        assert result_of_bug(group) == result
         assert repr(cause_of(group)) == "KeyError('x')"
 
 

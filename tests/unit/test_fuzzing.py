@@ -30,9 +30,9 @@ from ocf_systemd.core.parameters import (
     read_parameters,
 )
 from ocf_systemd.core.text import printable
+from ocf_systemd.debug import session
 from ocf_systemd.debug.json_view import JsonView
-from ocf_systemd.debug.live_view import frame, verdict_panel
-from ocf_systemd.debug.session import Call, Result
+from ocf_systemd.debug.live_view import frame, result_panel
 from ocf_systemd.debug.text_view import PlainView
 from ocf_systemd.host.systemctl import job_outcome
 from tests.unit.builders import UNIT
@@ -153,8 +153,8 @@ def test_every_answer(tmp_path: Path, story: Story) -> None:
     operation = Operation(1.0, is_recurring=True, check_level=10)
     host = ScriptedSystemctl(story.script)
     run = act(story.action, host, tmp_path, operation=operation, values={"monitor_hook": HOOK_PATH})
-    assert 0 <= run.verdict.code <= 255
-    assert not unclean([run.verdict.reason or ""])
+    assert 0 <= run.result.code <= 255
+    assert not unclean([run.result.reason or ""])
     texts = {**told_by_views(run, story.action), **told_by_logs(run, story, tmp_path)}
     for name, text in texts.items():
         assert not unclean(text.split("\n")), name
@@ -167,11 +167,11 @@ def told_by_views(run: Run, action: Action) -> dict[str, str]:
     reporter = PlainView(plain).begin(timeline)
     for fact in run.heard.facts:
         reporter.report(fact)
-    result = Result(timeline, run.verdict, recurring=True)
-    PlainView(plain).end(result)
-    JsonView(machine).close(Call(action.value, {"unit": UNIT}, 1.0), [result], run.verdict.code)
-    Console(file=live, color_system=None, width=120).print(frame(timeline), verdict_panel(result))
-    assert json.loads(machine.getvalue())["reason"] == run.verdict.reason
+    step = session.Step(timeline, run.result, recurring=True)
+    PlainView(plain).end(step)
+    JsonView(machine).close(session.Call(action.value, {"unit": UNIT}, 1.0), [step], run.result.code)
+    Console(file=live, color_system=None, width=120).print(frame(timeline), result_panel(step))
+    assert json.loads(machine.getvalue())["reason"] == run.result.reason
     return {"plain": plain.getvalue(), "machine": machine.getvalue(), "live": live.getvalue()}
 
 

@@ -30,7 +30,7 @@ from ocf_systemd.core.observations import (
     Signalled,
     TimedOut,
 )
-from ocf_systemd.core.ocf import Verdict
+from ocf_systemd.core.ocf import ActionResult
 from ocf_systemd.host import processes
 from ocf_systemd.host.hooks import (
     HOOKS_AT_ONCE,
@@ -166,7 +166,7 @@ class TestLimits:
         assert find_hooks(str(hooks)) == missing
         assert run_now(hooks) == check_hooks(parameters(monitor_hook=str(hooks))) == (missing,)
         reason = "hook hooks: cannot be run: the directory holds 65 executable files, at most 64 are allowed"
-        assert judge_hooks((missing,), HookProtocol.OCF) == Verdict(5, reason)
+        assert judge_hooks((missing,), HookProtocol.OCF) == ActionResult(5, reason)
 
     def test_16_run_at_a_time(self, hooks: Path) -> None:
         """The others wait for their turn, and each outcome stands in the order of names."""
@@ -219,7 +219,7 @@ class TestMisplacedArguments:
         missing = HookMissing(program, why) if hint else HookMissing(text, "No such file or directory")
         assert run_now(text) == check_hooks(parameters(monitor_hook=text)) == (missing,)
         if hint:
-            assert judge_hooks((missing,), HookProtocol.OCF) == Verdict(5, f"hook true: cannot be run: {why}")
+            assert judge_hooks((missing,), HookProtocol.OCF) == ActionResult(5, f"hook true: cannot be run: {why}")
 
     def test_a_path_with_a_blank_that_exists(self, place: Path) -> None:
         """It is one path, whatever its first word is."""
@@ -724,8 +724,8 @@ async def main():
     hooks = await run_hooks(given, {{}}, processes.run, deadline)
     resource.setrlimit(resource.RLIMIT_NOFILE, (999, 9999))
     return judge_hooks(hooks, HookProtocol.OCF)
-verdict = anyio.run(main)
-print(int(verdict.code), verdict.reason)
+result = anyio.run(main)
+print(int(result.code), result.reason)
 """
         done = run_python(code)
         assert done.stderr == ""

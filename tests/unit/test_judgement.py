@@ -19,18 +19,18 @@ from ocf_systemd.core.judgement import (
     KeepWaiting,
     describe_process,
     exit_code_of,
-    explained,
     judge_hook,
     judge_hooks,
     judge_host,
     judge_monitor,
+    judge_no_answer,
     judge_reload,
     judge_reload_request,
-    judge_silence,
     judge_start,
     judge_start_request,
     judge_stop,
     judge_unbooted,
+    with_log_line,
 )
 from ocf_systemd.core.observations import (
     ActiveState,
@@ -52,7 +52,7 @@ from ocf_systemd.core.observations import (
     UnitDetails,
     UnitState,
 )
-from ocf_systemd.core.ocf import REASON_PREFIX, Action, Verdict
+from ocf_systemd.core.ocf import REASON_PREFIX, Action, ActionResult
 from ocf_systemd.core.records import replace
 from tests.unit.builders import HOOK, UNIT, died, exited, is_one_line, not_started, timed_out, unit_in
 
@@ -70,7 +70,7 @@ CANNOT_BE_KILLED = HookRan(HOOK, TimedOut(9.0, survivors=(LS,)))
 DONE = JobOutcome(JobResult.DONE)
 JOBS = tuple(JobOutcome(result, said="Access denied") for result in JobResult)
 
-# What a verdict now, and what waiting for one, is written as below.
+# What a result now, and what waiting for one, is written as below.
 Answer = tuple[str, int]
 
 
@@ -84,9 +84,9 @@ def wait(code: int) -> Answer:
 
 def answer(judgement: Judgement) -> Answer:
     match judgement:
-        case Verdict(code):
+        case ActionResult(code):
             return now(code)
-        case KeepWaiting(Verdict(code)):
+        case KeepWaiting(ActionResult(code)):
             return wait(code)
 
 
@@ -174,16 +174,16 @@ class TestMonitor:
             seen = Observation(unit_in(active), (exited(code, b"no route\n"),))
             recurring = judge_monitor(seen, probe=False, protocol=protocol)
             probe = judge_monitor(seen, probe=True, protocol=protocol)
-            assert isinstance(recurring, Verdict)
+            assert isinstance(recurring, ActionResult)
             expected = 1 if recurring.code in range(2, 8) else recurring.code
-            assert probe == Verdict(expected, recurring.reason)
+            assert probe == ActionResult(expected, recurring.reason)
 
     def test_a_probes_reason_names_the_hooks_own_code(self) -> None:
         """That 7 has become 1 hides nothing: the hook's exit code stands in the reason."""
         seen = Observation(unit_in(ActiveState.ACTIVE), (exited(7, b"connection refused\n"),))
         reason = "hook smtp: connection refused (exit 7)"
-        assert judge_monitor(seen, probe=True, protocol=OCF) == Verdict(1, reason)
-        assert judge_monitor(seen, probe=False, protocol=OCF) == Verdict(7, reason)
+        assert judge_monitor(seen, probe=True, protocol=OCF) == ActionResult(1, reason)
+        assert judge_monitor(seen, probe=False, protocol=OCF) == ActionResult(7, reason)
 
     @pytest.mark.parametrize("load", LOAD_ROWS)
     @pytest.mark.parametrize("active", DOWN_ROWS)
@@ -208,7 +208,7 @@ class TestMonitor:
         unit = unit_in(active, load, has_job=True)
         for each in (unit, with_processes(unit, "control-group", SLEEP)):
             judgement = judge_monitor(Observation(each), probe=probe, protocol=OCF)
-            assert judgement == KeepWaiting(Verdict(1, f"{UNIT} {active}: start job queued"))
+            assert judgement == KeepWaiting(ActionResult(1, f"{UNIT} {active}: start job queued"))
 
     @pytest.mark.parametrize(("kill_mode", "others", "main"), REMAINING_ROWS)
     @pytest.mark.parametrize("active", DOWN_ROWS)
@@ -230,8 +230,8 @@ class TestMonitor:
     ) -> None:
         """KillMode=process and none ask for leftovers: 7, as without them."""
         unit = with_processes(unit_in(active), kill_mode, *others, main=main)
-        assert judge_monitor(Observation(unit), probe=True, protocol=OCF) == Verdict(7)
-        assert judge_monitor(Observation(unit), probe=False, protocol=OCF) == Verdict(7, f"{UNIT} {active}")
+        assert judge_monitor(Observation(unit), probe=True, protocol=OCF) == ActionResult(7)
+        assert judge_monitor(Observation(unit), probe=False, protocol=OCF) == ActionResult(7, f"{UNIT} {active}")
 
     @pytest.mark.parametrize(
         ("processes", "told"),
@@ -269,20 +269,20 @@ class TestMonitor:
         """No answer: ask again until the deadline, then 1; in doubt is not stopped."""
         for hooks in ONE_HOOK:
             assert answer(judge_monitor(Observation(SILENCE, hooks), probe=probe, protocol=OCF)) == wait(1)
-        assert judge_silence(SILENCE) == Verdict(1, "systemd does not answer: no answer within 5.0 s")
+        assert judge_no_answer(SILENCE) == ActionResult(1, "systemd does not answer: no answer within 5.0 s")
 
     def test_no_monitor_asks_for_a_longer_pause(self) -> None:
         """KeepWaiting.spaced is for another try of a failed hook, which is no judgement of one look."""
         for unit, hooks in product(UNITS, ONE_HOOK):
             for _, _, judgement in judgements(Observation(unit, hooks), jobs=(DONE,)):
-                assert isinstance(judgement, Verdict) or not judgement.spaced
-        assert not KeepWaiting(Verdict(1)).spaced
+                assert isinstance(judgement, ActionResult) or not judgement.spaced
+        assert not KeepWaiting(ActionResult(1)).spaced
 
     def test_a_failed_unit_tells_why_it_failed(self) -> None:
         """The reason of a failed unit names its Result and how its main process ended."""
         unit = UnitState(UNIT, LoadState.LOADED, ActiveState.FAILED, "failed", "exit-code", "status 1")
-        verdict = judge_monitor(Observation(unit), probe=False, protocol=OCF)
-        assert verdict == Verdict(7, f"{UNIT} failed: exit-code, status 1")
+        result = judge_monitor(Observation(unit), probe=False, protocol=OCF)
+        assert result == ActionResult(7, f"{UNIT} failed: exit-code, status 1")
 
     @pytest.mark.parametrize(
         ("unit", "told"),
@@ -331,20 +331,20 @@ class TestMonitor:
     def test_a_probe_of_a_stopped_unit_has_nothing_to_explain(self) -> None:
         """A probe's 7 is no failure and has no reason; a recurring monitor's has one."""
         seen = Observation(unit_in(ActiveState.INACTIVE))
-        assert judge_monitor(seen, probe=True, protocol=OCF) == Verdict(7)
-        assert judge_monitor(seen, probe=False, protocol=OCF) == Verdict(7, f"{UNIT} inactive")
+        assert judge_monitor(seen, probe=True, protocol=OCF) == ActionResult(7)
+        assert judge_monitor(seen, probe=False, protocol=OCF) == ActionResult(7, f"{UNIT} inactive")
 
     def test_a_missing_unit_is_named(self) -> None:
         """A recurring monitor's 5 says what is not there."""
         seen = Observation(unit_in(ActiveState.INACTIVE, LoadState.NOT_FOUND))
-        assert judge_monitor(seen, probe=False, protocol=OCF) == Verdict(5, f"{UNIT} not found")
+        assert judge_monitor(seen, probe=False, protocol=OCF) == ActionResult(5, f"{UNIT} not found")
 
 
 class TestUnbooted:
     @pytest.mark.parametrize("action", [pytest.param(action, id=action) for action in Action])
     def test_without_systemd_nothing_can_run(self, action: Action) -> None:
         """On a host that systemd did not boot a stop is done, 0; everything else is 5, and never 7 or 1."""
-        expected = Verdict(0) if action is Action.STOP else Verdict(5, "this host was not booted by systemd")
+        expected = ActionResult(0) if action is Action.STOP else ActionResult(5, "this host was not booted by systemd")
         assert judge_unbooted(action) == expected
 
 
@@ -432,7 +432,7 @@ class TestStart:
         """At once, with what systemctl said, less the unit's name, which stands there already."""
         job = JobOutcome(result, f"Failed to start {UNIT}: {said}")
         unit = UnitState(UNIT, LoadState.LOADED, ActiveState.INACTIVE, "dead")
-        assert judge_start(Observation(unit), job, OCF) == Verdict(code, f"{UNIT} inactive: {said}")
+        assert judge_start(Observation(unit), job, OCF) == ActionResult(code, f"{UNIT} inactive: {said}")
 
     @pytest.mark.parametrize(
         ("job", "told"),
@@ -463,13 +463,13 @@ class TestStart:
 
     def test_last_words_stand_at_the_end(self) -> None:
         """The unit's own last words follow the state, as far as there is room; without any nothing changes."""
-        verdict = Verdict(1, f"{UNIT} failed: exit-code, status 3")
-        assert explained(verdict, "fatal: bad string length") == Verdict(
+        result = ActionResult(1, f"{UNIT} failed: exit-code, status 3")
+        assert with_log_line(result, "fatal: bad string length") == ActionResult(
             1, f"{UNIT} failed: exit-code, status 3: fatal: bad string length"
         )
-        assert explained(verdict, "") == verdict
-        cut = explained(verdict, "x" * 5000)
-        assert cut == Verdict(1, f"{UNIT} failed: exit-code, status 3: {'x' * JOURNAL_LINE_LIMIT}")
+        assert with_log_line(result, "") == result
+        cut = with_log_line(result, "x" * 5000)
+        assert cut == ActionResult(1, f"{UNIT} failed: exit-code, status 3: {'x' * JOURNAL_LINE_LIMIT}")
 
 
 class TestStartRequest:
@@ -489,9 +489,9 @@ class TestStartRequest:
     def test_what_cannot_be_started_is_not_installed(self, load: LoadState, running: int, otherwise: int) -> None:
         """Not found, masked and not loadable are 5; a unit that runs without its file is let be."""
         for active in ActiveState:
-            verdict = judge_start_request(unit_in(active, load))
-            assert verdict.code == (running if active in RUNNING else otherwise)
-            assert (verdict.reason is None) == (verdict.code == 0)
+            result = judge_start_request(unit_in(active, load))
+            assert result.code == (running if active in RUNNING else otherwise)
+            assert (result.reason is None) == (result.code == 0)
 
     def test_the_rows_leave_no_load_state_out(self) -> None:
         """A LoadState that is new to the table is to be given a row."""
@@ -528,8 +528,8 @@ class TestHost:
 
     def test_the_unit_comes_before_its_hooks(self) -> None:
         """Without the unit, its hooks do not matter."""
-        verdict = judge_host(unit_in(ActiveState.INACTIVE, LoadState.NOT_FOUND), (UNSAFE,))
-        assert verdict == Verdict(5, f"{UNIT} not found")
+        result = judge_host(unit_in(ActiveState.INACTIVE, LoadState.NOT_FOUND), (UNSAFE,))
+        assert result == ActionResult(5, f"{UNIT} not found")
 
 
 class TestStop:
@@ -571,7 +571,7 @@ class TestStop:
     ) -> None:
         """KillMode=process and none ask for leftovers: stopped."""
         unit = with_processes(unit_in(active), kill_mode, *others, main=main)
-        assert judge_stop(Observation(unit), DONE, verify=False, protocol=OCF) == Verdict(0)
+        assert judge_stop(Observation(unit), DONE, verify=False, protocol=OCF) == ActionResult(0)
 
     @pytest.mark.parametrize("active", DOWN_ROWS)
     def test_a_stopped_unit_with_a_job_queued_is_waited_for(self, active: ActiveState) -> None:
@@ -670,9 +670,9 @@ class TestReload:
     )
     def test_a_unit_that_cannot_reload_does_not_implement_it(self, code: int, *, can_reload: bool) -> None:
         """No ExecReload=: 3."""
-        verdict = judge_reload_request(unit_in(ActiveState.ACTIVE, can_reload=can_reload))
-        assert verdict.code == code
-        assert verdict.reason == (None if can_reload else f"{UNIT} cannot reload: it has no ExecReload=")
+        result = judge_reload_request(unit_in(ActiveState.ACTIVE, can_reload=can_reload))
+        assert result.code == code
+        assert result.reason == (None if can_reload else f"{UNIT} cannot reload: it has no ExecReload=")
 
     @pytest.mark.parametrize("job", [pytest.param(job, id=job.result) for job in JOBS])
     @pytest.mark.parametrize("active", RUNNING_ROWS)
@@ -694,7 +694,7 @@ class TestReload:
         if code in PASSING_CODES and job.result is JobResult.DONE:
             assert answer(judgement) == now(code)
         elif code in PASSING_CODES:
-            not_reloaded = Verdict(1, f"{UNIT} not reloaded: reload job {job.result}: Access denied")
+            not_reloaded = ActionResult(1, f"{UNIT} not reloaded: reload job {job.result}: Access denied")
             assert judgement == (KeepWaiting(not_reloaded) if job.result is JobResult.LOST else not_reloaded)
         else:
             assert answer(judgement) == (now(code) if hooks in {(MISSING,), (UNSAFE,)} else wait(code))
@@ -703,7 +703,7 @@ class TestReload:
         """The reason ends with the job's result then."""
         seen = Observation(unit_in(ActiveState.ACTIVE))
         judgement = judge_reload(seen, JobOutcome(JobResult.CANCELED), OCF)
-        assert judgement == Verdict(1, f"{UNIT} not reloaded: reload job canceled")
+        assert judgement == ActionResult(1, f"{UNIT} not reloaded: reload job canceled")
 
     @pytest.mark.parametrize("job", [pytest.param(job, id=job.result) for job in JOBS])
     def test_of_any_other_unit_the_monitor_decides(self, job: JobOutcome) -> None:
@@ -734,62 +734,66 @@ class TestHooks:
     @pytest.mark.parametrize("protocol", [pytest.param(protocol, id=protocol) for protocol in HookProtocol])
     def test_a_promoted_code_is_a_failure_that_names_it(self, code: int, protocol: HookProtocol) -> None:
         """Pacemaker would answer it with a demote, which this agent has not, and refuse the node."""
-        assert judge_hook(exited(code), protocol) == Verdict(1, f"hook smtp: failed (exit {code})")
+        assert judge_hook(exited(code), protocol) == ActionResult(1, f"hook smtp: failed (exit {code})")
 
     @pytest.mark.parametrize("protocol", [pytest.param(protocol, id=protocol) for protocol in HookProtocol])
     @pytest.mark.parametrize(
-        ("hook", "verdict"),
+        ("hook", "result"),
         [
-            pytest.param(died(SIGSEGV), Verdict(1, "hook smtp: killed by SIGSEGV"), id="SEGV"),
+            pytest.param(died(SIGSEGV), ActionResult(1, "hook smtp: killed by SIGSEGV"), id="SEGV"),
             pytest.param(
                 HookRan(HOOK, Signalled(0.1, signal=63)),
-                Verdict(1, "hook smtp: killed by SIG63"),
+                ActionResult(1, "hook smtp: killed by SIG63"),
                 id="a signal without a name",
             ),
             pytest.param(
                 HookRan(HOOK, Signalled(0.1, stderr=b"oops\n", signal=SIGABRT)),
-                Verdict(1, "hook smtp: oops (killed by SIGABRT)"),
+                ActionResult(1, "hook smtp: oops (killed by SIGABRT)"),
                 id="last words before a signal",
             ),
-            pytest.param(timed_out(9.04), Verdict(1, "hook smtp: timed out after 9.0 s"), id="timeout"),
+            pytest.param(timed_out(9.04), ActionResult(1, "hook smtp: timed out after 9.0 s"), id="timeout"),
             pytest.param(
                 HookRan(HOOK, TimedOut(9.04, stderr=b"waiting for a greeting\n")),
-                Verdict(1, "hook smtp: waiting for a greeting (timed out after 9.0 s)"),
+                ActionResult(1, "hook smtp: waiting for a greeting (timed out after 9.0 s)"),
                 id="last words before a timeout",
             ),
             pytest.param(
                 HookRan(HOOK, TimedOut(9.04, stderr=b"listing\n", survivors=(LS, SLEEP))),
-                Verdict(1, "hook smtp: cannot be killed: ls[813] in uninterruptible sleep (timed out after 9.0 s)"),
+                ActionResult(
+                    1, "hook smtp: cannot be killed: ls[813] in uninterruptible sleep (timed out after 9.0 s)"
+                ),
                 id="cannot be killed",
             ),
             pytest.param(
                 HookRan(HOOK, TimedOut(9.0, survivors=(SLEEP,))),
-                Verdict(1, "hook smtp: cannot be killed: sleep[812] alive (timed out after 9.0 s)"),
+                ActionResult(1, "hook smtp: cannot be killed: sleep[812] alive (timed out after 9.0 s)"),
                 id="alive all the same",
             ),
             pytest.param(
                 STUCK,
-                Verdict(1, "hook smtp: not started, its last run cannot be killed: ls[813] in uninterruptible sleep"),
+                ActionResult(
+                    1, "hook smtp: not started, its last run cannot be killed: ls[813] in uninterruptible sleep"
+                ),
                 id="last run cannot be killed",
             ),
             pytest.param(
                 not_started(),
-                Verdict(1, "hook smtp: cannot be started: Resource temporarily unavailable"),
+                ActionResult(1, "hook smtp: cannot be started: Resource temporarily unavailable"),
                 id="not started",
             ),
-            pytest.param(MISSING, Verdict(5, "hook smtp: cannot be run: No such file or directory"), id="missing"),
+            pytest.param(MISSING, ActionResult(5, "hook smtp: cannot be run: No such file or directory"), id="missing"),
             pytest.param(
                 UNSAFE,
-                Verdict(4, "hook smtp: not safe to run: /usr/local/lib is writable by everyone"),
+                ActionResult(4, "hook smtp: not safe to run: /usr/local/lib is writable by everyone"),
                 id="not safe",
             ),
         ],
     )
     def test_what_is_no_exit_code_is_no_protocols_matter(
-        self, hook: HookOutcome, verdict: Verdict, protocol: HookProtocol
+        self, hook: HookOutcome, result: ActionResult, protocol: HookProtocol
     ) -> None:
         """Signals, timeouts and hooks that cannot be run mean the same in every protocol; the reason tells which."""
-        assert judge_hook(hook, protocol) == verdict
+        assert judge_hook(hook, protocol) == result
 
     @pytest.mark.parametrize(
         ("hook", "reason"),
@@ -826,10 +830,10 @@ class TestHooks:
     )
     def test_a_hooks_own_exit_reason_is_its_message(self, stderr: bytes, message: str) -> None:
         """What ocf_exit_reason of ocf-shellfuncs has printed last, without its prefix, whatever came after it."""
-        assert judge_hook(exited(1, stderr), OCF) == Verdict(1, f"hook smtp: {message} (exit 1)")
+        assert judge_hook(exited(1, stderr), OCF) == ActionResult(1, f"hook smtp: {message} (exit 1)")
         killed = HookRan(HOOK, Signalled(0.1, stderr=stderr, signal=SIGKILL))
         told = "killed by SIGKILL" if message == "failed" else f"{message} (killed by SIGKILL)"
-        assert judge_hook(killed, OCF) == Verdict(1, f"hook smtp: {told}")
+        assert judge_hook(killed, OCF) == ActionResult(1, f"hook smtp: {told}")
 
     @pytest.mark.parametrize(
         ("stdout", "stderr", "message"),
@@ -850,7 +854,7 @@ class TestHooks:
     def test_a_plugins_message_is_its_first_line(self, stdout: bytes, stderr: bytes, message: str) -> None:
         """A monitoring plugin puts its message first, and performance data after a bar ("Plugin Output")."""
         hook = HookRan(HOOK, Exited(0.1, stdout, stderr, code=2))
-        assert judge_hook(hook, HookProtocol.NAGIOS) == Verdict(1, f"hook smtp: {message} (exit 2)")
+        assert judge_hook(hook, HookProtocol.NAGIOS) == ActionResult(1, f"hook smtp: {message} (exit 2)")
 
     @pytest.mark.parametrize(
         "protocol", [pytest.param(protocol, id=protocol) for protocol in HookProtocol if protocol != "nagios"]
@@ -885,7 +889,7 @@ class TestHooks:
     def test_several_hooks_together(self, codes: tuple[int, ...], code: int, reason: str | None) -> None:
         """Any failure wins; some 7 is a disagreement; all 7, 7; any 190, 190; else 0. Those who spoke are named."""
         hooks = tuple(exited(code, hook=f"/h/{'abc'[number]}") for number, code in enumerate(codes))
-        assert judge_hooks(hooks, OCF) == Verdict(code, reason)
+        assert judge_hooks(hooks, OCF) == ActionResult(code, reason)
 
     def test_a_process_is_described(self) -> None:
         """By name and pid, and whether a signal can end it."""
@@ -894,9 +898,9 @@ class TestHooks:
 
 
 def reason_of(judgement: Judgement) -> str:
-    verdict = judgement if isinstance(judgement, Verdict) else judgement.at_deadline
-    assert verdict.reason is not None
-    return verdict.reason
+    result = judgement if isinstance(judgement, ActionResult) else judgement.at_deadline
+    assert result.reason is not None
+    return result.reason
 
 
 UNITS: tuple[UnitState | NoAnswer, ...] = (
@@ -946,8 +950,8 @@ def check_guarantees(seen: Observation) -> None:
     is_down = unit is not None and unit.active_state in DOWN and not is_alive
     say_7 = {protocol: any(_says_not_running(hook, protocol) for hook in seen.hooks) for protocol in HookProtocol}
     for action, protocol, judgement in judgements(seen):
-        verdict = judgement if isinstance(judgement, Verdict) else judgement.at_deadline
-        code = verdict.code
+        result = judgement if isinstance(judgement, ActionResult) else judgement.at_deadline
+        code = result.code
         assert 0 <= code <= 255
         if code == 7:  # seen down and not about to start; or told so by a hook, but not to a probe
             told_so = unit is not None and unit.is_running and say_7[protocol] and action in {"monitor", "reload"}
@@ -961,11 +965,11 @@ def check_guarantees(seen: Observation) -> None:
             assert code not in range(2, 8)
         assert code not in {8, 9, 191}  # there are no roles
         if code == 0 or (action == "probe" and code == 7):
-            assert verdict.reason is None
+            assert result.reason is None
         else:
-            assert verdict.reason
-            assert is_one_line(verdict.reason)
-            assert len(verdict.reason) < 1024
+            assert result.reason
+            assert is_one_line(result.reason)
+            assert len(result.reason) < 1024
 
 
 def _says_not_running(hook: HookOutcome, protocol: HookProtocol) -> bool:
@@ -1062,8 +1066,8 @@ class TestGuarantees:
         hooks, *_ = HOOKS[name]
         for unit in UNITS:
             for _, _, judgement in judgements(Observation(unit, hooks), jobs=(DONE,)):
-                verdict = judgement if isinstance(judgement, Verdict) else judgement.at_deadline
-                head = (verdict.reason or "").encode()[:128].decode(errors="ignore")
+                result = judgement if isinstance(judgement, ActionResult) else judgement.at_deadline
+                head = (result.reason or "").encode()[:128].decode(errors="ignore")
                 state = f"{UNIT} {unit.active_state}" if isinstance(unit, UnitState) else "systemd does not answer: "
                 assert not head or head.startswith((state, f"{UNIT} not found", f"{UNIT} not reloaded", "hook smtp: "))
 

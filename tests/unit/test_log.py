@@ -11,21 +11,21 @@ from typing import TYPE_CHECKING
 import pytest
 
 from ocf_systemd.agent.events import (
-    ActionBegan,
-    CommandBegan,
+    ActionEnded,
+    ActionStarted,
     CommandEnded,
+    CommandStarted,
     Escalated,
-    Fact,
+    Event,
     Interrupted,
-    Judged,
-    Looked,
-    Noted,
+    Notice,
+    Observed,
     Purpose,
-    UnitSeen,
+    UnitObserved,
     Waiting,
-    Warned,
+    WarningNotice,
 )
-from ocf_systemd.agent.log import Level, LogReporter, log_reporter, messages, told_of_outcome
+from ocf_systemd.agent.log import Level, LogReporter, describe_outcome, log_reporter, messages
 from ocf_systemd.core.judgement import HookProtocol, judge_hook
 from ocf_systemd.core.observations import (
     ActiveState,
@@ -42,7 +42,7 @@ from ocf_systemd.core.observations import (
     Signalled,
     TimedOut,
 )
-from ocf_systemd.core.ocf import Action, Verdict
+from ocf_systemd.core.ocf import Action, ActionResult
 from ocf_systemd.host.processes import Command
 from tests.unit.builders import BIDI_CONTROLS, HOOK, UNIT, died, exited, run_python, timed_out, unit_in
 
@@ -52,8 +52,8 @@ if TYPE_CHECKING:
 LINE = re.compile(r"[A-Z][a-z]{2} [0-9]{2} [0-9]{2}:[0-9]{2}:[0-9]{2} (.*)")
 ACTIVE = unit_in(ActiveState.ACTIVE)
 COMMAND = Command(("systemctl", "show", "--", UNIT), {})
-BEGAN = CommandBegan(Purpose.SYSTEMD, COMMAND)
-FAILED = Verdict(1, "x.service failed: exit-code, status 1")
+BEGAN = CommandStarted(Purpose.SYSTEMD, COMMAND)
+FAILED = ActionResult(1, "x.service failed: exit-code, status 1")
 
 
 def lines_of(path: Path) -> list[str]:
@@ -67,7 +67,7 @@ class TestMessages:
         ("fact", "level", "text"),
         [
             pytest.param(
-                ActionBegan(Action.START, UNIT, 90.04, 100.0),
+                ActionStarted(Action.START, UNIT, 90.04, 100.0),
                 Level.DEBUG,
                 f"start of {UNIT}: 90.0 s left of 100.0 s",
                 id="action began",
@@ -85,16 +85,16 @@ class TestMessages:
                 f"systemctl show -- {UNIT}: ended, no longer needed",
                 id="command dropped",
             ),
-            pytest.param(UnitSeen(ACTIVE), Level.DEBUG, f"seen: {UNIT} is loaded, active ()", id="unit seen"),
+            pytest.param(UnitObserved(ACTIVE), Level.DEBUG, f"seen: {UNIT} is loaded, active ()", id="unit seen"),
             pytest.param(
-                UnitSeen(NoAnswer("systemctl died by SIGKILL")),
+                UnitObserved(NoAnswer("systemctl died by SIGKILL")),
                 Level.DEBUG,
                 "seen: no answer: systemctl died by SIGKILL",
                 id="no answer",
             ),
             pytest.param(Waiting(FAILED, 0.25), Level.DEBUG, f"looking again in 0.25 s: {FAILED.reason}", id="waiting"),
-            pytest.param(Noted("drop-in written"), Level.INFO, "drop-in written", id="noted"),
-            pytest.param(Warned("odd"), Level.WARNING, "odd", id="warned"),
+            pytest.param(Notice("drop-in written"), Level.INFO, "drop-in written", id="noted"),
+            pytest.param(WarningNotice("odd"), Level.WARNING, "odd", id="warned"),
             pytest.param(
                 Escalated(UNIT),
                 Level.WARNING,
@@ -104,29 +104,36 @@ class TestMessages:
             pytest.param(
                 Interrupted(Action.STOP, SIGTERM), Level.WARNING, "stop interrupted by SIGTERM", id="interrupted"
             ),
-            pytest.param(Judged(Action.MONITOR, Verdict(0)), Level.DEBUG, "monitor: OCF_SUCCESS", id="success"),
-            pytest.param(Judged(Action.MONITOR, Verdict(7)), Level.DEBUG, "monitor: OCF_NOT_RUNNING", id="a probe's 7"),
-            pytest.param(Judged(Action.MONITOR, FAILED), Level.ERROR, FAILED.reason, id="failure"),
             pytest.param(
-                Judged(Action.MONITOR, Verdict(190, "slow")), Level.WARNING, "slow", id="degraded is no error"
+                ActionEnded(Action.MONITOR, ActionResult(0)), Level.DEBUG, "monitor: OCF_SUCCESS", id="success"
             ),
             pytest.param(
-                Judged(Action.START, Verdict(0, "odd")), Level.DEBUG, "start: OCF_SUCCESS", id="success with a reason"
+                ActionEnded(Action.MONITOR, ActionResult(7)), Level.DEBUG, "monitor: OCF_NOT_RUNNING", id="a probe's 7"
+            ),
+            pytest.param(ActionEnded(Action.MONITOR, FAILED), Level.ERROR, FAILED.reason, id="failure"),
+            pytest.param(
+                ActionEnded(Action.MONITOR, ActionResult(190, "slow")), Level.WARNING, "slow", id="degraded is no error"
+            ),
+            pytest.param(
+                ActionEnded(Action.START, ActionResult(0, "odd")),
+                Level.DEBUG,
+                "start: OCF_SUCCESS",
+                id="success with a reason",
             ),
         ],
     )
-    def test_what_a_log_says_of_a_fact(self, fact: Fact, level: Level, text: str) -> None:
+    def test_what_a_log_says_of_a_fact(self, fact: Event, level: Level, text: str) -> None:
         """Each fact has its line and level."""
         assert list(messages(fact)) == [(level, text)]
 
     def test_a_look_adds_nothing_to_what_was_seen(self) -> None:
-        """The unit has been told of, the hooks will be with the verdict."""
-        assert list(messages(Looked(Observation(ACTIVE, (exited(0),))))) == []
+        """The unit has been told of, the hooks will be with the result."""
+        assert list(messages(Observed(Observation(ACTIVE, (exited(0),))))) == []
 
     def test_every_kind_of_outcome(self) -> None:
         """A few words for each."""
         outcomes = (Exited(0.1, code=0), Signalled(0.1, signal=SIGSEGV), TimedOut(0.1), NotStarted(2, "gone"), None)
-        assert [told_of_outcome(outcome) for outcome in outcomes] == [
+        assert [describe_outcome(outcome) for outcome in outcomes] == [
             "exit 0",
             "died by SIGSEGV",
             "timed out",
@@ -142,7 +149,7 @@ class TestDestinations:
         environment = {"HA_LOGFILE": str(log), "OCF_RESOURCE_INSTANCE": "mail"}
         for text in ("one", "two"):
             reporter = log_reporter(environment, "systemd")
-            reporter.report(Noted(text))
+            reporter.report(Notice(text))
             reporter.report(BEGAN)
         tag = f"systemd(mail)[{os.getpid()}]"
         assert lines_of(log) == [f"{tag}: INFO: one", f"{tag}: INFO: two"]
@@ -159,7 +166,7 @@ class TestDestinations:
         log, debug = tmp_path / "ha.log", tmp_path / "ha.debug"
         environment = {"HA_LOGFILE": str(log), "HA_DEBUGLOG": str(debug), "HA_debug": "1"}
         reporter = log_reporter(environment, "systemd")
-        reporter.report(Warned("odd"))
+        reporter.report(WarningNotice("odd"))
         reporter.report(BEGAN)
         tag = f"systemd[{os.getpid()}]"
         assert lines_of(log) == [f"{tag}: WARNING: odd"]
@@ -169,7 +176,7 @@ class TestDestinations:
         """No line stands in it twice."""
         log = tmp_path / "ha.log"
         reporter = log_reporter({"HA_LOGFILE": str(log), "HA_DEBUGLOG": str(log)}, "systemd")
-        reporter.report(Warned("odd"))
+        reporter.report(WarningNotice("odd"))
         assert len(lines_of(log)) == 1
 
     @pytest.mark.parametrize(
@@ -204,18 +211,18 @@ class TestDestinations:
     def test_standard_error_where_nothing_else_is_asked_for(self, capfd: pytest.CaptureFixture[str]) -> None:
         """There the executor reads; a good monitor says nothing."""
         reporter = log_reporter({}, "systemd")
-        for fact in (BEGAN, CommandEnded(BEGAN, Exited(0.1)), Looked(Observation(ACTIVE))):
+        for fact in (BEGAN, CommandEnded(BEGAN, Exited(0.1)), Observed(Observation(ACTIVE))):
             reporter.report(fact)
-        reporter.report(Judged(Action.MONITOR, Verdict(0)))
+        reporter.report(ActionEnded(Action.MONITOR, ActionResult(0)))
         assert capfd.readouterr().err == ""
-        reporter.report(Warned("odd"))
+        reporter.report(WarningNotice("odd"))
         match = LINE.fullmatch(capfd.readouterr().err.rstrip("\n"))
         assert match is not None
         assert match[1] == "WARNING: odd"
 
     def test_syslog_alone_keeps_standard_error_free(self, capfd: pytest.CaptureFixture[str], tmp_path: Path) -> None:
         """Whoever asked for a log gets it there and nowhere else."""
-        LogReporter("x", log_file=str(tmp_path / "log")).report(Warned("odd"))
+        LogReporter("x", log_file=str(tmp_path / "log")).report(WarningNotice("odd"))
         assert capfd.readouterr().err == ""
 
     @pytest.mark.parametrize(
@@ -230,7 +237,7 @@ class TestDestinations:
     )
     def test_a_log_that_cannot_be_written(self, place: str) -> None:
         """A full disk is no reason to fail an action."""
-        LogReporter("x", log_file=place, debug_file=place, debug=True).report(Warned("odd"))
+        LogReporter("x", log_file=place, debug_file=place, debug=True).report(WarningNotice("odd"))
 
     @pytest.mark.parametrize(
         "closing",
@@ -244,10 +251,10 @@ class TestDestinations:
         """Nor is one that nobody reads any more."""
         code = f"""
 import os
-from ocf_systemd.agent.events import Warned
+from ocf_systemd.agent.events import WarningNotice
 from ocf_systemd.agent.log import LogReporter
 {closing}
-LogReporter("x").report(Warned("odd"))
+LogReporter("x").report(WarningNotice("odd"))
 print("went on", flush=True)
 """
         assert run_python(code).stdout == "went on\n"
@@ -255,28 +262,26 @@ print("went on", flush=True)
     def test_a_named_pipe_that_nobody_reads(self, tmp_path: Path) -> None:
         """A log waits for nobody: what cannot be written at once is lost, and the action goes on."""
         os.mkfifo(tmp_path / "log")
-        imports = (
-            "import sys; from ocf_systemd.agent.events import Warned; from ocf_systemd.agent.log import LogReporter"
-        )
-        code = f"{imports}; LogReporter('x', log_file=sys.argv[1]).report(Warned('odd'))"
+        imports = "import sys; from ocf_systemd.agent import events, log"
+        code = f"{imports}; log.LogReporter('x', log_file=sys.argv[1]).report(events.WarningNotice('odd'))"
         assert run_python(code, f"{tmp_path}/log", timeout_s=10).returncode == 0
 
     def test_bytes_that_are_no_utf8(self, tmp_path: Path) -> None:
         """A text of the environment's bytes loses no line."""
         log = tmp_path / "log"
-        LogReporter("x", log_file=str(log)).report(Warned("caf\udce9"))
+        LogReporter("x", log_file=str(log)).report(WarningNotice("caf\udce9"))
         assert lines_of(log) == ["x: WARNING: caf\\udce9"]
 
 
 class TestHookOutput:
-    def report(self, log: Path, hooks: tuple[HookOutcome, ...], verdict: Verdict) -> list[str]:
+    def report(self, log: Path, hooks: tuple[HookOutcome, ...], result: ActionResult) -> list[str]:
         reporter = LogReporter("x", log_file=str(log))
-        reporter.report(Looked(Observation(ACTIVE, hooks)))
-        reporter.report(Judged(Action.MONITOR, verdict))
+        reporter.report(Observed(Observation(ACTIVE, hooks)))
+        reporter.report(ActionEnded(Action.MONITOR, result))
         return lines_of(log) if log.exists() else []
 
     def test_it_is_told_where_it_led_to_a_failure(self, tmp_path: Path) -> None:
-        """Its path and how it ended, then both streams, line by line; then the verdict, which has a base name only."""
+        """Its path and how it ended, then both streams, line by line; then the result, which has a base name only."""
         hook = HookRan(HOOK, Exited(0.1, b"220 hello\n", b"no answer\ngiving up\n", code=1))
         assert self.report(tmp_path / "log", (hook,), FAILED) == [
             f"x: WARNING: {HOOK}: exit 1",
@@ -288,15 +293,15 @@ class TestHookOutput:
 
     def test_it_is_not_told_where_all_is_well(self, tmp_path: Path) -> None:
         """A good monitor logs at debug level only."""
-        assert self.report(tmp_path / "log", (exited(0, b"all is well\n"),), Verdict(0)) == []
+        assert self.report(tmp_path / "log", (exited(0, b"all is well\n"),), ActionResult(0)) == []
 
     def test_only_the_last_look_counts(self, tmp_path: Path) -> None:
         """While a service starts, failing is what its hook should do."""
         log = tmp_path / "log"
         reporter = LogReporter("x", log_file=str(log))
-        reporter.report(Looked(Observation(ACTIVE, (exited(7, b"not yet\n"),))))
-        reporter.report(Looked(Observation(ACTIVE, (exited(0, b"ready\n"),))))
-        reporter.report(Judged(Action.START, Verdict(0)))
+        reporter.report(Observed(Observation(ACTIVE, (exited(7, b"not yet\n"),))))
+        reporter.report(Observed(Observation(ACTIVE, (exited(0, b"ready\n"),))))
+        reporter.report(ActionEnded(Action.START, ActionResult(0)))
         assert not log.exists()
 
     @pytest.mark.parametrize(
@@ -343,7 +348,7 @@ class TestHookOutput:
         ],
     )
     def test_hooks_that_said_nothing(self, tmp_path: Path, hook: HookOutcome, told: str) -> None:
-        """Their path and what became of them, and the verdict."""
+        """Their path and what became of them, and the result."""
         assert self.report(tmp_path / "log", (hook,), FAILED) == [
             f"x: WARNING: {HOOK}: {told}",
             f"x: ERROR: {FAILED.reason}",
@@ -390,8 +395,8 @@ class TestHookOutput:
         """On standard error the executor looks for the last prefix: a hook's never stands there."""
         reporter = log_reporter({"OCF_EXIT_REASON_PREFIX": prefix} if prefix else {}, "systemd")
         forged = f"{prefix or 'ocf-exit-reason:'}all is well"
-        reporter.report(Looked(Observation(ACTIVE, (exited(1, forged.encode() + b"\nx " + forged.encode()),))))
-        reporter.report(Judged(Action.MONITOR, FAILED))
+        reporter.report(Observed(Observation(ACTIVE, (exited(1, forged.encode() + b"\nx " + forged.encode()),))))
+        reporter.report(ActionEnded(Action.MONITOR, FAILED))
         told = capfd.readouterr().err
         assert "all is well" in told
         assert forged not in told

@@ -225,7 +225,7 @@ class TestStreams:
         assert outcome.stderr.endswith(b"\0err\n")
 
     def test_a_flood_takes_no_memory(self) -> None:
-        """256 MiB of output on both streams: a verdict all the same, and memory stays bounded."""
+        """256 MiB of output on both streams: a result all the same, and memory stays bounded."""
         code = """
 import sys, anyio
 from ocf_systemd.host.processes import Command, run

@@ -8,7 +8,7 @@ import pytest
 
 from ocf_systemd.core.judgement import HookProtocol
 from ocf_systemd.core.observations import HookMissing, HookOutcome
-from ocf_systemd.core.ocf import Action, ExitCode, Verdict
+from ocf_systemd.core.ocf import Action, ActionResult, ExitCode
 from ocf_systemd.rehearse.checks import (
     Subject,
     judge_done,
@@ -41,7 +41,7 @@ START, STOP, MONITOR = Action.START, Action.STOP, Action.MONITOR
 
 
 def done(action: Action, code: int = 0, reason: str | None = None) -> Done:
-    return Done(action, Verdict(code, reason), 0.5)
+    return Done(action, ActionResult(code, reason), 0.5)
 
 
 def failed(outcome: Outcome | None) -> Failed:
@@ -135,7 +135,7 @@ class TestDone:
     def test_a_stop_that_systemd_ends(self) -> None:
         """Nor is one that systemd had to end."""
         told = failed(
-            judge_done(HOOKED, replace(done(STOP), result="timeout"), ExitCode.SUCCESS, "the first stop")
+            judge_done(HOOKED, replace(done(STOP), unit_result="timeout"), ExitCode.SUCCESS, "the first stop")
         ).told
         assert told.startswith(f"systemd had to kill {UNIT} after TimeoutStopSec=infinity (Result=timeout)")
 

@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ocf_systemd.agent.events import Judged, Warned
-from ocf_systemd.agent.run import parameters_or_verdict, report_leftovers
+from ocf_systemd.agent.events import ActionEnded, WarningNotice
+from ocf_systemd.agent.run import parameters_or_result, report_leftovers
 from ocf_systemd.client import SERVED
-from ocf_systemd.core.ocf import Action, Verdict
+from ocf_systemd.core.ocf import Action, ActionResult
 from ocf_systemd.core.parameters import PREFIX, TABLE, Operation, Parameters, read_leniently, read_operation
 from ocf_systemd.core.records import replace
 from ocf_systemd.host.leftovers import Leftovers
@@ -54,11 +54,11 @@ def ids(rows: Iterable[tuple[Action, Operation]]) -> list[object]:
     return [pytest.param(action, operation, id=f"{action}, {kinds[operation]}") for action, operation in rows]
 
 
-def ask(action: Action, operation: Operation, **values: str) -> tuple[Parameters | Verdict, list[object]]:
+def ask(action: Action, operation: Operation, **values: str) -> tuple[Parameters | ActionResult, list[object]]:
     """Return what parameters decide, and what is told of them."""
     heard = Heard()
     environment = {PREFIX + name: value for name, value in values.items()}
-    return parameters_or_verdict(action, operation, environment, heard), list(heard.facts)
+    return parameters_or_result(action, operation, environment, heard), list(heard.facts)
 
 
 class TestParameters:
@@ -71,12 +71,12 @@ class TestParameters:
     @pytest.mark.parametrize(("action", "operation"), ids(STRICT))
     @pytest.mark.parametrize("name", [pytest.param(name, id=name) for name in WRONG])
     def test_wrong_ones_are_fatal(self, action: Action, operation: Operation, name: str) -> None:
-        """Start, recurring monitors, reloads and validate-all return 6, with all problems; the verdict is told."""
+        """Start, recurring monitors, reloads and validate-all return 6, with all problems; the result is told."""
         values = {"unit": "nginx", name: WRONG[name], "stop_poll_limit": "many"}
         _, problems = read_leniently({PREFIX + key: value for key, value in values.items()})
         assert len(problems) == 2
-        verdict = Verdict(6, "; ".join(problems))
-        assert ask(action, operation, **values) == (verdict, [Judged(action, verdict)])
+        result = ActionResult(6, "; ".join(problems))
+        assert ask(action, operation, **values) == (result, [ActionEnded(action, result)])
 
     @pytest.mark.parametrize("operation", [pytest.param(PROBE, id="probe"), pytest.param(STOPPED_ROLE, id="Stopped")])
     @pytest.mark.parametrize("name", [pytest.param(name, id=name) for name in WRONG])
@@ -85,7 +85,7 @@ class TestParameters:
         values = {"unit": "nginx", "monitor_hook": "/h", "stop_verify": "yes", name: WRONG[name]}
         lenient, problems = read_leniently({PREFIX + key: value for key, value in values.items()})
         expected = replace(lenient, monitor_hook=None, stop_verify=False)
-        told = [Warned(f"{problem}: the unit's state alone counts") for problem in problems]
+        told = [WarningNotice(f"{problem}: the unit's state alone counts") for problem in problems]
         assert ask(Action.MONITOR, operation, **values) == (expected, told)
 
     @pytest.mark.parametrize("name", [pytest.param(name, id=name) for name in WRONG])
@@ -96,7 +96,7 @@ class TestParameters:
         expected, problems = read_leniently(given)
         assert ask(Action.STOP, PROBE, **values) == (
             expected,
-            [Warned(f"{problem}: assuming the default") for problem in problems],
+            [WarningNotice(f"{problem}: assuming the default") for problem in problems],
         )
         assert (expected.unit, expected.start_poll_limit) == ("nginx.service", 3)
 
@@ -104,11 +104,11 @@ class TestParameters:
     @pytest.mark.parametrize("unit", [pytest.param(unit, id=unit or "none") for unit in ("", "a/b", "foo@", "x.slice")])
     def test_a_unit_that_systemd_cannot_have(self, action: Action, operation: Operation, unit: str) -> None:
         """Nothing of it can run: probe 7, stop 0, with a warning and no reason."""
-        verdict = Verdict(0 if action is Action.STOP else 7)
+        result = ActionResult(0 if action is Action.STOP else 7)
         answer, told = ask(action, operation, unit=unit, poll_interval="abc")
-        assert answer == verdict
-        assert told[-1] == Judged(action, verdict)
-        warnings = [fact.text for fact in told if isinstance(fact, Warned)]
+        assert answer == result
+        assert told[-1] == ActionEnded(action, result)
+        warnings = [fact.text for fact in told if isinstance(fact, WarningNotice)]
         assert len(warnings) == 2
         assert warnings[0].startswith("unit")
         assert all(text.endswith(": treated as not running") for text in warnings)
@@ -117,7 +117,7 @@ class TestParameters:
     def test_without_a_unit_nothing_else_goes_on(self, action: Action, operation: Operation) -> None:
         """6, as for any other wrong value."""
         answer, _ = ask(action, operation)
-        assert answer == Verdict(6, "unit is not set, expected systemd unit")
+        assert answer == ActionResult(6, "unit is not set, expected systemd unit")
 
     @given(
         st.sampled_from(ACTIONS),
@@ -130,7 +130,7 @@ class TestParameters:
         environment = {PREFIX + name: value for name, value in values.items()}
         environment |= {f"{PREFIX}CRM_meta_interval": interval, f"{PREFIX}CRM_meta_role": role}
         operation, heard = read_operation(environment), Heard()
-        answer = parameters_or_verdict(action, operation, environment, heard)
+        answer = parameters_or_result(action, operation, environment, heard)
         is_probe = action is Action.MONITOR and (interval != "10000" or role == "Stopped")
         if isinstance(answer, Parameters):
             assert answer.unit
@@ -138,14 +138,14 @@ class TestParameters:
         else:
             assert answer.code == (7 if is_probe else 0 if action is Action.STOP else 6)
             assert (answer.reason is None) == (answer.code != 6)
-            assert heard.facts[-1] == Judged(action, answer)
+            assert heard.facts[-1] == ActionEnded(action, answer)
 
 
 def told_of(leftovers: Leftovers, unit: str = "nginx", hook: str = "") -> list[str]:
     """Return what is told of leftovers."""
     heard = Heard()
     report_leftovers(heard, parameters(unit, monitor_hook=hook), leftovers)
-    return [fact.text for fact in heard.facts if isinstance(fact, Warned)]
+    return [fact.text for fact in heard.facts if isinstance(fact, WarningNotice)]
 
 
 class TestLeftovers:

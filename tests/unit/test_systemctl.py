@@ -39,7 +39,7 @@ from ocf_systemd.host.drop_in import (
     put_drop_in,
     remove_drop_in,
 )
-from ocf_systemd.host.systemctl import Systemd, is_booted, job_outcome, tool_environment
+from ocf_systemd.host.systemctl import Systemctl, is_booted, job_outcome, tool_environment
 from tests.unit.builders import UNIT, is_one_line, run_python
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from signal import Signals
 
     from ocf_systemd.host.processes import Command
-    from ocf_systemd.host.systemctl import Ask
+    from ocf_systemd.host.systemctl import QueryUnit
 
 ACTIVE = b"""\
 LoadState=loaded
@@ -433,12 +433,12 @@ class Finder(Record):
         raise AssertionError(f"{number} to {unit.unit}")
 
 
-def ask(outcome: CommandOutcome, call: Callable[[Systemd], Awaitable[object]]) -> tuple[object, Recorder]:
+def ask(outcome: CommandOutcome, call: Callable[[Systemctl], Awaitable[object]]) -> tuple[object, Recorder]:
     """Return what a call to systemd comes to, and what was run for it."""
     recorder = Recorder(outcome)
 
     async def main() -> object:
-        return await call(Systemd(UNIT, {"SYSTEMD_OFFLINE": "1", "X": "y"}, recorder))
+        return await call(Systemctl(UNIT, {"SYSTEMD_OFFLINE": "1", "X": "y"}, recorder))
 
     return anyio.run(main), recorder
 
@@ -483,7 +483,7 @@ class TestCalls:
             ),
         ],
     )
-    def test_argument_lists(self, call: Callable[[Systemd], Awaitable[object]], arguments: tuple[str, ...]) -> None:
+    def test_argument_lists(self, call: Callable[[Systemctl], Awaitable[object]], arguments: tuple[str, ...]) -> None:
         """No shell, no password prompt, no pager, and the unit after `--`, with the deadline it was given."""
         _, recorder = ask(Exited(0.1, stdout=b"a line"), call)
         ((command, deadline),) = recorder.calls
@@ -493,7 +493,9 @@ class TestCalls:
 
     def test_last_words_are_asked_for_by_the_units_id(self) -> None:
         """The journal knows a unit by its primary name, whatever the parameter calls it; read to its end before."""
-        _, recorder = ask(Exited(0.1, stdout=b"x\n"), lambda systemd: systemd.last_words("mariadb.service", 1.5, 9.0))
+        _, recorder = ask(
+            Exited(0.1, stdout=b"x\n"), lambda systemd: systemd.last_log_line("mariadb.service", 1.5, 9.0)
+        )
         assert [command.arguments for command, _ in recorder.calls] == [
             (*JOURNALCTL, "--sync"),
             (*LAST_LINE, "_SYSTEMD_UNIT=mariadb.service"),
@@ -501,13 +503,13 @@ class TestCalls:
 
     def test_where_the_unit_said_nothing_pid_1_may_have(self) -> None:
         """An unmet condition is told by systemd, and by nobody else; where the unit spoke, its own words count."""
-        _, recorder = ask(Exited(0.1), lambda systemd: systemd.last_words_on("mariadb.service", 1.5, 9.0))
+        _, recorder = ask(Exited(0.1), lambda systemd: systemd.last_log_line_about("mariadb.service", 1.5, 9.0))
         assert [command.arguments for command, _ in recorder.calls] == [
             (*JOURNALCTL, "--sync"),
             (*LAST_LINE, "_SYSTEMD_UNIT=mariadb.service"),
             (*LAST_LINE, "_PID=1", "UNIT=mariadb.service"),
         ]
-        words, recorder = ask(Exited(0.1, stdout=b"x\n"), lambda systemd: systemd.last_words_on(UNIT, 1.5, 9.0))
+        words, recorder = ask(Exited(0.1, stdout=b"x\n"), lambda systemd: systemd.last_log_line_about(UNIT, 1.5, 9.0))
         assert words == "x"
         assert len(recorder.calls) == 2
 
@@ -560,7 +562,7 @@ class TestCalls:
         """Of an inactive or failed unit, and of no other: a monitor of one that runs costs nothing more."""
         found = Process(812, 1, "sleep")
         stdout = f"LoadState=loaded\nActiveState={active}\nKillMode=mixed\n".encode()
-        systemd = Systemd(UNIT, {}, Recorder(Exited(0.1, stdout=stdout)), unit_processes=Finder(found))
+        systemd = Systemctl(UNIT, {}, Recorder(Exited(0.1, stdout=stdout)), unit_processes=Finder(found))
 
         async def main() -> UnitState | NoAnswer:
             return await systemd.show(9.0)
@@ -579,8 +581,8 @@ class TestCalls:
             async def known(_: str, __: float, answer: UnitState | None = answer) -> UnitState | None:
                 return answer
 
-            async def main(recorder: Recorder = recorder, known: Ask = known) -> UnitState | NoAnswer:
-                return await Systemd(UNIT, {}, recorder, known).show(9.0)
+            async def main(recorder: Recorder = recorder, known: QueryUnit = known) -> UnitState | NoAnswer:
+                return await Systemctl(UNIT, {}, recorder, known).show(9.0)
 
             shown = anyio.run(main)
             assert isinstance(shown, UnitState)
@@ -642,7 +644,7 @@ class TestCalls:
         """Printable lines, or none where there is no journal."""
         assert ask(outcome, lambda systemd: systemd.journal(5, 9.0))[0] == lines
         last = lines[-1] if lines else ""
-        assert ask(outcome, lambda systemd: systemd.last_words(UNIT, 1.5, 9.0))[0] == last
+        assert ask(outcome, lambda systemd: systemd.last_log_line(UNIT, 1.5, 9.0))[0] == last
 
 
 @pytest.fixture

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from ocf_systemd.agent.events import CommandBegan, CommandEnded, Fact, Judged, Noted, Purpose
+from ocf_systemd.agent.events import ActionEnded, CommandEnded, CommandStarted, Event, Notice, Purpose
 from ocf_systemd.agent.tracing import TracingReporter, traced
 from ocf_systemd.core.observations import Exited, NotStarted
-from ocf_systemd.core.ocf import Action, Verdict
+from ocf_systemd.core.ocf import Action, ActionResult
 from ocf_systemd.host.processes import Command
 from tests.unit.builders import HOOK, Heard, run_python
 
@@ -44,8 +44,8 @@ def test_it_is_asked_for(tmp_path: Path, environment: dict[str, str], *, is_trac
     given = {**environment, "OCF_TRACE_FILE": str(tmp_path / "trace")}
     reporter = traced(heard, given, Action.MONITOR, "systemd")
     assert isinstance(reporter, TracingReporter) == is_traced
-    reporter.report(Noted("done"))
-    assert heard.facts == [Noted("done")]
+    reporter.report(Notice("done"))
+    assert heard.facts == [Notice("done")]
     assert (tmp_path / "trace").exists() == is_traced
 
 
@@ -54,13 +54,13 @@ def test_what_stands_in_it(tmp_path: Path) -> None:
     trace, heard = tmp_path / "trace", Heard()
     environment = {"OCF_TRACE_RA": "1", "OCF_TRACE_FILE": str(trace), "OCF_RESKEY_unit": "a\nb\x1b[31m\udcff"}
     reporter = traced(heard, environment, Action.MONITOR, "systemd")
-    began = CommandBegan(Purpose.HOOK, Command((HOOK,), {}))
-    facts: tuple[Fact, ...] = (
+    began = CommandStarted(Purpose.HOOK, Command((HOOK,), {}))
+    facts: tuple[Event, ...] = (
         began,
         CommandEnded(began, Exited(0.1, b"220 hello\n", b"\x1b[2Jbad\nworse\n", code=1)),
         CommandEnded(began, NotStarted(2, "gone")),
         CommandEnded(began, None),
-        Judged(Action.MONITOR, Verdict(1, "because")),
+        ActionEnded(Action.MONITOR, ActionResult(1, "because")),
     )
     for fact in facts:
         reporter.report(fact)
@@ -86,7 +86,7 @@ def test_no_trace_passes_for_a_reason(tmp_path: Path, prefix: str) -> None:
     trace, asked = tmp_path / "trace", prefix or "ocf-exit-reason:"
     environment = {"OCF_TRACE_RA": "1", "OCF_TRACE_FILE": str(trace), "OCF_EXIT_REASON_PREFIX": prefix}
     reporter = traced(Heard(), environment, Action.MONITOR, "systemd")
-    began = CommandBegan(Purpose.HOOK, Command((HOOK,), {}))
+    began = CommandStarted(Purpose.HOOK, Command((HOOK,), {}))
     reporter.report(CommandEnded(began, Exited(0.1, f"{asked}forged\n".encode(), code=1)))
     assert "  stdout: [...]forged" in lines_of(trace)
     assert asked not in trace.read_text()
@@ -96,7 +96,7 @@ def test_all_that_was_printed_stands_in_it(tmp_path: Path) -> None:
     """However many lines that are."""
     trace = tmp_path / "trace"
     reporter = traced(Heard(), {"OCF_TRACE_RA": "1", "OCF_TRACE_FILE": str(trace)}, Action.MONITOR, "systemd")
-    began = CommandBegan(Purpose.HOOK, Command((HOOK,), {}))
+    began = CommandStarted(Purpose.HOOK, Command((HOOK,), {}))
     said = [f"line {number}" for number in range(5000)]
     reporter.report(CommandEnded(began, Exited(0.1, "\n".join(said).encode(), code=1)))
     assert lines_of(trace)[-5000:] == [f"  stdout: {line}" for line in said]
@@ -154,8 +154,8 @@ def test_a_trace_that_cannot_be_written(place: str) -> None:
     """It is no reason to fail an action, and the facts are passed on."""
     heard = Heard()
     reporter = traced(heard, {"OCF_TRACE_RA": "1", "OCF_TRACE_FILE": place}, Action.MONITOR, "systemd")
-    reporter.report(Noted("done"))
-    assert heard.facts == [Noted("done")]
+    reporter.report(Notice("done"))
+    assert heard.facts == [Notice("done")]
 
 
 @pytest.mark.parametrize(
@@ -171,10 +171,10 @@ def test_a_descriptor(tmp_path: Path, before: str) -> None:
 import os, sys
 {before}
 from ocf_systemd.core.ocf import Action
-from ocf_systemd.agent.events import Noted
+from ocf_systemd.agent.events import Notice
 from ocf_systemd.agent.log import LogReporter
 from ocf_systemd.agent.tracing import traced
-traced(LogReporter("x", log_file="/dev/null"), os.environ, Action.START, "systemd").report(Noted("done"))
+traced(LogReporter("x", log_file="/dev/null"), os.environ, Action.START, "systemd").report(Notice("done"))
 """
     trace = tmp_path / "trace"
     done = run_python(code, str(trace), env={"OCF_TRACE_RA": "1", "OCF_TRACE_FILE": "7"})

@@ -1,4 +1,4 @@
-"""The actions: observe, judge, act, until there is a verdict or the deadline is there.
+"""The actions: observe, judge, act, until there is a result or the deadline is there.
 
 Each is a re-entrant coroutine that takes all it needs as arguments, keeps no state and never exits: one process may
 run many at once.
@@ -12,32 +12,32 @@ from typing import assert_never
 import anyio
 
 from ocf_systemd.agent.events import (
-    ActionBegan,
-    CommandBegan,
+    ActionEnded,
+    ActionStarted,
     CommandEnded,
+    CommandStarted,
     Escalated,
-    Judged,
-    Looked,
-    Noted,
+    Notice,
+    Observed,
     Purpose,
     Reporter,
-    UnitSeen,
+    UnitObserved,
     Waiting,
-    Warned,
+    WarningNotice,
 )
 from ocf_systemd.core.judgement import (
     PASSING_CODES,
     Judgement,
     KeepWaiting,
-    explained,
     judge_host,
     judge_monitor,
+    judge_no_answer,
     judge_reload,
     judge_reload_request,
-    judge_silence,
     judge_start,
     judge_stop,
     judge_unbooted,
+    with_log_line,
 )
 from ocf_systemd.core.observations import (
     ActiveState,
@@ -50,7 +50,7 @@ from ocf_systemd.core.observations import (
     Observation,
     UnitState,
 )
-from ocf_systemd.core.ocf import Action, ExitCode, Verdict
+from ocf_systemd.core.ocf import Action, ActionResult, ExitCode
 from ocf_systemd.core.parameters import Operation, Parameters
 from ocf_systemd.core.records import Record, replace
 from ocf_systemd.core.timeouts import escalation_after_s
@@ -66,7 +66,7 @@ from ocf_systemd.host.drop_in import (
 from ocf_systemd.host.hooks import check_access, check_hooks, run_hooks
 from ocf_systemd.host.processes import Command, Runner
 from ocf_systemd.host.reload_lock import reload_lock
-from ocf_systemd.host.systemctl import Ask, Systemd, is_booted
+from ocf_systemd.host.systemctl import QueryUnit, Systemctl, is_booted
 
 _FIRST_PAUSE_S, _PAUSE_GROWTH = 0.02, 1.15
 _LAST_LOOK_SHARE, _LAST_LOOK_MAX_S = 0.1, 0.5  # with less time left, a look would tell that time is up and no more
@@ -96,14 +96,14 @@ class Request(Record):
     reporter: Reporter
     run: Runner
     run_directory: Path = Path("/run")
-    ask: Ask | None = None
+    ask: QueryUnit | None = None
     unit_processes: UnitProcesses = Cgroups()
 
     @property
-    def systemd(self) -> Systemd:
+    def systemd(self) -> Systemctl:
         """The system manager, every call told to the reporter."""
         run = self.running(Purpose.SYSTEMD)
-        return Systemd(self.parameters.unit, self.environment, run, self.ask, self.unit_processes)
+        return Systemctl(self.parameters.unit, self.environment, run, self.ask, self.unit_processes)
 
     @property
     def drop_in_path(self) -> Path:
@@ -122,16 +122,16 @@ class Request(Record):
 
     def running(self, purpose: Purpose) -> Runner:
         """Return a runner that tells the reporter what it runs."""
-        return _TellingRunner(self.run, self.reporter, purpose)
+        return _ReportingRunner(self.run, self.reporter, purpose)
 
 
-class _TellingRunner(Record):
+class _ReportingRunner(Record):
     run: Runner
     reporter: Reporter
     purpose: Purpose
 
     async def __call__(self, command: Command, *, deadline: float) -> CommandOutcome:
-        began, outcome = CommandBegan(self.purpose, command), None
+        began, outcome = CommandStarted(self.purpose, command), None
         self.reporter.report(began)
         try:
             outcome = await self.run(command, deadline=deadline)
@@ -140,18 +140,18 @@ class _TellingRunner(Record):
         return outcome
 
 
-async def perform(request: Request) -> Verdict:
-    """Perform an action and return its verdict, at the deadline at the latest."""
+async def perform(request: Request) -> ActionResult:
+    """Perform an action and return its result, at the deadline at the latest."""
     time_s = request.deadline - anyio.current_time()
-    request.reporter.report(ActionBegan(request.action, request.parameters.unit, time_s, request.operation.timeout_s))
+    request.reporter.report(ActionStarted(request.action, request.parameters.unit, time_s, request.operation.timeout_s))
     for warning in request.operation.warnings:
-        request.reporter.report(Warned(warning))
-    verdict = Verdict(ExitCode.ERR_GENERIC, f"{request.action} of {request.parameters.unit} ran out of time")
+        request.reporter.report(WarningNotice(warning))
+    result = ActionResult(ExitCode.ERR_GENERIC, f"{request.action} of {request.parameters.unit} ran out of time")
     # All that an action does keeps to the deadline by itself; this is for what may stand between.
     with anyio.CancelScope(deadline=request.deadline + request.operation.reserve_s / 2):
-        verdict = await _dispatch(request) if _can_dispatch(request) else judge_unbooted(request.action)
-    request.reporter.report(Judged(request.action, verdict))
-    return verdict
+        result = await _dispatch(request) if _can_dispatch(request) else judge_unbooted(request.action)
+    request.reporter.report(ActionEnded(request.action, result))
+    return result
 
 
 def _can_dispatch(request: Request) -> bool:
@@ -159,7 +159,7 @@ def _can_dispatch(request: Request) -> bool:
     return validates_values or is_booted(request.run_directory)
 
 
-async def _dispatch(request: Request) -> Verdict:
+async def _dispatch(request: Request) -> ActionResult:
     match request.action:
         case Action.START:
             return await start(request)
@@ -179,7 +179,7 @@ async def _dispatch(request: Request) -> Verdict:
             assert_never(request.action)
 
 
-async def monitor(request: Request, *, probe: bool) -> Verdict:
+async def monitor(request: Request, *, probe: bool) -> ActionResult:
     """Query systemd and run the hooks; a probe runs them only once the unit is known to be active.
 
     A hook that connects would start a socket-activated service wherever Pacemaker asks whether it runs.
@@ -199,21 +199,21 @@ async def monitor(request: Request, *, probe: bool) -> Verdict:
         tries_left -= 1
         return KeepWaiting(judgement, spaced=True)
 
-    verdict = await _until_judged(request, look)
-    if verdict.code == ExitCode.NOT_RUNNING:
+    result = await _until_judged(request, look)
+    if result.code == ExitCode.NOT_RUNNING:
         _warn_of_spared(request, seen.unit)
-    return verdict
+    return result
 
 
-async def start(request: Request) -> Verdict:
+async def start(request: Request) -> ActionResult:
     """Start the unit and wait until unit and hooks report that it runs, whatever the hooks' level."""
     began = anyio.current_time()
     unit = await _validate(request, await _ask_for_unit_file(request))
-    if isinstance(unit, Verdict):
+    if isinstance(unit, ActionResult):
         return unit
     wanted = request.parameters.order_at_shutdown
     in_force = _settle_drop_in(request, unit, wanted=wanted)
-    if isinstance(in_force, Verdict):
+    if isinstance(in_force, ActionResult):
         return in_force
     job = JobOutcome(JobResult.LOST)
     seen = Observation(unit)
@@ -222,7 +222,7 @@ async def start(request: Request) -> Verdict:
     async def look() -> Judgement:
         nonlocal job, seen, in_force
         if not in_force and (why := await _put_in_force(request, wanted=wanted)):
-            return KeepWaiting(judge_silence(NoAnswer(why)))
+            return KeepWaiting(judge_no_answer(NoAnswer(why)))
         in_force = True
         if job.result is JobResult.LOST:
             await request.systemd.reset_failed(_share(request.deadline))
@@ -230,11 +230,11 @@ async def start(request: Request) -> Verdict:
         seen = await observe(request, with_hooks=request.has_hook, gated=job.result is not JobResult.DONE)
         return judge_start(seen, job, request.parameters.monitor_hook_protocol)
 
-    verdict = await _until_judged(outer, look, limit=request.parameters.start_poll_limit)
-    if verdict.code == ExitCode.SUCCESS:
+    result = await _until_judged(outer, look, limit=request.parameters.start_poll_limit)
+    if result.code == ExitCode.SUCCESS:
         _warn_of_restart(request, seen.unit)
-        return verdict
-    return verdict if _is_running(seen.unit) else await _explained(verdict, outer, seen.unit, began)
+        return result
+    return result if _is_running(seen.unit) else await _with_log_line(result, outer, seen.unit, began)
 
 
 def _warn_of_restart(request: Request, unit: UnitState | NoAnswer) -> None:
@@ -245,10 +245,10 @@ def _warn_of_restart(request: Request, unit: UnitState | NoAnswer) -> None:
     settings += [f"RestartForceExitStatus={details.restart_force}"] if details.restart_force else []
     if settings:
         told = f"{' and '.join(settings)} of {details.id} overrides {request.drop_in_path}"
-        request.reporter.report(Warned(f"{told}: systemd may restart it without the cluster knowing"))
+        request.reporter.report(WarningNotice(f"{told}: systemd may restart it without the cluster knowing"))
 
 
-async def stop(request: Request) -> Verdict:
+async def stop(request: Request) -> ActionResult:
     """Stop the unit and wait until it is observed stopped; then remove the drop-in."""
     began = anyio.current_time()
     escalate_at = began + escalation_after_s(request.deadline - began)
@@ -267,13 +267,13 @@ async def stop(request: Request) -> Verdict:
     async with anyio.create_task_group() as concurrently:
         if request.parameters.stop_escalate and request.parameters.unit.endswith(".service"):
             concurrently.start_soon(_escalate, request, escalate_at, outer.deadline - escalate_at, refused)
-        verdict = await _until_judged(outer, look, limit=request.parameters.stop_poll_limit)
+        result = await _until_judged(outer, look, limit=request.parameters.stop_poll_limit)
         concurrently.cancel_scope.cancel()
-    if verdict.code != ExitCode.SUCCESS:  # over a hook, where the unit is down
-        return verdict if _is_down(unit) else await _explained(verdict, outer, unit, began)
+    if result.code != ExitCode.SUCCESS:  # over a hook, where the unit is down
+        return result if _is_down(unit) else await _with_log_line(result, outer, unit, began)
     _warn_of_spared(request, unit)
     await _take_back_drop_in(outer, unit)
-    return verdict
+    return result
 
 
 async def _stop_unit(request: Request) -> JobOutcome:
@@ -305,7 +305,7 @@ async def _judge_stopped(request: Request, unit: UnitState | NoAnswer, job: JobO
     verify = parameters.stop_verify and _is_down(unit)
     hooks = await _consult(request, _share(request.deadline)) if verify else ()
     seen = Observation(unit, hooks)
-    request.reporter.report(Looked(seen))
+    request.reporter.report(Observed(seen))
     return judge_stop(seen, job, verify=parameters.stop_verify, protocol=parameters.monitor_hook_protocol)
 
 
@@ -349,10 +349,10 @@ async def _take_back_drop_in(request: Request, unit: UnitState | NoAnswer) -> No
     try:
         change = remove_drop_in(path)
     except OSError as error:
-        request.reporter.report(Warned(f"drop-in {path} cannot be removed: {error.strerror}"))
+        request.reporter.report(WarningNotice(f"drop-in {path} cannot be removed: {error.strerror}"))
         return
     if change is not DropInChange.UNCHANGED:
-        request.reporter.report(Noted(f"drop-in {path} {change}"))
+        request.reporter.report(Notice(f"drop-in {path} {change}"))
         unit = await _show(request, _share(request.deadline))
     # It may have been removed by an action that was killed before it told systemd.
     if isinstance(unit, UnitState) and drop_ins_in_force(unit, path):
@@ -362,13 +362,13 @@ async def _take_back_drop_in(request: Request, unit: UnitState | NoAnswer) -> No
 def _warn_of_spared(request: Request, unit: UnitState | NoAnswer) -> None:
     if isinstance(unit, UnitState) and unit.details and unit.spared:
         left = ", ".join(map(str, unit.spared))
-        request.reporter.report(Warned(f"KillMode={unit.details.kill_mode} of {unit.id} leaves {left} running"))
+        request.reporter.report(WarningNotice(f"KillMode={unit.details.kill_mode} of {unit.id} leaves {left} running"))
 
 
-async def reload(request: Request) -> Verdict:
+async def reload(request: Request) -> ActionResult:
     """Have the unit reload its configuration, then wait until unit and hooks report that it runs."""
     unit = await _ask(request)
-    if isinstance(unit, Verdict):
+    if isinstance(unit, ActionResult):
         return unit
     if not unit.is_running:
         settled = await monitor(request, probe=False)
@@ -389,29 +389,29 @@ async def reload(request: Request) -> Verdict:
     return await _until_judged(request, look)
 
 
-async def reload_agent(request: Request) -> Verdict:
+async def reload_agent(request: Request) -> ActionResult:
     """Take over changed parameters: validate them, and have the drop-in as they say; nothing is restarted."""
     unit = await _validate(request, await _ask(request))
-    if isinstance(unit, Verdict):
+    if isinstance(unit, ActionResult):
         return unit
     wanted = request.parameters.order_at_shutdown
     in_force = _settle_drop_in(request, unit, wanted=wanted) if unit.is_running else True
-    if isinstance(in_force, Verdict):
+    if isinstance(in_force, ActionResult):
         return in_force
 
     async def look() -> Judgement:
         why = "" if in_force else await _put_in_force(request, wanted=wanted)
-        return KeepWaiting(judge_silence(NoAnswer(why))) if why else Verdict(ExitCode.SUCCESS)
+        return KeepWaiting(judge_no_answer(NoAnswer(why))) if why else ActionResult(ExitCode.SUCCESS)
 
     return await _until_judged(request, look)
 
 
-async def validate_all(request: Request) -> Verdict:
+async def validate_all(request: Request) -> ActionResult:
     """Report whether the parameters are right; from check level 10 on, whether a start would accept this host."""
     if request.operation.check_level < HOST_CHECK_LEVEL:
-        return Verdict(ExitCode.SUCCESS)
+        return ActionResult(ExitCode.SUCCESS)
     unit = await _validate(request, await _ask(request))
-    return unit if isinstance(unit, Verdict) else Verdict(ExitCode.SUCCESS)
+    return unit if isinstance(unit, ActionResult) else ActionResult(ExitCode.SUCCESS)
 
 
 async def observe(request: Request, *, with_hooks: bool, gated: bool = False, patient: bool = False) -> Observation:
@@ -436,7 +436,7 @@ async def observe(request: Request, *, with_hooks: bool, gated: bool = False, pa
         elif with_hooks and gated:
             await consult()
     seen = Observation(unit, hooks if _is_running(unit) else ())
-    request.reporter.report(Looked(seen))
+    request.reporter.report(Observed(seen))
     return seen
 
 
@@ -454,7 +454,7 @@ async def _consult(request: Request, deadline: float) -> tuple[HookOutcome, ...]
 
 async def _show(request: Request, deadline: float) -> UnitState | NoAnswer:
     unit = await request.systemd.show(deadline)
-    request.reporter.report(UnitSeen(unit))
+    request.reporter.report(UnitObserved(unit))
     return unit
 
 
@@ -466,17 +466,17 @@ def _is_down(unit: UnitState | NoAnswer) -> bool:
     return isinstance(unit, UnitState) and unit.is_down
 
 
-async def _ask(request: Request) -> UnitState | Verdict:
-    """Ask for the unit's state until systemd answers; a verdict: it did not, and time is up."""
+async def _ask(request: Request) -> UnitState | ActionResult:
+    """Ask for the unit's state until systemd answers; a result: it did not, and time is up."""
     patience = _Patience(request)
     while isinstance(answer := await _show(request, _share(request.deadline)), NoAnswer):
-        verdict = judge_silence(answer)
-        if not await patience.lasts(verdict):
-            return verdict
+        result = judge_no_answer(answer)
+        if not await patience.lasts(result):
+            return result
     return answer
 
 
-async def _ask_for_unit_file(request: Request) -> UnitState | Verdict:
+async def _ask_for_unit_file(request: Request) -> UnitState | ActionResult:
     """As `_ask`, and have systemd read its unit files again where it has not found this one, or an outdated one.
 
     The file's storage may have been mounted a moment ago, by another resource. Until systemd has read its unit files it
@@ -485,14 +485,14 @@ async def _ask_for_unit_file(request: Request) -> UnitState | Verdict:
     patience = _Patience(request)
     while True:
         unit = await _ask(request)
-        if isinstance(unit, Verdict) or not _may_be_outdated(unit):
+        if isinstance(unit, ActionResult) or not _may_be_outdated(unit):
             return unit
         why = await _reload_daemon(request, lambda unit: not _may_be_outdated(unit), _share(request.deadline))
         if not why:
             return await _ask(request)
-        verdict = judge_silence(NoAnswer(why))
-        if not await patience.lasts(verdict):
-            return verdict
+        result = judge_no_answer(NoAnswer(why))
+        if not await patience.lasts(result):
+            return result
 
 
 def _may_be_outdated(unit: UnitState) -> bool:
@@ -500,27 +500,27 @@ def _may_be_outdated(unit: UnitState) -> bool:
     return not is_loaded and (unit.load_state is LoadState.NOT_FOUND or unit.needs_daemon_reload)
 
 
-async def _validate(request: Request, unit: UnitState | Verdict) -> UnitState | Verdict:
-    """Return the unit's state where this host has all that the parameters name; else a verdict that says what not."""
-    if isinstance(unit, Verdict):
+async def _validate(request: Request, unit: UnitState | ActionResult) -> UnitState | ActionResult:
+    """Return the unit's state where this host has all that the parameters name; else a result that says what not."""
+    if isinstance(unit, ActionResult):
         return unit
     run, deadline = request.running(Purpose.HOOK), _share(request.deadline)
     problems = check_hooks(request.parameters)
     problems = problems or await check_access(request.parameters, request.environment, run, deadline)
-    verdict = judge_host(unit, problems)
-    return unit if verdict.code == ExitCode.SUCCESS else verdict
+    result = judge_host(unit, problems)
+    return unit if result.code == ExitCode.SUCCESS else result
 
 
-def _settle_drop_in(request: Request, unit: UnitState, *, wanted: bool) -> bool | Verdict:
+def _settle_drop_in(request: Request, unit: UnitState, *, wanted: bool) -> bool | ActionResult:
     """Have the drop-in in place or not, as wanted; return whether that is in force already, or why it cannot be."""
     path = request.drop_in_path
     try:
         change = put_drop_in(request.parameters.unit, path) if wanted else remove_drop_in(path)
     except OSError as error:
         code = ExitCode.ERR_PERM if isinstance(error, PermissionError) else ExitCode.ERR_GENERIC
-        return Verdict(code, f"drop-in {path} cannot be {'written' if wanted else 'removed'}: {error.strerror}")
+        return ActionResult(code, f"drop-in {path} cannot be {'written' if wanted else 'removed'}: {error.strerror}")
     if change is not DropInChange.UNCHANGED:
-        request.reporter.report(Noted(f"drop-in {path} {change}"))
+        request.reporter.report(Notice(f"drop-in {path} {change}"))
         return False
     # It may have been changed by an action that was killed before it told systemd.
     return has_in_force(unit, path, wanted=wanted)
@@ -550,18 +550,20 @@ async def _reload_daemon(request: Request, is_settled: Callable[[UnitState], boo
             return ""
         why = unit.why if isinstance(unit, NoAnswer) else await request.systemd.daemon_reload(deadline)
     if why:
-        request.reporter.report(Warned(why))
+        request.reporter.report(WarningNotice(why))
     return why
 
 
-async def _explained(verdict: Verdict, request: Request, unit: UnitState | NoAnswer, began: float) -> Verdict:
-    """Add the last words of the unit, or on it, since the action began to a verdict that the unit is to blame for."""
+async def _with_log_line(
+    result: ActionResult, request: Request, unit: UnitState | NoAnswer, began: float
+) -> ActionResult:
+    """Add the last words of the unit, or on it, since the action began to a result that the unit is to blame for."""
     if not isinstance(unit, UnitState):
-        return verdict
+        return result
     now = anyio.current_time()
     # Of a stop, all that PID 1 has to say is in the reason.
-    read = request.systemd.last_words if request.action is Action.STOP else request.systemd.last_words_on
-    return explained(verdict, await read(unit.id, now - began, min(now + _EXPLAIN_S, request.deadline)))
+    read = request.systemd.last_log_line if request.action is Action.STOP else request.systemd.last_log_line_about
+    return with_log_line(result, await read(unit.id, now - began, min(now + _EXPLAIN_S, request.deadline)))
 
 
 class _Patience:
@@ -574,7 +576,7 @@ class _Patience:
         time_s = request.deadline - anyio.current_time()
         self._last_look_at = request.deadline - min(time_s * _LAST_LOOK_SHARE, _LAST_LOOK_MAX_S)
 
-    async def lasts(self, so_far: Verdict, *, spaced: bool = False) -> bool:
+    async def lasts(self, so_far: ActionResult, *, spaced: bool = False) -> bool:
         """Pause before another look, for a whole poll_interval if `spaced`; False: there must be none.
 
         The last pause is as short as leaves time for a look, however long poll_interval is: what a stop's SIGKILL has
@@ -593,13 +595,13 @@ class _Patience:
         return True
 
 
-async def _until_judged(request: Request, look: Callable[[], Awaitable[Judgement]], limit: int = 0) -> Verdict:
-    """Look until there is a verdict; at the deadline, or after `limit` looks, the last look's word counts."""
+async def _until_judged(request: Request, look: Callable[[], Awaitable[Judgement]], limit: int = 0) -> ActionResult:
+    """Look until there is a result; at the deadline, or after `limit` looks, the last look's word counts."""
     patience = _Patience(request, limit)
     while True:
         match await look():
-            case Verdict() as verdict:
-                return verdict
+            case ActionResult() as result:
+                return result
             case KeepWaiting(at_deadline, spaced):
                 if not await patience.lasts(at_deadline, spaced=spaced):
                     return at_deadline

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, NoReturn
 
 import click
 
-from ocf_systemd.core.exit_reason import agent_name, cause_of, reason_line, verdict_of_bug
-from ocf_systemd.core.ocf import Action, ExitCode, Verdict
+from ocf_systemd.core.exit_reason import agent_name, cause_of, reason_line, result_of_bug
+from ocf_systemd.core.ocf import Action, ActionResult, ExitCode
 from ocf_systemd.core.text import printable
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ class AgentGroup(click.Group):
     def __init__(self, summary: str = "") -> None:
         super().__init__(
             PROGRAM,
-            callback=_answer_no_action,
+            callback=_report_no_action,
             invoke_without_command=True,
             help=summary,
             add_help_option=bool(summary),
@@ -67,7 +67,7 @@ class AgentGroup(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command:
         """Return the command of that name, or one that answers that there is none."""
         return super().get_command(ctx, cmd_name) or _action_command(
-            cmd_name, partial(_answer_unimplemented, f"unknown action '{printable(cmd_name)}'")
+            cmd_name, partial(_report_unimplemented, f"unknown action '{printable(cmd_name)}'")
         )
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
@@ -83,16 +83,16 @@ def _action_command(name: str, callback: "Callable[[], int]", summary: str = "")
 
 
 @click.pass_context
-def _answer_no_action(ctx: click.Context) -> int:
+def _report_no_action(ctx: click.Context) -> int:
     if ctx.invoked_subcommand is not None:
         return ExitCode.SUCCESS
-    return _answer_unimplemented("no action given")
+    return _report_unimplemented("no action given")
 
 
-def _answer_unimplemented(told: str) -> int:
+def _report_unimplemented(told: str) -> int:
     group = click.get_current_context().find_root().command
     names = group.commands if isinstance(group, click.Group) else ()
-    return _answer(Verdict(ExitCode.ERR_UNIMPLEMENTED, f"{told}, expected {', '.join(names)}"))
+    return _answer(ActionResult(ExitCode.ERR_UNIMPLEMENTED, f"{told}, expected {', '.join(names)}"))
 
 
 def _perform(action: Action) -> int:
@@ -100,17 +100,17 @@ def _perform(action: Action) -> int:
     if action is Action.META_DATA:
         return _print_metadata()
     try:
-        verdict = _verdict_of(action)
+        result = _result_of(action)
     except Exception as error:  # Pacemaker is to get an answer, whatever it is, and no traceback
         if action is Action.STOP:
-            _begin_anew()
+            _execute_again()
         if _is_upgrade(error):
             raise ImportError(str(error)) from error  # the agent's file begins anew: it needs nothing of the package
-        verdict = verdict_of_bug(error)
-    return _answer(verdict)
+        result = result_of_bug(error)
+    return _answer(result)
 
 
-def _begin_anew() -> None:
+def _execute_again() -> None:
     """Execute this program again, in this process, while its time lasts; return when that is over.
 
     For a stop, which fences the node when it fails: what came in its way may be a host that is short of memory or
@@ -145,7 +145,7 @@ def _agent_name() -> str:
     return agent_name("systemd" if name == PROGRAM else name, os.environ)
 
 
-def _verdict_of(action: Action) -> Verdict:
+def _result_of(action: Action) -> ActionResult:
     from ocf_systemd.agent.log import log_reporter
     from ocf_systemd.agent.run import run_action
     from ocf_systemd.host.procfs import age_s
@@ -161,7 +161,7 @@ def _verdict_of(action: Action) -> Verdict:
     return _guarded(action, age_s(), lambda: run_action(action, os.environ, reporter, age_s=age_s))
 
 
-def _guarded(action: Action, age_s: float, run: "Callable[[], Verdict]") -> Verdict:
+def _guarded(action: Action, age_s: float, run: "Callable[[], ActionResult]") -> ActionResult:
     """Run an action under a watchdog: it ends this process with 1, and a reason, before Pacemaker would kill it.
 
     For a system call that hangs: a hook on a file system that does not respond, a user database that does not. No event
@@ -185,25 +185,27 @@ def _reason_of_watchdog(action: Action, seconds: float) -> str:
     from ocf_systemd.core.parameters import UNIT
 
     unit = printable(os.environ.get(UNIT.variable, ""))[:_WATCHDOG_UNIT_MAX]
-    reason = Verdict(ExitCode.ERR_GENERIC, f"{action} of {unit}: a system call did not return within {seconds:.1f} s")
+    reason = ActionResult(
+        ExitCode.ERR_GENERIC, f"{action} of {unit}: a system call did not return within {seconds:.1f} s"
+    )
     return reason_line(reason, os.environ).decode(errors="backslashreplace").rstrip()
 
 
-def _named(name: str, run: "Callable[[], Verdict]") -> Verdict:
+def _named(name: str, run: "Callable[[], ActionResult]") -> ActionResult:
     """Call a function from one that has this name on the stack."""
 
-    def call() -> Verdict:
+    def call() -> ActionResult:
         return run()
 
     call.__code__ = call.__code__.replace(co_name=name, co_qualname=name)
     return call()
 
 
-def _answer(verdict: Verdict) -> int:
-    if line := reason_line(verdict, os.environ):
+def _answer(result: ActionResult) -> int:
+    if line := reason_line(result, os.environ):
         with suppress(OSError):  # whoever would read it may be gone
             os.write(2, line)
-    return verdict.code
+    return result.code
 
 
 def main() -> NoReturn:
@@ -234,7 +236,7 @@ def run(group: click.Group) -> int:
         code = _give_up_output()
     except _OutputError as error:
         _give_up_output()
-        code = _answer(Verdict(ExitCode.ERR_GENERIC, f"output cannot be written: {error}"))
+        code = _answer(ActionResult(ExitCode.ERR_GENERIC, f"output cannot be written: {error}"))
     return code
 
 

@@ -8,7 +8,7 @@ from signal import Signals
 from typing import Protocol
 
 from ocf_systemd.core.observations import CommandOutcome, NoAnswer, Observation, UnitState
-from ocf_systemd.core.ocf import Action, Verdict
+from ocf_systemd.core.ocf import Action, ActionResult
 from ocf_systemd.core.records import Record
 from ocf_systemd.host.processes import Command
 
@@ -20,7 +20,7 @@ class Purpose(StrEnum):
     HOOK = "hook"
 
 
-class ActionBegan(Record):
+class ActionStarted(Record):
     """An action began; `time_s` is what it has until its own deadline, `timeout_s` what Pacemaker grants."""
 
     action: Action
@@ -29,7 +29,7 @@ class ActionBegan(Record):
     timeout_s: float
 
 
-class CommandBegan(Record):
+class CommandStarted(Record):
     """A command is about to start; each is itself alone, whatever it has in common with others."""
 
     purpose: Purpose
@@ -42,36 +42,36 @@ class CommandBegan(Record):
 class CommandEnded(Record):
     """A command ended; no outcome: it was ended because its answer no longer mattered."""
 
-    began: CommandBegan
+    began: CommandStarted
     outcome: CommandOutcome | None
 
 
-class UnitSeen(Record):
+class UnitObserved(Record):
     """Systemd said what state the unit is in, or did not; hooks may still be running."""
 
     unit: UnitState | NoAnswer
 
 
-class Looked(Record):
+class Observed(Record):
     """The unit and its hooks were looked at: this is what will be judged."""
 
     observation: Observation
 
 
 class Waiting(Record):
-    """There is no verdict yet: the next look comes after a pause, in seconds."""
+    """There is no result yet: the next look comes after a pause, in seconds."""
 
-    verdict_so_far: Verdict
+    result_so_far: ActionResult
     pause_s: float
 
 
-class Noted(Record):
+class Notice(Record):
     """Something was done to the host that the log should tell."""
 
     text: str
 
 
-class Warned(Record):
+class WarningNotice(Record):
     """Something is not as it should be, and the action goes on."""
 
     text: str
@@ -90,31 +90,31 @@ class Interrupted(Record):
     signal: Signals
 
 
-class Judged(Record):
-    """The action has its verdict."""
+class ActionEnded(Record):
+    """The action has its result."""
 
     action: Action
-    verdict: Verdict
+    result: ActionResult
 
 
-Fact = (
-    ActionBegan
-    | CommandBegan
+Event = (
+    ActionStarted
+    | CommandStarted
     | CommandEnded
-    | UnitSeen
-    | Looked
+    | UnitObserved
+    | Observed
     | Waiting
-    | Noted
-    | Warned
+    | Notice
+    | WarningNotice
     | Escalated
     | Interrupted
-    | Judged
+    | ActionEnded
 )
 
 
 class Reporter(Protocol):
     """Receives the facts of an action as they come."""
 
-    def report(self, fact: Fact) -> None:
+    def report(self, event: Event) -> None:
         """Take note of a fact. Must neither block nor raise."""
         ...

@@ -12,18 +12,18 @@ from functools import partial
 from typing import assert_never
 
 from ocf_systemd.agent.events import (
-    ActionBegan,
-    CommandBegan,
+    ActionEnded,
+    ActionStarted,
     CommandEnded,
+    CommandStarted,
     Escalated,
-    Fact,
+    Event,
     Interrupted,
-    Judged,
-    Looked,
-    Noted,
-    UnitSeen,
+    Notice,
+    Observed,
+    UnitObserved,
     Waiting,
-    Warned,
+    WarningNotice,
 )
 from ocf_systemd.core.observations import (
     CommandOutcome,
@@ -40,7 +40,7 @@ from ocf_systemd.core.observations import (
     TimedOut,
     UnitState,
 )
-from ocf_systemd.core.ocf import REASON_PREFIX, Action, ExitCode, Verdict, code_name, defused
+from ocf_systemd.core.ocf import REASON_PREFIX, Action, ActionResult, ExitCode, code_name, defused
 from ocf_systemd.core.text import printable, printed_lines
 from ocf_systemd.host.processes import Command
 
@@ -83,40 +83,40 @@ _FACILITIES = {
 }
 
 
-def messages(fact: Fact) -> Iterator[tuple[Level, str]]:
+def messages(event: Event) -> Iterator[tuple[Level, str]]:
     """Yield what a log says of a fact: of a good monitor nothing above debug."""
-    match fact:
-        case ActionBegan(action, unit, time_s, timeout_s):
+    match event:
+        case ActionStarted(action, unit, time_s, timeout_s):
             yield Level.DEBUG, f"{action} of {unit}: {time_s:.1f} s left of {timeout_s:.1f} s"
-        case CommandBegan(command=command):
+        case CommandStarted(command=command):
             yield Level.DEBUG, f"running {_words(command)}"
         case CommandEnded(began, outcome):
-            yield Level.DEBUG, f"{_words(began.command)}: {told_of_outcome(outcome)}"
-        case UnitSeen(unit):
-            yield Level.DEBUG, f"seen: {_told_of_unit(unit)}"
-        case Looked():
-            pass  # the unit has been told of, the hooks will be with the verdict
+            yield Level.DEBUG, f"{_words(began.command)}: {describe_outcome(outcome)}"
+        case UnitObserved(unit):
+            yield Level.DEBUG, f"seen: {_describe_unit(unit)}"
+        case Observed():
+            pass  # the unit has been told of, the hooks will be with the result
         case Waiting(so_far, pause_s):
             yield Level.DEBUG, f"looking again in {pause_s:.2f} s: {so_far.reason}"
-        case Noted(text):
+        case Notice(text):
             yield Level.INFO, text
-        case Warned(text):
+        case WarningNotice(text):
             yield Level.WARNING, text
         case Escalated(unit):
             yield Level.WARNING, f"{unit} does not stop: sending SIGKILL to its processes"
         case Interrupted(action, number):
             yield Level.WARNING, f"{action} interrupted by {number.name}"
-        case Judged(action, verdict):
-            yield _told_of_verdict(action, verdict)
+        case ActionEnded(action, result):
+            yield _result_message(action, result)
         case _:
-            assert_never(fact)
+            assert_never(event)
 
 
 def _words(command: Command) -> str:
     return printable(" ".join(command.arguments))
 
 
-def _told_of_unit(unit: UnitState | NoAnswer) -> str:
+def _describe_unit(unit: UnitState | NoAnswer) -> str:
     match unit:
         case NoAnswer(why):
             return f"no answer: {why}"
@@ -126,7 +126,7 @@ def _told_of_unit(unit: UnitState | NoAnswer) -> str:
             assert_never(unit)
 
 
-def told_of_outcome(outcome: CommandOutcome | None) -> str:
+def describe_outcome(outcome: CommandOutcome | None) -> str:
     """Return how a command ended, in a few words."""
     match outcome:
         case None:
@@ -143,23 +143,23 @@ def told_of_outcome(outcome: CommandOutcome | None) -> str:
             assert_never(outcome)
 
 
-def _told_of_hooks(observation: Observation) -> Iterator[tuple[Level, str]]:
-    """Yield how the hooks ended that a verdict was drawn from, by their paths, and what they printed.
+def _hook_messages(observation: Observation) -> Iterator[tuple[Level, str]]:
+    """Yield how the hooks ended that a result was drawn from, by their paths, and what they printed.
 
     A reason has room for a base name and one line.
     """
     for hook in observation.hooks:
-        yield Level.WARNING, f"{printable(hook.hook)}: {_told_of_hook(hook)}"
+        yield Level.WARNING, f"{printable(hook.hook)}: {_describe_hook(hook)}"
         if isinstance(hook, HookRan) and not isinstance(hook.outcome, NotStarted):
             for stream in (hook.outcome.stdout, hook.outcome.stderr):
                 for line in _pieces(printed_lines(stream)):
                     yield Level.WARNING, f"{printable(hook.hook)}: {line}"
 
 
-def _told_of_hook(hook: HookOutcome) -> str:
+def _describe_hook(hook: HookOutcome) -> str:
     match hook:
         case HookRan(outcome=outcome):
-            return told_of_outcome(outcome)
+            return describe_outcome(outcome)
         case HookMissing(why=why) | HookUnsafe(why=why):
             return printable(why)
         case HookStuck(survivor=survivor):
@@ -186,17 +186,17 @@ def _joined(lines: list[str]) -> Iterator[str]:
         yield piece
 
 
-def _told_of_verdict(action: Action, verdict: Verdict) -> tuple[Level, str]:
-    if verdict.reason and verdict.code != ExitCode.SUCCESS:
-        return Level.WARNING if verdict.code == ExitCode.DEGRADED else Level.ERROR, verdict.reason
-    return Level.DEBUG, f"{action}: {code_name(verdict.code)}"
+def _result_message(action: Action, result: ActionResult) -> tuple[Level, str]:
+    if result.reason and result.code != ExitCode.SUCCESS:
+        return Level.WARNING if result.code == ExitCode.DEGRADED else Level.ERROR, result.reason
+    return Level.DEBUG, f"{action}: {code_name(result.code)}"
 
 
 @dataclass(eq=False, repr=False)  # each of these takes time at every start
 class LogReporter:
     """Writes facts where ocf_log of ocf-shellfuncs would: syslog, HA_LOGFILE, HA_DEBUGLOG, or else standard error.
 
-    What hooks print is written when it led to a verdict that is a failure: while a service starts, failing is what
+    What hooks print is written when it led to a result that is a failure: while a service starts, failing is what
     they should do.
     """
 
@@ -209,13 +209,13 @@ class LogReporter:
     write_stderr: Callable[[bytes], object] = _write_stderr
     _seen: Observation | None = None
 
-    def report(self, fact: Fact) -> None:
+    def report(self, event: Event) -> None:
         """Write what a fact has to say at the levels that are on."""
-        if isinstance(fact, Looked):
-            self._seen = fact.observation
-        if isinstance(fact, Judged) and fact.verdict.reason and self._seen:
-            self._write_all(_told_of_hooks(self._seen))
-        self._write_all(messages(fact))
+        if isinstance(event, Observed):
+            self._seen = event.observation
+        if isinstance(event, ActionEnded) and event.result.reason and self._seen:
+            self._write_all(_hook_messages(self._seen))
+        self._write_all(messages(event))
 
     def _write_all(self, lines: Iterator[tuple[Level, str]]) -> None:
         due = [(level, f"{level}: {text}") for level, text in lines if self.debug or level is not Level.DEBUG]

@@ -1,7 +1,7 @@
-"""One action in a process of its own: environment in, verdict out, and nothing left running.
+"""One action in a process of its own: environment in, result out, and nothing left running.
 
 Pacemaker's calls and debug mode's go through here alike; they differ in who is told. What performs an action until it
-has a verdict or is interrupted is the resident server's too.
+has a result or is interrupted is the resident server's too.
 """
 
 import signal
@@ -10,9 +10,9 @@ from collections.abc import Callable, Coroutine, Mapping
 import anyio
 
 from ocf_systemd.agent.actions import Request, perform
-from ocf_systemd.agent.events import Interrupted, Judged, Reporter, Warned
+from ocf_systemd.agent.events import ActionEnded, Interrupted, Reporter, WarningNotice
 from ocf_systemd.core.judgement import describe_process
-from ocf_systemd.core.ocf import Action, ExitCode, Verdict
+from ocf_systemd.core.ocf import Action, ActionResult, ExitCode
 from ocf_systemd.core.parameters import Operation, Parameters, read_leniently, read_operation
 from ocf_systemd.core.records import replace
 from ocf_systemd.host import processes
@@ -27,18 +27,18 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 def run_action(
     action: Action, environment: Mapping[str, str], reporter: Reporter, *, age_s: Callable[[], float]
-) -> Verdict:
+) -> ActionResult:
     """Perform an action that was called for `age_s()` seconds ago, and end what hooks leave behind.
 
-    SIGINT, SIGTERM and SIGHUP end it early: hooks and systemctl are ended, and the verdict is 1.
+    SIGINT, SIGTERM and SIGHUP end it early: hooks and systemctl are ended, and the result is 1.
     """
     operation = read_operation(environment)
-    parameters = parameters_or_verdict(action, operation, environment, reporter)
-    if isinstance(parameters, Verdict):
+    parameters = parameters_or_result(action, operation, environment, reporter)
+    if isinstance(parameters, ActionResult):
         return parameters
     adopt_orphans()
 
-    async def main() -> Verdict:
+    async def main() -> ActionResult:
         deadline = operation.deadline(anyio.current_time() - age_s())
         request = Request(action, parameters, operation, deadline, environment, reporter, processes.run)
         with anyio.open_signal_receiver(*_SIGNALS) as received:
@@ -57,10 +57,10 @@ def run_action(
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
 
 
-def parameters_or_verdict(
+def parameters_or_result(
     action: Action, operation: Operation, environment: Mapping[str, str], reporter: Reporter
-) -> Parameters | Verdict:
-    """Return the parameters to perform an action with; a verdict: their values decide already.
+) -> Parameters | ActionResult:
+    """Return the parameters to perform an action with; a result: their values decide already.
 
     Wrong values are 6, a fatal error. Not of a probe and a stop: a probe's 6 and the stop's 6 that follows would have
     Pacemaker fence the node for a typing error. A probe goes by the unit alone then, a stop by the defaults.
@@ -72,20 +72,20 @@ def parameters_or_verdict(
     if is_probe or action is Action.STOP:
         instead = "the unit's state alone counts" if is_probe else "assuming the default"
         for problem in problems:
-            reporter.report(Warned(f"{problem}: {instead if parameters.unit else 'treated as not running'}"))
+            reporter.report(WarningNotice(f"{problem}: {instead if parameters.unit else 'treated as not running'}"))
         if parameters.unit:
             return replace(parameters, monitor_hook=None, stop_verify=False) if is_probe else parameters
-        verdict = Verdict(ExitCode.NOT_RUNNING if is_probe else ExitCode.SUCCESS)
+        result = ActionResult(ExitCode.NOT_RUNNING if is_probe else ExitCode.SUCCESS)
     else:
-        verdict = Verdict(ExitCode.ERR_CONFIGURED, "; ".join(problems))
-    reporter.report(Judged(action, verdict))
-    return verdict
+        result = ActionResult(ExitCode.ERR_CONFIGURED, "; ".join(problems))
+    reporter.report(ActionEnded(action, result))
+    return result
 
 
 def report_leftovers(reporter: Reporter, parameters: Parameters, leftovers: Leftovers) -> None:
     """Report what hooks left behind, and record what of it cannot be killed, so that it does not pile up."""
     for command_line in leftovers.ended:
-        reporter.report(Warned(f"a hook left a process behind, killed now: {command_line}"))
+        reporter.report(WarningNotice(f"a hook left a process behind, killed now: {command_line}"))
     if survivors := leftovers.survivors:
         known = {(process.pid, process.started) for process, _ in recorded_survivors(parameters.unit)}
         found = [
@@ -94,27 +94,29 @@ def report_leftovers(reporter: Reporter, parameters: Parameters, leftovers: Left
             if process.is_uninterruptible and (process.pid, process.started) not in known
         ]
         for process in found:
-            reporter.report(Warned(f"a hook left a process behind that cannot be killed: {describe_process(process)}"))
+            reporter.report(
+                WarningNotice(f"a hook left a process behind that cannot be killed: {describe_process(process)}")
+            )
         record_survivors(parameters.unit, parameters.monitor_hook or "", found)
 
 
-async def perform_until_interrupted(request: Request, watch: Watch) -> Verdict:
+async def perform_until_interrupted(request: Request, watch: Watch) -> ActionResult:
     """Perform an action that a signal may end; further signals cannot disturb the end."""
-    verdict = Verdict(ExitCode.ERR_GENERIC)
+    result = ActionResult(ExitCode.ERR_GENERIC)
     performing = anyio.CancelScope()
 
     def interrupt(number: signal.Signals) -> None:
-        nonlocal verdict
+        nonlocal result
         told = f"{request.action} of {request.parameters.unit} was interrupted by {number.name}"
-        verdict = Verdict(ExitCode.ERR_GENERIC, told)
+        result = ActionResult(ExitCode.ERR_GENERIC, told)
         request.reporter.report(Interrupted(request.action, number))
         performing.cancel()
 
     async with anyio.create_task_group() as beside:
         beside.start_soon(watch, interrupt)
         with performing:
-            verdict = await perform(request)
+            result = await perform(request)
         beside.cancel_scope.cancel()
     if performing.cancelled_caught:
-        request.reporter.report(Judged(request.action, verdict))
-    return verdict
+        request.reporter.report(ActionEnded(request.action, result))
+    return result

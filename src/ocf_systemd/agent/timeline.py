@@ -6,22 +6,22 @@ from dataclasses import dataclass, field
 from typing import assert_never
 
 from ocf_systemd.agent.events import (
-    ActionBegan,
-    CommandBegan,
+    ActionEnded,
+    ActionStarted,
     CommandEnded,
+    CommandStarted,
     Escalated,
-    Fact,
+    Event,
     Interrupted,
-    Judged,
-    Looked,
-    Noted,
+    Notice,
+    Observed,
     Purpose,
-    UnitSeen,
+    UnitObserved,
     Waiting,
-    Warned,
+    WarningNotice,
 )
 from ocf_systemd.core.observations import CommandOutcome, NoAnswer, UnitState
-from ocf_systemd.core.ocf import Action, Verdict
+from ocf_systemd.core.ocf import Action, ActionResult
 from ocf_systemd.host.processes import Command
 
 
@@ -60,50 +60,50 @@ class Timeline:
     notes: list[Note] = field(default_factory=list)
     looks: int = 0
     waiting_for: str = ""
-    verdict: Verdict | None = None
+    result: ActionResult | None = None
     elapsed_s: float = 0.0
     interrupted: bool = False
     escalated: bool = False
-    _running: dict[CommandBegan, Span] = field(default_factory=dict)
+    _running: dict[CommandStarted, Span] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        """Begin now: an action may have its verdict before it began, when its parameters are wrong."""
+        """Begin now: an action may have its result before it began, when its parameters are wrong."""
         self.began = self.clock()
 
     @property
     def now_s(self) -> float:
-        """Seconds since the action began; once it has its verdict, the seconds it took."""
-        return self.clock() - self.began if self.verdict is None else self.elapsed_s
+        """Seconds since the action began; once it has its result, the seconds it took."""
+        return self.clock() - self.began if self.result is None else self.elapsed_s
 
-    def report(self, fact: Fact) -> None:
+    def report(self, event: Event) -> None:
         """Keep a fact."""
         now_s = self.clock() - self.began
-        match fact:
-            case ActionBegan(unit=unit, time_s=time_s, timeout_s=timeout_s):
+        match event:
+            case ActionStarted(unit=unit, time_s=time_s, timeout_s=timeout_s):
                 self.unit, self.time_s, self.timeout_s = unit, time_s, timeout_s
-            case CommandBegan(purpose, command):
-                self._running[fact] = span = Span(command, purpose, now_s)
+            case CommandStarted(purpose, command):
+                self._running[event] = span = Span(command, purpose, now_s)
                 self.spans.append(span)
             case CommandEnded(began, outcome):
                 span = self._running.pop(began)
                 span.ended_s, span.outcome = now_s, outcome
-            case UnitSeen(unit):
+            case UnitObserved(unit):
                 if not self.states or self.states[-1][1] != unit:
                     self.states.append((now_s, unit))
-            case Looked():
+            case Observed():
                 self.looks += 1
             case Waiting(so_far):
                 self.waiting_for = so_far.reason or ""
-            case Noted() | Warned() | Escalated() | Interrupted():
-                self._note(now_s, fact)
-            case Judged(verdict=verdict):
-                self.verdict, self.elapsed_s = verdict, now_s
+            case Notice() | WarningNotice() | Escalated() | Interrupted():
+                self._note(now_s, event)
+            case ActionEnded(result=result):
+                self.result, self.elapsed_s = result, now_s
 
-    def _note(self, now_s: float, fact: Noted | Warned | Escalated | Interrupted) -> None:
-        match fact:
-            case Noted(text):
+    def _note(self, now_s: float, event: Notice | WarningNotice | Escalated | Interrupted) -> None:
+        match event:
+            case Notice(text):
                 self.notes.append(Note(now_s, text))
-            case Warned(text):
+            case WarningNotice(text):
                 self.notes.append(Note(now_s, text, is_warning=True))
             case Escalated(unit):
                 self.escalated = True
@@ -114,4 +114,4 @@ class Timeline:
                 self.interrupted = True
                 self.notes.append(Note(now_s, f"interrupted by {number.name}", is_warning=True))
             case _:
-                assert_never(fact)
+                assert_never(event)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
-from ocf_systemd.agent.events import CommandEnded, Fact, Reporter
+from ocf_systemd.agent.events import CommandEnded, Event, Reporter
 from ocf_systemd.agent.log import messages
 from ocf_systemd.core.observations import NotStarted
 from ocf_systemd.core.ocf import REASON_PREFIX, Action, defused
@@ -26,10 +26,10 @@ class TracingReporter(Record):
     beside: Reporter
     reason_prefix: str = REASON_PREFIX
 
-    def report(self, fact: Fact) -> None:
+    def report(self, event: Event) -> None:
         """Trace a fact, then pass it on."""
-        self._write([text for _, text in messages(fact)] + _output(fact))
-        self.beside.report(fact)
+        self._write([text for _, text in messages(event)] + _output(event))
+        self.beside.report(event)
 
     def write_environment(self, environment: Mapping[str, str]) -> None:
         """Begin the trace with what the action was given, as ocf_start_trace does."""
@@ -48,10 +48,10 @@ def _open_private(path: str, flags: int) -> int:
     return os.open(path, flags, 0o600)
 
 
-def _output(fact: Fact) -> list[str]:
-    if not isinstance(fact, CommandEnded) or fact.outcome is None or isinstance(fact.outcome, NotStarted):
+def _output(event: Event) -> list[str]:
+    if not isinstance(event, CommandEnded) or event.outcome is None or isinstance(event.outcome, NotStarted):
         return []
-    streams = {"stdout": fact.outcome.stdout, "stderr": fact.outcome.stderr}
+    streams = {"stdout": event.outcome.stdout, "stderr": event.outcome.stderr}
     return [f"  {name}: {line}" for name, stream in streams.items() for line in printed_lines(stream)]
 
 

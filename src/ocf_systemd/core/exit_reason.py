@@ -1,8 +1,8 @@
-"""Puts a verdict into the form that Pacemaker wants: an exit code, and a reason as the last line on standard error."""
+"""Puts a result into the form that Pacemaker wants: an exit code, and a reason as the last line on standard error."""
 
 from collections.abc import Mapping
 
-from ocf_systemd.core.ocf import REASON_PREFIX, ExitCode, Verdict, defused
+from ocf_systemd.core.ocf import REASON_PREFIX, ActionResult, ExitCode, defused
 from ocf_systemd.core.text import printable
 
 REASON_MAX = 128
@@ -11,12 +11,12 @@ REASON_MAX = 128
 _CONTINUATION_BYTES = range(0x80, 0xC0)  # of a character in UTF-8, all but its first byte (RFC 3629)
 
 
-def reason_line(verdict: Verdict, environment: Mapping[str, str]) -> bytes:
-    """Return a verdict's line for standard error (ocf_exit_reason in ocf-shellfuncs); empty: it needs none."""
-    if not verdict.reason or verdict.code == ExitCode.SUCCESS:
+def reason_line(result: ActionResult, environment: Mapping[str, str]) -> bytes:
+    """Return a result's line for standard error (ocf_exit_reason in ocf-shellfuncs); empty: it needs none."""
+    if not result.reason or result.code == ExitCode.SUCCESS:
         return b""
     prefix = environment.get("OCF_EXIT_REASON_PREFIX") or REASON_PREFIX
-    reason = defused(printable(verdict.reason), prefix).encode(errors="backslashreplace")
+    reason = defused(printable(result.reason), prefix).encode(errors="backslashreplace")
     return prefix.encode(errors="surrogateescape") + _divisible(reason) + b"\n"
 
 
@@ -38,10 +38,10 @@ def agent_name(called_by: str, environment: Mapping[str, str]) -> str:
     return printable(environment.get("OCF_RESOURCE_TYPE", "")) or printable(called_by)
 
 
-def verdict_of_bug(error: BaseException) -> Verdict:
+def result_of_bug(error: BaseException) -> ActionResult:
     """Return what to answer where an action failed over a bug, or over a host that is short of something."""
     cause = cause_of(error)
-    return Verdict(ExitCode.ERR_GENERIC, f"internal error: {type(cause).__name__}: {cause}")
+    return ActionResult(ExitCode.ERR_GENERIC, f"internal error: {type(cause).__name__}: {cause}")
 
 
 def cause_of(error: BaseException) -> BaseException:

@@ -1,4 +1,4 @@
-"""What observations mean for the cluster: pure functions from facts to a `Verdict` or to `KeepWaiting`.
+"""What observations mean for the cluster: pure functions from facts to a `ActionResult` or to `KeepWaiting`.
 
 The rules, in the order in which they bind:
 
@@ -50,11 +50,11 @@ from ocf_systemd.core.observations import (
     TimedOut,
     UnitState,
 )
-from ocf_systemd.core.ocf import REASON_PREFIX, Action, ExitCode, Verdict
+from ocf_systemd.core.ocf import REASON_PREFIX, Action, ActionResult, ExitCode
 from ocf_systemd.core.records import Record, replace
 from ocf_systemd.core.text import printable, printed_lines
 
-RUNNING = Verdict(ExitCode.SUCCESS)
+RUNNING = ActionResult(ExitCode.SUCCESS)
 PASSING_CODES = frozenset({ExitCode.SUCCESS, ExitCode.DEGRADED})
 """A hook that exits with one of these reports running."""
 
@@ -93,23 +93,23 @@ _MEANINGS: Mapping[int, str] = MappingProxyType({ExitCode.NOT_RUNNING: "not runn
 
 
 class KeepWaiting(Record):
-    """No verdict yet: look again, a whole poll_interval later if `spaced`; `at_deadline` is the result without one."""
+    """No result yet: look again, a whole poll_interval later if `spaced`; `at_deadline` is the result without one."""
 
-    at_deadline: Verdict
+    at_deadline: ActionResult
     spaced: bool = False
 
 
-Judgement = Verdict | KeepWaiting
+Judgement = ActionResult | KeepWaiting
 
 
 def judge_monitor(seen: Observation, *, probe: bool, protocol: HookProtocol) -> Judgement:
     """Judge one look at the unit and its hooks; a probe asks whether the unit runs, not why it does not."""
     match seen.unit:
         case NoAnswer() as silence:
-            return KeepWaiting(judge_silence(silence))
+            return KeepWaiting(judge_no_answer(silence))
         case UnitState(is_running=True):
-            verdict = judge_hooks(seen.hooks, protocol)
-            return _judge_probe(verdict) if probe else verdict
+            result = judge_hooks(seen.hooks, protocol)
+            return _judge_probe(result) if probe else result
         case UnitState(is_inactive=True, has_job=False) as unit:
             return _judge_inactive(unit, probe=probe)
         case UnitState(is_inactive=True) as unit:  # as during a restart that a Requires= brings about
@@ -118,34 +118,34 @@ def judge_monitor(seen: Observation, *, probe: bool, protocol: HookProtocol) -> 
             return KeepWaiting(_failed(_describe(unit)))
 
 
-def _judge_inactive(unit: UnitState, *, probe: bool) -> Verdict:
+def _judge_inactive(unit: UnitState, *, probe: bool) -> ActionResult:
     if unit.remaining:
         return _failed(_not_stopped(unit))
     if unit.load_state is LoadState.NOT_FOUND and not probe:
-        return Verdict(ExitCode.ERR_INSTALLED, _not_found(unit))
-    return Verdict(ExitCode.NOT_RUNNING, None if probe else _describe(unit))
+        return ActionResult(ExitCode.ERR_INSTALLED, _not_found(unit))
+    return ActionResult(ExitCode.NOT_RUNNING, None if probe else _describe(unit))
 
 
-def _judge_probe(verdict: Verdict) -> Verdict:
-    return replace(verdict, code=ExitCode.ERR_GENERIC) if verdict.code in _NOT_FOR_PROBES else verdict
+def _judge_probe(result: ActionResult) -> ActionResult:
+    return replace(result, code=ExitCode.ERR_GENERIC) if result.code in _NOT_FOR_PROBES else result
 
 
-def judge_unbooted(action: Action) -> Verdict:
+def judge_unbooted(action: Action) -> ActionResult:
     """Judge an action on a host that systemd did not boot (sd_booted(3)): no unit can run here."""
     if action is Action.STOP:
-        return Verdict(ExitCode.SUCCESS)
-    return Verdict(ExitCode.ERR_INSTALLED, "this host was not booted by systemd")
+        return ActionResult(ExitCode.SUCCESS)
+    return ActionResult(ExitCode.ERR_INSTALLED, "this host was not booted by systemd")
 
 
-def judge_start_request(unit: UnitState) -> Verdict:
+def judge_start_request(unit: UnitState) -> ActionResult:
     """Judge whether a start can be asked for at all: 0, go on."""
     match unit:
         case UnitState(is_running=False, load_state=LoadState.NOT_FOUND):
-            return Verdict(ExitCode.ERR_INSTALLED, _not_found(unit))
+            return ActionResult(ExitCode.ERR_INSTALLED, _not_found(unit))
         case UnitState(load_state=LoadState.MASKED):
-            return Verdict(ExitCode.ERR_INSTALLED, f"{unit.unit} masked")
+            return ActionResult(ExitCode.ERR_INSTALLED, f"{unit.unit} masked")
         case UnitState(is_running=False, load_state=LoadState.BAD_SETTING | LoadState.ERROR):
-            return Verdict(ExitCode.ERR_INSTALLED, _not_loaded(unit))
+            return ActionResult(ExitCode.ERR_INSTALLED, _not_loaded(unit))
         case _:
             return RUNNING
 
@@ -154,7 +154,7 @@ def judge_start(seen: Observation, job: JobOutcome, protocol: HookProtocol) -> J
     """Judge one look after `systemctl start`, which ended with `job`."""
     match seen.unit:
         case NoAnswer() as silence:
-            return KeepWaiting(judge_silence(silence))
+            return KeepWaiting(judge_no_answer(silence))
         case UnitState(is_running=True):
             return _judge_started_hooks(seen.hooks, protocol)
         case UnitState(is_inactive=True, has_job=False) as unit:
@@ -166,10 +166,10 @@ def judge_start(seen: Observation, job: JobOutcome, protocol: HookProtocol) -> J
 def _judge_started_hooks(hooks: tuple[HookOutcome, ...], protocol: HookProtocol) -> Judgement:
     if hindered := _hindered(hooks):
         return judge_hooks(hindered, protocol)
-    verdict = judge_hooks(hooks, protocol)
-    if verdict.code in PASSING_CODES:
+    result = judge_hooks(hooks, protocol)
+    if result.code in PASSING_CODES:
         return RUNNING
-    return KeepWaiting(Verdict(ExitCode.ERR_GENERIC, verdict.reason))
+    return KeepWaiting(ActionResult(ExitCode.ERR_GENERIC, result.reason))
 
 
 def _hindered(hooks: tuple[HookOutcome, ...]) -> tuple[HookOutcome, ...]:
@@ -181,7 +181,7 @@ def _judge_failed_start(unit: UnitState, job: JobOutcome) -> Judgement:
     if job.result is JobResult.LOST:  # a unit that is failed then is so from before
         return KeepWaiting(_failed(f"{_describe(unit)}: systemctl start: {job.said or 'no job was queued'}"))
     code = ExitCode.ERR_PERM if job.result is JobResult.REFUSED else ExitCode.ERR_GENERIC
-    return Verdict(code, _describe(unit, *_describe_job("start", unit, job)))
+    return ActionResult(code, _describe(unit, *_describe_job("start", unit, job)))
 
 
 def _describe_job(verb: str, unit: UnitState, job: JobOutcome) -> tuple[str, ...]:
@@ -206,38 +206,38 @@ def judge_stop(seen: Observation, job: JobOutcome, *, verify: bool, protocol: Ho
     """Judge one look after `systemctl stop`; `verify` waits for the hook as well to see nothing running."""
     match seen.unit:
         case NoAnswer() as silence:
-            return KeepWaiting(judge_silence(silence))
+            return KeepWaiting(judge_no_answer(silence))
         case UnitState(is_inactive=True, has_job=True) as unit:  # it would be started after all
             return KeepWaiting(_failed(_describe(unit, "a job queued", *filter(None, (job.said,)))))
         case UnitState(is_down=True):
-            return _judge_stopped_hooks(seen.hooks, protocol) if verify else Verdict(ExitCode.SUCCESS)
+            return _judge_stopped_hooks(seen.hooks, protocol) if verify else ActionResult(ExitCode.SUCCESS)
         case UnitState(is_inactive=True) as unit:
             return KeepWaiting(_failed(_not_stopped(unit)))
         case unit:
             return KeepWaiting(_judge_failed_stop(unit, job))
 
 
-def _judge_failed_stop(unit: UnitState, job: JobOutcome) -> Verdict:
+def _judge_failed_stop(unit: UnitState, job: JobOutcome) -> ActionResult:
     code = ExitCode.ERR_PERM if job.result is JobResult.REFUSED else ExitCode.ERR_GENERIC
     described = () if job.result is JobResult.DONE else _describe_job("stop", unit, job)
-    return Verdict(code, _describe(unit, *described))
+    return ActionResult(code, _describe(unit, *described))
 
 
 def _judge_stopped_hooks(hooks: tuple[HookOutcome, ...], protocol: HookProtocol) -> Judgement:
     # A hook that cannot be run will never say 7, and a stop that fails for it would fence the node.
     able = tuple(hook for hook in hooks if isinstance(hook, HookRan))
-    verdict = judge_hooks(able, protocol)
-    if not able or verdict.code == ExitCode.NOT_RUNNING:
-        return Verdict(ExitCode.SUCCESS)
-    described = verdict.reason or f"hook {_base_name(able[0].hook)}: running"
+    result = judge_hooks(able, protocol)
+    if not able or result.code == ExitCode.NOT_RUNNING:
+        return ActionResult(ExitCode.SUCCESS)
+    described = result.reason or f"hook {_base_name(able[0].hook)}: running"
     return KeepWaiting(_failed(f"{described}, expected not running after stop"))
 
 
-def judge_reload_request(unit: UnitState) -> Verdict:
+def judge_reload_request(unit: UnitState) -> ActionResult:
     """Judge whether a running unit can be asked to reload: 0, go on."""
     if unit.can_reload:
         return RUNNING
-    return Verdict(ExitCode.ERR_UNIMPLEMENTED, f"{unit.unit} cannot reload: it has no ExecReload=")
+    return ActionResult(ExitCode.ERR_UNIMPLEMENTED, f"{unit.unit} cannot reload: it has no ExecReload=")
 
 
 def judge_reload(seen: Observation, job: JobOutcome, protocol: HookProtocol) -> Judgement:
@@ -251,58 +251,58 @@ def judge_reload(seen: Observation, job: JobOutcome, protocol: HookProtocol) -> 
     return KeepWaiting(judgement) if is_running and not _hindered(seen.hooks) else judgement
 
 
-def _judge_reload_job(monitored: Verdict, job: JobOutcome, unit: UnitState | NoAnswer) -> Judgement:
+def _judge_reload_job(monitored: ActionResult, job: JobOutcome, unit: UnitState | NoAnswer) -> Judgement:
     if job.result is JobResult.DONE or not isinstance(unit, UnitState):
         return monitored
-    verdict = _failed(_quoting(f"{unit.unit} not reloaded: reload job {job.result}", job.said))
-    return KeepWaiting(verdict) if job.result is JobResult.LOST else verdict
+    result = _failed(_quoting(f"{unit.unit} not reloaded: reload job {job.result}", job.said))
+    return KeepWaiting(result) if job.result is JobResult.LOST else result
 
 
-def judge_host(unit: UnitState, problems: tuple[HookOutcome, ...]) -> Verdict:
+def judge_host(unit: UnitState, problems: tuple[HookOutcome, ...]) -> ActionResult:
     """Judge whether this host has what the parameters name: a unit that loads, hooks that are there and safe."""
     refusal = judge_start_request(unit)
     return refusal if refusal.code != ExitCode.SUCCESS else judge_hooks(problems, HookProtocol.OCF)
 
 
-def judge_silence(silence: NoAnswer) -> Verdict:
+def judge_no_answer(silence: NoAnswer) -> ActionResult:
     """Judge a systemd that does not say what state the unit is in; in doubt is not stopped."""
-    return Verdict(ExitCode.ERR_GENERIC, f"systemd does not answer: {silence.why}")
+    return ActionResult(ExitCode.ERR_GENERIC, f"systemd does not answer: {silence.why}")
 
 
-def judge_hooks(hooks: tuple[HookOutcome, ...], protocol: HookProtocol) -> Verdict:
+def judge_hooks(hooks: tuple[HookOutcome, ...], protocol: HookProtocol) -> ActionResult:
     """Judge what all hooks say together, in the order of their names; no hooks: running."""
     judged = [(_base_name(hook.hook), judge_hook(hook, protocol)) for hook in hooks]
-    for _, verdict in judged:
-        if verdict.code not in PASSING_CODES | {ExitCode.NOT_RUNNING}:
-            return verdict
-    down = [name for name, verdict in judged if verdict.code == ExitCode.NOT_RUNNING]
+    for _, result in judged:
+        if result.code not in PASSING_CODES | {ExitCode.NOT_RUNNING}:
+            return result
+    down = [name for name, result in judged if result.code == ExitCode.NOT_RUNNING]
     if down and len(down) < len(judged):
-        up = [name for name, verdict in judged if verdict.code in PASSING_CODES]
+        up = [name for name, result in judged if result.code in PASSING_CODES]
         return _failed(f"hooks disagree: {', '.join(down)} not running; {', '.join(up)} running")
-    return max((verdict for _, verdict in judged), key=lambda verdict: verdict.code, default=RUNNING)
+    return max((result for _, result in judged), key=lambda result: result.code, default=RUNNING)
 
 
 def _base_name(path: str) -> str:
     return printable(path.rstrip("/").rpartition("/")[2])
 
 
-def judge_hook(hook: HookOutcome, protocol: HookProtocol) -> Verdict:
+def judge_hook(hook: HookOutcome, protocol: HookProtocol) -> ActionResult:
     """Judge what one hook says."""
     name = f"hook {_base_name(hook.hook)}"
     match hook:
         case HookRan(outcome=outcome):
             return _judge_outcome(name, outcome, protocol)
         case HookMissing(why=why):
-            return Verdict(ExitCode.ERR_INSTALLED, f"{name}: cannot be run: {printable(why)}")
+            return ActionResult(ExitCode.ERR_INSTALLED, f"{name}: cannot be run: {printable(why)}")
         case HookUnsafe(why=why):
-            return Verdict(ExitCode.ERR_PERM, f"{name}: not safe to run: {printable(why)}")
+            return ActionResult(ExitCode.ERR_PERM, f"{name}: not safe to run: {printable(why)}")
         case HookStuck(survivor=survivor):
             return _failed(f"{name}: not started, its last run cannot be killed: {describe_process(survivor)}")
         case _:
             assert_never(hook)
 
 
-def _judge_outcome(name: str, outcome: CommandOutcome, protocol: HookProtocol) -> Verdict:
+def _judge_outcome(name: str, outcome: CommandOutcome, protocol: HookProtocol) -> ActionResult:
     match outcome:
         case Exited(code=raw):
             return _judge_exit(name, _message(outcome, protocol), raw, protocol)
@@ -318,11 +318,11 @@ def _judge_outcome(name: str, outcome: CommandOutcome, protocol: HookProtocol) -
             assert_never(outcome)
 
 
-def _judge_exit(name: str, message: str, raw: int, protocol: HookProtocol) -> Verdict:
+def _judge_exit(name: str, message: str, raw: int, protocol: HookProtocol) -> ActionResult:
     code = exit_code_of(raw, protocol)
     if code == ExitCode.SUCCESS:
         return RUNNING
-    return Verdict(code, _told(name, message or _MEANINGS.get(code, "failed"), f"exit {raw}"))
+    return ActionResult(code, _told(name, message or _MEANINGS.get(code, "failed"), f"exit {raw}"))
 
 
 def exit_code_of(raw: int, protocol: HookProtocol) -> int:
@@ -355,17 +355,17 @@ def _after(outcome: TimedOut) -> str:
     return f"timed out after {outcome.elapsed_s:.1f} s"
 
 
-def _failed(reason: str) -> Verdict:
-    return Verdict(ExitCode.ERR_GENERIC, reason)
+def _failed(reason: str) -> ActionResult:
+    return ActionResult(ExitCode.ERR_GENERIC, reason)
 
 
 def _quoting(described: str, said: str) -> str:
     return f"{described}: {said[:JOURNAL_LINE_LIMIT]}" if said else described
 
 
-def explained(verdict: Verdict, last_words: str) -> Verdict:
-    """Return a verdict whose reason ends in the unit's own last words, as far as there is room for them."""
-    return replace(verdict, reason=_quoting(verdict.reason or "", last_words))
+def with_log_line(result: ActionResult, last_log_line: str) -> ActionResult:
+    """Return a result whose reason ends in the unit's own last words, as far as there is room for them."""
+    return replace(result, reason=_quoting(result.reason or "", last_log_line))
 
 
 def describe_process(process: Process) -> str:

@@ -1,4 +1,4 @@
-"""The vocabulary of the OCF resource agent API 1.1: actions, exit codes, and an action's verdict."""
+"""The vocabulary of the OCF resource agent API 1.1: actions, exit codes, and an action's result."""
 
 from enum import IntEnum, StrEnum
 
@@ -34,7 +34,7 @@ class ExitCode(IntEnum):
     DEGRADED_PROMOTED = 191
 
 
-class Verdict(Record):
+class ActionResult(Record):
     """The result of an action.
 
     `code` is an `ExitCode` or, from a hook of the ocf protocol, any number from 0 to 255. `reason` is one line for

@@ -10,7 +10,7 @@ from ocf_systemd.core.observations import NoAnswer, NotStarted, UnitState
 from ocf_systemd.core.ocf import code_name
 from ocf_systemd.core.pacemaker import meaning
 from ocf_systemd.debug import text
-from ocf_systemd.debug.session import CYCLE, Call, Result
+from ocf_systemd.debug.session import CYCLE, Call, Step
 
 _Json = str | int | float | bool | None | list["_Json"] | dict[str, "_Json"]
 
@@ -25,27 +25,27 @@ class JsonView:
         """Return the record itself: nothing is shown before the end."""
         return timeline
 
-    def end(self, result: Result) -> None:
+    def end(self, step: Step) -> None:
         """Show nothing yet."""
 
-    def close(self, call: Call, results: list[Result], code: int) -> None:
+    def close(self, call: Call, done: list[Step], code: int) -> None:
         """Print the object."""
-        steps: list[_Json] = [_result(result) for result in results]
+        steps: list[_Json] = [_action(step) for step in done]
         cycle: _Json = {"action": CYCLE, "unit": call.options.get("unit", ""), "code": code, "steps": steps}
         document = cycle if call.name == CYCLE or not steps else steps[0]
         print(json.dumps(document, indent=2), file=self._stream)
 
 
-def _result(result: Result) -> _Json:
-    timeline, verdict = result.timeline, result.verdict
+def _action(step: Step) -> _Json:
+    timeline, result = step.timeline, step.result
     return {
         "action": timeline.action.value,
         "unit": timeline.unit,
-        "code": int(verdict.code),
-        "name": code_name(verdict.code),
-        "meaning": meaning(verdict.code),
-        "reason": verdict.reason,
-        "pacemaker": result.consequence,
+        "code": int(result.code),
+        "name": code_name(result.code),
+        "meaning": meaning(result.code),
+        "reason": result.reason,
+        "pacemaker": step.consequence,
         "elapsed_s": round(timeline.elapsed_s, 4),
         "timeout_s": timeline.timeout_s,
         "deadline_s": round(timeline.time_s, 4),
@@ -55,8 +55,8 @@ def _result(result: Result) -> _Json:
         "notes": [
             {"at_s": round(note.at_s, 4), "text": note.text, "warning": note.is_warning} for note in timeline.notes
         ],
-        "journal": list(result.journal),
-        "output": result.output,
+        "journal": list(step.journal),
+        "output": step.output,
     }
 
 

@@ -1,4 +1,4 @@
-"""Debug mode in a terminal: what runs beside what, as it runs, on a time axis; then the verdict.
+"""Debug mode in a terminal: what runs beside what, as it runs, on a time axis; then the result.
 
 Texts from outside are `Text`, never markup: a unit may be called `[red]`.
 """
@@ -22,7 +22,7 @@ from ocf_systemd.core.judgement import PASSING_CODES
 from ocf_systemd.core.observations import Exited, NoAnswer, UnitState
 from ocf_systemd.core.ocf import ExitCode
 from ocf_systemd.debug import text
-from ocf_systemd.debug.session import CYCLE, Call, Result
+from ocf_systemd.debug.session import CYCLE, Call, Step
 from ocf_systemd.display.terminal import ctrl_c_unseen
 
 _REFRESHES_PER_S = 12
@@ -56,22 +56,22 @@ class LiveView:
         self._drawing.enter_context(live)
         return timeline
 
-    def end(self, result: Result) -> None:
+    def end(self, step: Step) -> None:
         """Leave what an action came to on the screen."""
         self._drawing.close()
         self._steps += 1
-        if result.output:
-            self.console.print(Syntax(result.output, "xml", background_color="default", word_wrap=True))
-        elif self.in_cycle and (result.verdict.code in PASSING_CODES | {ExitCode.NOT_RUNNING}):
-            self.console.print(_step(self._steps, result))
+        if step.output:
+            self.console.print(Syntax(step.output, "xml", background_color="default", word_wrap=True))
+        elif self.in_cycle and (step.result.code in PASSING_CODES | {ExitCode.NOT_RUNNING}):
+            self.console.print(_step(self._steps, step))
         else:
-            self.console.print(frame(result.timeline), verdict_panel(result))
+            self.console.print(frame(step.timeline), result_panel(step))
 
-    def close(self, call: Call, results: list[Result], code: int) -> None:
+    def close(self, call: Call, steps: list[Step], code: int) -> None:
         """Leave nothing of the live display behind, and sum a cycle up."""
         self._drawing.close()
         if call.name == CYCLE:
-            codes = Text(" ").join(Text(str(each.verdict.code), _style(each.verdict.code)) for each in results)
+            codes = Text(" ").join(Text(str(each.result.code), _style(each.result.code)) for each in steps)
             told = Text(f"   {text.cycle_line(code)}", _GOOD if code == 0 else _BAD)
             self.console.print(Text("cycle  ", "bold"), codes, told, sep="")
 
@@ -181,7 +181,7 @@ def _facts(timeline: Timeline, now_s: float) -> Table:
     if timeline.states:
         states = (Text(text.state(state), _state_style(state)) for _, state in timeline.states)
         table.add_row("unit", Text(" → ").join(states))
-    if timeline.verdict is None and timeline.waiting_for:
+    if timeline.result is None and timeline.waiting_for:
         table.add_row("waiting", Text(timeline.waiting_for, _POOR))
     if timeline.time_s:
         left_s = max(timeline.time_s - now_s, 0.0)
@@ -203,48 +203,48 @@ def _state_style(state: UnitState | NoAnswer) -> str:
     return _BAD if state.active_state == "failed" else _POOR
 
 
-def verdict_panel(result: Result) -> RenderableType:
-    """Return the verdict: code by name, what it means, why, what Pacemaker would do, the journal's last lines."""
-    return _VerdictPanel(result)
+def result_panel(step: Step) -> RenderableType:
+    """Return the result: code by name, what it means, why, what Pacemaker would do, the journal's last lines."""
+    return _ResultPanel(step)
 
 
 @dataclass(frozen=True, slots=True)
-class _VerdictPanel:
-    """A box around the verdict, whose headline stands in its border where that is wide enough."""
+class _ResultPanel:
+    """A box around the result, whose headline stands in its border where that is wide enough."""
 
-    result: Result
+    step: Step
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """Yield the picture, at most as wide as the options say."""
-        verdict = self.result.verdict
-        style = _style(verdict.code)
-        told = f"{text.verdict_line(verdict)}, after {self.result.timeline.elapsed_s:.3f} s"
+        result = self.step.result
+        style = _style(result.code)
+        told = f"{text.result_line(result)}, after {self.step.timeline.elapsed_s:.3f} s"
         headline = Text(told, f"bold {style}")
         fits = options.max_width - len("╭─  ─╮") >= headline.cell_len
         if not fits:
             yield headline
-        table = _verdict_table(self.result)
+        table = _result_table(self.step)
         yield Panel(table, title=headline if fits else None, title_align="left", border_style=style)
 
 
-def _verdict_table(result: Result) -> Table:
-    verdict = result.verdict
+def _result_table(step: Step) -> Table:
+    result = step.result
     table = Table.grid(padding=(0, 2))
     table.add_column(no_wrap=True, style=_DIM)
     table.add_column()
-    if verdict.reason:
-        table.add_row("reason", Text(verdict.reason))
-    table.add_row("Pacemaker", Text(result.consequence))
-    for number, line in enumerate(result.journal):
+    if result.reason:
+        table.add_row("reason", Text(result.reason))
+    table.add_row("Pacemaker", Text(step.consequence))
+    for number, line in enumerate(step.journal):
         table.add_row("" if number else "journal", Text(line, _DIM))
     return table
 
 
-def _step(number: int, result: Result) -> Text:
-    verdict = result.verdict
+def _step(number: int, step: Step) -> Text:
+    result = step.result
     return Text.assemble(
         (f"{number:3} ", _DIM),
-        (f"{result.timeline.action:<10}", "bold"),
-        (f"{text.verdict_line(verdict):<44}", _style(verdict.code)),
-        (f"{result.timeline.elapsed_s:8.3f} s", _DIM),
+        (f"{step.timeline.action:<10}", "bold"),
+        (f"{text.result_line(result):<44}", _style(result.code)),
+        (f"{step.timeline.elapsed_s:8.3f} s", _DIM),
     )

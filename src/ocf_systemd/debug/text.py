@@ -1,10 +1,10 @@
 """The words that all views of debug mode use for what they show."""
 
 from ocf_systemd.agent.events import Purpose
-from ocf_systemd.agent.log import told_of_outcome
+from ocf_systemd.agent.log import describe_outcome
 from ocf_systemd.agent.timeline import Span, Timeline
 from ocf_systemd.core.observations import NoAnswer, NotStarted, UnitState
-from ocf_systemd.core.ocf import Verdict, code_name
+from ocf_systemd.core.ocf import ActionResult, code_name
 from ocf_systemd.core.pacemaker import meaning
 from ocf_systemd.core.text import printable, printed_lines
 
@@ -22,7 +22,7 @@ def outcome(span: Span) -> str:
     """Return how a command ended, or that it runs."""
     if span.ended_s is None:
         return "running"
-    return told_of_outcome(span.outcome)
+    return describe_outcome(span.outcome)
 
 
 def output_lines(span: Span) -> list[str]:
@@ -48,9 +48,9 @@ def headline(timeline: Timeline) -> str:
     return f"{told}   timeout {timeline.timeout_s:g} s, own deadline {timeline.time_s:.1f} s"
 
 
-def verdict_line(verdict: Verdict) -> str:
-    """Return a verdict's code by name and number, and what it means."""
-    return f"{code_name(verdict.code)} ({verdict.code}): {meaning(verdict.code)}"
+def result_line(result: ActionResult) -> str:
+    """Return a result's code by name and number, and what it means."""
+    return f"{code_name(result.code)} ({result.code}): {meaning(result.code)}"
 
 
 def cycle_line(code: int) -> str:

@@ -6,19 +6,19 @@ from dataclasses import dataclass
 from typing import TextIO
 
 from ocf_systemd.agent.events import (
-    ActionBegan,
+    ActionStarted,
     CommandEnded,
     Escalated,
-    Fact,
+    Event,
     Interrupted,
-    Noted,
+    Notice,
     Reporter,
-    UnitSeen,
-    Warned,
+    UnitObserved,
+    WarningNotice,
 )
 from ocf_systemd.agent.timeline import Timeline
 from ocf_systemd.debug import text
-from ocf_systemd.debug.session import CYCLE, Call, Result
+from ocf_systemd.debug.session import CYCLE, Call, Step
 
 
 @dataclass(slots=True)
@@ -31,22 +31,22 @@ class PlainView:
         """Return a reporter that writes what it is told."""
         return _Writer(timeline, self)
 
-    def end(self, result: Result) -> None:
+    def end(self, step: Step) -> None:
         """Write what an action came to."""
-        if result.output:
-            self.write(result.output.rstrip("\n"))
+        if step.output:
+            self.write(step.output.rstrip("\n"))
             return
-        self.write(f"  verdict    {text.verdict_line(result.verdict)}, after {result.timeline.elapsed_s:.3f} s")
-        if result.verdict.reason:
-            self.write(f"  reason     {result.verdict.reason}")
-        self.write(f"  Pacemaker  {result.consequence}")
-        for line in result.journal:
+        self.write(f"  result     {text.result_line(step.result)}, after {step.timeline.elapsed_s:.3f} s")
+        if step.result.reason:
+            self.write(f"  reason     {step.result.reason}")
+        self.write(f"  Pacemaker  {step.consequence}")
+        for line in step.journal:
             self.write(f"  journal    {line}")
 
-    def close(self, call: Call, results: list[Result], code: int) -> None:
+    def close(self, call: Call, steps: list[Step], code: int) -> None:
         """Write what all came to."""
         if call.name == CYCLE:
-            codes = " ".join(str(result.verdict.code) for result in results)
+            codes = " ".join(str(step.result.code) for step in steps)
             self.write(f"cycle: {codes} ({text.cycle_line(code)})")
 
     def write(self, line: str) -> None:
@@ -62,18 +62,18 @@ class _Writer:
     timeline: Timeline
     view: PlainView
 
-    def report(self, fact: Fact) -> None:
+    def report(self, event: Event) -> None:
         states_before = len(self.timeline.states)
-        self.timeline.report(fact)
-        match fact:
-            case ActionBegan():
+        self.timeline.report(event)
+        match event:
+            case ActionStarted():
                 self.view.write(text.headline(self.timeline))
             case CommandEnded():
                 self._write_span()
-            case UnitSeen() if len(self.timeline.states) > states_before:
+            case UnitObserved() if len(self.timeline.states) > states_before:
                 at_s, state = self.timeline.states[-1]
                 self.view.write(f"  {at_s:7.3f} s  unit: {text.state(state)}")
-            case Noted() | Warned() | Escalated() | Interrupted():
+            case Notice() | WarningNotice() | Escalated() | Interrupted():
                 note = self.timeline.notes[-1]
                 self.view.write(f"  {note.at_s:7.3f} s  {'warning: ' if note.is_warning else ''}{note.text}")
             case _:

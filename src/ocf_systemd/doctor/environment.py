@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Sequence
 
 from ocf_systemd import __version__
-from ocf_systemd.agent.log import told_of_outcome
+from ocf_systemd.agent.log import describe_outcome
 from ocf_systemd.core.observations import CommandOutcome, Exited, NotStarted
 from ocf_systemd.doctor.facts import Agent, Host
 from ocf_systemd.doctor.parse import Properties, span_s, value
@@ -62,7 +62,7 @@ def _version(outcome: CommandOutcome) -> str:
 
 def _why(outcome: CommandOutcome) -> str:
     said = "" if isinstance(outcome, NotStarted) else outcome.last_line
-    return said or told_of_outcome(outcome)
+    return said or describe_outcome(outcome)
 
 
 async def examine_host(manager: Properties) -> Host:

@@ -145,17 +145,17 @@ def answer(facts: Facts) -> Outcome:
     hook, parameters = hooked
     if hook.not_run:
         return Sound(f"not run: {hook.not_run}")
-    verdict = judge_hooks(hook.outcomes, parameters.monitor_hook_protocol)
+    result = judge_hooks(hook.outcomes, parameters.monitor_hook_protocol)
     if facts.unit.is_running:
-        if verdict.code in PASSING_CODES:
-            return Sound("degraded" if verdict.code == ExitCode.DEGRADED else "running, and so the unit is")
+        if result.code in PASSING_CODES:
+            return Sound("degraded" if result.code == ExitCode.DEGRADED else "running, and so the unit is")
         return Finding(
-            f"{facts.unit.id} is active, but {verdict.reason}",
-            f"A monitor would answer {code_name(verdict.code)} now, to which Pacemaker "
-            f"{consequence(Action.MONITOR, verdict.code, recurring=True)}.",
+            f"{facts.unit.id} is active, but {result.reason}",
+            f"A monitor would answer {code_name(result.code)} now, to which Pacemaker "
+            f"{consequence(Action.MONITOR, result.code, recurring=True)}.",
             (f"ocf-systemd debug monitor --unit {quoted(parameters.unit)} {_hook_options(parameters)}",),
         )
-    return _answer_while_down(hook, verdict.code, parameters) if facts.unit.is_down else None
+    return _answer_while_down(hook, result.code, parameters) if facts.unit.is_down else None
 
 
 def _hook_options(parameters: Parameters) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import anyio
 
-from ocf_systemd.agent.log import told_of_outcome
+from ocf_systemd.agent.log import describe_outcome
 from ocf_systemd.core.observations import CommandOutcome, Exited, NotStarted
 from ocf_systemd.doctor.parse import Properties, parse_units
 from ocf_systemd.host import processes
@@ -44,6 +44,6 @@ async def _systemctl(*arguments: str) -> bytes:
         case Exited(code=0, stdout=stdout):
             return stdout
         case NotStarted() as outcome:
-            raise SilenceError(f"systemctl: {told_of_outcome(outcome)}")
+            raise SilenceError(f"systemctl: {describe_outcome(outcome)}")
         case outcome:
-            raise SilenceError(outcome.last_line or f"systemctl: {told_of_outcome(outcome)}")
+            raise SilenceError(outcome.last_line or f"systemctl: {describe_outcome(outcome)}")

@@ -75,10 +75,10 @@ def find_hooks(path: str) -> tuple[str, ...] | HookMissing | HookRan:
     found = tuple(filter(_is_meant_to_run, hooks))
     if len(found) > HOOKS_MAX:
         return HookMissing(path, f"the directory holds {len(found)} executable files, at most {HOOKS_MAX} are allowed")
-    return found or HookMissing(path, _told_of_empty(names))
+    return found or HookMissing(path, _why_empty(names))
 
 
-def _told_of_empty(names: list[str]) -> str:
+def _why_empty(names: list[str]) -> str:
     passed_over = [name for name in names if not name.startswith(".") and not _RUN_PARTS_NAME.fullmatch(name)]
     if not passed_over:
         return "the directory holds no executable file"

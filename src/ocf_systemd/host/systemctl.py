@@ -84,17 +84,17 @@ def tool_environment(environment: Mapping[str, str]) -> dict[str, str]:
     return {"PATH": _SEARCH_PATH, **kept, "LC_ALL": "C", "SYSTEMD_COLORS": "0", "SYSTEMD_PAGER": ""}
 
 
-Ask = Callable[[str, float], Awaitable[UnitState | None]]
+QueryUnit = Callable[[str, float], Awaitable[UnitState | None]]
 """Asks for the state of a unit by its name until a deadline; None: `systemctl` is to be asked."""
 
 
-class Systemd(Record):
+class Systemctl(Record):
     """The system manager, as far as one unit is concerned. Deadlines are on the event loop's clock."""
 
     unit: str
     environment: Mapping[str, str]
     run: Runner
-    ask: Ask | None = None
+    ask: QueryUnit | None = None
     unit_processes: UnitProcesses = Cgroups()
 
     async def show(self, deadline: float) -> UnitState | NoAnswer:
@@ -150,7 +150,7 @@ class Systemd(Record):
             case failure:
                 return f"daemon-reload: {_why(failure)}"
 
-    async def last_words(self, unit: str, within_s: float, deadline: float) -> str:
+    async def last_log_line(self, unit: str, within_s: float, deadline: float) -> str:
         """Return the last line that the processes of a unit, by its Id, logged within that many seconds from now.
 
         Not by invocation: journald knows none of a process that has ended before it looks, and systemd forgets that of
@@ -159,10 +159,10 @@ class Systemd(Record):
         await self._journal("--sync", deadline=deadline)  # journald may not have read the last of it yet
         return await self._last_line(within_s, deadline, f"_SYSTEMD_UNIT={unit}")
 
-    async def last_words_on(self, unit: str, within_s: float, deadline: float) -> str:
-        """As `last_words`; where the unit's processes said nothing, what PID 1 said last of it: an unmet condition."""
-        words = await self.last_words(unit, within_s, deadline)
-        return words or await self._last_line(within_s, deadline, "_PID=1", f"UNIT={unit}")
+    async def last_log_line_about(self, unit: str, within_s: float, deadline: float) -> str:
+        """Return `last_log_line` or, if there is none, the last line that PID 1 logged about it: an unmet condition."""
+        line = await self.last_log_line(unit, within_s, deadline)
+        return line or await self._last_line(within_s, deadline, "_PID=1", f"UNIT={unit}")
 
     async def _last_line(self, within_s: float, deadline: float, *matches: str) -> str:
         # Relative to journalctl's own start, a little later. With it, --lines=1 is the first line, unless --reverse.

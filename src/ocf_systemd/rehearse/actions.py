@@ -10,7 +10,7 @@ from ocf_systemd.agent.environment import pacemaker_environment
 from ocf_systemd.agent.events import Purpose
 from ocf_systemd.agent.timeline import Timeline
 from ocf_systemd.core.observations import Exited, HookOutcome, TimedOut, UnitState
-from ocf_systemd.core.ocf import Action, Verdict
+from ocf_systemd.core.ocf import Action, ActionResult
 from ocf_systemd.core.parameters import Parameters, read_operation, read_parameters
 from ocf_systemd.host import processes
 from ocf_systemd.host.hooks import run_hooks
@@ -57,15 +57,15 @@ class Agent:
     done: list[Done] = field(default_factory=list)
 
     async def perform(self, action: Action, timeout_s: float | None = None) -> Done:
-        """Perform an action as Pacemaker would have it, to its verdict."""
+        """Perform an action as Pacemaker would have it, to its result."""
         self.tell(str(action))
         environment = self.call.environment(action, timeout_s)
         operation = read_operation(environment)
         deadline = operation.deadline(anyio.current_time())
         timeline = Timeline(action, self.parameters.unit)
         request = Request(action, self.parameters, operation, deadline, environment, timeline, processes.run)
-        verdict = await perform(request)
-        done = _done(timeline, verdict, has_limit=self.parameters.monitor_hook_timeout_s is not None)
+        result = await perform(request)
+        done = _done(timeline, result, has_limit=self.parameters.monitor_hook_timeout_s is not None)
         self.done.append(done)
         return done
 
@@ -113,16 +113,16 @@ def _longest(times_s: Iterable[float | None]) -> float | None:
     return max((time_s for time_s in times_s if time_s is not None), default=None)
 
 
-def _done(timeline: Timeline, verdict: Verdict, *, has_limit: bool) -> Done:
+def _done(timeline: Timeline, result: ActionResult, *, has_limit: bool) -> Done:
     hooks = [span for span in timeline.spans if span.purpose is Purpose.HOOK]
     states = [(at_s, state) for at_s, state in timeline.states if isinstance(state, UnitState)]
     return Done(
         timeline.action,
-        verdict,
+        result,
         timeline.elapsed_s,
         active_after_s=next((at_s for at_s, state in states if state.is_running), None),
         hook_s=_longest(span.outcome.elapsed_s for span in hooks if isinstance(span.outcome, Exited)),
         hook_cut=not has_limit and any(isinstance(span.outcome, TimedOut) for span in hooks),
         sent_kill=timeline.escalated,
-        result=states[-1][1].result if states else "",
+        unit_result=states[-1][1].result if states else "",
     )

@@ -51,10 +51,10 @@ def judge_twice(subject: Subject, dones: Sequence[Done], expected: ExitCode = Ex
         if failure := judge_done(subject, done, expected, f"the {ordinal} {done.action}"):
             return failure
     slowest = max(dones, key=lambda done: done.elapsed_s)
-    return Passed(f"{_codes(dones)} in {_seconds(slowest.elapsed_s)}{_told_of_hook(dones)}{_told_of_readiness(dones)}")
+    return Passed(f"{_codes(dones)} in {_seconds(slowest.elapsed_s)}{_describe_hook(dones)}{_told_of_readiness(dones)}")
 
 
-def _told_of_hook(dones: Iterable[Done]) -> str:
+def _describe_hook(dones: Iterable[Done]) -> str:
     taken_s = [done.hook_s for done in dones if done.hook_s is not None and done.action is Action.MONITOR]
     is_up = all(done.is_success for done in dones)
     return f", the hook {_seconds(max(taken_s))}" if taken_s and is_up else ""
@@ -72,7 +72,7 @@ def judge_done(subject: Subject, done: Done, expected: ExitCode, name: str) -> F
     if done.code == expected:
         return _judge_end(subject, done, name) if done.action is Action.STOP else None
     told = f"{name} answered {_code(done.code)} after {_seconds(done.elapsed_s)}, expected {expected}"
-    return Failed(f"{told}: {done.verdict.reason or subject.unit}", _remedy(subject, done))
+    return Failed(f"{told}: {done.result.reason or subject.unit}", _remedy(subject, done))
 
 
 def _judge_end(subject: Subject, done: Done, name: str) -> Failed | None:
@@ -84,7 +84,7 @@ def _judge_end(subject: Subject, done: Done, name: str) -> Failed | None:
     if done.sent_kill:
         told = f"{subject.unit} did not stop: {name} sent SIGKILL and took {_seconds(done.elapsed_s)} in all"
         return Failed(f"{told}, expected that it ends when it is told to (TimeoutStopSec={_span(subject)})", remedy)
-    if done.result == "timeout":
+    if done.unit_result == "timeout":
         told = f"systemd had to kill {subject.unit} after TimeoutStopSec={_span(subject)} (Result=timeout)"
         return Failed(
             f"{told}: {name} took {_seconds(done.elapsed_s)}, expected that it ends when it is told to", remedy
@@ -93,7 +93,7 @@ def _judge_end(subject: Subject, done: Done, name: str) -> Failed | None:
 
 
 def _remedy(subject: Subject, done: Done) -> str:
-    reason = done.verdict.reason or ""
+    reason = done.result.reason or ""
     if "start-limit-hit" in reason:
         return f"a failover must not be refused: {subject.drop_in('[Unit]', 'StartLimitIntervalSec=0')}"
     shows = f"`{subject.debug(done.action)}` shows"
@@ -130,34 +130,34 @@ def judge_left_behind(subject: Subject, left: Sequence[LeftBehind]) -> Outcome:
 
 def judge_hook_down(subject: Subject, outcomes: tuple[HookOutcome, ...]) -> Outcome:
     """Judge what the hook says while the unit is down."""
-    verdict = judge_hooks(outcomes, subject.protocol)
-    says = f"hook {subject.hook_name} says {_code(verdict.code)} while {subject.unit} is down"
+    result = judge_hooks(outcomes, subject.protocol)
+    says = f"hook {subject.hook_name} says {_code(result.code)} while {subject.unit} is down"
     cut = [outcome for outcome in outcomes if isinstance(outcome, HookRan) and isinstance(outcome.outcome, TimedOut)]
     if cut:
         return Failed(
             f"hook {subject.hook_name} does not end while {subject.unit} is down, expected 7 at once",
             "give the hook a time limit of its own, and exit code 7 where nobody answers: it may wait for ever now",
         )
-    if verdict.code in {ExitCode.SUCCESS, ExitCode.DEGRADED}:
+    if result.code in {ExitCode.SUCCESS, ExitCode.DEGRADED}:
         return Failed(
             f"{says}, expected 7 (not running): it does not ask this service, so it cannot tell that it is dead",
             "have it ask the service itself, as on its own address and port, and exit with 7 where nobody answers",
         )
-    if verdict.code in _HARD | {ExitCode.ERR_CONFIGURED}:
+    if result.code in _HARD | {ExitCode.ERR_CONFIGURED}:
         harm = "a hard error (the resource may not run on this node until cleanup)"
-        if verdict.code == ExitCode.ERR_CONFIGURED:
+        if result.code == ExitCode.ERR_CONFIGURED:
             harm = "a fatal error (it stops the resource on every node)"
         return Failed(
-            f"{says}, expected 7 (not running): to Pacemaker that code is {harm}{_reason(verdict.reason)}",
+            f"{says}, expected 7 (not running): to Pacemaker that code is {harm}{_reason(result.reason)}",
             "exit with 7 where nobody answers, 1 for all else; or have its codes read otherwise: "
             "-o monitor_hook_protocol=plain (or nagios)",
         )
-    if subject.stop_verify and verdict.code != ExitCode.NOT_RUNNING:
+    if subject.stop_verify and result.code != ExitCode.NOT_RUNNING:
         return Failed(
             f"{says}, expected 7 (not running): with stop_verify=yes every stop waits for that, and fails",
             "exit with 7 where nobody answers, or leave stop_verify at no",
         )
-    return Passed("says 7" if verdict.code == ExitCode.NOT_RUNNING else f"says {verdict.code}; 7 would tell more")
+    return Passed("says 7" if result.code == ExitCode.NOT_RUNNING else f"says {result.code}; 7 would tell more")
 
 
 def judge_restarts(subject: Subject, dones: Sequence[Done]) -> Outcome:
@@ -221,7 +221,7 @@ def judge_frozen(subject: Subject, seen: Frozen) -> Outcome:
         )
     if seen.afterwards and not seen.afterwards.says_running:
         told = f"{subject.unit} answers {_code(seen.afterwards.code)} after a hang that has passed, expected 0"
-        told += _reason(seen.afterwards.verdict.reason)
+        told += _reason(seen.afterwards.result.reason)
         return Failed(told, f"`{subject.debug(Action.MONITOR)}` tells why")
     how = ", cut off: the hook has no time limit" if seen.monitored.hook_cut else ""
     return Passed(f"{seen.monitored.code} after {_seconds(seen.monitored.elapsed_s)}{how}")

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from ocf_systemd.core.durations import timespan_s
 from ocf_systemd.core.judgement import PASSING_CODES
-from ocf_systemd.core.ocf import Action, ExitCode, Verdict
+from ocf_systemd.core.ocf import Action, ActionResult, ExitCode
 
 UNIT_PROPERTIES = (
     "ActiveState",
@@ -79,22 +79,22 @@ class Done:
 
     `active_after_s` is when systemd first called the unit active, `hook_s` the longest run of a hook, each in seconds,
     None where it was not seen; `hook_cut` that a hook was still running when its time was up; `sent_kill` that a stop
-    did not wait any longer; `result` the unit's own afterwards.
+    did not wait any longer; `unit_result` the unit's own afterwards.
     """
 
     action: Action
-    verdict: Verdict
+    result: ActionResult
     elapsed_s: float
     active_after_s: float | None = None
     hook_s: float | None = None
     hook_cut: bool = False
     sent_kill: bool = False
-    result: str = ""
+    unit_result: str = ""
 
     @property
     def code(self) -> int:
-        """The verdict's code."""
-        return self.verdict.code
+        """The result's code."""
+        return self.result.code
 
     @property
     def is_success(self) -> bool:

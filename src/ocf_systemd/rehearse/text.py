@@ -46,8 +46,8 @@ def conclusion(record: Record) -> str:
         return "interrupted" + ("" if record.not_put_back else "; all is as it was before")
     kinds = ((record.count(Passed), "passed"), (record.count(Failed), "failed"), (record.count(Skipped), "skipped"))
     counts = ", ".join(f"{count} {kind}" for count, kind in kinds if count)
-    verdict = "ready for a cluster" if record.exit_code == 0 else "not ready for a cluster"
-    return f"{record.unit} is {verdict}: {counts} in {record.now_s:.1f} s"
+    result = "ready for a cluster" if record.exit_code == 0 else "not ready for a cluster"
+    return f"{record.unit} is {result}: {counts} in {record.now_s:.1f} s"
 
 
 TIMES_HEAD = ("operation", "took", "propose", "because")

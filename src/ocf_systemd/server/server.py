@@ -25,10 +25,10 @@ import ocf_systemd
 from ocf_systemd.agent.actions import Request
 from ocf_systemd.agent.events import Reporter
 from ocf_systemd.agent.log import log_reporter
-from ocf_systemd.agent.run import parameters_or_verdict, perform_until_interrupted, report_leftovers
+from ocf_systemd.agent.run import parameters_or_result, perform_until_interrupted, report_leftovers
 from ocf_systemd.client import ANSWER, GREETING, PULSE, SERVED, VERSION, frame
-from ocf_systemd.core.exit_reason import agent_name, cause_of, reason_line, verdict_of_bug
-from ocf_systemd.core.ocf import Action, ExitCode, Verdict
+from ocf_systemd.core.exit_reason import agent_name, cause_of, reason_line, result_of_bug
+from ocf_systemd.core.ocf import Action, ActionResult, ExitCode
 from ocf_systemd.core.parameters import read_operation
 from ocf_systemd.core.records import Record
 from ocf_systemd.core.text import printable
@@ -289,7 +289,7 @@ class Server:
                 cause = cause_of(error)
                 if isinstance(cause, _SHORTAGES):  # what this process is short of its client may have
                     return Declined(f"the server is short of something: {cause}")
-                result = verdict_of_bug(error)
+                result = result_of_bug(error)
         if isinstance(result, Declined):
             return result
         if result.code in _DECIDED_BY_CLIENT:
@@ -298,11 +298,11 @@ class Server:
 
     async def _perform_action(
         self, client: _Client, request: ClientRequest, action: ServedAction, reporter: Reporter
-    ) -> Verdict | Declined:
+    ) -> ActionResult | Declined:
         """Perform an action as `agent.run.run_action` does."""
         operation = read_operation(request.environment)
-        parameters = parameters_or_verdict(request.action, operation, request.environment, reporter)
-        if isinstance(parameters, Verdict):
+        parameters = parameters_or_result(request.action, operation, request.environment, reporter)
+        if isinstance(parameters, ActionResult):
             return parameters
         if not is_root_owned(parameters):
             return Declined("the hook is not root's alone, and its file system could block the server")
@@ -319,7 +319,7 @@ class Server:
 
     async def _perform_while_connected(
         self, client: _Client, action: ServedAction, work: Request
-    ) -> Verdict | Declined:
+    ) -> ActionResult | Declined:
         """Perform an action until its client disconnects; what the client sends is the numbers of signals."""
         with anyio.CancelScope() as performing:
 

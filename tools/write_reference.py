@@ -9,7 +9,7 @@ from ocf_systemd.core.parameters import TABLE
 _HEAD = """\
 # Reference
 
-Written by `docs/write_reference.py` from the tables in the code; do not edit.
+Written by `tools/write_reference.py` from the tables in the code; do not edit.
 """
 
 _VALUES = """\
@@ -68,4 +68,4 @@ def _exit_codes() -> list[str]:
 
 
 if __name__ == "__main__":
-    Path(__file__).with_name("reference.md").write_text(reference(), encoding="utf-8")
+    (Path(__file__).resolve().parents[1] / "docs/reference.md").write_text(reference(), encoding="utf-8")

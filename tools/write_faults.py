@@ -10,7 +10,7 @@ _ROOT = Path(__file__).resolve().parent.parent
 _HEAD = """\
 # Faults
 
-Written by `docs/write_faults.py` from the marks on the tests; do not edit.
+Written by `tools/write_faults.py` from the marks on the tests; do not edit.
 
 Each of these faults is caused in a sandbox with a real systemd (`nox -s faults`), or on three nodes with a real
 Pacemaker (`nox -s cluster`). After every call of the agent in the sandbox, the same
@@ -97,4 +97,4 @@ def _marks(body: list[ast.stmt], constants: Mapping[str, str], inside: str = "")
 
 
 if __name__ == "__main__":
-    Path(__file__).with_name("faults.md").write_text(faults(), encoding="utf-8")
+    (Path(__file__).resolve().parents[1] / "docs/faults.md").write_text(faults(), encoding="utf-8")

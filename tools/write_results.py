@@ -1,4 +1,4 @@
-"""Writes docs/verdicts.md from what the judgement returns; `nox -s docs` calls it, a test compares."""
+"""Writes docs/results.md from what the judgement returns; `nox -s docs` calls it, a test compares."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -30,9 +30,9 @@ from ocf_systemd.core.ocf import Action
 from ocf_systemd.core.records import replace
 
 _HEAD = """\
-# How a verdict is reached
+# How a result is reached
 
-Written by `docs/write_verdicts.py`, which asks [`judgement.py`](../src/ocf_systemd/core/judgement.py); do not edit.
+Written by `tools/write_results.py`, from [`judgement.py`](../src/ocf_systemd/core/judgement.py); do not edit.
 
 Each action looks at the unit and at its hooks, and judges what it saw by the rules that stand at the head of that
 module. The unit outranks the hook: a hook can make an active unit's result worse, never an inactive unit's better.
@@ -127,7 +127,7 @@ _CODES = (0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 100, 190, 191)
 _SEVERAL = ((0, 0, 0), (0, 190, 0), (7, 7, 7), (0, 7, 190), (0, 1, 7), (3, 1, 190), (0, 8, 7))
 
 
-def verdicts() -> str:
+def results() -> str:
     """Return the page."""
     parts = ((_HEAD, _looks), (_PROTOCOLS, _protocols), (_TOGETHER, _together), (_UNBOOTED, _unbooted))
     return "\n".join(line for text, table in parts for line in (text, *table(), ""))
@@ -171,8 +171,8 @@ def _cell(judged: Judgement) -> str:
 
 
 def _reason(judged: Judgement) -> str:
-    verdict = judged.at_deadline if isinstance(judged, KeepWaiting) else judged
-    return verdict.reason or ""
+    result = judged.at_deadline if isinstance(judged, KeepWaiting) else judged
+    return result.reason or ""
 
 
 def _protocols() -> list[str]:
@@ -188,8 +188,8 @@ def _unbooted() -> list[str]:
     for action in Action:
         if action is not Action.META_DATA:
             level = ", check level 10 and up" if action is Action.VALIDATE_ALL else ""
-            verdict = judgement.judge_unbooted(action)
-            rows.append((f"`{action}`{level}", f"{int(verdict.code)}", verdict.reason or ""))
+            result = judgement.judge_unbooted(action)
+            rows.append((f"`{action}`{level}", f"{int(result.code)}", result.reason or ""))
     return _table(("action", "result", "reason"), *rows)
 
 
@@ -197,10 +197,10 @@ def _together() -> list[str]:
     rows = []
     for codes in _SEVERAL:
         hooks = tuple(_exited(code, hook=f"/hooks/{name}") for name, code in zip("abc", codes, strict=True))
-        verdict = judge_hooks(hooks, HookProtocol.OCF)
-        rows.append((", ".join(map(str, codes)), f"{int(verdict.code)}", verdict.reason or ""))
+        result = judge_hooks(hooks, HookProtocol.OCF)
+        rows.append((", ".join(map(str, codes)), f"{int(result.code)}", result.reason or ""))
     return _table(("say", "together", "reason"), *rows)
 
 
 if __name__ == "__main__":
-    Path(__file__).with_name("verdicts.md").write_text(verdicts(), encoding="utf-8")
+    (Path(__file__).resolve().parents[1] / "docs/results.md").write_text(results(), encoding="utf-8")

@@ -114,7 +114,7 @@ def pages() -> dict[str, str]:
 def _page(name: str, section: int, body: Iterable[str]) -> str:
     source, title = escaped(f"{PROGRAM} {__version__}"), "OCF resource agents"
     head = f'.TH {escaped(name.upper())} {section} {_PROSE_OF} "{source}" "{title}"'
-    made = '.\\" Written by docs/write_manual.py from the code; do not edit.'
+    made = '.\\" Written by tools/write_manual.py from the code; do not edit.'
     text = "\n".join((made, head, *body, ""))
     return re.sub(r"^(\.S[HS] .*)\n\.PP$", r"\1", text, flags=re.MULTILINE)  # a heading begins a paragraph itself
 

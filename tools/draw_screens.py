@@ -12,8 +12,8 @@ from rich.text import Text
 
 from ocf_systemd.sandbox import Copy, Sandbox, boot
 
-_HERE = Path(__file__).resolve().parent
-_SCREENS = _HERE / "screens"
+_ROOT = Path(__file__).resolve().parents[1]
+_SCREENS = _ROOT / "docs/screens"
 _HOOKS = "/usr/local/lib/ocf-systemd/hooks"
 _PROGRAM = str(Path(sys.executable).with_name("ocf-systemd"))
 _WIDTHS = (80, 120)
@@ -39,12 +39,12 @@ def _draw(sandbox: Sandbox, name: str, words: tuple[str, ...], width: int) -> No
     # An id of its own would differ each time, and so would the file.
     title = " ".join(("ocf-systemd", *words)).replace(f"{_HOOKS}/", "…/hooks/")
     picture.write_text(console.export_svg(title=title, unique_id=f"ocf-systemd-{picture.stem}"), encoding="utf-8")
-    print(picture.relative_to(_HERE.parent))
+    print(picture.relative_to(_ROOT))
 
 
 def _main() -> None:
     _SCREENS.mkdir(exist_ok=True)
-    examples = _HERE.parent / "examples/hooks"
+    examples = _ROOT / "examples/hooks"
     with boot(copies=[Copy(examples / name, PurePosixPath(_HOOKS) / name) for name in ("smtp", "http")]) as sandbox:
         sandbox.run([_PROGRAM, "install"])
         for before, name, words in _PICTURES:
