@@ -47,7 +47,7 @@ def frame(kind: bytes, payload: bytes = b"") -> bytes:
     return kind + len(payload).to_bytes(4, "big") + payload
 
 
-def ask(arguments: list[str], path: str = SOCKET) -> int | None:
+def request_action(arguments: list[str], path: str = SOCKET) -> int | None:
     """Have the resident server perform the action of a command line, and write what it has to say of it.
 
     Returns the exit code; None: this process is to perform the action itself, for no server answers, or not to this
@@ -59,7 +59,7 @@ def ask(arguments: list[str], path: str = SOCKET) -> int | None:
     signals = Signals(server)
     before = [_signal.signal(number, signals.receive) for number in SIGNALS]
     try:
-        code = _asked(server, signals, arguments, path)
+        code = _request_result(server, signals, arguments, path)
     except OSError:  # time that is up is one too
         code = None
     finally:
@@ -77,35 +77,35 @@ class Signals:
 
     def __init__(self, server: _socket.socket) -> None:
         self.first = 0
-        self.is_told = False
+        self.is_forwarding = False
         self._server = server
-        self._untold = bytearray()
+        self._pending = bytearray()
 
     def receive(self, number: int, _: object) -> None:
         """Be the handler of a signal."""
         self.first = self.first or number
-        self._untold.append(number)
-        if self.is_told:
-            self.tell()
+        self._pending.append(number)
+        if self.is_forwarding:
+            self.forward()
 
-    def tell(self) -> None:
+    def forward(self) -> None:
         """Tell of what has come, and of all that comes from now on: in the midst of a request it would be lost."""
-        self.is_told = True
-        numbers, self._untold = self._untold, bytearray()
+        self.is_forwarding = True
+        numbers, self._pending = self._pending, bytearray()
         try:  # noqa: SIM105  # contextlib is not imported here
             self._server.send(numbers)
         except OSError:  # it has gone, which is found by who reads from it
             pass
 
 
-def _asked(server: _socket.socket, signals: Signals, arguments: list[str], path: str) -> int | None:
+def _request_result(server: _socket.socket, signals: Signals, arguments: list[str], path: str) -> int | None:
     if server.fileno() <= 2:  # noqa: PLR2004  # a standard stream is closed, and would be the connection from here on
         return None
     greeted_within_s, silence_s = patience()
     server.settimeout(greeted_within_s)
     server.connect(path)
     server.sendall(_request(arguments))
-    signals.tell()
+    signals.forward()
     buffer = b""
     while chunk := server.recv(_CHUNK):
         buffer += chunk
@@ -134,10 +134,10 @@ def patience() -> tuple[float, float]:
     """Return how many seconds to wait for a greeting, and for a pulse later on."""
     timeout = posix.environ.get(b"OCF_RESKEY_CRM_meta_timeout", b"")
     timeout_s = int(timeout) / 1000 if timeout.isdigit() and len(timeout) < 10 else 20.0  # noqa: PLR2004  # the default
-    return _within(GREETED_WITHIN_S, timeout_s / 20), _within(SILENCE_S, timeout_s / 4)
+    return _clamp(GREETED_WITHIN_S, timeout_s / 20), _clamp(SILENCE_S, timeout_s / 4)
 
 
-def _within(bounds: tuple[float, float], seconds: float) -> float:
+def _clamp(bounds: tuple[float, float], seconds: float) -> float:
     return min(max(seconds, bounds[0]), bounds[1])
 
 

@@ -39,8 +39,8 @@ _PACKAGES = str(Path(ocf_systemd.__file__).parent.parent)
 _AGENT = f"""
 import sys
 sys.path.insert(0, {_PACKAGES!r})
-from ocf_systemd.client import ask
-code = ask(["/usr/lib/ocf/resource.d/pacemaker/systemd", sys.argv[2]], sys.argv[1])
+from ocf_systemd.client import request_action
+code = request_action(["/usr/lib/ocf/resource.d/pacemaker/systemd", sys.argv[2]], sys.argv[1])
 sys.exit({NO_ANSWER} if code is None else code)
 """
 

@@ -87,8 +87,8 @@ def _monitored(account: Account) -> int | None:
     hooks_matter = before.is_running and is_hook_due(account)
     if hooks_matter and not all(_is_plain(account, manner) for manner in account.plan.manners):
         return None
-    said = tuple(Exited(0.0, code=manner.up_code) for manner in account.plan.manners)
-    row = row_of(account, Look(before, said))
+    message = tuple(Exited(0.0, code=manner.up_code) for manner in account.plan.manners)
+    row = row_of(account, Look(before, message))
     has_time = account.parameters.monitor_hook_retries == 0 or row.code in PASSING
     return row.code if has_time or not hooks_matter or account.time_s > 1 else None
 

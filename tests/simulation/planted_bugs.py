@@ -125,7 +125,7 @@ def _judge_start_by_hook(seen: Observation, job: JobOutcome, protocol: HookProto
 
 def _judge_start_by_request(seen: Observation, job: JobOutcome, protocol: HookProtocol) -> Judgement:
     lost = job.result is JobResult.LOST
-    return judge_start(seen, JobOutcome(JobResult.FAILED, job.said) if lost else job, protocol)
+    return judge_start(seen, JobOutcome(JobResult.FAILED, job.message) if lost else job, protocol)
 
 
 def _settle_by_disk(request: Request, unit: UnitState, *, wanted: bool) -> bool | ActionResult:
@@ -140,23 +140,23 @@ async def _reload_daemon_carelessly(request: Request, is_settled: Callable[[Unit
 
 
 async def _reload_daemon_always(request: Request, _: Callable[[UnitState], bool], deadline: float) -> str:
-    return await request.systemd.daemon_reload(deadline)
+    return await request.systemctl.daemon_reload(deadline)
 
 
 async def _reload_before_stop(request: Request) -> JobOutcome:
-    await request.systemd.daemon_reload(request.deadline)
+    await request.systemctl.daemon_reload(request.deadline)
     return await _stop_unit(request)
 
 
 async def _fail_for_reload(request: Request) -> ActionResult:
     result = await _stop(request)
-    if result.code == ExitCode.SUCCESS and (why := await request.systemd.daemon_reload(request.deadline)):
+    if result.code == ExitCode.SUCCESS and (why := await request.systemctl.daemon_reload(request.deadline)):
         return ActionResult(ExitCode.ERR_GENERIC, why)
     return result
 
 
 async def _stop_at_once(request: Request) -> JobOutcome:
-    return await request.systemd.stop_at_once(request.deadline)
+    return await request.systemctl.stop_at_once(request.deadline)
 
 
 async def _stop_behind_pacemaker(_: Request) -> None:
@@ -171,7 +171,7 @@ async def _stop_in_background(request: Request) -> JobOutcome:
 
 async def _stop_later(request: Request) -> None:
     await anyio.sleep(0.05)
-    await request.systemd.stop(anyio.current_time() + 1)
+    await request.systemctl.stop(anyio.current_time() + 1)
 
 
 async def _never_escalate(request: Request, at: float, lead_s: float, refused: anyio.Event) -> None:
@@ -257,8 +257,8 @@ BUGS = {
     "a start that asks hooks of its check level alone": Bug("not every hook passed", "observe", _observe_by_level),
     "a start that does not look for a new unit file": Bug(
         "has not read its unit files",
-        "_ask_for_unit_file",
-        actions._ask,  # noqa: SLF001
+        "_query_unit_file",
+        actions._query,  # noqa: SLF001
     ),
     "a start that says nothing of Restart=": Bug("warned 0 times", "_warn_of_restart", _warn_of_nothing),
     "a drop-in of which systemd is never told after a kill": Bug("drop-in", "_settle_drop_in", _settle_by_disk),

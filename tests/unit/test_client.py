@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from ocf_systemd.client import ANSWER, GREETING, PULSE, SIGNALS, VERSION, Signals, ask, frame, patience
+from ocf_systemd.client import ANSWER, GREETING, PULSE, SIGNALS, VERSION, Signals, frame, patience, request_action
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -62,7 +62,7 @@ class TestRequest:
             connection.sendall(GREETED + frame(ANSWER, b"\0"))
 
         with served(address, serve):
-            assert ask(MONITOR, address) == 0
+            assert request_action(MONITOR, address) == 0
         assert os.umask(before) == 0o027
         assert requests[0].split(b"\0") == [
             *(VERSION, b"monitor", b"systemd", b"27", bytes(tmp_path)),
@@ -83,7 +83,7 @@ class TestRequest:
             listener.bind(address)
             listener.listen()
             listener.settimeout(0)
-            assert ask(arguments, address) is None
+            assert request_action(arguments, address) is None
             with pytest.raises(BlockingIOError):
                 listener.accept()
 
@@ -91,13 +91,13 @@ class TestRequest:
     def test_what_is_served(self, address: str, action: str) -> None:
         """What changes nothing."""
         with served(address, says(GREETED, frame(ANSWER, b"\x07"))):
-            assert ask(["systemd", action], address) == 7
+            assert request_action(["systemd", action], address) == 7
 
     @pytest.mark.parametrize("name", ["OCF_TRACE_RA", "OCF_RESKEY_trace_ra"])
     def test_a_trace(self, address: str, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
         """It is written by the process that is traced."""
         monkeypatch.setattr(posix, "environ", {name.encode(): b"0"})
-        assert ask(MONITOR, address) is None
+        assert request_action(MONITOR, address) is None
 
 
 class TestAnswer:
@@ -110,7 +110,7 @@ class TestAnswer:
                 connection.sendall(bytes((byte,)))
 
         with served(address, serve):
-            assert ask(MONITOR, address) == 9
+            assert request_action(MONITOR, address) == 9
         assert capfd.readouterr() == ("", "one\ntwo\n")
 
     @pytest.mark.parametrize(
@@ -126,12 +126,12 @@ class TestAnswer:
     def test_none(self, address: str, capfd: pytest.CaptureFixture[str], said: list[bytes]) -> None:
         """The action is this process's own then, and nothing has been written."""
         with served(address, says(*said)):
-            assert ask(MONITOR, address) is None
+            assert request_action(MONITOR, address) is None
         assert capfd.readouterr() == ("", "")
 
     def test_nobody_there(self, address: str) -> None:
         """As without a server."""
-        assert ask(MONITOR, address) is None
+        assert request_action(MONITOR, address) is None
 
 
 class TestSignals:
@@ -145,7 +145,7 @@ class TestSignals:
             connection.sendall(frame(ANSWER, b"\x01interrupted by %d\n" % connection.recv(1)[0]))
 
         with served(address, serve):
-            assert ask(MONITOR, address) == 1
+            assert request_action(MONITOR, address) == 1
         assert capfd.readouterr().err == "interrupted by 15\n"
         assert [signal.getsignal(number) for number in SIGNALS] == before
 
@@ -158,7 +158,7 @@ class TestSignals:
             signals.receive(1, None)
             with pytest.raises(BlockingIOError):
                 theirs.recv(1)
-            signals.tell()
+            signals.forward()
             signals.receive(15, None)
             assert theirs.recv(10) == b"\x01\x0f"
 
@@ -173,7 +173,7 @@ class TestSignals:
 
         with served(address, serve):
             monkeypatch.setattr(posix, "kill", lambda pid, number: sent.append((pid, number)))
-            assert ask(MONITOR, address) is None
+            assert request_action(MONITOR, address) is None
         assert sent == [(os.getpid(), signal.SIGHUP)]
         signal.signal(signal.SIGHUP, signal.SIG_DFL)
 

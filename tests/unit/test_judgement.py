@@ -68,7 +68,7 @@ LS = Process(813, 1001, "ls", is_uninterruptible=True)
 STUCK = HookStuck(HOOK, LS)
 CANNOT_BE_KILLED = HookRan(HOOK, TimedOut(9.0, survivors=(LS,)))
 DONE = JobOutcome(JobResult.DONE)
-JOBS = tuple(JobOutcome(result, said="Access denied") for result in JobResult)
+JOBS = tuple(JobOutcome(result, message="Access denied") for result in JobResult)
 
 # What a result now, and what waiting for one, is written as below.
 Answer = tuple[str, int]
@@ -428,11 +428,11 @@ class TestStart:
             ),
         ],
     )
-    def test_a_refused_start_ends_with_systemds_words(self, result: JobResult, code: int, said: str) -> None:
+    def test_a_refused_start_ends_with_systemds_words(self, result: JobResult, code: int, message: str) -> None:
         """At once, with what systemctl said, less the unit's name, which stands there already."""
-        job = JobOutcome(result, f"Failed to start {UNIT}: {said}")
+        job = JobOutcome(result, f"Failed to start {UNIT}: {message}")
         unit = UnitState(UNIT, LoadState.LOADED, ActiveState.INACTIVE, "dead")
-        assert judge_start(Observation(unit), job, OCF) == ActionResult(code, f"{UNIT} inactive: {said}")
+        assert judge_start(Observation(unit), job, OCF) == ActionResult(code, f"{UNIT} inactive: {message}")
 
     @pytest.mark.parametrize(
         ("job", "told"),
@@ -456,10 +456,10 @@ class TestStart:
             pytest.param(JobOutcome(JobResult.LOST, "Connection reset by peer"), "Connection reset by peer", id="said"),
         ],
     )
-    def test_a_lost_request_tells_what_systemctl_said(self, job: JobOutcome, said: str) -> None:
+    def test_a_lost_request_tells_what_systemctl_said(self, job: JobOutcome, message: str) -> None:
         """At the deadline the reason of a start that never got through is what came instead."""
         reason = reason_of(judge_start(Observation(unit_in(ActiveState.INACTIVE)), job, OCF))
-        assert reason == f"{UNIT} inactive: systemctl start: {said}"
+        assert reason == f"{UNIT} inactive: systemctl start: {message}"
 
     def test_last_words_stand_at_the_end(self) -> None:
         """The unit's own last words follow the state, as far as there is room; without any nothing changes."""

@@ -352,11 +352,11 @@ class TestJobOutcome:
             ),
             pytest.param(TimedOut(5.04), JobOutcome(JobResult.PENDING, "its job still runs after 5.0 s"), id="timeout"),
             pytest.param(
-                Signalled(0.1, signal=9), JobOutcome(JobResult.LOST, said="systemctl died by SIGKILL"), id="killed"
+                Signalled(0.1, signal=9), JobOutcome(JobResult.LOST, message="systemctl died by SIGKILL"), id="killed"
             ),
             pytest.param(
                 NotStarted(24, "Too many open files"),
-                JobOutcome(JobResult.LOST, said="systemctl could not be started: Too many open files"),
+                JobOutcome(JobResult.LOST, message="systemctl could not be started: Too many open files"),
                 id="not started",
             ),
         ],
@@ -373,7 +373,7 @@ class TestJobOutcome:
         """Whatever systemctl writes, it is told in one line."""
         job = job_outcome(Exited(0.1, stderr=stderr, code=code))
         assert job.result is not JobResult.DONE
-        assert is_one_line(job.said)
+        assert is_one_line(job.message)
 
 
 def test_the_tools_environment_leads_nobody_astray() -> None:

@@ -85,7 +85,7 @@ class Request(Record):
     """All that an action needs: what is asked for, for how long, on whose behalf, and who is told.
 
     `deadline` is on the event loop's clock; `environment` is what hooks and systemctl get, less what they must not.
-    `ask`, if there is one, is asked for the unit's state before systemctl is.
+    `query_unit`, if there is one, is asked for the unit's state before systemctl is.
     """
 
     action: Action
@@ -96,14 +96,14 @@ class Request(Record):
     reporter: Reporter
     run: Runner
     run_directory: Path = Path("/run")
-    ask: QueryUnit | None = None
+    query_unit: QueryUnit | None = None
     unit_processes: UnitProcesses = Cgroups()
 
     @property
-    def systemd(self) -> Systemctl:
+    def systemctl(self) -> Systemctl:
         """The system manager, every call told to the reporter."""
         run = self.running(Purpose.SYSTEMD)
-        return Systemctl(self.parameters.unit, self.environment, run, self.ask, self.unit_processes)
+        return Systemctl(self.parameters.unit, self.environment, run, self.query_unit, self.unit_processes)
 
     @property
     def drop_in_path(self) -> Path:
@@ -208,7 +208,7 @@ async def monitor(request: Request, *, probe: bool) -> ActionResult:
 async def start(request: Request) -> ActionResult:
     """Start the unit and wait until unit and hooks report that it runs, whatever the hooks' level."""
     began = anyio.current_time()
-    unit = await _validate(request, await _ask_for_unit_file(request))
+    unit = await _validate(request, await _query_unit_file(request))
     if isinstance(unit, ActionResult):
         return unit
     wanted = request.parameters.order_at_shutdown
@@ -225,8 +225,8 @@ async def start(request: Request) -> ActionResult:
             return KeepWaiting(judge_no_answer(NoAnswer(why)))
         in_force = True
         if job.result is JobResult.LOST:
-            await request.systemd.reset_failed(_share(request.deadline))
-            job = await request.systemd.start(_leaving_time_to_look(request.deadline))
+            await request.systemctl.reset_failed(_share(request.deadline))
+            job = await request.systemctl.start(_leaving_time_to_look(request.deadline))
         seen = await observe(request, with_hooks=request.has_hook, gated=job.result is not JobResult.DONE)
         return judge_start(seen, job, request.parameters.monitor_hook_protocol)
 
@@ -279,7 +279,7 @@ async def stop(request: Request) -> ActionResult:
 async def _stop_unit(request: Request) -> JobOutcome:
     async with anyio.create_task_group() as concurrently:
         concurrently.start_soon(_stop_ahead_of_pacemaker, request)
-        job = await request.systemd.stop(_leaving_time_to_look(request.deadline))
+        job = await request.systemctl.stop(_leaving_time_to_look(request.deadline))
         concurrently.cancel_scope.cancel()
     return job
 
@@ -293,10 +293,10 @@ async def _stop_ahead_of_pacemaker(request: Request) -> None:
     pause_s = _SHUTDOWN_CHECK_S
     while True:
         await anyio.sleep(min(pause_s, request.parameters.poll_interval_s))
-        if await request.systemd.is_stopping_pacemaker(_share(request.deadline)):
+        if await request.systemctl.is_stopping_pacemaker(_share(request.deadline)):
             unit = await _show(request, _share(request.deadline))
             if isinstance(unit, UnitState) and unit.has_job and unit.active_state is not ActiveState.DEACTIVATING:
-                await request.systemd.stop_at_once(_leaving_time_to_look(request.deadline))
+                await request.systemctl.stop_at_once(_leaving_time_to_look(request.deadline))
         pause_s *= 2
 
 
@@ -367,7 +367,7 @@ def _warn_of_spared(request: Request, unit: UnitState | NoAnswer) -> None:
 
 async def reload(request: Request) -> ActionResult:
     """Have the unit reload its configuration, then wait until unit and hooks report that it runs."""
-    unit = await _ask(request)
+    unit = await _query(request)
     if isinstance(unit, ActionResult):
         return unit
     if not unit.is_running:
@@ -382,7 +382,7 @@ async def reload(request: Request) -> ActionResult:
     async def look() -> Judgement:
         nonlocal job
         if job.result is JobResult.LOST:
-            job = await request.systemd.reload(_leaving_time_to_look(request.deadline))
+            job = await request.systemctl.reload(_leaving_time_to_look(request.deadline))
         seen = await observe(request, with_hooks=request.has_hook, gated=job.result is not JobResult.DONE)
         return judge_reload(seen, job, request.parameters.monitor_hook_protocol)
 
@@ -391,7 +391,7 @@ async def reload(request: Request) -> ActionResult:
 
 async def reload_agent(request: Request) -> ActionResult:
     """Take over changed parameters: validate them, and have the drop-in as they say; nothing is restarted."""
-    unit = await _validate(request, await _ask(request))
+    unit = await _validate(request, await _query(request))
     if isinstance(unit, ActionResult):
         return unit
     wanted = request.parameters.order_at_shutdown
@@ -410,7 +410,7 @@ async def validate_all(request: Request) -> ActionResult:
     """Report whether the parameters are right; from check level 10 on, whether a start would accept this host."""
     if request.operation.check_level < HOST_CHECK_LEVEL:
         return ActionResult(ExitCode.SUCCESS)
-    unit = await _validate(request, await _ask(request))
+    unit = await _validate(request, await _query(request))
     return unit if isinstance(unit, ActionResult) else ActionResult(ExitCode.SUCCESS)
 
 
@@ -453,7 +453,7 @@ async def _consult(request: Request, deadline: float) -> tuple[HookOutcome, ...]
 
 
 async def _show(request: Request, deadline: float) -> UnitState | NoAnswer:
-    unit = await request.systemd.show(deadline)
+    unit = await request.systemctl.show(deadline)
     request.reporter.report(UnitObserved(unit))
     return unit
 
@@ -466,7 +466,7 @@ def _is_down(unit: UnitState | NoAnswer) -> bool:
     return isinstance(unit, UnitState) and unit.is_down
 
 
-async def _ask(request: Request) -> UnitState | ActionResult:
+async def _query(request: Request) -> UnitState | ActionResult:
     """Ask for the unit's state until systemd answers; a result: it did not, and time is up."""
     patience = _Patience(request)
     while isinstance(answer := await _show(request, _share(request.deadline)), NoAnswer):
@@ -476,20 +476,20 @@ async def _ask(request: Request) -> UnitState | ActionResult:
     return answer
 
 
-async def _ask_for_unit_file(request: Request) -> UnitState | ActionResult:
-    """As `_ask`, and have systemd read its unit files again where it has not found this one, or an outdated one.
+async def _query_unit_file(request: Request) -> UnitState | ActionResult:
+    """As `_query`, and have systemd read its unit files again where it has not found this one, or an outdated one.
 
     The file's storage may have been mounted a moment ago, by another resource. Until systemd has read its unit files it
     is not known that there is none: 5 would ban the resource from this node.
     """
     patience = _Patience(request)
     while True:
-        unit = await _ask(request)
+        unit = await _query(request)
         if isinstance(unit, ActionResult) or not _may_be_outdated(unit):
             return unit
         why = await _reload_daemon(request, lambda unit: not _may_be_outdated(unit), _share(request.deadline))
         if not why:
-            return await _ask(request)
+            return await _query(request)
         result = judge_no_answer(NoAnswer(why))
         if not await patience.lasts(result):
             return result
@@ -548,7 +548,7 @@ async def _reload_daemon(request: Request, is_settled: Callable[[UnitState], boo
         unit = await _show(request, deadline)
         if isinstance(unit, UnitState) and is_settled(unit):
             return ""
-        why = unit.why if isinstance(unit, NoAnswer) else await request.systemd.daemon_reload(deadline)
+        why = unit.why if isinstance(unit, NoAnswer) else await request.systemctl.daemon_reload(deadline)
     if why:
         request.reporter.report(WarningNotice(why))
     return why
@@ -562,7 +562,7 @@ async def _with_log_line(
         return result
     now = anyio.current_time()
     # Of a stop, all that PID 1 has to say is in the reason.
-    read = request.systemd.last_log_line if request.action is Action.STOP else request.systemd.last_log_line_about
+    read = request.systemctl.last_log_line if request.action is Action.STOP else request.systemctl.last_log_line_about
     return with_log_line(result, await read(unit.id, now - began, min(now + _EXPLAIN_S, request.deadline)))
 
 

@@ -179,7 +179,7 @@ def _hindered(hooks: tuple[HookOutcome, ...]) -> tuple[HookOutcome, ...]:
 
 def _judge_failed_start(unit: UnitState, job: JobOutcome) -> Judgement:
     if job.result is JobResult.LOST:  # a unit that is failed then is so from before
-        return KeepWaiting(_failed(f"{_describe(unit)}: systemctl start: {job.said or 'no job was queued'}"))
+        return KeepWaiting(_failed(f"{_describe(unit)}: systemctl start: {job.message or 'no job was queued'}"))
     code = ExitCode.ERR_PERM if job.result is JobResult.REFUSED else ExitCode.ERR_GENERIC
     return ActionResult(code, _describe(unit, *_describe_job("start", unit, job)))
 
@@ -195,9 +195,9 @@ def _describe_job(verb: str, unit: UnitState, job: JobOutcome) -> tuple[str, ...
         case JobResult.FAILED if is_failed:
             return ()
         case JobResult.REFUSED | JobResult.MANUAL_REFUSED:
-            return (job.said.removeprefix(f"Failed to {verb} {unit.id}: "),)
+            return (job.message.removeprefix(f"Failed to {verb} {unit.id}: "),)
         case JobResult.PENDING | JobResult.LOST:
-            return (job.said,) if job.said else ()
+            return (job.message,) if job.message else ()
         case _:
             return (f"{verb} job {job.result}",)
 
@@ -208,7 +208,7 @@ def judge_stop(seen: Observation, job: JobOutcome, *, verify: bool, protocol: Ho
         case NoAnswer() as silence:
             return KeepWaiting(judge_no_answer(silence))
         case UnitState(is_inactive=True, has_job=True) as unit:  # it would be started after all
-            return KeepWaiting(_failed(_describe(unit, "a job queued", *filter(None, (job.said,)))))
+            return KeepWaiting(_failed(_describe(unit, "a job queued", *filter(None, (job.message,)))))
         case UnitState(is_down=True):
             return _judge_stopped_hooks(seen.hooks, protocol) if verify else ActionResult(ExitCode.SUCCESS)
         case UnitState(is_inactive=True) as unit:
@@ -254,7 +254,7 @@ def judge_reload(seen: Observation, job: JobOutcome, protocol: HookProtocol) -> 
 def _judge_reload_job(monitored: ActionResult, job: JobOutcome, unit: UnitState | NoAnswer) -> Judgement:
     if job.result is JobResult.DONE or not isinstance(unit, UnitState):
         return monitored
-    result = _failed(_quoting(f"{unit.unit} not reloaded: reload job {job.result}", job.said))
+    result = _failed(_quoting(f"{unit.unit} not reloaded: reload job {job.result}", job.message))
     return KeepWaiting(result) if job.result is JobResult.LOST else result
 
 
@@ -307,11 +307,11 @@ def _judge_outcome(name: str, outcome: CommandOutcome, protocol: HookProtocol) -
         case Exited(code=raw):
             return _judge_exit(name, _message(outcome, protocol), raw, protocol)
         case Signalled():
-            return _failed(_told(name, _message(outcome, protocol), f"killed by {outcome.signal_name}"))
+            return _failed(_hook_reason(name, _message(outcome, protocol), f"killed by {outcome.signal_name}"))
         case TimedOut(survivors=(survivor, *_)):
             return _failed(f"{name}: cannot be killed: {describe_process(survivor)} ({_after(outcome)})")
         case TimedOut():
-            return _failed(_told(name, _message(outcome, protocol), _after(outcome)))
+            return _failed(_hook_reason(name, _message(outcome, protocol), _after(outcome)))
         case NotStarted(why=why):
             return _failed(f"{name}: cannot be started: {why}")
         case _:
@@ -322,7 +322,7 @@ def _judge_exit(name: str, message: str, raw: int, protocol: HookProtocol) -> Ac
     code = exit_code_of(raw, protocol)
     if code == ExitCode.SUCCESS:
         return RUNNING
-    return ActionResult(code, _told(name, message or _MEANINGS.get(code, "failed"), f"exit {raw}"))
+    return ActionResult(code, _hook_reason(name, message or _MEANINGS.get(code, "failed"), f"exit {raw}"))
 
 
 def exit_code_of(raw: int, protocol: HookProtocol) -> int:
@@ -347,7 +347,7 @@ def _message(outcome: Exited | Signalled | TimedOut, protocol: HookProtocol) -> 
     return message.removeprefix(REASON_PREFIX).strip()[:JOURNAL_LINE_LIMIT]
 
 
-def _told(name: str, message: str, numbers: str) -> str:
+def _hook_reason(name: str, message: str, numbers: str) -> str:
     return f"{name}: {message} ({numbers})" if message else f"{name}: {numbers}"
 
 
@@ -359,8 +359,8 @@ def _failed(reason: str) -> ActionResult:
     return ActionResult(ExitCode.ERR_GENERIC, reason)
 
 
-def _quoting(described: str, said: str) -> str:
-    return f"{described}: {said[:JOURNAL_LINE_LIMIT]}" if said else described
+def _quoting(described: str, message: str) -> str:
+    return f"{described}: {message[:JOURNAL_LINE_LIMIT]}" if message else described
 
 
 def with_log_line(result: ActionResult, last_log_line: str) -> ActionResult:

@@ -244,10 +244,10 @@ class JobResult(StrEnum):
 
 
 class JobOutcome(Record):
-    """How a `systemctl` verb that queues a job ended; `said` is the line that tells why it was not done."""
+    """How a `systemctl` verb that queues a job ended; `message` is the line that tells why it was not done."""
 
     result: JobResult
-    said: str = ""
+    message: str = ""
 
 
 class HookRan(Record):

@@ -94,12 +94,12 @@ class Systemctl(Record):
     unit: str
     environment: Mapping[str, str]
     run: Runner
-    ask: QueryUnit | None = None
+    query_unit: QueryUnit | None = None
     unit_processes: UnitProcesses = Cgroups()
 
     async def show(self, deadline: float) -> UnitState | NoAnswer:
         """Query the unit's state; of an inactive or failed unit, which processes of it are alive as well."""
-        if self.ask and (state := await self.ask(self.unit, deadline)):
+        if self.query_unit and (state := await self.query_unit(self.unit, deadline)):
             return state
         match await self._systemctl("show", f"--property={','.join(_PROPERTIES)}", deadline=deadline):
             case Exited(code=0, stdout=stdout):
@@ -192,7 +192,7 @@ class Systemctl(Record):
 def _why(outcome: CommandOutcome) -> str:
     match outcome:
         case Exited(code=code):
-            return f"{outcome.last_line or 'it said nothing'} (systemctl exited with {code})"
+            return f"{outcome.last_line or 'it message nothing'} (systemctl exited with {code})"
         case Signalled():
             return f"systemctl died by {outcome.signal_name}"
         case TimedOut(elapsed_s=elapsed_s):

@@ -38,9 +38,9 @@ import sys
 gc.disable()  # imports make no garbage; an action looks for it again
 sys.path.insert(0, {packages!r})
 try:
-    from ocf_systemd.client import ask
+    from ocf_systemd.client import request_action
 
-    code = ask(sys.argv)
+    code = request_action(sys.argv)
 except Exception:  # the package has moved, or there is no memory: see what this process can do
     code = None
 if code is not None:

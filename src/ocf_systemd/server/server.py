@@ -309,7 +309,7 @@ class Server:
         deadline = operation.deadline(anyio.current_time() - age_s(client.pid))
         work = Request(
             *(request.action, parameters, operation, deadline, request.environment, reporter, action.run),
-            ask=self._manager.unit,
+            query_unit=self._manager.unit,
         )
         try:
             return await self._perform_while_connected(client, action, work)
