@@ -14,6 +14,8 @@ from rich.console import Console
 from ocf_systemd.commands import whole_program
 from ocf_systemd.core.metadata import metadata_xml
 from ocf_systemd.core.observations import ActiveState
+from ocf_systemd.core.ocf import Action
+from ocf_systemd.core.operations import Operations
 from ocf_systemd.core.parameters import Parameters, read_parameters
 from ocf_systemd.doctor import json_view, parse, rich_view, text_view, unit_files
 from ocf_systemd.doctor.checks import CHECKS, Diagnosis, diagnose
@@ -27,7 +29,6 @@ from ocf_systemd.doctor.facts import (
     Service,
     StartLimit,
     Unit,
-    advertised,
 )
 from ocf_systemd.host.drop_in import drop_in_path
 
@@ -242,7 +243,7 @@ class TestDisk:
 def of(unit: Unit, given: str = "web") -> Diagnosis:
     facts = Facts(
         given=given,
-        operations=advertised({}),
+        operations=Operations(),
         agent=Agent("/agent", "ocf:pacemaker:systemd", version="1.0"),
         host=Host("252.1", "2.1.5", "1.0"),
         parameters=parameters(),
@@ -368,8 +369,8 @@ class TestCommand:
 
     def test_operations_are_those_of_the_metadata(self) -> None:
         """What nobody has chosen is what the agent advertises."""
-        known = advertised({"stop": 60.0})
+        known = Operations({"stop": 60.0})
         xml = metadata_xml("systemd")
-        assert f'name="start" timeout="{known.start_s:g}s"' in xml
-        assert f'name="monitor" timeout="{known.monitor_s:g}s" interval="{known.interval_s:g}s"' in xml
-        assert (known.stop_s, known.chosen) == (60.0, frozenset({"stop"}))
+        assert f'name="start" timeout="{known.timeout_s(Action.START):g}s"' in xml
+        assert f'name="monitor" timeout="{known.timeout_s(Action.MONITOR):g}s" interval="{known.interval_s:g}s"' in xml
+        assert (known.timeout_s(Action.STOP), known.chosen) == (60.0, {"stop": 60.0})

@@ -19,6 +19,7 @@ from ocf_systemd.core.observations import (
     TimedOut,
 )
 from ocf_systemd.core.ocf import Action
+from ocf_systemd.core.operations import Operations
 from ocf_systemd.core.pacemaker import consequence
 from ocf_systemd.core.parameters import Parameters, read_parameters
 from ocf_systemd.doctor.checks import CHECKS, Diagnosis, diagnose
@@ -29,13 +30,11 @@ from ocf_systemd.doctor.facts import (
     Facts,
     Hook,
     Host,
-    Operations,
     Relative,
     Script,
     Service,
     StartLimit,
     Unit,
-    advertised,
 )
 from ocf_systemd.doctor.findings import Finding, Sound, drop_in, time_span
 from ocf_systemd.host.drop_in import drop_in_path
@@ -63,7 +62,7 @@ def known(
     """Return facts of a service that is as a cluster wants it, but for what is said."""
     return Facts(
         given=given.get("unit", NAME),
-        operations=operations or advertised({}),
+        operations=operations or Operations(),
         agent=agent or Agent("/agent", "ocf:pacemaker:systemd", version="1.0"),
         host=host or Host("252.1", "2.1.5", "1.0"),
         parameters=parameters(**({"monitor_hook": HOOK} if hook else {}), **given),
@@ -113,7 +112,7 @@ def serving(unit_state: ActiveState = ActiveState.INACTIVE, /, **settings: objec
 
 
 def operating(**chosen: float) -> Operations:
-    return advertised(chosen)
+    return Operations(chosen)
 
 
 ROWS: dict[str, tuple[list[tuple[str, Facts]], list[tuple[str, Facts]]]] = {
@@ -623,7 +622,7 @@ def test_how_to_mend(name: str, facts: Facts, expected: str) -> None:
 def test_following_the_advice_passes(limit_s: float) -> None:
     """With the operations' timeouts that are advised, and where it says so the unit's, there is nothing to mend."""
     for action, setting in (("start", "start_timeout_s"), ("stop", "stop_timeout_s")):
-        facts = known(serving(**{setting: limit_s}), operations=Operations(10.0, 10.0, 20.0, 10.0))
+        facts = known(serving(**{setting: limit_s}), operations=Operations({"start": 10.0, "stop": 10.0}))
         finding = BY_NAME[f"{action}-timeout"].run(facts)
         if isinstance(finding, Sound):
             assert limit_s < 10

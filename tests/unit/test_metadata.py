@@ -8,7 +8,7 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from ocf_systemd import __version__
-from ocf_systemd.core.metadata import advertised_s, metadata_xml
+from ocf_systemd.core.metadata import metadata_xml
 from ocf_systemd.core.ocf import Action
 from ocf_systemd.core.parameters import TABLE, Parameter
 
@@ -105,20 +105,6 @@ def test_every_action_with_its_timeout(agent: ET.Element) -> None:
         {"name": "meta-data", "timeout": "5s"},
     ]
     assert {action["name"] for action in actions} == set(Action)
-
-
-@pytest.mark.parametrize(
-    ("action", "attribute", "seconds"),
-    [
-        pytest.param(Action.START, "timeout", 100.0, id="start"),
-        pytest.param(Action.STOP, "timeout", 110.0, id="stop"),
-        pytest.param(Action.MONITOR, "timeout", 20.0, id="monitor"),
-        pytest.param(Action.MONITOR, "interval", 10.0, id="monitor's interval"),
-    ],
-)
-def test_what_is_advertised_in_seconds(action: Action, attribute: str, seconds: float) -> None:
-    """Doctor reckons with what the metadata advertise."""
-    assert advertised_s(action, attribute) == seconds
 
 
 def test_what_is_special_in_xml_is_escaped() -> None:

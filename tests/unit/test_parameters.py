@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 
 from ocf_systemd.core.durations import duration_s
 from ocf_systemd.core.judgement import HookProtocol
-from ocf_systemd.core.metadata import advertised_s
 from ocf_systemd.core.ocf import Action
 from ocf_systemd.core.parameters import (
     PREFIX,
@@ -26,7 +25,7 @@ from ocf_systemd.core.parameters import (
     unit_name,
     whole_number,
 )
-from ocf_systemd.core.timeouts import escalation_after_s, least_stop_timeout_s, least_timeout_s
+from ocf_systemd.core.timeouts import ADVERTISED_TIMEOUT_S, escalation_after_s, least_stop_timeout_s, least_timeout_s
 from tests.unit.builders import is_one_line, parameters
 
 NAMES = [row.name for row in TABLE]
@@ -669,8 +668,8 @@ class TestTimesOfAStop:
 
     def test_systemds_own_limit_comes_first_under_the_advertised_timeout(self) -> None:
         """TimeoutStopSec is 90 s by default: the agent's SIGKILL comes later."""
-        assert escalation_after_s(Operation(advertised_s(Action.STOP)).deadline(0.0)) > 90.0
-        assert least_stop_timeout_s(90.0) <= advertised_s(Action.STOP)
+        assert escalation_after_s(Operation(ADVERTISED_TIMEOUT_S[Action.STOP]).deadline(0.0)) > 90.0
+        assert least_stop_timeout_s(90.0) <= ADVERTISED_TIMEOUT_S[Action.STOP]
 
     @given(st.floats(0.0, 1e5))
     def test_the_escalation_lies_within_the_budget(self, budget_s: float) -> None:

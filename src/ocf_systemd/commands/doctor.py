@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING
 import click
 
 from ocf_systemd.agent.entry import PROGRAM
-from ocf_systemd.commands.program import duration, hook_option, parameter_option, program, unit_option
+from ocf_systemd.commands.program import hook_option, operation_option, parameter_option, program, unit_option
 from ocf_systemd.display.terminal import console, is_drawn
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
+    from ocf_systemd.core.operations import Operations
     from ocf_systemd.doctor.checks import Diagnosis
     from ocf_systemd.doctor.collect import Question
 
 _CLEAN, _FINDINGS, _CANNOT = 0, 1, 2
-_OPERATIONS = ("start", "stop", "monitor", "interval")
 
 
 class _CannotError(click.ClickException):
@@ -26,32 +26,14 @@ class _CannotError(click.ClickException):
     exit_code = _CANNOT
 
 
-def _operations(ctx: click.Context, parameter: click.Parameter, texts: tuple[str, ...]) -> dict[str, float]:
-    """Read options NAME=DURATION."""
-    chosen: dict[str, float] = {}
-    for text in texts:
-        name, _, value = text.partition("=")
-        if name not in _OPERATIONS:
-            raise click.BadParameter(f"'{text}' is none of {', '.join(f'{each}=' for each in _OPERATIONS)}")
-        chosen[name] = duration(ctx, parameter, value)
-    return chosen
-
-
 @program.command()
 @unit_option
 @hook_option
 @parameter_option
-@click.option(
-    "--op",
-    "operations",
-    multiple=True,
-    metavar="NAME=TIME",
-    callback=_operations,
-    help="An operation's timeout: start=, stop=, monitor=; or the monitor's interval=. As advertised where not given.",
-)
+@operation_option
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def doctor(
-    unit: str, monitor_hook: str | None, options: dict[str, str], operations: dict[str, float], *, as_json: bool
+    unit: str, monitor_hook: str | None, options: dict[str, str], operations: "Operations", *, as_json: bool
 ) -> int:
     """Tell what to mend before a cluster runs a unit.
 
@@ -88,13 +70,12 @@ def _waiting(*, drawn: bool) -> "AbstractContextManager[None]":
     return waiting(console())
 
 
-def _question(given: dict[str, str], chosen: dict[str, float]) -> "Question":
+def _question(given: dict[str, str], operations: "Operations") -> "Question":
     """Return what to look at; a unit's name that is none is something to tell, other wrong parameters are not."""
     from ocf_systemd.core.parameters import PREFIX, UNIT, ParameterError, read_parameters
     from ocf_systemd.doctor.collect import Question
-    from ocf_systemd.doctor.facts import advertised
 
-    operations, name, parameters = advertised(chosen), given["unit"], None
+    name, parameters = given["unit"], None
     try:
         UNIT.parse(name)
         why = ""

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
     from ocf_systemd.commands.candidates import Candidate
+    from ocf_systemd.core.operations import Operations
 
 _SUMMARY = """Run systemd units under Pacemaker, with a health hook in their monitor.
 
@@ -72,6 +73,19 @@ def assignments(_ctx: click.Context, _parameter: click.Parameter, texts: tuple[s
     return options
 
 
+def operations(ctx: click.Context, parameter: click.Parameter, texts: tuple[str, ...]) -> "Operations":
+    """Read options NAME=TIME, each the timeout of an operation or the monitor's interval."""
+    from ocf_systemd.core.operations import OPERATION_NAMES, Operations
+
+    chosen: dict[str, float] = {}
+    for text in texts:
+        name, equals, time = text.partition("=")
+        if not equals or name not in OPERATION_NAMES:
+            raise click.BadParameter(f"'{text}' is not NAME=TIME with one of the names {', '.join(OPERATION_NAMES)}")
+        chosen[name] = duration(ctx, parameter, time)
+    return Operations(chosen)
+
+
 def _completed(
     find: "Callable[[str], list[Candidate]]",
 ) -> "Callable[[click.Context, click.Parameter, str], list[CompletionItem[str]]]":
@@ -120,4 +134,12 @@ parameter_option = click.option(
     callback=assignments,
     shell_complete=_completed(_assignments),
     help="Any parameter; repeatable.",
+)
+operation_option = click.option(
+    "--op",
+    "operations",
+    multiple=True,
+    metavar="NAME=TIME",
+    callback=operations,
+    help="The timeout of an operation (start=5min) or the monitor's interval=; repeatable. Default: as advertised.",
 )

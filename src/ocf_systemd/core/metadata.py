@@ -6,9 +6,9 @@ Neither anyio nor systemd nor any parameter is needed to tell it.
 from xml.etree import ElementTree as ET
 
 from ocf_systemd import __version__
-from ocf_systemd.core.durations import duration_s
 from ocf_systemd.core.ocf import Action
 from ocf_systemd.core.parameters import TABLE, Parameter
+from ocf_systemd.core.timeouts import ADVERTISED_INTERVAL_S, ADVERTISED_TIMEOUT_S
 
 # The DTD that ocf-tester validates against is older than OCF 1.1: it knows neither reloadable parameters nor the
 # action reload-agent. An internal subset declares both, so that the DTD and pcs's OCF 1.1 schema are satisfied.
@@ -24,23 +24,6 @@ _LONGDESC = """\
 Manages a systemd unit: systemctl performs start, stop and reload; monitor queries systemd and, concurrently, runs \
 a health hook that tests whether the service works. A service that hangs is active to systemd; the hook notices it."""
 
-# Advertised timeouts. systemd gives a unit 90 s to stop (DefaultTimeoutStopSec=), and the agent's own SIGKILL must come
-# later: 10 s before the timeout (`escalation_after_s`).
-_ACTIONS: tuple[tuple[Action, dict[str, str]], ...] = (
-    (Action.START, {"timeout": "100s"}),
-    (Action.STOP, {"timeout": "110s"}),
-    (Action.MONITOR, {"timeout": "20s", "interval": "10s", "depth": "0"}),
-    (Action.RELOAD, {"timeout": "20s"}),
-    (Action.RELOAD_AGENT, {"timeout": "20s"}),
-    (Action.VALIDATE_ALL, {"timeout": "20s"}),
-    (Action.META_DATA, {"timeout": "5s"}),
-)
-
-
-def advertised_s(action: Action, attribute: str = "timeout") -> float:
-    """Return a duration that the metadata advertise for an action, in seconds."""
-    return duration_s(dict(_ACTIONS)[action][attribute])
-
 
 def metadata_xml(agent_name: str) -> str:
     """Return the metadata of an agent that is installed as `agent_name`."""
@@ -51,8 +34,9 @@ def metadata_xml(agent_name: str) -> str:
     for row in TABLE:
         parameters.append(_parameter(row))
     actions = ET.SubElement(agent, "actions")
-    for action, attributes in _ACTIONS:
-        ET.SubElement(actions, "action", {"name": action.value, **attributes})
+    for action, timeout_s in ADVERTISED_TIMEOUT_S.items():
+        attributes = {"interval": f"{ADVERTISED_INTERVAL_S}s", "depth": "0"} if action is Action.MONITOR else {}
+        ET.SubElement(actions, "action", {"name": action.value, "timeout": f"{timeout_s}s", **attributes})
     ET.indent(agent)
     return f"{_HEAD}{ET.tostring(agent, encoding='unicode')}\n"
 

@@ -1,9 +1,28 @@
 """The times of an operation: what Pacemaker grants, what the agent keeps of it, when a stop sends SIGKILL."""
 
 import math
+from collections.abc import Mapping
+
+from ocf_systemd.core.ocf import Action
 
 DEFAULT_TIMEOUT_S = 20.0
 """What the agent assumes where no timeout is set."""
+
+# systemd gives a unit 90 s to stop (DefaultTimeoutStopSec=), and the agent's own SIGKILL must come later: 10 s before
+# the timeout of stop (`escalation_after_s`).
+ADVERTISED_TIMEOUT_S: Mapping[Action, int] = {
+    Action.START: 100,
+    Action.STOP: 110,
+    Action.MONITOR: 20,
+    Action.RELOAD: 20,
+    Action.RELOAD_AGENT: 20,
+    Action.VALIDATE_ALL: 20,
+    Action.META_DATA: 5,
+}
+"""The timeout in seconds that the metadata advertise for each action."""
+
+ADVERTISED_INTERVAL_S = 10
+"""The seconds between two monitors that the metadata advertise."""
 
 _RESERVE_SHARE, _RESERVE_MIN_S, _RESERVE_MAX_S = 0.10, 0.25, 5.0
 _ESCALATION_SHARE, _ESCALATION_MAX_S = 0.25, 5.0
@@ -15,19 +34,22 @@ _GRACE_SHARE = 0.2
 _REAP_S, _REAP_SHARE = 0.1, 0.02  # longest wait for the end of what was killed, of the time a command has
 
 
-def escalation_after_s(budget_s: float) -> float:
-    """Return after how many seconds a stop sends SIGKILL that has `budget_s` seconds until its own deadline.
+def reserve_s(timeout_s: float) -> float:
+    """Return how many seconds before Pacemaker's timeout the agent's own deadline stands.
+
+    They pay for the interpreter's start and end, so that a reason is out before Pacemaker sends SIGKILL.
+    """
+    reserve = min(max(timeout_s * _RESERVE_SHARE, _RESERVE_MIN_S), _RESERVE_MAX_S)
+    return min(reserve, timeout_s / 2)
+
+
+def escalation_after_s(own_time_s: float) -> float:
+    """Return after how many seconds a stop sends SIGKILL that has `own_time_s` seconds until its own deadline.
 
     As late as leaves time to observe the end: systemd's TimeoutStopSec (90 s by default) must come first under the
     advertised timeout.
     """
-    return budget_s - min(_ESCALATION_MAX_S, budget_s * _ESCALATION_SHARE)
-
-
-def reserve_s(timeout_s: float) -> float:
-    """Return how many seconds before Pacemaker's timeout the agent's own deadline stands."""
-    reserve = min(max(timeout_s * _RESERVE_SHARE, _RESERVE_MIN_S), _RESERVE_MAX_S)
-    return min(reserve, timeout_s / 2)
+    return own_time_s - min(_ESCALATION_MAX_S, own_time_s * _ESCALATION_SHARE)
 
 
 def least_timeout_s(own_time_s: float) -> int:

@@ -10,10 +10,11 @@ import anyio
 from ocf_systemd.agent.environment import pacemaker_environment
 from ocf_systemd.core.observations import ActiveState, HookRan, LoadState, NotStarted
 from ocf_systemd.core.ocf import Action
+from ocf_systemd.core.operations import Operations
 from ocf_systemd.core.parameters import Parameters
 from ocf_systemd.doctor import parse, unit_files
 from ocf_systemd.doctor.environment import examine_agent, examine_host
-from ocf_systemd.doctor.facts import Agent, Edge, Facts, Hook, Operations, Relative, Script, StartLimit, Unit
+from ocf_systemd.doctor.facts import Agent, Edge, Facts, Hook, Relative, Script, StartLimit, Unit
 from ocf_systemd.doctor.parse import Properties, value, words
 from ocf_systemd.doctor.systemctl import SilenceError, list_names, show
 from ocf_systemd.host import processes
@@ -228,7 +229,7 @@ async def _try_hook(question: Question, unit: Unit | None) -> Hook | None:
     parameters = question.parameters
     if parameters is None or parameters.monitor_hook is None:
         return None
-    environment = pacemaker_environment(Action.MONITOR, question.options, question.operations.monitor_s)
+    environment = pacemaker_environment(Action.MONITOR, question.options, question.operations.timeout_s(Action.MONITOR))
     deadline = anyio.current_time() + question.operations.own_time_s(Action.MONITOR)
     problems, not_run = check_hooks(parameters), _why_not_run(parameters, unit)
     if not problems and not not_run:

@@ -5,49 +5,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
-from ocf_systemd.core.metadata import advertised_s
 from ocf_systemd.core.observations import DOWN_STATES, RUNNING_STATES, ActiveState, HookOutcome, LoadState
-from ocf_systemd.core.ocf import Action
-from ocf_systemd.core.parameters import Operation, Parameters
-from ocf_systemd.core.timeouts import escalation_after_s
+from ocf_systemd.core.operations import Operations
+from ocf_systemd.core.parameters import Parameters
 
 FOREVER_S = math.inf
 """What `infinity` is in seconds."""
-
-
-@dataclass(frozen=True, slots=True)
-class Operations:
-    """The operations as the cluster has them, in seconds: timeouts, and the monitor's interval.
-
-    `chosen` names those that somebody has chosen; the others are what the agent's metadata advertise.
-    """
-
-    start_s: float
-    stop_s: float
-    monitor_s: float
-    interval_s: float
-    chosen: frozenset[str] = frozenset()
-
-    def own_time_s(self, action: Action) -> float:
-        """Return how long the agent gives itself for an action: the timeout less the reserve."""
-        timeout_s = {Action.START: self.start_s, Action.STOP: self.stop_s}.get(action, self.monitor_s)
-        return timeout_s - Operation(timeout_s).reserve_s
-
-    @property
-    def kill_after_s(self) -> float:
-        """After how many seconds of a stop the agent sends SIGKILL."""
-        return escalation_after_s(self.own_time_s(Action.STOP))
-
-
-def advertised(chosen: Mapping[str, float]) -> Operations:
-    """Return the operations that the metadata advertise, but for those that somebody has chosen, in seconds."""
-    return Operations(
-        start_s=chosen.get("start", advertised_s(Action.START)),
-        stop_s=chosen.get("stop", advertised_s(Action.STOP)),
-        monitor_s=chosen.get("monitor", advertised_s(Action.MONITOR)),
-        interval_s=chosen.get("interval", advertised_s(Action.MONITOR, "interval")),
-        chosen=frozenset(chosen),
-    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -129,7 +129,7 @@ def quick(facts: Facts) -> Outcome:
     if hook.elapsed_s <= bound_s * _SLOW_SHARE:
         return Sound(f"took {hook.elapsed_s:.3f} s")
     interval_s = math.ceil(hook.elapsed_s * _SPARE)
-    timeout_s = max(math.ceil(operations.monitor_s), least_timeout_s(hook.elapsed_s * _SPARE))
+    timeout_s = max(math.ceil(operations.timeout_s(Action.MONITOR)), least_timeout_s(hook.elapsed_s * _SPARE))
     return Finding(
         f"the hook took {time_span(hook.elapsed_s)}; a monitor has {time_span(operations.own_time_s(Action.MONITOR))} "
         f"and comes every {time_span(operations.interval_s)}",

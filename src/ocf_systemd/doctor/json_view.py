@@ -4,6 +4,7 @@ import json
 import sys
 from typing import TextIO, assert_never
 
+from ocf_systemd.core.ocf import Action
 from ocf_systemd.doctor.checks import CHECKS, Diagnosis
 from ocf_systemd.doctor.findings import Finding, Sound
 
@@ -20,9 +21,9 @@ def document(diagnosis: Diagnosis) -> dict[str, _Json]:
         "given": facts.given,
         "monitor_hook": facts.parameters.monitor_hook if facts.parameters else None,
         "operations": {
-            "start": operations.start_s,
-            "stop": operations.stop_s,
-            "monitor": operations.monitor_s,
+            "start": operations.timeout_s(Action.START),
+            "stop": operations.timeout_s(Action.STOP),
+            "monitor": operations.timeout_s(Action.MONITOR),
             "interval": operations.interval_s,
         },
         "clean": not diagnosis.findings,

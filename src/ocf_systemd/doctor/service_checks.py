@@ -185,7 +185,7 @@ def send_sigkill(facts: Facts) -> Outcome:
     unit, service, parameters = loaded
     if service.send_sigkill:
         return Sound("SendSIGKILL=yes")
-    after_s = facts.operations.kill_after_s
+    after_s = facts.operations.escalation_after_s
     if service.kill_mode in _LEAVING:
         harm = "The cluster takes it for stopped and starts it elsewhere, while they may still write."
     elif parameters.stop_escalate:
@@ -256,7 +256,7 @@ def stop_timeout(facts: Facts) -> Outcome:
         return None
     unit, service, parameters = loaded
     operations, limit_s = facts.operations, service.stop_timeout_s
-    own_s, kill_s = operations.own_time_s(Action.STOP), operations.kill_after_s
+    own_s, kill_s = operations.own_time_s(Action.STOP), operations.escalation_after_s
     if not parameters.stop_escalate:
         return _unescalated_stop(unit.id, service, own_s)
     if limit_s <= kill_s:

@@ -1,8 +1,10 @@
 """The words that all views of doctor use."""
 
+from ocf_systemd.core.ocf import Action
+from ocf_systemd.core.operations import Operations
 from ocf_systemd.core.text import printable
 from ocf_systemd.doctor.checks import Diagnosis
-from ocf_systemd.doctor.facts import Facts, Operations
+from ocf_systemd.doctor.facts import Facts
 
 SOUND, FOUND = "ok", "MEND"
 
@@ -15,7 +17,10 @@ def headline(facts: Facts) -> str:
 
 def operations(known: Operations) -> str:
     """Return the operations' timeouts and the monitor's interval."""
-    return f"start {known.start_s:g}s, stop {known.stop_s:g}s, monitor {known.monitor_s:g}s every {known.interval_s:g}s"
+    times = ", ".join(
+        f"{action} {known.timeout_s(action):g}s" for action in (Action.START, Action.STOP, Action.MONITOR)
+    )
+    return f"{times} every {known.interval_s:g}s"
 
 
 def summary(diagnosis: Diagnosis) -> str:

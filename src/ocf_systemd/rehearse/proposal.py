@@ -10,10 +10,9 @@ import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from ocf_systemd.core.metadata import advertised_s
 from ocf_systemd.core.ocf import Action
 from ocf_systemd.core.parameters import Parameters
-from ocf_systemd.core.timeouts import least_stop_timeout_s, least_timeout_s
+from ocf_systemd.core.timeouts import ADVERTISED_TIMEOUT_S, least_stop_timeout_s, least_timeout_s
 from ocf_systemd.rehearse.facts import Measured, UnitFacts
 
 _RESERVE_S = 5.0
@@ -83,7 +82,7 @@ def _start(facts: UnitFacts, measured: Measured) -> tuple[int, str]:
     ready_s = (measured.ready_s or 0.0) * _SPARE
     if facts.start_timeout_s is None:
         return _rounded(
-            max(seen_s + _RESERVE_S, advertised_s(Action.START))
+            max(seen_s + _RESERVE_S, ADVERTISED_TIMEOUT_S[Action.START])
         ), "no TimeoutStartSec: three times what was measured"
     # More than the sum: a start that systemd gives up is told better by systemd than by our own deadline.
     needed_s = max(facts.start_timeout_s + ready_s, seen_s) + _RESERVE_S + 1
@@ -96,7 +95,7 @@ def _stop(parameters: Parameters, facts: UnitFacts, measured: Measured) -> tuple
     timeout_for = least_stop_timeout_s if parameters.stop_escalate else least_timeout_s
     if facts.stop_timeout_s is None:
         return _rounded(
-            max(timeout_for(seen_s), advertised_s(Action.STOP))
+            max(timeout_for(seen_s), ADVERTISED_TIMEOUT_S[Action.STOP])
         ), "no TimeoutStopSec: three times what was measured"
     spare = "10 s" if parameters.stop_escalate else "5 s"
     limit_s = facts.stop_timeout_s + parameters.stop_escalate  # systemd's own SIGKILL must come before the agent's

@@ -1,0 +1,42 @@
+"""The operations of a resource as a cluster has them: their timeouts, and the interval of the monitor.
+
+debug, doctor and rehearse assume what the agent's metadata advertise, unless told otherwise (`--op NAME=TIME`).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+
+from ocf_systemd.core.ocf import Action
+from ocf_systemd.core.timeouts import ADVERTISED_INTERVAL_S, ADVERTISED_TIMEOUT_S, escalation_after_s, reserve_s
+
+INTERVAL = "interval"
+"""The name of the monitor's interval, beside those of the actions."""
+
+OPERATION_NAMES = (*map(str, ADVERTISED_TIMEOUT_S), INTERVAL)
+"""What `--op` can set."""
+
+
+@dataclass(frozen=True, slots=True)
+class Operations:
+    """The operations of a resource; `chosen` has the times, in seconds, that differ from those advertised."""
+
+    chosen: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
+
+    def timeout_s(self, action: Action) -> float:
+        """Return the timeout of an action, in seconds."""
+        return self.chosen.get(action, ADVERTISED_TIMEOUT_S[action])
+
+    @property
+    def interval_s(self) -> float:
+        """Seconds between two monitors."""
+        return self.chosen.get(INTERVAL, ADVERTISED_INTERVAL_S)
+
+    def own_time_s(self, action: Action) -> float:
+        """Return how many seconds the agent has for an action: the timeout less the reserve."""
+        return self.timeout_s(action) - reserve_s(self.timeout_s(action))
+
+    @property
+    def escalation_after_s(self) -> float:
+        """Seconds after which a stop sends SIGKILL."""
+        return escalation_after_s(self.own_time_s(Action.STOP))
