@@ -14,8 +14,9 @@ import trio
 from trio.testing import MockClock
 
 from ocf_systemd.agent import run
-from ocf_systemd.agent.actions import Request, perform
+from ocf_systemd.agent.actions import perform
 from ocf_systemd.agent.events import Event, Notice, Waiting, WarningNotice
+from ocf_systemd.agent.request import Request
 from ocf_systemd.core.ocf import ActionResult
 from ocf_systemd.core.parameters import PREFIX, Parameters, read_leniently
 from ocf_systemd.host.drop_in import drop_in_path, put_drop_in

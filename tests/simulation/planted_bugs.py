@@ -10,52 +10,54 @@ import anyio
 import anyio.lowlevel
 import trio
 
-from ocf_systemd.agent import actions, run
-from ocf_systemd.core import judgement
+from ocf_systemd.agent import actions, observing, polling, run, start, stop, unit_files
+from ocf_systemd.core import judgement, timeouts, unit_properties
 from ocf_systemd.core.judgement import Judgement, judge_hooks, judge_monitor, judge_start, judge_stop
 from ocf_systemd.core.observations import JobOutcome, JobResult, NoAnswer, Observation, UnitState
 from ocf_systemd.core.ocf import Action, ActionResult, ExitCode
 from ocf_systemd.core.parameters import Operation, Parameters, read_leniently
 from ocf_systemd.core.records import replace
-from ocf_systemd.host import hooks, systemctl
+from ocf_systemd.host import hooks
 from ocf_systemd.host.drop_in import drop_in_path
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from types import ModuleType
 
-    from ocf_systemd.agent.actions import Request
     from ocf_systemd.agent.events import Reporter
+    from ocf_systemd.agent.request import Request
     from ocf_systemd.core.judgement import HookProtocol
 
 
 @dataclass(frozen=True, slots=True)
 class Bug:
-    """What to put in place of one of the names in a module of the agent."""
+    """What to put in place of a name in the modules of the agent that have it."""
 
     promise: str
     name: str
     instead: object
-    module: ModuleType = actions
+    modules: tuple[ModuleType, ...] = (actions, start, stop, observing, polling, unit_files)
 
     @contextmanager
     def planted(self) -> Iterator[None]:
         """Have the bug in the agent."""
-        right = getattr(self.module, self.name)
-        setattr(self.module, self.name, self.instead)
+        right = {module: getattr(module, self.name) for module in self.modules if hasattr(module, self.name)}
+        assert right, f"there is no {self.name}"
+        for module in right:
+            setattr(module, self.name, self.instead)
         try:
             yield
         finally:
-            setattr(self.module, self.name, right)
+            for module, value in right.items():
+                setattr(module, self.name, value)
 
 
-_escalate = actions._escalate  # noqa: SLF001
-_observe = actions.observe
-_reload_daemon = actions._reload_daemon  # noqa: SLF001
-_settle_drop_in = actions._settle_drop_in  # noqa: SLF001
-_stop = actions.stop
-_stop_unit = actions._stop_unit  # noqa: SLF001
-_Patience = actions._Patience  # noqa: SLF001
+_escalate = stop._escalate  # noqa: SLF001
+_observe = observing.observe
+_reload_daemon = unit_files.reload_daemon
+_write_drop_in = unit_files.write_drop_in
+_stop = stop.stop
+_stop_unit = stop._stop_unit  # noqa: SLF001
 
 
 def _judge_silence_as_stopped(seen: Observation, *, probe: bool, protocol: HookProtocol) -> Judgement:
@@ -94,21 +96,21 @@ class _EndlessPatience:
     def __init__(self, request: Request, limit: int = 0) -> None:
         self._request, self._looks_left = request, limit or None
 
-    async def lasts(self, so_far: ActionResult, *, spaced: bool = False) -> bool:  # noqa: ARG002
+    async def wait(self, so_far: ActionResult, *, spaced: bool = False) -> bool:  # noqa: ARG002
         if self._looks_left is not None:
             self._looks_left -= 1
         await anyio.sleep(self._request.parameters.poll_interval_s)
         return self._looks_left != 0
 
 
-class _Impatience(_Patience):
-    async def lasts(self, so_far: ActionResult, *, spaced: bool = False) -> bool:  # noqa: ARG002
-        return await super().lasts(so_far)
+class _Impatience(polling.Pauses):
+    async def wait(self, so_far: ActionResult, *, spaced: bool = False) -> bool:  # noqa: ARG002
+        return await super().wait(so_far)
 
 
-class _NoRetries(_Patience):
-    async def lasts(self, so_far: ActionResult, *, spaced: bool = False) -> bool:
-        return not spaced and await super().lasts(so_far)
+class _NoRetries(polling.Pauses):
+    async def wait(self, so_far: ActionResult, *, spaced: bool = False) -> bool:
+        return not spaced and await super().wait(so_far)
 
 
 def _judge_stop_by_exit_code(seen: Observation, job: JobOutcome, *, verify: bool, protocol: HookProtocol) -> Judgement:
@@ -128,10 +130,11 @@ def _judge_start_by_request(seen: Observation, job: JobOutcome, protocol: HookPr
     return judge_start(seen, JobOutcome(JobResult.FAILED, job.message) if lost else job, protocol)
 
 
-def _settle_by_disk(request: Request, unit: UnitState, *, wanted: bool) -> bool | ActionResult:
+def _write_by_disk(request: Request, unit: UnitState) -> unit_files.DropInState | ActionResult:
     path = drop_in_path(request.parameters.unit, request.run_directory)
-    was_so = path.exists() is wanted
-    return was_so or _settle_drop_in(request, unit, wanted=wanted)
+    if path.exists() is request.parameters.order_at_shutdown:
+        return unit_files.DropInState.IN_FORCE
+    return _write_drop_in(request, unit)
 
 
 async def _reload_daemon_carelessly(request: Request, is_settled: Callable[[UnitState], bool], deadline: float) -> str:
@@ -192,22 +195,22 @@ def _escalate_halfway(budget_s: float) -> float:
     return budget_s / 2
 
 
-def _share_beyond(deadline: float) -> float:
+def _try_beyond(_now: float, deadline: float) -> float:
     return deadline + 0.5
 
 
 async def _observe_at_once(
-    request: Request, *, with_hooks: bool, gated: bool = False, patient: bool = False
+    request: Request, *, with_hooks: bool, gated: bool = False, is_only_poll: bool = False
 ) -> Observation:
     del gated
-    return await _observe(request, with_hooks=with_hooks, patient=patient)
+    return await _observe(request, with_hooks=with_hooks, is_only_poll=is_only_poll)
 
 
 async def _observe_by_level(
-    request: Request, *, with_hooks: bool, gated: bool = False, patient: bool = False
+    request: Request, *, with_hooks: bool, gated: bool = False, is_only_poll: bool = False
 ) -> Observation:
     due = with_hooks and request.has_due_hook
-    return await _observe(request, with_hooks=due, gated=gated, patient=patient)
+    return await _observe(request, with_hooks=due, gated=gated, is_only_poll=is_only_poll)
 
 
 def _fail_for_any_problem(
@@ -237,35 +240,37 @@ BUGS = {
         "a probe of a unit that was active", "judge_monitor", _judge_probe_as_monitor
     ),
     "a probe that runs its hook at once": Bug("ran a hook of a probe", "observe", _observe_at_once),
-    "a poll past the deadline": Bug("after its own deadline", "_Patience", _EndlessPatience),
-    "a hook that is tried again at once": Bug("tried a hook again", "_Patience", _Impatience),
-    "a hook that is not tried again": Bug("gave up", "_Patience", _NoRetries),
+    "a poll past the deadline": Bug("after its own deadline", "Pauses", _EndlessPatience),
+    "a hook that is tried again at once": Bug("tried a hook again", "Pauses", _Impatience),
+    "a hook that is not tried again": Bug("gave up", "Pauses", _NoRetries),
     "a hook that is started although its last run cannot be killed": Bug(
-        "whose last run cannot be killed", "find_survivor", lambda *_, **__: None, hooks
+        "whose last run cannot be killed", "find_survivor", lambda *_, **__: None, (hooks,)
     ),
-    "a hook's code for the promoted role": Bug("the last look means 1", "_PROMOTED", frozenset[int](), judgement),
+    "a hook's code for the promoted role": Bug("the last look means 1", "_PROMOTED", frozenset[int](), (judgement,)),
     "a stop that trusts systemctl's exit code": Bug("told the unit to be down", "judge_stop", _judge_stop_by_exit_code),
     "a stop that ignores live processes": Bug(
         "a process of the unit was alive", "judge_stop", _judge_stop_without_processes
     ),
     "a main process that is forgotten once systemd has given up on it": Bug(
-        "a process of the unit", "_main_pid", _main_pid, systemctl
+        "a process of the unit", "_main_pid", _main_pid, (unit_properties,)
     ),
-    "a stop that says nothing of what it leaves running": Bug("warned 0 times", "_warn_of_spared", _warn_of_nothing),
+    "a stop that says nothing of what it leaves running": Bug(
+        "warned 0 times", "warn_of_spared_processes", _warn_of_nothing
+    ),
     "a start that answers what the hook says": Bug("", "judge_start", _judge_start_by_hook),
     "a start that takes a lost request for a failed job": Bug("gave up", "judge_start", _judge_start_by_request),
     "a start that asks hooks of its check level alone": Bug("not every hook passed", "observe", _observe_by_level),
     "a start that does not look for a new unit file": Bug(
         "has not read its unit files",
-        "_query_unit_file",
-        actions._query,  # noqa: SLF001
+        "query_unit_file",
+        observing.query_unit,
     ),
     "a start that says nothing of Restart=": Bug("warned 0 times", "_warn_of_restart", _warn_of_nothing),
-    "a drop-in of which systemd is never told after a kill": Bug("drop-in", "_settle_drop_in", _settle_by_disk),
+    "a drop-in of which systemd is never told after a kill": Bug("drop-in", "write_drop_in", _write_by_disk),
     "a daemon-reload whose failure does not matter": Bug(
-        "before the drop-in was in force", "_reload_daemon", _reload_daemon_carelessly
+        "before the drop-in was in force", "reload_daemon", _reload_daemon_carelessly
     ),
-    "a daemon-reload of every action": Bug("it knew all that was wanted", "_reload_daemon", _reload_daemon_always),
+    "a daemon-reload of every action": Bug("it knew all that was wanted", "reload_daemon", _reload_daemon_always),
     "a daemon-reload before the stop": Bug("before the unit was seen down", "_stop_unit", _reload_before_stop),
     "a daemon-reload that fails the stop": Bug("failed after the unit was down", "stop", _fail_for_reload),
     "a stop that always ignores dependencies": Bug("was not shutting down", "_stop_unit", _stop_at_once),
@@ -273,12 +278,14 @@ BUGS = {
     "a stop that never escalates": Bug("expected 0", "_escalate", _never_escalate),
     "a stop that escalates too early": Bug("killed the unit", "escalation_after_s", _escalate_halfway),
     "a stop that kills at once what refuses it": Bug("killed the unit", "_escalate", _escalate_when_refused),
-    "a command that may outlast its action": Bug("was given until", "_share", _share_beyond),
+    "a command that may outlast its action": Bug("was given until", "try_deadline", _try_beyond, (timeouts,)),
     "a request that outlives its action": Bug("after its end", "_stop_unit", _stop_in_background),
     "a stop that fails for a wrong parameter": Bug(
-        "failed for a wrong parameter", "parameters_or_result", _fail_for_any_problem, run
+        "failed for a wrong parameter", "parameters_or_result", _fail_for_any_problem, (run,)
     ),
-    "a start with wrong parameters": Bug("wrong parameters mean 6", "parameters_or_result", _pass_over_problems, run),
+    "a start with wrong parameters": Bug(
+        "wrong parameters mean 6", "parameters_or_result", _pass_over_problems, (run,)
+    ),
     "a host without systemd that is not noticed": Bug("on a host without systemd", "_can_dispatch", lambda _: True),
 }
 """By what they do; `promise` is part of what a broken rule reports."""

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 import anyio
 from trio.testing import MockClock
 
-from ocf_systemd.agent.actions import Request, perform
+from ocf_systemd.agent.actions import perform
+from ocf_systemd.agent.request import Request
 from ocf_systemd.core.observations import CommandOutcome, Exited, NotStarted, Signalled, TimedOut
 from ocf_systemd.core.parameters import Operation
 from ocf_systemd.core.records import replace as replace_fields

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from trio.testing import MockClock
 
-from ocf_systemd.agent.actions import Request, perform
+from ocf_systemd.agent.actions import perform
 from ocf_systemd.agent.events import (
     ActionEnded,
     ActionStarted,
@@ -25,6 +25,7 @@ from ocf_systemd.agent.events import (
     Waiting,
     WarningNotice,
 )
+from ocf_systemd.agent.request import Request
 from ocf_systemd.core.observations import DOWN_STATES, RUNNING_STATES, Exited, NotStarted, Process, UnitState
 from ocf_systemd.core.ocf import Action, ActionResult
 from ocf_systemd.core.parameters import Operation

@@ -9,8 +9,9 @@ from collections.abc import Callable, Coroutine, Mapping
 
 import anyio
 
-from ocf_systemd.agent.actions import Request, perform
+from ocf_systemd.agent.actions import perform
 from ocf_systemd.agent.events import ActionEnded, Interrupted, Reporter, WarningNotice
+from ocf_systemd.agent.request import Request
 from ocf_systemd.core.judgement import describe_process
 from ocf_systemd.core.ocf import Action, ActionResult, ExitCode
 from ocf_systemd.core.parameters import Operation, Parameters, read_leniently, read_operation

@@ -33,6 +33,17 @@ GRACE_S = 1.0
 _GRACE_SHARE = 0.2
 _REAP_S, _REAP_SHARE = 0.1, 0.02  # longest wait for the end of what was killed, of the time a command has
 
+FIRST_PAUSE_S, PAUSE_GROWTH = 0.02, 1.15
+"""The pause in seconds before the second poll, and the factor from one pause to the next."""
+
+LOG_LINE_S = 1.0
+"""Longest time in seconds to read the last log line of a unit that failed."""
+
+_LAST_POLL_SHARE, _LAST_POLL_MAX_S = 0.1, 0.5  # with less time left, a poll could only find that time is up
+_SINGLE_TRY_S = 2.0  # with less time left than that, a second try is not worth saving time for
+_OBSERVE_SHARE = 0.1  # of the time left, kept for observing the effect of a job that is still running
+_LOG_LINE_SHARE, _LOG_LINE_RESERVE_S = 0.05, 0.25  # of the time left, kept for reading a log line
+
 
 def reserve_s(timeout_s: float) -> float:
     """Return how many seconds before Pacemaker's timeout the agent's own deadline stands.
@@ -72,3 +83,29 @@ def ending_times_s(time_s: float) -> tuple[float, float]:
     """Return how many seconds of a command's time are kept for its end: for SIGTERM's grace, and after SIGKILL."""
     time_s = max(time_s, 0.0)
     return min(GRACE_S, time_s * _GRACE_SHARE), min(_REAP_S, time_s * _REAP_SHARE)
+
+
+def last_poll_at(now: float, deadline: float) -> float:
+    """Return the time after which no further poll begins, of an action that begins now."""
+    return deadline - min((deadline - now) * _LAST_POLL_SHARE, _LAST_POLL_MAX_S)
+
+
+def try_deadline(now: float, deadline: float) -> float:
+    """Return the deadline of one try of several: half of what is left, so that another may follow."""
+    time_left = deadline - now
+    return deadline if time_left < _SINGLE_TRY_S else deadline - time_left / 2
+
+
+def job_deadline(now: float, deadline: float) -> float:
+    """Return the deadline of a systemd job, so that its effect can be observed while it still runs."""
+    return deadline - _OBSERVE_SHARE * (deadline - now)
+
+
+def polls_deadline(now: float, deadline: float) -> float:
+    """Return the deadline of an action's polls, so that the unit's last log line can be read if it fails."""
+    return deadline - min((deadline - now) * _LOG_LINE_SHARE, _LOG_LINE_RESERVE_S)
+
+
+def spare_stop_post_until(now: float, deadline: float) -> float:
+    """Return until when a stop spares an ExecStopPost= that runs since now: half of what is left before a last poll."""
+    return now + max(deadline - _LAST_POLL_MAX_S - now, 0.0) / 2

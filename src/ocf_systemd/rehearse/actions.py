@@ -5,9 +5,10 @@ from dataclasses import dataclass, field
 
 import anyio
 
-from ocf_systemd.agent.actions import Request, perform
+from ocf_systemd.agent.actions import perform
 from ocf_systemd.agent.environment import pacemaker_environment
 from ocf_systemd.agent.events import Purpose
+from ocf_systemd.agent.request import Request
 from ocf_systemd.agent.timeline import Timeline
 from ocf_systemd.core.observations import Exited, HookOutcome, TimedOut, UnitState
 from ocf_systemd.core.ocf import Action, ActionResult

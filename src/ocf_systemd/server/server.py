@@ -22,9 +22,9 @@ import anyio
 from anyio.abc import TaskGroup
 
 import ocf_systemd
-from ocf_systemd.agent.actions import Request
 from ocf_systemd.agent.events import Reporter
 from ocf_systemd.agent.log import log_reporter
+from ocf_systemd.agent.request import Request
 from ocf_systemd.agent.run import parameters_or_result, perform_until_interrupted, report_leftovers
 from ocf_systemd.client import ANSWER, GREETING, PULSE, SERVED, VERSION, frame
 from ocf_systemd.core.exit_reason import agent_name, cause_of, reason_line, result_of_bug

@@ -1,0 +1,105 @@
+"""Observes the unit and its hooks, concurrently; nothing on the host is changed."""
+
+import anyio
+
+from ocf_systemd.agent.events import Observed, Purpose, UnitObserved, WarningNotice
+from ocf_systemd.agent.polling import Pauses, share
+from ocf_systemd.agent.request import Request
+from ocf_systemd.core.judgement import judge_host, judge_no_answer, with_log_line
+from ocf_systemd.core.observations import HookOutcome, NoAnswer, Observation, UnitState
+from ocf_systemd.core.ocf import Action, ActionResult, ExitCode
+from ocf_systemd.core.timeouts import LOG_LINE_S
+from ocf_systemd.host.hooks import check_access, check_hooks, run_hooks
+
+
+async def observe(
+    request: Request, *, with_hooks: bool, gated: bool = False, is_only_poll: bool = False
+) -> Observation:
+    """Query systemd and run the hooks concurrently; hooks of a unit that does not run are ended, their outcome dropped.
+
+    `gated` runs the hooks only once the unit is known to run, as monitor_hook_order=gated always does. `is_only_poll`
+    gives the hooks all the time there is.
+    """
+    hooks: tuple[HookOutcome, ...] = ()
+
+    async def run_all() -> None:
+        nonlocal hooks
+        hooks = await run_due_hooks(request, request.deadline if is_only_poll else share(request.deadline))
+
+    gated = gated or request.parameters.gated
+    async with anyio.create_task_group() as concurrently:
+        if with_hooks and not gated:
+            concurrently.start_soon(run_all)
+        unit = await show_unit(request, share(request.deadline))
+        if not is_running(unit):
+            concurrently.cancel_scope.cancel()
+        elif with_hooks and gated:
+            await run_all()
+    observation = Observation(unit, hooks if is_running(unit) else ())
+    request.reporter.report(Observed(observation))
+    return observation
+
+
+async def run_due_hooks(request: Request, deadline: float) -> tuple[HookOutcome, ...]:
+    """Run the hooks until the deadline, or for monitor_hook_timeout if that is set."""
+    if request.parameters.monitor_hook_timeout_s is not None:
+        deadline = request.deadline  # a run has a limit of its own, and does not need to share the time
+    run = request.running(Purpose.HOOK)
+    return await run_hooks(request.parameters, request.environment, run, deadline, run_directory=request.run_directory)
+
+
+async def show_unit(request: Request, deadline: float) -> UnitState | NoAnswer:
+    """Query the unit's state once."""
+    unit = await request.systemctl.show(deadline)
+    request.reporter.report(UnitObserved(unit))
+    return unit
+
+
+async def query_unit(request: Request) -> UnitState | ActionResult:
+    """Query the unit's state until systemd answers; a result: it did not, and time is up."""
+    pauses = Pauses(request)
+    while isinstance(unit := await show_unit(request, share(request.deadline)), NoAnswer):
+        result = judge_no_answer(unit)
+        if not await pauses.wait(result):
+            return result
+    return unit
+
+
+async def validate(request: Request, unit: UnitState | ActionResult) -> UnitState | ActionResult:
+    """Return the unit's state if this host has all that the parameters name; else a result that says what it lacks."""
+    if isinstance(unit, ActionResult):
+        return unit
+    run, deadline = request.running(Purpose.HOOK), share(request.deadline)
+    problems = check_hooks(request.parameters)
+    problems = problems or await check_access(request.parameters, request.environment, run, deadline)
+    result = judge_host(unit, problems)
+    return unit if result.code == ExitCode.SUCCESS else result
+
+
+async def add_log_line(
+    result: ActionResult, request: Request, unit: UnitState | NoAnswer, began: float
+) -> ActionResult:
+    """Add the last log line of the unit, or about it, since the action began: the unit is to blame for the result."""
+    if not isinstance(unit, UnitState):
+        return result
+    now = anyio.current_time()
+    # Of a stop, all that PID 1 logs is in the reason already.
+    read = request.systemctl.last_log_line if request.action is Action.STOP else request.systemctl.last_log_line_about
+    return with_log_line(result, await read(unit.id, now - began, min(now + LOG_LINE_S, request.deadline)))
+
+
+def warn_of_spared_processes(request: Request, unit: UnitState | NoAnswer) -> None:
+    """Warn of processes that a stopped unit leaves running, as its KillMode= asks for."""
+    if isinstance(unit, UnitState) and unit.details and unit.spared:
+        left = ", ".join(map(str, unit.spared))
+        request.reporter.report(WarningNotice(f"KillMode={unit.details.kill_mode} of {unit.id} leaves {left} running"))
+
+
+def is_running(unit: UnitState | NoAnswer) -> bool:
+    """Return whether the unit was observed running."""
+    return isinstance(unit, UnitState) and unit.is_running
+
+
+def is_down(unit: UnitState | NoAnswer) -> bool:
+    """Return whether the unit was observed stopped."""
+    return isinstance(unit, UnitState) and unit.is_down

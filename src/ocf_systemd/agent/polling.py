@@ -1,0 +1,67 @@
+"""Polls until there is a result: short pauses at first, longer ones later, up to the deadline or a limit of polls."""
+
+from collections.abc import Awaitable, Callable
+
+import anyio
+
+from ocf_systemd.agent.events import Waiting
+from ocf_systemd.agent.request import Request
+from ocf_systemd.core import timeouts
+from ocf_systemd.core.judgement import Judgement, KeepWaiting
+from ocf_systemd.core.ocf import ActionResult
+from ocf_systemd.core.records import replace
+
+
+async def until_judged(request: Request, poll: Callable[[], Awaitable[Judgement]], limit: int = 0) -> ActionResult:
+    """Poll until there is a result; at the deadline, or after `limit` polls if not 0, the last poll's result counts."""
+    pauses = Pauses(request, limit)
+    while True:
+        match await poll():
+            case ActionResult() as result:
+                return result
+            case KeepWaiting(at_deadline, spaced):
+                if not await pauses.wait(at_deadline, spaced=spaced):
+                    return at_deadline
+
+
+class Pauses:
+    """The pauses between polls, until the polls or the time are used up."""
+
+    def __init__(self, request: Request, limit: int = 0) -> None:
+        self._request = request
+        self._polls_left = limit or None
+        self._pause_s = timeouts.FIRST_PAUSE_S
+        self._last_poll_at = timeouts.last_poll_at(anyio.current_time(), request.deadline)
+
+    async def wait(self, so_far: ActionResult, *, spaced: bool = False) -> bool:
+        """Pause before another poll, for a whole poll_interval if `spaced`; False: there must be none.
+
+        The last pause is as short as leaves time for a poll, however long poll_interval is: what a stop's SIGKILL has
+        ended is observed.
+        """
+        if self._polls_left is not None:
+            self._polls_left -= 1
+        poll_interval_s = self._request.parameters.poll_interval_s
+        time_left = self._last_poll_at - anyio.current_time()
+        pause_s = poll_interval_s if spaced else min(self._pause_s, poll_interval_s, time_left)
+        if self._polls_left == 0 or pause_s > time_left or time_left <= 0:
+            return False
+        self._request.reporter.report(Waiting(so_far, pause_s))
+        await anyio.sleep(pause_s)
+        self._pause_s *= timeouts.PAUSE_GROWTH
+        return True
+
+
+def share(deadline: float) -> float:
+    """Return the deadline of one try of several until `deadline`."""
+    return timeouts.try_deadline(anyio.current_time(), deadline)
+
+
+def before_observing(deadline: float) -> float:
+    """Return the deadline of a job, so much before `deadline` that its effect can be observed while it still runs."""
+    return timeouts.job_deadline(anyio.current_time(), deadline)
+
+
+def before_explaining(request: Request) -> Request:
+    """Return a request that ends so much earlier that the unit's last log line can be read if it fails."""
+    return replace(request, deadline=timeouts.polls_deadline(anyio.current_time(), request.deadline))

@@ -1,0 +1,73 @@
+"""What an action needs, and how it runs commands: each is reported when it starts and when it ends."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from ocf_systemd.agent.events import CommandEnded, CommandStarted, Purpose, Reporter
+from ocf_systemd.core.observations import CommandOutcome
+from ocf_systemd.core.ocf import Action
+from ocf_systemd.core.parameters import Operation, Parameters
+from ocf_systemd.core.records import Record
+from ocf_systemd.host.cgroups import Cgroups, UnitProcesses
+from ocf_systemd.host.drop_in import drop_in_path
+from ocf_systemd.host.processes import Command, Runner
+from ocf_systemd.host.systemctl import QueryUnit, Systemctl
+
+
+class Request(Record):
+    """All that an action needs.
+
+    `deadline` is the agent's own, on the event loop's clock; `environment` is what hooks and systemctl get, less what
+    they must not. `query_unit`, if there is one, is tried for the unit's state before systemctl.
+    """
+
+    action: Action
+    parameters: Parameters
+    operation: Operation
+    deadline: float
+    environment: Mapping[str, str]
+    reporter: Reporter
+    run: Runner
+    run_directory: Path = Path("/run")
+    query_unit: QueryUnit | None = None
+    unit_processes: UnitProcesses = Cgroups()
+
+    @property
+    def systemctl(self) -> Systemctl:
+        """The system manager, every call reported."""
+        run = self.running(Purpose.SYSTEMD)
+        return Systemctl(self.parameters.unit, self.environment, run, self.query_unit, self.unit_processes)
+
+    @property
+    def drop_in_path(self) -> Path:
+        """Where the unit's drop-in is."""
+        return drop_in_path(self.parameters.unit, self.run_directory)
+
+    @property
+    def has_hook(self) -> bool:
+        """Whether there is a hook, whatever its level."""
+        return self.parameters.monitor_hook is not None
+
+    @property
+    def has_due_hook(self) -> bool:
+        """Whether there is a hook that a monitor of this check level runs."""
+        return self.has_hook and self.parameters.monitor_hook_level <= self.operation.check_level
+
+    def running(self, purpose: Purpose) -> Runner:
+        """Return a runner that reports what it runs."""
+        return _ReportingRunner(self.run, self.reporter, purpose)
+
+
+class _ReportingRunner(Record):
+    run: Runner
+    reporter: Reporter
+    purpose: Purpose
+
+    async def __call__(self, command: Command, *, deadline: float) -> CommandOutcome:
+        started, outcome = CommandStarted(self.purpose, command), None
+        self.reporter.report(started)
+        try:
+            outcome = await self.run(command, deadline=deadline)
+        finally:
+            self.reporter.report(CommandEnded(started, outcome))
+        return outcome

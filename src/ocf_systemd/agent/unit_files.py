@@ -1,0 +1,111 @@
+"""Has systemd read what it must know of the unit's files: the unit file itself, and the agent's drop-in."""
+
+from collections.abc import Callable
+from enum import Enum
+
+import anyio
+
+from ocf_systemd.agent.events import Notice, WarningNotice
+from ocf_systemd.agent.observing import query_unit, show_unit
+from ocf_systemd.agent.polling import Pauses, share
+from ocf_systemd.agent.request import Request
+from ocf_systemd.core.judgement import judge_no_answer
+from ocf_systemd.core.observations import LoadState, NoAnswer, UnitState
+from ocf_systemd.core.ocf import ActionResult, ExitCode
+from ocf_systemd.host.drop_in import DropInChange, drop_ins_in_force, has_in_force, put_drop_in, remove_drop_in
+from ocf_systemd.host.reload_lock import reload_lock
+
+
+class DropInState(Enum):
+    """How far the drop-in, or its absence, is."""
+
+    IN_FORCE = "systemd applies it"
+    ON_DISK = "systemd must read it"
+
+
+async def query_unit_file(request: Request) -> UnitState | ActionResult:
+    """Query the unit's state; if systemd does not find the unit, or an outdated one, have it read its unit files again.
+
+    The file's storage may have been mounted a moment ago, by another resource. Until systemd has read its unit files it
+    is not known that there is none, and 5 would be a hard error: the resource may not run on this node until cleanup.
+    """
+    pauses = Pauses(request)
+    while True:
+        unit = await query_unit(request)
+        if isinstance(unit, ActionResult) or not _may_be_outdated(unit):
+            return unit
+        why = await reload_daemon(request, lambda unit: not _may_be_outdated(unit), share(request.deadline))
+        if not why:
+            return await query_unit(request)
+        result = judge_no_answer(NoAnswer(why))
+        if not await pauses.wait(result):
+            return result
+
+
+def _may_be_outdated(unit: UnitState) -> bool:
+    is_loaded = unit.is_running or unit.load_state is LoadState.LOADED
+    return not is_loaded and (unit.load_state is LoadState.NOT_FOUND or unit.needs_daemon_reload)
+
+
+def write_drop_in(request: Request, unit: UnitState) -> DropInState | ActionResult:
+    """Write the drop-in, or remove it, as order_at_shutdown has it; a result: that cannot be done."""
+    path, wanted = request.drop_in_path, request.parameters.order_at_shutdown
+    try:
+        change = put_drop_in(request.parameters.unit, path) if wanted else remove_drop_in(path)
+    except OSError as error:
+        code = ExitCode.ERR_PERM if isinstance(error, PermissionError) else ExitCode.ERR_GENERIC
+        return ActionResult(code, f"drop-in {path} cannot be {'written' if wanted else 'removed'}: {error.strerror}")
+    if change is not DropInChange.UNCHANGED:
+        request.reporter.report(Notice(f"drop-in {path} {change}"))
+        return DropInState.ON_DISK
+    # It may have been changed by an action that was killed before it had systemd read it.
+    return DropInState.IN_FORCE if has_in_force(unit, path, wanted=wanted) else DropInState.ON_DISK
+
+
+async def put_in_force(request: Request) -> str:
+    """Have systemd read the drop-in, or its absence; return why it did not, or nothing.
+
+    A unit that is down and that no other names is forgotten between two queries, and loaded with its drop-ins by the
+    next ("Unit garbage collection" in systemd.unit(5)): then no daemon-reload is needed, which takes
+    longest in a start.
+    """
+    path, wanted = request.drop_in_path, request.parameters.order_at_shutdown
+    return await reload_daemon(request, lambda unit: has_in_force(unit, path, wanted=wanted), share(request.deadline))
+
+
+async def take_back_drop_in(request: Request, unit: UnitState | NoAnswer) -> None:
+    """Remove the drop-in of a unit that is down; an error here does not make the stop fail.
+
+    systemd forgets the drop-in of a unit that it unloads by itself, which is one that no other names ("Unit garbage
+    collection" in systemd.unit(5)). Its unit files are read again only if it has not.
+    """
+    path = request.drop_in_path
+    try:
+        change = remove_drop_in(path)
+    except OSError as error:
+        request.reporter.report(WarningNotice(f"drop-in {path} cannot be removed: {error.strerror}"))
+        return
+    if change is not DropInChange.UNCHANGED:
+        request.reporter.report(Notice(f"drop-in {path} {change}"))
+        unit = await show_unit(request, share(request.deadline))
+    # It may have been removed by an action that was killed before it had systemd read that.
+    if isinstance(unit, UnitState) and drop_ins_in_force(unit, path):
+        await reload_daemon(request, lambda unit: not drop_ins_in_force(unit, path), request.deadline)
+
+
+async def reload_daemon(request: Request, is_settled: Callable[[UnitState], bool], deadline: float) -> str:
+    """Have systemd read its unit files again, unless it has what is wanted of the unit; return why it did not.
+
+    Agents take turns, for half of the time at most, and a reload serves all that wait for one: a dozen at once need two
+    or three. If systemd does not answer it may be reloading already, with a slow generator: another reload would only
+    make that longer.
+    """
+    now = anyio.current_time()
+    async with reload_lock(request.run_directory, now + (deadline - now) / 2):
+        unit = await show_unit(request, deadline)
+        if isinstance(unit, UnitState) and is_settled(unit):
+            return ""
+        why = unit.why if isinstance(unit, NoAnswer) else await request.systemctl.daemon_reload(deadline)
+    if why:
+        request.reporter.report(WarningNotice(why))
+    return why
