@@ -20,7 +20,7 @@ from ocf_systemd.commands import whole_program
 from ocf_systemd.core.metadata import metadata_xml
 from ocf_systemd.core.ocf import Action, ExitCode
 from ocf_systemd.core.pacemaker import MEANINGS, consequence
-from ocf_systemd.core.parameters import TABLE, Parameter
+from ocf_systemd.core.parameter_table import TABLE, Parameter
 
 MAN = Path(__file__).resolve().parent.parent / "src/ocf_systemd/share/man"
 _PROSE_OF = "2026-11-27"  # when the texts in this file were last changed
@@ -151,7 +151,7 @@ def _agent_page() -> Iterator[str]:
     yield from _see_also(("ocf-systemd", 1), ("systemctl", 1), ("systemd.unit", 5), ("pacemaker", 7), ("pcs", 8))
 
 
-def _parameter(row: Parameter[object]) -> Iterator[str]:
+def _parameter(row: Parameter) -> Iterator[str]:
     needed = "required" if row.required else f"default {row.default}" if row.default else "no default"
     yield from _tagged(f"\\fB{escaped(row.name)}\\fP ({escaped(needed)})", "")
     yield from _prose(f"{row.shortdesc[0].upper()}{row.shortdesc[1:]}. {row.longdesc}", begin=False)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from ocf_systemd.core.ocf import Action, ExitCode
 from ocf_systemd.core.pacemaker import MEANINGS, consequence
-from ocf_systemd.core.parameters import TABLE
+from ocf_systemd.core.parameter_table import TABLE
 
 _HEAD = """\
 # Reference

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 import pytest
 from lxml import etree
 
-from ocf_systemd.core.parameters import PREFIX, TABLE, read_parameters
+from ocf_systemd.core.parameter_table import PREFIX, TABLE
+from ocf_systemd.core.parameters import read_parameters
 from ocf_systemd.rehearse.facts import Measured, UnitFacts
 from ocf_systemd.rehearse.proposal import Proposal, Wishes, propose
 from tests.cluster.pacemaker import AGENT

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from ocf_systemd.core.parameters import TABLE
+from ocf_systemd.core.parameter_table import TABLE
 from tests.system.agent import as_variables
 
 if TYPE_CHECKING:

@@ -18,7 +18,8 @@ from ocf_systemd.agent.actions import perform
 from ocf_systemd.agent.events import Event, Notice, Waiting, WarningNotice
 from ocf_systemd.agent.request import Request
 from ocf_systemd.core.ocf import ActionResult
-from ocf_systemd.core.parameters import PREFIX, Parameters, read_leniently
+from ocf_systemd.core.parameter_table import PREFIX
+from ocf_systemd.core.parameters import Parameters, read_leniently
 from ocf_systemd.host.drop_in import drop_in_path, put_drop_in
 from tests.simulation.faults import Weather
 from tests.simulation.hooks import DIRECTORY_NAMES, Place, path_of

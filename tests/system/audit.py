@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ocf_systemd.core.parameters import unit_name
+from ocf_systemd.core.parameter_values import unit_name
 from tests.system.answer import REASON
 
 if TYPE_CHECKING:

@@ -191,10 +191,16 @@ class TestWrongParameters:
 COLD_MODULES = {
     "client",
     *("core", *(f"core.{name}" for name in ("records", "ocf", "text", "durations", "timeouts", "observations"))),
-    *(f"core.{name}" for name in ("unit_properties", "judgement", "parameters", "exit_reason")),
+    *(
+        f"core.{name}"
+        for name in ("unit_properties", "judgement", "parameter_values", "parameter_table", "parameters", "exit_reason")
+    ),
     *("host", *(f"host.{name}" for name in ("procfs", "signals", "cgroups", "leftovers", "processes", "systemctl"))),
     *(f"host.{name}" for name in ("drop_in", "survivors", "hooks")),
-    *("agent", *(f"agent.{name}" for name in ("events", "log", "request", "polling", "observing", "actions", "run", "entry"))),
+    *(
+        "agent",
+        *(f"agent.{name}" for name in ("events", "log", "request", "polling", "observing", "actions", "run", "entry")),
+    ),
 }
 
 

@@ -21,7 +21,8 @@ from ocf_systemd.core.observations import (
     TimedOut,
     UnitState,
 )
-from ocf_systemd.core.parameters import PREFIX, Parameters, read_parameters
+from ocf_systemd.core.parameter_table import PREFIX
+from ocf_systemd.core.parameters import Parameters, read_parameters
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -11,7 +11,7 @@ from ocf_systemd.commands import whole_program
 from ocf_systemd.commands.candidates import Candidate, assignments, hooks, paths, unit_files, values
 from ocf_systemd.commands.completion import answer
 from ocf_systemd.core.judgement import HookProtocol
-from ocf_systemd.core.parameters import MONITOR_HOOK_USER, TABLE, Parameter
+from ocf_systemd.core.parameter_table import MONITOR_HOOK_USER, TABLE, Parameter
 from tests.unit.builders import run_python
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ def texts(candidates: list[Candidate]) -> list[str]:
 
 class TestParameters:
     @pytest.mark.parametrize("row", [pytest.param(row, id=row.name) for row in TABLE])
-    def test_choices_are_what_is_parsed(self, row: Parameter[object]) -> None:
+    def test_choices_are_what_is_parsed(self, row: Parameter) -> None:
         """Each value that the table offers is one that it takes, as is the default; the default is among them."""
         for value in (*row.choices, *filter(None, [row.default])):
             row.parse(value)

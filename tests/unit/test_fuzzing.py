@@ -20,15 +20,8 @@ from ocf_systemd.agent.timeline import Timeline
 from ocf_systemd.agent.tracing import traced
 from ocf_systemd.core.observations import Exited, NotStarted, Process, Signalled, TimedOut
 from ocf_systemd.core.ocf import Action
-from ocf_systemd.core.parameters import (
-    PREFIX,
-    TABLE,
-    Operation,
-    Parameter,
-    ParameterError,
-    read_operation,
-    read_parameters,
-)
+from ocf_systemd.core.parameter_table import PREFIX, TABLE, Parameter
+from ocf_systemd.core.parameters import Operation, ParameterError, read_operation, read_parameters
 from ocf_systemd.core.text import printable
 from ocf_systemd.debug import session
 from ocf_systemd.debug.json_view import JsonView
@@ -95,7 +88,7 @@ def test_every_parameter(values: dict[str, str], operation: dict[str, str]) -> N
 
 
 @pytest.mark.parametrize("row", [pytest.param(row, id=row.name) for row in TABLE])
-def test_the_longest_values(row: Parameter[object]) -> None:
+def test_the_longest_values(row: Parameter) -> None:
     """No value that the kernel lets through is looked at for long: a stop that comes too late is a fencing."""
     began = time.process_time()
     for filling in " a0-":

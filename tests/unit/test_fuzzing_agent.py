@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ocf_systemd.core.parameters import PREFIX, TABLE
+from ocf_systemd.core.parameter_table import PREFIX, TABLE
 from tests.unit.builders import executable, run_python
 from tests.unit.hostile import FORGED, TEXT_AS_BYTES, VALUE, unclean
 

@@ -417,7 +417,7 @@ class TestStart:
         assert reason_of(judge_start(Observation(unit), job, OCF)) == expected
 
     @pytest.mark.parametrize(
-        ("result", "code", "said"),
+        ("result", "code", "message"),
         [
             pytest.param(JobResult.REFUSED, 4, "Access denied", id="not permitted"),
             pytest.param(
@@ -450,10 +450,10 @@ class TestStart:
         assert reason_of(judge_start(Observation(unit), job, OCF)) == f"{UNIT} failed: {told}"
 
     @pytest.mark.parametrize(
-        ("job", "said"),
+        ("job", "message"),
         [
             pytest.param(JobOutcome(JobResult.LOST), "no job was queued", id="nothing said"),
-            pytest.param(JobOutcome(JobResult.LOST, "Connection reset by peer"), "Connection reset by peer", id="said"),
+            pytest.param(JobOutcome(JobResult.LOST, "Connection reset by peer"), "Connection reset by peer", id="message"),
         ],
     )
     def test_a_lost_request_tells_what_systemctl_said(self, job: JobOutcome, message: str) -> None:
@@ -628,8 +628,8 @@ class TestStop:
         ("job", "told"),
         [
             pytest.param(DONE, "stop-sigterm", id="done says nothing"),
-            pytest.param(JobOutcome(JobResult.TIMEOUT, "said"), "stop job timeout, stop-sigterm", id="timeout"),
-            pytest.param(JobOutcome(JobResult.FAILED, "said"), "stop job failed, stop-sigterm", id="failed"),
+            pytest.param(JobOutcome(JobResult.TIMEOUT, "message"), "stop job timeout, stop-sigterm", id="timeout"),
+            pytest.param(JobOutcome(JobResult.FAILED, "message"), "stop job failed, stop-sigterm", id="failed"),
             pytest.param(
                 JobOutcome(JobResult.PENDING, "its job still runs after 9.0 s"),
                 "its job still runs after 9.0 s, stop-sigterm",

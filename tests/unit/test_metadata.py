@@ -10,7 +10,7 @@ import pytest
 from ocf_systemd import __version__
 from ocf_systemd.core.metadata import metadata_xml
 from ocf_systemd.core.ocf import Action
-from ocf_systemd.core.parameters import TABLE, Parameter
+from ocf_systemd.core.parameter_table import TABLE, Parameter
 
 
 @pytest.fixture
@@ -46,7 +46,7 @@ def test_every_row_of_the_table_in_order(agent: ET.Element) -> None:
 
 
 @pytest.mark.parametrize("row", [pytest.param(row, id=row.name) for row in TABLE])
-def test_a_parameter_as_its_row_has_it(agent: ET.Element, row: Parameter[object]) -> None:
+def test_a_parameter_as_its_row_has_it(agent: ET.Element, row: Parameter) -> None:
     """Flags, descriptions, type and default; `unique` is what Pacemakers before OCF 1.1 read for `reloadable`."""
     parameter = found(agent, f"parameters/parameter[@name='{row.name}']")
     is_unit = row.name == "unit"

@@ -11,19 +11,15 @@ from hypothesis import strategies as st
 from ocf_systemd.core.durations import duration_s
 from ocf_systemd.core.judgement import HookProtocol
 from ocf_systemd.core.ocf import Action
+from ocf_systemd.core.parameter_table import PREFIX, TABLE, Parameter
+from ocf_systemd.core.parameter_values import boolean, unit_name, whole_number
 from ocf_systemd.core.parameters import (
-    PREFIX,
-    TABLE,
     Operation,
-    Parameter,
     ParameterError,
     Parameters,
-    boolean,
     read_leniently,
     read_operation,
     read_parameters,
-    unit_name,
-    whole_number,
 )
 from ocf_systemd.core.timeouts import ADVERTISED_TIMEOUT_S, escalation_after_s, least_stop_timeout_s, least_timeout_s
 from tests.unit.builders import is_one_line, parameters
@@ -61,7 +57,7 @@ class TestDefaults:
             monitor_hook_retries=0,
             monitor_hook_level=0,
             monitor_hook_user=None,
-            gated=False,
+            monitor_hook_order="concurrent",
             poll_interval_s=1.0,
             start_poll_limit=0,
             stop_poll_limit=0,
@@ -92,7 +88,7 @@ class TestDefaults:
         assert [row.name for row in TABLE if not row.reloadable] == ["unit"]
 
     @pytest.mark.parametrize("row", [pytest.param(row, id=row.name) for row in TABLE if row.default])
-    def test_every_default_is_a_good_value(self, row: Parameter[object]) -> None:
+    def test_every_default_is_a_good_value(self, row: Parameter) -> None:
         """What metadata shows as a default could be set as well."""
         assert parameters("nginx", **{row.name: row.default}) == parameters("nginx")
 

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ocf_systemd.core.parameters import PREFIX, Operation, read_parameters
+from ocf_systemd.core.parameter_table import PREFIX
+from ocf_systemd.core.parameters import Operation, read_parameters
 from ocf_systemd.core.timeouts import escalation_after_s, least_stop_timeout_s, least_timeout_s
 from ocf_systemd.rehearse.facts import Measured, UnitFacts
 from ocf_systemd.rehearse.proposal import Proposal, Wishes, crm_quoted, propose, resource_name

@@ -15,7 +15,8 @@ from ocf_systemd.agent.events import ActionEnded, WarningNotice
 from ocf_systemd.agent.run import parameters_or_result, report_leftovers
 from ocf_systemd.client import SERVED
 from ocf_systemd.core.ocf import Action, ActionResult
-from ocf_systemd.core.parameters import PREFIX, TABLE, Operation, Parameters, read_leniently, read_operation
+from ocf_systemd.core.parameter_table import PREFIX, TABLE
+from ocf_systemd.core.parameters import Operation, Parameters, read_leniently, read_operation
 from ocf_systemd.core.records import replace
 from ocf_systemd.host.leftovers import Leftovers
 from ocf_systemd.host.procfs import is_alive

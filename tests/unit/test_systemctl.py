@@ -607,7 +607,7 @@ class TestCalls:
                 "Connection reset by peer (systemctl exited with 1)",
                 id="failed",
             ),
-            pytest.param(Exited(0.1, code=1), "it said nothing (systemctl exited with 1)", id="failed silently"),
+            pytest.param(Exited(0.1, code=1), "no output (systemctl exited with 1)", id="failed silently"),
             pytest.param(Exited(0.1), "systemctl show told no state", id="told nothing"),
             pytest.param(Signalled(0.1, signal=11), "systemctl died by SIGSEGV", id="died"),
             pytest.param(TimedOut(4.96), "no answer within 5.0 s", id="timeout"),

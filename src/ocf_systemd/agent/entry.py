@@ -182,7 +182,7 @@ def _guarded(action: Action, age_s: float, run: "Callable[[], ActionResult]") ->
 
 
 def _reason_of_watchdog(action: Action, seconds: float) -> str:
-    from ocf_systemd.core.parameters import UNIT
+    from ocf_systemd.core.parameter_table import UNIT
 
     unit = printable(os.environ.get(UNIT.variable, ""))[:_WATCHDOG_UNIT_MAX]
     reason = ActionResult(

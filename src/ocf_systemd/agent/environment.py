@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from ocf_systemd.core.ocf import Action
-from ocf_systemd.core.parameters import PREFIX
+from ocf_systemd.core.parameter_table import PREFIX
 from ocf_systemd.host.hooks import SEARCH_PATH
 
 _INTERVAL_MS = 10_000  # a recurring monitor's; the metadata advertises it

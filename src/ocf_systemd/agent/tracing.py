@@ -11,7 +11,8 @@ from ocf_systemd.agent.events import CommandEnded, Event, Reporter
 from ocf_systemd.agent.log import messages
 from ocf_systemd.core.observations import NotStarted
 from ocf_systemd.core.ocf import REASON_PREFIX, Action, defused
-from ocf_systemd.core.parameters import PREFIX, boolean
+from ocf_systemd.core.parameter_table import PREFIX
+from ocf_systemd.core.parameter_values import boolean
 from ocf_systemd.core.records import Record
 from ocf_systemd.core.text import printable, printed_lines
 

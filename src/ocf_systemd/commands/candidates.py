@@ -12,7 +12,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from ocf_systemd.core.parameters import MONITOR_HOOK, MONITOR_HOOK_USER, TABLE, UNIT, UNIT_TYPES, Parameter
+from ocf_systemd.core.parameter_table import MONITOR_HOOK, MONITOR_HOOK_USER, TABLE, UNIT, Parameter
+from ocf_systemd.core.parameter_values import UNIT_TYPES
 
 # systemd.unit(5), "System Unit Search Path".
 _UNIT_DIRECTORIES = (
@@ -105,7 +106,7 @@ def assignments(incomplete: str) -> list[Candidate]:
     return [Candidate(f"{name}={each.text}", each.description) for each in found]
 
 
-def values(row: Parameter[object], incomplete: str) -> list[Candidate]:
+def values(row: Parameter, incomplete: str) -> list[Candidate]:
     """Return values that a parameter could have."""
     if row is UNIT:
         return units(incomplete)

@@ -72,7 +72,8 @@ def _waiting(*, drawn: bool) -> "AbstractContextManager[None]":
 
 def _question(given: dict[str, str], operations: "Operations") -> "Question":
     """Return what to look at; a unit's name that is none is something to tell, other wrong parameters are not."""
-    from ocf_systemd.core.parameters import PREFIX, UNIT, ParameterError, read_parameters
+    from ocf_systemd.core.parameter_table import PREFIX, UNIT
+    from ocf_systemd.core.parameters import ParameterError, read_parameters
     from ocf_systemd.doctor.collect import Question
 
     name, parameters = given["unit"], None

@@ -59,7 +59,7 @@ def duration(_ctx: click.Context, _parameter: click.Parameter, text: str) -> flo
 
 def assignments(_ctx: click.Context, _parameter: click.Parameter, texts: tuple[str, ...]) -> dict[str, str]:
     """Read options NAME=VALUE, each a parameter or a variable of the operation."""
-    from ocf_systemd.core.parameters import TABLE
+    from ocf_systemd.core.parameter_table import TABLE
 
     known = {row.name for row in TABLE}
     options: dict[str, str] = {}

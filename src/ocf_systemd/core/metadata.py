@@ -7,7 +7,7 @@ from xml.etree import ElementTree as ET
 
 from ocf_systemd import __version__
 from ocf_systemd.core.ocf import Action
-from ocf_systemd.core.parameters import TABLE, Parameter
+from ocf_systemd.core.parameter_table import TABLE, Parameter
 from ocf_systemd.core.timeouts import ADVERTISED_INTERVAL_S, ADVERTISED_TIMEOUT_S
 
 # The DTD that ocf-tester validates against is older than OCF 1.1: it knows neither reloadable parameters nor the
@@ -41,7 +41,7 @@ def metadata_xml(agent_name: str) -> str:
     return f"{_HEAD}{ET.tostring(agent, encoding='unicode')}\n"
 
 
-def _parameter(row: Parameter[object]) -> ET.Element:
+def _parameter(row: Parameter) -> ET.Element:
     flag = {True: "1", False: "0"}
     element = ET.Element("parameter", name=row.name, required=flag[row.required], reloadable=flag[row.reloadable])
     # To a Pacemaker before OCF 1.1, "unique" says what reloadable="0" says now; to pcs, that no two resources share it.

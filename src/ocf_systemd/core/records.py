@@ -86,3 +86,8 @@ def _values(record: Record) -> tuple[object, ...]:
 def replace(record: R, **changes: object) -> R:
     """Return a copy of a record with some fields changed, as dataclasses.replace does. Raises TypeError."""
     return type(record)(**dict(zip(type(record).__match_args__, _values(record), strict=True)) | changes)
+
+
+def record_of(kind: type[R], fields: Mapping[str, object]) -> R:
+    """Return a record with these fields, by name. Raises TypeError."""
+    return kind(**fields)

@@ -192,7 +192,7 @@ class Systemctl(Record):
 def _why(outcome: CommandOutcome) -> str:
     match outcome:
         case Exited(code=code):
-            return f"{outcome.last_line or 'it message nothing'} (systemctl exited with {code})"
+            return f"{outcome.last_line or 'no output'} (systemctl exited with {code})"
         case Signalled():
             return f"systemctl died by {outcome.signal_name}"
         case TimedOut(elapsed_s=elapsed_s):

@@ -1,0 +1,242 @@
+"""The one table of the agent's parameters.
+
+Parsing, metadata, documentation and completion all read it.
+"""
+
+from collections.abc import Callable
+from typing import Literal
+
+from ocf_systemd.core.durations import duration_s
+from ocf_systemd.core.judgement import HookProtocol
+from ocf_systemd.core.parameter_values import (
+    absolute_path,
+    arguments,
+    boolean,
+    one_of,
+    optional_duration_s,
+    unit_name,
+    user,
+    whole_number,
+)
+from ocf_systemd.core.records import Record
+
+PREFIX = "OCF_RESKEY_"
+_YES_OR_NO = ("yes", "no")  # of these words, the ones for people
+GATED = "gated"
+_HOOK_ORDERS = ("concurrent", GATED)
+
+
+class Parameter(Record):
+    """One row of the table.
+
+    `parse` turns the text of a value into what the agent works with; it raises `ValueError`, whose message
+    completes the sentence "NAME='value' …". `default` is text too, as metadata shows it. `choices` are the values
+    there are, if they can be listed. `content_type` is one that every OCF schema accepts. `field` is the field of
+    `Parameters`, if it has another name.
+    """
+
+    name: str
+    parse: Callable[[str], object]
+    shortdesc: str
+    longdesc: str
+    default: str = ""
+    choices: tuple[str, ...] = ()
+    content_type: Literal["string", "integer", "boolean"] = "string"
+    required: bool = False
+    reloadable: bool = True
+    field: str = ""
+
+    @property
+    def variable(self) -> str:
+        """The environment variable that carries the value."""
+        return PREFIX + self.name
+
+    @property
+    def default_value(self) -> object:
+        """The default, parsed; of a required parameter the empty string."""
+        return "" if self.required else self.parse(self.default)
+
+
+UNIT = Parameter(
+    "unit",
+    unit_name,
+    "systemd unit",
+    "The systemd unit to manage. .service is added where no unit suffix stands; services, sockets, mounts, timers, "
+    "paths and targets can be managed. A template needs its instance, as in postfix@-. The unit must not be enabled: "
+    "it is Pacemaker's to start.",
+    required=True,
+    reloadable=False,
+)
+
+
+MONITOR_HOOK = Parameter(
+    "monitor_hook",
+    absolute_path,
+    "health hook, or directory of hooks",
+    "Absolute path of an executable that tests whether the service works. Every monitor runs it concurrently with "
+    "systemctl. Exit code 0 is running, 7 not running, 190 degraded; for others see monitor_hook_protocol. Of a "
+    "directory, all executable files run, at most 64 in all and 16 at a time, except those with a dot in their name, "
+    "such as check.sh; any failure wins. A probe (a monitor without interval or with role=Stopped) runs the hook only "
+    "once the unit is known to be active. A hook that runs as root must be owned by root and writable by nobody else, "
+    "as must every directory on the way to it.",
+)
+
+
+MONITOR_HOOK_ARGS = Parameter(
+    "monitor_hook_args",
+    arguments,
+    "arguments of the hook",
+    "Arguments for the hook, split into words by the shell's quoting rules; no shell is involved.",
+)
+
+
+MONITOR_HOOK_PROTOCOL = Parameter(
+    "monitor_hook_protocol",
+    lambda text: HookProtocol(one_of(*HookProtocol)(text)),
+    "how the hook's exit code is read",
+    "ocf: unchanged; beware that 2, 4 and 5 are hard errors to Pacemaker (the resource may not run on this node until "
+    "cleanup) and 6 stops it on every node. 8, 9 and 191 are for promotable resources and become 1. nagios: 0 is "
+    "running, 1 degraded, all others failed, so that any monitoring plugin serves as a hook. plain: 0 is running, all "
+    "others failed. lsb: 0 is running, 3 not running, all others failed, as for the status action of an init script.",
+    default=HookProtocol.OCF,
+    choices=tuple(HookProtocol),
+)
+
+
+MONITOR_HOOK_TIMEOUT = Parameter(
+    "monitor_hook_timeout",
+    optional_duration_s,
+    "longest run of the hook",
+    "How long one run of the hook may take before it is ended, with all it started. Not set: what is left until the "
+    "agent's own deadline; while polling, half of it.",
+    field="monitor_hook_timeout_s",
+)
+
+
+MONITOR_HOOK_RETRIES = Parameter(
+    "monitor_hook_retries",
+    whole_number,
+    "further tries of a failed hook",
+    "How often a monitor runs a failed hook again, poll_interval apart, while its timeout lasts.",
+    default="0",
+    content_type="integer",
+)
+
+
+MONITOR_HOOK_LEVEL = Parameter(
+    "monitor_hook_level",
+    whole_number,
+    "lowest check level of the hook",
+    "The lowest OCF_CHECK_LEVEL at which a monitor runs the hook; below it the unit's state alone counts. Start and "
+    "reload run the hook whatever the level.",
+    default="0",
+    content_type="integer",
+)
+
+
+MONITOR_HOOK_USER = Parameter(
+    "monitor_hook_user",
+    user,
+    "user to run the hook as",
+    "The user, by name or number, to run the hook as. Not set: the agent's own, root.",
+)
+
+
+MONITOR_HOOK_ORDER = Parameter(
+    "monitor_hook_order",
+    one_of(*_HOOK_ORDERS),
+    "when the hook starts",
+    "concurrent: together with systemctl; when the unit turns out not to run, the hook is ended and its result "
+    "dropped. gated: only once systemctl reports the unit active, for a hook that must not run while it is down. "
+    "A probe is always gated.",
+    default="concurrent",
+    choices=_HOOK_ORDERS,
+)
+
+
+POLL_INTERVAL = Parameter(
+    "poll_interval",
+    duration_s,
+    "longest pause between two polls",
+    "The longest pause between two polls of a unit that starts or stops, and the pause between two tries of a failed "
+    "hook. The first pauses of a start or stop are much shorter.",
+    default="1s",
+    field="poll_interval_s",
+)
+
+
+START_POLL_LIMIT = Parameter(
+    "start_poll_limit",
+    whole_number,
+    "most polls after start",
+    "How often start looks at the unit and its hook before it gives up. 0: until its timeout.",
+    default="0",
+    content_type="integer",
+)
+
+
+STOP_POLL_LIMIT = Parameter(
+    "stop_poll_limit",
+    whole_number,
+    "most polls after stop",
+    "How often stop looks at the unit before it gives up. 0: until its timeout.",
+    default="0",
+    content_type="integer",
+)
+
+
+STOP_VERIFY = Parameter(
+    "stop_verify",
+    boolean,
+    "stop waits for the hook too",
+    "Whether stop also waits for the hook to say 7 (not running): for a unit whose ExecStop= only triggers the stop. "
+    "It needs a hook of the ocf or lsb protocol.",
+    default="no",
+    choices=_YES_OR_NO,
+    content_type="boolean",
+)
+
+
+STOP_ESCALATE = Parameter(
+    "stop_escalate",
+    boolean,
+    "kill what does not stop in time",
+    "Whether a stop that nears its timeout sends SIGKILL to each process of a service: 5 s before the agent's own "
+    "deadline, or a quarter of the agent's time if that is less. With the advertised timeout that is later than "
+    "systemd's default TimeoutStopSec, 90 s. A failed stop means fencing.",
+    default="yes",
+    choices=_YES_OR_NO,
+    content_type="boolean",
+)
+
+
+ORDER_AT_SHUTDOWN = Parameter(
+    "order_at_shutdown",
+    boolean,
+    "order the unit after Pacemaker at shutdown",
+    "Whether start writes a drop-in by which the host's shutdown stops Pacemaker, and so its resources, before the "
+    "unit, and which leaves restarts to Pacemaker (Restart=no and no RestartForceExitStatus=). It is a file below /run "
+    "that stop removes.",
+    default="yes",
+    choices=_YES_OR_NO,
+    content_type="boolean",
+)
+
+
+TABLE: tuple[Parameter, ...] = (
+    UNIT,
+    MONITOR_HOOK,
+    MONITOR_HOOK_ARGS,
+    MONITOR_HOOK_PROTOCOL,
+    MONITOR_HOOK_TIMEOUT,
+    MONITOR_HOOK_RETRIES,
+    MONITOR_HOOK_LEVEL,
+    MONITOR_HOOK_USER,
+    MONITOR_HOOK_ORDER,
+    POLL_INTERVAL,
+    START_POLL_LIMIT,
+    STOP_POLL_LIMIT,
+    STOP_VERIFY,
+    STOP_ESCALATE,
+    ORDER_AT_SHUTDOWN,
+)

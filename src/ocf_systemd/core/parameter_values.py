@@ -1,0 +1,94 @@
+"""Parses the values of parameters. Each function raises ValueError whose message completes "NAME='value' …"."""
+
+import re
+from collections.abc import Callable
+from pathlib import PurePosixPath
+
+from ocf_systemd.core.durations import duration_s
+
+UNIT_TYPES = ("service", "socket", "mount", "timer", "path", "target")
+_OTHER_UNIT_TYPES = ("automount", "device", "scope", "slice", "swap")
+_UNIT_NAME_MAX = 255  # unit-name.h: UNIT_NAME_MAX, less its final NUL
+_UNIT_CHARACTERS = re.compile(r"[A-Za-z0-9:_.\\@-]+")  # unit-name.c: VALID_CHARS and "@"
+
+# ocf_is_true() in ocf-shellfuncs, crm_str_to_boolean() in Pacemaker.
+_BOOLEANS = dict.fromkeys(("yes", "true", "on", "1", "y"), True) | dict.fromkeys(
+    ("no", "false", "off", "0", "n"), False
+)
+
+
+def unit_name(text: str) -> str:
+    """Return a unit's full name, with `.service` where no unit suffix stands (systemd.unit(5), unit-name.c)."""
+    if not _UNIT_CHARACTERS.fullmatch(text):
+        raise ValueError("has characters that a unit name cannot have (allowed: letters, digits and :-_.\\@)")
+    if text.startswith(("-", "@", ".")):
+        raise ValueError(f"starts with {text[0]!r}, which no name of a unit to manage does")
+    stem, _, suffix = text.rpartition(".")
+    if suffix in _OTHER_UNIT_TYPES and stem:
+        raise ValueError(f"is a {suffix} unit, expected one of {', '.join(UNIT_TYPES)}")
+    name = text if stem and suffix in UNIT_TYPES else f"{text}.service"
+    if len(name) > _UNIT_NAME_MAX:
+        raise ValueError(f"is longer than the {_UNIT_NAME_MAX} characters a unit name can have")
+    if name.rpartition(".")[0].endswith("@") and name.count("@") == 1:
+        raise ValueError("is a template, expected an instance of it, as in getty@tty1")
+    return name
+
+
+def boolean(text: str) -> bool:
+    """Return whether a word means yes, by the words that ocf-shellfuncs and Pacemaker know."""
+    try:
+        return _BOOLEANS[text.lower()]
+    except KeyError:
+        raise ValueError("is neither yes nor no") from None
+
+
+def whole_number(text: str) -> int:
+    """Return a non-negative integer."""
+    if not re.fullmatch("[0-9]{1,9}", text):
+        raise ValueError("must be a non-negative integer")
+    return int(text)
+
+
+def optional_duration_s(text: str) -> float | None:
+    """Return the seconds of a duration, or None of an empty text."""
+    return duration_s(text) if text else None
+
+
+def absolute_path(text: str) -> str | None:
+    """Return an absolute path, or None of an empty text."""
+    if not text:
+        return None
+    if not PurePosixPath(text).is_absolute():
+        raise ValueError("is not an absolute path")
+    return text
+
+
+def arguments(text: str) -> tuple[str, ...]:
+    """Return arguments, split by the quoting rules of the shell."""
+    if not text:
+        return ()
+    import shlex  # only for those who have arguments
+
+    try:
+        return tuple(shlex.split(text))
+    except ValueError as error:
+        raise ValueError(f"cannot be split into words: {error}") from None
+
+
+def user(text: str) -> str | None:
+    """Return a user's name or number, or None of an empty text."""
+    # useradd(8) is stricter; directory services are not. What must not pass is an option or a path.
+    if text and not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.@\\-]{0,254}\$?", text):
+        raise ValueError("is not a user name or number")
+    return text or None
+
+
+def one_of(*values: str) -> Callable[[str], str]:
+    """Return a function that accepts these values alone."""
+
+    def parse(text: str) -> str:
+        if text not in values:
+            raise ValueError(f"is none of {', '.join(values)}")
+        return text
+
+    return parse
