@@ -132,7 +132,7 @@ class TestOcfTester:
         for expected in ("+ ", "OCF_RESKEY_unit=plain", "ActiveState=inactive", "ActiveState=active"):
             assert expected in found["start"]
         assert re.search(r"running systemctl .* start -- plain\.service$", found["start"], re.MULTILINE)
-        for line in ("seen: plain.service is loaded, active (running)", "start: OCF_SUCCESS"):
+        for line in ("observed: plain.service is loaded, active (running)", "start: OCF_SUCCESS"):
             assert re.search(rf"^\+ \d\d:\d\d:\d\d\.\d{{3}}: {re.escape(line)}$", found["start"], re.MULTILINE)
         assert "plain.service inactive" in found["monitor"]
         assert "+ " not in done.stderr

@@ -56,7 +56,7 @@ class TestPiped:
         assert (done.returncode, done.stderr) == (0, "")
         assert done.stdout.startswith("start postfix@-.service   timeout 20 s")
         assert "OCF_SUCCESS (0)" in done.stdout
-        assert "takes the start for done" in done.stdout
+        assert "records the start as done" in done.stdout
         assert "\x1b" not in done.stdout
 
     @pytest.mark.parametrize("code", [0, 7, 42, 190])

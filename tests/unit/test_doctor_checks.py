@@ -417,7 +417,7 @@ ROWS: dict[str, tuple[list[tuple[str, Facts]], list[tuple[str, Facts]]]] = {
                 "/opt is writable by everyone",
                 "/opt is writable by group 50",
                 "/opt may be writable by others: it has an access control list",
-                "/opt/x leads elsewhere than its links say",
+                "/opt/x does not lead where its links point",
             )
         ],
         [("root's", known(hook=hooked()))],

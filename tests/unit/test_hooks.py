@@ -475,7 +475,7 @@ class TestTrust:
             assert why_unsafe(link, ME) is None
             path.unlink()
             executable(place / "hook (deleted)", "#!/bin/sh\n")
-            assert why_unsafe(link, ME) == f"{link} leads elsewhere than its links say"
+            assert why_unsafe(link, ME) == f"{link} does not lead where its links point"
 
     def test_an_unsafe_directory_is_not_looked_into(self, place: Path) -> None:
         """Who may write it chooses what it holds: a million files, or none that can be run."""

@@ -453,7 +453,9 @@ class TestStart:
         ("job", "message"),
         [
             pytest.param(JobOutcome(JobResult.LOST), "no job was queued", id="nothing said"),
-            pytest.param(JobOutcome(JobResult.LOST, "Connection reset by peer"), "Connection reset by peer", id="message"),
+            pytest.param(
+                JobOutcome(JobResult.LOST, "Connection reset by peer"), "Connection reset by peer", id="message"
+            ),
         ],
     )
     def test_a_lost_request_tells_what_systemctl_said(self, job: JobOutcome, message: str) -> None:

@@ -85,14 +85,14 @@ class TestMessages:
                 f"systemctl show -- {UNIT}: ended, no longer needed",
                 id="command dropped",
             ),
-            pytest.param(UnitObserved(ACTIVE), Level.DEBUG, f"seen: {UNIT} is loaded, active ()", id="unit seen"),
+            pytest.param(UnitObserved(ACTIVE), Level.DEBUG, f"observed: {UNIT} is loaded, active ()", id="unit seen"),
             pytest.param(
                 UnitObserved(NoAnswer("systemctl died by SIGKILL")),
                 Level.DEBUG,
-                "seen: no answer: systemctl died by SIGKILL",
+                "observed: no answer: systemctl died by SIGKILL",
                 id="no answer",
             ),
-            pytest.param(Waiting(FAILED, 0.25), Level.DEBUG, f"looking again in 0.25 s: {FAILED.reason}", id="waiting"),
+            pytest.param(Waiting(FAILED, 0.25), Level.DEBUG, f"polling again in 0.25 s: {FAILED.reason}", id="waiting"),
             pytest.param(Notice("drop-in written"), Level.INFO, "drop-in written", id="noted"),
             pytest.param(WarningNotice("odd"), Level.WARNING, "odd", id="warned"),
             pytest.param(

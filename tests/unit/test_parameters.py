@@ -121,8 +121,8 @@ GOOD: list[tuple[str, str, str, object]] = [
 BAD: list[tuple[str, str, str]] = [
     ("monitor_hook", "hooks/smtp", "monitor_hook='hooks/smtp' is not an absolute path"),
     ("monitor_hook", "~/smtp", "monitor_hook='~/smtp' is not an absolute path"),
-    ("monitor_hook_args", "'a", "monitor_hook_args=''a' cannot be split into words: No closing quotation"),
-    ("monitor_hook_protocol", "OCF", "monitor_hook_protocol='OCF' is none of ocf, nagios, plain, lsb"),
+    ("monitor_hook_args", "'a", "monitor_hook_args=''a' cannot be split into arguments: No closing quotation"),
+    ("monitor_hook_protocol", "OCF", "monitor_hook_protocol='OCF' is not one of ocf, nagios, plain, lsb"),
     ("monitor_hook_timeout", "0", "monitor_hook_timeout='0' must be greater than zero"),
     (
         "monitor_hook_timeout",
@@ -133,7 +133,7 @@ BAD: list[tuple[str, str, str]] = [
     ("monitor_hook_level", "1.5", "monitor_hook_level='1.5' must be a non-negative integer"),
     ("monitor_hook_user", "--help", "monitor_hook_user='--help' is not a user name or number"),
     ("monitor_hook_user", "a/b", "monitor_hook_user='a/b' is not a user name or number"),
-    ("monitor_hook_order", "first", "monitor_hook_order='first' is none of concurrent, gated"),
+    ("monitor_hook_order", "first", "monitor_hook_order='first' is not one of concurrent, gated"),
     (
         "poll_interval",
         "-1s",
@@ -442,10 +442,10 @@ class TestUnitName:
             pytest.param("dev-sda.device", "is a device unit", id="device"),
             pytest.param("dev-sda2.swap", "is a swap unit", id="swap"),
             pytest.param("proc.automount", "is a automount unit", id="automount"),
-            pytest.param("a" * 248, "longer than the 255", id="256 characters with the suffix"),
-            pytest.param("a" * 250 + ".mount", "longer than the 255", id="256 characters"),
-            pytest.param("a" * 300, "longer than the 255", id="300 characters"),
-            pytest.param("a" * 131_072, "longer than the 255", id="128 KiB"),
+            pytest.param("a" * 248, "longer than 255", id="256 characters with the suffix"),
+            pytest.param("a" * 250 + ".mount", "longer than 255", id="256 characters"),
+            pytest.param("a" * 300, "longer than 255", id="300 characters"),
+            pytest.param("a" * 131_072, "longer than 255", id="128 KiB"),
         ],
     )
     def test_bad_names(self, text: str, problem: str) -> None:

@@ -244,7 +244,7 @@ class TestShow:
     )
     def test_what_tells_no_state_is_no_answer(self, stdout: bytes) -> None:
         """In doubt is not stopped."""
-        assert parse_show(UNIT, stdout) == NoAnswer("systemctl show told no state")
+        assert parse_show(UNIT, stdout) == NoAnswer("systemctl show printed no state")
 
     @given(st.binary(max_size=300))
     def test_bytes_never_raise(self, stdout: bytes) -> None:
@@ -608,7 +608,7 @@ class TestCalls:
                 id="failed",
             ),
             pytest.param(Exited(0.1, code=1), "no output (systemctl exited with 1)", id="failed silently"),
-            pytest.param(Exited(0.1), "systemctl show told no state", id="told nothing"),
+            pytest.param(Exited(0.1), "systemctl show printed no state", id="told nothing"),
             pytest.param(Signalled(0.1, signal=11), "systemctl died by SIGSEGV", id="died"),
             pytest.param(TimedOut(4.96), "no answer within 5.0 s", id="timeout"),
             pytest.param(

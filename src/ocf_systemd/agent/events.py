@@ -1,7 +1,4 @@
-"""Who is told what an action sees and does: the `Reporter` protocol, its facts, and the log of Pacemaker's people.
-
-The log is written as ocf-shellfuncs writes it. Nothing here decides anything, and nothing here may fail an action.
-"""
+"""The events of an action, and the `Reporter` protocol that receives them: the log, a trace, debug mode."""
 
 from enum import StrEnum
 from signal import Signals
@@ -21,7 +18,7 @@ class Purpose(StrEnum):
 
 
 class ActionStarted(Record):
-    """An action began; `time_s` is what it has until its own deadline, `timeout_s` what Pacemaker grants."""
+    """An action has started; `time_s` is what it has until its own deadline, `timeout_s` what Pacemaker grants."""
 
     action: Action
     unit: str
@@ -30,7 +27,7 @@ class ActionStarted(Record):
 
 
 class CommandStarted(Record):
-    """A command is about to start; each is itself alone, whatever it has in common with others."""
+    """A command is about to start; two of these are equal only if they are the same object."""
 
     purpose: Purpose
     command: Command
@@ -40,39 +37,39 @@ class CommandStarted(Record):
 
 
 class CommandEnded(Record):
-    """A command ended; no outcome: it was ended because its answer no longer mattered."""
+    """A command has ended; no outcome: it was ended because its result was no longer needed."""
 
     began: CommandStarted
     outcome: CommandOutcome | None
 
 
 class UnitObserved(Record):
-    """Systemd said what state the unit is in, or did not; hooks may still be running."""
+    """Systemd reported the unit's state, or did not; hooks may still be running."""
 
     unit: UnitState | NoAnswer
 
 
 class Observed(Record):
-    """The unit and its hooks were looked at: this is what will be judged."""
+    """The unit and its hooks were observed: this is what will be judged."""
 
     observation: Observation
 
 
 class Waiting(Record):
-    """There is no result yet: the next look comes after a pause, in seconds."""
+    """There is no result yet: the next poll comes after a pause, in seconds."""
 
     result_so_far: ActionResult
     pause_s: float
 
 
 class Notice(Record):
-    """Something was done to the host that the log should tell."""
+    """The action has changed something on the host."""
 
     text: str
 
 
 class WarningNotice(Record):
-    """Something is not as it should be, and the action goes on."""
+    """There is a problem, and the action continues."""
 
     text: str
 
@@ -91,7 +88,7 @@ class Interrupted(Record):
 
 
 class ActionEnded(Record):
-    """The action has its result."""
+    """The action has ended with a result."""
 
     action: Action
     result: ActionResult
@@ -113,8 +110,8 @@ Event = (
 
 
 class Reporter(Protocol):
-    """Receives the facts of an action as they come."""
+    """Receives the events of an action as they happen."""
 
     def report(self, event: Event) -> None:
-        """Take note of a fact. Must neither block nor raise."""
+        """Receive an event. Must neither block nor raise."""
         ...

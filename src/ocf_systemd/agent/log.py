@@ -45,9 +45,9 @@ from ocf_systemd.core.text import printable, printed_lines
 from ocf_systemd.host.processes import Command
 
 _SYSLOG_SOCKET = "/dev/log"
-_SYSLOG_BUFFER = 2**22  # bytes; by default there is room for 50 messages of 2 KiB that nobody has read yet
+_SYSLOG_BUFFER = 2**22  # bytes; the default has room for 50 unread messages of 2 KiB
 _SO_SNDBUFFORCE = 32  # socket(7); Python has no name for it
-_LINES_APART = 50  # of each stream of a hook, the last ones; a log takes time for every line, and an action has little
+_LINES_APART = 50  # of each stream of a hook, the last ones; each line takes time
 _PIECE = 2000  # characters: 8 KiB at most, as much as a syslog daemon takes for one message
 
 
@@ -55,7 +55,7 @@ _write_stderr = partial(os.write, 2)
 
 
 class Level(StrEnum):
-    """The levels of ocf_log in ocf-shellfuncs, as they stand in the log."""
+    """The levels of ocf_log in ocf-shellfuncs, as they appear in the log."""
 
     ERROR = "ERROR"
     WARNING = "WARNING"
@@ -84,7 +84,7 @@ _FACILITIES = {
 
 
 def messages(event: Event) -> Iterator[tuple[Level, str]]:
-    """Yield what a log says of a fact: of a good monitor nothing above debug."""
+    """Yield the log messages of an event: for a successful monitor none above debug."""
     match event:
         case ActionStarted(action, unit, time_s, timeout_s):
             yield Level.DEBUG, f"{action} of {unit}: {time_s:.1f} s left of {timeout_s:.1f} s"
@@ -93,11 +93,11 @@ def messages(event: Event) -> Iterator[tuple[Level, str]]:
         case CommandEnded(began, outcome):
             yield Level.DEBUG, f"{_words(began.command)}: {describe_outcome(outcome)}"
         case UnitObserved(unit):
-            yield Level.DEBUG, f"seen: {_describe_unit(unit)}"
+            yield Level.DEBUG, f"observed: {_describe_unit(unit)}"
         case Observed():
-            pass  # the unit has been told of, the hooks will be with the result
+            pass  # the unit has been reported, the hooks will be with the result
         case Waiting(so_far, pause_s):
-            yield Level.DEBUG, f"looking again in {pause_s:.2f} s: {so_far.reason}"
+            yield Level.DEBUG, f"polling again in {pause_s:.2f} s: {so_far.reason}"
         case Notice(text):
             yield Level.INFO, text
         case WarningNotice(text):
@@ -127,7 +127,7 @@ def _describe_unit(unit: UnitState | NoAnswer) -> str:
 
 
 def describe_outcome(outcome: CommandOutcome | None) -> str:
-    """Return how a command ended, in a few words."""
+    """Return how a command ended, in a few words, for people."""
     match outcome:
         case None:
             return "ended, no longer needed"
@@ -144,7 +144,7 @@ def describe_outcome(outcome: CommandOutcome | None) -> str:
 
 
 def _hook_messages(observation: Observation) -> Iterator[tuple[Level, str]]:
-    """Yield how the hooks ended that a result was drawn from, by their paths, and what they printed.
+    """Yield how the hooks ended that led to a result, by their paths, and what they printed.
 
     A reason has room for a base name and one line.
     """
@@ -169,7 +169,7 @@ def _describe_hook(hook: HookOutcome) -> str:
 
 
 def _pieces(lines: list[str]) -> Iterator[str]:
-    """Yield all that stands in lines, in pieces few and short enough for a log: of many, the older ones joined."""
+    """Yield lines in pieces that are few and short enough for a log: if there are many, the older ones are joined."""
     for text in (*_joined(lines[:-_LINES_APART]), *lines[-_LINES_APART:]):
         yield from (text[start : start + _PIECE] for start in range(0, len(text), _PIECE))
 
@@ -194,10 +194,10 @@ def _result_message(action: Action, result: ActionResult) -> tuple[Level, str]:
 
 @dataclass(eq=False, repr=False)  # each of these takes time at every start
 class LogReporter:
-    """Writes facts where ocf_log of ocf-shellfuncs would: syslog, HA_LOGFILE, HA_DEBUGLOG, or else standard error.
+    """Writes events where ocf_log of ocf-shellfuncs would: syslog, HA_LOGFILE, HA_DEBUGLOG, or else standard error.
 
-    What hooks print is written when it led to a result that is a failure: while a service starts, failing is what
-    they should do.
+    What hooks print is written when it led to a result that is a failure: while a service starts, hooks are
+    expected to fail.
     """
 
     tag: str
@@ -210,7 +210,7 @@ class LogReporter:
     _seen: Observation | None = None
 
     def report(self, event: Event) -> None:
-        """Write what a fact has to say at the levels that are on."""
+        """Write the messages of an event at the levels that are enabled."""
         if isinstance(event, Observed):
             self._seen = event.observation
         if isinstance(event, ActionEnded) and event.result.reason and self._seen:
@@ -220,11 +220,11 @@ class LogReporter:
     def _write_all(self, lines: Iterator[tuple[Level, str]]) -> None:
         due = [(level, f"{level}: {text}") for level, text in lines if self.debug or level is not Level.DEBUG]
         for write in (self._write_syslog, self._write_files):
-            with suppress(OSError, ValueError):  # a full disk or a closed descriptor is no reason to fail
+            with suppress(OSError, ValueError):  # a full disk or a closed descriptor must not fail the action
                 write(due)
 
     def _write_syslog(self, lines: list[tuple[Level, str]]) -> None:
-        """Send lines to the syslog socket as syslog(3) does, but wait for nobody: a log that hangs loses them."""
+        """Send lines to the syslog socket as syslog(3) does, but without waiting: a log that hangs loses them."""
         if self.facility is None or not lines:
             return
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) as log:
@@ -242,12 +242,12 @@ class LogReporter:
                 _append(name, [f"{time.strftime('%b %d %H:%M:%S')} {self.tag}: {text}\n" for text in due])
         if self.facility is None and not self.debug_file:
             due = [text for level, text in lines if not self.log_file or level is Level.DEBUG]
-            told = (f"{time.strftime('%b %d %H:%M:%S')} {defused(text, self.reason_prefix)}\n" for text in due)
-            self.write_stderr("".join(told).encode(errors="backslashreplace"))
+            lines_out = (f"{time.strftime('%b %d %H:%M:%S')} {defused(text, self.reason_prefix)}\n" for text in due)
+            self.write_stderr("".join(lines_out).encode(errors="backslashreplace"))
 
 
 def _append(name: str, lines: list[str]) -> None:
-    """Append lines to a file, but wait for nobody: a named pipe that nobody reads loses them."""
+    """Append lines to a file, but without waiting: a named pipe without a reader loses them."""
     flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NONBLOCK | os.O_NOCTTY
     descriptor = os.open(name, flags, 0o666)
     try:

@@ -1,7 +1,6 @@
-"""One action in a process of its own: environment in, result out, and nothing left running.
+"""Runs one action in this process: environment in, result out, and no process left running.
 
-Pacemaker's calls and debug mode's go through here alike; they differ in who is told. What performs an action until it
-has a result or is interrupted is the resident server's too.
+Pacemaker and debug mode both run actions here, each with its own reporter.
 """
 
 import signal
@@ -21,7 +20,7 @@ from ocf_systemd.host.leftovers import Leftovers, adopt_orphans, end_leftovers
 from ocf_systemd.host.survivors import record_survivors, recorded_survivors
 
 Watch = Callable[[Callable[[signal.Signals], None]], Coroutine[None, None, None]]
-"""Waits for the signals that an agent receives, and calls what it is given with each."""
+"""Waits for the signals that an agent receives, and calls its argument with each."""
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -29,7 +28,7 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 def run_action(
     action: Action, environment: Mapping[str, str], reporter: Reporter, *, age_s: Callable[[], float]
 ) -> ActionResult:
-    """Perform an action that was called for `age_s()` seconds ago, and end what hooks leave behind.
+    """Perform an action that was requested `age_s()` seconds ago, and end what hooks leave behind.
 
     SIGINT, SIGTERM and SIGHUP end it early: hooks and systemctl are ended, and the result is 1.
     """
@@ -61,10 +60,11 @@ def run_action(
 def parameters_or_result(
     action: Action, operation: Operation, environment: Mapping[str, str], reporter: Reporter
 ) -> Parameters | ActionResult:
-    """Return the parameters to perform an action with; a result: their values decide already.
+    """Return the parameters to perform an action with; a result: they are wrong, and the action must not be performed.
 
-    Wrong values are 6, a fatal error. Not of a probe and a stop: a probe's 6 and the stop's 6 that follows would have
-    Pacemaker fence the node for a typing error. A probe goes by the unit alone then, a stop by the defaults.
+    Wrong values are 6, a fatal error, except in a probe and a stop: a probe's 6, and the 6 of the stop that follows,
+    would make Pacemaker fence the node because of a typing error. Then a probe uses only the unit's state, a stop the
+    defaults.
     """
     parameters, problems = read_leniently(environment)
     is_probe = action is Action.MONITOR and operation.is_probe
@@ -102,22 +102,22 @@ def report_leftovers(reporter: Reporter, parameters: Parameters, leftovers: Left
 
 
 async def perform_until_interrupted(request: Request, watch: Watch) -> ActionResult:
-    """Perform an action that a signal may end; further signals cannot disturb the end."""
+    """Perform an action that a signal may end early; further signals do not disturb that."""
     result = ActionResult(ExitCode.ERR_GENERIC)
     performing = anyio.CancelScope()
 
     def interrupt(number: signal.Signals) -> None:
         nonlocal result
-        told = f"{request.action} of {request.parameters.unit} was interrupted by {number.name}"
-        result = ActionResult(ExitCode.ERR_GENERIC, told)
+        why = f"{request.action} of {request.parameters.unit} was interrupted by {number.name}"
+        result = ActionResult(ExitCode.ERR_GENERIC, why)
         request.reporter.report(Interrupted(request.action, number))
         performing.cancel()
 
-    async with anyio.create_task_group() as beside:
-        beside.start_soon(watch, interrupt)
+    async with anyio.create_task_group() as concurrently:
+        concurrently.start_soon(watch, interrupt)
         with performing:
             result = await perform(request)
-        beside.cancel_scope.cancel()
+        concurrently.cancel_scope.cancel()
     if performing.cancelled_caught:
         request.reporter.report(ActionEnded(request.action, result))
     return result

@@ -1,4 +1,4 @@
-"""OCF_TRACE_RA: a trace of all that an action observes and decides, where ocf-shellfuncs would put a shell agent's."""
+"""OCF_TRACE_RA: traces all that an action observes and decides, to the file that ocf-shellfuncs would use."""
 
 import os
 import re
@@ -21,19 +21,19 @@ _STDERR = "/dev/stderr"
 
 
 class TracingReporter(Record):
-    """Appends every fact to a trace file, with what commands printed, and passes it on."""
+    """Appends every event to a trace file, with what commands printed, and passes it on."""
 
     path: str
-    beside: Reporter
+    next_reporter: Reporter
     reason_prefix: str = REASON_PREFIX
 
     def report(self, event: Event) -> None:
-        """Trace a fact, then pass it on."""
+        """Trace an event, then pass it on."""
         self._write([text for _, text in messages(event)] + _output(event))
-        self.beside.report(event)
+        self.next_reporter.report(event)
 
     def write_environment(self, environment: Mapping[str, str]) -> None:
-        """Begin the trace with what the action was given, as ocf_start_trace does."""
+        """Begin the trace with the environment, as ocf_start_trace does."""
         self._write([printable(f"{name}={value}") for name, value in sorted(environment.items())])
 
     def _write(self, lines: list[str]) -> None:
@@ -45,7 +45,7 @@ class TracingReporter(Record):
 
 
 def _open_private(path: str, flags: int) -> int:
-    # The whole environment stands in a trace, and a password may stand in that.
+    # A trace contains the whole environment, which may contain a password.
     return os.open(path, flags, 0o600)
 
 
@@ -75,11 +75,11 @@ def traced(reporter: Reporter, environment: Mapping[str, str], action: Action, a
 
 def _destination(environment: Mapping[str, str], action: Action, agent_name: str) -> str:
     """Return where the trace goes: OCF_TRACE_FILE, a path or a descriptor, or else a file of its own."""
-    asked = environment.get("OCF_TRACE_FILE", "")
-    if re.fullmatch("[3-9]", asked):
-        return f"/dev/fd/{asked}"
-    if asked.startswith("/"):
-        return asked
+    file = environment.get("OCF_TRACE_FILE", "")
+    if re.fullmatch("[3-9]", file):
+        return f"/dev/fd/{file}"
+    if file.startswith("/"):
+        return file
     instance = environment.get("OCF_RESOURCE_INSTANCE")
     if os.isatty(0) or not instance:
         return _STDERR

@@ -1,4 +1,4 @@
-"""Puts a result into the form that Pacemaker wants: an exit code, and a reason as the last line on standard error."""
+"""Writes a result as Pacemaker reads it: an exit code, and an exit reason as the last line on standard error."""
 
 from collections.abc import Mapping
 
@@ -34,18 +34,18 @@ def _divisible(reason: bytes) -> bytes:
 
 
 def agent_name(called_by: str, environment: Mapping[str, str]) -> str:
-    """Return the name of the agent, which is the one it is installed under; `called_by` is its file's."""
+    """Return the name of the agent, which is the one it is installed under; `called_by` is the name of its file."""
     return printable(environment.get("OCF_RESOURCE_TYPE", "")) or printable(called_by)
 
 
 def result_of_bug(error: BaseException) -> ActionResult:
-    """Return what to answer where an action failed over a bug, or over a host that is short of something."""
+    """Return the result of an action that failed because of a bug, or because the host lacks memory or the like."""
     cause = cause_of(error)
     return ActionResult(ExitCode.ERR_GENERIC, f"internal error: {type(cause).__name__}: {cause}")
 
 
 def cause_of(error: BaseException) -> BaseException:
-    """Return what stands within the groups that tasks wrap an error into, the first of several."""
+    """Return the first error in the groups that a task group wraps errors into."""
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
     return error

@@ -1,16 +1,16 @@
-"""What observations mean for the cluster: pure functions from facts to a `ActionResult` or to `KeepWaiting`.
+"""What observations mean for the cluster: pure functions from observations to an `ActionResult` or `KeepWaiting`.
 
 The rules, in the order in which they bind:
 
-1. Never 7 unless the unit was observed down, or a recurring monitor's hook said 7. Never 0 from stop unless observed
-   down.
+1. Never 7 unless the unit was observed down, or a recurring monitor's hook returned 7. Never 0 from stop unless
+   observed down.
 2. Down is: inactive or failed, and nothing of the unit is alive that may still write. With a process alive in its
    cgroup (KillMode control-group or mixed), or its main process, a monitor returns 1 and a stop goes on.
 3. The unit outranks the hook: a hook can make an active unit's result worse, never an inactive unit's better.
-4. A unit between two states, an inactive one with a job queued, and a systemd that does not answer are waited for; at
-   the deadline the result is 1.
+4. The agent waits for a unit between two states, for an inactive one with a job queued, and for a systemd that does
+   not answer; at the deadline the result is 1.
 5. A probe, and a monitor with role=Stopped, decides where Pacemaker believes the service runs. Of an active unit it
-   returns 1 where the hook said 2 to 7: 7 and 5 would be recorded as stopped there, 2 to 6 are hard errors.
+   returns 1 if the hook returned 2 to 7: 7 and 5 would be recorded as stopped there, 2 to 6 are hard errors.
 6. A unit that is not found is 7 to a probe, 5 otherwise; to stop it is stopped. While it still runs (its file was
    removed under it) it is judged by its ActiveState, as a masked one is.
 7. A hook's 8, 9 and 191 are 1: this agent has no roles, and Pacemaker would call its demote action.
@@ -19,7 +19,7 @@ The rules, in the order in which they bind:
    more, and never returns 7.
 10. On a host that systemd did not boot nothing can run: stop is 0, everything else 5.
 
-A reason begins with what failed and what that said, and ends with numbers: Pacemaker before 3.0.2 keeps 128 bytes.
+A reason begins with what failed and its message, and ends with numbers: Pacemaker before 3.0.2 keeps 128 bytes.
 
 Sources: the OCF resource agent API 1.1; systemd's org.freedesktop.systemd1(5); Pacemaker Explained, "How Pacemaker
 Interprets OCF Return Codes".
@@ -71,7 +71,7 @@ class HookProtocol(StrEnum):
     LSB = "lsb"
 
 
-# The code each exit code stands for; ocf passes on the codes that are not listed, the others turn them into 1.
+# The OCF exit code for each exit code of a hook; ocf keeps codes that are not listed, the others turn them into 1.
 PROTOCOL_CODES: Mapping[HookProtocol, Mapping[int, int]] = MappingProxyType(
     {
         HookProtocol.NAGIOS: {
@@ -84,7 +84,7 @@ PROTOCOL_CODES: Mapping[HookProtocol, Mapping[int, int]] = MappingProxyType(
         HookProtocol.LSB: {0: ExitCode.SUCCESS, 3: ExitCode.NOT_RUNNING},
     }
 )
-# Pacemaker takes them for the promoted role, and answers with a demote.
+# Pacemaker takes them for the promoted role, and calls demote.
 _PROMOTED = frozenset({ExitCode.RUNNING_PROMOTED, ExitCode.FAILED_PROMOTED, ExitCode.DEGRADED_PROMOTED})
 # To a probe of an active unit: recorded as stopped (7, 5), or hard errors (2 to 6; Pacemaker treats 3 as 5).
 _NOT_FOR_PROBES = frozenset(range(ExitCode.ERR_ARGS, ExitCode.NOT_RUNNING + 1))
@@ -93,7 +93,7 @@ _MEANINGS: Mapping[int, str] = MappingProxyType({ExitCode.NOT_RUNNING: "not runn
 
 
 class KeepWaiting(Record):
-    """No result yet: look again, a whole poll_interval later if `spaced`; `at_deadline` is the result without one."""
+    """No result yet: poll again, a whole poll_interval later if `spaced`. `at_deadline` is the result without one."""
 
     at_deadline: ActionResult
     spaced: bool = False
@@ -103,7 +103,7 @@ Judgement = ActionResult | KeepWaiting
 
 
 def judge_monitor(seen: Observation, *, probe: bool, protocol: HookProtocol) -> Judgement:
-    """Judge one look at the unit and its hooks; a probe asks whether the unit runs, not why it does not."""
+    """Judge one observation of a monitor; a probe reports whether the unit runs, not why it does not."""
     match seen.unit:
         case NoAnswer() as silence:
             return KeepWaiting(judge_no_answer(silence))
@@ -138,7 +138,7 @@ def judge_unbooted(action: Action) -> ActionResult:
 
 
 def judge_start_request(unit: UnitState) -> ActionResult:
-    """Judge whether a start can be asked for at all: 0, go on."""
+    """Judge whether a start can be requested at all; 0: it can."""
     match unit:
         case UnitState(is_running=False, load_state=LoadState.NOT_FOUND):
             return ActionResult(ExitCode.ERR_INSTALLED, _not_found(unit))
@@ -151,7 +151,7 @@ def judge_start_request(unit: UnitState) -> ActionResult:
 
 
 def judge_start(seen: Observation, job: JobOutcome, protocol: HookProtocol) -> Judgement:
-    """Judge one look after `systemctl start`, which ended with `job`."""
+    """Judge one observation after `systemctl start`, which ended with `job`."""
     match seen.unit:
         case NoAnswer() as silence:
             return KeepWaiting(judge_no_answer(silence))
@@ -173,7 +173,7 @@ def _judge_started_hooks(hooks: tuple[HookOutcome, ...], protocol: HookProtocol)
 
 
 def _hindered(hooks: tuple[HookOutcome, ...]) -> tuple[HookOutcome, ...]:
-    """Return the hooks that cannot be run as they are: waiting does not change that."""
+    """Return the hooks that cannot be run: waiting does not change that."""
     return tuple(hook for hook in hooks if isinstance(hook, HookMissing | HookUnsafe))
 
 
@@ -185,7 +185,7 @@ def _judge_failed_start(unit: UnitState, job: JobOutcome) -> Judgement:
 
 
 def _describe_job(verb: str, unit: UnitState, job: JobOutcome) -> tuple[str, ...]:
-    """Return what a job's end adds to a unit's state, if anything."""
+    """Return what the result of a job adds to a unit's state, if anything."""
     is_failed = unit.active_state is ActiveState.FAILED
     match job.result:
         case JobResult.DONE if not unit.condition_met:
@@ -203,7 +203,7 @@ def _describe_job(verb: str, unit: UnitState, job: JobOutcome) -> tuple[str, ...
 
 
 def judge_stop(seen: Observation, job: JobOutcome, *, verify: bool, protocol: HookProtocol) -> Judgement:
-    """Judge one look after `systemctl stop`; `verify` waits for the hook as well to see nothing running."""
+    """Judge one observation after `systemctl stop`; with `verify` the hook must report not running as well."""
     match seen.unit:
         case NoAnswer() as silence:
             return KeepWaiting(judge_no_answer(silence))
@@ -224,7 +224,7 @@ def _judge_failed_stop(unit: UnitState, job: JobOutcome) -> ActionResult:
 
 
 def _judge_stopped_hooks(hooks: tuple[HookOutcome, ...], protocol: HookProtocol) -> Judgement:
-    # A hook that cannot be run will never say 7, and a stop that fails for it would fence the node.
+    # A hook that cannot be run never returns 7, and a stop that fails because of it would fence the node.
     able = tuple(hook for hook in hooks if isinstance(hook, HookRan))
     result = judge_hooks(able, protocol)
     if not able or result.code == ExitCode.NOT_RUNNING:
@@ -234,14 +234,14 @@ def _judge_stopped_hooks(hooks: tuple[HookOutcome, ...], protocol: HookProtocol)
 
 
 def judge_reload_request(unit: UnitState) -> ActionResult:
-    """Judge whether a running unit can be asked to reload: 0, go on."""
+    """Judge whether a running unit can reload; 0: it can."""
     if unit.can_reload:
         return RUNNING
     return ActionResult(ExitCode.ERR_UNIMPLEMENTED, f"{unit.unit} cannot reload: it has no ExecReload=")
 
 
 def judge_reload(seen: Observation, job: JobOutcome, protocol: HookProtocol) -> Judgement:
-    """Judge one look after `systemctl reload`: as a monitor's, but a hook that fails may yet pass."""
+    """Judge one observation after `systemctl reload`: as a monitor's, but a hook that fails is tried again."""
     judgement = judge_monitor(seen, probe=False, protocol=protocol)
     if isinstance(judgement, KeepWaiting):
         return judgement
@@ -259,18 +259,18 @@ def _judge_reload_job(monitored: ActionResult, job: JobOutcome, unit: UnitState 
 
 
 def judge_host(unit: UnitState, problems: tuple[HookOutcome, ...]) -> ActionResult:
-    """Judge whether this host has what the parameters name: a unit that loads, hooks that are there and safe."""
+    """Judge whether this host has what the parameters name: a unit that loads, hooks that exist and are safe."""
     refusal = judge_start_request(unit)
     return refusal if refusal.code != ExitCode.SUCCESS else judge_hooks(problems, HookProtocol.OCF)
 
 
 def judge_no_answer(silence: NoAnswer) -> ActionResult:
-    """Judge a systemd that does not say what state the unit is in; in doubt is not stopped."""
+    """Judge a systemd that does not report the unit's state: in doubt the unit is not stopped."""
     return ActionResult(ExitCode.ERR_GENERIC, f"systemd does not answer: {silence.why}")
 
 
 def judge_hooks(hooks: tuple[HookOutcome, ...], protocol: HookProtocol) -> ActionResult:
-    """Judge what all hooks say together, in the order of their names; no hooks: running."""
+    """Judge the outcomes of all hooks together, in the order of their names; no hooks: running."""
     judged = [(_base_name(hook.hook), judge_hook(hook, protocol)) for hook in hooks]
     for _, result in judged:
         if result.code not in PASSING_CODES | {ExitCode.NOT_RUNNING}:
@@ -287,7 +287,7 @@ def _base_name(path: str) -> str:
 
 
 def judge_hook(hook: HookOutcome, protocol: HookProtocol) -> ActionResult:
-    """Judge what one hook says."""
+    """Judge the outcome of one hook."""
     name = f"hook {_base_name(hook.hook)}"
     match hook:
         case HookRan(outcome=outcome):
@@ -334,7 +334,7 @@ def exit_code_of(raw: int, protocol: HookProtocol) -> int:
 
 
 def _message(outcome: Exited | Signalled | TimedOut, protocol: HookProtocol) -> str:
-    """Return what a hook has to say, as far as there is room for it.
+    """Return the message of a hook, as far as a reason has room for it.
 
     The last `ocf_exit_reason` on standard error (ocf-shellfuncs), or else its last line. Of a monitoring plugin the
     first line, without performance data ("Plugin Output" in the Nagios plugin API).
@@ -364,7 +364,7 @@ def _quoting(described: str, message: str) -> str:
 
 
 def with_log_line(result: ActionResult, last_log_line: str) -> ActionResult:
-    """Return a result whose reason ends in the unit's own last words, as far as there is room for them."""
+    """Return a result whose reason ends with a log line of the unit, as far as there is room for it."""
     return replace(result, reason=_quoting(result.reason or "", last_log_line))
 
 

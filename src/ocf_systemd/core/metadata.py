@@ -1,6 +1,6 @@
 """The agent's description of itself: the table of parameters and the actions as OCF metadata (ra-api-1.dtd, OCF 1.1).
 
-Neither anyio nor systemd nor any parameter is needed to tell it.
+It needs neither anyio nor systemd nor any parameter.
 """
 
 from xml.etree import ElementTree as ET
@@ -44,7 +44,7 @@ def metadata_xml(agent_name: str) -> str:
 def _parameter(row: Parameter) -> ET.Element:
     flag = {True: "1", False: "0"}
     element = ET.Element("parameter", name=row.name, required=flag[row.required], reloadable=flag[row.reloadable])
-    # To a Pacemaker before OCF 1.1, "unique" says what reloadable="0" says now; to pcs, that no two resources share it.
+    # To Pacemaker before OCF 1.1, "unique" means what reloadable="0" means now; to pcs, that no two resources share it.
     element.set("unique", flag[not row.reloadable])
     _describe(element, row.shortdesc, row.longdesc)
     content = ET.SubElement(element, "content", type=row.content_type)

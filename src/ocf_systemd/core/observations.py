@@ -1,6 +1,6 @@
-"""What was seen of the host, as frozen facts: a unit's state, a command's end, a hook's answer.
+"""What was observed of the host, as immutable records: a unit's state, how a command ended, the outcome of a hook.
 
-Facts do not judge: what they mean for the cluster is `judgement`'s to say.
+What they mean for the cluster is decided in `judgement`.
 """
 
 from enum import StrEnum
@@ -57,16 +57,16 @@ class ActiveState(StrEnum):
 
 
 RUNNING_STATES = frozenset({ActiveState.ACTIVE, ActiveState.RELOADING, ActiveState.REFRESHING})
-"""The unit does its work: reloading and refreshing services go on serving."""
+"""The unit works: reloading and refreshing services continue to serve."""
 
 DOWN_STATES = frozenset({ActiveState.INACTIVE, ActiveState.FAILED})
-"""systemd has nothing left to do for the unit. Every state in neither set is on its way to one of them."""
+"""systemd has nothing left to do for the unit. A state in neither set is a transition to one of them."""
 
-_KILLS_ALL = frozenset({"control-group", "mixed"})  # KillMode= in systemd.kill(5): the others ask for leftovers
+_KILLS_ALL = frozenset({"control-group", "mixed"})  # KillMode= in systemd.kill(5): the others leave processes
 
 
 class Process(Record):
-    """A process that is alive, told apart from a later one of the same pid by its start time (proc_pid_stat(5)).
+    """A process that is alive; its start time distinguishes it from a later one of the same pid (proc_pid_stat(5)).
 
     `started` is in clock ticks since boot, `name` its comm, `is_uninterruptible` whether it is in state D: no signal
     ends it until the kernel is done with what it waits for.
@@ -131,22 +131,22 @@ class UnitState(Record):
 
     @property
     def is_running(self) -> bool:
-        """Whether the unit does its work."""
+        """Whether the unit works."""
         return self.active_state in RUNNING_STATES
 
     @property
     def is_inactive(self) -> bool:
-        """Whether systemd takes the unit for stopped."""
+        """Whether systemd reports the unit stopped."""
         return self.active_state in DOWN_STATES
 
     @property
     def is_down(self) -> bool:
-        """Whether the unit is observed stopped: inactive or failed, and nothing is alive that should not be."""
+        """Whether the unit is observed stopped: inactive or failed, and no process alive that should not be."""
         return self.is_inactive and not self.remaining
 
     @property
     def remaining(self) -> tuple[Process, ...]:
-        """The processes that must not outlive the unit, by its KillMode: what may still write is not stopped."""
+        """The processes that must not outlive the unit, by KillMode=: a unit that can still write is not stopped."""
         main = (self.main_process,) if self.main_process else ()
         return main + (self.processes if self._kills_all else ())
 
@@ -161,13 +161,13 @@ class UnitState(Record):
 
 
 class NoAnswer(Record):
-    """Systemd did not say what state the unit is in; `why` is what came instead."""
+    """Systemd did not report the unit's state; `why` is what came instead."""
 
     why: str
 
 
 class _Ran(Record):
-    """What all commands leave behind that ran: their time in seconds and the tails of their streams."""
+    """What is known of any command that ran: its time in seconds, and the last bytes of its streams."""
 
     elapsed_s: float
     stdout: bytes = b""
@@ -201,7 +201,7 @@ class Signalled(_Ran):
 
 
 class TimedOut(_Ran):
-    """A command was still running when its time was up, and was ended with all it had started.
+    """A command was still running when its time was up, and was ended with all its descendants.
 
     `survivors` are those of its processes that are alive in spite of SIGKILL.
     """
@@ -220,10 +220,10 @@ CommandOutcome = Exited | Signalled | TimedOut | NotStarted
 
 
 class JobResult(StrEnum):
-    """What became of the job behind `systemctl start`, `stop` or `reload` (JobRemoved in org.freedesktop.systemd1(5)).
+    """The result of the job behind `systemctl start`, `stop` or `reload` (JobRemoved in org.freedesktop.systemd1(5)).
 
     Four are not systemd's: PENDING, our time ended before the job; LOST, systemctl failed and reported no job's end,
-    so it may not even have been queued (PID 1 was re-executing, say); REFUSED, access was denied; MANUAL_REFUSED, the
+    so it may not even have been queued (as while PID 1 re-executes); REFUSED, access was denied; MANUAL_REFUSED, the
     unit has RefuseManualStart= or RefuseManualStop=.
     """
 
@@ -244,14 +244,14 @@ class JobResult(StrEnum):
 
 
 class JobOutcome(Record):
-    """How a `systemctl` verb that queues a job ended; `message` is the line that tells why it was not done."""
+    """How a `systemctl` verb that queues a job ended; `message` is the line that explains why it was not done."""
 
     result: JobResult
     message: str = ""
 
 
 class HookRan(Record):
-    """A hook was started, or nearly: `NotStarted` here is the host's fault, not the hook's."""
+    """A hook ran, or could not be started because of the host (`NotStarted`), not because of the hook."""
 
     hook: str
     outcome: CommandOutcome
@@ -282,7 +282,7 @@ HookOutcome = HookRan | HookMissing | HookUnsafe | HookStuck
 
 
 class Observation(Record):
-    """One look at the unit and its hooks, taken at the same moment; no hooks: none had to run."""
+    """One observation of the unit and its hooks, made concurrently; no hooks: none had to run."""
 
     unit: UnitState | NoAnswer
     hooks: tuple[HookOutcome, ...] = ()

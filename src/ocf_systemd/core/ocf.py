@@ -6,7 +6,7 @@ from ocf_systemd.core.records import Record
 
 
 class Action(StrEnum):
-    """The actions this agent has, by the names Pacemaker calls them (OCF 1.1, Actions)."""
+    """The actions of this agent, by the names that Pacemaker calls (OCF 1.1, Actions)."""
 
     START = "start"
     STOP = "stop"
@@ -18,7 +18,7 @@ class Action(StrEnum):
 
 
 class ExitCode(IntEnum):
-    """What an action can answer (OCF 1.1, Exit Codes; 190 and 191 are Pacemaker's own)."""
+    """The exit codes of an action (OCF 1.1, Exit Codes; 190 and 191 are Pacemaker's own)."""
 
     SUCCESS = 0
     ERR_GENERIC = 1
@@ -38,7 +38,7 @@ class ActionResult(Record):
     """The result of an action.
 
     `code` is an `ExitCode` or, from a hook of the ocf protocol, any number from 0 to 255. `reason` is one line for
-    people: what failed, what that reported, and numbers last, since Pacemaker before 3.0.2 keeps 128 bytes.
+    people: what failed, its message, and numbers last, since Pacemaker before 3.0.2 keeps 128 bytes.
     """
 
     code: int
@@ -46,7 +46,7 @@ class ActionResult(Record):
 
 
 def code_name(code: int) -> str:
-    """Return the name people know an exit code by: `OCF_NOT_RUNNING`, or `exit code 42`."""
+    """Return the name of an exit code for people: `OCF_NOT_RUNNING`, or `exit code 42`."""
     try:
         return f"OCF_{ExitCode(code).name}"
     except ValueError:
@@ -54,9 +54,9 @@ def code_name(code: int) -> str:
 
 
 REASON_PREFIX = "ocf-exit-reason:"
-"""What Pacemaker looks for on standard error, unless OCF_EXIT_REASON_PREFIX names another."""
+"""The prefix of an exit reason on standard error, unless OCF_EXIT_REASON_PREFIX names another."""
 
 
 def defused(text: str, prefix: str = REASON_PREFIX) -> str:
-    """Return text that Pacemaker will not take for a reason: it looks for the last prefix, wherever that stands."""
+    """Return text in which Pacemaker finds no exit reason: it searches for the last prefix, anywhere in a line."""
     return text.replace(prefix, "[...]")

@@ -1,6 +1,6 @@
 """The operations of a resource as a cluster has them: their timeouts, and the interval of the monitor.
 
-debug, doctor and rehearse assume what the agent's metadata advertise, unless told otherwise (`--op NAME=TIME`).
+debug, doctor and rehearse assume what the agent's metadata advertise, unless `--op NAME=TIME` sets another.
 """
 
 from collections.abc import Mapping
@@ -11,7 +11,7 @@ from ocf_systemd.core.ocf import Action
 from ocf_systemd.core.timeouts import ADVERTISED_INTERVAL_S, ADVERTISED_TIMEOUT_S, escalation_after_s, reserve_s
 
 INTERVAL = "interval"
-"""The name of the monitor's interval, beside those of the actions."""
+"""The name of the monitor's interval, next to those of the actions."""
 
 OPERATION_NAMES = (*map(str, ADVERTISED_TIMEOUT_S), INTERVAL)
 """What `--op` can set."""

@@ -1,4 +1,4 @@
-"""What Pacemaker makes of an answer: pure, and for people; the agent itself does not care.
+"""Pacemaker's response to an exit code, for people; the agent itself does not use it.
 
 Source: Pacemaker Explained, "How Pacemaker Interprets OCF Return Codes" and "Resource Operations".
 """
@@ -23,27 +23,27 @@ MEANINGS = {
 _HARD = frozenset({ExitCode.ERR_ARGS, ExitCode.ERR_UNIMPLEMENTED, ExitCode.ERR_PERM, ExitCode.ERR_INSTALLED})
 _RUNNING = frozenset({ExitCode.SUCCESS, ExitCode.DEGRADED})
 
-_RECOVER = "counts a failure and recovers the resource: stop, then start, here or elsewhere"
-_BAN = "hard error: stops the resource and keeps it off this node until its failures are cleaned up"
+_RECOVER = "counts a failure and recovers the resource: stop, then start, on this node or another"
+_HARD_ERROR = "hard error: stops the resource, which may not run on this node until cleanup"
 _FATAL = "fatal error: stops the resource on every node until its configuration is corrected"
-_FENCE = "fences this node; without fencing, blocks the resource until somebody helps"
+_FENCE = "fences this node; without fencing, blocks the resource until an administrator intervenes"
 
 
 def meaning(code: int) -> str:
-    """Return what an exit code means, in a few words."""
+    """Return the meaning of an exit code, in a few words."""
     return MEANINGS.get(ExitCode(code), "") if code in set(ExitCode) else "failed, with a code of the hook's own"
 
 
 def consequence(action: Action, code: int, *, recurring: bool) -> str:
-    """Return what Pacemaker does when `action` answers `code`, as the rest of a sentence that it is the subject of.
+    """Return Pacemaker's response to `code` from `action`, as the predicate of a sentence whose subject is Pacemaker.
 
-    `recurring` tells a monitor from a probe.
+    `recurring` distinguishes a monitor from a probe.
     """
     match action:
         case Action.META_DATA | Action.VALIDATE_ALL:
             return "does nothing: only tools call this action"
         case Action.STOP:
-            return "takes the resource for stopped" if code == ExitCode.SUCCESS else _FENCE
+            return "records the resource as stopped" if code == ExitCode.SUCCESS else _FENCE
         case Action.MONITOR if not recurring:
             return _after_probe(code)
         case Action.MONITOR:
@@ -54,23 +54,23 @@ def consequence(action: Action, code: int, *, recurring: bool) -> str:
 
 def _after_monitor(code: int) -> str:
     if code == ExitCode.SUCCESS:
-        return "does nothing: all is well"
+        return "does nothing"
     if code == ExitCode.DEGRADED:
-        return "shows the resource as degraded and lets it run on"
+        return "shows the resource as degraded, and does not restart it"
     return _after_failure(code)
 
 
 def _after_probe(code: int) -> str:
     if code in _RUNNING:
-        return "takes the resource for running here, and adopts it"
+        return "records the resource as running on this node, and manages it"
     if code in {ExitCode.NOT_RUNNING, ExitCode.ERR_INSTALLED}:
-        return "takes the resource for stopped here, and may start it"
+        return "records the resource as stopped on this node, and may start it"
     return _after_failure(code)
 
 
 def _after_change(action: Action, code: int) -> str:
     if code in _RUNNING:
-        return f"takes the {action} for done"
+        return f"records the {action} as done"
     if action is Action.START and code not in _HARD | {ExitCode.ERR_CONFIGURED}:
         return "stops the resource and, as start-failure-is-fatal is by default, tries another node"
     return _after_failure(code)
@@ -79,4 +79,4 @@ def _after_change(action: Action, code: int) -> str:
 def _after_failure(code: int) -> str:
     if code == ExitCode.ERR_CONFIGURED:
         return _FATAL
-    return _BAN if code in _HARD else _RECOVER
+    return _HARD_ERROR if code in _HARD else _RECOVER

@@ -21,7 +21,7 @@ from ocf_systemd.core.parameter_values import (
 from ocf_systemd.core.records import Record
 
 PREFIX = "OCF_RESKEY_"
-_YES_OR_NO = ("yes", "no")  # of these words, the ones for people
+_YES_OR_NO = ("yes", "no")  # of these values, those that completion offers
 GATED = "gated"
 _HOOK_ORDERS = ("concurrent", GATED)
 
@@ -61,9 +61,8 @@ UNIT = Parameter(
     "unit",
     unit_name,
     "systemd unit",
-    "The systemd unit to manage. .service is added where no unit suffix stands; services, sockets, mounts, timers, "
-    "paths and targets can be managed. A template needs its instance, as in postfix@-. The unit must not be enabled: "
-    "it is Pacemaker's to start.",
+    "The systemd unit to manage: a service, socket, mount, timer, path or target. A name without a suffix gets "
+    ".service. A template needs its instance, as in postfix@-. The unit must not be enabled: Pacemaker starts it.",
     required=True,
     reloadable=False,
 )
@@ -86,15 +85,15 @@ MONITOR_HOOK_ARGS = Parameter(
     "monitor_hook_args",
     arguments,
     "arguments of the hook",
-    "Arguments for the hook, split into words by the shell's quoting rules; no shell is involved.",
+    "Arguments for the hook, split by the quoting rules of the shell; no shell is started.",
 )
 
 
 MONITOR_HOOK_PROTOCOL = Parameter(
     "monitor_hook_protocol",
     lambda text: HookProtocol(one_of(*HookProtocol)(text)),
-    "how the hook's exit code is read",
-    "ocf: unchanged; beware that 2, 4 and 5 are hard errors to Pacemaker (the resource may not run on this node until "
+    "meaning of the hook's exit codes",
+    "ocf: unchanged; note that 2, 4 and 5 are hard errors to Pacemaker (the resource may not run on this node until "
     "cleanup) and 6 stops it on every node. 8, 9 and 191 are for promotable resources and become 1. nagios: 0 is "
     "running, 1 degraded, all others failed, so that any monitoring plugin serves as a hook. plain: 0 is running, all "
     "others failed. lsb: 0 is running, 3 not running, all others failed, as for the status action of an init script.",
@@ -169,7 +168,7 @@ START_POLL_LIMIT = Parameter(
     "start_poll_limit",
     whole_number,
     "most polls after start",
-    "How often start looks at the unit and its hook before it gives up. 0: until its timeout.",
+    "The number of polls of the unit and its hook after which start gives up. 0: until its timeout.",
     default="0",
     content_type="integer",
 )
@@ -179,7 +178,7 @@ STOP_POLL_LIMIT = Parameter(
     "stop_poll_limit",
     whole_number,
     "most polls after stop",
-    "How often stop looks at the unit before it gives up. 0: until its timeout.",
+    "The number of polls of the unit after which stop gives up. 0: until its timeout.",
     default="0",
     content_type="integer",
 )
@@ -189,8 +188,8 @@ STOP_VERIFY = Parameter(
     "stop_verify",
     boolean,
     "stop waits for the hook too",
-    "Whether stop also waits for the hook to say 7 (not running): for a unit whose ExecStop= only triggers the stop. "
-    "It needs a hook of the ocf or lsb protocol.",
+    "Whether stop also waits for the hook to return 7 (not running): for a unit whose ExecStop= only triggers the "
+    "stop. It needs a hook of the ocf or lsb protocol.",
     default="no",
     choices=_YES_OR_NO,
     content_type="boolean",

@@ -18,24 +18,24 @@ _BOOLEANS = dict.fromkeys(("yes", "true", "on", "1", "y"), True) | dict.fromkeys
 
 
 def unit_name(text: str) -> str:
-    """Return a unit's full name, with `.service` where no unit suffix stands (systemd.unit(5), unit-name.c)."""
+    """Return a unit's full name; one without a suffix gets `.service` (systemd.unit(5), unit-name.c)."""
     if not _UNIT_CHARACTERS.fullmatch(text):
         raise ValueError("has characters that a unit name cannot have (allowed: letters, digits and :-_.\\@)")
     if text.startswith(("-", "@", ".")):
-        raise ValueError(f"starts with {text[0]!r}, which no name of a unit to manage does")
+        raise ValueError(f"starts with {text[0]!r}, which the name of a unit must not")
     stem, _, suffix = text.rpartition(".")
     if suffix in _OTHER_UNIT_TYPES and stem:
         raise ValueError(f"is a {suffix} unit, expected one of {', '.join(UNIT_TYPES)}")
     name = text if stem and suffix in UNIT_TYPES else f"{text}.service"
     if len(name) > _UNIT_NAME_MAX:
-        raise ValueError(f"is longer than the {_UNIT_NAME_MAX} characters a unit name can have")
+        raise ValueError(f"is longer than {_UNIT_NAME_MAX} characters, the longest unit name")
     if name.rpartition(".")[0].endswith("@") and name.count("@") == 1:
         raise ValueError("is a template, expected an instance of it, as in getty@tty1")
     return name
 
 
 def boolean(text: str) -> bool:
-    """Return whether a word means yes, by the words that ocf-shellfuncs and Pacemaker know."""
+    """Return the boolean of a word that ocf-shellfuncs and Pacemaker know."""
     try:
         return _BOOLEANS[text.lower()]
     except KeyError:
@@ -72,7 +72,7 @@ def arguments(text: str) -> tuple[str, ...]:
     try:
         return tuple(shlex.split(text))
     except ValueError as error:
-        raise ValueError(f"cannot be split into words: {error}") from None
+        raise ValueError(f"cannot be split into arguments: {error}") from None
 
 
 def user(text: str) -> str | None:
@@ -88,7 +88,7 @@ def one_of(*values: str) -> Callable[[str], str]:
 
     def parse(text: str) -> str:
         if text not in values:
-            raise ValueError(f"is none of {', '.join(values)}")
+            raise ValueError(f"is not one of {', '.join(values)}")
         return text
 
     return parse

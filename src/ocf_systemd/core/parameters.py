@@ -98,11 +98,11 @@ def _why_not_verifiable(parameters: Parameters) -> str:
 
 
 class Operation(Record):
-    """What Pacemaker says of the call itself.
+    """What Pacemaker passes about the operation.
 
     `timeout_s` is its timeout in seconds, `is_recurring` whether it has an interval, `check_level` its OCF_CHECK_LEVEL,
     `expects_stopped` whether it has role=Stopped: such a monitor recurs on the nodes where the resource does not run.
-    `warnings` tell what had to be guessed.
+    `warnings` explain what had to be assumed.
     """
 
     timeout_s: float = DEFAULT_TIMEOUT_S
@@ -113,7 +113,7 @@ class Operation(Record):
 
     @property
     def is_probe(self) -> bool:
-        """Whether a monitor asks where the service runs, rather than whether it works where it does."""
+        """Whether a monitor reports where the service runs, rather than whether it works there."""
         return not self.is_recurring or self.expects_stopped
 
     @property
@@ -125,22 +125,22 @@ class Operation(Record):
         return reserve_s(self.timeout_s)
 
     def deadline(self, started: float) -> float:
-        """Return the moment by which the answer must stand, on the clock that `started` was read from."""
+        """Return the agent's own deadline, on the clock that `started` was read from."""
         return started + self.timeout_s - self.reserve_s
 
 
 def read_operation(environment: Mapping[str, str]) -> Operation:
-    """Return what the environment says of the operation (Pacemaker's `CRM_meta_*`, OCF_CHECK_LEVEL)."""
+    """Return the operation that the environment describes (Pacemaker's `CRM_meta_*`, OCF_CHECK_LEVEL)."""
     warnings: list[str] = []
     timeout = environment.get(f"{PREFIX}CRM_meta_timeout", "")
     timeout_s = DEFAULT_TIMEOUT_S
     if re.fullmatch("0*[1-9][0-9]*", timeout):
         timeout_s = min(float(timeout), _TIMEOUT_MAX_MS) / 1000
     else:
-        told = (
+        problem = (
             f"CRM_meta_timeout={_quoted(timeout)} is not a number of milliseconds" if timeout else "no timeout is set"
         )
-        warnings.append(f"{told}: assuming {DEFAULT_TIMEOUT_S:.0f} s")
+        warnings.append(f"{problem}: assuming {DEFAULT_TIMEOUT_S:.0f} s")
     level = environment.get("OCF_CHECK_LEVEL") or "0"
     try:
         check_level = whole_number(level)

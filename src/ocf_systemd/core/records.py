@@ -1,7 +1,7 @@
-"""Immutable records: `dataclass(frozen=True, slots=True)` for a program that starts anew for every monitor.
+"""Immutable records: `dataclass(frozen=True, slots=True)` for a program that starts again for every monitor.
 
-dataclasses writes and compiles five functions for each class, 0.4 ms on a machine where all else that a monitor imports
-of ours takes 10. Forty records share one set of functions instead.
+dataclasses generates and compiles five functions for each class, which takes 0.4 ms where all other imports of this
+package take 10 ms. Forty records share one set of functions instead.
 """
 
 import sys
@@ -15,7 +15,7 @@ def _annotated(namespace: Mapping[str, object]) -> Iterable[str]:
     """Return the names that a class body annotates, in order."""
     annotations = namespace.get("__annotations__", {})
     if sys.version_info >= (3, 14) and not annotations:
-        import annotationlib  # PEP 749: they are made when asked for, by a function
+        import annotationlib  # PEP 749: a function makes them on demand
 
         if annotate := annotationlib.get_annotate_from_class_namespace(namespace):
             annotations = annotationlib.call_annotate_function(annotate, annotationlib.Format.FORWARDREF)
@@ -43,8 +43,8 @@ class _RecordType(type):
 class Record(metaclass=_RecordType):
     """An immutable value with named fields, those of the class it is derived from first.
 
-    Records are equal that are of the same class and have equal fields. Made with too much or too little, as any
-    function that is called so, it raises TypeError.
+    Records are equal that are of the same class and have equal fields. Wrong arguments raise TypeError, as
+    for any function.
     """
 
     def __init__(self, *values: object, **named: object) -> None:
@@ -69,8 +69,8 @@ class Record(metaclass=_RecordType):
         return hash(_values(self))
 
     def __repr__(self) -> str:
-        told = (f"{field}={getattr(self, field)!r}" for field in type(self).__match_args__)
-        return f"{type(self).__name__}({', '.join(told)})"
+        fields = (f"{field}={getattr(self, field)!r}" for field in type(self).__match_args__)
+        return f"{type(self).__name__}({', '.join(fields)})"
 
     def __setattr__(self, name: str, _: object) -> NoReturn:
         raise AttributeError(f"{type(self).__name__}.{name} cannot be set: records do not change")

@@ -6,7 +6,7 @@ import re
 # And what XML 1.0 does not allow ("Char" in its grammar): Pacemaker puts reasons into the CIB.
 _UNPRINTABLE = re.compile("[\x00-\x08\x0a-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufffe\uffff]+")
 
-# CSI and OSC sequences go as a whole: without their ESC, "[31m" would stay behind as litter.
+# CSI and OSC sequences go as a whole: without its ESC, "[31m" would remain as text.
 _ESCAPE_SEQUENCE = re.compile("(?:\x1b\\[|\x9b)[0-?]*[ -/]*[@-~]|\x1b\\][^\x07\x1b]*(?:\x07|\x1b\\\\)")
 
 
@@ -28,5 +28,5 @@ def printed_lines(stream: bytes) -> list[str]:
 def _encoded(text: str) -> bytes:
     try:
         return text.encode(errors="surrogateescape")
-    except UnicodeEncodeError:  # other surrogates than those that stand for a byte
+    except UnicodeEncodeError:  # a surrogate that does not represent a byte
         return text.encode(errors="backslashreplace")

@@ -46,7 +46,7 @@ _LOG_LINE_SHARE, _LOG_LINE_RESERVE_S = 0.05, 0.25  # of the time left, kept for 
 
 
 def reserve_s(timeout_s: float) -> float:
-    """Return how many seconds before Pacemaker's timeout the agent's own deadline stands.
+    """Return how many seconds before Pacemaker's timeout the agent's own deadline is.
 
     They pay for the interpreter's start and end, so that a reason is out before Pacemaker sends SIGKILL.
     """

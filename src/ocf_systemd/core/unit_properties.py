@@ -16,18 +16,18 @@ from ocf_systemd.core.text import printable
 
 
 def parse_show(unit: str, stdout: bytes) -> UnitState | NoAnswer:
-    """Return the state that `systemctl show` printed; a property that is missing stays at its default."""
-    # Lines end in LF alone: a property may hold whatever else str.splitlines() would split at.
+    """Return the state that `systemctl show` printed; a missing property has its default."""
+    # Only LF ends a line: a property may contain what else str.splitlines() would split at.
     lines = map(printable, stdout.split(b"\n"))
     properties = dict(line.split("=", 1) for line in lines if "=" in line)
-    state = unit_state(unit, properties, _words(properties.get("DropInPaths", "")))
+    state = unit_state(unit, properties, _items(properties.get("DropInPaths", "")))
     return replace(state, details=_details(unit, properties)) if isinstance(state, UnitState) else state
 
 
 def _details(unit: str, properties: Mapping[str, str]) -> UnitDetails:
     return UnitDetails(
         id=properties.get("Id") or unit,
-        names=_words(properties.get("Names", "")),
+        names=_items(properties.get("Names", "")),
         restart=properties.get("Restart", ""),
         restart_force=properties.get("RestartForceExitStatus", ""),
         kill_mode=properties.get("KillMode", ""),
@@ -41,7 +41,7 @@ def _details(unit: str, properties: Mapping[str, str]) -> UnitDetails:
 def _main_pid(properties: Mapping[str, str]) -> int:
     """Return the pid of the main process, also of one that has not ended and that systemd has given up on.
 
-    MainPID is 0 then. With KillMode=none it was not asked to end.
+    MainPID is 0 then. With KillMode=none it was not signalled to end.
     """
     is_given_up = properties.get("KillMode") != "none" and properties.get("ExecMainCode", "0") == "0"
     return _number(properties.get("MainPID", "")) or (_number(properties.get("ExecMainPID", "")) if is_given_up else 0)
@@ -52,9 +52,9 @@ def _number(text: str) -> int:
 
 
 def unit_state(unit: str, properties: Mapping[str, str], drop_in_paths: tuple[str, ...]) -> UnitState | NoAnswer:
-    """Return the state that a unit's properties tell, each as `systemctl show` words it."""
+    """Return the state that a unit's properties describe, each as `systemctl show` prints it."""
     if not {"LoadState", "ActiveState"} <= properties.keys():
-        return NoAnswer("systemctl show told no state")
+        return NoAnswer("systemctl show printed no state")
     return UnitState(
         unit=unit,
         load_state=LoadState(properties["LoadState"]),
@@ -64,7 +64,7 @@ def unit_state(unit: str, properties: Mapping[str, str], drop_in_paths: tuple[st
         main_exit=_main_exit(properties.get("ExecMainCode", ""), _number(properties.get("ExecMainStatus", ""))),
         has_job=properties.get("Job", "0") not in {"", "0"},
         can_reload=properties.get("CanReload") == "yes",
-        # "no" is also what it says of a unit that it has forgotten and loaded again; then there is no time of a check.
+        # It is "no" as well for a unit that systemd has unloaded and loaded again; then there is no time of a check.
         condition_met=properties.get("ConditionResult") != "no"
         or properties.get("ConditionTimestampMonotonic", "0") == "0",
         needs_daemon_reload=properties.get("NeedDaemonReload") == "yes",
@@ -82,8 +82,8 @@ def _main_exit(code: str, status: int) -> str:
             return ""
 
 
-def _words(text: str) -> tuple[str, ...]:
-    """Return the words of a list, which systemctl quotes where they hold a backslash."""
+def _items(text: str) -> tuple[str, ...]:
+    """Return the items of a list, which systemctl quotes if they contain a backslash."""
     if not set(text) & {"\\", '"', "'"}:
         return tuple(text.split())
     import shlex  # rare, and a monitor would pay for it

@@ -15,7 +15,7 @@ from ocf_systemd.core.records import Record, replace
 from ocf_systemd.host.procfs import TICKS_PER_S, find_process
 from ocf_systemd.host.signals import send_signal
 
-# Version 2; version 2 beside version 1, where systemd's own hierarchy is one of them; version 1 alone.
+# Version 2; version 1 and 2 together, where systemd's own hierarchy is one of them; version 1.
 _HIERARCHIES = ("/sys/fs/cgroup", "/sys/fs/cgroup/unified", "/sys/fs/cgroup/systemd")
 _SYSTEM_SLICE = "system.slice"
 # cg_needs_escape() in cgroup-util.c: names that could be taken for the kernel's own files in a group.
@@ -107,7 +107,7 @@ def _escaped(name: str) -> str:
 
 def _pids_below(path: str) -> Iterator[int]:
     """Yield the pids in a control group and those below it: a unit with Delegate= may have some."""
-    for directory, _, _ in os.walk(path):  # which passes over what goes as we look
+    for directory, _, _ in os.walk(path):  # which ignores directories that are removed meanwhile
         with suppress(OSError, ValueError), open(f"{directory}/cgroup.procs", "rb") as file:  # noqa: PTH123
             yield from (int(pid) for pid in file.read().split() if pid != b"0")  # 0: in another pid namespace
 

@@ -101,7 +101,7 @@ def _remove(path: Path) -> bool:
 
 def has_in_force(unit: UnitState, path: Path, *, wanted: bool) -> bool:
     """Return whether systemd has the drop-in at `path` in force, or none of this agent's, as wanted."""
-    # NeedDaemonReload alone does not say so: systemd 252 overlooks a drop-in whose directory is new.
+    # NeedDaemonReload is not enough: systemd 252 overlooks a drop-in whose directory is new.
     return drop_ins_in_force(unit, path) == ({str(path)} if wanted else set()) and not unit.needs_daemon_reload
 
 

@@ -1,4 +1,4 @@
-"""Finds the administrator's health hooks, decides whether they can be trusted, and runs them at the same moment."""
+"""Finds the administrator's health hooks, checks that they are safe to run, and runs them concurrently."""
 
 import errno
 import os
@@ -31,8 +31,8 @@ from ocf_systemd.host.systemctl import FOREIGN_VARIABLES
 
 _RUN_PARTS_NAME = re.compile("[A-Za-z0-9_-]+")  # run-parts(8), as Debian's --lsbsysinit-less default has it
 
-# What makes a program load or run other code than its own: the loader's and glibc's (ld.so(8), iconv(1)), a shell's,
-# functions of its caller included, and those of the interpreters that hooks are written in.
+# Variables that make a program load or run other code: those of the loader and glibc (ld.so(8), iconv(1)), of shells,
+# including exported functions, and of the interpreters that hooks are written in.
 _UNSAFE_VARIABLES = re.compile(
     "LD_.*|GCONV_PATH|GLIBC_TUNABLES"
     "|IFS|ENV|BASH_.*|BASHOPTS|SHELLOPTS|PS4|CDPATH|GLOBIGNORE|FPATH|ZDOTDIR"
@@ -45,12 +45,12 @@ HOOKS_MAX, HOOKS_AT_ONCE = 64, 16
 _LINKS_MAX = 40  # path_resolution(7): more symbolic links than that are ELOOP
 _SHEBANG_MAX = 256  # execve(2): the kernel reads no more of the first line
 
-# What execve(2) says of the file; any other error is the host's.
+# Errors of execve(2) that are about the file; all others are about the host.
 _FILE_ERRORS = frozenset({errno.ENOENT, errno.EACCES, errno.ENOEXEC, errno.ENOTDIR, errno.EISDIR, errno.ELOOP})
 
 
 def hook_environment(environment: Mapping[str, str]) -> dict[str, str]:
-    """Return the environment a hook gets: the action's, less what could change what runs."""
+    """Return the environment of a hook: the action's, without variables that could change which code runs."""
     kept = {
         name: value
         for name, value in environment.items()
@@ -62,10 +62,10 @@ def hook_environment(environment: Mapping[str, str]) -> dict[str, str]:
 def find_hooks(path: str) -> tuple[str, ...] | HookMissing | HookRan:
     """Return the hooks that a `monitor_hook` names: itself, or a directory's executable files in order of name.
 
-    In a directory, files count whose names run-parts(8) would run; one that cannot be looked at counts too,
-    so that a dangling link is told rather than passed over. An outcome: why there are none to run.
+    Of a directory, the files count whose names run-parts(8) would run, and those whose status cannot be read, so that a
+    dangling link is reported. An outcome: why there are none to run.
     """
-    if not os.path.isdir(path):  # noqa: PTH112  # a str all along: paths are compared and printed, not joined
+    if not os.path.isdir(path):  # noqa: PTH112  # a str: paths are compared and printed, not joined
         return (path,)
     try:
         names = sorted(os.listdir(path))  # noqa: PTH208
@@ -86,7 +86,7 @@ def _why_empty(names: list[str]) -> str:
 
 
 def _unstarted(path: str, failure: NotStarted) -> HookMissing | HookRan:
-    """Tell a hook that cannot be run as it is from a host that can start nothing at the moment."""
+    """Distinguish a hook that cannot be run from a host that cannot start anything at the moment."""
     return HookMissing(path, failure.why) if failure.errno in _FILE_ERRORS else HookRan(path, failure)
 
 
@@ -99,14 +99,14 @@ def _is_meant_to_run(path: str) -> bool:
 
 
 def why_unsafe(path: str, trusted_uids: frozenset[int]) -> str | None:
-    """Return which component on the way to `path` somebody else could change, or None.
+    """Return which component of `path` another user could change, or None.
 
-    Every place that the kernel passes as it resolves the path counts, the targets of symbolic links and the
-    directories those lie in included. A component is safe that a trusted user owns and nobody else may write:
-    group root may, and in a sticky directory others cannot touch what they do not own. Where the kernel follows a
-    link to another place than its text names, as /proc/PID/root, the places on the way are not known.
+    Every component counts that the kernel passes as it resolves the path, including the targets of symbolic links and
+    their directories. A component is safe if a trusted user owns it and no other user may write to it, except group
+    root; in a sticky directory others cannot change what they do not own. If the kernel follows a link to another
+    place than its text names, as for /proc/PID/root, the components are not known.
 
-    Raises OSError when there is nothing at the path, or it cannot be looked at.
+    Raises OSError if the path does not exist or cannot be read.
     """
     seen = None
     for place in _places(path):
@@ -122,12 +122,12 @@ def why_unsafe(path: str, trusted_uids: frozenset[int]) -> str | None:
         if seen.st_mode & stat.S_IWGRP and _has_acl(place):
             return f"{place} may be writable by others: it has an access control list"
     if seen is None or not os.path.samestat(seen, Path(path).stat()):
-        return f"{path} leads elsewhere than its links say"
+        return f"{path} does not lead where its links point"
     return None
 
 
 def _has_acl(place: str) -> bool:
-    # acl(5): then the mode's group bits are not the group's, but the most that anybody on the list may do.
+    # acl(5): then the group bits of the mode are the most that any entry of the list grants.
     try:
         return bool(os.getxattr(place, "system.posix_acl_access", follow_symlinks=False))
     except OSError:
@@ -135,7 +135,7 @@ def _has_acl(place: str) -> bool:
 
 
 def _places(path: str) -> Iterator[str]:
-    """Yield every place the kernel looks at as it resolves a path (path_resolution(7)), in that order.
+    """Yield every component that the kernel passes as it resolves a path (path_resolution(7)), in that order.
 
     The last one is where the path leads.
     """
@@ -164,7 +164,7 @@ def _places(path: str) -> Iterator[str]:
 
 
 def why_not_executable(path: str) -> str:
-    """Return why `execve` would not start the file at `path`; empty: nothing speaks against it."""
+    """Return why `execve` would not start the file at `path`; empty: it would."""
     try:
         mode = Path(path).stat().st_mode
         if not stat.S_ISREG(mode):
@@ -201,7 +201,7 @@ def _interpreter(first_line: bytes) -> str:
 
 
 def check_hooks(parameters: Parameters) -> tuple[HookOutcome, ...]:
-    """Return what keeps this host from running the hooks, without running any."""
+    """Return what prevents this host from running the hooks, without running any."""
     hooks = _find_trusted(parameters)
     if not isinstance(hooks, tuple):
         return (hooks,)
@@ -235,9 +235,9 @@ async def _why_not_as_user(hook: str, command: Command, run: Runner, deadline: f
 
 
 def _find_trusted(parameters: Parameters) -> tuple[str, ...] | HookOutcome:
-    """Return the hooks that a `monitor_hook` names; an outcome: there are none, or it is not safe to look.
+    """Return the hooks that `monitor_hook` names; an outcome: there are none, or it is not safe to read the directory.
 
-    What a directory that others may write holds is theirs to choose: a million files, say.
+    Others who may write to a directory choose what it contains: possibly a million files.
     """
     path = parameters.monitor_hook
     if path is None:
@@ -287,8 +287,8 @@ def _misplaced_arguments(hook: str) -> HookMissing | None:
 def is_root_owned(parameters: Parameters) -> bool:
     """Return whether root alone owns and can change the hooks and every directory on the way to them.
 
-    What belongs to another user may be on a file system of that user's, which can hold up whoever looks at it (FUSE):
-    so each place is looked at only once the one above it is known to be root's.
+    Files of another user may be on a file system of that user (FUSE), which can block any process that reads them: so
+    each component is read only after the one above it is known to be root's.
     """
     path = parameters.monitor_hook
     if path is None:
@@ -307,7 +307,7 @@ async def run_hooks(
     *,
     run_directory: Path = Path("/run"),
 ) -> tuple[HookOutcome, ...]:
-    """Run all hooks concurrently, at most `HOOKS_AT_ONCE`, and return what came of each, in the order of their names.
+    """Run all hooks concurrently, at most `HOOKS_AT_ONCE`, and return their outcomes in the order of their names.
 
     A hook whose last run cannot be killed is not started; `run_directory` has the records of these.
     """
@@ -340,7 +340,7 @@ async def _run_hook(
         return account
     if problem := _distrusted(hook, account):
         return problem
-    if anyio.current_time() >= deadline:  # its turn came too late
+    if anyio.current_time() >= deadline:  # too many hooks ran before it
         return HookRan(hook, TimedOut(0.0))
     match await run(_command(hook, parameters, environment, account), deadline=deadline):
         case NotStarted(errno=number, why=why):
@@ -361,7 +361,7 @@ def _command(
     if account is None:
         return Command(arguments, variables, time_limit_s=parameters.monitor_hook_timeout_s)
     variables |= {"USER": account.pw_name, "LOGNAME": account.pw_name, "HOME": account.pw_dir}
-    if account.pw_uid == os.geteuid() != 0:  # who is that user already may not even set its own groups
+    if account.pw_uid == os.geteuid() != 0:  # a process of that user may not even set its own groups
         return Command(arguments, variables, time_limit_s=parameters.monitor_hook_timeout_s)
     user = (account.pw_uid, account.pw_gid, os.getgrouplist(account.pw_name, account.pw_gid))
     return Command(arguments, variables, user, parameters.monitor_hook_timeout_s)

@@ -244,7 +244,7 @@ def _open_death_pipe(resources: ExitStack) -> int:
 
     The owner is the agent's process group where the agent leads one, as under Pacemaker, since Pacemaker kills only the
     agent's pid where on-fail is block. It is only the command where the group is not the agent's, or the command runs
-    as another user: whoever holds the descriptor can set O_ASYNC again and have root's signal sent.
+    as another user: a process that holds the descriptor can set O_ASYNC again and have root's signal sent.
     """
     read_end, write_end = os.pipe()
     resources.callback(os.close, write_end)

@@ -1,4 +1,4 @@
-"""What /proc tells of processes: who descends from whom, how old, alive, called how. It looks, and touches nothing."""
+"""Reads /proc: processes and their descendants, age, state, command line and environment (proc(5))."""
 
 import os
 import time
@@ -15,7 +15,7 @@ TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 
 
 class Entry(Record):
-    """A process, told apart from a later one of the same pid by its start time in clock ticks (proc_pid_stat(5))."""
+    """A process; its start time in clock ticks distinguishes it from a later one of the same pid (proc_pid_stat(5))."""
 
     pid: int
     started: int
@@ -27,7 +27,7 @@ class Entry(Record):
 
 
 class Stat(Record):
-    """What proc_pid_stat(5) says of a process: name, state letter, parent, process group, threads, and which it is."""
+    """A process as proc_pid_stat(5) describes it: name, state letter, parent, process group, number of threads."""
 
     name: str
     state: str
@@ -38,17 +38,17 @@ class Stat(Record):
 
     @property
     def is_alive(self) -> bool:
-        """Whether anything of it runs: it has not ended, or its first thread alone has."""
+        """Whether any of its threads runs."""
         return self.state not in "ZX" or (self.state == "Z" and self.threads > 1)
 
     @property
     def is_uninterruptible(self) -> bool:
-        """Whether no signal ends it at the moment, not even SIGKILL."""
+        """Whether it is in uninterruptible sleep: no signal ends it at the moment, not even SIGKILL."""
         return self.state == "D"
 
 
 def read_stat(pid: int) -> Stat | None:
-    """Return what there is to say of a process; None: it is gone."""
+    """Return the status of a process; None: it is gone."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_bytes()
     except (FileNotFoundError, ProcessLookupError):
@@ -60,18 +60,18 @@ def read_stat(pid: int) -> Stat | None:
 
 
 def age_s(pid: int | None = None) -> float:
-    """Return how many seconds ago a process was forked, this one unless told; 0 of one that is gone."""
+    """Return how many seconds ago a process was forked, this process by default; 0 if it is gone."""
     stat = read_stat(os.getpid() if pid is None else pid)
     return stat.entry.age_s if stat else 0.0
 
 
 def ticks_now() -> int:
-    """Return the present as an `Entry.started`."""
+    """Return the current time in the unit of `Entry.started`."""
     return int(time.clock_gettime(time.CLOCK_BOOTTIME) * TICKS_PER_S)
 
 
 def is_alive(entry: Entry) -> bool:
-    """Tell whether a process still runs; one that has ended and waits to be reaped does not."""
+    """Return whether a process runs; one that has ended and waits to be reaped does not."""
     stat = read_stat(entry.pid)
     return stat is not None and stat.entry == entry and stat.is_alive
 
@@ -106,13 +106,13 @@ def children_of(pid: int) -> list[int]:
 
 
 def _kernel_lists_children() -> bool:
-    return os.path.exists("/proc/thread-self/children")  # noqa: PTH110  # asked often, and pathlib is slow
+    return os.path.exists("/proc/thread-self/children")  # noqa: PTH110  # called often, and pathlib is slow
 
 
 def _kernel_children(pid: int) -> list[int]:
     """Return a process's children as the kernel lists them (proc_pid_task_children(5))."""
     listed = b""
-    with suppress(OSError):  # it ends as we look
+    with suppress(OSError):  # it ends meanwhile
         for thread in Path(f"/proc/{pid}/task").iterdir():
             with suppress(OSError):
                 listed += (thread / "children").read_bytes()
@@ -120,7 +120,7 @@ def _kernel_children(pid: int) -> list[int]:
 
 
 def _scanned_children() -> Callable[[int], list[int]]:
-    """Return what tells a process's children on a kernel that does not list them (no CONFIG_PROC_CHILDREN)."""
+    """Return a function that finds a process's children on a kernel without CONFIG_PROC_CHILDREN."""
     children: dict[int, list[int]] = {}
     for path in Path("/proc").glob("[1-9]*"):
         if stat := read_stat(int(path.name)):
@@ -129,14 +129,14 @@ def _scanned_children() -> Callable[[int], list[int]]:
 
 
 def command_line(pid: int) -> str:
-    """Return a process's command line, safe to show; empty: it has none, or none any more."""
+    """Return a process's command line, safe to display; empty: it has none."""
     with suppress(OSError):
         return printable(Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" "))
     return ""
 
 
 def environment_of(pid: int) -> frozenset[bytes]:
-    """Return the variables a process was started with, as NAME=VALUE; none of one that is gone."""
+    """Return the variables a process was started with, as NAME=VALUE; none if it is gone."""
     with suppress(OSError):
         return frozenset(Path(f"/proc/{pid}/environ").read_bytes().split(b"\0"))
     return frozenset()

@@ -1,4 +1,4 @@
-"""A lock by which the agents of a host share daemon-reloads: one at a time, and none that another has made needless."""
+"""A lock for daemon-reloads: the agents of a host take turns, and one reload serves all that wait for it."""
 
 import fcntl
 import os
@@ -13,10 +13,10 @@ _LOOK_AGAIN_S = 0.02
 
 @asynccontextmanager
 async def reload_lock(run_directory: Path, deadline: float) -> AsyncIterator[None]:
-    """Hold the lock for the block, waiting for it until the deadline at most, on the event loop's clock.
+    """Hold the lock during the block; wait for it until the deadline at most, on the event loop's clock.
 
-    Without it all goes on as well, with more reloads: a lock that cannot be had, or not in time, is not waited for. The
-    kernel lets go of it with the process that holds it (flock(2)).
+    The block runs without the lock if that cannot be taken in time: then there are more reloads. The kernel releases
+    the lock with the process that holds it (flock(2)).
     """
     descriptor = _open(run_directory)
     try:
@@ -39,7 +39,7 @@ def _open(run_directory: Path) -> int | None:
 
 
 def _is_locked(descriptor: int) -> bool:
-    """Try to lock; return whether that is done, or cannot be done at all."""
+    """Try to lock; return whether it is locked, or cannot be locked at all."""
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

@@ -1,7 +1,7 @@
-"""Records, below /run, which hooks left a process that cannot be killed, so that they are not started again.
+"""Records below /run which hooks left a process that cannot be killed, so that they are not started again.
 
-A process in uninterruptible sleep (state D, on storage that does not respond, for one) outlives SIGKILL. Each monitor
-that runs the same hook would leave one more. The record outlives the agent's process, which is a new one for each
+A process in uninterruptible sleep (state D, as on storage that does not respond) survives SIGKILL. Each monitor
+that runs the same hook would leave another. The record outlives the agent's process, which is a new one for each
 monitor, and is void once the process has ended.
 """
 
@@ -17,7 +17,7 @@ _RECORDS_MAX = 64 * 1024  # bytes; a record takes less than the longest path, 4 
 
 
 def record_survivors(unit: str, hook: str, processes: Iterable[Process], *, run_directory: Path = Path("/run")) -> None:
-    """Record processes of a unit's hook that cannot be killed; where that cannot be written, do without."""
+    """Record processes of a unit's hook that cannot be killed; if that cannot be written, there is no record."""
     records = "".join(f"{process.pid} {process.started} {hook}\0" for process in processes)
     if not records:
         return
@@ -32,7 +32,7 @@ def record_survivors(unit: str, hook: str, processes: Iterable[Process], *, run_
 
 
 def find_survivor(unit: str, hooks: tuple[str, ...], *, run_directory: Path = Path("/run")) -> Process | None:
-    """Return a process that one of these hooks of a unit left in an earlier run, and that is alive still."""
+    """Return a process that one of these hooks of a unit left in an earlier run and that is still alive."""
     alive = recorded_survivors(unit, run_directory=run_directory)
     return next((process for process, hook in alive if hook in hooks), None)
 
@@ -59,7 +59,7 @@ def _make_directories(run_directory: Path) -> None:
 
 
 def _path(run_directory: Path, unit: str) -> str:
-    return f"{run_directory}/ocf-systemd/survivors/{unit}"  # a str: looked at in each monitor, and pathlib is slow
+    return f"{run_directory}/ocf-systemd/survivors/{unit}"  # a str: read by each monitor, and pathlib is slow
 
 
 def _alive(records: str) -> Iterator[tuple[Process, str]]:

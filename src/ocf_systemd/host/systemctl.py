@@ -1,7 +1,4 @@
-"""What the agent says to systemd and understands of its answers: `systemctl` argument lists, the parser, the drop-in.
-
-It asks and reports; what an answer means is `judgement`'s to say.
-"""
+"""Calls systemctl(1) and journalctl(1) for one unit, and reads the results of jobs from what systemctl prints."""
 
 import os
 import re
@@ -51,12 +48,12 @@ _PROPERTIES = (
     "Slice",
 )
 
-# Variables that change what systemd's tools do or whom they talk to; those of a hook's caller must not reach them.
+# Variables that change what systemd's tools do, or which manager they call.
 FOREIGN_VARIABLES = re.compile("SYSTEMD_.*|SYSTEMCTL_.*|NOTIFY_SOCKET|LISTEN_.*|WATCHDOG_.*|DBUS_.*|XDG_RUNTIME_DIR")
 _SEARCH_PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
 
-# What systemctl prints of a job's end (bus-wait-for-jobs.c), and so does of no request that was lost. No unit's name
-# holds a blank; `.*` would take seconds over what is no such message. Compiled when a job has failed.
+# What systemctl prints when a job ends (bus-wait-for-jobs.c), but not when a request is lost. A unit's name contains no
+# blank; `.*` would take seconds on other text. Compiled when a job has failed.
 _JOB_MESSAGES = (
     (JobResult.CANCELED, r"Job for \S* canceled\."),
     (JobResult.TIMEOUT, r"Job for \S* timed out\."),
@@ -79,17 +76,17 @@ _STOP_JOBS = frozenset({"stop", "restart"})  # "restart" stops first (job.c)
 
 
 def tool_environment(environment: Mapping[str, str]) -> dict[str, str]:
-    """Return the environment for systemd's tools: the action's, less what would lead them astray."""
+    """Return the environment for systemd's tools: the action's, without variables that change what they do."""
     kept = {name: value for name, value in environment.items() if not FOREIGN_VARIABLES.fullmatch(name)}
     return {"PATH": _SEARCH_PATH, **kept, "LC_ALL": "C", "SYSTEMD_COLORS": "0", "SYSTEMD_PAGER": ""}
 
 
 QueryUnit = Callable[[str, float], Awaitable[UnitState | None]]
-"""Asks for the state of a unit by its name until a deadline; None: `systemctl` is to be asked."""
+"""Queries the state of a unit by its name, until a deadline; None: `systemctl` must be called."""
 
 
 class Systemctl(Record):
-    """The system manager, as far as one unit is concerned. Deadlines are on the event loop's clock."""
+    """The system manager, for one unit. Deadlines are on the event loop's clock."""
 
     unit: str
     environment: Mapping[str, str]
@@ -98,7 +95,7 @@ class Systemctl(Record):
     unit_processes: UnitProcesses = Cgroups()
 
     async def show(self, deadline: float) -> UnitState | NoAnswer:
-        """Query the unit's state; of an inactive or failed unit, which processes of it are alive as well."""
+        """Query the unit's state; for an inactive or failed unit, also which of its processes are alive."""
         if self.query_unit and (state := await self.query_unit(self.unit, deadline)):
             return state
         match await self._systemctl("show", f"--property={','.join(_PROPERTIES)}", deadline=deadline):
@@ -138,11 +135,11 @@ class Systemctl(Record):
         return job_outcome(await self._systemctl("reload", deadline=deadline))
 
     async def reset_failed(self, deadline: float) -> None:
-        """Forget a failure and the count of starts; a unit that has neither is an error that does not matter."""
+        """Reset the unit's failed state and its count of starts; that a unit has neither is no problem."""
         await self._systemctl("reset-failed", deadline=deadline)
 
     async def daemon_reload(self, deadline: float) -> str:
-        """Have systemd read its unit files again; return what went wrong, or nothing."""
+        """Have systemd read its unit files again; return why it did not, or nothing."""
         arguments = ("systemctl", "--no-ask-password", "daemon-reload")
         match await self.run(Command(arguments, tool_environment(self.environment)), deadline=deadline):
             case Exited(code=0):
@@ -153,8 +150,8 @@ class Systemctl(Record):
     async def last_log_line(self, unit: str, within_s: float, deadline: float) -> str:
         """Return the last line that the processes of a unit, by its Id, logged within that many seconds from now.
 
-        Not by invocation: journald knows none of a process that has ended before it looks, and systemd forgets that of
-        a unit.
+        Not by invocation: journald does not know it of a process that has already ended, and systemd forgets it when
+        it unloads the unit.
         """
         await self._journal("--sync", deadline=deadline)  # journald may not have read the last of it yet
         return await self._last_line(within_s, deadline, f"_SYSTEMD_UNIT={unit}")
@@ -172,7 +169,7 @@ class Systemctl(Record):
         return lines[-1] if lines else ""
 
     async def journal(self, count: int, deadline: float) -> tuple[str, ...]:
-        """Return the last lines that the journal has of the unit, systemd's own words on it included."""
+        """Return the last lines in the journal about the unit, including systemd's own."""
         options = ("--output=short", f"--lines={count}", f"--unit={self.unit}")
         return await self._journal(*options, deadline=deadline)
 
@@ -204,7 +201,7 @@ def _why(outcome: CommandOutcome) -> str:
 
 
 def job_outcome(outcome: CommandOutcome) -> JobOutcome:
-    """Return what became of a job, from the `systemctl` call that queued it and waited."""
+    """Return the result of a job, from the `systemctl` call that requested it and waited for it."""
     match outcome:
         case Exited(code=0):
             return JobOutcome(JobResult.DONE)
@@ -225,7 +222,7 @@ def _refusal(text: str) -> JobResult:
 
 
 def _first_line(outcome: Exited) -> str:
-    # The lines after it are advice to look into the journal, warnings before it are of changed unit files.
+    # The lines after it are advice to read the journal, warnings before it are about changed unit files.
     lines = filter(None, map(printable, outcome.stderr.splitlines()))
     return next((line for line in lines if not line.startswith("Warning:")), "")
 

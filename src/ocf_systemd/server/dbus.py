@@ -1,7 +1,6 @@
-"""Asks PID 1 itself what state a running unit is in: over its private socket, without starting `systemctl`.
+"""Queries PID 1 for the state of a running unit, over its private socket, without starting `systemctl`.
 
-It speaks as much D-Bus as that takes and no more. Whatever is not exactly as expected is no answer, and no failure:
-`systemctl` is to be asked then, and its answer counts.
+Anything that is not exactly as expected is not used, and is no error: then `systemctl` is called.
 
 Source: the D-Bus specification, "Authentication Protocol".
 """
@@ -28,19 +27,19 @@ PRIVATE_SOCKET = "/run/systemd/private"
 """Where PID 1 listens for root's `systemctl`: D-Bus from peer to peer, with no bus and no names on it."""
 
 _PATIENCE_S = 1.0
-_PATIENCE_SHARE = 0.1  # of the time left: a PID 1 that hangs is systemctl's to find, which needs its time for that
+_PATIENCE_SHARE = 0.1  # of the time left: if PID 1 hangs, systemctl must find that, and needs its time
 _CHUNK = 64 * 1024
 _LOOK_AGAIN_S = 0.005
-_PAUSE_S = 1.0  # before a connection that broke is opened anew
-_SERIAL_MAX = 2**32 - 16  # room for the calls of one question
+_PAUSE_S = 1.0  # before a broken connection is opened again
+_SERIAL_MAX = 2**32 - 16  # room for the calls of one query
 
-# What comes of a PID 1 that is not there, or that sends what cannot be read.
-_NO_ANSWER = (OSError, EOFError, *UNREADABLE)
+# What a query raises if PID 1 cannot be reached, or sends what cannot be read.
+_FAILURES = (OSError, EOFError, *UNREADABLE)
 
 
 @dataclass(slots=True, eq=False)
-class _Question:
-    """Calls that belong together, by the serials that they have, and the replies that have come to them."""
+class _Query:
+    """The calls of one query, by their serials, and the replies received."""
 
     serials: range
     replies: dict[int, Reply] = field(default_factory=dict)
@@ -48,31 +47,31 @@ class _Question:
 
     def take(self, reply: Reply) -> None:
         self.replies[reply.serial] = reply
-        if self.is_answered:
+        if self.is_complete:
             self.settled.set()
 
     @property
-    def is_answered(self) -> bool:
+    def is_complete(self) -> bool:
         return len(self.replies) == len(self.serials)
 
     def in_order(self) -> list[Reply]:
         """Return the replies in the order of the calls. Raises EOFError: the connection ended before."""
-        if not self.is_answered:
+        if not self.is_complete:
             raise EOFError
         return [self.replies[serial] for serial in self.serials]
 
 
 @dataclass(slots=True, eq=False)
 class _Connection:
-    """A connection to PID 1, what came over it and was not yet read, and who waits for what. Raises `_NO_ANSWER`."""
+    """A connection to PID 1, the bytes received and not yet read, and the queries that wait. Raises `_FAILURES`."""
 
     socket: socket
     received: bytearray = field(default_factory=bytearray)
-    waiting: dict[int, _Question] = field(default_factory=dict)
+    waiting: dict[int, _Query] = field(default_factory=dict)
     serial: int = 1
 
     async def authenticate(self) -> None:
-        """Say who we are, as the specification's "EXTERNAL" has it: the digits of the uid in hexadecimal."""
+        """Authenticate by the mechanism EXTERNAL: the digits of the uid in hexadecimal."""
         await self._send(b"\0AUTH EXTERNAL " + str(os.geteuid()).encode().hex().encode() + b"\r\nBEGIN\r\n")
         while b"\r\n" not in self.received:
             await self._receive()
@@ -80,42 +79,42 @@ class _Connection:
         if not line.startswith(b"OK "):
             raise ValueError("not authenticated")
 
-    async def ask(self, name: str) -> _Question:
-        """Ask for all that is needed of a unit."""
+    async def send_query(self, name: str) -> _Query:
+        """Send the calls that query a unit."""
         calls = unit_calls(name, self.serial)
-        question = _Question(range(self.serial, self.serial + len(calls)))
+        query = _Query(range(self.serial, self.serial + len(calls)))
         # A serial is never 0; one that were still waited for after 4,000,000,000 others does not exist.
-        self.serial = 1 if question.serials.stop > _SERIAL_MAX else question.serials.stop
-        self.waiting |= dict.fromkeys(question.serials, question)
+        self.serial = 1 if query.serials.stop > _SERIAL_MAX else query.serials.stop
+        self.waiting |= dict.fromkeys(query.serials, query)
         await self._send(b"".join(calls))
-        return question
+        return query
 
-    async def answer(self, name: str) -> list[Reply]:
-        """Ask, and wait until somebody else has read the replies."""
-        question = await self.ask(name)
-        await question.settled.wait()
-        return question.in_order()
+    async def query_shared(self, name: str) -> list[Reply]:
+        """Query a unit, and wait until `read`, in another task, has received the replies."""
+        query = await self.send_query(name)
+        await query.settled.wait()
+        return query.in_order()
 
     async def read(self) -> None:
-        """Wait for something to come, and hand out the replies in it; what is none, signals above all, goes."""
+        """Receive messages, and hand out the replies; all others, which are mostly signals, are dropped."""
         await self._receive()
         for reply in take_replies(self.received):
-            if question := self.waiting.pop(reply.serial, None):
-                question.take(reply)
+            if query := self.waiting.pop(reply.serial, None):
+                query.take(reply)
 
     def end(self) -> None:
-        """Tell all who wait that nothing will come any more."""
-        for question in self.waiting.values():
-            question.settled.set()
+        """Wake all queries that wait: no reply will come any more."""
+        for query in self.waiting.values():
+            query.settled.set()
 
-    def hang_up(self) -> None:
-        """End the connection for all who use it: reading finds its end."""
+    def disconnect(self) -> None:
+        """End the connection for all that use it: `read` finds its end."""
         with suppress(OSError):
             self.socket.shutdown(SHUT_RDWR)
 
     async def _send(self, data: bytes) -> None:
-        # So few bytes are taken as a whole or not at all (af_unix.c). Not by waiting for room: the socket may be closed
-        # meanwhile, by who reads from it.
+        # So few bytes are sent as a whole or not at all (af_unix.c). Without waiting for room: the task that reads may
+        # close the socket meanwhile.
         while True:
             with suppress(BlockingIOError):
                 self.socket.send(data, MSG_NOSIGNAL)
@@ -133,10 +132,10 @@ class _Connection:
 
 
 class SystemManager:
-    """The system manager itself, asked over the socket at `path`.
+    """The system manager, queried over the socket at `path`.
 
     Each call has a connection of its own, unless one is kept: it takes PID 1 ten times as long to set up a connection
-    as to answer a call.
+    as to reply to a call.
     """
 
     __slots__ = ("_kept", "_path")
@@ -146,13 +145,13 @@ class SystemManager:
         self._kept: _Connection | None = None
 
     async def keep_connected(self) -> None:
-        """Keep a connection for all calls to share, and open it anew when it breaks, until this is cancelled.
+        """Keep a connection that all queries share, and open it again when it breaks, until this is cancelled.
 
-        For who asks often: to a connection that is open PID 1 sends all of its signals (dbus.c: bus_foreach_bus()),
-        and so has to tell of each unit that changes.
+        For a process that queries often: PID 1 sends all its signals to each open connection (dbus.c:
+        bus_foreach_bus()), one for each unit that changes.
         """
         while True:
-            with suppress(*_NO_ANSWER), self._connect() as connected:
+            with suppress(*_FAILURES), self._connect() as connected:
                 await self._share(_Connection(connected))
             await anyio.sleep(_PAUSE_S)
 
@@ -177,28 +176,28 @@ class SystemManager:
         return connected
 
     async def unit(self, name: str, deadline: float) -> UnitState | None:
-        """Return the state of a unit that runs and has no job, as `systemd.parse_show` would; None: ask systemctl.
+        """Return the state of a unit that runs and has no job; None: call systemctl.
 
-        None is all else: a unit in another state or one that something has failed for (its Result), a name that is
-        none, a PID 1 that is not reached or is not understood, or does not answer within a small part of the time
-        until the deadline (on the event loop's clock). Raises nothing.
+        None for all else: a unit in another state or with a Result other than success, an invalid name, a PID 1 that is
+        not reached, not understood, or does not reply within a small part of the time until the deadline (on the event
+        loop's clock). Raises nothing.
         """
         time_left = deadline - anyio.current_time()
         if not is_unit_name(name) or time_left <= 0:
             return None
         state, kept = None, self._kept
-        with anyio.move_on_after(min(_PATIENCE_S, time_left * _PATIENCE_SHARE)) as patience, suppress(*_NO_ANSWER):
-            state = unit_state_of(name, await (kept.answer(name) if kept else self._ask(name)))
+        with anyio.move_on_after(min(_PATIENCE_S, time_left * _PATIENCE_SHARE)) as patience, suppress(*_FAILURES):
+            state = unit_state_of(name, await (kept.query_shared(name) if kept else self._query_alone(name)))
         if patience.cancelled_caught and kept:
             self._kept = None
-            kept.hang_up()  # the calls that PID 1 has yet to answer are not to heap up
+            kept.disconnect()  # calls without a reply must not accumulate
         return state
 
-    async def _ask(self, name: str) -> list[Reply]:
+    async def _query_alone(self, name: str) -> list[Reply]:
         with self._connect() as connected:
             connection = _Connection(connected)
             await connection.authenticate()
-            question = await connection.ask(name)
-            while not question.is_answered:
+            query = await connection.send_query(name)
+            while not query.is_complete:
                 await connection.read()
-            return question.in_order()
+            return query.in_order()

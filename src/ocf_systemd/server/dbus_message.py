@@ -37,7 +37,7 @@ _UNIT_PROPERTIES: Mapping[bytes, bytes] = {
     b"DropInPaths": b"as",
 }
 
-# How a unit ended is told by the interface of its type, in hundreds of properties: these alone are asked for.
+# How a unit ended is in the interface of its type, among hundreds of properties: only these are queried.
 _TYPE_PROPERTIES: Mapping[str, Mapping[str, bytes]] = {
     "service": {"Result": b"s", "ExecMainCode": b"i", "ExecMainStatus": b"i"},
     "socket": {"Result": b"s"},
@@ -109,7 +109,7 @@ class Reply:
         found = {}
         end = self._array(8)
         while self._at < end:
-            # As _align(), _text() and _read_signature() have it, but in half the time: a hundred are to be passed over.
+            # The same as _align(), _text() and _read_signature(), in half the time: a hundred properties are skipped.
             name_at = self._at + -self._at % 8 + 4
             name_end = name_at + u32(data, name_at - 4)[0]
             signature_end = name_end + 2 + data[name_end + 1]
@@ -119,7 +119,7 @@ class Reply:
             self._at = signature_end + 1
             if name in _UNIT_PROPERTIES:
                 self._expect(signature, _UNIT_PROPERTIES[name])
-                found[name.decode()] = self._words(signature)
+                found[name.decode()] = self._values(signature)
             else:
                 self._skip(signature)
         self._ends(end)
@@ -132,17 +132,17 @@ class Reply:
         """Return the property of that type, from the reply to Get."""
         self._expect_body(b"v")
         self._expect(self._read_signature(), expected)
-        words = self._words(expected)
+        values = self._values(expected)
         self._ends(len(self._data))
-        return words
+        return values
 
     def _expect_body(self, signature: bytes) -> None:
         if self._data[1] != _RETURN:
             raise ValueError("an error")
         self._expect(self._signature, signature)
 
-    def _words(self, signature: bytes) -> tuple[str, ...]:
-        """Read a value of one of the types of our properties, as `systemctl show` words it."""
+    def _values(self, signature: bytes) -> tuple[str, ...]:
+        """Read a value of one of the types of our properties, as `systemctl show` prints it."""
         match signature:
             case b"s":
                 return (printable(self._text()),)
@@ -154,12 +154,12 @@ class Reply:
                 self._text()
                 return (job,)
             case b"as":
-                words = []
+                values = []
                 end = self._array(4)
                 while self._at < end:
-                    words.append(printable(self._text()))
+                    values.append(printable(self._text()))
                 self._ends(end)
-                return tuple(words)
+                return tuple(values)
             case _:
                 return (str(self._number(signature)),)
 
@@ -210,7 +210,7 @@ class Reply:
         self._at += -self._at % boundary
 
     def _ends(self, end: int) -> None:
-        # What is skipped is not looked at, so that a length in it may lead astray: not to here.
+        # Skipped values are not checked, so a wrong length in them shows only here.
         if self._at != end:
             raise ValueError("ends elsewhere")
 
@@ -221,14 +221,14 @@ class Reply:
 
 
 def unit_state_of(name: str, replies: list[Reply]) -> UnitState | None:
-    """Return what the replies to `unit_calls` tell. Raises as `Reply` does."""
+    """Return a unit's state from the replies to `unit_calls`; None: call `systemctl`. Raises `UNREADABLE`."""
     found = replies[0].properties()
     for property_name, reply in zip(_type_properties(name), replies[1:], strict=True):
         found[property_name] = reply.property(_type_properties(name)[property_name])
     drop_in_paths = found.pop("DropInPaths")
-    state = unit_state(name, {key: words[0] for key, words in found.items()}, drop_in_paths)
-    # It was asked for after the state: a unit that has failed in between is not told as running. A mount that could
-    # not be unmounted runs on with another Result too; that is rare.
+    state = unit_state(name, {key: values[0] for key, values in found.items()}, drop_in_paths)
+    # Result was queried after the state: a unit that has failed in between is not reported as running. A mount that
+    # could not be unmounted keeps running with another Result as well; that is rare.
     has_failed = isinstance(state, UnitState) and state.result not in {"", "success"}
     return state if isinstance(state, UnitState) and state.is_running and not state.has_job and not has_failed else None
 
@@ -244,7 +244,7 @@ def is_unit_name(name: str) -> bool:
 
 
 def unit_calls(name: str, serial: int) -> list[bytes]:
-    """Return the calls that ask for all that is needed of a unit, with that serial and the next ones."""
+    """Return the calls that query what is needed of a unit, with that serial and the next ones."""
     kind = name.rpartition(".")[2]
     path = b"/org/freedesktop/systemd1/unit/" + _NO_LABEL.sub(_escape, name.encode())
     interface = f"org.freedesktop.systemd1.{kind.capitalize()}"
@@ -297,10 +297,10 @@ def _aligned(data: bytes, boundary: int) -> bytes:
 
 @lru_cache(maxsize=256)
 def _layout(signature: bytes) -> tuple[tuple[int, int, int], ...]:
-    """Return how to get past a value: for each part of it the boundary it begins at, and two more.
+    """Return how to skip a value: for each part of it the boundary it begins at, and two more numbers.
 
     The first is the boundary of its elements where a length is in front of them, else 0; the second the bytes that
-    follow. Raises LookupError or ValueError for what is no single type, and for a variant or a signature: no property
+    follow. Raises LookupError or ValueError for other than a single type, and for a variant or a signature: no property
     of a unit has one outside an array.
     """
     types = signature.decode("ascii")

@@ -54,7 +54,7 @@ class ServedAction:
     groups: set[int] = field(default_factory=set)
 
     async def run(self, command: Command, *, deadline: float) -> CommandOutcome:
-        """Run a command; see `processes.run_child`. Raises ShortageError where the server is to blame for a failure."""
+        """Run a command; see `processes.run_child`. Raises ShortageError if the server is the cause of a failure."""
         return await run_child(command, self, deadline=deadline)
 
     def context(self, command: Command) -> ChildContext:
@@ -72,7 +72,7 @@ class ServedAction:
         return {**environment, name: value}
 
     async def start(self, command: Command, spawn: Callable[[], T], deadline: float) -> T:
-        """Call `spawn` when its turn has come. Raises ShortageError, and OSError where the command is to blame."""
+        """Call `spawn` when its turn has come. Raises ShortageError, and OSError if the command is the cause."""
         await self._take_turn(deadline)
         try:
             return spawn()

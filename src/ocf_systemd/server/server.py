@@ -390,7 +390,7 @@ def _bound(path: Path | None) -> socket.socket:
 
 
 def _notifier(environment: Mapping[str, str]) -> Callable[[str], None]:
-    """Return what sends a state to systemd; it sends nothing where systemd does not ask for it."""
+    """Return a function that sends a state to systemd, if systemd has passed NOTIFY_SOCKET."""
     address = environment.get("NOTIFY_SOCKET", "")
 
     def notify(state: str) -> None:
