@@ -50,7 +50,7 @@ from ocf_systemd.core.observations import (
     TimedOut,
     UnitState,
 )
-from ocf_systemd.core.ocf import REASON_PREFIX, Action, ActionResult, ExitCode
+from ocf_systemd.core.ocf import HARD_ERRORS, REASON_PREFIX, Action, ActionResult, ExitCode
 from ocf_systemd.core.records import Record, replace
 from ocf_systemd.core.text import printable, printed_lines
 
@@ -86,8 +86,8 @@ PROTOCOL_CODES: Mapping[HookProtocol, Mapping[int, int]] = MappingProxyType(
 )
 # Pacemaker takes them for the promoted role, and calls demote.
 _PROMOTED = frozenset({ExitCode.RUNNING_PROMOTED, ExitCode.FAILED_PROMOTED, ExitCode.DEGRADED_PROMOTED})
-# To a probe of an active unit: recorded as stopped (7, 5), or hard errors (2 to 6; Pacemaker treats 3 as 5).
-_NOT_FOR_PROBES = frozenset(range(ExitCode.ERR_ARGS, ExitCode.NOT_RUNNING + 1))
+# In a probe, 7 and 5 are recorded as stopped, and 6 is a fatal error.
+_NOT_FOR_PROBES = HARD_ERRORS | {ExitCode.ERR_CONFIGURED, ExitCode.NOT_RUNNING}
 
 _MEANINGS: Mapping[int, str] = MappingProxyType({ExitCode.NOT_RUNNING: "not running", ExitCode.DEGRADED: "degraded"})
 

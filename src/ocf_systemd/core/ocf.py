@@ -34,6 +34,10 @@ class ExitCode(IntEnum):
     DEGRADED_PROMOTED = 191
 
 
+HARD_ERRORS = frozenset({ExitCode.ERR_ARGS, ExitCode.ERR_UNIMPLEMENTED, ExitCode.ERR_PERM, ExitCode.ERR_INSTALLED})
+"""Hard errors to Pacemaker: the resource may not run on this node until cleanup. It treats 3 as 5."""
+
+
 class ActionResult(Record):
     """The result of an action.
 

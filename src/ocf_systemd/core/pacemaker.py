@@ -3,7 +3,7 @@
 Source: Pacemaker Explained, "How Pacemaker Interprets OCF Return Codes" and "Resource Operations".
 """
 
-from ocf_systemd.core.ocf import Action, ExitCode
+from ocf_systemd.core.ocf import HARD_ERRORS, Action, ExitCode
 
 MEANINGS = {
     ExitCode.SUCCESS: "success",
@@ -20,7 +20,6 @@ MEANINGS = {
     ExitCode.DEGRADED_PROMOTED: "running, promoted, but degraded",
 }
 
-_HARD = frozenset({ExitCode.ERR_ARGS, ExitCode.ERR_UNIMPLEMENTED, ExitCode.ERR_PERM, ExitCode.ERR_INSTALLED})
 _RUNNING = frozenset({ExitCode.SUCCESS, ExitCode.DEGRADED})
 
 _RECOVER = "counts a failure and recovers the resource: stop, then start, on this node or another"
@@ -71,7 +70,7 @@ def _after_probe(code: int) -> str:
 def _after_change(action: Action, code: int) -> str:
     if code in _RUNNING:
         return f"records the {action} as done"
-    if action is Action.START and code not in _HARD | {ExitCode.ERR_CONFIGURED}:
+    if action is Action.START and code not in HARD_ERRORS | {ExitCode.ERR_CONFIGURED}:
         return "stops the resource and, as start-failure-is-fatal is by default, tries another node"
     return _after_failure(code)
 
@@ -79,4 +78,4 @@ def _after_change(action: Action, code: int) -> str:
 def _after_failure(code: int) -> str:
     if code == ExitCode.ERR_CONFIGURED:
         return _FATAL
-    return _HARD_ERROR if code in _HARD else _RECOVER
+    return _HARD_ERROR if code in HARD_ERRORS else _RECOVER
