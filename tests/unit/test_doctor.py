@@ -341,8 +341,9 @@ class TestCommand:
         ("arguments", "told"),
         [
             ([], "Missing option '--unit'"),
-            (["--unit", "web", "--op", "promote=1s"], "'promote=1s' is none of start=, stop=, monitor=, interval="),
-            (["--unit", "web", "--op", "start"], "'' is not a duration"),
+            (["--unit", "web", "--op", "promote=1s"], "'promote=1s' is not NAME=TIME with one of the names start, stop, monitor,"),
+            (["--unit", "web", "--op", "start"], "'start' is not NAME=TIME"),
+            (["--unit", "web", "--op", "start="], "'' is not a duration"),
             (["--unit", "web", "--op", "stop=soon"], "'soon' is not a duration"),
             (["--unit", "web", "-o", "hook=x"], "there is no parameter 'hook'"),
             (["--unit", "web", "-o", "poll_interval=x"], "poll_interval='x' is not a duration"),

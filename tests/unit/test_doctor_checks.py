@@ -622,7 +622,9 @@ def test_how_to_mend(name: str, facts: Facts, expected: str) -> None:
 def test_following_the_advice_passes(limit_s: float) -> None:
     """With the operations' timeouts that are advised, and where it says so the unit's, there is nothing to mend."""
     for action, setting in (("start", "start_timeout_s"), ("stop", "stop_timeout_s")):
-        facts = known(serving(**{setting: limit_s}), operations=Operations({"start": 10.0, "stop": 10.0}))
+        # A unit without a limit has a problem only if no timeout is chosen for the operation.
+        chosen = {} if limit_s == FOREVER_S else {action: 10.0}
+        facts = known(serving(**{setting: limit_s}), operations=Operations(chosen))
         finding = BY_NAME[f"{action}-timeout"].run(facts)
         if isinstance(finding, Sound):
             assert limit_s < 10
