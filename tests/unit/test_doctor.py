@@ -341,7 +341,10 @@ class TestCommand:
         ("arguments", "told"),
         [
             ([], "Missing option '--unit'"),
-            (["--unit", "web", "--op", "promote=1s"], "'promote=1s' is not NAME=TIME with one of the names start, stop, monitor,"),
+            (
+                ["--unit", "web", "--op", "promote=1s"],
+                "'promote=1s' is not NAME=TIME with one of the names start,",
+            ),
             (["--unit", "web", "--op", "start"], "'start' is not NAME=TIME"),
             (["--unit", "web", "--op", "start="], "'' is not a duration"),
             (["--unit", "web", "--op", "stop=soon"], "'soon' is not a duration"),

@@ -1,1 +1,1 @@
-"""Output for people: where it goes, and what it has in common."""
+"""Output for people: whether it goes to a terminal, and how the results of checks are rendered."""

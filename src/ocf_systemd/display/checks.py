@@ -1,0 +1,69 @@
+"""Renders the results of checks, for doctor and rehearse: as lines of text, as entries of a JSON document, counted.
+
+`rich_checks` renders them for a terminal.
+"""
+
+import textwrap
+from collections.abc import Iterable, Iterator
+
+from ocf_systemd.core.check_result import CheckResult, Status
+from ocf_systemd.core.text import printable
+
+Json = str | int | float | bool | None | list["Json"] | dict[str, "Json"]
+"""A value of a JSON document."""
+
+_WIDTH = 80
+_STATUS_WIDTH, _NAME_WIDTH = 9, 16
+_INDENT = " " * _STATUS_WIDTH
+_SEVERITY = list(Status)
+
+
+def by_severity(results: Iterable[CheckResult]) -> list[CheckResult]:
+    """Return the results with the most severe last, where a terminal still shows them."""
+    return sorted(results, key=lambda result: _SEVERITY.index(result.status))
+
+
+def text_lines(results: Iterable[CheckResult]) -> Iterator[str]:
+    """Yield lines of at most 80 characters without escape codes; commands are never wrapped, however long."""
+    for result in results:
+        yield from _wrapped(f"{result.status:<{_STATUS_WIDTH}}{result.name:<{_NAME_WIDTH - 1}} ", result.what)
+        if result.why:
+            yield from _wrapped(f"{_INDENT}why   ", result.why)
+        for number, line in enumerate(result.fix):
+            yield f"{_INDENT}{'' if number else 'fix':<6}{printable(line)}"
+
+
+def _wrapped(label: str, text: str) -> list[str]:
+    return textwrap.wrap(
+        printable(text),
+        _WIDTH,
+        initial_indent=label,
+        subsequent_indent=" " * len(label),
+        break_long_words=False,
+        break_on_hyphens=False,
+    ) or [label.rstrip()]
+
+
+def json_checks(results: Iterable[CheckResult]) -> list[Json]:
+    """Return an object with the fields of `CheckResult` for each result."""
+    return [
+        {
+            "name": result.name,
+            "status": result.status.value,
+            "what": result.what,
+            "why": result.why,
+            "fix": list(result.fix),
+        }
+        for result in results
+    ]
+
+
+def summary(results: Iterable[CheckResult]) -> str:
+    """Return how many checks found a problem and how many passed, as in `2 problems found, 17 checks passed`."""
+    statuses = [result.status for result in results]
+    problems, passed = len(statuses) - sum(map(statuses.count, (Status.OK, Status.SKIPPED))), statuses.count(Status.OK)
+    return f"{_count(problems, 'problem')} found, {_count(passed, 'check')} passed"
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number or 'no'} {noun}{'' if number == 1 else 's'}"

@@ -1,0 +1,55 @@
+"""Renders the results of checks for a terminal: a line for each check, problems in colour with why and how to fix.
+
+Texts from outside are `Text`, never markup: a unit may be called `[red]`.
+"""
+
+from collections.abc import Iterable, Iterator
+
+from rich.console import Console, RenderableType
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from ocf_systemd.core.check_result import CheckResult, Status
+from ocf_systemd.core.text import printable
+
+GOOD, POOR, BAD, COMMAND, DIM = "green", "yellow", "red", "cyan", "dim"
+"""Styles of all rich views."""
+
+_MARKS = {Status.SKIPPED: ("-", DIM), Status.OK: ("✓", GOOD), Status.WARNING: ("!", POOR), Status.ERROR: ("✗", BAD)}
+_NAME_WIDTH, _INDENT = 14, 4
+
+
+def print_checks(results: Iterable[CheckResult], console: Console) -> None:
+    """Print the results. Commands are not wrapped: a terminal that breaks one still copies it as one line."""
+    for line in rich_lines(results):
+        console.print(line, soft_wrap=isinstance(line, Text))
+
+
+def rich_lines(results: Iterable[CheckResult]) -> Iterator[RenderableType]:
+    """Yield the lines of the results; those that are `Text` are commands or comments, from `fix`."""
+    for result in results:
+        mark, style = _MARKS[result.status]
+        name_style, what_style = (style, "bold") if result.is_problem else ("", DIM)
+        yield _line(Text(mark, style), Text(result.name, name_style), Text(printable(result.what), what_style))
+        if result.why:
+            yield Padding(Text(printable(result.why)), (0, 0, 0, _INDENT))
+        for line in map(printable, result.fix):
+            yield Text(" " * _INDENT + line, DIM if line.startswith("#") else COMMAND)
+
+
+def summary_style(results: Iterable[CheckResult]) -> str:
+    """Return the style of the line with the summary: that of the most severe result."""
+    statuses = {result.status for result in results}
+    if Status.ERROR in statuses:
+        return f"bold {BAD}"
+    return f"bold {POOR if Status.WARNING in statuses else GOOD}"
+
+
+def _line(mark: Text, name: Text, what: Text) -> Table:
+    table = Table.grid(padding=(0, 1))
+    table.add_column(width=1)
+    table.add_column(width=_NAME_WIDTH, no_wrap=True)
+    table.add_column()
+    table.add_row(mark, name, what)
+    return table

@@ -1,0 +1,103 @@
+"""The results of checks as text, as JSON and in a terminal."""
+
+from __future__ import annotations
+
+import io
+import re
+
+import pytest
+from rich.console import Console
+
+from ocf_systemd.core.check_result import CheckResult, Status, exit_code
+from ocf_systemd.display.checks import by_severity, json_checks, summary, text_lines
+from ocf_systemd.display.rich_checks import print_checks, summary_style
+
+COMMAND = "systemctl disable a-unit-with-a-long-name.service " + "x" * 100
+OK = CheckResult("masked", Status.OK, "not masked")
+SKIPPED = CheckResult("hook", Status.SKIPPED, "there is no hook")
+WARNING = CheckResult("readiness", Status.WARNING, "Type=simple, and no hook", "A start succeeds early.", ("# a hook",))
+ERROR = CheckResult("enabled", Status.ERROR, "boot starts it " * 9, "It runs twice. " * 9, (COMMAND, "true"))
+ALL = (ERROR, OK, WARNING, SKIPPED)
+
+ODD = "a[red]b[/red] \x1b[2J:smile:"
+HOSTILE = CheckResult("name", Status.ERROR, ODD, ODD, (ODD,))
+
+
+def printed(*results: CheckResult, width: int = 80) -> str:
+    stream = io.StringIO()
+    print_checks(results, Console(file=stream, width=width, color_system=None, highlight=False))
+    return stream.getvalue()
+
+
+def test_text() -> None:
+    """A line has the status, the name and what was found; below a problem are the reason and the commands."""
+    assert list(text_lines([OK, SKIPPED, WARNING])) == [
+        "ok       masked          not masked",
+        "skipped  hook            there is no hook",
+        "warning  readiness       Type=simple, and no hook",
+        "         why   A start succeeds early.",
+        "         fix   # a hook",
+    ]
+
+
+def test_text_fits() -> None:
+    """Text is wrapped at 80 characters; a command is never wrapped."""
+    lines = list(text_lines([ERROR]))
+    assert f"         fix   {COMMAND}" in lines
+    assert "               true" in lines
+    assert all(len(line) <= 80 for line in lines if COMMAND not in line)
+
+
+@pytest.mark.parametrize("width", [40, 80, 120])
+def test_terminal(width: int) -> None:
+    """Lines fit the width, except for commands, which are never wrapped."""
+    lines = printed(*ALL, width=width).splitlines()
+    assert f"    {COMMAND}" in lines
+    assert all(len(line) <= width for line in lines if COMMAND not in line)
+    assert {line.split()[1] for line in lines if line.startswith("✗")} == {"enabled"}
+    assert {line.split()[1] for line in lines if line.startswith("!")} == {"readiness"}
+    assert {line.split()[1] for line in lines if line.startswith("✓")} == {"masked"}
+
+
+def test_json() -> None:
+    """Each object has all fields."""
+    assert json_checks([OK, WARNING]) == [
+        {"name": "masked", "status": "ok", "what": "not masked", "why": "", "fix": []},
+        {
+            "name": "readiness",
+            "status": "warning",
+            "what": "Type=simple, and no hook",
+            "why": "A start succeeds early.",
+            "fix": ["# a hook"],
+        },
+    ]
+
+
+def test_control_characters_and_markup() -> None:
+    """Text from outside is shown as it is, without control characters."""
+    for text in ("\n".join(text_lines([HOSTILE])), printed(HOSTILE)):
+        assert not re.search("[\x00-\x09\x0b-\x1f\x7f-\x9f]", text)
+        assert text.count("a[red]b[/red] :smile:") == 3
+
+
+def test_no_text() -> None:
+    """A result without text is a line with its name."""
+    assert list(text_lines([CheckResult("name", Status.OK, "")])) == ["ok       name"]
+
+
+def test_the_most_severe_is_last() -> None:
+    """Results of equal severity keep their order."""
+    assert by_severity((*ALL, HOSTILE)) == [SKIPPED, OK, WARNING, ERROR, HOSTILE]
+
+
+@pytest.mark.parametrize(
+    ("results", "text", "code", "style"),
+    [
+        pytest.param([OK, SKIPPED], "no problems found, 1 check passed", 0, "bold green", id="ok"),
+        pytest.param([OK, OK, WARNING], "1 problem found, 2 checks passed", 0, "bold yellow", id="warning"),
+        pytest.param([ERROR, WARNING], "2 problems found, no checks passed", 1, "bold red", id="error"),
+    ],
+)
+def test_summary(results: list[CheckResult], text: str, code: int, style: str) -> None:
+    """Warnings and errors are problems; a skipped check is not counted; only an error leads to exit code 1."""
+    assert (summary(results), exit_code(results), summary_style(results)) == (text, code, style)
