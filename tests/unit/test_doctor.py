@@ -1,4 +1,4 @@
-"""What doctor reads out of others' words, what it finds on disk, and how it shows what it makes of that."""
+"""How doctor parses output and files, reads the files of units, and reports results; its command line."""
 
 from __future__ import annotations
 
@@ -12,24 +12,28 @@ from click.testing import CliRunner
 from rich.console import Console
 
 from ocf_systemd.commands import whole_program
+from ocf_systemd.core.check_result import CheckResult, Status
 from ocf_systemd.core.metadata import metadata_xml
 from ocf_systemd.core.observations import ActiveState
 from ocf_systemd.core.ocf import Action
 from ocf_systemd.core.operations import Operations
 from ocf_systemd.core.parameters import Parameters, read_parameters
-from ocf_systemd.doctor import json_view, parse, rich_view, text_view, unit_files
-from ocf_systemd.doctor.checks import CHECKS, Diagnosis, diagnose
+from ocf_systemd.core.unit_properties import parse_units
+from ocf_systemd.display.checks import summary
+from ocf_systemd.doctor import parse, rich_view, unit_files
+from ocf_systemd.doctor.checks import CHECKS, run_checks
 from ocf_systemd.doctor.facts import (
     FOREVER_S,
     Agent,
     Edge,
     Facts,
     Host,
-    Relative,
+    RelatedUnit,
     Service,
     StartLimit,
     Unit,
 )
+from ocf_systemd.doctor.report import json_report, text_report
 from ocf_systemd.host.drop_in import drop_in_path
 
 if TYPE_CHECKING:
@@ -69,28 +73,37 @@ def parameters(**given: str) -> Parameters:
     return read_parameters({f"OCF_RESKEY_{name}": value for name, value in {"unit": "web", **given}.items()})
 
 
-class TestReadings:
+class TestParse:
     def test_units(self) -> None:
-        """What systemctl shows of several units is told apart by the blank lines between them."""
-        web, no = parse.parse_units(SHOWN)
-        assert parse.value(no, "LoadState") == "not-found"
-        assert parse.words(web, "Names") == ("web.service", r"srv\x2d.service")
-        assert parse.words(web, "Requires") == ()
-        assert parse.words({"Names": ('"',)}, "Names") == ()
+        """Blank lines separate the units that `systemctl show` prints."""
+        web, no = parse_units(SHOWN)
+        assert no["LoadState"] == "not-found"
+        assert parse.names_in(web, "Names") == ("web.service", r"srv\x2d.service")
+        assert parse.names_in(web, "Requires") == ()
+        assert parse.names_in({"Names": '"'}, "Names") == ()
         assert parse.edges(web) == (Edge("WantedBy", "multi-user.target"), Edge("TriggeredBy", "web.socket"))
-        assert parse.relative(web) == Relative("web.service", "enabled", ActiveState.ACTIVE, parse.edges(web))
+        assert parse.related_unit(web) == RelatedUnit("web.service", "enabled", ActiveState.ACTIVE, parse.edges(web))
         assert parse.start_limit(web) == StartLimit("web.service", 5, 10.0)
         assert parse.emergencies(web) == ("StartLimitAction=reboot",)
 
     def test_the_manager(self) -> None:
-        """It has no LoadState, and is one; a line without a property is none."""
-        assert parse.parse_units(b"Version=252\n\nodd\nUnitPath=/etc /run\n") == (
-            {"Version": ("252",), "UnitPath": ("/etc /run",)},
-        )
+        """It has no LoadState, so a blank line ends nothing; a line without `=` is ignored."""
+        assert parse_units(b"Version=252\n\nodd\nUnitPath=/etc /run\n") == [
+            {"Version": "252", "UnitPath": "/etc /run"},
+        ]
+
+    def test_no_unit(self) -> None:
+        """No output is one unit without properties."""
+        assert parse_units(b"") == parse_units(b"\n\n") == [{}]
+
+    def test_a_blank_line_in_a_command(self) -> None:
+        """It does not separate units: ExecStart is printed before LoadState."""
+        stdout = b"ExecStart={ argv[]=/bin/sh -c a\n\nb ; flags= }\nLoadState=loaded\n\n"
+        assert [unit["LoadState"] for unit in parse_units(stdout)] == ["loaded"]
 
     def test_a_service(self) -> None:
-        """Its settings are read, each command with its arguments; what is not told is as by default."""
-        assert parse.service(parse.parse_units(SHOWN)[0]) == Service(
+        """Settings are parsed, and each command with its arguments; one that is not printed has its default."""
+        assert parse.service(parse_units(SHOWN)[0]) == Service(
             type="forking",
             pid_file="/run/web.pid",
             guess_main_pid=False,
@@ -112,7 +125,7 @@ class TestReadings:
         ],
     )
     def test_time_spans(self, text: str, seconds: float) -> None:
-        """As systemd writes them (systemd.time(7)); nothing: what is said otherwise."""
+        """As systemd prints them (systemd.time(7)); an empty text is the default."""
         assert parse.span_s(text, 7.0) == pytest.approx(seconds)
 
     @pytest.mark.parametrize(
@@ -125,7 +138,7 @@ class TestReadings:
         ],
     )
     def test_a_drop_ins_restart(self, text: str, setting: str) -> None:
-        """The last one in its section counts."""
+        """The last one in the section [Service] applies."""
         assert parse.restart_in(text) == setting
 
     @pytest.mark.parametrize(
@@ -143,12 +156,12 @@ class TestReadings:
         ],
     )
     def test_a_hooks_text(self, script: str, *, bounded: bool, tool: str) -> None:
-        """It tells whether it bounds its time, comments aside, and whether a tool's exit code gets out."""
+        """It shows whether the hook sets a timeout, except in comments, and whether it returns a tool's exit code."""
         read = parse.script("/x/hook", script, parameters())
         assert (read.is_bounded, read.raw_tool) == (bounded, tool)
 
     def test_a_hooks_arguments(self) -> None:
-        """They may bound it too; of a program the name tells that its codes are raw."""
+        """They may set a timeout as well; the exit codes of a binary are known by its name."""
         assert parse.script("/x/prog", None, parameters(monitor_hook_args="-t 5")).is_bounded
         assert parse.script("/x/prog", None, parameters(monitor_hook_args="--timeout=5 x")).is_bounded
         assert not parse.script("/x/prog", None, parameters(monitor_hook_args="x")).is_bounded
@@ -156,7 +169,7 @@ class TestReadings:
         assert parse.script("/x/prog", None, parameters()).raw_tool == ""
 
     def test_a_bus_service(self) -> None:
-        """An activation file names the unit that it has started, or none."""
+        """An activation file names the unit that it starts, or none."""
         assert parse.bus_service_unit("[D-BUS Service]\nName=a\nSystemdService=web.service\n") == "web.service"
         assert parse.bus_service_unit("[D-BUS Service]\nName=a\nExec=/bin/x\n") == ""
 
@@ -172,9 +185,9 @@ def file(path: Path, text: str = "[Service]\n") -> str:
     return str(path)
 
 
-class TestDisk:
+class TestUnitFiles:
     def test_links(self, tmp_path: Path) -> None:
-        """What comes first in the search path counts; a link to /dev/null masks what comes later."""
+        """The first link in the search path applies; a link to /dev/null masks later ones."""
         etc, run, lib = (tmp_path / name for name in ("etc", "run", "lib"))
         link(etc / "a.target.wants" / "web.service")
         link(lib / "a.target.wants" / "web.service")
@@ -188,34 +201,34 @@ class TestDisk:
             ("RequiredBy", "c.service", str(run / "c.service.requires" / "web.service")),
         ]
 
-    def test_whose_links(self) -> None:
-        """`systemctl disable` removes those of the administrator."""
-        assert unit_files.is_administrators("/etc/systemd/system/multi-user.target.wants/web.service")
-        assert unit_files.is_administrators("/run/systemd/system/multi-user.target.wants/web.service")
-        assert not unit_files.is_administrators("/run/systemd/generator/multi-user.target.wants/web.service")
-        assert not unit_files.is_administrators("/lib/systemd/system/multi-user.target.wants/web.service")
+    def test_links_of_the_administrator(self) -> None:
+        """`systemctl disable` removes these, and no others."""
+        assert unit_files.is_from_administrator("/etc/systemd/system/multi-user.target.wants/web.service")
+        assert unit_files.is_from_administrator("/run/systemd/system/multi-user.target.wants/web.service")
+        assert not unit_files.is_from_administrator("/run/systemd/generator/multi-user.target.wants/web.service")
+        assert not unit_files.is_from_administrator("/lib/systemd/system/multi-user.target.wants/web.service")
 
     def test_instances(self, tmp_path: Path) -> None:
-        """Links name instances of a template."""
+        """Links start instances of a template."""
         link(tmp_path / "a.target.wants" / "web@1.service")
         link(tmp_path / "a.target.wants" / "other.service")
         assert unit_files.linked_instances([str(tmp_path)], "web@") == ("web@1.service",)
 
-    def test_a_shadow(self, tmp_path: Path) -> None:
-        """A file of the same name hides the agent's drop-in where it comes first, a dangling link too."""
+    def test_a_hidden_drop_in(self, tmp_path: Path) -> None:
+        """A file of the same name in an earlier directory hides the agent's drop-in, and so does a dangling link."""
         etc, run = tmp_path / "etc", tmp_path / "run"
         ours = run / "web.service.d" / "zz-ocf-systemd.conf"
         path = [str(etc), str(run)]
         file(ours)
-        assert unit_files.shadowing_drop_in(path, ["web.service"], ours) == ""
+        assert unit_files.hiding_drop_in(path, ["web.service"], ours) == ""
         link(etc / "web.service.d" / "zz-ocf-systemd.conf", "/dev/null")
-        assert unit_files.shadowing_drop_in(path, ["web.service"], ours) == str(
+        assert unit_files.hiding_drop_in(path, ["web.service"], ours) == str(
             etc / "web.service.d" / "zz-ocf-systemd.conf"
         )
-        assert unit_files.shadowing_drop_in([str(etc)], ["web.service"], ours) == ""
+        assert unit_files.hiding_drop_in([str(etc)], ["web.service"], ours) == ""
 
     def test_later_restarts(self, tmp_path: Path) -> None:
-        """The last of those that sort after the agent's counts; `override.conf` of `systemctl edit` sorts before it."""
+        """The last one that sorts after the agent's applies; `override.conf` of `systemctl edit` sorts before it."""
         ours = drop_in_path("web.service")
         early = file(tmp_path / "override.conf", "[Service]\nRestart=always\n")
         late = file(tmp_path / "zzz-after-the-agents.conf", "[Service]\nRestart=on-failure\n")
@@ -225,7 +238,7 @@ class TestDisk:
         assert unit_files.later_restarts([early, late, last, str(tmp_path / "zzz.conf")], ours) == ()
 
     def test_unread_drop_ins(self, tmp_path: Path) -> None:
-        """Those that systemd does not have, unless they are empty."""
+        """These are the drop-ins that systemd has not loaded, unless they are empty."""
         read = file(tmp_path / "web.service.d" / "a.conf")
         unread = file(tmp_path / "web.service.d" / "b.conf")
         file(tmp_path / "web.service.d" / "c.conf", "")
@@ -233,15 +246,15 @@ class TestDisk:
         assert unit_files.unread_drop_ins([str(tmp_path)], ["web.service"], [read]) == (unread,)
 
     def test_texts(self, tmp_path: Path) -> None:
-        """A program is none, nor is what cannot be read."""
+        """A binary is no text, nor is a file that cannot be read."""
         (tmp_path / "program").write_bytes(b"\x7fELF\0")
         assert unit_files.read_text(str(tmp_path / "program")) is None
         assert unit_files.read_text(str(tmp_path)) is None
         assert unit_files.read_text(file(tmp_path / "text", "x")) == "x"
 
 
-def of(unit: Unit, given: str = "web") -> Diagnosis:
-    facts = Facts(
+def facts_of(unit: Unit, given: str = "web") -> Facts:
+    return Facts(
         given=given,
         operations=Operations(),
         agent=Agent("/agent", "ocf:pacemaker:systemd", version="1.0"),
@@ -249,84 +262,79 @@ def of(unit: Unit, given: str = "web") -> Diagnosis:
         parameters=parameters(),
         unit=unit,
     )
-    return diagnose(facts)
 
 
-POOR = Unit(id="web.service", needs_daemon_reload=True, service=Service(type="simple", kill_mode="none"))
-GOOD = Unit(id="web.service", service=Service())
+POOR = facts_of(Unit(id="web.service", needs_daemon_reload=True, service=Service(type="simple", kill_mode="none")))
+GOOD = facts_of(Unit(id="web.service", service=Service()))
 
 
-def drawing(diagnosis: Diagnosis, width: int = 80) -> str:
+def rich_report(facts: Facts, results: Sequence[CheckResult], width: int = 80) -> str:
     stream = io.StringIO()
-    rich_view.show(diagnosis, Console(file=stream, width=width, color_system=None, highlight=False))
+    rich_view.show(facts, results, Console(file=stream, width=width, color_system=None, highlight=False))
     return stream.getvalue()
 
 
-class TestViews:
-    def test_nobody_waits_at_a_pipe(self) -> None:
-        """Where FORCE_COLOR asks for a picture in a pipe, there is none of the waiting."""
+class TestReports:
+    def test_no_spinner_in_a_pipe(self) -> None:
+        """With FORCE_COLOR in a pipe, nothing is printed while facts are collected."""
         stream = io.StringIO()
         with rich_view.waiting(Console(file=stream, force_terminal=True)):
             pass
         assert stream.getvalue() == ""
 
     @pytest.mark.parametrize("width", [40, 80, 120])
-    def test_drawn(self, width: int) -> None:
-        """A tick for what is well, then what is to be mended; but for commands it fits, and those stay in one piece."""
-        diagnosis = of(POOR)
-        lines = drawing(diagnosis, width).splitlines()
-        commands = {f"    {line}" for _, finding in diagnosis.findings for line in finding.mend}
+    def test_terminal(self, width: int) -> None:
+        """The most severe problems are last; lines fit, except for commands, which are never wrapped."""
+        results = run_checks(POOR)
+        lines = rich_report(POOR, results, width).splitlines()
+        commands = {f"    {line}" for result in results for line in result.fix}
         assert all(len(line) <= width for line in lines if line not in commands)
         assert commands <= set(lines)
         assert any(line.startswith("✓ masked") for line in lines)
-        crosses = [line.split()[1] for line in lines if line.startswith("✗")]
-        assert crosses == ["daemon-reload", "readiness", "kill-mode"]
-        assert lines[-1] == f"3 things to mend, {len(diagnosis.sound)} checks passed"
+        marked = [line.split()[:2] for line in lines if line.startswith(("!", "✗"))]
+        assert marked == [["!", "daemon-reload"], ["!", "readiness"], ["✗", "kill-mode"]]
+        assert lines[-1] == summary(results)
 
-    def test_plain(self) -> None:
-        """Piped, it is lines of text of 80 characters, but for commands."""
-        diagnosis = of(POOR)
-        stream = io.StringIO()
-        text_view.write(diagnosis, stream)
-        lines = stream.getvalue().splitlines()
+    def test_text(self) -> None:
+        """Piped, it is lines of 80 characters, except for commands; checks that do not apply are left out."""
+        results = run_checks(POOR)
+        lines = list(text_report(POOR, results))
         assert lines[0] == "doctor web.service   start 100s, stop 110s, monitor 20s every 10s"
-        assert "ok    masked          not masked" in lines
-        assert "MEND  kill-mode       KillMode=none leaves all processes running after a stop" in lines
-        assert "            systemctl daemon-reload" in lines
-        commands = [line for _, finding in diagnosis.findings for line in finding.mend]
-        assert all(len(line) <= 80 for line in lines if line[12:] not in commands)
-        assert lines[-1] == f"3 things to mend, {len(diagnosis.sound)} checks passed"
+        assert "ok       masked          not masked" in lines
+        assert "error    kill-mode       KillMode=none leaves all processes running after a stop" in lines
+        assert "         fix   systemctl daemon-reload" in lines
+        assert not any(line.startswith("skipped") for line in lines)
+        commands = [line for result in results for line in result.fix]
+        assert all(len(line) <= 80 for line in lines if line[15:] not in commands)
+        assert lines[-1].startswith("3 problems found, ")
 
-    def test_nothing_to_mend(self) -> None:
-        """Then that is what it says."""
-        diagnosis = of(GOOD)
-        stream = io.StringIO()
-        text_view.write(diagnosis, stream)
-        assert stream.getvalue().endswith(f"nothing to mend, {len(diagnosis.results)} checks passed\n")
-        assert "✗" not in drawing(diagnosis)
+    def test_no_problems(self) -> None:
+        """The summary reports that."""
+        results = run_checks(GOOD)
+        assert list(text_report(GOOD, results))[-1].startswith("no problems found, ")
+        assert "✗" not in rich_report(GOOD, results)
 
     def test_json(self) -> None:
-        """Every check is in the object, by its name; what does not apply is skipped."""
-        stream = io.StringIO()
-        json_view.write(of(POOR), stream)
-        document = json.loads(stream.getvalue())
-        assert document.keys() == {*("unit", "given", "monitor_hook", "operations", "clean", "findings", "checks")}
-        assert (document["unit"], document["given"], document["clean"]) == ("web.service", "web", False)
+        """The document has every check, by its name, those that do not apply as skipped."""
+        document = json.loads(json_report(POOR, run_checks(POOR)))
+        assert document.keys() == {"version", "unit", "given", "monitor_hook", "operations", "checks"}
+        assert (document["version"], document["unit"], document["given"]) == (1, "web.service", "web")
+        assert document["monitor_hook"] is None
         assert document["operations"] == {"start": 100.0, "stop": 110.0, "monitor": 20.0, "interval": 10.0}
-        assert document["findings"] == ["daemon-reload", "readiness", "kill-mode"]
-        by_name = {check["check"]: check for check in document["checks"]}
+        by_name = {check["name"]: check for check in document["checks"]}
         assert list(by_name) == [check.name for check in CHECKS]
-        assert by_name["masked"] == {"check": "masked", "status": "ok", "what": "not masked"}
-        assert by_name["hook-speed"] == {"check": "hook-speed", "status": "skipped"}
-        assert by_name["kill-mode"].keys() == {"check", "status", "what", "why", "mend"}
-        assert by_name["daemon-reload"]["mend"] == ["systemctl daemon-reload"]
+        assert all(check.keys() == {"name", "status", "what", "why", "fix"} for check in document["checks"])
+        assert by_name["masked"]["status"] == Status.OK
+        assert by_name["hook-speed"]["status"] == Status.SKIPPED
+        assert by_name["kill-mode"]["status"] == Status.ERROR
+        assert by_name["daemon-reload"]["status"] == Status.WARNING
+        assert by_name["daemon-reload"]["fix"] == ["systemctl daemon-reload"]
 
-    def test_what_comes_from_outside_moves_nothing(self) -> None:
-        """A path with control characters, or what rich would take for markup, is shown as it is, less the former."""
-        diagnosis = of(Unit(id="web.service", path=ODD, needs_daemon_reload=True, unread=(ODD,)), given=ODD)
-        stream = io.StringIO()
-        text_view.write(diagnosis, stream)
-        for text in (drawing(diagnosis, 120), stream.getvalue()):
+    def test_control_characters_and_markup(self) -> None:
+        """A path with control characters or with markup of rich is printed as it is, without the former."""
+        facts = facts_of(Unit(id="web.service", path=ODD, needs_daemon_reload=True, unread=(ODD,)), given=ODD)
+        results = run_checks(facts)
+        for text in (rich_report(facts, results, 120), "\n".join(text_report(facts, results))):
             assert not ESCAPES.search(text)
             assert "a[red]b[/red] :smile:" in text
 
@@ -338,7 +346,7 @@ def call(*words: str) -> tuple[int, str]:
 
 class TestCommand:
     @pytest.mark.parametrize(
-        ("arguments", "told"),
+        ("arguments", "expected"),
         [
             ([], "Missing option '--unit'"),
             (
@@ -356,14 +364,14 @@ class TestCommand:
         ],
         ids=lambda value: " ".join(value) if isinstance(value, list) else "",
     )
-    def test_called_wrongly(self, arguments: Sequence[str], told: str) -> None:
-        """It says what is wrong, and exits with 2."""
+    def test_called_wrongly(self, arguments: Sequence[str], expected: str) -> None:
+        """The error is printed, and the exit code is 2."""
         code, output = call(*arguments)
         assert code == 2
-        assert told in re.sub(r"\s+", " ", output)
+        assert expected in re.sub(r"\s+", " ", output)
 
     def test_help_fits_a_screen(self) -> None:
-        """And shows examples."""
+        """It has examples, and fits a terminal of 80 columns."""
         code, output = call("--help")
         assert code == 0
         lines = output.splitlines()
@@ -372,7 +380,7 @@ class TestCommand:
         assert "ocf-systemd doctor --unit nginx" in output
 
     def test_operations_are_those_of_the_metadata(self) -> None:
-        """What nobody has chosen is what the agent advertises."""
+        """Times that are not chosen are those that the metadata advertises."""
         known = Operations({"stop": 60.0})
         xml = metadata_xml("systemd")
         assert f'name="start" timeout="{known.timeout_s(Action.START):g}s"' in xml

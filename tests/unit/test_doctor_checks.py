@@ -1,4 +1,4 @@
-"""What doctor's checks make of facts: for each, facts that trip it and facts that do not."""
+"""The checks of doctor: for each, facts with a problem and facts without."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from ocf_systemd.core.check_result import CheckResult, Status
 from ocf_systemd.core.observations import (
     ActiveState,
     Exited,
@@ -17,12 +18,13 @@ from ocf_systemd.core.observations import (
     NotStarted,
     Signalled,
     TimedOut,
+    UnitState,
 )
 from ocf_systemd.core.ocf import Action
 from ocf_systemd.core.operations import Operations
 from ocf_systemd.core.pacemaker import consequence
 from ocf_systemd.core.parameters import Parameters, read_parameters
-from ocf_systemd.doctor.checks import CHECKS, Diagnosis, diagnose
+from ocf_systemd.doctor.checks import CHECKS, run_checks
 from ocf_systemd.doctor.facts import (
     FOREVER_S,
     Agent,
@@ -30,13 +32,13 @@ from ocf_systemd.doctor.facts import (
     Facts,
     Hook,
     Host,
-    Relative,
+    RelatedUnit,
     Script,
     Service,
     StartLimit,
     Unit,
 )
-from ocf_systemd.doctor.findings import Finding, Sound, drop_in, time_span
+from ocf_systemd.doctor.fixes import drop_in, time_span
 from ocf_systemd.host.drop_in import drop_in_path
 from tests.unit.builders import HOOK
 
@@ -52,14 +54,14 @@ def parameters(**given: str) -> Parameters:
 def known(
     unit: Unit | None = None,
     /,
-    *relatives: Relative,
+    *related: RelatedUnit,
     hook: Hook | None = None,
     agent: Agent | None = None,
     host: Host | None = None,
     operations: Operations | None = None,
     **given: str,
 ) -> Facts:
-    """Return facts of a service that is as a cluster wants it, but for what is said."""
+    """Return facts of a service without problems, except for the given ones."""
     return Facts(
         given=given.get("unit", NAME),
         operations=operations or Operations(),
@@ -67,13 +69,13 @@ def known(
         host=host or Host("252.1", "2.1.5", "1.0"),
         parameters=parameters(**({"monitor_hook": HOOK} if hook else {}), **given),
         unit=unit or of(),
-        relatives={relative.name: relative for relative in relatives},
+        related={each.name: each for each in related},
         hook=hook,
     )
 
 
 def of(**settings: object) -> Unit:
-    """Return a service that is disabled and down, but for what is said."""
+    """Return a service that is disabled and stopped, except for the given settings."""
     return replace(Unit(id=NAME, service=Service()), **settings)  # type: ignore[arg-type]
 
 
@@ -82,7 +84,7 @@ def ran(code: int = 0, elapsed_s: float = 0.1) -> HookRan:
 
 
 def hooked(*outcomes: HookOutcome, script: Script | None = None, elapsed_s: float = 0.1, not_run: str = "") -> Hook:
-    """Return a hook that has been run, and bounds itself."""
+    """Return a hook that was run, and sets a timeout."""
     return Hook(
         outcomes or (() if not_run else (ran(7),)), not_run, (script or Script(HOOK, is_bounded=True),), elapsed_s
     )
@@ -99,12 +101,12 @@ def unusable(given: str, why: str, *similar: str) -> Facts:
     return replace(known(), given=given, why_unusable=why, similar=similar, parameters=None, unit=None)
 
 
-def portal(file_state: str = "disabled", active_state: ActiveState = ActiveState.INACTIVE, *edges: Edge) -> Relative:
-    return Relative("portal.service", file_state, active_state, edges)
+def portal(file_state: str = "disabled", active_state: ActiveState = ActiveState.INACTIVE, *edges: Edge) -> RelatedUnit:
+    return RelatedUnit("portal.service", file_state, active_state, edges)
 
 
-def socket(file_state: str = "disabled", active_state: ActiveState = ActiveState.INACTIVE) -> Relative:
-    return Relative("web.socket", file_state, active_state)
+def socket(file_state: str = "disabled", active_state: ActiveState = ActiveState.INACTIVE) -> RelatedUnit:
+    return RelatedUnit("web.socket", file_state, active_state)
 
 
 def serving(unit_state: ActiveState = ActiveState.INACTIVE, /, **settings: object) -> Unit:
@@ -131,7 +133,7 @@ ROWS: dict[str, tuple[list[tuple[str, Facts]], list[tuple[str, Facts]]]] = {
         [
             ("not found", known(of(load_state=LoadState.NOT_FOUND))),
             ("something like it", replace(known(of(load_state=LoadState.NOT_FOUND)), similar=("webd.service",))),
-            ("silence", replace(known(), unit=None, silence="no answer")),
+            ("no answer", replace(known(), unit=None, no_answer="timed out")),
         ],
         [("loaded", known()), ("masked", known(of(load_state=LoadState.MASKED)))],
     ),
@@ -197,13 +199,16 @@ ROWS: dict[str, tuple[list[tuple[str, Facts]], list[tuple[str, Facts]]]] = {
         [
             ("by what is enabled", known(of(edges=(WANTED,)), portal("enabled"))),
             ("by every boot", known(of(edges=(LINKED,)))),
-            ("by an active target", known(of(edges=(Edge("UpheldBy", "x.target"),)), Relative("x.target", "", ACTIVE))),
+            (
+                "by an active target",
+                known(of(edges=(Edge("UpheldBy", "x.target"),)), RelatedUnit("x.target", "", ACTIVE)),
+            ),
             (
                 "by what is started in its turn",
                 known(
                     of(edges=(WANTED,)),
                     portal("static", ActiveState.INACTIVE, Edge("RequiredBy", "shop.service")),
-                    Relative("shop.service", "enabled"),
+                    RelatedUnit("shop.service", "enabled"),
                 ),
             ),
             ("by fstab", known(replace(of(edges=(Edge("RequiredBy", "local-fs.target"),)), source="/etc/fstab"))),
@@ -219,7 +224,7 @@ ROWS: dict[str, tuple[list[tuple[str, Facts]], list[tuple[str, Facts]]]] = {
                 known(
                     of(edges=(WANTED,)),
                     portal("static", ActiveState.INACTIVE, Edge("WantedBy", "shop.service")),
-                    Relative("shop.service", "static", edges=(WANTED,)),
+                    RelatedUnit("shop.service", "static", edges=(WANTED,)),
                 ),
             ),
         ],
@@ -230,11 +235,11 @@ ROWS: dict[str, tuple[list[tuple[str, Facts]], list[tuple[str, Facts]]]] = {
             ("active", known(of(edges=(SOCKET,)), socket("disabled", ACTIVE))),
             (
                 "timer",
-                known(of(edges=(Edge("TriggeredBy", "web.timer"),)), Relative("web.timer", "enabled")),
+                known(of(edges=(Edge("TriggeredBy", "web.timer"),)), RelatedUnit("web.timer", "enabled")),
             ),
             (
                 "automount",
-                known(of(edges=(Edge("TriggeredBy", "web.automount"),)), Relative("web.automount", "", ACTIVE)),
+                known(of(edges=(Edge("TriggeredBy", "web.automount"),)), RelatedUnit("web.automount", "", ACTIVE)),
             ),
         ],
         [
@@ -265,7 +270,7 @@ ROWS: dict[str, tuple[list[tuple[str, Facts]], list[tuple[str, Facts]]]] = {
         [
             ("of what is down", known(of(part_of=("portal.service",)), portal())),
             ("told already", known(of(part_of=("portal.service",), edges=(WANTED,)), portal("enabled"))),
-            ("of boot", known(of(part_of=("multi-user.target",)), Relative("multi-user.target", "static", ACTIVE))),
+            ("of boot", known(of(part_of=("multi-user.target",)), RelatedUnit("multi-user.target", "static", ACTIVE))),
         ],
     ),
     "restart": (
@@ -282,7 +287,7 @@ ROWS: dict[str, tuple[list[tuple[str, Facts]], list[tuple[str, Facts]]]] = {
     ),
     "drop-in": (
         [
-            ("hidden", known(replace(DOWN, shadow="/etc/systemd/system/web.service.d/zz-ocf-systemd.conf"))),
+            ("hidden", known(replace(DOWN, hidden_by="/etc/systemd/system/web.service.d/zz-ocf-systemd.conf"))),
             ("overruled", known(replace(DOWN, later_restarts=("/etc/systemd/system/web.service.d/override.conf",)))),
         ],
         [("to come", known()), ("in force", known(replace(UP, has_drop_in=True)))],
@@ -384,11 +389,11 @@ ROWS: dict[str, tuple[list[tuple[str, Facts]], list[tuple[str, Facts]]]] = {
         ],
     ),
     "start-limit": (
-        [("of a helper", known(replace(DOWN, helpers=(StartLimit("db.service", 3, 3600.0),))))],
+        [("of a helper", known(replace(DOWN, required_limits=(StartLimit("db.service", 3, 3600.0),))))],
         [
             ("its own", known(replace(DOWN, start_limit=StartLimit(NAME, 1, 3600.0)))),
-            ("a helper's by default", known(replace(DOWN, helpers=(StartLimit("db.service", 5, 10.0),)))),
-            ("a helper without", known(replace(DOWN, helpers=(StartLimit("db.service", 0, 0.0),)))),
+            ("a helper's by default", known(replace(DOWN, required_limits=(StartLimit("db.service", 5, 10.0),)))),
+            ("a helper without", known(replace(DOWN, required_limits=(StartLimit("db.service", 0, 0.0),)))),
             ("none", known(replace(DOWN, start_limit=StartLimit(NAME, 0, 10.0)))),
         ],
     ),
@@ -464,7 +469,6 @@ ROWS: dict[str, tuple[list[tuple[str, Facts]], list[tuple[str, Facts]]]] = {
             ("running, and it is up", known(UP, hook=hooked(ran(0)))),
             ("degraded, and it is up", known(UP, hook=hooked(ran(190)))),
             ("plugin fails, and it is down", known(hook=hooked(ran(2)), monitor_hook_protocol="nagios")),
-            ("not run", known(hook=hooked(not_run="it must not be"))),
             ("not started", known(hook=hooked(HookRan(HOOK, NotStarted(24, "Too many open files"))))),
         ],
     ),
@@ -511,84 +515,142 @@ ROWS: dict[str, tuple[list[tuple[str, Facts]], list[tuple[str, Facts]]]] = {
     ),
 }
 
-TRIPPING = [pytest.param(name, facts, id=f"{name}: {told}") for name, rows in ROWS.items() for told, facts in rows[0]]
-PASSING = [pytest.param(name, facts, id=f"{name}: {told}") for name, rows in ROWS.items() for told, facts in rows[1]]
+PROBLEMS = [pytest.param(name, facts, id=f"{name}: {row}") for name, rows in ROWS.items() for row, facts in rows[0]]
+PASSING = [pytest.param(name, facts, id=f"{name}: {row}") for name, rows in ROWS.items() for row, facts in rows[1]]
 
 
-def test_every_check_is_tried_both_ways() -> None:
-    """No check is in the table without facts that trip it, and facts that do not."""
+def test_every_check_is_tested_with_and_without_a_problem() -> None:
+    """No check is in the table without facts for both."""
     assert list(ROWS) == [check.name for check in CHECKS]
-    assert all(tripping and passing for tripping, passing in ROWS.values())
+    assert all(problems and passing for problems, passing in ROWS.values())
 
 
-@pytest.mark.parametrize(("name", "facts"), TRIPPING)
-def test_trips(name: str, facts: Facts) -> None:
-    """It says what is so, why that matters, and how to mend it with commands that a shell would take."""
-    finding = BY_NAME[name].run(facts)
-    assert isinstance(finding, Finding)
-    assert finding.what
-    assert finding.why.endswith(".")
-    assert not finding.what.endswith(".")
-    assert finding.mend
-    assert all(line and "\n" not in line for line in finding.mend)
+@pytest.mark.parametrize(("name", "facts"), PROBLEMS)
+def test_problem(name: str, facts: Facts) -> None:
+    """The result states what is wrong, why that matters, and how to fix it, with lines that a shell accepts."""
+    result = BY_NAME[name].run(facts)
+    assert result.name == name
+    assert result.is_problem
+    assert result.what
+    assert result.why.endswith(".")
+    assert not result.what.endswith(".")
+    assert result.fix
+    assert all(line and "\n" not in line for line in result.fix)
 
 
 @pytest.mark.parametrize(("name", "facts"), PASSING)
 def test_passes(name: str, facts: Facts) -> None:
-    """It says in a few words that all is well."""
-    sound = BY_NAME[name].run(facts)
-    assert isinstance(sound, Sound)
-    assert 0 < len(sound.told) < 80
+    """The result describes the state in a few words."""
+    result = BY_NAME[name].run(facts)
+    assert (result.name, result.status) == (name, Status.OK)
+    assert 0 < len(result.what) < 80
 
 
-def test_nothing_to_mend() -> None:
-    """A service that is as a cluster wants it trips no check."""
-    diagnosis = diagnose(known(hook=hooked()))
-    assert diagnosis.findings == ()
-    assert diagnosis.sound == diagnosis.results
+WARNINGS = {
+    *("daemon-reload", "part-of", "readiness", "hook-timeout"),
+    *("agent-readable", "agent-current", "systemd", "pacemaker"),
+}
+SEVERITIES = [
+    ("send-sigkill", known(serving(send_sigkill=False)), Status.WARNING),
+    ("send-sigkill", known(serving(send_sigkill=False), stop_escalate="no"), Status.ERROR),
+    ("send-sigkill", known(serving(send_sigkill=False, kill_mode="process")), Status.ERROR),
+    ("stop-timeout", known(serving(stop_timeout_s=900.0)), Status.WARNING),
+    ("stop-timeout", known(serving(stop_timeout_s=900.0), stop_escalate="no"), Status.ERROR),
+    ("hook-speed", known(UP, hook=hooked(ran(0, 6.0), elapsed_s=6.0)), Status.WARNING),
+    ("hook-speed", known(UP, hook=hooked(LATE, elapsed_s=18.0)), Status.ERROR),
+    ("hook-speed", known(hook=hooked(LATE, elapsed_s=18.0)), Status.ERROR),
+]
 
 
-def test_a_name_that_is_none() -> None:
-    """Then the agent and the host are looked at all the same, and nothing is said of a unit or a hook."""
-    assert [name for name, _ in diagnose(unusable("a b", "has characters")).results] == [
+@pytest.mark.parametrize(("name", "facts"), PROBLEMS)
+def test_severity(name: str, facts: Facts) -> None:
+    """An error would make the cluster run the unit twice, fence a node, or fail to start, stop or monitor the unit."""
+    if name not in {name for name, _, _ in SEVERITIES}:
+        assert BY_NAME[name].run(facts).status == (Status.WARNING if name in WARNINGS else Status.ERROR)
+
+
+@pytest.mark.parametrize(("name", "facts", "status"), SEVERITIES)
+def test_severity_by_facts(name: str, facts: Facts, status: Status) -> None:
+    """Some checks find errors and warnings: a failed stop fences, but a SIGKILL by the agent does not."""
+    assert BY_NAME[name].run(facts).status is status
+
+
+def names(facts: Facts, *statuses: Status) -> list[str]:
+    """Return the names of the checks with these statuses, or of all that are not skipped."""
+    wanted = statuses or set(Status) - {Status.SKIPPED}
+    return [result.name for result in run_checks(facts) if result.status in wanted]
+
+
+def problems(facts: Facts) -> list[str]:
+    return names(facts, Status.WARNING, Status.ERROR)
+
+
+def test_no_problems() -> None:
+    """A service that fits a cluster has none."""
+    assert problems(known(hook=hooked())) == []
+
+
+def test_every_check_has_a_result() -> None:
+    """The results are those of the table, in its order; a check that is skipped says why."""
+    for facts in (known(), known(Unit(id="srv.mount")), unusable("a b", "has characters"), replace(known(), unit=None)):
+        results = run_checks(facts)
+        assert [result.name for result in results] == [check.name for check in CHECKS]
+        assert all(result.what for result in results)
+
+
+def test_a_name_that_the_agent_rejects() -> None:
+    """The agent and the host are checked, the unit and the hook are not."""
+    assert names(unusable("a b", "has characters")) == [
         *("name", "agent", "agent-readable", "agent-current", "systemd", "pacemaker")
     ]
 
 
-def test_a_template_is_told_once() -> None:
-    """As a name it is no other finding; and where there is no agent, nothing is said of who can read it."""
-    diagnosis = diagnose(replace(unusable("web@", "is a template"), agent=Agent()))
-    assert [name for name, _ in diagnosis.findings] == ["template", "agent"]
-    assert [name for name, _ in diagnosis.sound] == ["systemd", "pacemaker"]
+def test_a_template_is_reported_once() -> None:
+    """Its name is no second problem; without an agent, nothing is reported about the users that can read it."""
+    facts = replace(unusable("web@", "is a template"), agent=Agent())
+    assert problems(facts) == ["template", "agent"]
+    assert names(facts, Status.OK) == ["systemd", "pacemaker"]
 
 
 def test_a_unit_that_is_not_found() -> None:
-    """Nothing else is said of it."""
-    diagnosis = diagnose(replace(known(), unit=Unit(id=NAME, load_state=LoadState.NOT_FOUND)))
-    assert [name for name, _ in diagnosis.findings] == ["found"]
-    assert "enabled" not in dict(diagnosis.results)
+    """The other checks of the unit are skipped."""
+    facts = replace(known(), unit=Unit(id=NAME, load_state=LoadState.NOT_FOUND))
+    assert problems(facts) == ["found"]
+    assert "enabled" not in names(facts)
 
 
 def test_a_unit_of_another_type() -> None:
-    """A mount has no settings of a service."""
-    names = [name for name, _ in diagnose(known(Unit(id="srv.mount"))).results]
-    assert "enabled" in names
-    assert not {"restart", "kill-mode", "start-timeout", "start-limit"} & set(names)
+    """The checks of services are skipped for a mount."""
+    found = names(known(Unit(id="srv.mount")))
+    assert "enabled" in found
+    assert not {"restart", "kill-mode", "start-timeout", "start-limit"} & set(found)
 
 
-def test_a_host_of_which_nothing_is_known() -> None:
-    """No version is not an old version: there may be no Pacemaker on this host yet."""
-    results = dict(diagnose(known(host=Host("", "", "1.0"))).results)
-    assert not {"systemd", "pacemaker"} & results.keys()
+def test_a_host_with_unknown_versions() -> None:
+    """An unknown version is not an old version: Pacemaker may not be installed yet."""
+    assert not {"systemd", "pacemaker"} & set(names(known(host=Host("", "", "1.0"))))
 
 
-def told(name: str, facts: Facts) -> str:
-    finding = BY_NAME[name].run(facts)
-    assert isinstance(finding, Finding)
-    return "\n".join((finding.what, finding.why, *finding.mend))
+def test_a_hook_that_was_not_run() -> None:
+    """The reason is reported; checks of its run are skipped."""
+    facts = known(hook=hooked(not_run="only root can run it"))
+    assert not {"hook-answer", "hook-speed"} & set(names(facts))
+    assert "only root can run it" in BY_NAME["hook"].run(facts).what
 
 
-MENDING = [
+@pytest.mark.parametrize("state", list(ActiveState))
+def test_the_state_of_a_unit_has_one_meaning(state: ActiveState) -> None:
+    """Whether a unit is running or stopped is what `UnitState` has."""
+    expected, unit = UnitState(NAME, LoadState.LOADED, state), of(active_state=state)
+    assert (unit.is_running, unit.is_inactive) == (expected.is_running, expected.is_inactive)
+    assert RelatedUnit(NAME, active_state=state).is_running == expected.is_running
+
+
+def text_of(result: CheckResult) -> str:
+    return "\n".join((result.what, result.why, *result.fix))
+
+
+FIXES = [
     ("template", unusable("web@", "is a template", "web@1.service"), "ocf-systemd doctor --unit web@1.service"),
     ("template", unusable("web@", "is a template"), "ocf-systemd doctor --unit web@INSTANCE"),
     ("masked", known(of(load_state=LoadState.MASKED, file_state="masked-runtime")), "systemctl unmask --runtime web"),
@@ -612,29 +674,28 @@ MENDING = [
 ]
 
 
-@pytest.mark.parametrize(("name", "facts", "expected"), [pytest.param(*row, id=row[2]) for row in MENDING])
-def test_how_to_mend(name: str, facts: Facts, expected: str) -> None:
-    """What is advised fits what is so, in names and in figures."""
-    assert expected in told(name, facts)
+@pytest.mark.parametrize(("name", "facts", "expected"), [pytest.param(*row, id=row[2]) for row in FIXES])
+def test_fix(name: str, facts: Facts, expected: str) -> None:
+    """The fix has the names and the times of the facts."""
+    assert expected in text_of(BY_NAME[name].run(facts))
 
 
 @pytest.mark.parametrize("limit_s", [1.0, 5.0, 44.0, 80.0, 90.0, 299.0, 300.0, 900.0, FOREVER_S])
 def test_following_the_advice_passes(limit_s: float) -> None:
-    """With the operations' timeouts that are advised, and where it says so the unit's, there is nothing to mend."""
+    """With the proposed timeout of the operation, and the proposed limit of the unit if any, the check passes."""
     for action, setting in (("start", "start_timeout_s"), ("stop", "stop_timeout_s")):
+        check = BY_NAME[f"{action}-timeout"]
         # A unit without a limit has a problem only if no timeout is chosen for the operation.
-        chosen = {} if limit_s == FOREVER_S else {action: 10.0}
-        facts = known(serving(**{setting: limit_s}), operations=Operations(chosen))
-        finding = BY_NAME[f"{action}-timeout"].run(facts)
-        if isinstance(finding, Sound):
+        chosen = {} if limit_s == FOREVER_S else {"start": 10.0, "stop": 10.0}
+        result = check.run(known(serving(**{setting: limit_s}), operations=Operations(chosen)))
+        if result.status is Status.OK:
             assert limit_s < 10
             continue
-        assert isinstance(finding, Finding)
-        advised = next(line for line in finding.mend if f"op {action} timeout=" in line)
-        timeout_s = float(advised.rpartition("=")[2].removesuffix("s"))
+        proposed = next(line for line in result.fix if f"op {action} timeout=" in line)
+        timeout_s = float(proposed.rpartition("=")[2].removesuffix("s"))
         lowered = 300.0 if 300 < limit_s < FOREVER_S else limit_s
-        mended = known(serving(**{setting: lowered}), operations=operating(**{action: timeout_s}))
-        assert isinstance(BY_NAME[f"{action}-timeout"].run(mended), Sound)
+        fixed = known(serving(**{setting: lowered}), operations=operating(**{action: timeout_s}))
+        assert check.run(fixed).status is Status.OK
 
 
 SPANS = [(0.034, "0.034 s"), (1.5, "1.5 s"), (90.0, "90 s"), (60.0, "60 s"), (71.25, "71 s"), (5400.0, "90 min")]
@@ -647,19 +708,12 @@ def test_times_for_people(seconds: float, expected: str) -> None:
     assert time_span(seconds) == expected
 
 
-def test_a_unit_that_a_shell_would_misread() -> None:
-    """Names with a backslash are quoted."""
+def test_names_are_quoted_for_a_shell() -> None:
+    """A name with a backslash is quoted."""
     assert "'srv-a\\x2db.mount.d/zzz-cluster.conf'" in drop_in(r"srv-a\x2db.mount", "X=y", section="Mount")[1]
 
 
-def test_what_is_advised_has_the_last_word() -> None:
-    """A drop-in that doctor has people write sorts after the agent's, which would have its way otherwise."""
-    advised = drop_in("web.service", "Restart=no")[1]
-    assert "web.service.d/zzz-cluster.conf" in advised
+def test_the_proposed_drop_in_applies_last() -> None:
+    """A drop-in that doctor proposes sorts after the agent's, which would override it otherwise."""
+    assert "web.service.d/zzz-cluster.conf" in drop_in("web.service", "Restart=no")[1]
     assert drop_in_path("web.service").name < "zzz-cluster.conf"
-
-
-def test_a_diagnosis_keeps_the_order_of_the_table() -> None:
-    """What the table has first comes first."""
-    diagnosis: Diagnosis = diagnose(known(serving(type="simple", kill_mode="none", restart="always")))
-    assert [name for name, _ in diagnosis.findings] == ["readiness", "kill-mode"]

@@ -466,14 +466,14 @@ class TestCalls:
             pytest.param(
                 lambda systemd: systemd.is_stopping_pacemaker(9.0),
                 (
-                    *("systemctl", "--no-pager", "--no-legend", "list-jobs"),
+                    *(*SYSTEMCTL, "list-jobs", "--no-legend"),
                     *("pacemaker.service", "pacemaker_remote.service"),
                 ),
                 id="list-jobs",
             ),
             pytest.param(
                 lambda systemd: systemd.daemon_reload(9.0),
-                ("systemctl", "--no-ask-password", "daemon-reload"),
+                (*SYSTEMCTL, "daemon-reload"),
                 id="daemon-reload",
             ),
             pytest.param(

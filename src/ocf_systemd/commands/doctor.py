@@ -1,5 +1,6 @@
-"""`ocf-systemd doctor`: what a unit, its hook and this host lack for a cluster."""
+"""`ocf-systemd doctor`: checks of a unit, its hook and this host."""
 
+import sys
 from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,16 +15,13 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from ocf_systemd.core.operations import Operations
-    from ocf_systemd.doctor.checks import Diagnosis
-    from ocf_systemd.doctor.collect import Question
-
-_CLEAN, _FINDINGS, _CANNOT = 0, 1, 2
+    from ocf_systemd.doctor.collect import Request
 
 
-class _CannotError(click.ClickException):
-    """There is nothing to look at; not to be taken for findings."""
+class _NoSystemdError(click.ClickException):
+    """There is nothing to check, which must not be mistaken for errors found."""
 
-    exit_code = _CANNOT
+    exit_code = 2
 
 
 @program.command()
@@ -35,10 +33,10 @@ class _CannotError(click.ClickException):
 def doctor(
     unit: str, monitor_hook: str | None, options: dict[str, str], operations: "Operations", *, as_json: bool
 ) -> int:
-    """Tell what to mend before a cluster runs a unit.
+    """Check a unit for problems before putting it under cluster control.
 
-    What it is, why it matters, how to mend it. Nothing is changed; the hook is run once. Exit code 0: nothing to mend;
-    1: something; 2: called wrongly, or there is no systemd here.
+    Each problem is described with its reason and its fix. The hook is run once; nothing is changed. Exit code 0: no
+    errors; 1: errors; 2: wrong usage, or this host does not run systemd.
 
     \b
     Examples:
@@ -47,34 +45,40 @@ def doctor(
       ocf-systemd doctor --unit mariadb --op start=15min --op stop=20min
       ocf-systemd doctor --unit redis-server -o stop_escalate=no --op interval=30s
     """
-    from ocf_systemd.doctor.checks import diagnose
+    from ocf_systemd.core.check_result import exit_code
+    from ocf_systemd.doctor.checks import run_checks
     from ocf_systemd.doctor.collect import collect
+    from ocf_systemd.doctor.report import json_report, text_report
 
     given = {"unit": unit, **({"monitor_hook": monitor_hook} if monitor_hook else {}), **options}
-    question = _question(given, operations)
+    request = _request(given, operations)
     if not Path("/run/systemd/system").is_dir():
-        raise _CannotError(
-            f"this host does not run systemd; try it in a throw-away one: {PROGRAM} sandbox run -- {PROGRAM} doctor …"
-        )
-    with _waiting(drawn=not as_json and is_drawn()):
-        diagnosis = diagnose(collect(question))
-    _show(diagnosis, as_json=as_json)
-    return _FINDINGS if diagnosis.findings else _CLEAN
+        raise _NoSystemdError(f"this host does not run systemd; try: {PROGRAM} sandbox run -- {PROGRAM} doctor …")
+    is_rich = not as_json and is_drawn()
+    with _waiting() if is_rich else nullcontext():
+        facts = collect(request)
+    results = run_checks(facts)
+    if is_rich:
+        from ocf_systemd.doctor.rich_view import show
+
+        show(facts, results, console())
+    else:
+        report = json_report(facts, results) if as_json else "\n".join(text_report(facts, results))
+        sys.stdout.write(f"{report}\n")
+    return exit_code(results)
 
 
-def _waiting(*, drawn: bool) -> "AbstractContextManager[None]":
-    if not drawn:
-        return nullcontext()
+def _waiting() -> "AbstractContextManager[None]":
     from ocf_systemd.doctor.rich_view import waiting
 
     return waiting(console())
 
 
-def _question(given: dict[str, str], operations: "Operations") -> "Question":
-    """Return what to look at; a unit's name that is none is something to tell, other wrong parameters are not."""
+def _request(given: dict[str, str], operations: "Operations") -> "Request":
+    """Return what to check. A name that the agent rejects is a result; other wrong parameters are wrong usage."""
     from ocf_systemd.core.parameter_table import PREFIX, UNIT
     from ocf_systemd.core.parameters import ParameterError, read_parameters
-    from ocf_systemd.doctor.collect import Question
+    from ocf_systemd.doctor.collect import Request
 
     name, parameters = given["unit"], None
     try:
@@ -87,17 +91,4 @@ def _question(given: dict[str, str], operations: "Operations") -> "Question":
         parameters = read_parameters({**environment, **({UNIT.variable: "none"} if why else {})})
     except ParameterError as error:
         raise click.UsageError(str(error)) from None
-    return Question(name, given, operations, None if why else parameters, why)
-
-
-def _show(diagnosis: "Diagnosis", *, as_json: bool) -> None:
-    """Show it as the output's reader can take it; rich is imported for a terminal alone."""
-    if as_json:
-        from ocf_systemd.doctor.json_view import write
-    elif not is_drawn():
-        from ocf_systemd.doctor.text_view import write
-    else:
-        from ocf_systemd.doctor.rich_view import show
-
-        return show(diagnosis, console())
-    return write(diagnosis)
+    return Request(name, given, operations, None if why else parameters, why)

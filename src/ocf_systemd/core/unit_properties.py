@@ -17,17 +17,34 @@ from ocf_systemd.core.text import printable
 
 def parse_show(unit: str, stdout: bytes) -> UnitState | NoAnswer:
     """Return the state that `systemctl show` printed; a missing property has its default."""
-    # Only LF ends a line: a property may contain what else str.splitlines() would split at.
-    lines = map(printable, stdout.split(b"\n"))
-    properties = dict(line.split("=", 1) for line in lines if "=" in line)
-    state = unit_state(unit, properties, _items(properties.get("DropInPaths", "")))
+    properties = parse_units(stdout)[0]
+    state = unit_state(unit, properties, split_list(properties.get("DropInPaths", "")))
     return replace(state, details=_details(unit, properties)) if isinstance(state, UnitState) else state
+
+
+def parse_units(stdout: bytes) -> list[dict[str, str]]:
+    """Return the properties of each unit that `systemctl show` printed, or those of the manager.
+
+    A property that is printed on several lines, such as ExecStart, has their values separated by LF. Without any
+    property, the result is one empty dict.
+    """
+    units: list[dict[str, str]] = [{}]
+    # Only LF ends a line: a property may contain what else str.splitlines() would split at.
+    for line in stdout.split(b"\n"):
+        name, equals, value = printable(line).partition("=")
+        if equals:
+            properties = units[-1]
+            properties[name] = f"{properties[name]}\n{value}" if name in properties else value
+        # A blank line separates units, but may also be part of ExecStart=, which is printed before LoadState=.
+        elif not line and "LoadState" in units[-1]:
+            units.append({})
+    return units if units[-1] or len(units) == 1 else units[:-1]
 
 
 def _details(unit: str, properties: Mapping[str, str]) -> UnitDetails:
     return UnitDetails(
         id=properties.get("Id") or unit,
-        names=_items(properties.get("Names", "")),
+        names=split_list(properties.get("Names", "")),
         restart=properties.get("Restart", ""),
         restart_force=properties.get("RestartForceExitStatus", ""),
         kill_mode=properties.get("KillMode", ""),
@@ -82,8 +99,8 @@ def _main_exit(code: str, status: int) -> str:
             return ""
 
 
-def _items(text: str) -> tuple[str, ...]:
-    """Return the items of a list, which systemctl quotes if they contain a backslash."""
+def split_list(text: str) -> tuple[str, ...]:
+    """Return the items of a list, which systemctl quotes if they contain a backslash; none if it is malformed."""
     if not set(text) & {"\\", '"', "'"}:
         return tuple(text.split())
     import shlex  # rare, and a monitor would pay for it

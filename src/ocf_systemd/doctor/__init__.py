@@ -1,1 +1,1 @@
-"""What a unit, its hook and this host lack for a cluster: facts are collected, checked, shown; nothing is changed."""
+"""Checks a unit, its hook and this host for problems: facts are collected, pure checks judge them."""

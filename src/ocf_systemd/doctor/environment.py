@@ -1,4 +1,4 @@
-"""Looks at what the agent lives in: its own file, as root and as others see it, systemd, Pacemaker."""
+"""Collects facts about the agent's file, as root and as another user, and the versions of systemd and Pacemaker."""
 
 import os
 import pwd
@@ -10,24 +10,24 @@ from ocf_systemd import __version__
 from ocf_systemd.agent.log import describe_outcome
 from ocf_systemd.core.observations import CommandOutcome, Exited, NotStarted
 from ocf_systemd.doctor.facts import Agent, Host
-from ocf_systemd.doctor.parse import Properties, span_s, value
+from ocf_systemd.doctor.parse import Properties, span_s
 from ocf_systemd.doctor.systemctl import run
 from ocf_systemd.host.hooks import SEARCH_PATH
 from ocf_systemd.install.agent_file import DEFAULT_OCF_ROOT, AgentFile, agents_below, is_outdated, why_unreadable
 
 _OTHER_USER = "nobody"
 _VERSION = re.compile(r'<resource-agent\b[^>]*\bversion="([^"]*)"')
-_PACEMAKER_TOOLS = ("pacemakerd", "pacemaker-remoted", "crm_resource")  # a remote node has the second alone
+_PACEMAKER_TOOLS = ("pacemakerd", "pacemaker-remoted", "crm_resource")  # a remote node has only the second
 
 
-async def examine_agent() -> Agent:
-    """Return what there is of the agent, asked for its metadata as another user than root, and as root if it must."""
+async def collect_agent() -> Agent:
+    """Return the facts about the agent: run meta-data as another user, and as root if that fails."""
     default, ours = AgentFile().path, agents_below(DEFAULT_OCF_ROOT)
     if not ours:
         return Agent(path=str(default), is_foreign=True) if default.exists() else Agent()
     path = default if default in ours else ours[0]
     agent = Agent(str(path), f"ocf:{path.parent.name}:{path.name}", is_current=not is_outdated(path))
-    outcome = await run(str(path), "meta-data", user=_somebody())
+    outcome = await run(str(path), "meta-data", user=_other_user())
     if version := _version(outcome):
         return Agent(agent.path, agent.standard, version=version, is_current=agent.is_current)
     as_root = await run(str(path), "meta-data")
@@ -42,8 +42,8 @@ async def examine_agent() -> Agent:
     )
 
 
-def _somebody() -> tuple[int, int, Sequence[int]] | None:
-    """Return a user that is not root; None: we are none ourselves, or there is no such user."""
+def _other_user() -> tuple[int, int, Sequence[int]] | None:
+    """Return a user other than root; None if this process is not root, or there is no such user."""
     if os.geteuid() != 0:
         return None
     try:
@@ -61,14 +61,14 @@ def _version(outcome: CommandOutcome) -> str:
 
 
 def _why(outcome: CommandOutcome) -> str:
-    said = "" if isinstance(outcome, NotStarted) else outcome.last_line
-    return said or describe_outcome(outcome)
+    last_line = "" if isinstance(outcome, NotStarted) else outcome.last_line
+    return last_line or describe_outcome(outcome)
 
 
-async def examine_host(manager: Properties) -> Host:
-    """Return the versions of what runs here, and systemd's own limit for a stop."""
-    default_s = span_s(value(manager, "DefaultTimeoutStopUSec"), 90.0)
-    return Host(value(manager, "Version"), await _pacemaker_version(), __version__, default_s)
+async def collect_host(manager: Properties) -> Host:
+    """Return the versions on this host, and DefaultTimeoutStopSec=."""
+    default_s = span_s(manager.get("DefaultTimeoutStopUSec", ""), 90.0)
+    return Host(manager.get("Version", ""), await _pacemaker_version(), __version__, default_s)
 
 
 async def _pacemaker_version() -> str:

@@ -1,4 +1,4 @@
-"""What doctor knows of a unit, its hook, the agent and the host: frozen facts, which do not judge."""
+"""What doctor knows of a unit, its hook, the agent and the host: frozen facts, which the checks judge."""
 
 import math
 from collections.abc import Mapping
@@ -10,14 +10,14 @@ from ocf_systemd.core.operations import Operations
 from ocf_systemd.core.parameters import Parameters
 
 FOREVER_S = math.inf
-"""What `infinity` is in seconds."""
+"""The seconds of `infinity`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Edge:
-    """That a unit starts, stops or restarts this one: `relation` is the property of this one that says so.
+    """A dependency by which the unit `by` starts this unit: `relation` is this unit's property, such as WantedBy.
 
-    `link` is the symbolic link it comes from, where there is one (systemd.unit(5), .wants/).
+    `link` is the symbolic link that causes it, if any (.wants/ in systemd.unit(5)).
     """
 
     relation: str
@@ -26,18 +26,23 @@ class Edge:
 
 
 @dataclass(frozen=True, slots=True)
-class Relative:
-    """Another unit: whether it is enabled, whether it runs, and by what it is started in its turn."""
+class RelatedUnit:
+    """Another unit that starts this one, or is started or stopped with it; `edges` are the units that start it."""
 
     name: str
     file_state: str = ""
     active_state: ActiveState = ActiveState.INACTIVE
     edges: tuple[Edge, ...] = ()
 
+    @property
+    def is_running(self) -> bool:
+        """Whether the unit is active."""
+        return self.active_state in RUNNING_STATES
+
 
 @dataclass(frozen=True, slots=True)
 class StartLimit:
-    """A unit's limit on starts: `burst` of them in `interval_s` seconds; 0 of either: none (systemd.unit(5))."""
+    """A unit's limit on starts: `burst` within `interval_s` seconds; no limit if either is 0 (systemd.unit(5))."""
 
     unit: str
     burst: int
@@ -46,7 +51,7 @@ class StartLimit:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Service:
-    """A service's settings, as systemd has them in force (systemd.service(5), systemd.kill(5)). Times are seconds."""
+    """The settings of a service that apply (systemd.service(5), systemd.kill(5)). Times are in seconds."""
 
     type: str = "notify"
     remain_after_exit: bool = False
@@ -65,13 +70,13 @@ class Service:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unit:
-    """A unit as systemd has it, and what of it stands on disk.
+    """A unit as systemd has loaded it, and its files.
 
-    `links` are the administrator's symbolic links that start it, `edges` what else does; `alias_link` is what makes the
-    name that was given another one of this unit; `unread` are the drop-ins that systemd has not read yet; `bus_files`
-    the D-Bus activation files that start it; `shadow` is a file that hides the agent's drop-in, `later_restarts` the
-    drop-in that sets Restart= after it; `emergencies` are settings such as FailureAction= that do something to the
-    host, `helpers` the limits of units that are started anew with this one.
+    `links` are the administrator's symbolic links that start it, `edges` the other dependencies that do. `alias_link`
+    is the link that makes the given name an alias. `unread` are the drop-ins that systemd has not loaded yet.
+    `bus_files` are the D-Bus activation files that start it. `hidden_by` is a file that hides the agent's drop-in,
+    `later_restarts` the drop-in that sets Restart= after it. `emergencies` are settings such as FailureAction= that
+    affect the host. `required_limits` are the limits of required units that start and stop with this one.
     """
 
     id: str
@@ -90,27 +95,27 @@ class Unit:
     consists_of: tuple[str, ...] = ()
     bus_files: tuple[str, ...] = ()
     has_drop_in: bool = False
-    shadow: str = ""
+    hidden_by: str = ""
     later_restarts: tuple[str, ...] = ()
     emergencies: tuple[str, ...] = ()
     start_limit: StartLimit = StartLimit("", 5, 10.0)
-    helpers: tuple[StartLimit, ...] = ()
+    required_limits: tuple[StartLimit, ...] = ()
     service: Service | None = None
 
     @property
     def is_running(self) -> bool:
-        """Whether the unit does its work."""
+        """Whether the unit is active, as in `UnitState`."""
         return self.active_state in RUNNING_STATES
 
     @property
-    def is_down(self) -> bool:
-        """Whether the unit is observed stopped."""
+    def is_inactive(self) -> bool:
+        """Whether systemd reports the unit stopped, as in `UnitState`."""
         return self.active_state in DOWN_STATES
 
 
 @dataclass(frozen=True, slots=True)
 class Script:
-    """What a hook's own text tells: whether it bounds its time, and by which tool it ends, whose exit code is its."""
+    """A hook's file: whether it sets a timeout, and the tool whose exit code it returns, if that is a tool's."""
 
     path: str
     is_bounded: bool
@@ -119,9 +124,9 @@ class Script:
 
 @dataclass(frozen=True, slots=True)
 class Hook:
-    """The hooks: what came of running them once, or why they were not run, and what their texts tell.
+    """The hooks: how one run of each ended, or why they were not run, and their files.
 
-    `elapsed_s` is the time of the slowest.
+    `elapsed_s` is the time in seconds that the slowest took.
     """
 
     outcomes: tuple[HookOutcome, ...] = ()
@@ -134,9 +139,9 @@ class Hook:
 class Agent:
     """The agent's file on this host.
 
-    `path` is empty where there is none, `is_foreign` tells that what stands there is somebody else's. `version` is
-    what its metadata say; `failure` why it has none for root, `unreadable` why it has none for other users.
-    `is_current` tells that the file is what this package would write there.
+    `path` is empty if there is none; `is_foreign` means that the file is not an agent of ocf-systemd. `version` is
+    from its metadata, `failure` why root cannot read them, `unreadable` why other users cannot. `is_current` means that
+    this package would install the same file.
     """
 
     path: str = ""
@@ -150,7 +155,7 @@ class Agent:
 
 @dataclass(frozen=True, slots=True)
 class Host:
-    """This host: versions (no Pacemaker: empty), and how long systemd lets a unit stop that does not say."""
+    """This host: versions (empty if unknown), and DefaultTimeoutStopSec= in seconds."""
 
     systemd: str
     pacemaker: str
@@ -160,10 +165,10 @@ class Host:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Facts:
-    """All that is known: `given` is the unit's name as it was given, `why_unusable` what is wrong with that name.
+    """All facts: `given` is the unit's name on the command line, `why_unusable` why the agent rejects it.
 
-    `similar` are names that may have been meant; no `parameters`: the unit's name is none; no `unit`: systemd has not
-    been asked, or does not answer, as `silence` tells.
+    `similar` are names of similar units. `parameters` is None if the name is rejected. `unit` is None as well then, or
+    if systemd does not answer; `no_answer` is why.
     """
 
     given: str
@@ -172,8 +177,8 @@ class Facts:
     host: Host
     why_unusable: str = ""
     similar: tuple[str, ...] = ()
-    silence: str = ""
+    no_answer: str = ""
     parameters: Parameters | None = None
     unit: Unit | None = None
-    relatives: Mapping[str, Relative] = field(default_factory=lambda: MappingProxyType({}))
+    related: Mapping[str, RelatedUnit] = field(default_factory=lambda: MappingProxyType({}))
     hook: Hook | None = None

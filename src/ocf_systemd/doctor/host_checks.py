@@ -2,73 +2,76 @@
 
 import re
 
+from ocf_systemd.core.check_result import CheckResult
+from ocf_systemd.doctor.check import Check
 from ocf_systemd.doctor.facts import Facts
-from ocf_systemd.doctor.findings import Check, Finding, Outcome, Sound
 
 SYSTEMD_MIN = (252,)
-"""The oldest systemd that this is tested with."""
+"""The oldest systemd that the agent is tested with."""
 PACEMAKER_MIN = (2, 1)
-"""The first Pacemaker that knows OCF 1.1, and so reload-agent."""
+"""The first Pacemaker that supports OCF 1.1, and so reload-agent."""
 
-_INTO_OPT = (
+_INSTALL_EVERYWHERE = "ocf-systemd install   # on every node"
+_INSTALL_BELOW_OPT = (
     "python3 -m venv /opt/ocf-systemd",
     "/opt/ocf-systemd/bin/pip install ocf-systemd",
     "/opt/ocf-systemd/bin/ocf-systemd install",
 )
 
 
-def installed(facts: Facts) -> Outcome:
-    """Check that the agent stands where Pacemaker looks for it, and works."""
+def check_agent(check: Check, facts: Facts) -> CheckResult:
+    """Check that the agent is installed where Pacemaker expects it, and runs."""
     agent = facts.agent
     if agent.is_foreign:
-        return Finding(
+        return check.error(
             f"{agent.path} is not an agent of ocf-systemd",
-            "Pacemaker calls what stands there, whatever it is.",
-            ("ocf-systemd install --force",),
+            "Pacemaker runs this file as the agent, whatever it is.",
+            "ocf-systemd install --force",
         )
     if not agent.path:
-        return Finding(
+        return check.error(
             "the agent is not installed",
-            "A resource of ocf:pacemaker:systemd may not run on this node, until it is installed and cleaned up.",
-            ("ocf-systemd install   # on every node",),
+            "A resource of ocf:pacemaker:systemd may not run on this node until the agent is installed and the "
+            "resource is cleaned up.",
+            _INSTALL_EVERYWHERE,
         )
     if agent.failure:
-        return Finding(
-            f"{agent.path} does not work: {agent.failure}",
-            "Every action fails, stops too, and a failed stop fences the node.",
-            ("ocf-systemd install",),
+        return check.error(
+            f"{agent.path} does not run: {agent.failure}",
+            "Every action fails, including stop, and a failed stop fences the node.",
+            "ocf-systemd install",
         )
-    return Sound(agent.standard)
+    return check.ok(agent.standard)
 
 
-def readable(facts: Facts) -> Outcome:
-    """Check that Pacemaker's own user, which is not root, can ask it what it can do."""
+def check_agent_readable(check: Check, facts: Facts) -> CheckResult:
+    """Check that users other than root can read the metadata: Pacemaker's controller does not run as root."""
     agent = facts.agent
     if not agent.path or agent.is_foreign or agent.failure:
-        return None
+        return check.skipped("the agent does not run")
     if not agent.unreadable:
-        return Sound("by every user")
-    return Finding(
+        return check.ok("every user can run the agent")
+    return check.warning(
         f"users other than root cannot run the agent: {agent.unreadable}",
-        "Pacemaker's controller, which is no root, reads the metadata. When it cannot, every changed parameter "
-        "restarts the service.",
-        _INTO_OPT,
+        "Pacemaker's controller reads the metadata and does not run as root. Without the metadata, Pacemaker restarts "
+        "the service whenever a parameter changes.",
+        *_INSTALL_BELOW_OPT,
     )
 
 
-def current(facts: Facts) -> Outcome:
-    """Check that the agent is this package's."""
-    agent = facts.agent
+def check_agent_current(check: Check, facts: Facts) -> CheckResult:
+    """Check that the agent was installed by this version of the program."""
+    agent, package = facts.agent, facts.host.package
     if not agent.version:
-        return None
-    if agent.version == facts.host.package and agent.is_current:
-        return Sound(agent.version)
-    told = f"of {agent.version}" if agent.version != facts.host.package else "as another version has written it"
-    return Finding(
-        f"the agent is {told}, this program of {facts.host.package}",
-        "What is tried out here is not what the cluster runs.",
-        ("ocf-systemd install   # on every node",),
+        return check.skipped("the agent does not run")
+    if agent.version == package and agent.is_current:
+        return check.ok(agent.version)
+    what = (
+        f"the installed agent is version {agent.version}, this program is {package}"
+        if agent.version != package
+        else f"the installed agent is not the file that version {package} installs"
     )
+    return check.warning(what, "The cluster runs another agent than the one that is checked here.", _INSTALL_EVERYWHERE)
 
 
 def _number(version: str) -> tuple[int, ...]:
@@ -76,38 +79,38 @@ def _number(version: str) -> tuple[int, ...]:
     return tuple(map(int, match[0].split("."))) if match else ()
 
 
-def systemd(facts: Facts) -> Outcome:
-    """Check that systemd is one that this has been tried with."""
+def check_systemd(check: Check, facts: Facts) -> CheckResult:
+    """Check that the agent is tested with this version of systemd, or with an older one."""
     version = facts.host.systemd
     if not _number(version):
-        return None
+        return check.skipped("the version of systemd is unknown")
     if _number(version) >= SYSTEMD_MIN:
-        return Sound(version)
-    return Finding(
+        return check.ok(version)
+    return check.warning(
         f"systemd {version} is older than {SYSTEMD_MIN[0]}",
-        "No older one has been tried: what it says of a unit may be another thing than the agent takes it for.",
-        ("apt-get install --only-upgrade systemd   # or another release of the distribution",),
+        "The agent is not tested with it, and may misread the state of a unit.",
+        "apt-get install --only-upgrade systemd   # or a later release of the distribution",
     )
 
 
-def pacemaker(facts: Facts) -> Outcome:
-    """Check that Pacemaker knows what the agent can do."""
+def check_pacemaker(check: Check, facts: Facts) -> CheckResult:
+    """Check that Pacemaker supports all actions of the agent."""
     version = facts.host.pacemaker
     if not _number(version):
-        return None
+        return check.skipped("Pacemaker is not installed, or its version is unknown")
     if _number(version) >= PACEMAKER_MIN:
-        return Sound(version)
-    return Finding(
+        return check.ok(version)
+    return check.warning(
         f"Pacemaker {version} is older than {'.'.join(map(str, PACEMAKER_MIN))}",
-        "It knows no reload-agent: every changed parameter restarts the service.",
-        ("apt-get install --only-upgrade pacemaker   # or another release of the distribution",),
+        "It does not support reload-agent: it restarts the service whenever a parameter changes.",
+        "apt-get install --only-upgrade pacemaker   # or a later release of the distribution",
     )
 
 
 CHECKS = (
-    Check("agent", installed),
-    Check("agent-readable", readable),
-    Check("agent-current", current),
-    Check("systemd", systemd),
-    Check("pacemaker", pacemaker),
+    Check("agent", check_agent),
+    Check("agent-readable", check_agent_readable),
+    Check("agent-current", check_agent_current),
+    Check("systemd", check_systemd),
+    Check("pacemaker", check_pacemaker),
 )

@@ -1,4 +1,4 @@
-"""What doctor asks systemd and other tools on this host, with commands that change nothing."""
+"""Queries systemd and other tools on this host, with commands that change nothing."""
 
 from collections.abc import Sequence
 
@@ -6,44 +6,48 @@ import anyio
 
 from ocf_systemd.agent.log import describe_outcome
 from ocf_systemd.core.observations import CommandOutcome, Exited, NotStarted
-from ocf_systemd.doctor.parse import Properties, parse_units
+from ocf_systemd.core.unit_properties import parse_units
+from ocf_systemd.doctor.parse import Properties
 from ocf_systemd.host import processes
 from ocf_systemd.host.hooks import SEARCH_PATH
 from ocf_systemd.host.processes import Command
-from ocf_systemd.host.systemctl import tool_environment
+from ocf_systemd.host.systemctl import systemctl_command, tool_environment
 
-_TIME_S = 10.0
+_TIMEOUT_S = 10.0
+_ENVIRONMENT = {"PATH": SEARCH_PATH}
 
 
-class SilenceError(Exception):
-    """Systemd does not answer; the message says what came instead."""
+class NoAnswerError(Exception):
+    """Systemd does not answer; the message says why."""
 
 
 async def run(*arguments: str, user: tuple[int, int, Sequence[int]] | None = None) -> CommandOutcome:
-    """Run a command, for ten seconds at most."""
-    environment = tool_environment({"PATH": SEARCH_PATH})
-    return await processes.run(Command(arguments, environment, user), deadline=anyio.current_time() + _TIME_S)
+    """Run a tool, for ten seconds at most."""
+    return await _run(Command(arguments, tool_environment(_ENVIRONMENT), user))
 
 
-async def show(properties: Sequence[str], *names: str) -> tuple[Properties, ...]:
-    """Return properties of units, or without names the manager's own. Raises SilenceError."""
+async def _run(command: Command) -> CommandOutcome:
+    return await processes.run(command, deadline=anyio.current_time() + _TIMEOUT_S)
+
+
+async def show(properties: Sequence[str], *names: str) -> Sequence[Properties]:
+    """Return properties of units, or of the manager if there are no names. Raises NoAnswerError."""
     units = parse_units(await _systemctl("show", f"--property={','.join(properties)}", "--", *names))
-    if not units:
-        raise SilenceError("systemctl show told nothing")
+    if not units[0]:
+        raise NoAnswerError("systemctl show printed no properties")
     return units
 
 
 async def list_names(verb: str, *patterns: str) -> tuple[str, ...]:
-    """Return the names that `systemctl list-units` or `list-unit-files` has. Raises SilenceError."""
+    """Return the names that `systemctl list-units` or `list-unit-files` prints. Raises NoAnswerError."""
     stdout = await _systemctl(verb, "--all", "--plain", "--no-legend", "--", *patterns)
     return tuple(line.split()[0] for line in stdout.decode(errors="replace").splitlines() if line.split())
 
 
-async def _systemctl(*arguments: str) -> bytes:
-    match await run("systemctl", "--no-ask-password", "--no-pager", *arguments):
+async def _systemctl(verb: str, *arguments: str) -> bytes:
+    match await _run(systemctl_command(_ENVIRONMENT, verb, *arguments)):
         case Exited(code=0, stdout=stdout):
             return stdout
-        case NotStarted() as outcome:
-            raise SilenceError(f"systemctl: {describe_outcome(outcome)}")
         case outcome:
-            raise SilenceError(outcome.last_line or f"systemctl: {describe_outcome(outcome)}")
+            last_line = "" if isinstance(outcome, NotStarted) else outcome.last_line
+            raise NoAnswerError(last_line or f"systemctl: {describe_outcome(outcome)}")

@@ -1,10 +1,11 @@
-"""Checks of a unit of any type: that it is there, and that nothing but the cluster starts or stops it."""
+"""Checks of a unit of any type: that it can be loaded and started, and that only the cluster starts and stops it."""
 
-from ocf_systemd.core.observations import ActiveState, LoadState
+from ocf_systemd.core.check_result import CheckResult
+from ocf_systemd.core.observations import LoadState
 from ocf_systemd.core.ocf import Action, ExitCode
-from ocf_systemd.core.pacemaker import consequence
-from ocf_systemd.doctor.facts import Edge, Facts, Relative, Unit
-from ocf_systemd.doctor.findings import Check, Finding, Outcome, Sound, quoted
+from ocf_systemd.doctor.check import Check, needs
+from ocf_systemd.doctor.facts import Edge, Facts, RelatedUnit, Unit
+from ocf_systemd.doctor.fixes import check_again, quoted, response
 
 # Started by every boot (bootup(7)), whether or not they are loaded at the moment.
 _BOOT_TARGETS = frozenset(
@@ -14,15 +15,12 @@ _BOOT_TARGETS = frozenset(
 _ENABLED = frozenset({"enabled", "enabled-runtime"})
 _TRUE = frozenset({"/bin/true", "/usr/bin/true", "true", ":"})
 _BUS_OVERRIDES = "/usr/local/share/dbus-1/system-services"
-_TRIGGERS = {"socket": "the next connection", "timer": "its next time", "path": "the next change of its path"}
+_EVENTS = {"socket": "a connection", "timer": "the elapsed timer", "path": "a change of the path"}
 
-
-def _to_pacemaker(code: ExitCode) -> str:
-    return f"to Pacemaker a {consequence(Action.START, code, recurring=False)}"
-
-
-def _harm_of_wrong_name() -> str:
-    return f"A probe returns 7 and a stop 0, but a start returns 6, {_to_pacemaker(ExitCode.ERR_CONFIGURED)}."
+_WRONG_NAME = (
+    f"A probe returns 7 and a stop 0, but a start returns 6. {response(Action.START, ExitCode.ERR_CONFIGURED)}"
+)
+_NOT_STARTED = f"A start returns 5. {response(Action.START, ExitCode.ERR_INSTALLED)}"
 
 
 def _is_template(name: str) -> bool:
@@ -30,196 +28,202 @@ def _is_template(name: str) -> bool:
     return name.endswith("@") or (bool(suffix) and stem.endswith("@"))
 
 
-def name(facts: Facts) -> Outcome:
-    """Check that the name is one that the agent takes."""
+def check_name(check: Check, facts: Facts) -> CheckResult:
+    """Check that the agent accepts the name."""
     if _is_template(facts.given):
-        return None
+        return check.skipped("it is the name of a template")
     if not facts.why_unusable:
-        return Sound("a name the agent takes")
-    return Finding(
+        return check.ok("the agent accepts the name")
+    return check.error(
         f"the name {facts.given!r} {facts.why_unusable}",
-        _harm_of_wrong_name(),
-        ("systemctl list-unit-files   # the names there are",),
+        _WRONG_NAME,
+        "systemctl list-unit-files   # lists the names of all units",
     )
 
 
-def template(facts: Facts) -> Outcome:
-    """Check that an instance is named, not its template."""
+def check_template(check: Check, facts: Facts) -> CheckResult:
+    """Check that the unit is an instance, not its template."""
     if not _is_template(facts.given):
-        return Sound("no template") if facts.unit and "@" in facts.unit.id else None
+        is_instance = facts.unit and "@" in facts.unit.id
+        return check.ok("an instance, not a template") if is_instance else check.skipped("the unit has no template")
     stem = facts.given.partition("@")[0]
-    return Finding(
+    return check.error(
         f"{facts.given} is a template, expected an instance of it",
-        _harm_of_wrong_name(),
-        _try_others(facts) or (f"ocf-systemd doctor --unit {quoted(f'{stem}@INSTANCE')}",),
+        _WRONG_NAME,
+        *(map(check_again, facts.similar or (f"{stem}@INSTANCE",))),
     )
 
 
-def _try_others(facts: Facts) -> tuple[str, ...]:
-    return tuple(f"ocf-systemd doctor --unit {quoted(other)}" for other in facts.similar)
-
-
-def found(facts: Facts) -> Outcome:
+def check_found(check: Check, facts: Facts) -> CheckResult:
     """Check that systemd knows the unit."""
-    if facts.silence:
-        return Finding(
-            f"systemd does not answer: {facts.silence}",
-            "In doubt the agent answers 1, never 7: a monitor fails, and so does a stop, which fences the node.",
-            ("systemctl is-system-running",),
+    if facts.no_answer:
+        return check.error(
+            f"systemd does not answer: {facts.no_answer}",
+            "If the state is unknown, the agent returns 1, never 7: monitor and stop fail, and a failed stop fences "
+            "the node.",
+            "systemctl is-system-running",
         )
-    if facts.unit is None:
-        return None
-    if facts.unit.load_state is not LoadState.NOT_FOUND:
-        return Sound(f"{facts.unit.path or facts.unit.source or facts.unit.id}, {facts.unit.active_state}")
-    stem = facts.unit.id.rpartition(".")[0].partition("@")[0]
-    return Finding(
-        f"{facts.unit.id} is not found on this host",
-        f"A start answers 5 here, {_to_pacemaker(ExitCode.ERR_INSTALLED)}.",
-        _try_others(facts)
-        or (
-            f"systemctl list-unit-files {quoted(f'*{stem}*')}",
-            "# or install, on every node, the package that brings it",
+    if (unit := facts.unit) is None:
+        return check.skipped("the name is not valid")
+    if unit.load_state is not LoadState.NOT_FOUND:
+        return check.ok(f"{unit.path or unit.source or unit.id}, {unit.active_state}")
+    stem = unit.id.rpartition(".")[0].partition("@")[0]
+    return check.error(
+        f"{unit.id} is not found on this host",
+        _NOT_STARTED,
+        *map(check_again, facts.similar),
+        *(
+            ()
+            if facts.similar
+            else (
+                f"systemctl list-unit-files {quoted(f'*{stem}*')}",
+                "# or install, on every node, the package that contains it",
+            )
         ),
     )
 
 
-def _known(facts: Facts) -> Unit | None:
-    """Return the unit where systemd knows it."""
-    unit = facts.unit
-    return None if unit is None or unit.load_state is LoadState.NOT_FOUND else unit
+def _facts_and_unit(facts: Facts) -> tuple[Facts, Unit] | str:
+    if facts.unit is None or facts.unit.load_state is LoadState.NOT_FOUND:
+        return "the unit is not found"
+    return facts, facts.unit
 
 
-def loads(facts: Facts) -> Outcome:
-    """Check that systemd understands its files."""
-    unit = _known(facts)
-    if unit is None or unit.load_state is LoadState.MASKED:
-        return None
+def _unit(facts: Facts) -> Unit | str:
+    found = _facts_and_unit(facts)
+    return found if isinstance(found, str) else found[1]
+
+
+@needs(_unit)
+def check_loads(check: Check, unit: Unit) -> CheckResult:
+    """Check that systemd can load the unit's files."""
+    if unit.load_state is LoadState.MASKED:
+        return check.skipped("the unit is masked")
     if unit.load_state is LoadState.LOADED:
-        return Sound("understood by systemd")
-    return Finding(
-        f"{unit.id} does not load: LoadState={unit.load_state}",
-        f"A start answers 5 here, {_to_pacemaker(ExitCode.ERR_INSTALLED)}.",
-        (f"systemctl status {quoted(unit.id)}   # tells the line", f"systemd-analyze verify {quoted(unit.id)}"),
+        return check.ok("systemd has loaded the unit")
+    return check.error(
+        f"{unit.id} is not loaded: LoadState={unit.load_state}",
+        _NOT_STARTED,
+        f"systemctl status {quoted(unit.id)}   # shows the line with the error",
+        f"systemd-analyze verify {quoted(unit.id)}",
     )
 
 
-def masked(facts: Facts) -> Outcome:
-    """Check that it can be started at all."""
-    unit = _known(facts)
-    if unit is None:
-        return None
+@needs(_unit)
+def check_masked(check: Check, unit: Unit) -> CheckResult:
+    """Check that the unit is not masked."""
     if unit.load_state is not LoadState.MASKED:
-        return Sound("not masked")
+        return check.ok("not masked")
     runtime = "--runtime " if unit.file_state == "masked-runtime" else ""
-    return Finding(
-        f"{unit.id} is masked",
-        f"Not even the cluster can start it: it answers 5, {_to_pacemaker(ExitCode.ERR_INSTALLED)}.",
-        (f"systemctl unmask {runtime}{quoted(unit.id)}",),
-    )
+    return check.error(f"{unit.id} is masked", _NOT_STARTED, f"systemctl unmask {runtime}{quoted(unit.id)}")
 
 
-def alias(facts: Facts) -> Outcome:
-    """Check that the name is still there when the unit is disabled."""
-    unit = _known(facts)
+@needs(_facts_and_unit)
+def check_alias(check: Check, known: tuple[Facts, Unit]) -> CheckResult:
+    """Check that the name still exists when the unit is disabled."""
+    facts, unit = known
     full = facts.parameters.unit if facts.parameters else facts.given
-    if unit is None or unit.id == full:
-        return None
+    if unit.id == full:
+        return check.skipped("the name is not an alias")
     if not unit.alias_link:
-        return Sound(f"{full} is {unit.id}, by a link that stays")
-    return Finding(
-        f"{full} is only an alias of {unit.id}",
-        f"`systemctl disable {unit.id}`, which a cluster needs, removes {unit.alias_link}: then the unit is not "
-        "found, and a start returns 5, a hard error: the resource may not run on this node until cleanup.",
-        (f"ocf-systemd doctor --unit {quoted(unit.id)}   # and so in the cluster: unit={quoted(unit.id)}",),
+        return check.ok(f"{full} is an alias of {unit.id} that `systemctl disable` keeps")
+    return check.error(
+        f"{full} is an alias of {unit.id} that `systemctl disable` removes",
+        f"The unit must be disabled. Then {unit.alias_link} does not exist, and a start returns 5. "
+        f"{response(Action.START, ExitCode.ERR_INSTALLED)}",
+        f"{check_again(unit.id)}   # and in the cluster: unit={quoted(unit.id)}",
     )
 
 
-def daemon_reload(facts: Facts) -> Outcome:
-    """Check that what systemd knows is what the files say."""
-    unit = _known(facts)
-    if unit is None:
-        return None
+@needs(_unit)
+def check_daemon_reload(check: Check, unit: Unit) -> CheckResult:
+    """Check that systemd has loaded the latest version of the unit's files."""
     if not unit.needs_daemon_reload and not unit.unread:
-        return Sound("files are as systemd has read them")
-    told = f": {', '.join(unit.unread)}" if unit.unread else ""
-    return Finding(
-        f"files of {unit.id} have changed since systemd read them{told}",
-        "This page, too, is about what systemd has read. The agent's next start has it read all again, so the change "
-        "comes into force then, on one node after the other, whenever the cluster moves the resource.",
-        ("systemctl daemon-reload",),
+        return check.ok("systemd has loaded the latest version of the files")
+    paths = f": {', '.join(unit.unread)}" if unit.unread else ""
+    return check.warning(
+        f"files of {unit.id} have changed since systemd loaded them{paths}",
+        "These checks use what systemd has loaded. The agent reloads changed files before the next start, so each node "
+        "applies the change when the cluster starts the resource there.",
+        "systemctl daemon-reload",
     )
 
 
-def placeholder(facts: Facts) -> Outcome:
+@needs(_unit)
+def check_placeholder(check: Check, unit: Unit) -> CheckResult:
     """Check that the unit runs something itself."""
-    unit = _known(facts)
-    if unit is None or unit.service is None or unit.service.type != "oneshot" or not unit.service.exec_start:
-        return None
+    if unit.service is None or unit.service.type != "oneshot" or not unit.service.exec_start:
+        return check.skipped("the unit is not a oneshot service")
     if not all(command in _TRUE for command in unit.service.exec_start):
-        return Sound("does something itself")
-    return Finding(
+        return check.ok("the unit runs a command")
+    return check.error(
         f"{unit.id} runs nothing itself: ExecStart={unit.service.exec_start[0]}",
-        "It stands for other units, and stays active whatever becomes of those: no monitor would ever see a failure.",
-        tuple(f"ocf-systemd doctor --unit {quoted(part)}" for part in unit.consists_of)
-        or (f"systemctl show --property=Wants,Requires,ConsistsOf {quoted(unit.id)}   # which unit does the work?",),
+        "It groups other units and stays active if those fail, so a monitor does not detect any failure.",
+        *(
+            map(check_again, unit.consists_of)
+            if unit.consists_of
+            else (f"systemctl show --property=Wants,Requires,ConsistsOf {quoted(unit.id)}   # lists the other units",)
+        ),
     )
 
 
-def enabled(facts: Facts) -> Outcome:
-    """Check that boot does not start it."""
-    unit = _known(facts)
-    if unit is None:
-        return None
+@needs(_unit)
+def check_enabled(check: Check, unit: Unit) -> CheckResult:
+    """Check that boot does not start the unit."""
     if not unit.links:
-        return Sound("boot does not start it")
+        return check.ok("boot does not start the unit")
     runtime = "--runtime " if unit.file_state == "enabled-runtime" else ""
-    running = (f"systemctl stop {quoted(unit.id)}   # unless the cluster runs it already",) if unit.is_running else ()
-    return Finding(
+    running = (f"systemctl stop {quoted(unit.id)}   # unless the cluster has started it",) if unit.is_running else ()
+    return check.error(
         f"{unit.id} is enabled: boot starts it ({unit.links[0]})",
-        "Every node's boot starts it before the cluster has decided where it is to run: two at once, on the same data.",
-        (f"systemctl disable {runtime}{quoted(unit.id)}", *running),
+        "Each node starts it at boot, before the cluster decides where it may run. It may then run on two nodes at "
+        "once, on the same data.",
+        f"systemctl disable {runtime}{quoted(unit.id)}",
+        *running,
     )
 
 
-def _starts_by_itself(facts: Facts, unit: str, seen: frozenset[str] = frozenset()) -> str:
-    """Return how a unit starts without anybody's asking, as in "is enabled"; empty: it does not."""
-    relative = facts.relatives.get(unit, Relative(unit))
-    if unit in _BOOT_TARGETS:
+def _related(facts: Facts, name: str) -> RelatedUnit:
+    return facts.related.get(name, RelatedUnit(name))
+
+
+def _starts_automatically(facts: Facts, name: str, visited: frozenset[str] = frozenset()) -> str:
+    """Return why a unit starts without a request, such as "is enabled"; empty: it does not."""
+    related = _related(facts, name)
+    if name in _BOOT_TARGETS:
         return "is part of every boot"
-    if relative.file_state in _ENABLED:
+    if related.file_state in _ENABLED:
         return "is enabled"
-    if unit.endswith(".target") and relative.active_state is ActiveState.ACTIVE:
+    if name.endswith(".target") and related.is_running:
         return "is active"
-    for edge in relative.edges:
-        if edge.by not in seen and (how := _starts_by_itself(facts, edge.by, seen | {unit})):
-            return f"is started by {edge.by}, which {how}"
+    for edge in related.edges:
+        if edge.by not in visited and (why := _starts_automatically(facts, edge.by, visited | {name})):
+            return f"is started by {edge.by}, which {why}"
     return ""
 
 
-def wanted(facts: Facts) -> Outcome:
-    """Check that no other unit starts it by itself."""
-    unit = _known(facts)
-    if unit is None:
-        return None
+@needs(_facts_and_unit)
+def check_wanted(check: Check, known: tuple[Facts, Unit]) -> CheckResult:
+    """Check that no other unit that starts automatically starts this one."""
+    facts, unit = known
     edges = tuple(edge for edge in unit.edges if edge.relation != "TriggeredBy")
     for edge in edges:
-        if how := _starts_by_itself(facts, edge.by):
-            return Finding(
-                f"{edge.by} {how}, and starts {unit.id}",
-                f"With every start of {edge.by} it starts behind the cluster's back: perhaps on two nodes at once.",
-                _untie(facts, unit, edge),
+        if why := _starts_automatically(facts, edge.by):
+            return check.error(
+                f"{edge.by} {why}, and starts {unit.id}",
+                f"Each start of {edge.by} starts it without the cluster knowing, possibly on two nodes at once.",
+                *_remove_edge(facts, unit, edge),
             )
     if edges:
-        return Sound(f"only {edges[0].by} starts it, which nothing starts")
-    return Sound("no other unit starts it")
+        return check.ok(f"only {edges[0].by} starts it, and does not start automatically")
+    return check.ok("no other unit starts it")
 
 
-def _untie(facts: Facts, unit: Unit, edge: Edge) -> tuple[str, ...]:
-    """Return how another unit is kept from starting this one."""
+def _remove_edge(facts: Facts, unit: Unit, edge: Edge) -> tuple[str, ...]:
+    """Return the commands that keep another unit from starting this one."""
     if unit.source == "/etc/fstab":
-        return ("# Give its line in /etc/fstab the option noauto. Then:", "systemctl daemon-reload")
-    relative = facts.relatives.get(edge.by, Relative(edge.by))
-    if relative.file_state in _ENABLED and not edge.by.endswith(".target"):
+        return ("# Add the option noauto to its line in /etc/fstab. Then:", "systemctl daemon-reload")
+    if _related(facts, edge.by).file_state in _ENABLED and not edge.by.endswith(".target"):
         return (f"systemctl disable {quoted(edge.by)}",)
     if edge.link:
         kind = edge.link.rpartition("/")[0].rpartition(".")[2]
@@ -229,36 +233,33 @@ def _untie(facts: Facts, unit: Unit, edge: Edge) -> tuple[str, ...]:
             f"ln -s /dev/null {quoted(f'{directory}/{unit.id}')}",
             "systemctl daemon-reload",
         )
-    return (f"systemctl edit --full {quoted(edge.by)}   # take {unit.id} out of its dependencies",)
+    return (f"systemctl edit --full {quoted(edge.by)}   # remove {unit.id} from its dependencies",)
 
 
-def triggered(facts: Facts) -> Outcome:
-    """Check that no socket, timer or path unit starts it."""
-    unit = _known(facts)
-    if unit is None:
-        return None
+@needs(_facts_and_unit)
+def check_triggered(check: Check, known: tuple[Facts, Unit]) -> CheckResult:
+    """Check that no socket, timer or path unit starts the unit."""
+    facts, unit = known
     triggers = [edge.by for edge in unit.edges if edge.relation == "TriggeredBy"]
     for trigger in triggers:
-        relative = facts.relatives.get(trigger, Relative(trigger))
-        is_active = relative.active_state is ActiveState.ACTIVE and trigger not in unit.consists_of
-        if is_active or relative.file_state in _ENABLED:
-            state = "enabled" if relative.file_state in _ENABLED else "active"
-            event = _TRIGGERS.get(trigger.rpartition(".")[2], "whatever it waits for")
-            return Finding(
+        related = _related(facts, trigger)
+        if (related.is_running and trigger not in unit.consists_of) or related.file_state in _ENABLED:
+            state = "enabled" if related.file_state in _ENABLED else "active"
+            event = _EVENTS.get(trigger.rpartition(".")[2], "its event")
+            return check.error(
                 f"{trigger} is {state}: {event} starts {unit.id}",
-                "It goes on waiting where the cluster has stopped the service, and starts it again behind its back.",
-                (f"systemctl disable --now {quoted(trigger)}",),
+                "It stays active where the cluster has stopped the service, and starts the service there again without "
+                "the cluster knowing.",
+                f"systemctl disable --now {quoted(trigger)}",
             )
-    return Sound(f"{triggers[0]} is neither enabled nor active" if triggers else "no socket, timer or path starts it")
+    return check.ok(f"{triggers[0]} is neither enabled nor active" if triggers else "no socket, timer or path unit")
 
 
-def bus(facts: Facts) -> Outcome:
-    """Check that D-Bus does not start it."""
-    unit = _known(facts)
-    if unit is None:
-        return None
+@needs(_unit)
+def check_bus(check: Check, unit: Unit) -> CheckResult:
+    """Check that D-Bus does not start the unit."""
     if not unit.bus_files:
-        return Sound("D-Bus does not start it")
+        return check.ok("D-Bus does not start the unit")
     file = unit.bus_files[0]
     bus_name = file.rpartition("/")[2].removesuffix(".service")
     without_unit = f"sed '/^SystemdService=/d; s|^Exec=.*|Exec=/bin/false|' {quoted(file)}"
@@ -266,46 +267,47 @@ def bus(facts: Facts) -> Outcome:
         f"mkdir -p {_BUS_OVERRIDES}",
         f"{without_unit} >{quoted(f'{_BUS_OVERRIDES}/{bus_name}.service')}",
     )
-    return Finding(
-        f"D-Bus starts {unit.id} for whoever calls {bus_name} ({file})",
-        "Any program's call starts it on a node where the cluster has stopped it.",
-        (*((f"rm {quoted(file)}",) if file.startswith(_BUS_OVERRIDES) else overriding), "systemctl reload dbus"),
+    return check.error(
+        f"D-Bus starts {unit.id} when a program calls {bus_name} ({file})",
+        "A call by any program starts it on a node where the cluster has stopped it.",
+        *((f"rm {quoted(file)}",) if file.startswith(_BUS_OVERRIDES) else overriding),
+        "systemctl reload dbus",
     )
 
 
-def part_of(facts: Facts) -> Outcome:
-    """Check that it does not stop with another unit."""
-    unit = _known(facts)
-    if unit is None or not unit.part_of:
-        return None
-    told = {edge.by for edge in unit.edges if _starts_by_itself(facts, edge.by)}  # and mended by the same
+@needs(_facts_and_unit)
+def check_part_of(check: Check, known: tuple[Facts, Unit]) -> CheckResult:
+    """Check that the unit does not stop with another unit."""
+    facts, unit = known
+    if not unit.part_of:
+        return check.skipped("the unit has no PartOf=")
+    reported = {edge.by for edge in unit.edges if _starts_automatically(facts, edge.by)}  # by check_wanted
     for whole in unit.part_of:
-        relative = facts.relatives.get(whole, Relative(whole))
-        state = "enabled" if relative.file_state in _ENABLED else relative.active_state.value
-        if state in {"enabled", "active"} and whole not in _BOOT_TARGETS | told:
-            return Finding(
-                f"{unit.id} is part of {whole}, which is {state}",
-                f"A stop or restart of {whole}, as at an upgrade, does the same to it: the cluster sees a failure.",
-                (
-                    f"systemctl disable {quoted(whole)}",
-                    f"systemctl stop {quoted(whole)}   # stops {unit.id}: before the cluster runs it",
-                ),
+        related = _related(facts, whole)
+        is_enabled = related.file_state in _ENABLED
+        if (is_enabled or related.is_running) and whole not in _BOOT_TARGETS | reported:
+            return check.warning(
+                f"{unit.id} is part of {whole}, which is {'enabled' if is_enabled else related.active_state}",
+                f"A stop or restart of {whole}, such as by an upgrade, also stops or restarts {unit.id}. The cluster "
+                "detects that as a failure.",
+                f"systemctl disable {quoted(whole)}",
+                f"systemctl stop {quoted(whole)}   # also stops {unit.id}: run this before the cluster starts it",
             )
-    return Sound(f"part of {unit.part_of[0]}{', as told' if told else ', which nothing starts'}")
+    return check.ok(f"part of {unit.part_of[0]}, which {'`wanted` reports' if reported else 'is not started'}")
 
 
 CHECKS = (
-    Check("name", name),
-    Check("template", template),
-    Check("found", found),
-    Check("loads", loads),
-    Check("masked", masked),
-    Check("alias", alias),
-    Check("daemon-reload", daemon_reload),
-    Check("placeholder", placeholder),
-    Check("enabled", enabled),
-    Check("wanted", wanted),
-    Check("triggered", triggered),
-    Check("d-bus", bus),
-    Check("part-of", part_of),
+    Check("name", check_name),
+    Check("template", check_template),
+    Check("found", check_found),
+    Check("loads", check_loads),
+    Check("masked", check_masked),
+    Check("alias", check_alias),
+    Check("daemon-reload", check_daemon_reload),
+    Check("placeholder", check_placeholder),
+    Check("enabled", check_enabled),
+    Check("wanted", check_wanted),
+    Check("triggered", check_triggered),
+    Check("d-bus", check_bus),
+    Check("part-of", check_part_of),
 )

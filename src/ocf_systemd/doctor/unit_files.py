@@ -1,4 +1,4 @@
-"""What stands on disk of a unit: links that start it, drop-ins, D-Bus activation files, hooks' texts. It only reads."""
+"""Reads the files of a unit: links that start it, drop-ins, D-Bus activation files, hooks. Changes nothing."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
@@ -7,19 +7,19 @@ from pathlib import Path
 from ocf_systemd.doctor.facts import Edge
 from ocf_systemd.doctor.parse import bus_service_unit, restart_in
 
-_ADMINISTRATORS = ("/etc/systemd/system", "/run/systemd/system")
+_ADMINISTRATOR_PATHS = ("/etc/systemd/system", "/run/systemd/system")
 _RELATIONS = {"wants": "WantedBy", "requires": "RequiredBy", "upholds": "UpheldBy"}
 _DEV_NULL = Path("/dev/null")
 _TEXT_MAX = 64 * 1024
 
-# dbus-daemon(1), <standard_system_servicedirs/>, by precedence.
+# dbus-daemon(1), <standard_system_servicedirs/>, the first one with a file wins.
 _BUS_DIRECTORIES = tuple(
     Path(root, "dbus-1/system-services") for root in ("/etc", "/run", "/usr/local/share", "/usr/share", "/lib")
 )
 
 
 def starting_links(unit_path: Sequence[str], names: Sequence[str]) -> tuple[Edge, ...]:
-    """Return the links in .wants/ directories and the like that start a unit; those to /dev/null mask others."""
+    """Return the links in .wants/ and similar directories that start a unit; a link to /dev/null masks later ones."""
     found: dict[tuple[str, str], Edge] = {}
     masked: set[tuple[str, str]] = set()
     for directory in map(Path, unit_path):
@@ -39,32 +39,32 @@ def starting_links(unit_path: Sequence[str], names: Sequence[str]) -> tuple[Edge
 
 
 def linked_instances(unit_path: Sequence[str], prefix: str) -> tuple[str, ...]:
-    """Return the instances of a template that some link starts."""
+    """Return the instances of a template that links in .wants/ directories start."""
     wants = (entry for directory in unit_path for entry in _entries(Path(directory)) if entry.suffix == ".wants")
     return tuple(link.name for entry in wants for link in _entries(entry) if link.name.startswith(prefix))
 
 
-def is_administrators(link: str) -> bool:
-    """Tell whether `systemctl disable` removes a link: it is no package's, nor a generator's."""
-    return any(link.startswith(f"{directory}/") for directory in _ADMINISTRATORS)
+def is_from_administrator(link: str) -> bool:
+    """Return whether `systemctl disable` removes a link: it is neither a package's nor a generator's."""
+    return any(link.startswith(f"{directory}/") for directory in _ADMINISTRATOR_PATHS)
 
 
 def alias_link(unit_path: Sequence[str], name: str) -> str:
-    """Return the link that makes a name an alias, where it is one that `systemctl disable` removes."""
+    """Return the link that makes a name an alias, if `systemctl disable` removes it; else empty."""
     links = (f"{directory}/{name}" for directory in unit_path)
     link = next((link for link in links if Path(link).is_symlink()), "")
-    return link if is_administrators(link) else ""
+    return link if is_from_administrator(link) else ""
 
 
-def shadowing_drop_in(unit_path: Sequence[str], names: Sequence[str], drop_in: Path) -> str:
-    """Return a file that hides the agent's drop-in: of the same name, in a directory that comes first."""
+def hiding_drop_in(unit_path: Sequence[str], names: Sequence[str], drop_in: Path) -> str:
+    """Return a file that hides the agent's drop-in, with the same name in an earlier directory; empty if none."""
     before = unit_path[: unit_path.index(str(drop_in.parent.parent))] if str(drop_in.parent.parent) in unit_path else ()
     paths = (Path(directory, f"{name}.d", drop_in.name) for directory in before for name in names)
     return next((str(path) for path in paths if path.is_symlink() or path.exists()), "")
 
 
 def later_restarts(drop_ins: Sequence[str], drop_in: Path) -> tuple[str, ...]:
-    """Return the drop-in that has the last word on Restart=, where it comes after the agent's and does not say no."""
+    """Return the drop-in whose Restart= applies, if it comes after the agent's drop-in and is not `no`."""
     last: tuple[str, ...] = ()
     for path in drop_ins:
         if Path(path).name > drop_in.name and (setting := restart_in(read_text(path) or "")):
@@ -73,19 +73,19 @@ def later_restarts(drop_ins: Sequence[str], drop_in: Path) -> tuple[str, ...]:
 
 
 def unread_drop_ins(unit_path: Sequence[str], names: Sequence[str], known: Sequence[str]) -> tuple[str, ...]:
-    """Return the unit's own drop-ins that systemd has not read."""
-    read = {Path(path).name for path in known}
+    """Return the unit's own drop-ins that systemd has not loaded, except for empty files."""
+    loaded = {Path(path).name for path in known}
     found: dict[str, str] = {}
     for directory in unit_path:
         for name in names:
             for path in _entries(Path(directory, f"{name}.d")):
-                if path.suffix == ".conf" and path.name not in read:
+                if path.suffix == ".conf" and path.name not in loaded:
                     found.setdefault(path.name, str(path))
     return tuple(path for path in found.values() if read_text(path))
 
 
 def bus_files(names: Iterable[str]) -> tuple[str, ...]:
-    """Return the D-Bus activation files that have one of these units started."""
+    """Return the D-Bus activation files that start one of these units."""
     effective: dict[str, Path] = {}
     for directory in _BUS_DIRECTORIES:
         for path in _entries(directory):
@@ -95,7 +95,7 @@ def bus_files(names: Iterable[str]) -> tuple[str, ...]:
 
 
 def read_text(path: str) -> str | None:
-    """Return the beginning of a text; None: it cannot be read, or is none."""
+    """Return the first 64 KiB of a text file; None if it is binary or cannot be read."""
     try:
         with Path(path).open("rb") as file:
             head = file.read(_TEXT_MAX)

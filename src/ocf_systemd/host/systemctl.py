@@ -81,6 +81,11 @@ def tool_environment(environment: Mapping[str, str]) -> dict[str, str]:
     return {"PATH": _SEARCH_PATH, **kept, "LC_ALL": "C", "SYSTEMD_COLORS": "0", "SYSTEMD_PAGER": ""}
 
 
+def systemctl_command(environment: Mapping[str, str], verb: str, *arguments: str) -> Command:
+    """Return the command that runs `systemctl` without questions and without a pager."""
+    return Command(("systemctl", "--no-ask-password", "--no-pager", verb, *arguments), tool_environment(environment))
+
+
 QueryUnit = Callable[[str, float], Awaitable[UnitState | None]]
 """Queries the state of a unit by its name, until a deadline; None: `systemctl` must be called."""
 
@@ -122,8 +127,8 @@ class Systemctl(Record):
 
     async def is_stopping_pacemaker(self, deadline: float) -> bool:
         """Query whether a job is queued that stops Pacemaker, as while the host shuts down."""
-        arguments = ("systemctl", "--no-pager", "--no-legend", "list-jobs", *_PACEMAKER)
-        match await self.run(Command(arguments, tool_environment(self.environment)), deadline=deadline):
+        command = systemctl_command(self.environment, "list-jobs", "--no-legend", *_PACEMAKER)
+        match await self.run(command, deadline=deadline):
             case Exited(code=0, stdout=stdout):
                 jobs = (line.split() for line in stdout.decode(errors="replace").splitlines())
                 return any(job[1] in _PACEMAKER and job[2] in _STOP_JOBS for job in jobs if len(job) >= len("JUTS"))
@@ -140,8 +145,7 @@ class Systemctl(Record):
 
     async def daemon_reload(self, deadline: float) -> str:
         """Have systemd read its unit files again; return why it did not, or nothing."""
-        arguments = ("systemctl", "--no-ask-password", "daemon-reload")
-        match await self.run(Command(arguments, tool_environment(self.environment)), deadline=deadline):
+        match await self.run(systemctl_command(self.environment, "daemon-reload"), deadline=deadline):
             case Exited(code=0):
                 return ""
             case failure:
@@ -182,8 +186,8 @@ class Systemctl(Record):
                 return ()
 
     async def _systemctl(self, verb: str, *options: str, deadline: float) -> CommandOutcome:
-        arguments = ("systemctl", "--no-ask-password", "--no-pager", verb, *options, "--", self.unit)
-        return await self.run(Command(arguments, tool_environment(self.environment)), deadline=deadline)
+        command = systemctl_command(self.environment, verb, *options, "--", self.unit)
+        return await self.run(command, deadline=deadline)
 
 
 def _why(outcome: CommandOutcome) -> str:

@@ -1,0 +1,57 @@
+"""A check: its name, its rule, and how the rule reports what it found."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+from ocf_systemd.core.check_result import CheckResult, Status
+from ocf_systemd.doctor.facts import Facts
+
+_Subject = TypeVar("_Subject")
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """A check; `rule` is a pure function that returns the result for the facts.
+
+    The rule reports an error if the cluster would run the unit twice, fence a node, or fail to start, stop or monitor
+    the unit; any other problem is a warning.
+    """
+
+    name: str
+    rule: Callable[["Check", Facts], CheckResult]
+
+    def run(self, facts: Facts) -> CheckResult:
+        """Return the result for these facts."""
+        return self.rule(self, facts)
+
+    def skipped(self, why: str) -> CheckResult:
+        """Return that the check does not apply."""
+        return CheckResult(self.name, Status.SKIPPED, why)
+
+    def ok(self, what: str) -> CheckResult:
+        """Return that there is no problem."""
+        return CheckResult(self.name, Status.OK, what)
+
+    def warning(self, what: str, why: str, *fix: str) -> CheckResult:
+        """Return a problem that does not keep the cluster from running the unit."""
+        return CheckResult(self.name, Status.WARNING, what, why, fix)
+
+    def error(self, what: str, why: str, *fix: str) -> CheckResult:
+        """Return a problem that must be fixed before the cluster runs the unit."""
+        return CheckResult(self.name, Status.ERROR, what, why, fix)
+
+
+def needs(
+    find: Callable[[Facts], _Subject | str],
+) -> Callable[[Callable[[Check, _Subject], CheckResult]], Callable[[Check, Facts], CheckResult]]:
+    """Make a rule about one subject a rule about the facts; if `find` returns a text, the check is skipped for it."""
+
+    def decorate(rule: Callable[[Check, _Subject], CheckResult]) -> Callable[[Check, Facts], CheckResult]:
+        def run(check: Check, facts: Facts) -> CheckResult:
+            subject = find(facts)
+            return check.skipped(subject) if isinstance(subject, str) else rule(check, subject)
+
+        return run
+
+    return decorate
