@@ -92,6 +92,12 @@ class TestParse:
             {"Version": "252", "UnitPath": "/etc /run"},
         ]
 
+    def test_values_are_lines(self) -> None:
+        """A property on several lines is one value without a line break: it may become part of an exit reason."""
+        assert parse_units(b"ExecStop=a\nSubState=x\nExecStop=b\nLoadState=loaded\n") == [
+            {"ExecStop": "a b", "SubState": "x", "LoadState": "loaded"}
+        ]
+
     def test_no_unit(self) -> None:
         """No output is one unit without properties."""
         assert parse_units(b"") == parse_units(b"\n\n") == [{}]

@@ -25,8 +25,8 @@ def parse_show(unit: str, stdout: bytes) -> UnitState | NoAnswer:
 def parse_units(stdout: bytes) -> list[dict[str, str]]:
     """Return the properties of each unit that `systemctl show` printed, or those of the manager.
 
-    A property that is printed on several lines, such as ExecStart, has their values separated by LF. Without any
-    property, the result is one empty dict.
+    A property that is printed on several lines, such as ExecStart, has their values separated by a space, so that
+    each value is one line. Without any property, the result is one empty dict.
     """
     units: list[dict[str, str]] = [{}]
     # Only LF ends a line: a property may contain what else str.splitlines() would split at.
@@ -34,7 +34,7 @@ def parse_units(stdout: bytes) -> list[dict[str, str]]:
         name, equals, value = printable(line).partition("=")
         if equals:
             properties = units[-1]
-            properties[name] = f"{properties[name]}\n{value}" if name in properties else value
+            properties[name] = f"{properties[name]} {value}" if name in properties else value
         # A blank line separates units, but may also be part of ExecStart=, which is printed before LoadState=.
         elif not line and "LoadState" in units[-1]:
             units.append({})

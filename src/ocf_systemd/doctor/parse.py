@@ -17,7 +17,7 @@ STARTING = ("WantedBy", "RequiredBy", "BoundBy", "UpheldBy")
 TRIGGERING = "TriggeredBy"
 
 EMERGENCIES = ("FailureAction", "SuccessAction", "StartLimitAction", "JobTimeoutAction")
-_ARGUMENTS = re.compile(r"argv\[\]=(.*?) ; (?:flags|ignore_errors)=", re.DOTALL)
+_ARGUMENTS = re.compile(r"argv\[\]=(.*?) ; (?:flags|ignore_errors)=")
 
 # How tools and languages name a timeout: timeout(1), curl's -m, pg_isready's -t, SIGALRM.
 _TIMEOUT = re.compile(
@@ -66,18 +66,13 @@ def service(properties: Properties) -> Service:
         main_pid=int(properties.get("MainPID", "0")),
         restart=properties.get("Restart", "no"),
         forces_restart=bool(properties.get("RestartForceExitStatus", "")),
-        exec_start=_commands(properties, "ExecStart"),
-        exec_stop=_commands(properties, "ExecStop"),
+        exec_start=tuple(_ARGUMENTS.findall(properties.get("ExecStart", ""))),
+        exec_stop=tuple(_ARGUMENTS.findall(properties.get("ExecStop", ""))),
         kill_mode=properties.get("KillMode", "control-group"),
         send_sigkill=properties.get("SendSIGKILL", "yes") == "yes",
         start_timeout_s=span_s(properties.get("TimeoutStartUSec", ""), 90.0),
         stop_timeout_s=span_s(properties.get("TimeoutStopUSec", ""), 90.0),
     )
-
-
-def _commands(properties: Properties, name: str) -> tuple[str, ...]:
-    found = (_ARGUMENTS.search(line) for line in properties.get(name, "").split("\n"))
-    return tuple(match[1] for match in found if match)
 
 
 def start_limit(properties: Properties) -> StartLimit:
