@@ -1,4 +1,4 @@
-"""doctor in the box: each check with real unit files, on the units that Debian ships, and in a real terminal."""
+"""doctor in a sandbox: each check with real unit files, with the units that Debian ships, and in a real terminal."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ EXAMPLES = Path(__file__).parent.parent.parent / "examples" / "hooks"
 HOOKS = "/usr/local/lib/hooks"
 ETC = "/etc/systemd/system"
 
-# A daemon as many are: it forks, writes a PID file, and is wanted, triggered and called by others.
+# A typical daemon: it forks, writes a PID file, and is started by a unit, a socket and D-Bus.
 DAEMON = """
 [Unit]
 PartOf=probe-portal.service
@@ -77,17 +77,17 @@ WantedBy=multi-user.target
 )
 
 
-def findings(done: CompletedProcess[str]) -> set[str]:
-    """Return the names of the checks that found something, once the exit code has been seen to say the same."""
+def problems(done: CompletedProcess[str]) -> set[str]:
+    """Return the names of the checks that found a problem; the exit code must be 1 if one of them is an error."""
     assert done.stderr == ""
-    found: list[str] = json.loads(done.stdout)["findings"]
-    assert done.returncode == (1 if found else 0)
-    return set(found)
+    checks = json.loads(done.stdout)["checks"]
+    assert done.returncode == int(any(check["status"] == "error" for check in checks))
+    return {check["name"] for check in checks if check["status"] in {"warning", "error"}}
 
 
 @dataclass(slots=True)
 class Files:
-    """Files put into the box, and taken away again."""
+    """Files in the sandbox, which are removed at the end of a test."""
 
     box: Box
     paths: list[str] = field(default_factory=list)
@@ -118,31 +118,32 @@ def doctor(box: Box, measuring: Mapping[str, str]) -> Doctor:
 
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """Which checks have found something in a real unit, and which have looked and found nothing."""
+    """Which checks have found a problem in a real unit, and which have passed."""
 
-    tripped: set[str] = field(default_factory=set)
+    failed: set[str] = field(default_factory=set)
     passed: set[str] = field(default_factory=set)
 
-    def see(self, done: CompletedProcess[str]) -> set[str]:
-        """Take in a page, and return what it found."""
+    def add(self, done: CompletedProcess[str]) -> set[str]:
+        """Add a report, and return the names of the checks that found a problem."""
+        names = {"warning": self.failed, "error": self.failed, "ok": self.passed, "skipped": set[str]()}
         for check in json.loads(done.stdout)["checks"]:
-            {"finding": self.tripped, "ok": self.passed, "skipped": set()}[check["status"]].add(check["check"])
-        return findings(done)
+            names[check["status"]].add(check["name"])
+        return problems(done)
 
 
 def _on_this_host(done: CompletedProcess[str]) -> list[str]:
-    """Return the commands that a page advises, but for those that are the cluster's."""
-    lines = [line for check in json.loads(done.stdout)["checks"] for line in check.get("mend", ())]
+    """Return the commands of a report, except for those of the cluster."""
+    lines = [line for check in json.loads(done.stdout)["checks"] for line in check["fix"]]
     return [line for line in lines if not line.startswith(("pcs ", "ocf-systemd "))]
 
 
 class TestUnits:
-    """Each check trips on a real unit and passes another; `test_none_is_left_out` sees to it."""
+    """Each check finds a problem in one real unit and passes another; `test_every_check_is_tested` enforces it."""
 
     tally = Tally()
 
-    def test_a_daemon_with_everything_wrong(self, box: Box, files: Files, doctor: Doctor) -> None:
-        """What starts it, restarts it, keeps it alive or takes too long is told; doing as advised mends all of it."""
+    def test_a_daemon_with_many_problems(self, box: Box, files: Files, doctor: Doctor) -> None:
+        """What starts it, restarts it, keeps it alive or takes too long is reported; the proposed commands fix all."""
         files.put(f"{ETC}/probe-daemon.service", POOR_DAEMON)
         files.put(f"{ETC}/probe-helper.service", HELPER.format(interval="1h"))
         files.put(f"{ETC}/probe-portal.service", PORTAL)
@@ -153,20 +154,20 @@ class TestUnits:
             "systemctl daemon-reload; systemctl enable probe-daemon.service probe-portal.service probe-daemon.socket"
         )
         done = doctor("--unit", "probe-daemon", "--json")
-        assert self.tally.see(done) == {
+        assert self.tally.add(done) == {
             *("enabled", "wanted", "triggered", "d-bus"),
             *("drop-in", "main-process", "exec-stop", "kill-mode", "send-sigkill"),
             *("start-timeout", "stop-timeout", "start-limit", "emergency"),
         }
         without = doctor("--unit", "probe-daemon", "-o", "order_at_shutdown=no", "--json")
-        assert "restart" in self.tally.see(without)  # which the agent's drop-in deals with
+        assert "restart" in self.tally.add(without)  # which the agent's drop-in would prevent
         files.paths += ["/usr/local/share/dbus-1", f"{ETC}/probe-helper.service.d"]
         box.sh("\n".join(["set -e", *_on_this_host(done)]))
-        mended = ("--op", "start=305s", "--op", "stop=405s", "--monitor-hook", box.hook("timeout 5 true; exit 7"))
-        assert findings(doctor("--unit", "probe-daemon", *mended, "--json")) == set()
+        fixed = ("--op", "start=305s", "--op", "stop=405s", "--monitor-hook", box.hook("timeout 5 true; exit 7"))
+        assert problems(doctor("--unit", "probe-daemon", *fixed, "--json")) == set()
 
-    def test_a_daemon_with_nothing_wrong(self, box: Box, files: Files, doctor: Doctor) -> None:
-        """The same with the same neighbours, which are disabled, and with what its drop-in deals with: no finding."""
+    def test_a_daemon_without_problems(self, box: Box, files: Files, doctor: Doctor) -> None:
+        """The same with the same related units, which are disabled, and a Restart= that the agent overrides."""
         files.put(f"{ETC}/probe-daemon.service", GOOD_DAEMON)
         files.put(f"{ETC}/probe-helper.service", HELPER.format(interval="10s"))
         files.put(f"{ETC}/probe-portal.service", PORTAL)
@@ -176,128 +177,131 @@ class TestUnits:
         files.put(BUS_FILE, BUS.replace("SystemdService=probe-daemon", "SystemdService=probe-other"))
         box.sh("systemctl daemon-reload")
         done = doctor("--unit", "probe-daemon", "--monitor-hook", box.hook("timeout 5 true; exit 7"), "--json")
-        assert self.tally.see(done) == set()
+        assert self.tally.add(done) == set()
         box.sh("systemctl stop probe-daemon.service probe-helper.service", check=False)
 
     def test_what_it_is_part_of(self, box: Box, files: Files, doctor: Doctor) -> None:
-        """Of a unit that runs: whoever restarts that, restarts this."""
+        """It is part of a unit that runs: a restart of that unit restarts it."""
         files.put(f"{ETC}/probe-daemon.service", GOOD_DAEMON.replace("BindsTo=probe-helper.service", ""))
         files.put(f"{ETC}/probe-portal.service", PORTAL.replace("Wants=probe-daemon.service", ""))
         box.sh("systemctl daemon-reload; systemctl start probe-portal.service")
         done = doctor("--unit", "probe-daemon", "--json")
         box.sh("systemctl stop probe-portal.service")
-        assert self.tally.see(done) == {"part-of"}
+        assert self.tally.add(done) == {"part-of"}
 
     def test_a_simple_service(self, box: Box, files: Files, doctor: Doctor) -> None:
-        """Without a hook nothing tells when it serves; a change that systemd has not read is told as well."""
+        """Without a hook nothing detects when it is ready; a file that systemd has not loaded is reported as well."""
         unit = box.started()
         files.put(f"{ETC}/{unit}.d/zz-ocf-systemd.conf", "[Service]\nRestart=no\n")
-        assert self.tally.see(doctor("--unit", unit, "--json")) == {"readiness", "daemon-reload", "drop-in"}
+        assert self.tally.add(doctor("--unit", unit, "--json")) == {"readiness", "daemon-reload", "drop-in"}
 
     def test_oneshots(self, box: Box, doctor: Doctor) -> None:
-        """One that does not remain cannot be monitored; one that does nothing tells nothing."""
+        """One that does not stay active cannot be monitored; one that runs nothing detects no failure."""
         unit = box.service("Type=oneshot", "ExecStart=/bin/echo done")
-        assert self.tally.see(doctor("--unit", unit, "--json")) == {"remains"}
+        assert self.tally.add(doctor("--unit", unit, "--json")) == {"remains"}
         unit = box.service("Type=oneshot", "RemainAfterExit=yes", "ExecStart=/bin/true")
-        assert self.tally.see(doctor("--unit", unit, "--json")) == {"placeholder"}
+        assert self.tally.add(doctor("--unit", unit, "--json")) == {"placeholder"}
         unit = box.service("Type=oneshot", "RemainAfterExit=yes", "ExecStart=/bin/echo done")
-        assert self.tally.see(doctor("--unit", unit, "--json")) == set()
+        assert self.tally.add(doctor("--unit", unit, "--json")) == set()
 
     def test_a_unit_that_cannot_be_started(self, box: Box, files: Files, doctor: Doctor) -> None:
-        """Masked, or with a setting that systemd does not understand."""
+        """It is masked, or has a setting that systemd rejects."""
         files.link(f"{ETC}/probe-daemon.service", "/dev/null")
         box.sh("systemctl daemon-reload")
-        assert self.tally.see(doctor("--unit", "probe-daemon", "--json")) == {"masked"}
-        assert self.tally.see(doctor("--unit", box.service("Type=oneshot"), "--json")) == {"loads"}
+        assert self.tally.add(doctor("--unit", "probe-daemon", "--json")) == {"masked"}
+        assert self.tally.add(doctor("--unit", box.service("Type=oneshot"), "--json")) == {"loads"}
 
     def test_an_alias(self, box: Box, files: Files, doctor: Doctor) -> None:
-        """A name that `systemctl disable` removes is none to give to the cluster."""
+        """A name that `systemctl disable` removes must not be used in the cluster."""
         unit = box.service("Type=notify", "ExecStart=sleep 9")
         files.link(f"{ETC}/probe-alias.service", f"{ETC}/{unit}")
         files.link("/usr/lib/systemd/system/probe-other.service", f"{ETC}/{unit}")
         box.sh("systemctl daemon-reload")
-        assert self.tally.see(doctor("--unit", "probe-alias", "--json")) == {"alias"}
-        assert self.tally.see(doctor("--unit", "probe-other", "--json")) == set()
+        assert self.tally.add(doctor("--unit", "probe-alias", "--json")) == {"alias"}
+        assert self.tally.add(doctor("--unit", "probe-other", "--json")) == set()
 
     def test_names(self, doctor: Doctor, require: Requirements) -> None:
-        """A name that is none is a finding, with advice: instances of the template, units of a similar name."""
+        """A name that is rejected or not found is an error; instances or units with a similar name are proposed."""
         require.package("/lib/systemd/system/postfix@.service", "postfix")
-        assert self.tally.see(doctor("--unit", "a b", "--json")) == {"name"}
+        assert self.tally.add(doctor("--unit", "a b", "--json")) == {"name"}
         done = doctor("--unit", "postfix@", "--json")
-        assert self.tally.see(done) == {"template"}
+        assert self.tally.add(done) == {"template"}
         assert "ocf-systemd doctor --unit postfix@-.service" in done.stdout
         done = doctor("--unit", "postfx", "--json")
-        assert self.tally.see(done) == {"found"}
+        assert self.tally.add(done) == {"found"}
         assert "ocf-systemd doctor --unit postfix.service" in done.stdout
-        assert self.tally.see(doctor("--unit", "postfix@-", "--op", "stop=125s", "--json")) == {"main-process"}
+        assert self.tally.add(doctor("--unit", "postfix@-", "--op", "stop=125s", "--json")) == {"main-process"}
 
     def test_hooks(self, box: Box, doctor: Doctor) -> None:
-        """One that is not there, one that others can write, one slow, unbounded and wrong, one whose codes ban."""
+        """A hook is missing, writable by others, slow without a timeout and wrong, or returns hard errors."""
         unit = box.service("Type=notify", "ExecStart=sleep 9")
-        assert self.tally.see(doctor("--unit", unit, "--monitor-hook", f"{HOOKS}/none", "--json")) == {"hook"}
+        assert self.tally.add(doctor("--unit", unit, "--monitor-hook", f"{HOOKS}/none", "--json")) == {"hook"}
         open_to_all = box.hook("exit 7", mode=0o777)
-        assert self.tally.see(doctor("--unit", unit, "--monitor-hook", open_to_all, "--json")) == {"hook-safety"}
+        assert self.tally.add(doctor("--unit", unit, "--monitor-hook", open_to_all, "--json")) == {"hook-safety"}
         slow = ("--monitor-hook", box.hook("sleep 0.6"), "--op", "interval=1s")
-        assert self.tally.see(doctor("--unit", unit, *slow, "--json")) == {"hook-timeout", "hook-speed", "hook-answer"}
-        banning = ("--monitor-hook", box.hook("timeout 5 true; exit 6"))
-        assert self.tally.see(doctor("--unit", box.started(), *banning, "--json")) == {"hook-answer", "hook-codes"}
+        assert self.tally.add(doctor("--unit", unit, *slow, "--json")) == {"hook-timeout", "hook-speed", "hook-answer"}
+        hard = ("--monitor-hook", box.hook("timeout 5 true; exit 6"))
+        assert self.tally.add(doctor("--unit", box.started(), *hard, "--json")) == {"hook-answer", "hook-codes"}
 
     def test_a_hook_that_must_not_run(self, box: Box, doctor: Doctor) -> None:
-        """With monitor_hook_order=gated the hook of a unit that is down is not run."""
+        """With monitor_hook_order=gated the hook of a stopped unit is not run."""
         box.path("/run/test").mkdir(exist_ok=True)
         hook = box.marking("ran", 0)
         gated = ("-o", "monitor_hook_order=gated", "-o", "monitor_hook_timeout=5s")
         done = doctor("--unit", box.service("Type=notify", "ExecStart=sleep 9"), "--monitor-hook", hook, *gated)
         assert (done.returncode, box.marks("ran")) == (0, [])
-        assert "not run: monitor_hook_order=gated" in done.stdout
+        assert "not run: monitor_hook_order=gated" in " ".join(done.stdout.split())
 
     def test_the_agent(self, box: Box, doctor: Doctor) -> None:
-        """Not installed, somebody else's, another version's, and not to be read by other users than root."""
+        """It is not installed, another agent, another version, or not readable by users other than root."""
         unit = box.service("Type=notify", "ExecStart=sleep 9")
         text = box.path(AGENT).read_text(encoding="utf-8")
         other = box.path("/usr/lib/ocf/resource.d/resident/systemd")
         aside = other.rename(other.with_name(".aside")) if other.exists() else None
         try:
             box.path(AGENT).unlink()
-            assert self.tally.see(doctor("--unit", unit, "--json")) == {"agent"}
+            assert self.tally.add(doctor("--unit", unit, "--json")) == {"agent"}
             box.write(AGENT, "#!/bin/sh\n", 0o755)
             done = doctor("--unit", unit, "--json")
-            assert findings(done) == {"agent"}
+            assert problems(done) == {"agent"}
             assert "not an agent of ocf-systemd" in done.stdout
             box.write(AGENT, text.replace("gc.disable()", "pass"), 0o755)
-            assert self.tally.see(doctor("--unit", unit, "--json")) == {"agent-current"}
+            assert self.tally.add(doctor("--unit", unit, "--json")) == {"agent-current"}
             box.write(AGENT, text, 0o700)
-            assert self.tally.see(doctor("--unit", unit, "--json")) == {"agent-readable"}
+            assert self.tally.add(doctor("--unit", unit, "--json")) == {"agent-readable"}
         finally:
             box.write(AGENT, text, 0o755)
             if aside:
                 aside.rename(other)
 
     def test_versions(self, box: Box, files: Files, doctor: Doctor) -> None:
-        """A systemd and a Pacemaker that are older than any that has been tried."""
+        """The versions of systemd and Pacemaker are older than the oldest tested ones."""
         older = "#!/bin/sh\n/usr/bin/systemctl \"$@\" | sed 's/^Version=.*/Version=249.11-0ubuntu3/'\n"
         files.put("/usr/local/sbin/systemctl", older, 0o755)
         files.put("/usr/local/sbin/pacemakerd", "#!/bin/sh\necho 'Pacemaker 2.0.5'\n", 0o755)
         unit = box.service("Type=notify", "ExecStart=sleep 9")
-        assert self.tally.see(doctor("--unit", unit, "--json")) == {"systemd", "pacemaker"}
+        assert self.tally.add(doctor("--unit", unit, "--json")) == {"systemd", "pacemaker"}
         box.write("/usr/local/sbin/systemctl", '#!/bin/sh\nexec /usr/bin/systemctl "$@"\n', 0o755)
         box.write("/usr/local/sbin/pacemakerd", "#!/bin/sh\necho 'Pacemaker 2.1.5'\n", 0o755)
-        assert self.tally.see(doctor("--unit", unit, "--json")) == set()
+        assert self.tally.add(doctor("--unit", unit, "--json")) == set()
         box.write("/usr/local/sbin/systemctl", "#!/bin/sh\necho down >&2; exit 1\n", 0o755)
         done = doctor("--unit", unit, "--json")
-        assert findings(done) == {"found"}
+        assert problems(done) == {"found"}
         assert "systemd does not answer: down" in done.stdout
 
-    def test_none_is_left_out(self) -> None:
-        """Each check of the table has found something above, and has found nothing."""
+    def test_every_check_is_tested(self) -> None:
+        """Each check of the table has found a problem above, and has passed."""
         names = {check.name for check in CHECKS}
-        assert names - self.tally.tripped == set()
+        assert names - self.tally.failed == set()
         assert names - self.tally.passed == set()
 
 
 @dataclass(frozen=True, slots=True)
 class Debian:
-    """A unit that Debian ships, with the example hook that fits it, and what there is to mend."""
+    """A unit that Debian ships, with an example hook, and the checks that find problems.
+
+    `shipped` as the package installs it, `bare` without a hook, `left` in each case.
+    """
 
     unit: str
     enabled: str
@@ -324,66 +328,67 @@ SHIPPED = [
 class TestDebian:
     @pytest.mark.parametrize("row", [pytest.param(row, id=row.unit) for row in SHIPPED])
     def test_units(self, row: Debian, box: Box, files: Files, doctor: Doctor, require: Requirements) -> None:
-        """As the package leaves it, boot starts it; disabled, with a hook, a database's times are left, or nothing."""
+        """As installed, boot starts it; disabled and with a hook, only timeouts of databases are left."""
         require.package(f"/lib/systemd/system/{row.enabled}.service", row.enabled)
         wants = f"{ETC}/multi-user.target.wants/{row.enabled}.service"
         files.link(wants, f"/lib/systemd/system/{row.enabled}.service")
         assert self._enabled(box, row)
-        assert findings(doctor("--unit", row.unit, "--json")) == row.shipped | row.left | row.bare
+        assert problems(doctor("--unit", row.unit, "--json")) == row.shipped | row.left | row.bare
         box.sh('rm "$1"; systemctl daemon-reload', wants)
         hook = box.hook((EXAMPLES / row.hook).read_text(encoding="utf-8"), row.hook, shebang="")
         arguments = ("-o", f"monitor_hook_args={row.arguments}") if row.arguments else ()
-        assert findings(doctor("--unit", row.unit, "--monitor-hook", hook, *arguments, "--json")) == row.left
+        assert problems(doctor("--unit", row.unit, "--monitor-hook", hook, *arguments, "--json")) == row.left
 
     @staticmethod
     def _enabled(box: Box, row: Debian) -> bool:
         return box.sh('systemctl daemon-reload; systemctl is-enabled "$1.service"', row.enabled) == "enabled"
 
     def test_a_placeholder(self, doctor: Doctor, require: Requirements) -> None:
-        """postfix.service runs nothing itself; the unit that does is named."""
+        """postfix.service runs nothing itself."""
         require.package("/lib/systemd/system/postfix@.service", "postfix")
         done = doctor("--unit", "postfix", "--json")
-        assert findings(done) == {"placeholder"}
+        assert problems(done) == {"placeholder"}
 
 
-class TestShown:
+class TestOutput:
     def test_piped(self, box: Box, doctor: Doctor) -> None:
-        """It is plain text, and exits with 1 where there is something to mend."""
+        """It is text without escape codes, and a warning leads to exit code 0."""
         done = doctor("--unit", box.service(), "--op", "monitor=30s", "--op", "interval=15s")
-        assert (done.returncode, done.stderr) == (1, "")
+        assert (done.returncode, done.stderr) == (0, "")
         assert "monitor 30s every 15s" in done.stdout.splitlines()[0]
-        assert "MEND  readiness" in done.stdout
+        assert "warning  readiness" in done.stdout
         assert "\x1b" not in done.stdout
 
     @pytest.mark.parametrize("size", [pytest.param((50, 80), id="80x50"), pytest.param((50, 120), id="120x50")])
     def test_in_a_terminal(self, box: Box, measuring: Mapping[str, str], size: tuple[int, int]) -> None:
-        """It is drawn, and fits; what is to be mended stands last."""
-        seen = self._open(box, measuring, "--unit", box.service(), size=size)
+        """It uses marks, and fits; problems are last."""
+        seen = self._open(box, measuring, "--unit", box.service("ExecStart=sleep infinity", "KillMode=none"), size=size)
         last = [line.rstrip() for line in seen.watch()]
         assert any(line.startswith("✓ masked") for line in last)
-        assert any(line.startswith("✗ readiness") for line in last)
-        assert [line for line in last if line][-1].startswith("1 thing to mend, ")
+        assert any(line.startswith("! readiness") for line in last)
+        assert any(line.startswith("✗ kill-mode") for line in last)
+        assert [line for line in last if line][-1].startswith("2 problems found, ")
         assert seen.child.exitstatus == 1
         assert not seen.screen.cursor.hidden
 
     def test_without_colour(self, box: Box, measuring: Mapping[str, str]) -> None:
-        """With NO_COLOR it is drawn without any, and a dumb terminal gets plain text, without an escape code."""
+        """With NO_COLOR there are marks without colour; a dumb terminal gets text without escape codes."""
         unit = box.service()
         seen = self._open(box, {**measuring, "NO_COLOR": "1"}, "--unit", unit)
-        assert any(line.startswith("✗ readiness") for line in seen.watch())
+        assert any(line.startswith("! readiness") for line in seen.watch())
         assert not re.search(r"\x1b\[[0-9;]*3[0-7]m", seen.raw)
         seen = self._open(box, {**measuring, "TERM": "dumb"}, "--unit", unit)
         seen.watch()
-        assert "MEND  readiness" in seen.raw
+        assert "warning  readiness" in seen.raw
         assert "\x1b" not in seen.raw
 
     def test_interrupted(self, box: Box, measuring: Mapping[str, str]) -> None:
-        """Ctrl-C while the hook hangs ends all within 2 s, with 130; no process is left, and no half of a line."""
+        """Ctrl-C while the hook hangs ends all within 2 s, with exit code 130; no process is left."""
         before = box.visitors()
         hook = box.marking("began")
         box.write(hook, "#!/bin/sh\ntrap '' TERM INT\necho x >/run/test/began\nwhile :; do sleep 1; done\n", 0o755)
         seen = self._open(box, measuring, "--unit", box.started(), "--monitor-hook", hook)
-        seen.look_for("asking systemd")
+        seen.look_for("querying systemd")
         box.wait_for_file("/run/test/began")
         began = time.monotonic()
         seen.child.sendintr()
@@ -395,11 +400,11 @@ class TestShown:
         assert {pid: words for pid, words in box.visitors().items() if pid not in before} == {}
 
     def test_a_hook_that_hangs(self, box: Box, doctor: Doctor) -> None:
-        """It is ended when a monitor's time is up, with what it started, and is told."""
+        """It is ended at the monitor's deadline, with its child processes, and reported."""
         before = box.visitors()
         hook = box.hook("sleep 60 & timeout 60 sleep 60")
         done = doctor("--unit", box.started(), "--monitor-hook", hook, "--op", "monitor=1s", "--json")
-        assert findings(done) == {"hook-speed", "hook-answer"}
+        assert problems(done) == {"hook-speed", "hook-answer"}
         box.wait_until_gone(before)
 
     @staticmethod
@@ -409,7 +414,7 @@ class TestShown:
 
 
 def test_it_changes_nothing(box: Box, doctor: Doctor) -> None:
-    """No file, no unit's state, no process."""
+    """Files, the state of the unit and processes are as before."""
     unit, hook, before = box.started(), box.hook("exit 7"), box.visitors()
     listing = "find /etc /run/systemd /usr/local -printf '%p %T@ %s %m\\n' | sort | sha256sum"
     files = box.sh(listing)
