@@ -8,7 +8,7 @@ import click
 from ocf_systemd.agent.entry import PROGRAM
 from ocf_systemd.commands.program import duration, hook_option, parameter_option, program, unit_option
 from ocf_systemd.core.ocf import Action
-from ocf_systemd.display.terminal import console, is_drawn
+from ocf_systemd.display.terminal import console, uses_rich
 
 if TYPE_CHECKING:
     from ocf_systemd.debug.session import View
@@ -59,7 +59,7 @@ def _view(name: str, *, as_json: bool) -> "View":
         from ocf_systemd.debug.json_view import JsonView
 
         return JsonView()
-    if not is_drawn():
+    if not uses_rich():
         from ocf_systemd.debug.text_view import PlainView
 
         return PlainView()

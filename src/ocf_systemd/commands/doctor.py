@@ -9,13 +9,13 @@ import click
 
 from ocf_systemd.agent.entry import PROGRAM
 from ocf_systemd.commands.program import hook_option, operation_option, parameter_option, program, unit_option
-from ocf_systemd.display.terminal import console, is_drawn
+from ocf_systemd.display.terminal import console, uses_rich
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from ocf_systemd.core.operations import Operations
-    from ocf_systemd.doctor.collect import Request
+    from ocf_systemd.doctor.facts import Facts
 
 
 class _NoSystemdError(click.ClickException):
@@ -51,12 +51,12 @@ def doctor(
     from ocf_systemd.doctor.report import json_report, text_report
 
     given = {"unit": unit, **({"monitor_hook": monitor_hook} if monitor_hook else {}), **options}
-    request = _request(given, operations)
+    known = _known(given, operations)
     if not Path("/run/systemd/system").is_dir():
         raise _NoSystemdError(f"this host does not run systemd; try: {PROGRAM} sandbox run -- {PROGRAM} doctor …")
-    is_rich = not as_json and is_drawn()
+    is_rich = not as_json and uses_rich()
     with _waiting() if is_rich else nullcontext():
-        facts = collect(request)
+        facts = collect(known, given)
     results = run_checks(facts)
     if is_rich:
         from ocf_systemd.doctor.rich_view import show
@@ -74,11 +74,11 @@ def _waiting() -> "AbstractContextManager[None]":
     return waiting(console())
 
 
-def _request(given: dict[str, str], operations: "Operations") -> "Request":
-    """Return what to check. A name that the agent rejects is a result; other wrong parameters are wrong usage."""
+def _known(given: dict[str, str], operations: "Operations") -> "Facts":
+    """Return the facts from the command line. A name that the agent rejects is one; other wrong values are not."""
     from ocf_systemd.core.parameter_table import PREFIX, UNIT
     from ocf_systemd.core.parameters import ParameterError, read_parameters
-    from ocf_systemd.doctor.collect import Request
+    from ocf_systemd.doctor.facts import Facts
 
     name, parameters = given["unit"], None
     try:
@@ -91,4 +91,4 @@ def _request(given: dict[str, str], operations: "Operations") -> "Request":
         parameters = read_parameters({**environment, **({UNIT.variable: "none"} if why else {})})
     except ParameterError as error:
         raise click.UsageError(str(error)) from None
-    return Request(name, given, operations, None if why else parameters, why)
+    return Facts(given=name, operations=operations, parameters=None if why else parameters, why_unusable=why)

@@ -9,7 +9,7 @@ import click
 
 from ocf_systemd.commands.program import duration, hook_option, parameter_option, program, unit_option
 from ocf_systemd.core.ocf import ExitCode
-from ocf_systemd.display.terminal import console, is_drawn
+from ocf_systemd.display.terminal import console, uses_rich
 
 if TYPE_CHECKING:
     from ocf_systemd.rehearse.actions import Call
@@ -144,7 +144,7 @@ def _view(*, as_json: bool) -> "View":
         from ocf_systemd.rehearse.json_view import JsonView
 
         return JsonView()
-    if not is_drawn():
+    if not uses_rich():
         from ocf_systemd.rehearse.text_view import PlainView
 
         return PlainView()

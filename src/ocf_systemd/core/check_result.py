@@ -1,4 +1,4 @@
-"""The result of a check, as doctor and rehearse have it: what is so, why that matters, how to fix it."""
+"""The result of a check of doctor or rehearse: what it found, why that matters, how to fix it."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from enum import StrEnum
 
 
 class Status(StrEnum):
-    """How a check went, from best to worst; SKIPPED is a check that does not apply."""
+    """The status of a check, from best to worst; SKIPPED means that the check does not apply."""
 
     SKIPPED = "skipped"
     OK = "ok"
@@ -16,10 +16,11 @@ class Status(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class CheckResult:
-    """One check: its name, which does not change, and what it found.
+    """The result of one check; `name` is part of the interface and does not change.
 
-    `what` is one sentence about what is so, `why` what it means for a cluster, `fix` lines of a shell, or comments with
-    `#`, that fix it. Only a WARNING or an ERROR has `why` and `fix`; `what` of SKIPPED says why it was skipped.
+    `what` is a phrase about what the check found or, if it was skipped, why. `why` is one or more sentences on what a
+    problem means for a cluster, `fix` the commands for a shell, or comments with `#`, that fix it. Only a WARNING or an
+    ERROR has `why` and `fix`.
     """
 
     name: str

@@ -23,7 +23,7 @@ from ocf_systemd.core.observations import Exited, NoAnswer, UnitState
 from ocf_systemd.core.ocf import ExitCode
 from ocf_systemd.debug import text
 from ocf_systemd.debug.session import CYCLE, Call, Step
-from ocf_systemd.display.terminal import ctrl_c_unseen
+from ocf_systemd.display.terminal import hide_ctrl_c
 
 _REFRESHES_PER_S = 12
 _SHOWN_SPANS = 12  # the last ones: a start may look at its unit many dozen times
@@ -52,7 +52,7 @@ class LiveView:
             refresh_per_second=_REFRESHES_PER_S,
             transient=True,
         )
-        self._drawing.enter_context(ctrl_c_unseen())
+        self._drawing.enter_context(hide_ctrl_c())
         self._drawing.enter_context(live)
         return timeline
 

@@ -1,4 +1,4 @@
-"""Where output for people goes: drawn by rich, or as plain text to whatever reads it."""
+"""Whether standard output is shown in a terminal, by rich, or is text without escape codes."""
 
 import io
 import os
@@ -12,34 +12,34 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 
-def is_drawn() -> bool:
-    """Tell whether standard output can be drawn on.
+def uses_rich() -> bool:
+    """Return whether to print by rich on standard output.
 
-    Afterwards what its encoding has no letters for, as a hook may print, is written with backslashes.
+    From then on, characters that its encoding lacks, which a hook may print, are written with backslashes.
     """
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")
-    return wants_drawing(os.environ, is_terminal=sys.stdout.isatty())
+    return wants_rich(os.environ, is_terminal=sys.stdout.isatty())
 
 
-def wants_drawing(environment: Mapping[str, str], *, is_terminal: bool) -> bool:
-    """Tell whether to draw: on a terminal that is not dumb, and wherever FORCE_COLOR asks for it.
+def wants_rich(environment: Mapping[str, str], *, is_terminal: bool) -> bool:
+    """Return whether to print by rich: on a terminal that is not dumb, or if FORCE_COLOR is set.
 
-    NO_COLOR (https://no-color.org) is about colour alone: rich draws without any then.
+    NO_COLOR (https://no-color.org) is about colours only: with it, rich prints without them.
     """
     return environment.get("TERM") != "dumb" and (is_terminal or bool(environment.get("FORCE_COLOR")))
 
 
 def console() -> "Console":
-    """Return what draws on standard output."""
+    """Return a console on standard output."""
     from rich.console import Console
 
     return Console(highlight=False)
 
 
 @contextmanager
-def ctrl_c_unseen() -> Iterator[None]:
-    """Keep the terminal from writing ^C into the drawing, which would shift it by a line (termios(3), ECHOCTL)."""
+def hide_ctrl_c() -> Iterator[None]:
+    """Keep the terminal from echoing ^C, which would shift a live view (ECHOCTL in termios(3))."""
     try:
         before = termios.tcgetattr(sys.stdin)
     except (termios.error, OSError, ValueError):

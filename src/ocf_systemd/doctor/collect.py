@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import replace
 from difflib import get_close_matches
 
 import anyio
@@ -10,11 +10,10 @@ import anyio
 from ocf_systemd.agent.environment import pacemaker_environment
 from ocf_systemd.core.observations import ActiveState, HookRan, LoadState, NotStarted
 from ocf_systemd.core.ocf import Action
-from ocf_systemd.core.operations import Operations
 from ocf_systemd.core.parameters import Parameters
 from ocf_systemd.doctor import parse, unit_files
 from ocf_systemd.doctor.environment import collect_agent, collect_host
-from ocf_systemd.doctor.facts import Agent, Edge, Facts, Hook, RelatedUnit, Script, StartLimit, Unit
+from ocf_systemd.doctor.facts import Agent, Edge, Facts, Hook, Script, StartLimit, Unit
 from ocf_systemd.doctor.parse import Properties, names_in
 from ocf_systemd.doctor.systemctl import NoAnswerError, list_names, show
 from ocf_systemd.host import processes
@@ -22,7 +21,7 @@ from ocf_systemd.host.drop_in import drop_in_path
 from ocf_systemd.host.hooks import check_access, check_hooks, find_hooks, run_hooks
 from ocf_systemd.host.leftovers import adopt_orphans, end_leftovers
 
-_LAYERS = 5  # of units that start units that ... start this one
+_LAYERS = 5  # of units that start units that start this unit
 _RELATED_MAX = 100
 _SIMILAR_MAX, _SIMILARITY = 4, 0.75
 _TRIGGER_TYPES = ("socket", "timer", "path")
@@ -39,40 +38,19 @@ _OF_THE_UNIT = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
-    """What to check: a unit's name and the parameters, as on the command line and as parsed, and the operations.
+def collect(given: Facts, options: Mapping[str, str]) -> Facts:
+    """Return all facts, from those given on the command line: the name, the operations and the parameters.
 
-    `parameters` is None if the agent rejects the name; `why_unusable` is why.
+    `options` are the parameters as text. Leftover processes of the hook are ended.
     """
-
-    given: str
-    options: Mapping[str, str]
-    operations: Operations
-    parameters: Parameters | None = None
-    why_unusable: str = ""
-
-
-def collect(request: Request) -> Facts:
-    """Return the facts; leftover processes of the hook are ended."""
     adopt_orphans()
     try:
-        return anyio.run(_collect, request)
+        return anyio.run(_collect, given, options)
     finally:
         end_leftovers()
 
 
-@dataclass(frozen=True, slots=True)
-class _Units:
-    """The unit, the units related to it, and the names of similar units if it is not found."""
-
-    unit: Unit | None = None
-    related: Mapping[str, RelatedUnit] | None = None
-    similar: tuple[str, ...] = ()
-    no_answer: str = ""
-
-
-async def _collect(request: Request) -> Facts:
+async def _collect(facts: Facts, options: Mapping[str, str]) -> Facts:
     agent = Agent()
     manager: Properties = {}
 
@@ -84,39 +62,28 @@ async def _collect(request: Request) -> Facts:
         tasks.start_soon(set_agent)
         try:
             manager = (await show(_MANAGER))[0]
-            units = await _collect_units(request, names_in(manager, "UnitPath"))
+            facts = await _with_units(facts, names_in(manager, "UnitPath"))
         except NoAnswerError as error:
-            units = _Units(no_answer=str(error))
-        hook = await _run_hook(request, units.unit)
+            facts = replace(facts, no_answer=str(error))
+        hook = await _run_hook(facts, options)
         host = await collect_host(manager)
-    return Facts(
-        given=request.given,
-        operations=request.operations,
-        agent=agent,
-        host=host,
-        why_unusable=request.why_unusable,
-        similar=units.similar,
-        no_answer=units.no_answer,
-        parameters=request.parameters,
-        unit=units.unit,
-        related=units.related or {},
-        hook=hook,
-    )
+    return replace(facts, agent=agent, host=host, hook=hook)
 
 
-async def _collect_units(request: Request, unit_path: tuple[str, ...]) -> _Units:
-    if request.parameters is None:
-        return _Units(similar=await _instances(request.given, unit_path))
-    name = request.parameters.unit
+async def _with_units(facts: Facts, unit_path: tuple[str, ...]) -> Facts:
+    if facts.parameters is None:
+        return replace(facts, similar=await _instances(facts.given, unit_path))
+    name = facts.parameters.unit
     properties = (await show(_OF_THE_UNIT, name))[0]
-    active_state = ActiveState(properties.get("ActiveState", ""))
     if properties.get("LoadState") == LoadState.NOT_FOUND:
-        unit = Unit(id=name, load_state=LoadState.NOT_FOUND, active_state=active_state)
-        return _Units(unit, similar=await _similar(name))
+        unit = Unit(
+            id=name, load_state=LoadState.NOT_FOUND, active_state=ActiveState(properties.get("ActiveState", ""))
+        )
+        return replace(facts, unit=unit, similar=await _similar(name))
     view = _View(properties, unit_path, name)
     others = await _others(view)
-    unit = _unit(view, others)
-    return _Units(unit, {each: parse.related_unit(found) for each, found in others.items()})
+    related = {other: parse.related_unit(found) for other, found in others.items()}
+    return replace(facts, unit=_unit(view, others), related=related)
 
 
 class _View:
@@ -225,14 +192,14 @@ async def _similar(name: str) -> tuple[str, ...]:
     return tuple(f"{other}.{kind}" for other in dict.fromkeys((*close, *containing)))[:_SIMILAR_MAX]
 
 
-async def _run_hook(request: Request, unit: Unit | None) -> Hook | None:
+async def _run_hook(facts: Facts, options: Mapping[str, str]) -> Hook | None:
     """Run the hook once, as a monitor does, unless the result would be useless or the hook may do harm."""
-    parameters = request.parameters
+    parameters, operations = facts.parameters, facts.operations
     if parameters is None or parameters.monitor_hook is None:
         return None
-    environment = pacemaker_environment(Action.MONITOR, request.options, request.operations.timeout_s(Action.MONITOR))
-    deadline = anyio.current_time() + request.operations.own_time_s(Action.MONITOR)
-    failures, not_run = check_hooks(parameters), _why_not_run(parameters, unit)
+    environment = pacemaker_environment(Action.MONITOR, options, operations.timeout_s(Action.MONITOR))
+    deadline = anyio.current_time() + operations.own_time_s(Action.MONITOR)
+    failures, not_run = check_hooks(parameters), _why_not_run(parameters, facts.unit)
     if not failures and not not_run:
         failures = await check_access(parameters, environment, processes.run, deadline)
     if failures or not_run:

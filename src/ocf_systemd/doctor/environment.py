@@ -5,6 +5,7 @@ import pwd
 import re
 import shutil
 from collections.abc import Sequence
+from dataclasses import replace
 
 from ocf_systemd import __version__
 from ocf_systemd.agent.log import describe_outcome
@@ -27,19 +28,13 @@ async def collect_agent() -> Agent:
         return Agent(path=str(default), is_foreign=True) if default.exists() else Agent()
     path = default if default in ours else ours[0]
     agent = Agent(str(path), f"ocf:{path.parent.name}:{path.name}", is_current=not is_outdated(path))
-    outcome = await run(str(path), "meta-data", user=_other_user())
+    outcome = await run(agent.path, "meta-data", user=_other_user())
     if version := _version(outcome):
-        return Agent(agent.path, agent.standard, version=version, is_current=agent.is_current)
-    as_root = await run(str(path), "meta-data")
-    version = _version(as_root)
-    return Agent(
-        agent.path,
-        agent.standard,
-        version=version,
-        failure="" if version else _why(as_root),
-        unreadable=(why_unreadable() or _why(outcome)) if version else "",
-        is_current=agent.is_current,
-    )
+        return replace(agent, version=version)
+    as_root = await run(agent.path, "meta-data")
+    if version := _version(as_root):
+        return replace(agent, version=version, unreadable=why_unreadable() or _why(outcome))
+    return replace(agent, failure=_why(as_root))
 
 
 def _other_user() -> tuple[int, int, Sequence[int]] | None:

@@ -157,9 +157,9 @@ class Agent:
 class Host:
     """This host: versions (empty if unknown), and DefaultTimeoutStopSec= in seconds."""
 
-    systemd: str
-    pacemaker: str
-    package: str
+    systemd: str = ""
+    pacemaker: str = ""
+    package: str = ""
     stop_timeout_s: float = 90.0
 
 
@@ -173,8 +173,8 @@ class Facts:
 
     given: str
     operations: Operations
-    agent: Agent
-    host: Host
+    agent: Agent = Agent()
+    host: Host = Host()
     why_unusable: str = ""
     similar: tuple[str, ...] = ()
     no_answer: str = ""

@@ -6,9 +6,6 @@ from ocf_systemd.core.ocf import Action
 from ocf_systemd.core.pacemaker import consequence
 from ocf_systemd.doctor.facts import FOREVER_S
 
-RESOURCE = "RESOURCE"
-"""Placeholder in commands for the name of the resource, which doctor does not know."""
-
 HOOK = "/usr/local/lib/ocf-systemd/hooks/HOOK"
 """Placeholder in commands for a hook that does not exist yet."""
 
@@ -41,8 +38,8 @@ def drop_in(unit: str, *settings: str, section: str = "Service", name: str = _DR
 
 
 def update(*settings: str) -> str:
-    """Return the command that sets parameters of the resource, or timeouts of its operations."""
-    return " ".join(("pcs resource update", RESOURCE, *settings))
+    """Return the command that sets parameters or operations of the resource, whose name doctor does not know."""
+    return " ".join(("pcs resource update RESOURCE", *settings))
 
 
 def check_again(unit: str, *options: str) -> str:

@@ -110,7 +110,7 @@ def check_timeout(check: Check, hooked: _Hooked) -> CheckResult:
     if limit_s is not None:
         return check.warning(
             f"monitor_hook_timeout={limit_s:g}s is longer than the {time_span(own_s)} that a monitor may take",
-            "It has no effect.",
+            "It has no effect: if the service hangs, each monitor takes its whole time.",
             set_timeout,
         )
     unbounded = [script.path for script in hook.scripts if not script.is_bounded]
@@ -146,7 +146,7 @@ def check_speed(check: Check, hooked: _Hooked) -> CheckResult:
     return (check.error if late else check.warning)(
         f"the hook took {time_span(hook.elapsed_s)}; a monitor may take {time_span(own_s)} and runs every "
         f"{time_span(operations.interval_s)}",
-        "Under load the monitor times out, and the cluster restarts a service that is only slow.",
+        "Under load the monitor may time out, and the cluster then restarts a service that is only slow.",
         update(f"op monitor interval={interval_s}s timeout={timeout_s}s"),
     )
 

@@ -67,20 +67,13 @@ def check_found(check: Check, facts: Facts) -> CheckResult:
         return check.skipped("the name is not valid")
     if unit.load_state is not LoadState.NOT_FOUND:
         return check.ok(f"{unit.path or unit.source or unit.id}, {unit.active_state}")
-    stem = unit.id.rpartition(".")[0].partition("@")[0]
-    return check.error(
-        f"{unit.id} is not found on this host",
-        _NOT_STARTED,
-        *map(check_again, facts.similar),
-        *(
-            ()
-            if facts.similar
-            else (
-                f"systemctl list-unit-files {quoted(f'*{stem}*')}",
-                "# or install, on every node, the package that contains it",
-            )
-        ),
+    pattern = f"*{unit.id.rpartition('.')[0].partition('@')[0]}*"
+    search = (
+        f"systemctl list-unit-files {quoted(pattern)}",
+        "# or install its package on every node",
     )
+    fix = map(check_again, facts.similar) if facts.similar else search
+    return check.error(f"{unit.id} is not found on this host", _NOT_STARTED, *fix)
 
 
 def _facts_and_unit(facts: Facts) -> tuple[Facts, Unit] | str:
@@ -156,14 +149,11 @@ def check_placeholder(check: Check, unit: Unit) -> CheckResult:
         return check.skipped("the unit is not a oneshot service")
     if not all(command in _TRUE for command in unit.service.exec_start):
         return check.ok("the unit runs a command")
+    search = f"systemctl show --property=Wants,Requires,ConsistsOf {quoted(unit.id)}   # lists the other units"
     return check.error(
         f"{unit.id} runs nothing itself: ExecStart={unit.service.exec_start[0]}",
         "It groups other units and stays active if those fail, so a monitor does not detect any failure.",
-        *(
-            map(check_again, unit.consists_of)
-            if unit.consists_of
-            else (f"systemctl show --property=Wants,Requires,ConsistsOf {quoted(unit.id)}   # lists the other units",)
-        ),
+        *(map(check_again, unit.consists_of) if unit.consists_of else (search,)),
     )
 
 
@@ -293,7 +283,7 @@ def check_part_of(check: Check, known: tuple[Facts, Unit]) -> CheckResult:
                 f"systemctl disable {quoted(whole)}",
                 f"systemctl stop {quoted(whole)}   # also stops {unit.id}: run this before the cluster starts it",
             )
-    return check.ok(f"part of {unit.part_of[0]}, which {'`wanted` reports' if reported else 'is not started'}")
+    return check.ok(f"part of {unit.part_of[0]}{', which `wanted` reports' if reported else ''}")
 
 
 CHECKS = (

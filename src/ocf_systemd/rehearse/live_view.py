@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from rich.console import Console
 from rich.live import Live
 
-from ocf_systemd.display.terminal import ctrl_c_unseen
+from ocf_systemd.display.terminal import hide_ctrl_c
 from ocf_systemd.rehearse.progress import Record, Step
 from ocf_systemd.rehearse.rich_view import played, playing
 
@@ -24,7 +24,7 @@ class LiveView:
         """Begin to draw; where nobody watches, as in a pipe, only the last picture is drawn."""
         if not self.console.file.isatty():
             return
-        self._drawing.enter_context(ctrl_c_unseen())
+        self._drawing.enter_context(hide_ctrl_c())
         self._drawing.enter_context(
             Live(
                 console=self.console,
