@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from tests.system.requirements import Requirements
 
     class Doctor(Protocol):
-        def __call__(self, *words: str) -> CompletedProcess[str]: ...
+        def __call__(self, *arguments: str) -> CompletedProcess[str]: ...
 
 
 PROGRAM = str(Path(sys.executable).with_name("ocf-systemd"))
@@ -110,8 +110,8 @@ def files(box: Box) -> Iterator[Files]:
 
 @pytest.fixture
 def doctor(box: Box, measuring: Mapping[str, str]) -> Doctor:
-    def run(*words: str) -> CompletedProcess[str]:
-        return box.sandbox.run([PROGRAM, "doctor", *words], env=measuring, timeout_s=60)
+    def run(*arguments: str) -> CompletedProcess[str]:
+        return box.sandbox.run([PROGRAM, "doctor", *arguments], env=measuring, timeout_s=60)
 
     return run
 
@@ -397,7 +397,7 @@ class TestOutput:
         assert seen.child.exitstatus == 130
         assert "Traceback" not in seen.raw
         assert not seen.screen.cursor.hidden
-        assert {pid: words for pid, words in box.visitors().items() if pid not in before} == {}
+        assert {pid: command for pid, command in box.visitors().items() if pid not in before} == {}
 
     def test_a_hook_that_hangs(self, box: Box, doctor: Doctor) -> None:
         """It is ended at the monitor's deadline, with its child processes, and reported."""
@@ -408,9 +408,9 @@ class TestOutput:
         box.wait_until_gone(before)
 
     @staticmethod
-    def _open(box: Box, variables: Mapping[str, str], *words: str, size: tuple[int, int] = (30, 80)) -> Terminal:
+    def _open(box: Box, variables: Mapping[str, str], *arguments: str, size: tuple[int, int] = (30, 80)) -> Terminal:
         environment = {"TERM": "xterm-256color", **variables}
-        return Terminal(box.sandbox.command([PROGRAM, "doctor", *words], env=environment), size)
+        return Terminal(box.sandbox.command([PROGRAM, "doctor", *arguments], env=environment), size)
 
 
 def test_it_changes_nothing(box: Box, doctor: Doctor) -> None:

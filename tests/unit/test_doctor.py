@@ -345,8 +345,8 @@ class TestReports:
             assert "a[red]b[/red] :smile:" in text
 
 
-def call(*words: str) -> tuple[int, str]:
-    result = CliRunner().invoke(whole_program(), ["doctor", *words])
+def call(*arguments: str) -> tuple[int, str]:
+    result = CliRunner().invoke(whole_program(), ["doctor", *arguments])
     return result.exit_code, result.output
 
 

@@ -124,7 +124,7 @@ ROWS: dict[str, tuple[list[tuple[str, Facts]], list[tuple[str, Facts]]]] = {
     ),
     "template": (
         [
-            ("bare", unusable("web@", "is a template")),
+            ("without suffix", unusable("web@", "is a template")),
             ("with suffix", unusable("web@.service", "is a template", "web@1.service")),
         ],
         [("instance", known(replace(DOWN, id="web@1.service"), unit="web@1"))],
@@ -146,27 +146,27 @@ ROWS: dict[str, tuple[list[tuple[str, Facts]], list[tuple[str, Facts]]]] = {
     ),
     "masked": (
         [
-            ("for good", known(of(load_state=LoadState.MASKED, file_state="masked"))),
+            ("permanently", known(of(load_state=LoadState.MASKED, file_state="masked"))),
             ("until the next boot", known(of(load_state=LoadState.MASKED, file_state="masked-runtime"))),
         ],
         [("loaded", known())],
     ),
     "alias": (
-        [("that goes", known(replace(DOWN, id="webd.service", alias_link="/etc/systemd/system/web.service")))],
-        [("that stays", known(replace(DOWN, id="webd.service")))],
+        [("that is removed", known(replace(DOWN, id="webd.service", alias_link="/etc/systemd/system/web.service")))],
+        [("that is kept", known(replace(DOWN, id="webd.service")))],
     ),
     "daemon-reload": (
         [
             ("changed", known(replace(DOWN, needs_daemon_reload=True))),
-            ("unread", known(replace(DOWN, unread=("/etc/systemd/system/web.service.d/a.conf",)))),
+            ("not loaded", known(replace(DOWN, unread=("/etc/systemd/system/web.service.d/a.conf",)))),
         ],
-        [("as read", known())],
+        [("loaded", known())],
     ),
     "placeholder": (
         [
             ("true", known(serving(type="oneshot", exec_start=("/bin/true",)))),
             (
-                "of others",
+                "of other units",
                 known(
                     of(
                         consists_of=("web@1.service",),
@@ -179,32 +179,32 @@ ROWS: dict[str, tuple[list[tuple[str, Facts]], list[tuple[str, Facts]]]] = {
     ),
     "enabled": (
         [
-            ("for good", known(of(file_state="enabled", links=("/etc/systemd/system/m.target.wants/web.service",)))),
+            ("permanently", known(of(file_state="enabled", links=("/etc/systemd/system/m.target.wants/web.service",)))),
             (
                 "until the next boot",
                 known(of(file_state="enabled-runtime", links=("/run/systemd/system/m.target.wants/web.service",))),
             ),
             (
-                "and up",
+                "and running",
                 known(replace(UP, links=("/etc/systemd/system/m.target.wants/web.service",), file_state="enabled")),
             ),
         ],
         [
             ("disabled", known()),
             ("only a generator's link", known(of(file_state="enabled-runtime"))),
-            ("an alias alone", known(of(file_state="enabled"))),
+            ("only an alias", known(of(file_state="enabled"))),
         ],
     ),
     "wanted": (
         [
-            ("by what is enabled", known(of(edges=(WANTED,)), portal("enabled"))),
+            ("by an enabled unit", known(of(edges=(WANTED,)), portal("enabled"))),
             ("by every boot", known(of(edges=(LINKED,)))),
             (
                 "by an active target",
                 known(of(edges=(Edge("UpheldBy", "x.target"),)), RelatedUnit("x.target", "", ACTIVE)),
             ),
             (
-                "by what is started in its turn",
+                "by a unit that is started by another",
                 known(
                     of(edges=(WANTED,)),
                     portal("static", ActiveState.INACTIVE, Edge("RequiredBy", "shop.service")),
@@ -214,13 +214,13 @@ ROWS: dict[str, tuple[list[tuple[str, Facts]], list[tuple[str, Facts]]]] = {
             ("by fstab", known(replace(of(edges=(Edge("RequiredBy", "local-fs.target"),)), source="/etc/fstab"))),
         ],
         [
-            ("by nothing", known()),
-            ("by what is disabled", known(of(edges=(WANTED,)), portal("disabled"))),
-            ("by what is not known", known(of(edges=(WANTED,)))),
-            ("by what runs and is not enabled", known(of(edges=(WANTED,)), portal("disabled", ACTIVE))),
-            ("by a socket, of which is told apart", known(of(edges=(SOCKET,)), socket("enabled"))),
+            ("by no unit", known()),
+            ("by a disabled unit", known(of(edges=(WANTED,)), portal("disabled"))),
+            ("by an unknown unit", known(of(edges=(WANTED,)))),
+            ("by a running unit that is disabled", known(of(edges=(WANTED,)), portal("disabled", ACTIVE))),
+            ("by a socket, which `triggered` reports", known(of(edges=(SOCKET,)), socket("enabled"))),
             (
-                "in a circle",
+                "in a cycle",
                 known(
                     of(edges=(WANTED,)),
                     portal("static", ActiveState.INACTIVE, Edge("WantedBy", "shop.service")),
@@ -244,15 +244,15 @@ ROWS: dict[str, tuple[list[tuple[str, Facts]], list[tuple[str, Facts]]]] = {
         ],
         [
             ("none", known()),
-            ("neither", known(of(edges=(SOCKET,)), socket())),
+            ("disabled and inactive", known(of(edges=(SOCKET,)), socket())),
             ("stops with it", known(of(edges=(SOCKET,), consists_of=("web.socket",)), socket("disabled", ACTIVE))),
         ],
     ),
     "d-bus": (
         [
-            ("the package's", known(replace(DOWN, bus_files=("/usr/share/dbus-1/system-services/org.web.service",)))),
+            ("of a package", known(replace(DOWN, bus_files=("/usr/share/dbus-1/system-services/org.web.service",)))),
             (
-                "the administrator's",
+                "of the administrator",
                 known(replace(DOWN, bus_files=("/usr/local/share/dbus-1/system-services/org.web.service",))),
             ),
         ],
@@ -260,17 +260,20 @@ ROWS: dict[str, tuple[list[tuple[str, Facts]], list[tuple[str, Facts]]]] = {
     ),
     "part-of": (
         [
-            ("of what is enabled", known(of(part_of=("portal.service",)), portal("enabled"))),
-            ("of what runs", known(of(part_of=("portal.service",)), portal("disabled", ACTIVE))),
+            ("of an enabled unit", known(of(part_of=("portal.service",)), portal("enabled"))),
+            ("of a running unit", known(of(part_of=("portal.service",)), portal("disabled", ACTIVE))),
             (
-                "of what runs and would start it",
+                "of a running unit that would start it",
                 known(of(part_of=("portal.service",), edges=(WANTED,)), portal("disabled", ACTIVE)),
             ),
         ],
         [
-            ("of what is down", known(of(part_of=("portal.service",)), portal())),
-            ("told already", known(of(part_of=("portal.service",), edges=(WANTED,)), portal("enabled"))),
-            ("of boot", known(of(part_of=("multi-user.target",)), RelatedUnit("multi-user.target", "static", ACTIVE))),
+            ("of a stopped unit", known(of(part_of=("portal.service",)), portal())),
+            ("reported by `wanted`", known(of(part_of=("portal.service",), edges=(WANTED,)), portal("enabled"))),
+            (
+                "of a boot target",
+                known(of(part_of=("multi-user.target",)), RelatedUnit("multi-user.target", "static", ACTIVE)),
+            ),
         ],
     ),
     "restart": (
@@ -280,17 +283,17 @@ ROWS: dict[str, tuple[list[tuple[str, Facts]], list[tuple[str, Facts]]]] = {
         ],
         [
             ("no", known()),
-            ("the drop-in takes care", known(serving(restart="always"))),
-            ("the drop-in takes care of what is forced", known(serving(forces_restart=True))),
+            ("overridden by the drop-in", known(serving(restart="always"))),
+            ("forced, overridden by the drop-in", known(serving(forces_restart=True))),
             ("no, without the drop-in", known(order_at_shutdown="no")),
         ],
     ),
     "drop-in": (
         [
             ("hidden", known(replace(DOWN, hidden_by="/etc/systemd/system/web.service.d/zz-ocf-systemd.conf"))),
-            ("overruled", known(replace(DOWN, later_restarts=("/etc/systemd/system/web.service.d/override.conf",)))),
+            ("overridden", known(replace(DOWN, later_restarts=("/etc/systemd/system/web.service.d/override.conf",)))),
         ],
-        [("to come", known()), ("in force", known(replace(UP, has_drop_in=True)))],
+        [("not written yet", known()), ("written", known(replace(UP, has_drop_in=True)))],
     ),
     "readiness": (
         [
@@ -304,14 +307,14 @@ ROWS: dict[str, tuple[list[tuple[str, Facts]], list[tuple[str, Facts]]]] = {
         ],
     ),
     "remains": (
-        [("does not", known(serving(type="oneshot")))],
-        [("does", known(serving(type="oneshot", remain_after_exit=True)))],
+        [("no", known(serving(type="oneshot")))],
+        [("yes", known(serving(type="oneshot", remain_after_exit=True)))],
     ),
     "main-process": (
         [
             ("guessed", known(serving(type="forking"))),
             ("unknown", known(serving(type="forking", guess_main_pid=False))),
-            ("up, and unknown", known(serving(ACTIVE, type="forking", guess_main_pid=False))),
+            ("unknown while running", known(serving(ACTIVE, type="forking", guess_main_pid=False))),
         ],
         [
             ("PIDFile", known(serving(type="forking", pid_file="/run/web.pid"))),
@@ -332,13 +335,13 @@ ROWS: dict[str, tuple[list[tuple[str, Facts]], list[tuple[str, Facts]]]] = {
         ],
         [
             ("no ExecStop", known()),
-            ("KillMode behind it", known(serving(exec_stop=("/bin/kill -TERM $MAINPID",)))),
-            ("mixed behind it", known(serving(kill_mode="mixed", exec_stop=("/bin/true",)))),
+            ("KillMode=control-group", known(serving(exec_stop=("/bin/kill -TERM $MAINPID",)))),
+            ("KillMode=mixed", known(serving(kill_mode="mixed", exec_stop=("/bin/true",)))),
             ("waits", known(serving(kill_mode="none", exec_stop=("start-stop-daemon --stop --retry 5",)))),
             ("unknown", known(serving(kill_mode="none", exec_stop=("/usr/bin/web shutdown",)))),
             ("one waits", known(serving(kill_mode="none", exec_stop=("/bin/true", "/usr/bin/web shutdown")))),
             ("waits in a shell", known(serving(kill_mode="none", exec_stop=("sh -c kill $MAINPID; sleep 5",)))),
-            ("odd", known(serving(kill_mode="none", exec_stop=("",)))),
+            ("empty", known(serving(kill_mode="none", exec_stop=("",)))),
         ],
     ),
     "kill-mode": (
@@ -348,9 +351,9 @@ ROWS: dict[str, tuple[list[tuple[str, Facts]], list[tuple[str, Facts]]]] = {
     "send-sigkill": (
         [
             ("no", known(serving(send_sigkill=False))),
-            ("the agent's comes first", known(serving(send_sigkill=False, stop_timeout_s=900.0))),
-            ("nothing comes", known(serving(send_sigkill=False, stop_timeout_s=900.0), stop_escalate="no")),
-            ("they are to stay", known(serving(send_sigkill=False, kill_mode="process"))),
+            ("the agent's SIGKILL is first", known(serving(send_sigkill=False, stop_timeout_s=900.0))),
+            ("no SIGKILL", known(serving(send_sigkill=False, stop_timeout_s=900.0), stop_escalate="no")),
+            ("processes that stay", known(serving(send_sigkill=False, kill_mode="process"))),
         ],
         [("yes", known())],
     ),
@@ -362,8 +365,8 @@ ROWS: dict[str, tuple[list[tuple[str, Facts]], list[tuple[str, Facts]]]] = {
             ("a short operation", known(operations=operating(start=60.0))),
         ],
         [
-            ("as by default", known()),
-            ("just", known(serving(start_timeout_s=95.0))),
+            ("default", known()),
+            ("exactly", known(serving(start_timeout_s=95.0))),
             ("chosen", known(serving(start_timeout_s=FOREVER_S), operations=operating(start=300.0))),
             ("oneshot", known(serving(type="oneshot", start_timeout_s=FOREVER_S))),
         ],
@@ -371,29 +374,29 @@ ROWS: dict[str, tuple[list[tuple[str, Facts]], list[tuple[str, Facts]]]] = {
     "stop-timeout": (
         [
             ("longer", known(serving(stop_timeout_s=900.0))),
-            ("longer than until the kill, by choice", known(serving(stop_timeout_s=101.0))),
+            ("longer than until the agent's SIGKILL", known(serving(stop_timeout_s=101.0))),
             ("a little longer", known(serving(stop_timeout_s=90.5), operations=operating(stop=100.0))),
             ("no limit, and none chosen", known(serving(stop_timeout_s=FOREVER_S))),
             ("a short operation", known(operations=operating(stop=60.0))),
             ("twice, and no escalation", known(serving(exec_stop=("/x",)), stop_escalate="no")),
-            ("for ever, and no escalation", known(serving(stop_timeout_s=FOREVER_S), stop_escalate="no")),
+            ("infinity, and no escalation", known(serving(stop_timeout_s=FOREVER_S), stop_escalate="no")),
         ],
         [
             ("systemd's default", known()),
             ("shorter", known(serving(stop_timeout_s=5.0))),
-            ("systemd's default, and killed a little earlier", known(operations=operating(stop=99.0))),
-            ("just", known(serving(stop_timeout_s=80.0), operations=operating(stop=90.0))),
+            ("systemd's default, and SIGKILL a little earlier", known(operations=operating(stop=99.0))),
+            ("exactly", known(serving(stop_timeout_s=80.0), operations=operating(stop=90.0))),
             ("as advertised", known(serving(stop_timeout_s=100.0))),
             ("chosen", known(serving(stop_timeout_s=FOREVER_S), operations=operating(stop=405.0))),
             ("in time, and no escalation", known(stop_escalate="no")),
         ],
     ),
     "start-limit": (
-        [("of a helper", known(replace(DOWN, required_limits=(StartLimit("db.service", 3, 3600.0),))))],
+        [("of a required unit", known(replace(DOWN, required_limits=(StartLimit("db.service", 3, 3600.0),))))],
         [
-            ("its own", known(replace(DOWN, start_limit=StartLimit(NAME, 1, 3600.0)))),
-            ("a helper's by default", known(replace(DOWN, required_limits=(StartLimit("db.service", 5, 10.0),)))),
-            ("a helper without", known(replace(DOWN, required_limits=(StartLimit("db.service", 0, 0.0),)))),
+            ("own", known(replace(DOWN, start_limit=StartLimit(NAME, 1, 3600.0)))),
+            ("default of a required unit", known(replace(DOWN, required_limits=(StartLimit("db.service", 5, 10.0),)))),
+            ("none of a required unit", known(replace(DOWN, required_limits=(StartLimit("db.service", 0, 0.0),)))),
             ("none", known(replace(DOWN, start_limit=StartLimit(NAME, 0, 10.0)))),
         ],
     ),
@@ -412,7 +415,7 @@ ROWS: dict[str, tuple[list[tuple[str, Facts]], list[tuple[str, Facts]]]] = {
                 "there is no user web",
             )
         ],
-        [("there", known(hook=hooked())), ("none", known())],
+        [("runnable", known(hook=hooked())), ("none", known())],
     ),
     "hook-safety": (
         [
@@ -425,15 +428,15 @@ ROWS: dict[str, tuple[list[tuple[str, Facts]], list[tuple[str, Facts]]]] = {
                 "/opt/x does not lead where its links point",
             )
         ],
-        [("root's", known(hook=hooked()))],
+        [("only root", known(hook=hooked()))],
     ),
     "hook-timeout": (
         [
-            ("none seen", known(hook=hooked(script=Script(HOOK, is_bounded=False)))),
+            ("none found", known(hook=hooked(script=Script(HOOK, is_bounded=False)))),
             ("longer than the monitor", known(hook=hooked(), monitor_hook_timeout="30s")),
         ],
         [
-            ("its own", known(hook=hooked())),
+            ("own", known(hook=hooked())),
             ("a parameter", known(hook=hooked(script=Script(HOOK, is_bounded=False)), monitor_hook_timeout="5s")),
             ("a plugin", known(hook=hooked(script=Script(HOOK, is_bounded=False)), monitor_hook_protocol="nagios")),
         ],
@@ -446,29 +449,32 @@ ROWS: dict[str, tuple[list[tuple[str, Facts]], list[tuple[str, Facts]]]] = {
                 known(UP, hook=hooked(ran(0, 3.0), elapsed_s=3.0), operations=operating(monitor=6.0)),
             ),
             ("hangs", known(UP, hook=hooked(LATE, elapsed_s=18.0))),
-            ("hangs while the unit is down", known(hook=hooked(LATE, elapsed_s=18.0))),
+            ("hangs while the unit is stopped", known(hook=hooked(LATE, elapsed_s=18.0))),
         ],
         [
-            ("quick", known(UP, hook=hooked(ran()))),
-            ("enough", known(UP, hook=hooked(ran(0, 6.0), elapsed_s=6.0), operations=operating(interval=60.0))),
+            ("fast", known(UP, hook=hooked(ran()))),
+            (
+                "fast enough",
+                known(UP, hook=hooked(ran(0, 6.0), elapsed_s=6.0), operations=operating(interval=60.0)),
+            ),
         ],
     ),
     "hook-answer": (
         [
-            ("running, and it is down", known(hook=hooked(ran(0)))),
-            ("degraded, and it is down", known(hook=hooked(ran(190)))),
-            ("not running, and it is up", known(UP, hook=hooked(ran(7)))),
-            ("failed, and it is up", known(UP, hook=hooked(ran(1)), monitor_hook_args="'a b' c")),
-            ("failed by plugin, and it is up", known(UP, hook=hooked(ran(2)), monitor_hook_protocol="nagios")),
-            ("killed, and it is up", known(UP, hook=hooked(HookRan(HOOK, Signalled(0.1, signal=9))))),
-            ("no 7, for which stop waits", known(hook=hooked(ran(1)), stop_verify="yes")),
+            ("running, and the unit is stopped", known(hook=hooked(ran(0)))),
+            ("degraded, and the unit is stopped", known(hook=hooked(ran(190)))),
+            ("not running, and the unit is active", known(UP, hook=hooked(ran(7)))),
+            ("failed, and the unit is active", known(UP, hook=hooked(ran(1)), monitor_hook_args="'a b' c")),
+            ("plugin failed, and the unit is active", known(UP, hook=hooked(ran(2)), monitor_hook_protocol="nagios")),
+            ("killed, and the unit is active", known(UP, hook=hooked(HookRan(HOOK, Signalled(0.1, signal=9))))),
+            ("not 7, for which a stop waits", known(hook=hooked(ran(1)), stop_verify="yes")),
         ],
         [
-            ("7, and it is down", known(hook=hooked())),
-            ("failed, and it is down", known(hook=hooked(ran(1)))),
-            ("running, and it is up", known(UP, hook=hooked(ran(0)))),
-            ("degraded, and it is up", known(UP, hook=hooked(ran(190)))),
-            ("plugin fails, and it is down", known(hook=hooked(ran(2)), monitor_hook_protocol="nagios")),
+            ("7, and the unit is stopped", known(hook=hooked())),
+            ("failed, and the unit is stopped", known(hook=hooked(ran(1)))),
+            ("running, and the unit is active", known(UP, hook=hooked(ran(0)))),
+            ("degraded, and the unit is active", known(UP, hook=hooked(ran(190)))),
+            ("plugin failed, and the unit is stopped", known(hook=hooked(ran(2)), monitor_hook_protocol="nagios")),
             ("not started", known(hook=hooked(HookRan(HOOK, NotStarted(24, "Too many open files"))))),
         ],
     ),
@@ -483,25 +489,25 @@ ROWS: dict[str, tuple[list[tuple[str, Facts]], list[tuple[str, Facts]]]] = {
         ],
         [
             *((f"{code}", known(UP, hook=hooked(ran(code)))) for code in (0, 1, 7, 8, 190)),
-            ("kept in", known(UP, hook=hooked(ran(2)), monitor_hook_protocol="nagios")),
+            ("translated", known(UP, hook=hooked(ran(2)), monitor_hook_protocol="nagios")),
         ],
     ),
     "agent": (
         [
             ("none", known(agent=Agent())),
-            ("somebody else's", known(agent=Agent("/agent", is_foreign=True))),
-            ("broken", known(agent=Agent("/agent", failure="No module named click"))),
+            ("another agent", known(agent=Agent("/agent", is_foreign=True))),
+            ("failed", known(agent=Agent("/agent", failure="No module named click"))),
         ],
-        [("there", known())],
+        [("runnable", known())],
     ),
     "agent-readable": (
-        [("not", known(agent=Agent("/agent", version="1.0", unreadable="the mode of /root keeps them out")))],
-        [("by all", known())],
+        [("not readable", known(agent=Agent("/agent", version="1.0", unreadable="the mode of /root keeps them out")))],
+        [("readable", known())],
     ),
     "agent-current": (
         [
             ("another version", known(agent=Agent("/agent", version="0.9"))),
-            ("another text", known(agent=Agent("/agent", version="1.0", is_current=False))),
+            ("another file", known(agent=Agent("/agent", version="1.0", is_current=False))),
         ],
         [("the same", known())],
     ),
