@@ -552,6 +552,26 @@ def test_passes(name: str, facts: Facts) -> None:
     assert 0 < len(result.what) < 80
 
 
+SKIPPED = [
+    ("loads", known(of(load_state=LoadState.MASKED))),
+    ("hook-safety", known(hook=Hook((HookMissing(HOOK, "it is not executable"),)))),
+    ("hook-timeout", known(hook=Hook((HookMissing(HOOK, "it is not executable"),)))),
+    ("hook-speed", known(hook=hooked(not_run="only root can run it"))),
+    ("hook-answer", known(of(active_state=ActiveState.ACTIVATING), hook=hooked())),
+    ("hook-answer", known(of(active_state=ActiveState.MAINTENANCE), hook=hooked())),
+    ("restart", known(Unit(id="srv.mount"))),
+    ("alias", known()),
+]
+
+
+@pytest.mark.parametrize(("name", "facts"), SKIPPED)
+def test_skipped(name: str, facts: Facts) -> None:
+    """A check that does not apply reports why."""
+    result = BY_NAME[name].run(facts)
+    assert result.status is Status.SKIPPED
+    assert result.what
+
+
 WARNINGS = {
     *("daemon-reload", "part-of", "readiness", "hook-timeout"),
     *("agent-readable", "agent-current", "systemd", "pacemaker"),
