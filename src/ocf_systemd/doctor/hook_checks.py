@@ -21,19 +21,19 @@ _SPARE = 3  # proposed interval and timeout, as a multiple of the time that the 
 _Hooked = tuple[Facts, Hook, Parameters]
 
 
-def _hooked(facts: Facts) -> _Hooked | str:
+def _find_hook(facts: Facts) -> _Hooked | str:
     if facts.hook is None or facts.parameters is None or facts.parameters.monitor_hook is None:
         return "there is no hook"
     return facts, facts.hook, facts.parameters
 
 
-def _runnable(facts: Facts) -> _Hooked | str:
-    hooked = _hooked(facts)
+def _find_runnable_hook(facts: Facts) -> _Hooked | str:
+    hooked = _find_hook(facts)
     return hooked if isinstance(hooked, str) or _can_be_run(hooked[1]) else "the hook cannot be run"
 
 
-def _run(facts: Facts) -> _Hooked | str:
-    hooked = _runnable(facts)
+def _find_hook_that_ran(facts: Facts) -> _Hooked | str:
+    hooked = _find_runnable_hook(facts)
     return f"the hook was not run: {hooked[1].not_run}" if not isinstance(hooked, str) and hooked[1].not_run else hooked
 
 
@@ -43,7 +43,7 @@ def _can_be_run(hook: Hook) -> bool:
 
 def check_hook(check: Check, facts: Facts) -> CheckResult:
     """Check that the hook can be run."""
-    if isinstance(hooked := _hooked(facts), str):
+    if isinstance(hooked := _find_hook(facts), str):
         return check.ok("no hook: a monitor does not detect a hang") if facts.parameters else check.skipped(hooked)
     _, hook, parameters = hooked
     missing = [outcome for outcome in hook.outcomes if isinstance(outcome, HookMissing)]
@@ -70,7 +70,7 @@ def _installing(missing: HookMissing, parameters: Parameters) -> tuple[str, ...]
     return (f"install -D -m 0755 -o root -g root ./{path.rpartition('/')[2]} {path}   # on every node",)
 
 
-@needs(_hooked)
+@needs(_find_hook)
 def check_safety(check: Check, hooked: _Hooked) -> CheckResult:
     """Check that only root can change the hook."""
     hook = hooked[1]
@@ -97,7 +97,7 @@ def _securing(why: str) -> str:
     return "install -D -m 0755 -o root -g root ./HOOK /usr/local/lib/ocf-systemd/hooks/HOOK"
 
 
-@needs(_hooked)
+@needs(_find_hook)
 def check_timeout(check: Check, hooked: _Hooked) -> CheckResult:
     """Check that the hook ends by itself when the service hangs."""
     facts, hook, parameters = hooked
@@ -127,7 +127,7 @@ def check_timeout(check: Check, hooked: _Hooked) -> CheckResult:
     )
 
 
-@needs(_run)
+@needs(_find_hook_that_ran)
 def check_speed(check: Check, hooked: _Hooked) -> CheckResult:
     """Check that the hook is fast enough for the monitor."""
     facts, hook, parameters = hooked
@@ -151,7 +151,7 @@ def check_speed(check: Check, hooked: _Hooked) -> CheckResult:
     )
 
 
-@needs(_run)
+@needs(_find_hook_that_ran)
 def check_answer(check: Check, hooked: _Hooked) -> CheckResult:
     """Check that the hook's exit code agrees with the state of the unit."""
     facts, hook, parameters = hooked
@@ -199,7 +199,7 @@ def _check_while_stopped(check: Check, hooked: _Hooked, code: int) -> CheckResul
     return check.ok(f"{code}, and the unit is stopped")
 
 
-@needs(_runnable)
+@needs(_find_runnable_hook)
 def check_codes(check: Check, hooked: _Hooked) -> CheckResult:
     """Check that Pacemaker recovers the resource after each exit code of the hook."""
     _, hook, parameters = hooked

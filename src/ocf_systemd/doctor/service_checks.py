@@ -31,14 +31,14 @@ class _Loaded:
     parameters: Parameters
 
 
-def _loaded(facts: Facts) -> _Loaded | str:
+def _find_service(facts: Facts) -> _Loaded | str:
     unit = facts.unit
     if unit is None or unit.load_state is not LoadState.LOADED or facts.parameters is None:
         return "the unit is not loaded"
     return "the unit is not a service" if unit.service is None else _Loaded(facts, unit, unit.service, facts.parameters)
 
 
-@needs(_loaded)
+@needs(_find_service)
 def check_restart(check: Check, loaded: _Loaded) -> CheckResult:
     """Check that systemd leaves restarts to Pacemaker."""
     unit, service, keeps_drop_in = loaded.unit, loaded.service, loaded.parameters.order_at_shutdown
@@ -78,7 +78,7 @@ def check_drop_in(check: Check, facts: Facts) -> CheckResult:
     return check.ok("the agent's drop-in applies" if unit.has_drop_in else "nothing overrides the agent's drop-in")
 
 
-@needs(_loaded)
+@needs(_find_service)
 def check_readiness(check: Check, loaded: _Loaded) -> CheckResult:
     """Check that systemd or a hook detects when the service is ready."""
     service_type = loaded.service.type
@@ -94,7 +94,7 @@ def check_readiness(check: Check, loaded: _Loaded) -> CheckResult:
     )
 
 
-@needs(_loaded)
+@needs(_find_service)
 def check_remains(check: Check, loaded: _Loaded) -> CheckResult:
     """Check that a oneshot service stays active after its command has ended."""
     if loaded.service.type != "oneshot":
@@ -108,7 +108,7 @@ def check_remains(check: Check, loaded: _Loaded) -> CheckResult:
     )
 
 
-@needs(_loaded)
+@needs(_find_service)
 def check_main_process(check: Check, loaded: _Loaded) -> CheckResult:
     """Check that systemd knows the main process of a forking service."""
     unit, service = loaded.unit, loaded.service
@@ -148,7 +148,7 @@ def _only_signals(command: str) -> bool:
     return name in _SIGNALLERS or (name, *tokens[1:2]) == ("systemctl", "kill")
 
 
-@needs(_loaded)
+@needs(_find_service)
 def check_exec_stop(check: Check, loaded: _Loaded) -> CheckResult:
     """Check that the service has stopped when its ExecStop= returns."""
     service = loaded.service
@@ -166,7 +166,7 @@ def check_exec_stop(check: Check, loaded: _Loaded) -> CheckResult:
     )
 
 
-@needs(_loaded)
+@needs(_find_service)
 def check_kill_mode(check: Check, loaded: _Loaded) -> CheckResult:
     """Check that a stop ends all processes of the service."""
     kill_mode = loaded.service.kill_mode
@@ -181,7 +181,7 @@ def check_kill_mode(check: Check, loaded: _Loaded) -> CheckResult:
     )
 
 
-@needs(_loaded)
+@needs(_find_service)
 def check_send_sigkill(check: Check, loaded: _Loaded) -> CheckResult:
     """Check that systemd sends SIGKILL to processes that do not end."""
     service = loaded.service
@@ -203,7 +203,7 @@ def check_send_sigkill(check: Check, loaded: _Loaded) -> CheckResult:
     )
 
 
-@needs(_loaded)
+@needs(_find_service)
 def check_start_timeout(check: Check, loaded: _Loaded) -> CheckResult:
     """Check that the agent waits for a start as long as systemd does."""
     operations, limit_s = loaded.facts.operations, loaded.service.start_timeout_s
@@ -255,7 +255,7 @@ def _match_limits(unit: str, limit: _Limit) -> tuple[str, ...]:
     )
 
 
-@needs(_loaded)
+@needs(_find_service)
 def check_stop_timeout(check: Check, loaded: _Loaded) -> CheckResult:
     """Check that the agent waits for a stop as long as systemd does."""
     operations, limit_s = loaded.facts.operations, loaded.service.stop_timeout_s
@@ -292,7 +292,7 @@ def _check_unescalated_stop(check: Check, loaded: _Loaded, own_s: float) -> Chec
     )
 
 
-@needs(_loaded)
+@needs(_find_service)
 def check_start_limit(check: Check, loaded: _Loaded) -> CheckResult:
     """Check that no limit on starts keeps the cluster from starting the unit."""
     unit = loaded.unit

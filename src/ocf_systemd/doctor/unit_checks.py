@@ -76,18 +76,18 @@ def check_found(check: Check, facts: Facts) -> CheckResult:
     return check.error(f"{unit.id} is not found on this host", _NOT_STARTED, *fix)
 
 
-def _facts_and_unit(facts: Facts) -> tuple[Facts, Unit] | str:
+def _find_unit_and_facts(facts: Facts) -> tuple[Facts, Unit] | str:
     if facts.unit is None or facts.unit.load_state is LoadState.NOT_FOUND:
         return "the unit is not found"
     return facts, facts.unit
 
 
-def _unit(facts: Facts) -> Unit | str:
-    found = _facts_and_unit(facts)
+def _find_unit(facts: Facts) -> Unit | str:
+    found = _find_unit_and_facts(facts)
     return found if isinstance(found, str) else found[1]
 
 
-@needs(_unit)
+@needs(_find_unit)
 def check_loads(check: Check, unit: Unit) -> CheckResult:
     """Check that systemd can load the unit's files."""
     if unit.load_state is LoadState.MASKED:
@@ -102,7 +102,7 @@ def check_loads(check: Check, unit: Unit) -> CheckResult:
     )
 
 
-@needs(_unit)
+@needs(_find_unit)
 def check_masked(check: Check, unit: Unit) -> CheckResult:
     """Check that the unit is not masked."""
     if unit.load_state is not LoadState.MASKED:
@@ -111,7 +111,7 @@ def check_masked(check: Check, unit: Unit) -> CheckResult:
     return check.error(f"{unit.id} is masked", _NOT_STARTED, f"systemctl unmask {runtime}{quoted(unit.id)}")
 
 
-@needs(_facts_and_unit)
+@needs(_find_unit_and_facts)
 def check_alias(check: Check, known: tuple[Facts, Unit]) -> CheckResult:
     """Check that the name still exists when the unit is disabled."""
     facts, unit = known
@@ -128,7 +128,7 @@ def check_alias(check: Check, known: tuple[Facts, Unit]) -> CheckResult:
     )
 
 
-@needs(_unit)
+@needs(_find_unit)
 def check_daemon_reload(check: Check, unit: Unit) -> CheckResult:
     """Check that systemd has loaded the latest version of the unit's files."""
     if not unit.needs_daemon_reload and not unit.unread:
@@ -142,7 +142,7 @@ def check_daemon_reload(check: Check, unit: Unit) -> CheckResult:
     )
 
 
-@needs(_unit)
+@needs(_find_unit)
 def check_placeholder(check: Check, unit: Unit) -> CheckResult:
     """Check that the unit runs something itself."""
     if unit.service is None or unit.service.type != "oneshot" or not unit.service.exec_start:
@@ -157,7 +157,7 @@ def check_placeholder(check: Check, unit: Unit) -> CheckResult:
     )
 
 
-@needs(_unit)
+@needs(_find_unit)
 def check_enabled(check: Check, unit: Unit) -> CheckResult:
     """Check that boot does not start the unit."""
     if not unit.links:
@@ -192,7 +192,7 @@ def _starts_automatically(facts: Facts, name: str, visited: frozenset[str] = fro
     return ""
 
 
-@needs(_facts_and_unit)
+@needs(_find_unit_and_facts)
 def check_wanted(check: Check, known: tuple[Facts, Unit]) -> CheckResult:
     """Check that no other unit that starts automatically starts this one."""
     facts, unit = known
@@ -226,7 +226,7 @@ def _remove_edge(facts: Facts, unit: Unit, edge: Edge) -> tuple[str, ...]:
     return (f"systemctl edit --full {quoted(edge.by)}   # remove {unit.id} from its dependencies",)
 
 
-@needs(_facts_and_unit)
+@needs(_find_unit_and_facts)
 def check_triggered(check: Check, known: tuple[Facts, Unit]) -> CheckResult:
     """Check that no socket, timer or path unit starts the unit."""
     facts, unit = known
@@ -245,7 +245,7 @@ def check_triggered(check: Check, known: tuple[Facts, Unit]) -> CheckResult:
     return check.ok(f"{triggers[0]} is neither enabled nor active" if triggers else "no socket, timer or path unit")
 
 
-@needs(_unit)
+@needs(_find_unit)
 def check_bus(check: Check, unit: Unit) -> CheckResult:
     """Check that D-Bus does not start the unit."""
     if not unit.bus_files:
@@ -265,7 +265,7 @@ def check_bus(check: Check, unit: Unit) -> CheckResult:
     )
 
 
-@needs(_facts_and_unit)
+@needs(_find_unit_and_facts)
 def check_part_of(check: Check, known: tuple[Facts, Unit]) -> CheckResult:
     """Check that the unit does not stop with another unit."""
     facts, unit = known
