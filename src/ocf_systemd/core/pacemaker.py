@@ -23,8 +23,8 @@ MEANINGS = {
 _RUNNING = frozenset({ExitCode.SUCCESS, ExitCode.DEGRADED})
 
 _RECOVER = "counts a failure and recovers the resource: stop, then start, on this node or another"
-_HARD_ERROR = "hard error: stops the resource, which may not run on this node until cleanup"
-_FATAL = "fatal error: stops the resource on every node until its configuration is corrected"
+_HARD_ERROR = "stops the resource, which may not run on this node until cleanup (hard error)"
+_FATAL = "stops the resource on every node until its configuration is corrected (fatal error)"
 _FENCE = "fences this node; without fencing, blocks the resource until an administrator intervenes"
 
 

@@ -49,4 +49,4 @@ def check_again(unit: str, *options: str) -> str:
 
 def response(action: Action, code: int) -> str:
     """Return a sentence on what Pacemaker does when an action, a recurring monitor for one, returns a code."""
-    return f"Pacemaker's response: {consequence(action, code, recurring=True)}."
+    return f"Pacemaker {consequence(action, code, recurring=True)}."

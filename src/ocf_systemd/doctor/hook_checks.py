@@ -217,7 +217,7 @@ def check_codes(check: Check, hooked: _Hooked) -> CheckResult:
         else f"hook {raw[0][0]} returns the exit code of {raw[0][1]}",
         response(Action.MONITOR, codes[0][1])
         if codes
-        else f"Pacemaker's response to 2 to 5: {hard}. After 6 it stops the resource on every node.",
+        else f"After 2 to 5, Pacemaker {hard}. After 6, it stops the resource on every node.",
         update(f"monitor_hook_protocol={'nagios' if _is_plugin(hook) else 'plain'}"),
         "# or, in the hook: COMMAND || exit 1",
     )
