@@ -1,6 +1,6 @@
-"""Builds a Debian package, for the Debian this runs on, in a directory that is named: `nox -s deb` calls it.
+"""Builds a Debian package for the Debian release that it runs on, in the given directory; `nox -s deb` runs it.
 
-It carries an environment of its own below /usr/lib/ocf-systemd, all pure Python, and needs Debian's python3 alone.
+The package has its own virtual environment in /usr/lib/ocf-systemd, all pure Python, and depends on python3 only.
 """
 
 import gzip
@@ -22,7 +22,7 @@ HOME = "usr/lib/ocf-systemd"
 _SCRIPTS = Path(__file__).parent / "debian"
 _PROJECT = Path(__file__).parent.parent
 _VERSION = f"{sys.version_info.major}.{sys.version_info.minor}"
-# As Debian's own tools take it from whoever builds (dch(1)).
+# From the environment, as in Debian's tools (dch(1)).
 _MAINTAINER = f"{os.environ.get('DEBFULLNAME', PACKAGE)} <{os.environ.get('DEBEMAIL', 'root@localhost')}>"
 
 _CONTROL = """\
@@ -36,15 +36,16 @@ Recommends: pacemaker
 Section: admin
 Priority: optional
 Description: OCF resource agent for systemd units, with a health hook
- Pacemaker can manage a systemd unit, but then it believes systemd: a service
- that hangs is active, and nobody notices. This agent, ocf:pacemaker:systemd,
- leaves start, stop and reload to systemctl, and its monitor asks systemd and
- runs a health hook, at the same moment, under one deadline.
+ Pacemaker can manage a systemd unit, but then relies on the state that
+ systemd reports: a service that hangs is still active. This agent,
+ ocf:pacemaker:systemd, starts, stops and reloads the unit with systemctl, and
+ its monitor queries systemd and runs a health hook, concurrently and with one
+ deadline.
 """
 _CHANGELOG = """\
 {package} ({version}) unstable; urgency=medium
 
-  * See what changed in {package}'s own changelog.
+  * See the changelog of {package}.
 
  -- {maintainer}  {date}
 """
@@ -62,7 +63,7 @@ version = {version}
 
 
 def build(wheelhouse: Path, directory: Path) -> Path:
-    """Build the package of the ocf-systemd in a directory of wheels; return its file, in another directory."""
+    """Build a package of the ocf-systemd in a directory of wheels; return its file in another directory."""
     with tempfile.TemporaryDirectory() as scratch:
         root = Path(scratch)
         root.chmod(0o755)
@@ -73,14 +74,14 @@ def build(wheelhouse: Path, directory: Path) -> Path:
             next(_metadata(each)["Version"] for each in distributions if each.name.startswith("ocf_systemd-"))
         )
         _make_environment(root)
-        _share(site / "share", root / "usr/share", version)
+        _move_data_files(site / "share", root / "usr/share", version)
         _compress(root / "usr/share/doc" / PACKAGE / "copyright", "\n".join(map(_copyright, distributions)), plain=True)
         _describe(root, version)
         return _pack(root, directory / f"{PACKAGE}_{version}_all.deb")
 
 
 def _fill(site: Path, wheelhouse: Path) -> None:
-    """Install from wheels, as pip does for a directory of its own, and leave what is for one machine out."""
+    """Install from wheels into a directory with pip; reject files that are not for all architectures."""
     options = ("--quiet", "--no-index", "--no-compile", "--only-binary=:all:", f"--find-links={wheelhouse}")
     subprocess.run([sys.executable, "-m", "pip", "install", *options, f"--target={site}", PACKAGE], check=True)
     shutil.rmtree(site / "bin")
@@ -89,7 +90,7 @@ def _fill(site: Path, wheelhouse: Path) -> None:
 
 
 def _make_environment(root: Path) -> None:
-    """Make a virtual environment of Debian's Python, by what defines one (site, in Python's library reference)."""
+    """Create a virtual environment of Debian's Python (see the module `site` in Python's library reference)."""
     (root / HOME / "bin").mkdir()
     (root / HOME / "bin/python3").symlink_to("/usr/bin/python3")
     (root / HOME / "pyvenv.cfg").write_text(_ENVIRONMENT.format(version=_VERSION), encoding="ascii")
@@ -100,8 +101,8 @@ def _make_environment(root: Path) -> None:
     (root / "usr/bin" / PACKAGE).symlink_to(f"../lib/{PACKAGE}/bin/{PACKAGE}")
 
 
-def _share(source: Path, share: Path, version: str) -> None:
-    """Put manual pages and completion where a package has them, and its changelogs."""
+def _move_data_files(source: Path, share: Path, version: str) -> None:
+    """Move manual pages and completion to the directories for packages, and add the changelogs."""
     shutil.copytree(source, share)
     shutil.rmtree(source)
     (share / "zsh/site-functions").rename(share / "zsh/vendor-completions")
@@ -109,8 +110,8 @@ def _share(source: Path, share: Path, version: str) -> None:
         _compress(page.with_name(f"{page.name}.gz"), page.read_text(encoding="utf-8"))
         page.unlink()
     date = formatdate(float(os.environ.get("SOURCE_DATE_EPOCH", time.time())), localtime=False)
-    told = _CHANGELOG.format(package=PACKAGE, version=version, maintainer=_MAINTAINER, date=date)
-    _compress(share / "doc" / PACKAGE / "changelog.Debian.gz", told)
+    changelog = _CHANGELOG.format(package=PACKAGE, version=version, maintainer=_MAINTAINER, date=date)
+    _compress(share / "doc" / PACKAGE / "changelog.Debian.gz", changelog)
     _compress(share / "doc" / PACKAGE / "changelog.gz", (_PROJECT / "CHANGELOG.md").read_text(encoding="utf-8"))
 
 
@@ -125,23 +126,23 @@ def _metadata(distribution: Path) -> Message:
 
 
 def _copyright(distribution: Path) -> str:
-    """Return what a distribution says of its licence, and the licence."""
-    told = _metadata(distribution)
-    licence = told["License-Expression"] or told["License"] or "see below"
-    return "\n".join((f"{told['Name']} {told['Version']}: {licence}", "", *_licence_texts(distribution)))
+    """Return the name and the text of a distribution's licence."""
+    metadata = _metadata(distribution)
+    licence = metadata["License-Expression"] or metadata["License"] or "see below"
+    return "\n".join((f"{metadata['Name']} {metadata['Version']}: {licence}", "", *_licence_texts(distribution)))
 
 
 def _licence_texts(distribution: Path) -> Iterator[str]:
     for path in sorted(distribution.rglob("*")):
         if path.is_file() and path.name.upper().startswith(("LICEN", "COPYING")):
             text = path.read_text(encoding="utf-8")
-            # Debian policy, 12.5: what every Debian has is not repeated.
+            # Debian policy, 12.5: a package refers to licences in /usr/share/common-licenses.
             is_gpl = text.lstrip().startswith("GNU GENERAL PUBLIC LICENSE")
             yield "The text is in /usr/share/common-licenses/GPL-2.\n" if is_gpl else text
 
 
 def _describe(root: Path, version: str) -> None:
-    """Write what dpkg(1) has to know of the package."""
+    """Write the control files for dpkg(1)."""
     control = root / "DEBIAN"
     files = sorted(path for path in root.rglob("*") if path.is_file() and not path.is_symlink())
     sums = [f"{_md5(path)}  {path.relative_to(root)}\n" for path in files]
@@ -162,7 +163,7 @@ def _describe(root: Path, version: str) -> None:
 
 
 def _md5(path: Path) -> str:
-    """Return what deb-md5sums(5) wants to see: whether a file has been changed, by whom is another matter."""
+    """Return a checksum for deb-md5sums(5), which detects changes but is no protection."""
     return hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest()
 
 
@@ -176,7 +177,7 @@ def _pack(root: Path, package: Path) -> Path:
 
 
 def wheels(wheelhouse: Path) -> None:
-    """Fill a directory with the wheels of this project and of what it depends on."""
+    """Build the wheels of this project and its dependencies in a directory."""
     command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--wheel-dir", str(wheelhouse), str(_PROJECT)]
     subprocess.run(command, check=True)
 

@@ -77,7 +77,7 @@ class TestUpgrade:
                 environment.sh(f"{ENVIRONMENT}/bin/ocf-systemd install --resident")
             before = environment.monitors()
             told = environment.sh(_REPLACE, version)
-            assert ("renewed ocf-systemd.service" in told) == (way == "resident")
+            assert ("upgraded ocf-systemd.service" in told) == (way == "resident")
             assert version in environment.sh("/usr/lib/ocf/resource.d/pacemaker/systemd meta-data")
             seen = environment.monitors() - before
             assert seen > len(RESOURCES)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from tests.system.box import Box
 
 SERVER = "/sys/fs/cgroup/system.slice/ocf-systemd.service"
-GREETING_S = 1.0  # how long an agent with that timeout would wait for the server (wire.GREETED_WITHIN_S)
+GREETING_S = 1.0  # how long an agent with that timeout would wait for the server (client.GREETING_TIMEOUT_S)
 LONG_TIMEOUT_S = 60
 CARRIED_OUT_S = 0.5  # a request that was held up would have had its effect by then
 

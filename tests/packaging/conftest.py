@@ -1,4 +1,4 @@
-"""Throw-away hosts to install on, each without a trace of ours, and the wheels to install from."""
+"""Sandboxes without ocf-systemd, and the wheels and packages to install in them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from ocf_systemd.sandbox import Sandbox
 
 PROJECT = Path(__file__).parents[2]
-# What an installation may change; byte code of Debian's own is none of its business.
+# The files that an installation may change, without the byte code of Debian's packages.
 _LISTING = """
 find /etc /opt /usr /run/systemd/system -not -path '*/__pycache__*' | sort
 find /usr/lib/ocf-systemd /opt/ocf-systemd -path '*/__pycache__*' | sort
@@ -27,12 +27,12 @@ find /usr/lib/ocf-systemd /opt/ocf-systemd -path '*/__pycache__*' | sort
 
 @dataclass(frozen=True, slots=True)
 class Host:
-    """A host with nothing of ours on it but wheels."""
+    """A sandbox without ocf-systemd, but with its wheels."""
 
     sandbox: Sandbox
 
     def sh(self, script: str, *arguments: str, check: bool = True, **variables: str) -> str:
-        """Run a script and return what it printed, on standard error too."""
+        """Run a script; return its standard output and standard error."""
         words = ["sh", "-c", f"exec 2>&1\n{script}", "sh", *arguments]
         done = self.sandbox.run(words, env=wheelhouse.PIP | variables, timeout_s=120)
         assert not check or done.returncode == 0, f"{script}: exit {done.returncode}, {done.stdout}"

@@ -1,4 +1,4 @@
-"""Installed for real: by pip, by pipx, as a Debian package; used, upgraded, and gone again without a trace."""
+"""Installation by pip, by pipx and as a Debian package: use, upgrade, and removal without a trace."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.xdist_group("packaging")
 PIPX = Path(sys.executable).with_name("pipx")
 AGENT = "/usr/lib/ocf/resource.d/pacemaker/systemd"
-# Each on a line of its own, as a person would find it out.
-_IN_USE = f"""
+# Each command prints one line.
+_USE = f"""
 ocf-systemd debug monitor --unit plain | grep -o 'OCF_SUCCESS (0)'
 su nobody -s /bin/sh -c '{AGENT} meta-data' | grep -c '</resource-agent>'
 man ocf-systemd | grep -c '^NAME'
@@ -28,55 +28,53 @@ bash -ic '. /usr/share/bash-completion/bash_completion; _completion_loader ocf-s
 zsh -fc 'autoload -U compinit; compinit -D -u; print $_comps[ocf-systemd]'
 fish -c 'complete -C "ocf-systemd unin"'
 """
-_SEEN = [
+_OUTPUT = [
     "OCF_SUCCESS (0)",
     "1",
     "1",
     "1",
     "complete -o nosort -F _ocf_systemd ocf-systemd",
     "_ocf-systemd",
-    "uninstall\tTake the resource agent away again.",
+    "uninstall\tRemove the resource agent.",
 ]
 
 
-def seen_in_use(host: Host, path: str) -> list[str]:
-    return host.sh(_IN_USE, PATH=f"{path}:/usr/sbin:/usr/bin:/sbin:/bin", HOME="/root").splitlines()
+def use(host: Host, path: str) -> list[str]:
+    return host.sh(_USE, PATH=f"{path}:/usr/sbin:/usr/bin:/sbin:/bin", HOME="/root").splitlines()
 
 
 def test_virtual_environment(host: Host) -> None:
-    """By pip, in a virtual environment in /opt, as the README has it; with the resident server, and gone again."""
+    """By pip in a virtual environment in /opt, as in the README, with the resident server."""
     host.sh("python3 -m venv /opt/ocf-systemd && /opt/ocf-systemd/bin/pip install ocf-systemd")
     before = host.listing()
-    told = host.sh("/opt/ocf-systemd/bin/ocf-systemd install --resident")
-    assert "warning" not in told
-    assert seen_in_use(host, "/opt/ocf-systemd/bin") == _SEEN
-    told = host.sh("/opt/ocf-systemd/bin/ocf-systemd uninstall")
-    assert told.count("removed") == 3
+    assert "warning" not in host.sh("/opt/ocf-systemd/bin/ocf-systemd install --resident")
+    assert use(host, "/opt/ocf-systemd/bin") == _OUTPUT
+    assert host.sh("/opt/ocf-systemd/bin/ocf-systemd uninstall").count("removed ") == 3
     left = set(host.listing()) ^ set(before)
     assert {path for path in left if "/__pycache__" not in path} == set()
 
 
 def test_pipx(host: Host) -> None:
-    """By pipx for the whole host: it links manual pages itself, which `install` and `uninstall` leave to it."""
+    """By pipx for all users: pipx links the manual pages, and `install` and `uninstall` keep the links."""
     host.sh('"$1" install --global --python /usr/bin/python3 ocf-systemd', str(PIPX))
     before = host.listing()
     assert "warning" not in host.sh("ocf-systemd install")
-    assert seen_in_use(host, "/usr/local/bin") == _SEEN
+    assert use(host, "/usr/local/bin") == _OUTPUT
     host.sh("ocf-systemd uninstall")
     left = set(host.listing()) ^ set(before)
     assert {path for path in left if "/__pycache__" not in path} == set()
 
 
 def test_debian_package(host: Host, debs: tuple[Path, Path]) -> None:
-    """By dpkg: all is there at once; an upgrade leaves agent and server in place; once removed, nothing is left."""
+    """By dpkg: all is installed at once, an upgrade keeps agent and server, and removal leaves nothing."""
     before = host.listing()
     for number, deb in enumerate(debs):
         host.sandbox.copy_in(deb, f"/srv/{number}.deb")
     host.sh("dpkg --install /srv/0.deb")
     assert __version__ in host.sh("ocf-systemd --version")
-    assert seen_in_use(host, "/usr/local/bin") == _SEEN
+    assert use(host, "/usr/local/bin") == _OUTPUT
     host.sh("ocf-systemd install --no-share --resident")
-    assert "renewed ocf-systemd.service" in host.sh("dpkg --install /srv/1.deb")
+    assert "upgraded ocf-systemd.service" in host.sh("dpkg --install /srv/1.deb")
     assert NEWER in host.sh("ocf-systemd --version")
     assert NEWER in host.sh(f"{AGENT} meta-data")
     host.sh("dpkg --remove ocf-systemd")

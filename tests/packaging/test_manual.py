@@ -1,4 +1,4 @@
-"""The manual pages, read by what reads them."""
+"""The manual pages, as manual readers format them."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ PAGES = [pytest.param(page, id=page.name) for page in sorted(MAN.glob("*/*"))]
         pytest.param(("groff", "-ww", "-man", "-Tutf8", "-z"), id="groff"),
     ],
 )
-def test_no_complaint(reader: tuple[str, ...], page: Path) -> None:
-    """Neither of the two formatters that are in use has anything to say against them."""
+def test_formatters(reader: tuple[str, ...], page: Path) -> None:
+    """Neither of the two common formatters reports a problem."""
     done = subprocess.run([*reader, str(page)], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_what_is_shown(page: Path) -> None:
-    """Hyphens and backslashes come out as they are typed, and can be copied."""
-    shown = subprocess.run(
+def test_characters(page: Path) -> None:
+    """Hyphens and backslashes are shown as typed, so that commands can be copied."""
+    text = subprocess.run(
         ["man", "--no-hyphenation", "--local-file", str(page)],
         env={"PATH": "/usr/bin:/bin", "MANWIDTH": "100", "LC_ALL": "C.UTF-8"},
         stdout=subprocess.PIPE,
         check=True,
         text=True,
     ).stdout
-    assert not {"\N{HYPHEN}", "\N{MINUS SIGN}", "\N{LEFT SINGLE QUOTATION MARK}"} & set(shown)
-    assert " \\\n" in shown
+    assert not {"\N{HYPHEN}", "\N{MINUS SIGN}", "\N{LEFT SINGLE QUOTATION MARK}"} & set(text)
+    assert " \\\n" in text

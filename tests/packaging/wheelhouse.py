@@ -1,4 +1,4 @@
-"""The project and what it depends on as wheels, for hosts that reach no package index; another version of it too."""
+"""Wheels of the project and its dependencies, for hosts without a package index, and of a newer version."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ if TYPE_CHECKING:
 
 NEWER = f"{__version__}.1"
 PLACE = "/srv/wheelhouse"
-# No settings of this machine's, which may name an index.
+# Without the settings of this machine, which may name an index.
 PIP = {"PIP_CONFIG_FILE": "/dev/null", "PIP_NO_INDEX": "1", "PIP_FIND_LINKS": PLACE, "PIP_ROOT_USER_ACTION": "ignore"}
 
 
 def build(directory: Path, project: Path) -> None:
-    """Fill a directory with wheels; pip's own is among them, which pipx(1) wants to have."""
+    """Build wheels in a directory, including pip, which pipx(1) needs."""
     command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--wheel-dir", str(directory), str(project), "pip"]
     subprocess.run(command, check=True)
 
 
 def make_newer(directory: Path) -> Path:
-    """Put the project once more into a directory of wheels, with a higher version; return its file."""
+    """Add a wheel of the project with a higher version to a directory of wheels; return its file."""
     (wheel,) = directory.glob(f"ocf_systemd-{__version__}-*.whl")
     newer = wheel.with_name(wheel.name.replace(__version__, NEWER))
     with zipfile.ZipFile(wheel) as old, zipfile.ZipFile(newer, "w", zipfile.ZIP_DEFLATED) as new:

@@ -15,7 +15,7 @@ import psutil
 import pytest
 
 import ocf_systemd
-from ocf_systemd.client import ANSWER, GREETED_WITHIN_S, GREETING, VERSION, frame
+from ocf_systemd.client import ANSWER, GREETING, GREETING_TIMEOUT_S, VERSION, encode_frame
 from tests.resident.host import ACTIVE, NO_ANSWER, Host, gone, wait_until
 from tests.unit.builders import run_python
 
@@ -113,15 +113,15 @@ class TestGoneTheirOwnWay:
         with host.listen():
             answer = host.ask()
         assert answer.code == NO_ANSWER
-        assert GREETED_WITHIN_S[0] <= answer.elapsed_s < GREETED_WITHIN_S[1] + 1
+        assert GREETING_TIMEOUT_S[0] <= answer.elapsed_s < GREETING_TIMEOUT_S[1] + 1
 
     @pytest.mark.parametrize(
         "said",
         [
             pytest.param(b"", id="nothing"),
-            pytest.param(frame(GREETING, b"0.0.0"), id="another version"),
-            pytest.param(frame(GREETING, VERSION), id="a greeting, and gone"),
-            pytest.param(frame(GREETING, VERSION) + frame(ANSWER, b"\0")[:-1], id="half an answer"),
+            pytest.param(encode_frame(GREETING, b"0.0.0"), id="another version"),
+            pytest.param(encode_frame(GREETING, VERSION), id="a greeting, and gone"),
+            pytest.param(encode_frame(GREETING, VERSION) + encode_frame(ANSWER, b"\0")[:-1], id="half an answer"),
             pytest.param(b"\xff" * 100, id="rubbish"),
         ],
     )
@@ -181,7 +181,7 @@ class TestGoneTheirOwnWay:
         """Whoever asks for it all the same is hung up on."""
         served.systemctl(f"echo ran >>{served.directory}/ran; {ACTIVE}")
         with served.request(action, b"systemd", b"22", b"/", b"OCF_RESKEY_unit=no-such-unit") as connection:
-            assert connection.recv(100) == frame(GREETING, VERSION)
+            assert connection.recv(100) == encode_frame(GREETING, VERSION)
             assert connection.recv(100) == b""
         assert not (served.directory / "ran").exists()
 
@@ -277,7 +277,7 @@ class TestNoSharedFate:
     def test_what_is_no_request(self, served: Host, request_: tuple[bytes, ...]) -> None:
         """It is hung up on, and the next is served."""
         with served.request(*request_) as connection:
-            assert connection.recv(100) == frame(GREETING, VERSION)
+            assert connection.recv(100) == encode_frame(GREETING, VERSION)
             assert connection.recv(100) == b""
         assert served.ask().code == 0
 
@@ -287,7 +287,7 @@ class TestNoSharedFate:
             connection.connect(served.address)
             connection.sendall(b"\xff\xff\xff\xff")
             connection.settimeout(2)
-            assert connection.recv(100) == frame(GREETING, VERSION)
+            assert connection.recv(100) == encode_frame(GREETING, VERSION)
             assert connection.recv(100) == b""
 
 
@@ -383,7 +383,7 @@ class TestItsOwnLife:
         shutil.copytree(Path(ocf_systemd.__file__).parent, package)
         server = host.serve(env={"PYTHONPATH": str(package.parent)})
         with host.request(b"monitor", b"systemd", b"22", b"/", version=b"99") as connection:
-            assert connection.recv(100) == frame(GREETING, VERSION)
+            assert connection.recv(100) == encode_frame(GREETING, VERSION)
             assert connection.recv(100) == b""
         with pytest.raises(psutil.TimeoutExpired):
             server.wait(1)  # that one lives elsewhere, and this is in its place still

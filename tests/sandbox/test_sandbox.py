@@ -1,4 +1,4 @@
-"""The sandbox, with real boots; as it takes root, so do these tests."""
+"""The sandbox, with real boots: these tests need root."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def sandbox() -> Iterator[Sandbox]:
 
 @pytest.fixture
 def name() -> str:
-    """Return a host name that marks a sandbox's traces on a machine where others may boot some as well."""
+    """Return a unique host name, by which the traces of a sandbox are found while others run."""
     return f"test-{secrets.token_hex(4)}"
 
 
@@ -55,14 +55,14 @@ def pid_namespace(pid: int) -> Path:
 
 
 def traces(name: str, namespace: Path) -> list[str]:
-    """Return what there still is of a sandbox: cgroups, processes in its PID namespace, those who look after it."""
+    """Return what remains of a sandbox: cgroups, processes in its PID namespace, and its supervisors."""
     hierarchy = cgroup2_directory(parse_mounts(MOUNTS.read_text()))
     found = [str(path) for path in Path(hierarchy or "/sys/fs/cgroup").glob(f"*{name}*")]
     for process in psutil.process_iter():
         try:
             if pid_namespace(process.pid) == namespace or f"-{name}-" in " ".join(process.cmdline()):
                 found.append(str(process))
-        except (psutil.Error, OSError):  # it has ended, or is none of ours
+        except (psutil.Error, OSError):  # it has ended, or belongs to another sandbox
             continue
     return found
 
@@ -79,17 +79,17 @@ def run_python(script: str, *interpreter: str, path: Path) -> str:
 
 class TestInside:
     def test_pid_1_is_systemd(self, sandbox: Sandbox) -> None:
-        """What runs as PID 1 is a system manager that has finished its boot with nothing failed and nothing queued."""
+        """PID 1 is systemd, which has completed the boot without failed units or queued jobs."""
         assert sandbox.run(["cat", "/proc/1/comm"]).stdout == "systemd\n"
         assert sandbox.run(["systemctl", "is-system-running"]).stdout == "running\n"
         assert sandbox.run(["systemctl", "list-jobs"]).stdout == "No jobs running.\n"
 
     def test_boots_within_seconds(self, sandbox: Sandbox) -> None:
-        """A boot takes about a second; ten are a machine in trouble."""
+        """A boot takes less than ten seconds, usually about one."""
         assert 0 < sandbox.boot_s < 10
 
-    def test_services_of_a_bare_system_alone(self, sandbox: Sandbox) -> None:
-        """D-Bus, journal and logind run, and no service that the host happens to have enabled."""
+    def test_basic_services_only(self, sandbox: Sandbox) -> None:
+        """D-Bus, journal and logind run, but no service that is enabled on the host."""
         listed = sandbox.run(["systemctl", "list-units", "--state=running", "--type=service", "--plain", "--no-legend"])
         assert {line.split()[0].replace("-broker", "") for line in listed.stdout.splitlines()} == {
             "dbus.service",
@@ -97,27 +97,27 @@ class TestInside:
             "systemd-logind.service",
         }
 
-    def test_passes_on_exit_code_and_output(self, sandbox: Sandbox) -> None:
-        """A command's exit code, standard output and standard error come back as they are."""
+    def test_exit_code_and_output(self, sandbox: Sandbox) -> None:
+        """Exit code, standard output and standard error are those of the command."""
         result = sandbox.run(["sh", "-c", "echo out; echo err >&2; exit 7"])
         assert (result.returncode, result.stdout, result.stderr) == (7, "out\n", "err\n")
 
-    def test_passes_on_input(self, sandbox: Sandbox) -> None:
-        """What is given as input is the command's standard input, and nothing is when none is given."""
+    def test_input(self, sandbox: Sandbox) -> None:
+        """The command reads the given input, or an empty one."""
         assert sandbox.run(["cat"], input="naïve\n").stdout == "naïve\n"
         assert sandbox.run(["cat"]).stdout == ""
 
     def test_call_uses_our_streams(self, sandbox: Sandbox, capfd: pytest.CaptureFixture[str]) -> None:
-        """A called command writes where this process writes; its exit code is returned."""
+        """A called command has the standard streams of this process; its exit code is returned."""
         assert sandbox.call(["sh", "-c", "echo out; exit 3"]) == 3
         assert capfd.readouterr().out == "out\n"
 
     def test_death_by_signal(self, sandbox: Sandbox) -> None:
-        """A command that dies by a signal has, as with subprocess, the signal's negative number as its exit code."""
+        """As with subprocess, the exit code of a command killed by a signal is the negative signal number."""
         assert sandbox.run(["sh", "-c", "kill -SEGV $$"]).returncode == -11
 
     def test_environment_is_clean(self, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Nothing of this process's environment gets in; what the caller names comes on top."""
+        """The command does not get the environment of this process, but the given variables."""
         monkeypatch.setenv("SECRET", "1")
         monkeypatch.setenv("TERM", "vt100")
         environment = dict(
@@ -128,12 +128,12 @@ class TestInside:
         assert environment == {"HOME": "/root", "LANG": "C", "TERM": "dumb", "OCF_ROOT": "a b"}
 
     def test_working_directory(self, sandbox: Sandbox) -> None:
-        """A command starts in root's home, or where the caller says."""
+        """A command starts in the home directory of root, or in the given directory."""
         assert sandbox.run(["pwd"]).stdout == "/root\n"
         assert sandbox.run(["pwd"], cwd="/var").stdout == "/var\n"
 
     def test_timeout_kills_the_command(self, sandbox: Sandbox) -> None:
-        """A command that takes too long is killed, even if a child of its holds the pipes."""
+        """A command that takes too long is killed, even if a child of it has the pipes open."""
         started = time.monotonic()
         with pytest.raises(subprocess.TimeoutExpired):
             sandbox.run(["sh", "-c", "echo $$ >/run/late; sleep 1000; true"], timeout_s=0.3)
@@ -141,7 +141,7 @@ class TestInside:
         assert sandbox.run(["sh", "-c", "kill -0 $(cat /run/late)"]).returncode == 1
 
     def test_own_identity(self, sandbox: Sandbox) -> None:
-        """The sandbox has a host name that resolves, a machine ID of its own, and one network device."""
+        """The sandbox has a host name that resolves, a new machine ID, and one network device."""
         assert sandbox.run(["uname", "-n"]).stdout == "sandbox\n"
         assert sandbox.run(["getent", "hosts", "sandbox"]).stdout.split()[0] == "127.0.0.1"
         assert len(sandbox.run(["cat", "/etc/machine-id"]).stdout) == 33
@@ -149,31 +149,31 @@ class TestInside:
         assert sandbox.run(["ls", "/sys/class/net"]).stdout.split() == ["lo"]
 
     def test_journal(self, sandbox: Sandbox) -> None:
-        """What a service prints is in the journal."""
+        """The output of a service is in the journal."""
         sandbox.run(["systemd-run", "--wait", "--unit=talker", "echo", "hello"])
         sandbox.run(["journalctl", "--sync"])
         assert "hello" in sandbox.run(["journalctl", "--unit=talker", "--output=cat"]).stdout.splitlines()
 
     def test_bus_and_logind(self, sandbox: Sandbox) -> None:
-        """Services that are asked over D-Bus answer."""
-        asked = [
+        """Services on D-Bus answer."""
+        arguments = [
             "org.freedesktop.login1",
             "/org/freedesktop/login1",
             "org.freedesktop.login1.Manager",
             "PreparingForSleep",
         ]
-        assert sandbox.run(["busctl", "get-property", *asked]).stdout == "b false\n"
+        assert sandbox.run(["busctl", "get-property", *arguments]).stdout == "b false\n"
 
-    def test_package_and_interpreter_are_there(self, sandbox: Sandbox) -> None:
-        """This interpreter runs this package in the sandbox, wherever on the host the two are."""
+    def test_package_and_interpreter(self, sandbox: Sandbox) -> None:
+        """This interpreter runs this package in the sandbox, wherever the two are on the host."""
         result = sandbox.run(
             [sys.executable, "-c", "import ocf_systemd; print(ocf_systemd.__version__)"],
             env={"PYTHONPATH": str(PACKAGE.parent)},
         )
         assert result.stdout == f"{ocf_systemd.__version__}\n"
 
-    def test_package_below_a_path_that_the_sandbox_has_anew(self, tmp_path: Path) -> None:
-        """A package that lies in /tmp, which is the sandbox's own, is there all the same; nothing else of /tmp is."""
+    def test_package_below_tmp(self, tmp_path: Path) -> None:
+        """The sandbox has its own /tmp, but shows the package if that is below the host's."""
         shutil.copytree(PACKAGE, tmp_path / "ocf_systemd")
         (tmp_path / "other").touch()
         script = """
@@ -185,8 +185,8 @@ with boot() as sandbox:
         assert listed.split() == ["ocf_systemd"]
         assert not (tmp_path / "ocf_systemd" / "new").exists()
 
-    def test_what_is_mounted_below_the_root(self) -> None:
-        """A file system and a single file that the host has mounted are seen, and change in the sandbox alone."""
+    def test_other_mounts(self) -> None:
+        """The sandbox shows mounted file systems and files of the host; changes stay in the sandbox."""
         mount = "mount -t overlay -o lowerdir=/usr/bin:/usr/sbin overlay /mnt && mount --bind /etc/passwd /etc/issue"
         script = """
 from pathlib import Path
@@ -204,7 +204,7 @@ print(Path("/etc/issue").read_bytes() == Path("/etc/passwd").read_bytes(), Path(
             "False",
         ]
 
-    def test_own_service(self, sandbox: Sandbox) -> None:
+    def test_written_unit(self, sandbox: Sandbox) -> None:
         """A unit file that is written into the sandbox can be started and stopped."""
         sandbox.write("/etc/systemd/system/own.service", "[Service]\nExecStart=sleep infinity\n")
         assert sandbox.run(["systemctl", "start", "own"]).returncode == 0
@@ -213,14 +213,14 @@ print(Path("/etc/issue").read_bytes() == Path("/etc/passwd").read_bytes(), Path(
         assert sandbox.run(["systemctl", "is-active", "own"]).stdout == "inactive\n"
 
     def test_real_service(self, sandbox: Sandbox) -> None:
-        """A distribution's service that wants network-online.target starts, answers on lo, and the host's does not."""
+        """A service of the distribution that wants network-online.target starts and answers in the sandbox only."""
         assert sandbox.run(["systemctl", "start", "postfix@-"]).returncode == 0
         greeting = "import socket; print(socket.create_connection(('127.0.0.1', 25), 10).recv(100).decode())"
         assert sandbox.run([sys.executable, "-c", greeting]).stdout.startswith("220 ")
         assert sandbox.run(["systemctl", "stop", "postfix@-"]).returncode == 0
 
     def test_files_of_the_host_cannot_be_changed(self, sandbox: Sandbox, tmp_path: Path) -> None:
-        """What is written, overwritten and removed in the sandbox stays as it was on the host."""
+        """Files written, overwritten or removed in the sandbox are unchanged on the host."""
         file = Path(sys.prefix) / f"sandbox-{secrets.token_hex(4)}"
         hosts = Path("/etc/hosts").read_bytes()
         script = f"echo new >{file} && echo new >/etc/hosts && rm -r /usr/share/doc && ! [ -e {tmp_path} ]"
@@ -230,14 +230,14 @@ print(Path("/etc/issue").read_bytes() == Path("/etc/passwd").read_bytes(), Path(
         assert Path("/usr/share/doc").is_dir()
 
     def test_kernel_of_the_host_cannot_be_changed(self, sandbox: Sandbox) -> None:
-        """The clock and the settings of the kernel, which host and sandbox share, are out of reach."""
+        """The clock and the settings of the shared kernel cannot be changed."""
         assert sandbox.run(["date", "--set", f"@{time.time():.0f}"]).returncode == 1
         assert "Read-only" in sandbox.run(["sh", "-c", "echo 9 >/proc/sys/kernel/panic"]).stderr
         assert sandbox.run(["sh", "-c", "echo 1 >/proc/sys/net/ipv4/ip_nonlocal_bind"]).returncode == 0
         assert Path("/proc/sys/net/ipv4/ip_nonlocal_bind").read_text() == "0\n"
 
     def test_stopped_init(self, sandbox: Sandbox) -> None:
-        """PID 1 can be stopped from outside: then systemctl hangs, until PID 1 goes on."""
+        """PID 1 can be stopped from outside: systemctl then hangs until PID 1 continues."""
         os.kill(sandbox.pid, SIGSTOP)
         try:
             with pytest.raises(subprocess.TimeoutExpired):
@@ -248,7 +248,7 @@ print(Path("/etc/issue").read_bytes() == Path("/etc/passwd").read_bytes(), Path(
 
     @pytest.mark.parametrize("shell", [pytest.param(["sh"], id="sh"), pytest.param(["bash", "--norc"], id="bash")])
     def test_prompt(self, sandbox: Sandbox, shell: list[str]) -> None:
-        """A shell with a terminal has job control; a Ctrl-C ends what runs in the shell, and not the shell."""
+        """A shell with a terminal has job control; Ctrl-C ends its foreground job, not the shell."""
         command, *arguments = sandbox.command([*shell, "-i"], env={"PS1": "ready> "}, terminal=True)
         terminal = pexpect.spawn(command, arguments, encoding="utf-8", timeout=10)
         terminal.expect_exact("ready> ")
@@ -266,7 +266,7 @@ print(Path("/etc/issue").read_bytes() == Path("/etc/passwd").read_bytes(), Path(
 
 class TestCopies:
     def test_file_with_its_mode(self, sandbox: Sandbox, tmp_path: Path) -> None:
-        """A copied file is root's, keeps its mode, and gets the parents that it lacks."""
+        """A copied file belongs to root and keeps its mode; missing parents are created."""
         hook = tmp_path / "hook"
         hook.write_text("#!/bin/sh\nexit 7\n")
         hook.chmod(0o755)
@@ -276,7 +276,7 @@ class TestCopies:
         assert sandbox.run(["stat", "--format=%U %a", "/srv/new/parent/hook"]).stdout == "root 755\n"
 
     def test_directory(self, sandbox: Sandbox, tmp_path: Path) -> None:
-        """A copied directory comes with all it holds; its symbolic links stay links."""
+        """A directory is copied with its content; symbolic links stay links."""
         (tmp_path / "d" / "sub").mkdir(parents=True)
         (tmp_path / "d" / "sub" / "file").write_text("text")
         (tmp_path / "d" / "link").symlink_to("/nowhere")
@@ -284,28 +284,28 @@ class TestCopies:
         assert sandbox.run(["cat", "/srv/d/sub/file"]).stdout == "text"
         assert sandbox.run(["readlink", "/srv/d/link"]).stdout == "/nowhere\n"
 
-    def test_link_in_the_way(self, sandbox: Sandbox) -> None:
-        """A symbolic link on the path leads to the sandbox's files, not to the host's."""
+    def test_link_in_the_path(self, sandbox: Sandbox) -> None:
+        """A symbolic link in the path leads to the files of the sandbox, not of the host."""
         marker = f"marker-{secrets.token_hex(4)}"
         sandbox.write(f"/var/run/{marker}", "")
         assert sandbox.run(["ls", f"/run/{marker}"]).returncode == 0
         assert not Path("/run", marker).exists()
 
     def test_written_file(self, sandbox: Sandbox) -> None:
-        """A written file has the text and the mode that were given."""
+        """A written file has the given text and mode."""
         sandbox.write("/srv/written/hook", "#!/bin/sh\necho ä\n", mode=0o700)
         assert sandbox.run(["/srv/written/hook"]).stdout == "ä\n"
         assert sandbox.run(["stat", "--format=%a", "/srv/written/hook"]).stdout == "700\n"
 
-    def test_failure_is_told(self, sandbox: Sandbox, tmp_path: Path) -> None:
-        """What cannot be copied or written is an OSError that says why."""
+    def test_errors(self, sandbox: Sandbox, tmp_path: Path) -> None:
+        """A failed copy or write is an OSError that says why."""
         with pytest.raises(FileNotFoundError, match="absent"):
             sandbox.copy_in(tmp_path / "absent", "/srv/absent")
         with pytest.raises(OSError, match="Read-only file system"):
             sandbox.write("/sys/new", "")
 
     def test_at_boot(self, tmp_path: Path) -> None:
-        """What is copied at boot is there when the block begins, and systemd knows the units in it."""
+        """Files copied at boot exist when the block starts, and systemd has loaded their units."""
         unit = tmp_path / "a:b.service"
         unit.write_text("[Service]\nType=oneshot\nExecStart=touch /run/a-b-was-here\n")
         with boot(copies=[Copy.parse(f"{unit}:/etc/systemd/system/a-b.service")]) as sandbox:
@@ -317,25 +317,25 @@ class TestCopies:
         assert Copy.parse("/etc/hosts:/srv/hosts") == Copy(Path("/etc/hosts"), PurePosixPath("/srv/hosts"))
 
     @pytest.mark.parametrize(
-        ("text", "sentence"),
+        ("text", "message"),
         [
-            pytest.param("", "'' is no copy, expected SRC:DST", id="empty"),
-            pytest.param("/etc/hosts", "'/etc/hosts' is no copy, expected SRC:DST", id="no colon"),
-            pytest.param("/etc/hosts:", "'/etc/hosts:' is no copy, expected SRC:DST", id="no destination"),
-            pytest.param(":/srv", "':/srv' is no copy, expected SRC:DST", id="no source"),
-            pytest.param("/etc/hosts:srv", "'srv' is no absolute path in the sandbox", id="relative"),
-            pytest.param("/nowhere:/srv", "'/nowhere' does not exist here", id="missing"),
+            pytest.param("", "'' is not SRC:DST", id="empty"),
+            pytest.param("/etc/hosts", "'/etc/hosts' is not SRC:DST", id="no colon"),
+            pytest.param("/etc/hosts:", "'/etc/hosts:' is not SRC:DST", id="no destination"),
+            pytest.param(":/srv", "':/srv' is not SRC:DST", id="no source"),
+            pytest.param("/etc/hosts:srv", "'srv' is not an absolute path in the sandbox", id="relative"),
+            pytest.param("/nowhere:/srv", "'/nowhere' does not exist on this host", id="missing"),
         ],
     )
-    def test_not_parsed(self, text: str, sentence: str) -> None:
-        """What is no copy is a ValueError with a sentence for the user."""
-        with pytest.raises(ValueError, match=f"^{sentence}$"):
+    def test_not_parsed(self, text: str, message: str) -> None:
+        """An invalid copy is a ValueError with a message for the user."""
+        with pytest.raises(ValueError, match=f"^{message}$"):
             Copy.parse(text)
 
 
 class TestEnd:
-    def test_nothing_is_left(self, name: str) -> None:
-        """After the block no process, cgroup or mount is left, whatever ran in the sandbox."""
+    def test_nothing_remains(self, name: str) -> None:
+        """After the block no process, cgroup or mount remains, whatever ran in the sandbox."""
         mounts, children = MOUNTS.read_text(), psutil.Process().children(recursive=True)
         with boot(name=name) as sandbox:
             namespace = pid_namespace(sandbox.pid)
@@ -347,8 +347,8 @@ class TestEnd:
         assert MOUNTS.read_text() == mounts
         assert psutil.Process().children(recursive=True) == children
 
-    def test_nothing_is_left_after_an_exception(self, name: str) -> None:
-        """An exception in the block ends the sandbox as well, and passes."""
+    def test_nothing_remains_after_an_exception(self, name: str) -> None:
+        """An exception in the block ends the sandbox and propagates."""
         namespaces = []
 
         def fail() -> None:
@@ -360,7 +360,7 @@ class TestEnd:
             fail()
         assert traces(name, *namespaces) == []
 
-    def test_nothing_is_left_of_a_stopped_one(self, name: str) -> None:
+    def test_nothing_remains_after_a_stop_of_pid_1(self, name: str) -> None:
         """A sandbox whose PID 1 is stopped ends like any other."""
         with boot(name=name) as sandbox:
             namespace = pid_namespace(sandbox.pid)
@@ -368,8 +368,8 @@ class TestEnd:
         assert traces(name, namespace) == []
 
     @pytest.mark.parametrize("signal", [SIGINT, SIGTERM, SIGKILL], ids=lambda signal: signal.name)
-    def test_nothing_is_left_after_a_signal(self, name: str, signal: Signals, tmp_path: Path) -> None:
-        """A process that dies of a signal takes its sandbox with it, within seconds, even when it dies of SIGKILL.
+    def test_nothing_remains_after_a_signal(self, name: str, signal: Signals, tmp_path: Path) -> None:
+        """The sandbox of a process that is killed ends within seconds, with SIGKILL as well.
 
         The signal goes to the whole process group, as a Ctrl-C does.
         """
@@ -394,8 +394,8 @@ class TestEnd:
         assert MOUNTS.read_text() == mounts
         assert list(tmp_path.iterdir()) == []
 
-    def test_nothing_is_left_of_half_a_boot(self, name: str) -> None:
-        """A boot that is given up before or while systemd starts leaves nothing either, and says how far it came."""
+    def test_nothing_remains_of_an_unfinished_boot(self, name: str) -> None:
+        """Nothing remains of a boot that times out before or while systemd starts; the error has the console."""
         for timeout_s in (0, 0.05, 0.15):
             with (
                 pytest.raises(SandboxUnavailableError, match="did not boot in time"),
@@ -406,7 +406,7 @@ class TestEnd:
 
     @pytest.mark.parametrize("how", ["poweroff", "reboot"])
     def test_ended_from_within(self, name: str, how: str) -> None:
-        """A sandbox that powers off is told from one that runs, and no command of its ever runs on the host instead."""
+        """A command for a sandbox that has powered off is an error, and never runs on the host."""
         with boot(name=name) as sandbox:
             namespace = pid_namespace(sandbox.pid)
             sandbox.run(["systemctl", how])
@@ -418,7 +418,7 @@ class TestEnd:
         assert traces(name, namespace) == []
 
     def test_closed(self, name: str) -> None:
-        """A sandbox can be closed before its block ends, more than once, and is ended then."""
+        """A sandbox can be closed before its block ends, more than once."""
         with boot(name=name) as sandbox:
             namespace = pid_namespace(sandbox.pid)
             sandbox.close()
@@ -428,7 +428,7 @@ class TestEnd:
                 sandbox.command(["true"])
 
     def test_two_at_once(self) -> None:
-        """Two sandboxes know nothing of each other; the end of one does not touch the other."""
+        """Two sandboxes are independent; the end of one does not affect the other."""
         with boot(name="one") as one:
             with boot(name="two") as two:
                 one.write("/srv/file", "one")
@@ -439,10 +439,10 @@ class TestEnd:
 
 class TestUnavailable:
     def test_without_root(self) -> None:
-        """Who is not root is told so in one sentence."""
+        """Other users than root get an error that says what to do."""
         os.seteuid(65534)
         try:
-            with pytest.raises(SandboxUnavailableError, match=r"^a sandbox needs root: run this command as root$"):
+            with pytest.raises(SandboxUnavailableError, match=r"^a sandbox needs root privileges\. Run this "):
                 boot().__enter__()
         finally:
             os.seteuid(0)
@@ -455,13 +455,13 @@ class TestUnavailable:
         ],
     )
     def test_without_a_package(self, name: str, value: object, package: str, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Whose machine lacks a program is told the package to install."""
+        """The error for a missing program names the package to install."""
         monkeypatch.setattr(ocf_systemd.sandbox, name, value)
-        with pytest.raises(SandboxUnavailableError, match=rf"^a sandbox needs \w+: install the package {package}$"):
+        with pytest.raises(SandboxUnavailableError, match=rf"^a sandbox needs \w+\. Install the package {package}$"):
             boot().__enter__()
 
-    def test_without_the_right_to_make_namespaces(self) -> None:
-        """Whom the kernel refuses namespaces, as in most containers, is told where a sandbox does boot."""
+    def test_without_permission_for_namespaces(self) -> None:
+        """If the kernel refuses namespaces, as in most containers, the error says where a sandbox boots."""
         script = """
 from ocf_systemd.sandbox import SandboxUnavailableError, boot
 try:
@@ -469,21 +469,21 @@ try:
 except SandboxUnavailableError as error:
     print(error)
 """
-        told = run_python(script, "setpriv", "--bounding-set=-sys_admin", sys.executable, path=PACKAGE.parent)
-        assert told.startswith("this machine allows no sandbox: use a host, a virtual machine, a privileged container")
-        assert "unshare failed: Operation not permitted" in told
+        output = run_python(script, "setpriv", "--bounding-set=-sys_admin", sys.executable, path=PACKAGE.parent)
+        assert output.startswith("this machine does not support sandboxes. ")
+        assert "unshare failed: Operation not permitted" in output
 
     def test_systemd_that_crashes(self, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
-        """A system manager that ends at once is told from a slow one."""
+        """The error for a systemd that exits differs from that for a slow one."""
         monkeypatch.setattr(ocf_systemd.sandbox, "_SYSTEMD", (Path("/bin/false"),))
-        with pytest.raises(SandboxUnavailableError, match=r"^systemd ended while the sandbox booted"):
+        with pytest.raises(SandboxUnavailableError, match=r"^systemd exited while the sandbox booted"):
             boot(name=name).__enter__()
         assert traces(name, Path()) == []
 
 
 class TestLayers:
-    def test_parses_mountinfo(self) -> None:
-        """Escaped mount points and any number of optional fields are read."""
+    def test_mountinfo(self) -> None:
+        """Escaped mount points and any number of optional fields are parsed."""
         assert parse_mounts(
             "22 27 0:21 / /proc rw,relatime - proc proc rw\n"
             "30 27 8:3 /a /mnt/with\\040space rw shared:1 master:2 - ext4 /dev/sda3 rw\n"
@@ -495,14 +495,14 @@ class TestLayers:
             pytest.param({"/": "ext4"}, [], [], id="the root alone"),
             pytest.param({"/": "overlay", "/var/lib": "ext4", "/var": "nfs"}, [], ["/var", "/var/lib"], id="disks"),
             pytest.param({"/": "ext4", "/mnt": "tmpfs", "/sys/x": "cgroup2"}, [], [], id="no disks"),
-            pytest.param({"/": "ext4", "/run": "ext4", "/dev/x": "ext4"}, [], [], id="below what the sandbox has anew"),
+            pytest.param({"/": "ext4", "/run": "ext4", "/dev/x": "ext4"}, [], [], id="mounts of the sandbox"),
             pytest.param({"/": "ext4"}, ["/usr", "/run/v", "/run/v/lib"], ["/run/v"], id="needed in /run"),
             pytest.param({"/": "ext4", "/mnt": "tmpfs"}, ["/mnt/v"], ["/mnt/v"], id="needed in a tmpfs"),
             pytest.param({"/": "tmpfs", "/home": "btrfs"}, ["/opt", "/home/v"], ["/home"], id="needed and seen"),
         ],
     )
-    def test_chooses(self, mounts: dict[str, str], needed: list[str], layers: list[str]) -> None:
-        """Every mount of a disk is a layer, and so is every needed directory that would be missing otherwise."""
+    def test_layers(self, mounts: dict[str, str], needed: list[str], layers: list[str]) -> None:
+        """Each mount of a disk is a layer, and each needed directory that would be missing otherwise."""
         assert choose_layers(
             [Mount(PurePosixPath(point), file_system) for point, file_system in mounts.items()],
             file_systems="nodev\ttmpfs\nnodev\tcgroup2\n\text4\n\tbtrfs\n",

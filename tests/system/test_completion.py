@@ -1,4 +1,4 @@
-"""Completion in real shells, as somebody sees it who types TAB."""
+"""Completion in real shells, driven by TAB on a terminal."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 PROGRAM = Path(sys.executable).with_name("ocf-systemd")
 MARK = "ready to type"
-# What a user's start-up file may hold, and no more: what the shell shows is to be the same on every machine.
+# Only what a user's start-up file contains, so that shells behave the same on every machine.
 SHELLS = {
     "bash": (("bash", "--norc"), "PS1='$ '; bind 'set enable-bracketed-paste off'; eval \"$({} bash)\""),
     "zsh": (("zsh", "-f"), "PS1='$ '; autoload -U compinit; compinit -u -D; eval \"$({} zsh)\""),
@@ -36,7 +36,7 @@ class Prompt:
     child: pexpect.spawn[str]
 
     def complete(self, typed: str, *expected: str) -> str:
-        """Type this and a TAB, or two, and wait until all that is expected is shown; return what was written."""
+        """Type this text and one or two TABs, and wait until all expected texts are shown; return the output."""
         self.child.send(f"{typed}\t")
         shown, deadline, tabs = "", time.monotonic() + WITHIN_S, 1
         while not all(each in shown for each in expected):
@@ -66,7 +66,7 @@ def prompt(request: pytest.FixtureRequest, box: Box) -> Iterator[Prompt]:
 
 
 def test_at_the_prompt(prompt: Prompt, box: Box) -> None:
-    """Commands, parameters, values, hooks and units, a unit with an escaped name and an instance among them."""
+    """Commands, parameters, values, hooks and units are completed, escaped names and instances included."""
     box.unit(r"probe-a\x2db@one.service", "[Service]\nExecStart=sleep infinity\n")
     box.hook("exit 0", "completed")
     prompt.complete("ocf-systemd unin", "uninstall ")

@@ -1,4 +1,4 @@
-"""`ocf-systemd sandbox` on the host, as people call it."""
+"""`ocf-systemd sandbox`: exit codes, copies, Ctrl-C, and the end of the sandbox."""
 
 from __future__ import annotations
 
@@ -37,20 +37,20 @@ def processes_with(mark: str) -> list[str]:
 
 
 def test_exit_code() -> None:
-    """A command's exit code passes through, and its output."""
+    """Exit code and output are those of the command."""
     done = run("run", "--", "sh", "-c", "echo out; echo err >&2; exit 7")
     assert (done.returncode, done.stdout, done.stderr) == (7, "out\n", "err\n")
 
 
 def test_own_program() -> None:
-    """What people are told to try works: the program is found in there, and debugs a unit of a real systemd."""
+    """`ocf-systemd` is found in the sandbox, and debugs a unit there."""
     done = run("run", "--", "ocf-systemd", "debug", "monitor", "--unit", "systemd-journald")
     assert (done.returncode, done.stderr) == (0, "")
     assert "OCF_SUCCESS (0)" in done.stdout
 
 
 def test_copy(tmp_path: Path) -> None:
-    """--copy brings a unit that systemd knows; what is changed in there stays in there."""
+    """A copied unit can be started; changes of the copy do not reach this host."""
     unit = tmp_path / "own.service"
     unit.write_text("[Service]\nExecStart=sleep infinity\n")
     script = "systemctl start own && systemctl is-active own && rm /etc/systemd/system/own.service"
@@ -68,21 +68,21 @@ def test_copy(tmp_path: Path) -> None:
     ],
 )
 def test_bad_copy(text: str) -> None:
-    """A copy that cannot be made is an error of usage: 2, and nothing is run."""
+    """An invalid copy is a usage error with exit code 2, and no command runs."""
     done = run("run", "--copy", text, "--", "echo", "ran")
     assert (done.returncode, done.stdout) == (2, "")
     assert "--copy" in done.stderr
 
 
 def test_no_command() -> None:
-    """No command is an error of usage."""
+    """A missing command is a usage error."""
     assert run("run").returncode == 2
 
 
 def test_shell() -> None:
-    """`sandbox shell` gives a prompt in a host of its own; its exit code passes through."""
+    """`sandbox shell` shows a prompt in the sandbox; its exit code is that of the shell."""
     child = pexpect.spawn(PROGRAM, ["sandbox", "shell"], encoding="utf-8", timeout=20)
-    child.expect_exact("A throw-away host, booted in ")
+    child.expect_exact("sandbox booted in ")
     child.expect_exact("[sandbox] ")
     child.sendline("echo $((6 * 7)); cat /proc/1/comm")
     child.expect_exact("42\r\nsystemd")
@@ -94,10 +94,10 @@ def test_shell() -> None:
 
 
 def test_interrupted() -> None:
-    """Ctrl-C while a command runs ends the command, and with it the sandbox: nothing is left."""
+    """Ctrl-C ends the command and then the sandbox, and nothing remains."""
     mark = f"100.{secrets.randbelow(10**9):09}"
-    child = pexpect.spawn(PROGRAM, ["sandbox", "run", "--", "sh", "-c", f"echo begun; sleep {mark}"], encoding="utf-8")
-    child.expect_exact("begun")
+    child = pexpect.spawn(PROGRAM, ["sandbox", "run", "--", "sh", "-c", f"echo ready; sleep {mark}"], encoding="utf-8")
+    child.expect_exact("ready")
     assert processes_with(mark)
     child.sendintr()
     child.expect_exact(pexpect.EOF)
@@ -107,12 +107,12 @@ def test_interrupted() -> None:
 
 
 def test_interrupted_twice_and_killed() -> None:
-    """A SIGINT to the program alone leaves the command, a SIGKILL to it ends command and sandbox."""
+    """SIGINT to the program alone does not end the command; SIGKILL ends command and sandbox."""
     mark = f"100.{secrets.randbelow(10**9):09}"
-    command = [PROGRAM, "sandbox", "run", "--", "sh", "-c", f"echo begun; sleep {mark}; true"]
+    command = [PROGRAM, "sandbox", "run", "--", "sh", "-c", f"echo ready; sleep {mark}; true"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True) as process:
         assert process.stdout is not None
-        assert process.stdout.readline() == "begun\n"
+        assert process.stdout.readline() == "ready\n"
         process.send_signal(SIGINT)
         time.sleep(0.2)
         assert processes_with(mark)
@@ -125,7 +125,7 @@ def test_interrupted_twice_and_killed() -> None:
 
 @pytest.mark.parametrize("words", [("run", "true"), ("shell",)], ids=["run", "shell"])
 def test_not_root(require: Requirements, words: tuple[str, ...]) -> None:
-    """Whoever is not root gets 1 and one sentence that says what to do."""
+    """Other users than root get exit code 1 and an error that says what to do."""
     interpreter = require.readable_interpreter()
     nobody = pwd.getpwnam("nobody")
     done = subprocess.run(
@@ -140,4 +140,4 @@ def test_not_root(require: Requirements, words: tuple[str, ...]) -> None:
         check=False,
     )
     assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr == "Error: a sandbox needs root: run this command as root\n"
+    assert done.stderr == "Error: a sandbox needs root privileges. Run this command as root\n"

@@ -1,4 +1,4 @@
-"""The resident server's units under a real systemd: how they come, go, are renewed, and outlive Pacemaker."""
+"""The units of the resident server under a real systemd: installation, upgrade, removal, and shutdown."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ PROGRAM = str(Path(sys.executable).with_name("ocf-systemd"))
 AGENT = "/usr/lib/ocf/resource.d/pacemaker/systemd"
 SOCKET, SERVICE = "ocf-systemd.socket", "ocf-systemd.service"
 
-# All that stands where units, sockets and agents do, and what of ours systemd itself keeps anywhere.
+# The directories of units, sockets and agents, and what systemd keeps of the server anywhere.
 LISTING = r"""
 find /etc/systemd/system /usr/lib/ocf -printf '%p %M %u %l\n' | sort
 find /run -maxdepth 1 | sort
@@ -32,7 +32,7 @@ find /run /sys/fs/cgroup /var/lib/systemd -name '*ocf-systemd*' | sort
 systemctl list-units --all --plain --no-legend 'ocf-systemd*'
 systemctl list-unit-files --no-legend 'ocf-systemd*'
 """
-# Stands in for Pacemaker, and notes what there is of the server while it stops.
+# In place of Pacemaker: records the state of the server while it stops.
 PACEMAKER = """\
 [Service]
 ExecStart=sleep infinity
@@ -44,7 +44,7 @@ MONITOR = {"OCF_RESKEY_unit": "systemd-journald", "OCF_RESKEY_CRM_meta_timeout":
 
 @dataclass(frozen=True, slots=True)
 class Host:
-    """A sandbox of its own, as others have the agent installed in theirs."""
+    """A sandbox of this module: those of other modules have the agent installed."""
 
     sandbox: Sandbox
 
@@ -67,7 +67,7 @@ class Host:
 
 @pytest.fixture(scope="module")
 def booted() -> Iterator[Sandbox]:
-    with boot(name="residence") as sandbox:
+    with boot(name="server-units") as sandbox:
         yield sandbox
 
 
@@ -89,29 +89,29 @@ def mode(path: Path) -> int:
     return stat.S_IMODE(path.lstat().st_mode)
 
 
-class TestSetUp:
-    def test_systemd_finds_no_fault(self, resident: Host) -> None:
-        """`systemd-analyze verify` has nothing to say of the units."""
+class TestInstall:
+    def test_systemd_verifies_the_units(self, resident: Host) -> None:
+        """`systemd-analyze verify` reports nothing for the units."""
         command = ["systemd-analyze", "verify", "--man=no", *map(str, THIS_HOST.files)]
         done = resident.sandbox.run(command, timeout_s=60)
         assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
-    def test_who_may_read_and_call(self, resident: Host) -> None:
-        """Units are for everybody to read, whatever the umask; the socket is root's alone."""
+    def test_permissions(self, resident: Host) -> None:
+        """Units are readable for every user, whatever the umask; only root can connect to the socket."""
         assert [mode(resident.path(path)) for path in THIS_HOST.files] == [0o644, 0o644]
         socket = resident.path(THIS_HOST.socket).lstat()
         assert stat.S_ISSOCK(socket.st_mode)
         assert (stat.S_IMODE(socket.st_mode), socket.st_uid, socket.st_gid) == (0o600, 0, 0)
 
-    def test_it_runs_and_comes_with_the_next_boot(self, resident: Host) -> None:
-        """The socket listens and is enabled; the server has shown that it starts, and answers."""
+    def test_active_and_enabled(self, resident: Host) -> None:
+        """The socket is active and enabled; the server is active and answers."""
         assert resident.sh(f"systemctl is-active {SOCKET} {SERVICE}; systemctl is-enabled {SOCKET}") == (
             "active\nactive\nenabled"
         )
         assert resident.monitor() == 0
 
-    def test_started_by_a_caller(self, resident: Host) -> None:
-        """A server that has ended, as it does without work, comes with the next call."""
+    def test_started_by_a_client(self, resident: Host) -> None:
+        """The next client starts a server that has ended, as it does without work."""
         resident.sh(f"systemctl stop {SERVICE}")
         assert resident.show("ActiveState") == "inactive"
         assert resident.monitor() == 0
@@ -120,8 +120,8 @@ class TestSetUp:
             assert time.monotonic() < deadline
             time.sleep(0.02)
 
-    def test_a_server_that_is_killed_comes_again(self, resident: Host) -> None:
-        """By itself, within moments, as often as that happens; calls are answered meanwhile."""
+    def test_a_killed_server_restarts(self, resident: Host) -> None:
+        """The server restarts within seconds, any number of times; actions succeed meanwhile."""
         for _ in range(7):  # more than systemd's own limit of starts in ten seconds
             before = resident.show("MainPID")
             resident.sh(f"kill -KILL {before}")
@@ -132,20 +132,20 @@ class TestSetUp:
                 time.sleep(0.02)
         assert resident.show("ActiveState", SOCKET) == "active"
 
-    def test_what_a_hook_finds(self, resident: Host) -> None:
-        """Neither bounding set nor namespaces nor filters are other than those of a plain service."""
+    def test_environment_of_hooks(self, resident: Host) -> None:
+        """Capabilities, namespaces and filters are those of an unrestricted service."""
         pid = resident.show("MainPID")
         status = resident.sh(f"grep -E '^(CapBnd|NoNewPrivs|Seccomp):' /proc/{pid}/status")
         assert status == resident.sh("grep -E '^(CapBnd|NoNewPrivs|Seccomp):' /proc/1/status")
         assert resident.sh(f"readlink /proc/{pid}/ns/*") == resident.sh("readlink /proc/1/ns/*")
 
 
-class TestRenewal:
+class TestUpgrade:
     @pytest.mark.parametrize(
-        "words", [pytest.param(("--resident",), id="set up again"), pytest.param((), id="upgrade")]
+        "words", [pytest.param(("--resident",), id="installed again"), pytest.param((), id="upgrade")]
     )
     def test_in_place(self, resident: Host, words: tuple[str, ...]) -> None:
-        """A server of the code of now takes over; but for that, twice is as good as once."""
+        """A server with the installed code takes over; nothing else changes."""
         before, texts = resident.show("MainPID"), [resident.path(path).read_text() for path in THIS_HOST.files]
         assert resident.program("install", *words).returncode == 0
         assert resident.show("MainPID") not in {"0", before}
@@ -153,7 +153,7 @@ class TestRenewal:
         assert resident.monitor() == 0
 
     def test_another_text_of_the_socket(self, resident: Host) -> None:
-        """A socket of an older version listens anew, by the newer text, and so does its server."""
+        """A socket of an older version is restarted with the newer text, and so is its server."""
         file = resident.path(THIS_HOST.socket_file)
         text = file.read_text()
         file.write_text(text.replace("SocketMode=0600", "SocketMode=0660"))
@@ -167,8 +167,8 @@ class TestRenewal:
 
 
 class TestRemoval:
-    def test_nothing_is_left(self, host: Host) -> None:
-        """Of files, links, sockets, cgroups and units in systemd's memory; not even after a failure."""
+    def test_nothing_remains(self, host: Host) -> None:
+        """No file, link, socket, cgroup or loaded unit remains, after a failure of the server as well."""
         before = host.sh(LISTING)
         assert host.program("install", "--resident").returncode == 0
         assert host.sh(LISTING) != before
@@ -177,8 +177,8 @@ class TestRemoval:
         assert (done.returncode, done.stderr) == (0, "")
         assert host.sh(LISTING) == before
 
-    def test_a_server_that_does_not_start_leaves_nothing(self, host: Host) -> None:
-        """Whatever was put is taken back, and told; the agent is there, and does without."""
+    def test_a_server_that_does_not_start(self, host: Host) -> None:
+        """The units are rolled back with an error; the agent works without the server."""
         host.sandbox.write(
             "/run/systemd/system/ocf-systemd.service.d/fault.conf", "[Service]\nExecStart=\nExecStart=false\n"
         )
@@ -194,33 +194,33 @@ class TestRemoval:
             host.sh("rm -r /run/systemd/system/ocf-systemd.service.d; systemctl daemon-reload")
 
 
-def test_where_systemd_does_not_run(host: Host) -> None:
-    """In an image that is being built: enabled for its next boot, and removed without a trace."""
+def test_without_a_running_systemd(host: Host) -> None:
+    """In an image that is being built the socket is enabled for the next boot, and removal leaves nothing."""
     away = ["unshare", "--mount", "sh", "-c", 'mount -t tmpfs tmpfs /run && exec "$@"', "sh"]
     before = host.sh(LISTING)
     done = host.sandbox.run([*away, PROGRAM, "install", "--resident"], timeout_s=60)
     assert done.returncode == 0
-    assert done.stdout.endswith(f"set up {SERVICE} for the next boot: systemd does not run here\n")
-    assert host.path(THIS_HOST.wish).readlink() == THIS_HOST.socket_file
+    assert done.stdout.endswith(f"installed {SERVICE}; systemd is not running here: enabled from the next boot on\n")
+    assert host.path(THIS_HOST.enabling_link).readlink() == THIS_HOST.socket_file
     done = host.sandbox.run([*away, PROGRAM, "uninstall"], timeout_s=60)
     assert (done.returncode, done.stderr) == (0, "")
     host.sh("systemctl daemon-reload")
     assert host.sh(LISTING) == before
 
 
-def test_wherever_python_stands(host: Host) -> None:
-    """The command line is read as it was meant, of whatever path an interpreter has."""
+def test_command_line(host: Host) -> None:
+    """The command line is executed as intended, whatever the path of the interpreter."""
     program = "/opt/a b/$HOME ${X} %n/'q' \"d\"\\\n\u00fc"
-    host.sandbox.write(program, '#!/bin/sh\nprintf "%s|" "$0" "$@" >/run/said\n', 0o755)
+    host.sandbox.write(program, '#!/bin/sh\nprintf "%s|" "$0" "$@" >/run/arguments\n', 0o755)
     host.sandbox.write(
         "/run/systemd/system/odd.service", f"[Service]\nType=oneshot\nExecStart={command_line(program)}\n"
     )
     host.sh("systemctl daemon-reload; systemctl start odd.service")
-    assert host.path("/run/said").read_text() == f"{program}|-I|-m|ocf_systemd|serve|"
+    assert host.path("/run/arguments").read_text() == f"{program}|-I|-m|ocf_systemd|serve|"
 
 
 def test_pacemaker_stops_while_the_server_does_not_run(resident: Host) -> None:
-    """Then systemd starts none before Pacemaker is down: the agent acts by itself, after the moment it waits."""
+    """No server starts before Pacemaker has stopped: after a short wait the agent acts in its own process."""
     call = f"env {' '.join(f'{name}={value}' for name, value in MONITOR.items())} {AGENT} monitor; echo $? >/run/noted"
     stopping = PACEMAKER.partition("ExecStop=")[0] + f"ExecStop=sh -c '{call}'\n"
     resident.sandbox.write("/etc/systemd/system/pacemaker.service", stopping)
@@ -236,7 +236,7 @@ def test_pacemaker_stops_while_the_server_does_not_run(resident: Host) -> None:
 
 @contextmanager
 def kept_open(path: Path) -> Iterator[int]:
-    """Yield a descriptor of a file, which can be read when all of its host is gone."""
+    """Yield a descriptor of a file that can be read after its host has ended."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         yield descriptor
@@ -245,7 +245,7 @@ def kept_open(path: Path) -> Iterator[int]:
 
 
 def test_outlives_pacemaker_at_shutdown() -> None:
-    """While Pacemaker stops, and with it all its resources, server and socket are there."""
+    """Server and socket are active while Pacemaker stops, and with it all its resources."""
     with boot(name="shutdown") as sandbox:
         host = Host(sandbox)
         assert host.program("install", "--resident").returncode == 0

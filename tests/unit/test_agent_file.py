@@ -1,4 +1,4 @@
-"""The agent file: put in place in one step once it works, and taken away again."""
+"""The agent file: installed atomically after a test run, and removed."""
 
 from __future__ import annotations
 
@@ -30,32 +30,33 @@ def agent(tmp_path: Path) -> AgentFile:
 
 
 def tree(root: Path) -> dict[str, str]:
-    """Return all that is below a directory, files with their content."""
+    """Return what a directory contains, files with their content."""
     return {str(path.relative_to(root)): "" if path.is_dir() else path.read_text() for path in sorted(root.rglob("*"))}
 
 
 def call(agent: AgentFile, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Call an agent as Pacemaker's tools do at their barest: without an environment."""
+    """Call an agent without an environment, as some of Pacemaker's tools do."""
     return subprocess.run(
         [str(agent.path), *arguments], env={}, capture_output=True, text=True, check=False, timeout=30
     )
 
 
 class TestInstall:
-    def test_the_agent_works_without_an_environment(self, agent: AgentFile) -> None:
-        """It stands where Pacemaker looks, anyone may run it, and it answers to its own name."""
+    def test_without_an_environment(self, agent: AgentFile) -> None:
+        """It is installed where Pacemaker looks, every user may run it, and its metadata has its name."""
         install(agent)
         assert agent.path == agent.ocf_root / "resource.d/pacemaker/systemd"
         assert stat.S_IMODE(agent.path.stat().st_mode) == 0o755
         done = call(agent, "meta-data")
         assert (done.returncode, done.stderr) == (0, "")
         assert ET.fromstring(done.stdout).get("name") == "systemd"  # noqa: S314  # our own text
+        assert "\n# SPDX-License-Identifier: GPL-2.0-or-later\n" in agent.path.read_text()
         done = call(agent, "promote")
         assert (done.returncode, done.stdout) == (3, "")
         assert done.stderr.startswith("ocf-exit-reason:unknown action 'promote'")
 
-    def test_the_package_cannot_be_loaded(self, agent: AgentFile) -> None:
-        """Without memory or descriptors for its modules it is 1 with a reason, and no traceback."""
+    def test_a_package_that_cannot_be_loaded(self, agent: AgentFile) -> None:
+        """Without memory or descriptors for its modules, the agent exits with 1 and a reason, not with a traceback."""
         install(agent)
         script = "import runpy, sys; sys.modules['ocf_systemd.agent.entry'] = None; runpy.run_path(sys.argv[1])"
         done = run_python(script, str(agent.path), "monitor", env={"OCF_RESKEY_CRM_meta_timeout": "1"})
@@ -64,20 +65,20 @@ class TestInstall:
         assert len(done.stderr.splitlines()) == 1
 
     def test_another_provider_and_name(self, tmp_path: Path) -> None:
-        """ocf:PROVIDER:NAME, and the metadata says that name."""
+        """They are those of ocf:PROVIDER:NAME, and the metadata has the name."""
         agent = AgentFile(tmp_path, "custom", "unit-hook")
         install(agent)
         assert agent.path == tmp_path / "resource.d/custom/unit-hook"
         assert agent.standard == "ocf:custom:unit-hook"
         assert 'name="unit-hook"' in call(agent, "meta-data").stdout
 
-    def test_it_is_isolated_from_its_callers_python(self, agent: AgentFile) -> None:
-        """Neither PYTHONPATH nor the working directory lead it astray."""
+    def test_isolation_from_the_environment(self, agent: AgentFile) -> None:
+        """Neither PYTHONPATH nor the working directory change which modules it imports."""
         install(agent)
         bad = agent.ocf_root / "bad"
         bad.mkdir()
-        (bad / "ocf_systemd.py").write_text("raise SystemExit('led astray')\n")
-        (bad / "click.py").write_text("raise SystemExit('led astray')\n")
+        (bad / "ocf_systemd.py").write_text("raise SystemExit('imported')\n")
+        (bad / "click.py").write_text("raise SystemExit('imported')\n")
         done = subprocess.run(
             [str(agent.path), "meta-data"],
             env={"PYTHONPATH": str(bad), "PYTHONSTARTUP": str(bad / "click.py"), "PYTHONHOME": "/nowhere"},
@@ -89,13 +90,13 @@ class TestInstall:
         )
         assert (done.returncode, done.stderr) == (0, "")
 
-    def test_twice_is_as_good_as_once(self, agent: AgentFile) -> None:
-        """An agent of ours is replaced without a word, and nothing is left beside it."""
+    def test_twice(self, agent: AgentFile) -> None:
+        """An installed agent is replaced silently, and no other file remains."""
         assert install(agent) == install(agent)
         assert [path for path in agent.ocf_root.rglob("*") if path.is_file()] == [agent.path]
 
-    def test_an_older_agent_of_ours_is_replaced(self, agent: AgentFile) -> None:
-        """The mark in it tells whose it is."""
+    def test_an_older_agent_is_replaced(self, agent: AgentFile) -> None:
+        """It is recognized by its mark."""
         install(agent)
         agent.path.write_text(agent.path.read_text() + "raise SystemExit('older')\n")
         install(agent)
@@ -104,8 +105,8 @@ class TestInstall:
     @pytest.mark.parametrize(
         "content", [pytest.param(b"#!/bin/sh\n", id="a script"), pytest.param(b"\x7fELF\xff", id="bytes")]
     )
-    def test_a_file_of_somebody_elses_is_refused(self, agent: AgentFile, content: bytes) -> None:
-        """It stays as it is, unless --force is given."""
+    def test_a_file_of_another_program(self, agent: AgentFile, content: bytes) -> None:
+        """It is an error and the file is unchanged, except with `force`."""
         agent.path.parent.mkdir(parents=True)
         agent.path.write_bytes(content)
         with pytest.raises(InstallationError, match="is not an agent of ocf-systemd; --force replaces it"):
@@ -117,20 +118,20 @@ class TestInstall:
         assert call(agent, "meta-data").returncode == 0
 
     @pytest.mark.parametrize("name", NAMES)
-    def test_names_that_are_none(self, tmp_path: Path, name: str) -> None:
-        """No name leads out of the directory, is hidden, or is an option."""
-        with pytest.raises(InstallationError, match="is no name for an agent or its provider"):
+    def test_invalid_names(self, tmp_path: Path, name: str) -> None:
+        """A name that leads out of the directory, is hidden, or looks like an option is an error."""
+        with pytest.raises(InstallationError, match="is not a valid name of an agent or provider"):
             AgentFile(tmp_path, "pacemaker", name)
-        with pytest.raises(InstallationError, match="is no name for an agent or its provider"):
+        with pytest.raises(InstallationError, match="is not a valid name of an agent or provider"):
             AgentFile(tmp_path, name, "systemd")
 
-    def test_a_place_that_cannot_be_written(self) -> None:
-        """Told with the file's name and the system's reason."""
+    def test_a_directory_that_cannot_be_written(self) -> None:
+        """The error has the path and the system's message."""
         with pytest.raises(InstallationError, match=r"/sys/x/resource.d/pacemaker/systemd cannot be written: \w"):
             install(AgentFile(Path("/sys/x")))
 
-    def test_a_file_where_a_directory_has_to_be(self, tmp_path: Path) -> None:
-        """Likewise."""
+    def test_a_file_in_place_of_a_directory(self, tmp_path: Path) -> None:
+        """It is an error."""
         (tmp_path / "resource.d").touch()
         with pytest.raises(InstallationError, match="cannot be written"):
             install(AgentFile(tmp_path))
@@ -152,7 +153,7 @@ except InstallationError as error:
 class TestUpgrade:
     @pytest.fixture
     def package(self, tmp_path: Path) -> Path:
-        """Install an agent with an environment of its own, and return where the package is in there."""
+        """Install an agent with its own environment; return the directory of the package in it."""
         place = tmp_path / "environment"
         site = place / "lib" / f"python{sys.version_info.major}.{sys.version_info.minor}/site-packages"
         site.mkdir(parents=True)
@@ -162,7 +163,7 @@ class TestUpgrade:
         (place / "pyvenv.cfg").write_text(f"home = {home}\ninclude-system-site-packages = false\n")
         for name in ("click", "anyio", "idna", "typing_extensions"):
             spec = find_spec(name)
-            if spec and spec.origin:  # newer Pythons have no need of the last
+            if spec and spec.origin:  # newer versions of Python do not need the last
                 file = Path(spec.origin)
                 source = file.parent if file.name == "__init__.py" else file
                 (shutil.copytree if source.is_dir() else shutil.copy)(source, site / source.name)
@@ -181,14 +182,14 @@ class TestUpgrade:
     @pytest.mark.parametrize(
         "missing",
         [
-            pytest.param("ocf_systemd", id="all of it"),
+            pytest.param("ocf_systemd", id="package"),
             pytest.param("ocf_systemd/agent/entry.py", id="the first module"),
-            pytest.param("ocf_systemd/core/parameters.py", id="a later one, in which the time is read too"),
-            pytest.param("anyio/_backends", id="what anyio misses"),
+            pytest.param("ocf_systemd/core/parameters.py", id="a later module"),
+            pytest.param("anyio/_backends", id="a module that anyio imports"),
         ],
     )
-    def test_it_waits_for_what_comes_back(self, agent: AgentFile, package: Path, missing: str) -> None:
-        """While pip replaces the package some of it is missing; an action that meets that begins anew."""
+    def test_missing_files_that_come_back(self, agent: AgentFile, package: Path, missing: str) -> None:
+        """An action that fails to import while pip replaces the package starts again."""
         gone = package.parent / missing
         aside = gone.rename(package.parent / "aside")
         with self.begin(agent, 20_000) as process:
@@ -198,8 +199,8 @@ class TestUpgrade:
             _, stderr = process.communicate(timeout=20)
         assert (process.returncode, stderr) == (0, "")
 
-    def test_it_answers_in_time_all_the_same(self, agent: AgentFile, package: Path) -> None:
-        """What never comes back is told well before Pacemaker's timeout."""
+    def test_missing_files_that_stay_missing(self, agent: AgentFile, package: Path) -> None:
+        """The action fails well before Pacemaker's timeout."""
         package.rename(package.parent / "aside")
         began = time.monotonic()
         with self.begin(agent, 2_000) as process:
@@ -210,20 +211,18 @@ class TestUpgrade:
 
 
 class TestFailure:
-    @pytest.mark.parametrize("there", [pytest.param(True, id="over an agent"), pytest.param(False, id="afresh")])
+    @pytest.mark.parametrize("there", [pytest.param(True, id="over an agent"), pytest.param(False, id="first")])
     @pytest.mark.parametrize(
         ("script", "why"),
         [
             pytest.param("#!/bin/sh\necho oops >&2; exit 1\n", "oops", id="fails"),
-            pytest.param("#!/bin/sh\nexit 0\n", "it said nothing", id="says nothing"),
-            pytest.param("#!/bin/sh\nprintf 'a\\033[31mb\\n' >&2; exit 1\n", "ab", id="says it in colour"),
-            pytest.param("#!/no/such/interpreter\n", "does not start", id="cannot be started"),
+            pytest.param("#!/bin/sh\nexit 0\n", "it failed without a message", id="no message"),
+            pytest.param("#!/bin/sh\nprintf 'a\\033[31mb\\n' >&2; exit 1\n", "ab", id="a message in colour"),
+            pytest.param("#!/no/such/interpreter\n", "cannot be started", id="cannot be started"),
         ],
     )
-    def test_an_agent_that_does_not_work_changes_nothing(
-        self, tmp_path: Path, agent: AgentFile, script: str, why: str, *, there: bool
-    ) -> None:
-        """It is tried out first: a Python without this package is told, and what stood there stands."""
+    def test_the_test_run_fails(self, tmp_path: Path, agent: AgentFile, script: str, why: str, *, there: bool) -> None:
+        """An agent that does not work, as with a Python without this package, is an error, and nothing changes."""
         if there:
             install(agent)
         before = tree(agent.ocf_root)
@@ -234,8 +233,8 @@ class TestFailure:
         assert why in done.stdout
         assert tree(agent.ocf_root) == before
 
-    def test_a_full_disk_leaves_nothing_behind(self, agent: AgentFile) -> None:
-        """What stood there stands, and no half of a file beside it."""
+    def test_a_full_disk(self, agent: AgentFile) -> None:
+        """An installed agent is unchanged, and no temporary file remains."""
         install(agent)
         before = tree(agent.ocf_root)
         limit = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (16, 16))"
@@ -250,14 +249,14 @@ class TestInterpreter:
         "name",
         [
             pytest.param("plain", id="plain"),
-            pytest.param("with space", id="a space"),
+            pytest.param("with space", id="space"),
             pytest.param("with 'quotes' and \"more\"", id="quotes"),
-            pytest.param("$(touch x) `id` \\n * ü", id="what a shell would expand"),
-            pytest.param("long" * 40, id="longer than a shebang may be"),
+            pytest.param("$(touch x) `id` \\n * ü", id="characters that a shell expands"),
+            pytest.param("long" * 40, id="longer than a shebang line"),
         ],
     )
-    def test_wherever_it_is_installed(self, tmp_path: Path, name: str) -> None:
-        """A path that execve would split or cut works as well, and tells nothing but the metadata."""
+    def test_any_path(self, tmp_path: Path, name: str) -> None:
+        """A path that execve would split or truncate works too, without other output."""
         place = tmp_path / name
         place.mkdir()
         # As a virtual environment has it: the interpreter's configuration lies above its directory.
@@ -275,52 +274,52 @@ class TestInterpreter:
         assert done.stderr == ""
         assert "refused" not in done.stdout
         agent = AgentFile(tmp_path / "ocf")
-        answer = call(agent, "meta-data")
-        assert (answer.returncode, answer.stderr) == (0, "")
-        assert answer.stdout.endswith("</resource-agent>\n")
+        done = call(agent, "meta-data")
+        assert (done.returncode, done.stderr) == (0, "")
+        assert done.stdout.endswith("</resource-agent>\n")
         surplus = call(agent, "no such action", "$(id)", "'")
         assert (surplus.returncode, surplus.stdout) == (3, "")
         first = agent.path.read_bytes().split(b"\n", 1)[0]
         assert len(first) <= 127
         assert not re.search(rb"\s(?!-IS$)", first)
 
-    def test_what_others_cannot_read_is_warned_of(self, tmp_path: Path) -> None:
-        """ocf-tester calls meta-data as nobody: an interpreter in a closed directory will not do."""
+    def test_unreadable_for_other_users(self, tmp_path: Path) -> None:
+        """ocf-tester calls meta-data as nobody: installing warns of an interpreter in a closed directory."""
         closed = tmp_path / "closed"
         closed.mkdir(0o700)
         python = executable(closed / "python", f'#!/bin/sh\nexec {sys.executable} "$@"\n')
         done = run_python(INSTALL.format(before=f"sys.executable = {str(python)!r}"), str(tmp_path / "ocf"))
         assert done.stderr == ""
-        told = f"warning: users other than root cannot read the interpreter {python} (the mode of "
-        assert done.stdout.startswith(told)
+        warning = f"warning: users other than root cannot read the interpreter {python} (the mode of "
+        assert done.stdout.startswith(warning)
         assert done.stdout.count("\n") == 1
 
 
 class TestUninstall:
-    def test_nothing_is_left(self, tmp_path: Path, agent: AgentFile) -> None:
-        """The file and the directories that are empty then are gone; a second time there is nothing to do."""
+    def test_nothing_remains(self, tmp_path: Path, agent: AgentFile) -> None:
+        """The file and empty directories are removed; a second removal does nothing."""
         install(agent)
         assert uninstall(agent) is True
         assert tree(tmp_path) == {}
         assert uninstall(agent) is False
 
-    def test_what_is_not_ours_stays(self, agent: AgentFile) -> None:
-        """Other agents, and the directories they are in."""
+    def test_other_agents_stay(self, agent: AgentFile) -> None:
+        """Other agents and their directories are kept."""
         install(agent)
         other = agent.path.with_name("ping")
         other.touch()
         uninstall(agent)
         assert [path for path in agent.ocf_root.rglob("*") if path.is_file()] == [other]
 
-    def test_force_removes_what_is_not_ours(self, agent: AgentFile) -> None:
-        """Only when told so."""
+    def test_force(self, agent: AgentFile) -> None:
+        """A file of another program is removed with `force`."""
         agent.path.parent.mkdir(parents=True)
         agent.path.write_text("#!/bin/sh\n")
         assert uninstall(agent, force=True) is True
         assert not agent.path.exists()
 
-    def test_what_cannot_be_removed_is_told(self, agent: AgentFile) -> None:
-        """A directory in its place, say."""
+    def test_a_file_that_cannot_be_removed(self, agent: AgentFile) -> None:
+        """The error has the system's message."""
         agent.path.mkdir(parents=True)
         with pytest.raises(InstallationError, match="cannot be removed: Is a directory"):
             uninstall(agent, force=True)

@@ -1,4 +1,4 @@
-"""Files that come into place in one step."""
+"""Atomic writes: all or nothing, and no temporary file left."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from pathlib import Path
 
 import pytest
 
-from ocf_systemd.host.atomic_write import draft_of, put
+from ocf_systemd.host.atomic_write import staged_file, write
 
 
-def test_put(tmp_path: Path) -> None:
-    """A file is replaced, with its mode whatever the umask, and nothing stands beside it."""
+def test_write(tmp_path: Path) -> None:
+    """A file is replaced and gets its mode whatever the umask; no other file remains."""
     path = tmp_path / "file"
     path.write_bytes(b"old")
     umask = os.umask(0o077)
     try:
-        put(path, b"new", 0o644)
+        write(path, b"new", 0o644)
     finally:
         os.umask(umask)
     assert path.read_bytes() == b"new"
@@ -27,7 +27,7 @@ def test_put(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("step", ["touch", "write_bytes", "chmod"])
 def test_interrupted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str) -> None:
-    """Ctrl-C as soon as a step is done, the very first too, leaves no draft."""
+    """Ctrl-C right after any step, the first included, leaves no temporary file."""
     done = getattr(Path, step)
 
     def interrupted(self: Path, *arguments: object, **options: object) -> None:
@@ -37,14 +37,14 @@ def test_interrupted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str)
 
     monkeypatch.setattr(Path, step, interrupted)
     with pytest.raises(KeyboardInterrupt):
-        put(tmp_path / "file", b"new", 0o644)
+        write(tmp_path / "file", b"new", 0o644)
     assert not [*tmp_path.iterdir()]
 
 
-def test_a_draft(tmp_path: Path) -> None:
-    """It is whole, and hidden from those who list what is there; not renamed, it goes."""
-    with draft_of(tmp_path / "file", b"new", 0o755) as draft:
-        assert draft.read_bytes() == b"new"
-        assert stat.S_IMODE(draft.stat().st_mode) == 0o755
-        assert draft.name.startswith(".file.")
+def test_staged_file(tmp_path: Path) -> None:
+    """It is complete and hidden; unless renamed, it is removed."""
+    with staged_file(tmp_path / "file", b"new", 0o755) as staged:
+        assert staged.read_bytes() == b"new"
+        assert stat.S_IMODE(staged.stat().st_mode) == 0o755
+        assert staged.name.startswith(".file.")
     assert not [*tmp_path.iterdir()]

@@ -1,4 +1,4 @@
-"""The command line in real child processes: exit codes, the one reason, and streams in whatever state."""
+"""The command line in real child processes: exit codes, exit reasons, and standard streams in any state."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree as ET
 
+import pexpect
 import psutil
 import pytest
 
@@ -27,7 +28,7 @@ PROGRAM = "from ocf_systemd.commands import main; main()"
 BOTH = [pytest.param(AGENT, id="agent"), pytest.param(PROGRAM, id="program")]
 ACTIONS = "expected start, stop, monitor, reload, reload-agent, validate-all, meta-data"
 HAS_SYSTEMD = Path("/run/systemd/system").is_dir()
-# On a host that systemd did not boot no action looks any further: the one thing of a host that is not real here then.
+# On a host that systemd did not boot every action ends early: this check alone is replaced there.
 BOOTED = "" if HAS_SYSTEMD else "import ocf_systemd.host.systemctl as s; s.is_booted = lambda *_: True\n"
 
 ACTIVE = "echo LoadState=loaded; echo ActiveState=active; echo SubState=running"
@@ -47,7 +48,7 @@ def act(action: str, host: Mapping[str, str], code: str = AGENT) -> subprocess.C
 
 @pytest.fixture
 def host(tmp_path: Path) -> dict[str, str]:
-    """Return an environment in which systemctl is a script that says: active."""
+    """Return an environment in which systemctl is a script that reports an active unit."""
     directory = tmp_path / "bin"
     directory.mkdir()
     executable(directory / "systemctl", f"#!/bin/sh\n{ACTIVE}\n")
@@ -58,10 +59,9 @@ def set_systemctl(host: Mapping[str, str], script: str) -> None:
     executable(Path(host["PATH"].split(":")[0]) / "systemctl", f"#!/bin/sh\n{script}\n")
 
 
-class TestNoAction:
-    @pytest.mark.parametrize("code", BOTH)
+class TestUnknownAction:
     @pytest.mark.parametrize(
-        ("arguments", "told"),
+        ("arguments", "reason"),
         [
             pytest.param((), f"no action given, {ACTIONS}", id="no action"),
             pytest.param(("promote",), f"unknown action 'promote', {ACTIONS}", id="promote"),
@@ -75,36 +75,78 @@ class TestNoAction:
             pytest.param(("ocf-exit-reason:fine",), f"unknown action '[...]fine', {ACTIONS}", id="a forged reason"),
         ],
     )
-    def test_what_is_no_action_is_not_implemented(
-        self, code: str, arguments: tuple[str, ...], told: str | None
-    ) -> None:
-        """3 and one line of usage; never 2, which bans the node."""
-        done = agent(*arguments, code=code)
+    def test_exit_code_and_reason(self, arguments: tuple[str, ...], reason: str | None) -> None:
+        """The agent file exits with 3 and one line; never with 2, a hard error that keeps the resource off the node."""
+        done = agent(*arguments)
         assert (done.returncode, done.stdout) == (3, "")
         assert done.stderr.count("\n") == 1
         assert done.stderr.startswith("ocf-exit-reason:")
-        others = ", doctor, rehearse, debug, sandbox, install, uninstall, completion, serve" if code == PROGRAM else ""
-        assert told is None or done.stderr == f"ocf-exit-reason:{told}{others}\n"
+        assert reason is None or done.stderr == f"ocf-exit-reason:{reason}\n"
 
-    def test_bytes_that_are_no_utf8(self) -> None:
-        """Neither are they."""
+    def test_invalid_utf8(self) -> None:
+        """An action whose name is not valid UTF-8 is an unknown action."""
         done = subprocess.run([sys.executable, "-c", AGENT, b"\xff"], env={}, capture_output=True, check=False)
         assert done.returncode == 3
         assert done.stderr == f"ocf-exit-reason:unknown action '\\xff', {ACTIONS}\n".encode()
 
     @pytest.mark.parametrize("option", [pytest.param("--help", id="help"), pytest.param("--version", id="version")])
     def test_the_agent_has_no_options(self, option: str) -> None:
-        """What Pacemaker calls knows actions alone."""
+        """The agent file knows actions alone."""
         assert agent(option).returncode == 3
 
-    def test_the_program_has_options(self) -> None:
-        """What people call tells them what there is."""
+
+class TestProgram:
+    def test_options(self) -> None:
+        """`ocf-systemd` has --version and --help, which lists the commands."""
         assert agent("--version", code=PROGRAM).stdout == f"ocf-systemd, version {__version__}\n"
         done = agent("--help", code=PROGRAM)
         assert done.returncode == 0
         for word in ("doctor", "rehearse", "debug", "install", "uninstall", "sandbox"):
             assert f"  {word} " in done.stdout
         assert " ".join(Action) in done.stdout
+
+    @pytest.mark.parametrize("on_terminal", [pytest.param(False, id="pipe"), pytest.param(True, id="terminal")])
+    @pytest.mark.parametrize(
+        ("arguments", "error"),
+        [
+            pytest.param(("doctr",), "No such command 'doctr'. Did you mean 'doctor'?", id="command"),
+            pytest.param(("monitr",), "'monitor'", id="action"),
+            pytest.param(("promote",), "No such command 'promote'.", id="action of OCF"),
+            pytest.param(("",), "No such command ''.", id="empty"),
+            pytest.param(("sandbox", "rnu"), "No such command 'rnu'. Did you mean 'run'?", id="command of a group"),
+            pytest.param(("--bogus",), "No such option '--bogus'.", id="option of the program"),
+            pytest.param(("doctor", "--unti", "x"), "No such option '--unti'. Did you mean '--unit'?", id="option"),
+            pytest.param(("doctor",), "Missing option '--unit'.", id="missing option"),
+            pytest.param(("debug", "--unit", "x"), "Missing argument 'ACTION'.", id="missing argument"),
+            pytest.param(("doctor", "--unit", "x", "y"), "Got unexpected extra argument (y)", id="extra argument"),
+        ],
+    )
+    def test_usage_errors(self, arguments: tuple[str, ...], error: str, *, on_terminal: bool) -> None:
+        """A person gets 2, the command's usage and the name that was probably meant, and nothing of OCF."""
+        if on_terminal:
+            code, output = run_on_terminal(sys.executable, "-c", PROGRAM, *arguments)
+        else:
+            done = agent(*arguments, code=PROGRAM)
+            assert done.stdout == ""
+            code, output = done.returncode, done.stderr
+        assert code == 2
+        assert output.startswith("Usage: ocf-systemd ")
+        assert error in output
+        assert "ocf-exit-reason" not in output
+
+    def test_no_command(self) -> None:
+        """Without a command the help is shown, as an error."""
+        done = agent(code=PROGRAM)
+        assert (done.returncode, done.stdout) == (2, "")
+        assert done.stderr == agent("--help", code=PROGRAM).stdout
+
+
+def run_on_terminal(program: str, *arguments: str) -> tuple[int | None, str]:
+    """Run a command on a pseudo-terminal; return its exit code and what it wrote there."""
+    child = pexpect.spawn(program, [*arguments], env={"COLUMNS": "200"}, encoding="utf-8", timeout=30)
+    output = child.read()
+    child.close()
+    return child.exitstatus, output
 
 
 class TestSurplusArguments:
@@ -117,8 +159,8 @@ class TestSurplusArguments:
             pytest.param(("start", "stop"), id="actions"),
         ],
     )
-    def test_they_are_ignored(self, code: str, surplus: tuple[str, ...]) -> None:
-        """OCF 1.1, Execution Syntax: the action is what counts."""
+    def test_ignored(self, code: str, surplus: tuple[str, ...]) -> None:
+        """OCF 1.1, Execution Syntax: an agent ignores surplus arguments."""
         done = agent("meta-data", *surplus, code=code)
         assert (done.returncode, done.stderr) == (0, "")
         assert done.stdout.startswith("<?xml")
@@ -127,7 +169,7 @@ class TestSurplusArguments:
 class TestMetadata:
     @pytest.mark.parametrize("code", BOTH)
     def test_without_an_environment(self, code: str) -> None:
-        """No parameter, privilege or systemd is needed."""
+        """Neither parameters nor privileges nor systemd are needed."""
         done = agent("meta-data", code=code)
         assert (done.returncode, done.stderr) == (0, "")
         assert ET.fromstring(done.stdout).tag == "resource-agent"  # noqa: S314  # our own text
@@ -142,22 +184,22 @@ class TestMetadata:
         ],
     )
     def test_in_any_environment(self, values: dict[str, str]) -> None:
-        """Always 0, always the same text."""
+        """The exit code is 0 and the text the same."""
         done = agent("meta-data", env=values)
         assert (done.returncode, done.stderr, done.stdout) == (0, "", agent("meta-data").stdout)
 
     @pytest.mark.parametrize(
         ("environment", "name"),
-        [pytest.param({}, "-c", id="as it was called"), pytest.param({"OCF_RESOURCE_TYPE": "mine"}, "mine", id="type")],
+        [pytest.param({}, "-c", id="file name"), pytest.param({"OCF_RESOURCE_TYPE": "mine"}, "mine", id="type")],
     )
-    def test_its_name(self, environment: dict[str, str], name: str) -> None:
-        """The one Pacemaker says, or else the one it was called by."""
+    def test_name(self, environment: dict[str, str], name: str) -> None:
+        """The name is OCF_RESOURCE_TYPE, or else the name of the called file."""
         assert f'<resource-agent name="{name}"' in agent("meta-data", env=environment).stdout
 
 
 RECURRING = {"OCF_RESKEY_CRM_meta_interval": "10000"}
 WRONG = {"OCF_RESKEY_monitor_hook": "relative", "OCF_RESKEY_poll_interval": "never"}
-TOLD = (
+PROBLEMS = (
     "monitor_hook='relative' is not an absolute path",
     "poll_interval='never' is not a duration, expected one such as 20, 20s, 1.5s, 500ms or 2min",
 )
@@ -166,22 +208,22 @@ TOLD = (
 class TestParameters:
     @pytest.fixture
     def untouched(self, tmp_path: Path) -> Iterator[dict[str, str]]:
-        """Yield an environment in which nothing is to be spawned."""
-        executable(tmp_path / "systemctl", f"#!/bin/sh\ntouch {tmp_path}/was-here\n")
+        """Yield an environment; starting a process with it fails the test."""
+        executable(tmp_path / "systemctl", f"#!/bin/sh\ntouch {tmp_path}/was-started\n")
         yield {"PATH": f"{tmp_path}:/bin"}
-        assert not (tmp_path / "was-here").exists()
+        assert not (tmp_path / "was-started").exists()
 
     @pytest.mark.parametrize(
         "action",
         [pytest.param(each, id=each) for each in Action if each not in {Action.META_DATA, Action.STOP}],
     )
-    def test_all_problems_are_told_before_anything_is_spawned(self, untouched: dict[str, str], action: Action) -> None:
-        """6 with every wrong value in one reason: from start, recurring monitors, reloads and validate-all."""
+    def test_all_problems_are_reported(self, untouched: dict[str, str], action: Action) -> None:
+        """Start, recurring monitors, reloads and validate-all exit with 6 and all wrong values in one reason."""
         done = agent(action, env={**untouched, **WRONG, **RECURRING, "OCF_RESKEY_unit": "$(touch x)"})
         assert (done.returncode, done.stdout) == (6, "")
         reason = done.stderr.splitlines()[-1]
         assert reason.startswith("ocf-exit-reason:unit='$(touch x)' has characters")
-        assert reason.endswith("; ".join(("", *TOLD)))
+        assert reason.endswith("; ".join(("", *PROBLEMS)))
 
     @pytest.mark.parametrize(
         ("action", "unit", "code"),
@@ -192,10 +234,8 @@ class TestParameters:
             pytest.param("stop", "", 0, id="stop, none"),
         ],
     )
-    def test_a_unit_that_systemd_cannot_have(
-        self, untouched: dict[str, str], action: str, unit: str, code: int
-    ) -> None:
-        """Nothing of it can run: probe 7, stop 0, with a warning; a probe's 6 and a stop's would fence the node."""
+    def test_an_invalid_unit(self, untouched: dict[str, str], action: str, unit: str, code: int) -> None:
+        """It cannot be running: a probe exits with 7, a stop with 0, both with a warning; 6 would fence the node."""
         done = agent(action, env={**untouched, "OCF_RESKEY_unit": unit})
         assert (done.returncode, done.stdout) == (code, "")
         assert "ocf-exit-reason:" not in done.stderr
@@ -209,19 +249,19 @@ class TestParameters:
             pytest.param("stop", "inactive", 0, "assuming the default", id="stop"),
         ],
     )
-    def test_a_probe_and_a_stop_go_by_the_unit(
+    def test_wrong_values_in_a_probe_and_a_stop(
         self, host: dict[str, str], action: str, shown: str, code: int, instead: str
     ) -> None:
-        """A typing error fences nobody: the unit's state decides, and the log tells of every wrong value."""
+        """A typing error fences no node: the state of the unit decides, and the log has every wrong value."""
         set_systemctl(host, f"echo LoadState=loaded; echo ActiveState={shown}")
         done = act(action, {**host, **WRONG})
         assert (done.returncode, done.stdout) == (code, "")
         assert "ocf-exit-reason:" not in done.stderr
         warnings = [line.partition("WARNING: ")[2] for line in done.stderr.splitlines()]
-        assert warnings == [f"{problem}: {instead}" for problem in TOLD]
+        assert warnings == [f"{problem}: {instead}" for problem in PROBLEMS]
 
     def test_bytes_and_lengths(self) -> None:
-        """A value of 128 KiB, and one that is no UTF-8, are told in a short line."""
+        """A value of 128 KiB and one that is not UTF-8 are reported in a short line."""
         environment = {b"OCF_RESKEY_unit": b"x" * 131_000, b"OCF_RESKEY_monitor_hook": b"\xff\x1b[31m"}
         done = subprocess.run([sys.executable, "-c", AGENT, "start"], env=environment, capture_output=True, check=False)
         assert done.returncode == 6
@@ -231,7 +271,7 @@ class TestParameters:
         assert len(reason) < 300
 
     def test_another_prefix(self) -> None:
-        """OCF_EXIT_REASON_PREFIX is what the reason begins with."""
+        """The reason begins with OCF_EXIT_REASON_PREFIX."""
         done = agent("start", env={"OCF_EXIT_REASON_PREFIX": "WHY: "})
         assert done.stderr.splitlines()[-1] == "WHY: unit is not set, expected systemd unit"
 
@@ -243,8 +283,8 @@ class TestUnbooted:
         [pytest.param("stop", 0, id="stop")]
         + [pytest.param(each, 5, id=each) for each in ("start", "monitor", "reload", "reload-agent")],
     )
-    def test_without_systemd_nothing_can_run(self, host: dict[str, str], action: str, code: int) -> None:
-        """A container, or a remote node: at once, whatever a systemctl there may say."""
+    def test_without_a_running_systemd(self, host: dict[str, str], action: str, code: int) -> None:
+        """In a container, for example, an action ends at once, whatever systemctl reports there."""
         began = time.monotonic()
         done = agent(action, env={**host, "OCF_RESKEY_CRM_meta_timeout": "60000"})
         assert time.monotonic() - began < 10
@@ -259,13 +299,13 @@ class TestMonitor:
         [
             pytest.param((ACTIVE, None), 0, None, id="active"),
             pytest.param((DOWN, None), 7, "nginx.service inactive", id="inactive"),
-            pytest.param((ACTIVE, "exit 7"), 7, "hook hook: not running (exit 7)", id="hook says 7"),
-            pytest.param((ACTIVE, "exit 8"), 1, "hook hook: failed (exit 8)", id="hook says 8"),
+            pytest.param((ACTIVE, "exit 7"), 7, "hook hook: not running (exit 7)", id="hook exits with 7"),
+            pytest.param((ACTIVE, "exit 8"), 1, "hook hook: failed (exit 8)", id="hook exits with 8"),
             pytest.param(
                 (ACTIVE, "printf 'a\\033[31m\\000\\377\\n' >&2; exit 42"),
                 42,
                 "hook hook: a\\xff (exit 42)",
-                id="a hook that mangles",
+                id="control characters from a hook",
             ),
             pytest.param(
                 (ACTIVE, "echo ocf-exit-reason:no greeting >&2; echo cleaning up >&2; exit 42"),
@@ -279,14 +319,14 @@ class TestMonitor:
                 "hook hook: x [...]fine (exit 1)",
                 id="a prefix within the reason",
             ),
-            pytest.param((ACTIVE, "kill -SEGV $$"), 1, "hook hook: killed by SIGSEGV", id="hook dies"),
+            pytest.param((ACTIVE, "kill -SEGV $$"), 1, "hook hook: killed by SIGSEGV", id="hook killed"),
             pytest.param((ACTIVE, "exec 0<&- 1>&- 2>&-; exit 3"), 3, "hook hook: failed (exit 3)", id="closed streams"),
         ],
     )
-    def test_from_end_to_end(
+    def test_exit_code_and_reason(
         self, host: dict[str, str], scripts: tuple[str, str | None], code: int, reason: str | None
     ) -> None:
-        """The exit code, and the reason as the last line on standard error; the log has the hook's path."""
+        """The reason is the last line on standard error; the log has the path of the hook."""
         systemctl, hook = scripts
         set_systemctl(host, systemctl)
         path = Path(host["PATH"].split(":")[0]) / "hook"
@@ -318,42 +358,42 @@ class TestMonitor:
     def test_a_probe(
         self, host: dict[str, str], systemctl: str, code: int, reason: str, operation: dict[str, str]
     ) -> None:
-        """Of an active unit never 7; of an inactive one 7 without a reason, and its hook is not run."""
+        """A probe of an active unit never exits with 7; that of an inactive one does, without reason or hook."""
         set_systemctl(host, systemctl)
         place = Path(host["PATH"].split(":")[0])
-        hook = executable(place / "hook", f"#!/bin/sh\ntouch {place}/was-here\nexit 7\n")
+        hook = executable(place / "hook", f"#!/bin/sh\ntouch {place}/was-started\nexit 7\n")
         done = act("monitor", {**host, **operation, "OCF_RESKEY_monitor_hook": str(hook)})
         assert (done.returncode, done.stdout, done.stderr.splitlines()[-1:]) == (code, "", [reason] if reason else [])
-        assert (place / "was-here").exists() is (systemctl == ACTIVE)
+        assert (place / "was-started").exists() is (systemctl == ACTIVE)
 
-    def test_a_missing_timeout_is_warned_of(self, host: dict[str, str]) -> None:
-        """And does no harm."""
+    def test_a_missing_timeout(self, host: dict[str, str]) -> None:
+        """The default is assumed, with a warning."""
         del host["OCF_RESKEY_CRM_meta_timeout"]
         done = act("monitor", host)
         assert done.returncode == 0
         assert done.stderr.endswith("WARNING: no timeout is set: assuming 20 s\n")
 
-    def test_the_age_of_the_process_counts(self, tmp_path: Path, host: dict[str, str]) -> None:
-        """Pacemaker's timeout runs since the fork: what the start took is no longer there."""
+    def test_the_age_of_the_process(self, tmp_path: Path, host: dict[str, str]) -> None:
+        """Pacemaker's timeout runs from the fork: the time to start the interpreter is subtracted."""
         host["OCF_RESKEY_monitor_hook"] = str(executable(tmp_path / "hook", "#!/bin/sh\nexec sleep 60\n"))
         host["OCF_RESKEY_CRM_meta_timeout"] = "2500"
         done = act("monitor", host, f"import time; time.sleep(1); {AGENT}")
         assert done.returncode == 1
-        told = re.search(r"timed out after ([0-9.]+) s", done.stderr)
-        assert told is not None
-        assert float(told[1]) <= 1.3  # 2.5 s less the reserve of 0.25 s and the second before
+        match = re.search(r"timed out after ([0-9.]+) s", done.stderr)
+        assert match is not None
+        assert float(match[1]) <= 1.3  # 2.5 s less the reserve of 0.25 s and the second before
 
     @pytest.mark.parametrize(
         "timeout", [pytest.param(each, id=each or "empty") for each in ("", "0", "1", "20s", "-1", "9" * 40, "soon")]
     )
     def test_odd_timeouts(self, host: dict[str, str], timeout: str) -> None:
-        """Default, clamp or quick failure; no traceback."""
+        """The default, a bound or an early failure applies, without a traceback."""
         done = act("monitor", {**host, "OCF_RESKEY_CRM_meta_timeout": timeout})
         assert done.returncode == (1 if timeout == "1" else 0)
         assert "Traceback" not in done.stderr
 
-    def test_a_hook_leaves_nothing_behind(self, tmp_path: Path, host: dict[str, str]) -> None:
-        """What it left is ended and named in the log; the result is its own."""
+    def test_leftover_processes_of_a_hook(self, tmp_path: Path, host: dict[str, str]) -> None:
+        """They are killed and named in the log; the result is the hook's."""
         mark = f"{2000 + os.getpid()}.25"
         hook = executable(tmp_path / "hook", f"#!/bin/sh\nsetsid sleep {mark} &\nsleep 0.1; exit 0\n")
         done = act("monitor", {**host, "OCF_RESKEY_monitor_hook": str(hook)})
@@ -364,8 +404,8 @@ class TestMonitor:
     @pytest.mark.parametrize(
         "number", [pytest.param(each, id=each.name) for each in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)]
     )
-    def test_a_signal_ends_it_early(self, tmp_path: Path, host: dict[str, str], number: signal.Signals) -> None:
-        """1, which names the signal, and its hook goes with it."""
+    def test_a_signal(self, tmp_path: Path, host: dict[str, str], number: signal.Signals) -> None:
+        """A signal ends the action and its hook; the exit code is 1 and the reason names the signal."""
         mark = f"{3000 + os.getpid()}.25"
         hook = executable(tmp_path / "hook", f"#!/bin/sh\ntouch {tmp_path}/began\nsleep {mark}\n")
         with subprocess.Popen(
@@ -379,28 +419,28 @@ class TestMonitor:
                     break
                 time.sleep(0.01)
             process.send_signal(number)
-            _, told = process.communicate(timeout=10)
+            _, stderr = process.communicate(timeout=10)
         assert process.returncode == 1
         reason = f"ocf-exit-reason:monitor of nginx.service was interrupted by {number.name}"
-        assert told.splitlines()[-1] == reason
+        assert stderr.splitlines()[-1] == reason
         assert not [each for each in psutil.process_iter(["cmdline"]) if mark in (each.info["cmdline"] or ())]
 
-    def test_a_bug_is_an_answer(self, host: dict[str, str]) -> None:
-        """Whatever goes wrong, Pacemaker gets 1 and a reason, and no traceback."""
+    def test_an_internal_error(self, host: dict[str, str]) -> None:
+        """For any exception Pacemaker gets 1 and a reason, without a traceback."""
         broken = "import ocf_systemd.agent.run as a; a.read_operation = None; "
         done = act("monitor", host, broken + AGENT)
         assert done.returncode == 1
         assert done.stderr == "ocf-exit-reason:internal error: TypeError: 'NoneType' object is not callable\n"
 
-    def test_a_bug_among_several_tasks(self, host: dict[str, str]) -> None:
-        """Errors out of a task group arrive in groups: the first of them is told."""
+    def test_an_internal_error_in_a_task_group(self, host: dict[str, str]) -> None:
+        """The reason has the first exception of a group."""
         broken = "import ocf_systemd.agent.actions as a; a.judge_monitor = None; "
         done = act("monitor", host, broken + AGENT)
         assert done.returncode == 1
         assert done.stderr == "ocf-exit-reason:internal error: TypeError: 'NoneType' object is not callable\n"
 
 
-# What is done to a child's streams before it runs: by the shell that starts it.
+# Redirections of the shell that starts the agent.
 STREAMS = [
     pytest.param("<&-", id="no stdin"),
     pytest.param(">&-", id="no stdout"),
@@ -413,12 +453,12 @@ STREAMS = [
 
 
 class TestShortage:
-    """The host is short of something: threads, memory, descriptors."""
+    """The host lacks threads, memory or descriptors."""
 
     BROKEN = "import ocf_systemd.agent.run as a; a.read_operation = None; "
 
-    def test_a_stop_begins_anew(self, tmp_path: Path, host: dict[str, str]) -> None:
-        """A stop that fails over a bug, as which a shortage shows, is tried again in the same process."""
+    def test_a_stop_starts_again(self, tmp_path: Path, host: dict[str, str]) -> None:
+        """A stop that fails by an exception, as for lack of memory, starts again in the same process."""
         set_systemctl(host, DOWN)
         mark = str(tmp_path / "mark")
         first = (
@@ -428,8 +468,8 @@ class TestShortage:
         assert (done.returncode, done.stderr) == (0, "")
         assert (tmp_path / "mark").exists()
 
-    def test_a_stop_begins_anew_until_its_time_is_up(self, host: dict[str, str]) -> None:
-        """The time runs from its first beginning; then it is 1, with the reason."""
+    def test_a_stop_starts_again_until_its_deadline(self, host: dict[str, str]) -> None:
+        """The time counts from its first start; at the deadline it exits with 1 and the reason."""
         began = time.monotonic()
         done = act("stop", {**host, "OCF_RESKEY_CRM_meta_timeout": "2500"}, self.BROKEN + AGENT)
         assert 1.5 < time.monotonic() - began < 2.5
@@ -437,13 +477,13 @@ class TestShortage:
         assert done.stderr == "ocf-exit-reason:internal error: TypeError: 'NoneType' object is not callable\n"
 
     def test_no_thread_for_the_watchdog(self, host: dict[str, str]) -> None:
-        """An action goes on without it."""
+        """The action runs without it."""
         script = "import faulthandler as f\ndef refuse(*_, **__): raise RuntimeError\nf.dump_traceback_later = refuse\n"
         done = act("monitor", host, script + AGENT)
         assert (done.returncode, done.stderr) == (0, "")
 
-    def test_what_nobody_can_catch(self, host: dict[str, str]) -> None:
-        """An error in a destructor, as of an event loop that got no descriptors, is no traceback on a stream."""
+    def test_an_exception_in_a_destructor(self, host: dict[str, str]) -> None:
+        """It prints no traceback."""
         script = "class Noisy:\n    def __del__(self): raise ValueError\nimport ocf_systemd.agent.run\n"
         done = act("monitor", host, f"{script}ocf_systemd.agent.run.processes = Noisy()\n{AGENT}")
         assert done.returncode == 1
@@ -464,30 +504,30 @@ def with_streams(redirection: str, action: str, env: Mapping[str, str]) -> subpr
 
 class TestStreams:
     @pytest.mark.parametrize("redirection", STREAMS)
-    def test_a_stop_answers(self, host: dict[str, str], redirection: str) -> None:
-        """0 is 0, whatever became of its streams: a stop that fails means fencing."""
+    def test_stop(self, host: dict[str, str], redirection: str) -> None:
+        """A successful stop exits with 0 in any state of its streams: a failed one means fencing."""
         set_systemctl(host, DOWN)
         done = with_streams(redirection, "stop", host)
         assert (done.returncode, done.stdout) == (0, "")
         assert "Traceback" not in done.stderr
 
     @pytest.mark.parametrize("redirection", STREAMS)
-    def test_an_error_answers(self, redirection: str) -> None:
-        """6 is 6."""
+    def test_error(self, redirection: str) -> None:
+        """The exit code of an error does not depend on the streams."""
         done = with_streams(redirection, "start", {})
         assert (done.returncode, done.stdout) == (6, "")
         assert "Traceback" not in done.stderr
 
     @pytest.mark.parametrize("redirection", STREAMS)
-    def test_metadata_shows_no_traceback(self, redirection: str) -> None:
-        """Where it cannot be written, that is no reason for one; where nobody wants it, it is 0."""
+    def test_metadata(self, redirection: str) -> None:
+        """A full standard output is an error without a traceback; a closed one is none."""
         done = with_streams(redirection, "meta-data", {})
         assert "Traceback" not in done.stderr
         assert "Exception ignored" not in done.stderr
         assert done.returncode == 0 or ">/dev/full" in redirection.split("2>", maxsplit=1)[0]
 
-    def test_a_reader_that_has_gone(self) -> None:
-        """`meta-data | head -1` is told once, in silence."""
+    def test_a_closed_pipe(self) -> None:
+        """`meta-data | head -1` ends silently."""
         reader, writer = os.pipe()
         os.close(reader)
         done = subprocess.run(
@@ -501,8 +541,8 @@ class TestStreams:
         os.close(writer)
         assert (done.returncode, done.stderr) == (1, b"")
 
-    def test_a_reason_nobody_reads(self) -> None:
-        """The executor may have been killed: the code is the same."""
+    def test_a_closed_pipe_for_the_reason(self) -> None:
+        """The executor may have been killed: the exit code is the same."""
         reader, writer = os.pipe()
         os.close(reader)
         done = subprocess.run([sys.executable, "-c", AGENT, "start"], env={}, stderr=writer, check=False, timeout=30)
@@ -520,15 +560,15 @@ def imports(*arguments: str, env: Mapping[str, str], code: str) -> set[str]:
 
 class TestImports:
     @pytest.mark.parametrize("code", BOTH)
-    def test_a_monitor_imports_what_it_needs(self, host: dict[str, str], code: str) -> None:
-        """No rich, no XML: a monitor runs every few seconds."""
+    def test_imports_of_a_monitor(self, host: dict[str, str], code: str) -> None:
+        """A monitor, which runs every few seconds, imports neither rich nor XML."""
         imported = imports("monitor", env=host, code=BOOTED + code)
         assert {"anyio", "click", "ocf_systemd"} <= imported
         assert not imported & {"rich", "xml", "pygments", "trio"}
 
     @pytest.mark.parametrize("code", BOTH)
-    def test_metadata_imports_what_it_needs(self, code: str) -> None:
-        """Neither rich nor an event loop."""
+    def test_imports_of_metadata(self, code: str) -> None:
+        """It imports neither rich nor an event loop."""
         imported = imports("meta-data", env={}, code=code)
         assert {"click", "xml"} <= imported
         assert not imported & {"rich", "anyio", "asyncio", "pygments", "ctypes"}
@@ -536,31 +576,31 @@ class TestImports:
 
 class TestCommandsForPeople:
     @pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
-    def test_debug_prints_what_its_output_has_no_letters_for(self, encoding: str) -> None:
-        """A hook may print what it likes on a terminal of any encoding: it shows as escapes."""
+    def test_debug_escapes_characters(self, encoding: str) -> None:
+        """Characters that the encoding of the output lacks are printed as escapes."""
         code = "from ocf_systemd.commands.debug import _view; _view('monitor', as_json=False).write('\u4e16')"
         done = run_python(code, env={"PYTHONIOENCODING": encoding})
         assert (done.stdout, done.stderr) == ("\\u4e16\n", "")
 
     @pytest.mark.skipif(HAS_SYSTEMD, reason="this host runs systemd")
     @pytest.mark.parametrize("action", [pytest.param(each, id=each) for each in ("monitor", "start", "cycle")])
-    def test_debug_without_systemd_says_so(self, action: str) -> None:
-        """And says where it could be tried."""
+    def test_debug_without_systemd(self, action: str) -> None:
+        """It is an error that suggests a sandbox."""
         done = agent("debug", action, "--unit", "nginx", code=PROGRAM)
         assert (done.returncode, done.stdout) == (1, "")
-        assert done.stderr.startswith("Error: this host does not run systemd; try it in a throw-away one: ")
+        assert done.stderr.startswith("Error: systemd is not running on this host. Use a sandbox: ")
 
     @pytest.mark.parametrize(
-        ("arguments", "told"),
+        ("arguments", "error"),
         [
             pytest.param(("debug",), "Missing argument 'ACTION'", id="no action"),
             pytest.param(("debug", "promote", "--unit", "x"), "'promote' is not one of", id="no such action"),
             pytest.param(("debug", "monitor"), "Missing option '--unit'", id="no unit"),
             pytest.param(
-                ("debug", "monitor", "--unit", "x", "-o", "poll"), "'poll' is no NAME=VALUE", id="no assignment"
+                ("debug", "monitor", "--unit", "x", "-o", "poll"), "'poll' is not NAME=VALUE", id="no assignment"
             ),
             pytest.param(
-                ("debug", "monitor", "--unit", "x", "-o", "poll=1"), "there is no parameter 'poll'", id="no parameter"
+                ("debug", "monitor", "--unit", "x", "-o", "poll=1"), "unknown parameter 'poll'", id="no parameter"
             ),
             pytest.param(
                 ("debug", "monitor", "--unit", "x", "--timeout", "soon"), "'soon' is not a duration", id="no duration"
@@ -568,52 +608,52 @@ class TestCommandsForPeople:
             pytest.param(("sandbox", "run"), "Missing argument 'COMMAND...'", id="no command"),
         ],
     )
-    def test_wrong_usage_is_told(self, arguments: tuple[str, ...], told: str) -> None:
-        """As click does, with 2: these are not Pacemaker's to call."""
+    def test_wrong_usage(self, arguments: tuple[str, ...], error: str) -> None:
+        """Commands for people report usage errors as click does, with exit code 2."""
         done = agent(*arguments, code=PROGRAM)
         assert (done.returncode, done.stdout) == (2, "")
-        assert told in " ".join(done.stderr.split())
+        assert error in " ".join(done.stderr.split())
         assert "Traceback" not in done.stderr
 
     @pytest.mark.parametrize("as_json", [pytest.param((), id="plain"), pytest.param(("--json",), id="JSON")])
-    def test_debug_shows_metadata_on_any_host(self, as_json: tuple[str, ...]) -> None:
-        """It needs no systemd."""
+    def test_debug_metadata(self, as_json: tuple[str, ...]) -> None:
+        """The metadata needs no systemd."""
         done = agent("debug", "meta-data", "--unit", "x", *as_json, code=PROGRAM)
         assert (done.returncode, done.stderr) == (0, "")
         assert "<resource-agent" in done.stdout.replace("\\n", "\n")
 
     def test_install_and_uninstall(self, tmp_path: Path) -> None:
-        """The way there and back."""
+        """Both report what they did; a second removal does nothing."""
         share = tmp_path / "share"
         root = ("--ocf-root", str(tmp_path / "ocf"), "--share", str(share))
         path = tmp_path / "ocf/resource.d/pacemaker/systemd"
         done = agent("install", *root, code=PROGRAM)
         assert (done.returncode, done.stdout) == (0, f"installed ocf:pacemaker:systemd as {path}\n")
         done = agent("uninstall", *root, code=PROGRAM)
-        told = f"removed {path}\nremoved manual pages and completion below {share}\n"
-        assert (done.returncode, done.stdout, done.stderr) == (0, told, "")
+        removed = f"removed {path}\nremoved manual pages and completion below {share}\n"
+        assert (done.returncode, done.stdout, done.stderr) == (0, removed, "")
         done = agent("uninstall", *root, code=PROGRAM)
-        assert (done.returncode, done.stdout) == (0, f"{path} is not there: nothing to remove\n")
+        assert (done.returncode, done.stdout) == (0, f"{path} does not exist: nothing to remove\n")
 
     @pytest.mark.parametrize(
         "command", [pytest.param("install", id="install"), pytest.param("uninstall", id="uninstall")]
     )
-    def test_what_cannot_be_installed_is_told(self, tmp_path: Path, command: str) -> None:
-        """In a sentence, with 1."""
+    def test_invalid_names(self, tmp_path: Path, command: str) -> None:
+        """They are an error with exit code 1."""
         done = agent(command, "--ocf-root", str(tmp_path), "--name", "../x", code=PROGRAM)
         assert (done.returncode, done.stdout) == (1, "")
-        assert done.stderr == "Error: '../x' is no name for an agent or its provider\n"
+        assert done.stderr.startswith("Error: '../x' is not a valid name of an agent or provider: ")
 
 
 HANGING = "import time; from ocf_systemd.host import systemctl; systemctl.tool_environment = lambda _: time.sleep(30)\n"
 
 
 class TestWatchdog:
-    """A call that hangs in the kernel: no event loop gets past it, and there is a result before Pacemaker's timeout."""
+    """A call that hangs in the kernel blocks the event loop: the watchdog ends the action."""
 
     @pytest.mark.parametrize("action", [pytest.param(each, id=each) for each in ("monitor", "start", "stop", "reload")])
     def test_a_call_that_hangs_in_the_kernel(self, action: str) -> None:
-        """1 before Pacemaker's timeout, with a reason after the last prefix, where Pacemaker looks for it."""
+        """The exit code is 1, before Pacemaker's timeout, and the text after the last prefix is the reason."""
         began = time.monotonic()
         environment = {"OCF_RESKEY_unit": "nginx", "OCF_RESKEY_CRM_meta_timeout": "3000"}
         done = act(action, environment, HANGING + AGENT)
@@ -625,28 +665,28 @@ class TestWatchdog:
         ("unit", "shown"),
         [
             pytest.param("a" * 200, "a" * 60, id="long"),
-            pytest.param("a@b-c:d.e", "a@b-c:d.e", id="all characters that a unit can have"),
+            pytest.param("a@b-c:d.e", "a@b-c:d.e", id="special characters"),
         ],
     )
-    def test_the_unit_in_its_reason(self, unit: str, shown: str) -> None:
-        """As much of a name as there is room for in 128 bytes."""
+    def test_unit_in_the_reason(self, unit: str, shown: str) -> None:
+        """The name is shortened so that the reason fits into 128 bytes."""
         environment = {"OCF_RESKEY_unit": unit, "OCF_RESKEY_CRM_meta_timeout": "1500"}
         reason = reason_in(act("monitor", environment, HANGING + AGENT).stderr)
         assert reason.startswith(f"monitor of {shown}: a system call did not return within ")
         assert len(reason) <= 128
 
     def test_another_prefix(self) -> None:
-        """OCF_EXIT_REASON_PREFIX is the one that is looked for then."""
+        """The reason has OCF_EXIT_REASON_PREFIX, if set."""
         environment = {"OCF_RESKEY_unit": "x", "OCF_RESKEY_CRM_meta_timeout": "1500", "OCF_EXIT_REASON_PREFIX": "WHY="}
-        told = act("monitor", environment, HANGING + AGENT).stderr
-        assert reason_in(told, "WHY=").startswith("monitor of x: a system call did not return within ")
+        stderr = act("monitor", environment, HANGING + AGENT).stderr
+        assert reason_in(stderr, "WHY=").startswith("monitor of x: a system call did not return within ")
 
-    def test_an_action_in_time_says_nothing_of_it(self, host: dict[str, str]) -> None:
-        """The watchdog is called off once there is a result."""
+    def test_an_action_in_time(self, host: dict[str, str]) -> None:
+        """The watchdog is cancelled when the action has a result."""
         done = act("monitor", host)
         assert (done.returncode, done.stderr) == (0, "")
 
 
 def reason_in(stderr: str, prefix: str = "ocf-exit-reason:") -> str:
-    """Return what Pacemaker takes for the reason: what follows the last prefix, to the end of that line."""
+    """Return what Pacemaker takes as the reason: the text after the last prefix, to the end of the line."""
     return stderr.rpartition(prefix)[2].partition("\n")[0]

@@ -1,4 +1,4 @@
-"""`--help` of every command: it fits a screen, and shows by examples how the command is used."""
+"""`--help` of every command fits a screen and has examples."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ PROGRAM = whole_program()
 
 
 def contexts(command: click.Command, name: str, parent: click.Context | None = None) -> Iterator[click.Context]:
-    """Yield a context for each command for people."""
+    """Yield a context for each command, without the OCF actions."""
     context = click.Context(command, parent, name, terminal_width=COLUMNS)
     yield context
     if isinstance(command, click.Group):
@@ -33,7 +33,7 @@ ALL = [pytest.param(context, id=context.command_path) for context in contexts(PR
 
 @pytest.mark.parametrize("context", ALL)
 def test_fits_a_screen(context: click.Context) -> None:
-    """A terminal of 80x24 shows all of it, the prompt below included."""
+    """A terminal of 80x24 shows the whole help and the next prompt."""
     lines = context.get_help().splitlines()
     assert max(map(len, lines)) <= COLUMNS
     assert len(lines) < ROWS
@@ -41,7 +41,7 @@ def test_fits_a_screen(context: click.Context) -> None:
 
 @pytest.mark.parametrize("context", ALL)
 def test_shows_examples(context: click.Context) -> None:
-    """Each example is a call of this command, or of one below it."""
+    """Each example calls this command or one of its subcommands."""
     text = context.get_help().replace("\\\n", " ")
     examples = [line.strip() for line in text.splitlines() if line.startswith("    ocf-systemd ")]
     examples += [line for line in text.splitlines() if "$(ocf-systemd " in line]
@@ -54,7 +54,7 @@ def test_shows_examples(context: click.Context) -> None:
 @pytest.mark.parametrize("columns", [pytest.param(40, id="40"), pytest.param(200, id="200")])
 @pytest.mark.parametrize("context", ALL)
 def test_other_widths(context: click.Context, columns: int) -> None:
-    """A narrow terminal gets narrow text, but for examples, which are to be copied; a wide one nothing wider."""
+    """The text fits a narrow terminal, except examples, and is no wider on a wide one."""
     narrow = click.Context(context.command, context.parent, context.info_name, terminal_width=columns)
     lines = [line for line in narrow.get_help().splitlines() if not line.startswith(("    ", "Usage: "))]
     assert max(map(len, lines)) <= max(columns, COLUMNS)

@@ -1,4 +1,4 @@
-"""`install`, `uninstall` and `serve` as people call them, as far as the resident server goes; and the byte code."""
+"""The commands `install`, `uninstall` and `serve`: messages, exit codes, byte code, and Ctrl-C."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ import ocf_systemd
 from ocf_systemd import __version__
 from tests.unit.builders import executable, run_python
 
-# The commands, with units below a directory of the test's.
+# The commands, with units below a directory of the test.
 PROGRAM = """
 from pathlib import Path
 from ocf_systemd.install import server_units
-server_units.THIS_HOST = server_units.Place(Path("{root}/units"), Path("{root}/booted"), Path("{root}/socket"))
+server_units.THIS_HOST = server_units.UnitPaths(Path("{root}/units"), Path("{root}/run"))
 from ocf_systemd.commands import main
 main()
 """
@@ -47,7 +47,7 @@ print(oct(os.umask(0)))
 
 @dataclass(frozen=True, slots=True)
 class Host:
-    """A directory that stands for a host: units, an OCF root, and a systemctl that does nothing."""
+    """A directory in place of a host: units, an OCF root, and a systemctl that does nothing."""
 
     root: Path
 
@@ -82,8 +82,8 @@ class Host:
 
 @pytest.fixture
 def host(tmp_path: Path) -> Host:
-    for name in ("bin", "booted", "units"):
-        (tmp_path / name).mkdir()
+    for name in ("bin", "run/systemd/system", "units"):
+        (tmp_path / name).mkdir(parents=True)
     executable(tmp_path / "bin/systemctl", "#!/bin/sh\nexit 0\n")
     return Host(tmp_path)
 
@@ -92,13 +92,13 @@ UNITS = ["ocf-systemd.service", "ocf-systemd.socket"]
 
 
 class TestInstall:
-    def test_way_there_and_back(self, host: Host) -> None:
-        """The agent first, then the server; away again in the same order."""
+    def test_install_and_uninstall(self, host: Host) -> None:
+        """The agent is installed first, then the server; both are removed in that order."""
         done = host("install", "--resident")
-        told = f"set up ocf-systemd.service, which listens on {host.root}/socket and runs the actions from now on"
+        server = f"installed ocf-systemd.service: the server listens on {host.root}/run/ocf-systemd.socket"
         assert (done.returncode, done.stdout) == (
             0,
-            f"installed ocf:pacemaker:systemd as {host.agent()}\n{told}\n",
+            f"installed ocf:pacemaker:systemd as {host.agent()}\n{server}\n",
         )
         assert (host.agent().exists(), host.units()) == (True, UNITS)
         done = host("uninstall")
@@ -107,20 +107,20 @@ class TestInstall:
         assert (done.returncode, done.stdout, done.stderr) == (0, f"removed {host.agent()}\n{pages}\n{removed}\n", "")
         assert (host.agent().exists(), host.units()) == (False, [])
 
-    def test_without_a_server_none_is_set_up(self, host: Host) -> None:
-        """Nor is a word said of it."""
+    def test_without_a_server(self, host: Host) -> None:
+        """Without --resident no server is installed or mentioned."""
         done = host("install")
         assert (done.returncode, done.stdout) == (0, f"installed ocf:pacemaker:systemd as {host.agent()}\n")
         assert host.units() == []
 
-    def test_a_server_that_is_there_is_renewed(self, host: Host) -> None:
-        """An upgrade is `pip install` and `install`."""
+    def test_a_server_is_upgraded(self, host: Host) -> None:
+        """`pip install` and `install` upgrade agent and server."""
         host("install", "--resident")
         done = host("install")
-        assert done.stdout.splitlines()[1:] == ["renewed ocf-systemd.service"]
+        assert done.stdout.splitlines()[1:] == ["upgraded ocf-systemd.service"]
 
-    def test_a_server_that_cannot_be_set_up(self, host: Host) -> None:
-        """1 and a sentence; the agent is there, and runs its actions itself."""
+    def test_a_server_that_cannot_be_installed(self, host: Host) -> None:
+        """An error with exit code 1; the agent is installed, and works without a server."""
         host.fail()
         done = host("install", "--resident")
         assert done.returncode == 1
@@ -128,8 +128,8 @@ class TestInstall:
         assert done.stderr.startswith("Error: systemctl daemon-reload failed: no such bus. See ")
         assert (host.agent().exists(), host.units()) == (True, [])
 
-    def test_force_goes_for_units_too(self, host: Host) -> None:
-        """Only then are units of somebody else's replaced, or removed."""
+    def test_force_applies_to_units(self, host: Host) -> None:
+        """Units of another program are replaced or removed with --force only."""
         unit = host.root / "units/ocf-systemd.service"
         unit.write_text("[Unit]\n")
         refused = host("install", "--resident")
@@ -143,28 +143,28 @@ class TestInstall:
 
 
 class TestUninstall:
-    def test_the_last_agent_takes_the_server_along(self, host: Host) -> None:
-        """While another one below the same OCF root is left, the server stays, and that is told."""
+    def test_the_server_and_the_last_agent(self, host: Host) -> None:
+        """While another agent is installed below the same OCF root, the server is kept, with a message."""
         host("install", "--resident")
         host("install", "--name", "other")
         done = host("uninstall")
-        assert done.stdout.splitlines()[1:] == [f"left ocf-systemd.service to {host.agent('other')}"]
+        assert done.stdout.splitlines()[1:] == [f"kept ocf-systemd.service: {host.agent('other')} is installed"]
         assert host.units() == UNITS
         done = host("uninstall", "--name", "other")
-        assert done.stdout.count("removed") == 3
+        assert done.stdout.count("removed ") == 3
         assert host.units() == []
 
-    def test_an_agent_that_was_gone_before(self, host: Host) -> None:
-        """A server without any agent goes all the same."""
+    def test_without_an_agent(self, host: Host) -> None:
+        """A server without any agent is removed too."""
         host("install", "--resident")
         host.agent().unlink()
         done = host("uninstall")
         assert done.returncode == 0
-        assert done.stdout.startswith(f"{host.agent()} is not there: nothing to remove\nremoved ")
+        assert done.stdout.startswith(f"{host.agent()} does not exist: nothing to remove\nremoved ")
         assert host.units() == []
 
-    def test_what_systemd_refuses_is_told(self, host: Host) -> None:
-        """1 and a sentence, to be tried again: the units stay."""
+    def test_a_server_that_cannot_be_removed(self, host: Host) -> None:
+        """An error with exit code 1; the units are kept, so that the command can be repeated."""
         host("install", "--resident")
         host.fail()
         done = host("uninstall")
@@ -175,26 +175,26 @@ class TestUninstall:
 
 class TestServe:
     @pytest.mark.parametrize(
-        ("words", "told"),
+        ("words", "output"),
         [
             pytest.param((), "None 600.0 y\n", id="as systemd starts it"),
             pytest.param(("--socket", "/a", "--idle-after", "2s"), "/a 2.0 y\n", id="by hand"),
-            pytest.param(("--idle-after", "0"), "None 0.0 y\n", id="for ever"),
+            pytest.param(("--idle-after", "0"), "None 0.0 y\n", id="without end"),
         ],
     )
-    def test_options(self, words: tuple[str, ...], told: str) -> None:
-        """The socket, seconds without work, and the environment reach the server."""
+    def test_options(self, words: tuple[str, ...], output: str) -> None:
+        """The server gets the socket, the seconds without work, and the environment."""
         done = run_python(SERVE, "serve", *words, env={"PATH": os.defpath, "X": "y"})
-        assert (done.returncode, done.stdout, done.stderr) == (0, told, "")
+        assert (done.returncode, done.stdout, done.stderr) == (0, output, "")
 
-    def test_no_duration(self) -> None:
-        """Wrong usage is told as click does."""
+    def test_an_invalid_duration(self) -> None:
+        """It is a usage error."""
         done = run_python(SERVE, "serve", "--idle-after", "soon", env={"X": "y"})
         assert (done.returncode, done.stdout) == (2, "")
         assert "'soon' is not a duration" in " ".join(done.stderr.split())
 
     def test_as_a_module(self) -> None:
-        """`python -I -m ocf_systemd` is the program, for the unit, which does not look for a script."""
+        """`python -I -m ocf_systemd` runs the program; the service unit starts it so."""
         command = [sys.executable, "-I", "-m", "ocf_systemd", "--version"]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         assert (done.returncode, done.stdout) == (0, f"ocf-systemd, version {__version__}\n")
@@ -212,8 +212,8 @@ class TestByteCode:
             path.chmod(0o644)  # byte code gets its source's
         return site
 
-    def test_all_of_it_is_there_afterwards(self, site: Path, tmp_path: Path) -> None:
-        """For everybody to read, whatever the umask, and beside a file that does not compile."""
+    def test_is_written(self, site: Path, tmp_path: Path) -> None:
+        """It is readable for every user, whatever the umask; a file that cannot be compiled does not matter."""
         (site / "ocf_systemd/broken.py").write_text("def\n")
         done = run_python(COMPILE, str(site), str(tmp_path / "ocf"), options=("-B",))
         assert (done.stdout, done.stderr) == ("0o77\n", "")
@@ -226,8 +226,8 @@ class TestByteCode:
         assert {stat.S_IMODE(path.stat().st_mode) for path in package.rglob("*.pyc")} == {0o644}
         assert {stat.S_IMODE(path.stat().st_mode) for path in package.rglob("__pycache__")} == {0o755}
 
-    def test_where_it_cannot_be_written(self, site: Path, tmp_path: Path) -> None:
-        """Nobody is told, and the agent is installed all the same."""
+    def test_cannot_be_written(self, site: Path, tmp_path: Path) -> None:
+        """There is no message, and the agent is installed."""
         (site / "ocf_systemd/__pycache__").touch()
         done = run_python(COMPILE, str(site), str(tmp_path / "ocf"), options=("-B",))
         assert (done.returncode, done.stdout, done.stderr) == (0, "0o77\n", "")
@@ -235,12 +235,12 @@ class TestByteCode:
 
 
 class TestInterrupted:
-    def test_while_it_is_tried_out(self, host: Host) -> None:
-        """Ctrl-C before anything is in place leaves nothing in place, and no traceback; 130."""
+    def test_during_the_test_run(self, host: Host) -> None:
+        """Ctrl-C before the agent is installed leaves nothing behind, without a traceback; the exit code is 130."""
         with host.begin("install") as process:
-            drafts = host.agent().parent
+            directory = host.agent().parent
             deadline = time.monotonic() + 20
-            while not (drafts.is_dir() and any(drafts.iterdir())):
+            while not (directory.is_dir() and any(directory.iterdir())):
                 assert time.monotonic() < deadline
                 time.sleep(0.001)
             process.send_signal(signal.SIGINT)
@@ -249,14 +249,14 @@ class TestInterrupted:
         assert not (host.root / "ocf").exists()
         assert not (host.root / "share").exists()
 
-    def test_what_goes_together(self) -> None:
-        """Between agent and manual pages it waits: either both are there, or none."""
+    def test_between_agent_and_manual_pages(self) -> None:
+        """Ctrl-C between agent and manual pages waits: either both are installed, or none."""
         code = "with uninterrupted():\n signal.raise_signal(signal.SIGINT)\n print('all')\nprint('no more')"
         done = run_python(f"import signal\nfrom ocf_systemd.install.agent_file import uninterrupted\n{code}")
         assert done.stdout == "all\n"
 
-    def test_while_the_server_is_set_up(self, host: Host) -> None:
-        """The server's units are taken back, and what stands is told: the agent, which acts by itself."""
+    def test_during_the_installation_of_the_server(self, host: Host) -> None:
+        """The units are rolled back, and a message says what is installed: the agent."""
         executable(host.root / "bin/systemctl", f"#!/bin/sh\n: >{host.root}/called; exec sleep 0.5\n")
         with host.begin("install", "--resident") as process:
             deadline = time.monotonic() + 20
@@ -266,5 +266,5 @@ class TestInterrupted:
             process.send_signal(signal.SIGINT)
             stdout, stderr = process.communicate(timeout=20)
         assert (process.returncode, stdout) == (130, f"installed ocf:pacemaker:systemd as {host.agent()}\n")
-        assert stderr.strip() == "interrupted: the agent is installed, the resident server is as it was before"
+        assert stderr.strip() == "interrupted: the agent is installed, the resident server is unchanged"
         assert (host.agent().exists(), host.units()) == (True, [])

@@ -716,7 +716,7 @@ put_drop_in(sys.argv[1], Path(sys.argv[2]))
 """
         done = run_python(code, UNIT, str(drop_in_path(UNIT, tmp_path)))
         assert done.stderr == ""
-        assert done.stdout.split() == ["0o755", "0o755", "0o755", "0o644"]
+        assert done.stdout.split() == ["0o755", "0o755", "0o755", "0o600"]
 
     def test_writing_and_removing_are_idempotent(self, tmp_path: Path) -> None:
         """Twice is as good as once, and says that nothing changed."""

@@ -1,7 +1,7 @@
-"""The command line as Pacemaker calls it: each OCF action a click command, its answer an exit code and a reason.
+"""The entry point of the agent file: runs the OCF action that the command line names.
 
-Only here and in `commands` is `os.environ` read, a reason written, an exit code given. What an action does not use is
-not imported.
+The result is the exit code and an exit reason on standard error. Only this module and `commands` read `os.environ`,
+write exit reasons and set exit codes; actions take and return values. Imports that not every action needs are lazy.
 """
 
 import faulthandler
@@ -27,57 +27,57 @@ if TYPE_CHECKING:
 
 PROGRAM = "ocf-systemd"
 INTERRUPTED = 130
-"""What a shell reports of a command that Ctrl-C ended."""
+"""The exit code of a command that Ctrl-C ended, as in shells."""
 
-_WATCHDOG_SHARE, _WATCHDOG_MIN_S = 0.75, 1.0  # of the reserve, between our deadline and Pacemaker's
-_WATCHDOG_UNIT_MAX = 60  # characters of a unit name in its reason
-_TIMEOUT_S, _OWN_SHARE, _START_S = 20.0, 0.9, 0.25
-_PAUSE_S = 0.5  # before a stop that failed over a bug, or over a host short of something, begins anew
-_UPGRADING = (ImportError, SyntaxError)  # what an import ends in while its files are replaced
-_TRACING = frozenset({"OCF_TRACE_RA", "OCF_RESKEY_trace_ra"})
+_WATCHDOG_SHARE = 0.75  # of the reserve, the time between the action's deadline and Pacemaker's timeout
+_WATCHDOG_MIN_S = 1.0
+_WATCHDOG_UNIT_MAX = 60  # characters of the unit's name in the watchdog's reason
+# As in core/timeouts and core/parameters, which a stop that lacks memory may be unable to import.
+_DEFAULT_TIMEOUT_S, _DEADLINE_SHARE, _RESERVE_MIN_S = 20.0, 0.9, 0.25
+_RESTART_PAUSE_S = 0.5  # before a stop that failed by an exception starts again
+_IMPORT_FAILURES = (ImportError, SyntaxError)  # what an import raises while the package is replaced
+_TRACE_VARIABLES = frozenset({"OCF_TRACE_RA", "OCF_RESKEY_trace_ra"})
 _ACTION_HELP = {
-    Action.START: "Start the unit, wait until unit and hook report it running.",
-    Action.STOP: "Stop the unit, wait until it is observed stopped.",
-    Action.MONITOR: "Query systemd and the hook, concurrently.",
-    Action.RELOAD: "Reload the unit's configuration, wait as after a start.",
-    Action.RELOAD_AGENT: "Take over changed parameters; restart nothing.",
-    Action.VALIDATE_ALL: "Check the parameters, and at level 10 this host.",
+    Action.START: "Start the unit, and wait until systemd and the hook report it running.",
+    Action.STOP: "Stop the unit, and wait until it has stopped.",
+    Action.MONITOR: "Query systemd and run the hook, concurrently.",
+    Action.RELOAD: "Reload the unit's configuration, and wait as after a start.",
+    Action.RELOAD_AGENT: "Apply changed parameters without a restart.",
+    Action.VALIDATE_ALL: "Check the parameters, and with OCF_CHECK_LEVEL=10 this host.",
     Action.META_DATA: "Print the agent's metadata as XML.",
 }
 
 
 class AgentGroup(click.Group):
-    """The OCF actions; anything else is an action that is not implemented.
+    """The command line of the installed agent file: an OCF action; anything else is reported as OCF requires.
 
-    The exit code is 3 (OCF_ERR_UNIMPLEMENTED) then, and not 2, which click has for it and which OCF defines as
-    OCF_ERR_ARGS.
+    The exit code of an unknown action is 3 (OCF_ERR_UNIMPLEMENTED). click's own usage errors have 2, which OCF defines
+    as OCF_ERR_ARGS.
     """
 
-    def __init__(self, summary: str = "") -> None:
-        super().__init__(
-            PROGRAM,
-            callback=_report_no_action,
-            invoke_without_command=True,
-            help=summary,
-            add_help_option=bool(summary),
-        )
-        for action in Action:
-            self.add_command(_action_command(action, partial(_perform, action), _ACTION_HELP[action]))
+    def __init__(self) -> None:
+        super().__init__(PROGRAM, callback=_report_no_action, invoke_without_command=True, add_help_option=False)
+        add_actions(self)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command:
-        """Return the command of that name, or one that answers that there is none."""
+        """Return the command of an action, or for any other name a command that reports that it is not implemented."""
         return super().get_command(ctx, cmd_name) or _action_command(
             cmd_name, partial(_report_unimplemented, f"unknown action '{printable(cmd_name)}'")
         )
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Parse the arguments; an option that is not known is taken for an action, which is no better known."""
-        known = {option for parameter in self.get_params(ctx) for option in parameter.opts}
-        return super().parse_args(ctx, args if args and args[0] in known else ["--", *args])
+        """Parse the arguments; there are no options, so one that begins with a dash is an unknown action."""
+        return super().parse_args(ctx, ["--", *args])
+
+
+def add_actions(group: click.Group) -> None:
+    """Add a command for each OCF action."""
+    for action in Action:
+        group.add_command(_action_command(action, partial(_perform, action), _ACTION_HELP[action]))
 
 
 def _action_command(name: str, callback: "Callable[[], int]", summary: str = "") -> click.Command:
-    """Return a command that ignores all its arguments (OCF 1.1, Execution Syntax)."""
+    """Return a command that ignores surplus arguments (OCF 1.1, Execution Syntax)."""
     settings = {"ignore_unknown_options": True, "allow_extra_args": True}
     return click.Command(name, help=summary, callback=callback, context_settings=settings, add_help_option=False)
 
@@ -89,48 +89,46 @@ def _report_no_action(ctx: click.Context) -> int:
     return _report_unimplemented("no action given")
 
 
-def _report_unimplemented(told: str) -> int:
-    group = click.get_current_context().find_root().command
-    names = group.commands if isinstance(group, click.Group) else ()
-    return _answer(ActionResult(ExitCode.ERR_UNIMPLEMENTED, f"{told}, expected {', '.join(names)}"))
+def _report_unimplemented(problem: str) -> int:
+    return _report_result(ActionResult(ExitCode.ERR_UNIMPLEMENTED, f"{problem}, expected {', '.join(Action)}"))
 
 
 def _perform(action: Action) -> int:
-    """Perform an action for Pacemaker, with what the environment says, and answer as OCF wants it."""
+    """Perform an action with the parameters in the environment; report its result and return its exit code."""
     if action is Action.META_DATA:
         return _print_metadata()
     try:
-        result = _result_of(action)
-    except Exception as error:  # Pacemaker is to get an answer, whatever it is, and no traceback
+        result = _run_action(action)
+    except Exception as error:  # Pacemaker must get a result, not a traceback, for any exception
         if action is Action.STOP:
-            _execute_again()
-        if _is_upgrade(error):
-            raise ImportError(str(error)) from error  # the agent's file begins anew: it needs nothing of the package
+            _restart_process_image()
+        if _is_import_failure(error):
+            raise ImportError(str(error)) from error  # the agent file starts again, without the package
         result = result_of_bug(error)
-    return _answer(result)
+    return _report_result(result)
 
 
-def _execute_again() -> None:
-    """Execute this program again, in this process, while its time lasts; return when that is over.
+def _restart_process_image() -> None:
+    """Execute this program again in this process, unless too little of the timeout is left: then return.
 
-    For a stop, which fences the node when it fails: what came in its way may be a host that is short of memory or
-    descriptors for a moment, and half-imported modules do not get better. The process keeps its age, so its deadline.
+    For a stop only, because a failed stop fences the node. The cause may be a short lack of memory or descriptors, and
+    modules whose import has failed stay unusable. The age of the process continues, and with it the deadline.
     """
     with suppress(Exception):
-        # As proc.age_s() and, a little earlier, Operation.deadline(): there may be no memory to import anything.
+        # Like procfs.age_s() and Operation.deadline(), which a process without memory may be unable to import.
         ticks = int(Path("/proc/self/stat").read_bytes().rpartition(b")")[2].split()[19])
         age_s = time.clock_gettime(time.CLOCK_BOOTTIME) - ticks / os.sysconf("SC_CLK_TCK")
         timeout = os.environ.get("OCF_RESKEY_CRM_meta_timeout", "")  # noqa: SIM112
-        timeout_s = int(timeout) / 1000 if timeout.isdecimal() else _TIMEOUT_S
-        if timeout_s * _OWN_SHARE - _START_S - age_s > _PAUSE_S:
-            time.sleep(_PAUSE_S)
+        timeout_s = int(timeout) / 1000 if timeout.isdecimal() else _DEFAULT_TIMEOUT_S
+        if timeout_s * _DEADLINE_SHARE - _RESERVE_MIN_S - age_s > _RESTART_PAUSE_S:
+            time.sleep(_RESTART_PAUSE_S)
             os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606
 
 
-def _is_upgrade(error: Exception) -> bool:
-    """Tell whether an import has failed, as it does while a package is replaced; anyio tells it in words of its own."""
+def _is_import_failure(error: Exception) -> bool:
+    """Return whether an import has failed, as while the package is replaced; anyio raises another error from it."""
     cause = cause_of(error)
-    return isinstance(cause, _UPGRADING) or isinstance(cause.__cause__, _UPGRADING)
+    return isinstance(cause, _IMPORT_FAILURES) or isinstance(cause.__cause__, _IMPORT_FAILURES)
 
 
 def _print_metadata() -> int:
@@ -145,43 +143,44 @@ def _agent_name() -> str:
     return agent_name("systemd" if name == PROGRAM else name, os.environ)
 
 
-def _result_of(action: Action) -> ActionResult:
+def _run_action(action: Action) -> ActionResult:
     from ocf_systemd.agent.log import log_reporter
     from ocf_systemd.agent.run import run_action
     from ocf_systemd.host.procfs import age_s
 
-    gc.freeze()  # what has been imported stays; the agent's file has kept it from being looked through
+    gc.freeze()  # imported objects live as long as the process; the agent file has disabled the collector until here
     gc.enable()
     name = _agent_name()
     reporter: Reporter = log_reporter(os.environ, name)
-    if _TRACING & os.environ.keys():
+    if _TRACE_VARIABLES & os.environ.keys():
         from ocf_systemd.agent.tracing import traced
 
         reporter = traced(reporter, os.environ, action, name)
-    return _guarded(action, age_s(), lambda: run_action(action, os.environ, reporter, age_s=age_s))
+    return _run_with_watchdog(action, age_s(), lambda: run_action(action, os.environ, reporter, age_s=age_s))
 
 
-def _guarded(action: Action, age_s: float, run: "Callable[[], ActionResult]") -> ActionResult:
-    """Run an action under a watchdog: it ends this process with 1, and a reason, before Pacemaker would kill it.
-
-    For a system call that hangs: a hook on a file system that does not respond, a user database that does not. No event
-    loop and no other thread of Python gets past those. faulthandler's thread is C and waits for nobody, but writes
-    nothing but stack frames: so a function on the stack has the reason as its name. Pacemaker takes what follows the
-    last prefix on standard error, wherever that stands.
-    """
+# The watchdog ends this process with exit code 1 and a reason, between the action's own deadline and Pacemaker's
+# timeout. It is for system calls that do not return: a hook on a file system that does not respond, a user database
+# that does not. The event loop then cannot act on its deadline, and no Python thread runs while a call holds the GIL,
+# as starting a process does. The timer thread of faulthandler is written in C and needs no GIL, but all that it can
+# write is the stack: file, line and function name of each frame. So the action runs in a function whose name is the
+# exit reason, prefix included. Pacemaker takes the text after the last prefix on standard error as the reason,
+# wherever in a line it is.
+def _run_with_watchdog(action: Action, age_s: float, run: "Callable[[], ActionResult]") -> ActionResult:
+    """Run an action of a process that is `age_s` seconds old under the watchdog."""
     from ocf_systemd.core.parameters import read_operation
 
     operation = read_operation(os.environ)
     seconds = max(operation.deadline(-age_s) + operation.reserve_s * _WATCHDOG_SHARE, _WATCHDOG_MIN_S)
-    with suppress(RuntimeError):  # a host that is out of processes has no thread either; the deadline stands without
+    with suppress(RuntimeError):  # no thread can be started on a host without free processes: no watchdog then
         faulthandler.dump_traceback_later(seconds, exit=True, file=2)
     try:
-        return _named(_reason_of_watchdog(action, seconds + age_s), run)
+        return _call_from_function_named(_watchdog_reason(action, seconds + age_s), run)
     finally:
         faulthandler.cancel_dump_traceback_later()
 
 
-def _reason_of_watchdog(action: Action, seconds: float) -> str:
+def _watchdog_reason(action: Action, seconds: float) -> str:
     from ocf_systemd.core.parameter_table import UNIT
 
     unit = printable(os.environ.get(UNIT.variable, ""))[:_WATCHDOG_UNIT_MAX]
@@ -191,9 +190,7 @@ def _reason_of_watchdog(action: Action, seconds: float) -> str:
     return reason_line(reason, os.environ).decode(errors="backslashreplace").rstrip()
 
 
-def _named(name: str, run: "Callable[[], ActionResult]") -> ActionResult:
-    """Call a function from one that has this name on the stack."""
-
+def _call_from_function_named(name: str, run: "Callable[[], ActionResult]") -> ActionResult:
     def call() -> ActionResult:
         return run()
 
@@ -201,30 +198,31 @@ def _named(name: str, run: "Callable[[], ActionResult]") -> ActionResult:
     return call()
 
 
-def _answer(result: ActionResult) -> int:
+def _report_result(result: ActionResult) -> int:
+    """Write the exit reason of a result, if it has one, to standard error; return the exit code."""
     if line := reason_line(result, os.environ):
-        with suppress(OSError):  # whoever would read it may be gone
+        with suppress(OSError):  # the reader may have closed its end
             os.write(2, line)
     return result.code
 
 
 def main() -> NoReturn:
-    """Be the resource agent: the actions, and nothing for people."""
-    sys.unraisablehook = _keep_to_ourselves
+    """Run the agent and exit."""
+    sys.unraisablehook = _ignore_unraisable
     code = run(AgentGroup())
-    # The interpreter's own end would take time, of which a late answer has little, and has nothing to clean up.
+    # Finalizing the interpreter would take time, which is short near the deadline, and there is nothing to clean up.
     os._exit(code)
 
 
-def _keep_to_ourselves(_: object) -> None:
-    """Print nothing of an error that nothing can be done about, as an event loop without descriptors prints."""
+def _ignore_unraisable(_: object) -> None:
+    """Print nothing for an exception in a destructor, such as that of an event loop that got no descriptors."""
 
 
 def run(group: click.Group) -> int:
-    """Run the command that the command line names, and return its exit code."""
-    _hold_standard_streams()
+    """Run the command that the command line names; return its exit code."""
+    _open_closed_standard_streams()
     try:
-        # No variable by which click would complete a line instead: an action is called to be performed.
+        # Without click's completion: no environment variable may keep an action from being performed.
         code: int = group.main(prog_name=PROGRAM, complete_var="", standalone_mode=False)
         _print()
     except click.ClickException as error:
@@ -233,25 +231,25 @@ def run(group: click.Group) -> int:
     except (click.Abort, KeyboardInterrupt):
         code = INTERRUPTED
     except BrokenPipeError:
-        code = _give_up_output()
+        code = _discard_output()
     except _OutputError as error:
-        _give_up_output()
-        code = _answer(ActionResult(ExitCode.ERR_GENERIC, f"output cannot be written: {error}"))
+        _discard_output()
+        code = _report_result(ActionResult(ExitCode.ERR_GENERIC, f"output cannot be written: {error}"))
     return code
 
 
-def _give_up_output() -> int:
-    """Drop what could not be written, so that it is not tried once more as the interpreter ends."""
+def _discard_output() -> int:
+    """Send unwritten output to /dev/null, so that the interpreter's end does not try to write it again; return 1."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     return ExitCode.ERR_GENERIC
 
 
 class _OutputError(Exception):
-    """What was printed could not be written; the argument says why."""
+    """Standard output could not be written; the argument says why."""
 
 
 def _print(text: str = "") -> None:
-    """Print text, and whatever was printed before; a closed standard output takes it as /dev/null does."""
+    """Print text and flush earlier output. Nothing is printed if standard output is closed."""
     if sys.stdout is not None:
         try:
             sys.stdout.write(text)
@@ -262,8 +260,8 @@ def _print(text: str = "") -> None:
             raise _OutputError(error.strerror) from error
 
 
-def _hold_standard_streams() -> None:
-    """Open /dev/null where a standard descriptor is closed, before anything else is opened in its place."""
+def _open_closed_standard_streams() -> None:
+    """Open /dev/null for each closed standard descriptor, so that no other file gets its number."""
     for descriptor in range(3):
         try:
             os.fstat(descriptor)

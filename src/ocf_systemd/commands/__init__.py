@@ -1,7 +1,4 @@
-"""The commands for people, each in a module of its name.
-
-What a command does is imported when it is called.
-"""
+"""The command line of `ocf-systemd`: a module for each command. What a command runs is imported when it is called."""
 
 import os
 import sys
@@ -10,33 +7,33 @@ from signal import SIGINT
 from typing import TYPE_CHECKING, NoReturn
 
 if TYPE_CHECKING:
-    from ocf_systemd.agent.entry import AgentGroup
+    from ocf_systemd.commands.program import ProgramGroup
 
-# In the order in which --help lists what is in them.
+# In the order of --help.
 _MODULES = ("doctor", "rehearse", "debug", "sandbox", "install", "completion", "serve")
 
 
 def main() -> NoReturn:
-    """Run `ocf-systemd`, or answer a shell that completes its command line."""
+    """Run `ocf-systemd`, or print completions for a shell."""
     try:
         sys.exit(_run())
-    except KeyboardInterrupt:  # so early that no command has begun
+    except KeyboardInterrupt:  # before any command has started
         sys.exit(128 + SIGINT)
 
 
 def _run() -> int:
     program = whole_program()
     if shell := os.environ.get("_OCF_SYSTEMD_COMPLETE"):
-        from ocf_systemd.commands.completion import answer
+        from ocf_systemd.commands.completion import print_completions
 
-        return answer(shell)
+        return print_completions(shell)
     from ocf_systemd.agent.entry import run
 
     return run(program)
 
 
-def whole_program() -> "AgentGroup":
-    """Return the program, with all its commands."""
+def whole_program() -> "ProgramGroup":
+    """Import all commands; return the program."""
     for name in _MODULES:
         import_module(f"ocf_systemd.commands.{name}")
     from ocf_systemd.commands.program import program

@@ -1,6 +1,6 @@
-"""What may stand at the cursor: units of this host, parameters and their values, files; a shell asks at each TAB.
+"""Finds the candidates for completion: units of this host, parameters and their values, files.
 
-What cannot be found out is left out: at the prompt nobody wants to read of it.
+Errors are ignored: a prompt is no place to report them.
 """
 
 import os
@@ -24,35 +24,32 @@ _UNIT_DIRECTORIES = (
     Path("/usr/lib/systemd/system"),
     Path("/lib/systemd/system"),
 )
-_BOOTED = Path("/run/systemd/system")  # sd_booted(3)
 _SYSTEMCTL_TIMEOUT_S = 1.0
 _DEFAULT_INSTANCE = re.compile(r"^DefaultInstance=(\S+)", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """What could stand at the cursor, whole, and what it is; one that ends in `=`, `/` or `@` is to be gone on with."""
+    """A whole word and its description; a word that ends in `=`, `/` or `@` is completed further."""
 
     text: str
     description: str = ""
 
 
 def units(incomplete: str) -> list[Candidate]:
-    """Return the units that could be meant: those that systemd has loaded, and those that have a file.
+    """Return the matching units: those that systemd has loaded, and those that have a file.
 
-    Of a template the instances that are known, and what they begin with.
+    For a template these are its known instances and `NAME@`.
     """
-    found = dict.fromkeys(unit_files(_UNIT_DIRECTORIES), "")
-    if _BOOTED.is_dir():
-        found |= dict(_loaded())
+    found = dict.fromkeys(unit_files(_UNIT_DIRECTORIES), "") | dict(_loaded_units())
     wanted = sorted(name for name in found if name.startswith(incomplete) and name != incomplete)
     return [Candidate(name, found[name]) for name in wanted]
 
 
 def unit_files(directories: Iterable[Path]) -> Iterator[str]:
-    """Yield the names that files in these directories give to units, and the links by which units are enabled.
+    """Yield the names of units with a file in these directories, or with a link that enables them.
 
-    A template gives `NAME@`, and its default instance if it names one.
+    For a template these are `NAME@` and its default instance, if it has one.
     """
     for directory in directories:
         with suppress(OSError):
@@ -68,7 +65,7 @@ def unit_files(directories: Iterable[Path]) -> Iterator[str]:
 
 
 def _default_instance(template: str) -> str:
-    """Return the instance that a template names itself, else the template's own beginning."""
+    """Return the default instance of a template, or `NAME@`."""
     path = Path(template)
     with suppress(OSError):
         if match := _DEFAULT_INSTANCE.search(path.read_text(encoding="utf-8", errors="replace")):
@@ -76,8 +73,8 @@ def _default_instance(template: str) -> str:
     return path.stem
 
 
-def _loaded() -> Iterator[tuple[str, str]]:
-    """Yield the units that systemd has loaded, each with how it is and what it calls itself."""
+def _loaded_units() -> Iterator[tuple[str, str]]:
+    """Yield the units that systemd has loaded, each with its state and description; none without a running systemd."""
     options = ("--all", "--plain", "--no-legend", "--no-pager", "--full", f"--type={','.join(UNIT_TYPES)}")
     with suppress(OSError, subprocess.TimeoutExpired):
         done = subprocess.run(
@@ -97,7 +94,7 @@ def _loaded() -> Iterator[tuple[str, str]]:
 
 
 def assignments(incomplete: str) -> list[Candidate]:
-    """Return the parameters that could be meant, or after `NAME=` the values of that one."""
+    """Return the matching parameters, or after `NAME=` the matching values of that parameter."""
     name, equals, value = incomplete.partition("=")
     if not equals:
         return [Candidate(f"{row.name}=", row.shortdesc) for row in TABLE if row.name.startswith(incomplete)]
@@ -107,7 +104,7 @@ def assignments(incomplete: str) -> list[Candidate]:
 
 
 def values(row: Parameter, incomplete: str) -> list[Candidate]:
-    """Return values that a parameter could have."""
+    """Return the matching values of a parameter."""
     if row is UNIT:
         return units(incomplete)
     if row is MONITOR_HOOK:
@@ -121,25 +118,21 @@ def values(row: Parameter, incomplete: str) -> list[Candidate]:
 
 
 def hooks(incomplete: str) -> list[Candidate]:
-    """Return the executables and directories that an absolute path could lead to."""
+    """Return the executables and directories that match an absolute path."""
     return paths(incomplete, executable=True) if incomplete else [Candidate("/")]
 
 
 def paths(incomplete: str, *, executable: bool = False, directories: bool = False) -> list[Candidate]:
-    """Return the files that a path could lead to, and the directories; hidden ones to whoever types a dot."""
+    """Return the matching files and directories; hidden ones only after a dot."""
     head, slash, tail = incomplete.rpartition("/")
     found = []
     with suppress(OSError):
         for entry in os.scandir(Path(head + slash or ".").expanduser()):
-            if not entry.name.startswith(tail) or (entry.name.startswith(".") and not tail) or _is_odd(entry.name):
+            is_hidden = entry.name.startswith(".") and not tail
+            if is_hidden or not entry.name.startswith(tail) or not entry.name.isprintable():
                 continue
             if entry.is_dir():
                 found.append(f"{head}{slash}{entry.name}/")
             elif not directories and (not executable or os.access(entry.path, os.X_OK)):
                 found.append(f"{head}{slash}{entry.name}")
     return [Candidate(path) for path in sorted(found)]
-
-
-def _is_odd(name: str) -> bool:
-    """Tell whether a name would not go through a shell's line unharmed."""
-    return not name.isprintable()

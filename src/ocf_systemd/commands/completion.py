@@ -1,4 +1,6 @@
-"""`ocf-systemd completion`, and the answers to shells that it is for; the scripts are below `share`."""
+"""`ocf-systemd completion`, and the completions that its scripts request; the scripts are below `share`."""
+
+from __future__ import annotations
 
 import os
 from contextlib import suppress
@@ -11,24 +13,24 @@ import ocf_systemd
 from ocf_systemd.agent.entry import PROGRAM
 from ocf_systemd.commands.program import program
 
-# The question of a shell whose name is in _OCF_SYSTEMD_COMPLETE.
+# The request of the shell in _OCF_SYSTEMD_COMPLETE.
 _LINE, _WORD = "_OCF_SYSTEMD_LINE", "_OCF_SYSTEMD_WORD"
 _SCRIPTS = {
     "bash": "bash-completion/completions/ocf-systemd",
     "zsh": "zsh/site-functions/_ocf-systemd",
     "fish": "fish/vendor_completions.d/ocf-systemd.fish",
 }
-# In bash, within no quotes; what has none of these stands as it is.
+# The characters that bash needs escaped outside of quotes.
 _SPECIAL = frozenset(" \t!\"#$&'()*;<>?[\\]^`{|}~")
 
 
 @program.command()
 @click.argument("shell", type=click.Choice(list(_SCRIPTS)))
 def completion(shell: str) -> int:
-    """Print the script that completes command lines in SHELL.
+    """Print the completion script for SHELL.
 
-    It knows commands, options, units, hooks, parameters and their values. Where the command `install` has been run,
-    new shells find it by themselves; elsewhere a shell's start-up file can call it:
+    It completes commands, options, units, hooks, parameters and their values. After `ocf-systemd install` new shells
+    find the script. Otherwise load it in the start-up file of the shell:
 
     \b
     Examples:
@@ -41,41 +43,43 @@ def completion(shell: str) -> int:
     return 0
 
 
-def answer(shell: str) -> int:
-    """Tell a shell what could stand at its cursor, or nothing; return an exit code."""
-    with suppress(Exception):  # of which nothing is to be seen at a prompt
-        asked = _Bash if shell == "bash" else _Shell
-        if told := asked(program, {}, PROGRAM, "").complete():
-            click.echo(told)
+def print_completions(shell: str) -> int:
+    """Print the completions at the cursor of a shell; return an exit code."""
+    with suppress(Exception):  # no error may disturb a prompt
+        shell_class = _Bash if shell == "bash" else _Shell
+        if completions := shell_class(program, {}, PROGRAM, "").complete():
+            click.echo(completions)
         return 0
     return 1
 
 
 class _Shell(ShellComplete):
-    """A shell that quotes and unquotes by itself: it gives a word on each line, and the one at its cursor, apart.
+    """A shell that quotes and unquotes words itself: zsh and fish.
 
-    It gets values and descriptions.
+    It passes one word on each line, and the word at the cursor in another variable. It gets values and descriptions.
     """
 
     def get_completion_args(self) -> tuple[list[str], str]:
-        """Return the words between the program's name and the cursor, and the one at the cursor."""
+        """Return the words between the program's name and the cursor, and the word at the cursor."""
         return os.environ[_LINE].split("\n")[1:], os.environ[_WORD]
 
     def get_completions(self, args: list[str], incomplete: str) -> list[CompletionItem[str]]:
-        """Return what could stand at the cursor, whole words all of them."""
+        """Return the completions as whole words."""
+        if args and not args[0].startswith("-") and args[0] not in program.commands:
+            return []
         option, equals, _ = incomplete.partition("=")
         items = super().get_completions(args, incomplete)
-        begun = option + equals if incomplete.startswith("--") and equals else ""
-        whole = [CompletionItem(f"{begun}{item.value}", item.type, item.help) for item in items]
-        return [each for item in whole for each in _listed(item)]
+        prefix = option + equals if incomplete.startswith("--") and equals else ""
+        words = [CompletionItem(f"{prefix}{item.value}", item.type, item.help) for item in items]
+        return [each for item in words for each in _list_files(item)]
 
     def format_completion(self, item: CompletionItem[str]) -> str:
-        """Return a value and what it is."""
+        """Return a value and its description."""
         return f"{item.value}\t{' '.join((item.help or '').split())}"
 
 
-def _listed(item: CompletionItem[str]) -> list[CompletionItem[str]]:
-    """Return the files that are meant, where shells would be left to list them: each does it in another way."""
+def _list_files(item: CompletionItem[str]) -> list[CompletionItem[str]]:
+    """Return the matching files in place of an item that leaves the listing to the shell: shells differ in it."""
     from ocf_systemd.commands.candidates import paths
 
     if item.type not in {"file", "dir"}:
@@ -84,31 +88,31 @@ def _listed(item: CompletionItem[str]) -> list[CompletionItem[str]]:
 
 
 class _Bash(_Shell):
-    """bash, which leaves the quoting to us, and has a word begin where COMP_WORDBREAKS says."""
+    """bash, which leaves the quoting to the program and splits words at COMP_WORDBREAKS."""
 
     def get_completion_args(self) -> tuple[list[str], str]:
         """Split the line as bash will."""
         _, *words, (incomplete, self._quote, self._start) = _split(os.environ[_LINE])
-        seen = os.environ[_WORD]
+        word = os.environ[_WORD]
         raw = os.environ[_LINE][self._start :]
-        # What bash has already let go of stays as it is, however it is quoted: what follows is to be given.
-        kept = raw.removesuffix(seen) if raw.endswith(seen) else ""
+        # bash replaces only the part after the last word break: the part before it must not be repeated.
+        kept = raw.removesuffix(word) if raw.endswith(word) else ""
         *_, (self._kept, _, _) = _split(kept)
         return [word for word, _, _ in words], incomplete
 
     def format_completion(self, item: CompletionItem[str]) -> str:
-        """Return what is to stand in place of the word that bash sees."""
+        """Return the text that replaces the word as bash has split it."""
         text = item.value[len(self._kept) :]
         return text if self._quote else "".join(f"\\{each}" if each in _SPECIAL else each for each in text)
 
 
 def _split(line: str) -> list[tuple[str, str, int]]:
-    """Split a line by bash's quoting rules, as far as it goes; return each word, a quote left open, and where it began.
+    """Split an unfinished line by the quoting rules of bash; return each word, its open quote, and where it starts.
 
-    The last word is the one at the line's end; it is empty after a blank.
+    The last word is the one at the end of the line; it is empty after a space.
     """
     words, word, quote, start, escaped = [], "", "", 0, False
-    for place, each in enumerate(line):
+    for index, each in enumerate(line):
         if escaped:
             word, escaped = word + each, False
         elif each == "\\" and quote != "'":
@@ -118,9 +122,9 @@ def _split(line: str) -> list[tuple[str, str, int]]:
         elif each in "\"'":
             quote = each
         elif each in " \t\n":
-            if place > start:
+            if index > start:
                 words.append((word, quote, start))
-            word, start = "", place + 1
+            word, start = "", index + 1
         else:
             word += each
     return [*words, (word, quote, start)]

@@ -1,12 +1,11 @@
 """`ocf-systemd debug`: an action, shown to people as it goes."""
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from ocf_systemd.agent.entry import PROGRAM
-from ocf_systemd.commands.program import duration, hook_option, parameter_option, program, unit_option
+from ocf_systemd.commands.program import duration, hook_option, parameter_option, program, require_systemd, unit_option
 from ocf_systemd.core.ocf import Action
 from ocf_systemd.display.terminal import console, uses_rich
 
@@ -46,10 +45,8 @@ def debug(
 
     given = {"unit": unit, **({"monitor_hook": monitor_hook} if monitor_hook else {}), **options}
     call = Call(action, given, timeout)
-    if action != Action.META_DATA and not Path("/run/systemd/system").is_dir():
-        raise click.ClickException(
-            f"this host does not run systemd; try it in a throw-away one: {PROGRAM} sandbox run -- {PROGRAM} debug …"
-        )
+    if action != Action.META_DATA:
+        require_systemd(f"Use a sandbox: {PROGRAM} sandbox run -- {PROGRAM} debug …")
     return run_call(call, _view(call.name, as_json=as_json))
 
 

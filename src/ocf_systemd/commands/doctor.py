@@ -2,13 +2,19 @@
 
 import sys
 from contextlib import nullcontext
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from ocf_systemd.agent.entry import PROGRAM
-from ocf_systemd.commands.program import hook_option, operation_option, parameter_option, program, unit_option
+from ocf_systemd.commands.program import (
+    hook_option,
+    operation_option,
+    parameter_option,
+    program,
+    require_systemd,
+    unit_option,
+)
 from ocf_systemd.display.terminal import console, uses_rich
 
 if TYPE_CHECKING:
@@ -52,8 +58,7 @@ def doctor(
 
     given = {"unit": unit, **({"monitor_hook": monitor_hook} if monitor_hook else {}), **options}
     known = _known(given, operations)
-    if not Path("/run/systemd/system").is_dir():
-        raise _NoSystemdError(f"this host does not run systemd; try: {PROGRAM} sandbox run -- {PROGRAM} doctor …")
+    require_systemd(f"Use a sandbox: {PROGRAM} sandbox run -- {PROGRAM} doctor …", _NoSystemdError)
     is_rich = not as_json and uses_rich()
     with _waiting() if is_rich else nullcontext():
         facts = collect(known, given)

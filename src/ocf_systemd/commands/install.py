@@ -1,7 +1,6 @@
-"""`ocf-systemd install` and `uninstall`: the agent where Pacemaker looks for it, and the resident server."""
+"""`ocf-systemd install` and `uninstall`: the agent file, manual pages and completion, and the resident server."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import click
@@ -14,10 +13,12 @@ _ocf_root = click.option(
     metavar="DIR",
     show_default=True,
     type=click.Path(file_okay=False, path_type=Path),
-    help="Where Pacemaker looks for agents.",
+    help="Directory where Pacemaker looks for agents.",
 )
-_provider = click.option("--provider", default="pacemaker", show_default=True, help="As in ocf:PROVIDER:name.")
-_name = click.option("--name", default="systemd", show_default=True, help="As in ocf:provider:NAME.")
+_provider = click.option(
+    "--provider", default="pacemaker", show_default=True, help="The PROVIDER in ocf:PROVIDER:NAME."
+)
+_name = click.option("--name", default="systemd", show_default=True, help="The NAME in ocf:PROVIDER:NAME.")
 
 
 _share = click.option(
@@ -26,7 +27,7 @@ _share = click.option(
     metavar="DIR",
     show_default=True,
     type=click.Path(file_okay=False, path_type=Path),
-    help="Where manual pages and completion go.",
+    help="Directory for manual pages and completion.",
 )
 
 
@@ -35,16 +36,16 @@ _share = click.option(
 @_provider
 @_name
 @_share
-@click.option("--no-share", is_flag=True, help="Leave those out, as a package does that has them.")
-@click.option("--resident", is_flag=True, help="Have a server run the monitors: faster, less CPU time.")
-@click.option("--force", is_flag=True, help="Replace an agent, or units, that are not ours.")
+@click.option("--no-share", is_flag=True, help="Do not install manual pages and completion.")
+@click.option("--resident", is_flag=True, help="Install a server that runs the monitors faster.")
+@click.option("--force", is_flag=True, help="Replace files that ocf-systemd did not install.")
 def install_agent(
     ocf_root: Path, provider: str, name: str, share: Path, *, no_share: bool, resident: bool, force: bool
 ) -> int:
-    """Put the resource agent where Pacemaker looks for it.
+    """Install the resource agent, manual pages and completion.
 
-    With --resident, systemd listens on a socket and starts a server that runs the monitors of all agents of this
-    installation. If it cannot answer, the agent runs the monitor in its own process. An existing server is upgraded.
+    With --resident, systemd listens on a socket and starts a server that runs the monitors of all resources. If the
+    server cannot answer, the agent runs the monitor in its own process. An installed server is upgraded with it.
 
     \b
     Examples:
@@ -58,25 +59,19 @@ def install_agent(
         agent = AgentFile(ocf_root, provider, name)
         warnings = install(agent, share=None if no_share else share, force=force)
         click.echo(f"installed {agent.standard} as {agent.path}")
-        place = server_units.THIS_HOST
-        with _telling_what_stands():
-            told = server_units.set_up(place, force=force) if resident else server_units.refresh(place)
+        paths = server_units.THIS_HOST
+        try:
+            message = server_units.install(paths, force=force) if resident else server_units.upgrade(paths)
+        except KeyboardInterrupt:
+            click.echo("interrupted: the agent is installed, the resident server is unchanged", err=True)
+            raise
     except InstallationError as error:
         raise click.ClickException(str(error)) from error
-    if told:
-        click.echo(told)
+    if message:
+        click.echo(message)
     for warning in warnings:
         click.echo(f"warning: {warning}", err=True)
     return 0
-
-
-@contextmanager
-def _telling_what_stands() -> Iterator[None]:
-    try:
-        yield
-    except KeyboardInterrupt:
-        click.echo("interrupted: the agent is installed, the resident server is as it was before", err=True)
-        raise
 
 
 @program.command("uninstall")
@@ -84,12 +79,12 @@ def _telling_what_stands() -> Iterator[None]:
 @_provider
 @_name
 @_share
-@click.option("--force", is_flag=True, help="Remove an agent, or units, that are not ours.")
+@click.option("--force", is_flag=True, help="Remove files that ocf-systemd did not install.")
 def uninstall_agent(ocf_root: Path, provider: str, name: str, share: Path, *, force: bool) -> int:
-    """Take the resource agent away again.
+    """Remove the resource agent.
 
-    The last one takes along what it shares with others: the resident server, manual pages and completion. Units that
-    it manages go on running; remove its resources from the cluster first.
+    With the last agent, the resident server, manual pages and completion are removed too. Managed units keep running;
+    remove the resources from the cluster first.
 
     \b
     Examples:
@@ -101,22 +96,22 @@ def uninstall_agent(ocf_root: Path, provider: str, name: str, share: Path, *, fo
     try:
         agent = AgentFile(ocf_root, provider, name)
         removed = uninstall(agent, force=force)
-        click.echo(f"removed {agent.path}" if removed else f"{agent.path} is not there: nothing to remove")
-        for told in _take_away_the_rest(ocf_root, share, force=force):
-            click.echo(told)
+        click.echo(f"removed {agent.path}" if removed else f"{agent.path} does not exist: nothing to remove")
+        for message in _remove_shared_files(ocf_root, share, force=force):
+            click.echo(message)
     except InstallationError as error:
         raise click.ClickException(str(error)) from error
     return 0
 
 
-def _take_away_the_rest(ocf_root: Path, share: Path, *, force: bool) -> Iterator[str]:
-    """Remove what all agents share, unless one is left; yield what to tell."""
+def _remove_shared_files(ocf_root: Path, share: Path, *, force: bool) -> Iterator[str]:
+    """Remove what all agents share, unless another agent is installed; yield messages for the user."""
     from ocf_systemd.install import server_units
-    from ocf_systemd.install.agent_file import DEFAULT_OCF_ROOT, agents_below, take_away_shared
+    from ocf_systemd.install.agent_file import DEFAULT_OCF_ROOT, agents_below, remove_data_files
 
-    place = server_units.THIS_HOST
-    if left := agents_below(ocf_root, DEFAULT_OCF_ROOT):
-        if server_units.is_set_up(place):
-            yield f"left {server_units.SERVICE_UNIT} to {left[0]}"
+    paths = server_units.THIS_HOST
+    if others := agents_below(ocf_root, DEFAULT_OCF_ROOT):
+        if server_units.is_installed(paths):
+            yield f"kept {server_units.SERVICE_UNIT}: {others[0]} is installed"
         return
-    yield from filter(None, (take_away_shared(share), server_units.remove(place, force=force)))
+    yield from filter(None, (remove_data_files(share), server_units.remove(paths, force=force)))

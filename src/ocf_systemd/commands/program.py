@@ -1,11 +1,11 @@
-"""The group of all commands, and the options that several of them have."""
+"""The click group of all commands, and the options that several commands have."""
 
 from typing import TYPE_CHECKING
 
 import click
 
 from ocf_systemd import __version__
-from ocf_systemd.agent.entry import PROGRAM, AgentGroup
+from ocf_systemd.agent.entry import PROGRAM, add_actions
 from ocf_systemd.core.ocf import Action
 
 if TYPE_CHECKING:
@@ -13,7 +13,6 @@ if TYPE_CHECKING:
 
     from click.shell_completion import CompletionItem
 
-    from ocf_systemd.commands.candidates import Candidate
     from ocf_systemd.core.operations import Operations
 
 _SUMMARY = """Run systemd units under Pacemaker, with a health hook in their monitor.
@@ -25,30 +24,39 @@ Examples:
 """
 
 
-class _ProgramGroup(AgentGroup):
-    """The OCF actions and the commands for people, told apart."""
+class ProgramGroup(click.Group):
+    """The command line of `ocf-systemd`: the OCF actions and the commands for people. Usage errors are click's own."""
 
     def collect_usage_pieces(self, ctx: click.Context) -> list[str]:
-        """Return the options by name, which tell enough."""
+        """Return the usage line with the names of the options."""
         options = (f"[{option}]" for each in self.get_params(ctx) for option in each.opts)
         return [*options, "COMMAND", "[ARGS]..."]
 
     def format_options(self, _ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the commands, each with what it does, and the actions in a line: it is all to fit a screen."""
-        others = [(name, command) for name, command in self.commands.items() if name not in set(Action)]
-        width = formatter.width - formatter.current_indent - max(len(name) for name, _ in others) - len("    ")
+        """Write the commands with their descriptions, and the actions in one line, so that the help fits a screen."""
+        commands = [(name, command) for name, command in self.commands.items() if name not in set(Action)]
+        width = formatter.width - formatter.current_indent - max(len(name) for name, _ in commands) - len("    ")
         with formatter.section("Commands"):
-            formatter.write_dl([(name, command.get_short_help_str(limit=max(width, 20))) for name, command in others])
+            formatter.write_dl([(name, command.get_short_help_str(limit=max(width, 20))) for name, command in commands])
         with formatter.section("OCF actions, which Pacemaker calls with OCF_RESKEY_* in the environment"):
             formatter.write_text(" ".join(Action))
 
 
-program = _ProgramGroup(_SUMMARY)
+def require_systemd(advice: str, error: type[click.ClickException] = click.ClickException) -> None:
+    """Raise an error with this advice unless systemd is running on this host."""
+    from ocf_systemd.host.systemctl import is_booted
+
+    if not is_booted():
+        raise error(f"systemd is not running on this host. {advice}")
+
+
+program = ProgramGroup(PROGRAM, help=_SUMMARY)
+add_actions(program)
 click.version_option(__version__, prog_name=PROGRAM)(program)
 
 
 def duration(_ctx: click.Context, _parameter: click.Parameter, text: str) -> float:
-    """Read an option's duration, in seconds, as parameters have it."""
+    """Parse an option's duration, in the syntax of parameters; return seconds."""
     from ocf_systemd.core.durations import duration_s
 
     try:
@@ -58,7 +66,7 @@ def duration(_ctx: click.Context, _parameter: click.Parameter, text: str) -> flo
 
 
 def assignments(_ctx: click.Context, _parameter: click.Parameter, texts: tuple[str, ...]) -> dict[str, str]:
-    """Read options NAME=VALUE, each a parameter or a variable of the operation."""
+    """Parse options NAME=VALUE, each a parameter, a CRM_meta_ attribute or an OCF_ variable."""
     from ocf_systemd.core.parameter_table import TABLE
 
     known = {row.name for row in TABLE}
@@ -66,15 +74,15 @@ def assignments(_ctx: click.Context, _parameter: click.Parameter, texts: tuple[s
     for assignment in texts:
         name, equals, value = assignment.partition("=")
         if not equals:
-            raise click.BadParameter(f"'{assignment}' is no NAME=VALUE, expected one such as poll_interval=500ms")
+            raise click.BadParameter(f"'{assignment}' is not NAME=VALUE, expected for example poll_interval=500ms")
         if name not in known and not name.startswith(("CRM_meta_", "OCF_")):
-            raise click.BadParameter(f"there is no parameter '{name}'; there are {', '.join(sorted(known))}")
+            raise click.BadParameter(f"unknown parameter '{name}', expected {', '.join(sorted(known))}")
         options[name] = value
     return options
 
 
 def operations(ctx: click.Context, parameter: click.Parameter, texts: tuple[str, ...]) -> "Operations":
-    """Read options NAME=TIME, each the timeout of an operation or the monitor's interval."""
+    """Parse options NAME=TIME, each the timeout of an operation or the interval of the monitor."""
     from ocf_systemd.core.operations import OPERATION_NAMES, Operations
 
     chosen: dict[str, float] = {}
@@ -86,45 +94,28 @@ def operations(ctx: click.Context, parameter: click.Parameter, texts: tuple[str,
     return Operations(chosen)
 
 
-def _completed(
-    find: "Callable[[str], list[Candidate]]",
-) -> "Callable[[click.Context, click.Parameter, str], list[CompletionItem[str]]]":
-    """Return what click asks for an option's values, from what finds them."""
+def _completed(kind: str) -> "Callable[[click.Context, click.Parameter, str], list[CompletionItem[str]]]":
+    """Return a click callback that completes the values of an option by the function `kind` of `candidates`."""
 
     def complete(_ctx: click.Context, _parameter: click.Parameter, incomplete: str) -> "list[CompletionItem[str]]":
         from click.shell_completion import CompletionItem
 
+        from ocf_systemd.commands import candidates
+
+        find: Callable[[str], list[candidates.Candidate]] = getattr(candidates, kind)
         return [CompletionItem(each.text, help=each.description) for each in find(incomplete)]
 
     return complete
 
 
-def _units(incomplete: str) -> "list[Candidate]":
-    from ocf_systemd.commands.candidates import units
-
-    return units(incomplete)
-
-
-def _hooks(incomplete: str) -> "list[Candidate]":
-    from ocf_systemd.commands.candidates import hooks
-
-    return hooks(incomplete)
-
-
-def _assignments(incomplete: str) -> "list[Candidate]":
-    from ocf_systemd.commands.candidates import assignments
-
-    return assignments(incomplete)
-
-
 unit_option = click.option(
-    "--unit", required=True, shell_complete=_completed(_units), help="The systemd unit, as the parameter `unit`."
+    "--unit", required=True, shell_complete=_completed("units"), help="The systemd unit (parameter `unit`)."
 )
 hook_option = click.option(
     "--monitor-hook",
     metavar="PATH",
-    shell_complete=_completed(_hooks),
-    help="The health hook, as the parameter `monitor_hook`.",
+    shell_complete=_completed("hooks"),
+    help="The health hook (parameter `monitor_hook`).",
 )
 parameter_option = click.option(
     "-o",
@@ -132,8 +123,8 @@ parameter_option = click.option(
     multiple=True,
     metavar="NAME=VALUE",
     callback=assignments,
-    shell_complete=_completed(_assignments),
-    help="Any parameter; repeatable.",
+    shell_complete=_completed("assignments"),
+    help="Set any parameter; repeatable.",
 )
 operation_option = click.option(
     "--op",

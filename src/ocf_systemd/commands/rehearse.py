@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ocf_systemd.commands.program import duration, hook_option, parameter_option, program, unit_option
+from ocf_systemd.commands.program import duration, hook_option, parameter_option, program, require_systemd, unit_option
 from ocf_systemd.core.ocf import ExitCode
 from ocf_systemd.display.terminal import console, uses_rich
 
@@ -82,8 +82,7 @@ def rehearse(
     _check_parameters(call)
     if in_sandbox:
         return _rehearse_in_sandbox(call, report, as_json=as_json)
-    if not Path("/run/systemd/system").is_dir():
-        raise click.ClickException("this host does not run systemd; --sandbox rehearses in a throw-away one that does")
+    require_systemd("Use --sandbox")
     if os.geteuid() != 0:
         raise click.ClickException("a rehearsal starts, stops and kills: run this command as root")
     return _rehearse_here(call, report, yes=yes, as_json=as_json)

@@ -1,4 +1,4 @@
-"""`ocf-systemd sandbox`: a throw-away host to try things in."""
+"""`ocf-systemd sandbox`: a throw-away host with a real systemd, to test a unit or a hook in."""
 
 import os
 import signal
@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 
 @program.group()
 def sandbox() -> None:
-    """Try things in a throw-away host with a real systemd.
+    """Run commands in a throw-away host with a real systemd.
 
-    It boots in namespaces over copies of this host's files in about a second, and leaves nothing behind. It needs
-    root, cgroup2 and overlayfs.
+    It boots in namespaces within about a second, with a copy-on-write view of this host's files, and leaves nothing
+    behind. It needs root, cgroup2 and overlayfs.
 
     \b
     Examples:
@@ -42,14 +42,14 @@ def _copies(_ctx: click.Context, _parameter: click.Parameter, texts: tuple[str, 
         raise click.BadParameter(str(error)) from None
 
 
-def _sources(_ctx: click.Context, _parameter: click.Parameter, incomplete: str) -> "list[CompletionItem[str]]":
+def _complete_source(_ctx: click.Context, _parameter: click.Parameter, incomplete: str) -> "list[CompletionItem[str]]":
     from click.shell_completion import CompletionItem
 
     return [CompletionItem(incomplete, type="file")]
 
 
-def _words(_ctx: click.Context, _parameter: click.Parameter, incomplete: str) -> "list[CompletionItem[str]]":
-    """Complete the command line within: our own as it is without a sandbox, files for any other."""
+def _complete_command(_ctx: click.Context, _parameter: click.Parameter, incomplete: str) -> "list[CompletionItem[str]]":
+    """Complete the command to run: `ocf-systemd` as outside of a sandbox, others with files."""
     from click.shell_completion import CompletionItem, ShellComplete
 
     words: tuple[str, ...] = _ctx.params.get(_parameter.name or "") or ()
@@ -64,19 +64,18 @@ _copy = click.option(
     multiple=True,
     metavar="SRC:DST",
     callback=_copies,
-    shell_complete=_sources,
-    help="Copy in; repeatable.",
+    shell_complete=_complete_source,
+    help="Copy a file into the sandbox; repeatable.",
 )
 
 
 @sandbox.command("run", context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
 @_copy
-@click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED, shell_complete=_words)
+@click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED, shell_complete=_complete_command)
 def run_in_sandbox(copies: "list[Copy]", command: tuple[str, ...]) -> int:
     """Boot a sandbox, run COMMAND in it, end it.
 
-    The exit code is COMMAND's. This host's files are there, as copies: whatever COMMAND writes is gone with the
-    sandbox.
+    The exit code is COMMAND's. COMMAND sees this host's files; its changes are lost when the sandbox ends.
 
     \b
     Examples:
@@ -92,24 +91,22 @@ def run_in_sandbox(copies: "list[Copy]", command: tuple[str, ...]) -> int:
 @sandbox.command()
 @_copy
 def shell(copies: "list[Copy]") -> int:
-    """Boot a sandbox and give a prompt in it.
+    """Boot a sandbox and start a shell in it.
 
-    The end of the shell is the sandbox's, and of all that was changed in there.
+    The sandbox ends with the shell, and all changes are lost.
 
     \b
     Example:
       ocf-systemd sandbox shell --copy ./x.service:/etc/systemd/system/x.service
     """
     with booted(copies) as host:
-        click.echo(
-            f"A throw-away host, booted in {host.boot_s:.1f} s; exit ends it and all that changed in it.", err=True
-        )
+        click.echo(f"sandbox booted in {host.boot_s:.1f} s; `exit` ends it and discards all changes", err=True)
         return run_in_foreground(host, ("bash", "--norc"), PS1=r"[sandbox] \w\$ ")
 
 
 @contextmanager
 def booted(copies: "list[Copy]") -> "Iterator[Sandbox]":
-    """Boot a sandbox for the time of the block; what keeps this host from that is an error of the command's."""
+    """Boot a sandbox for the block; an error to boot it is an error of the command."""
     from ocf_systemd.sandbox import SandboxUnavailableError, boot
 
     try:
@@ -120,10 +117,10 @@ def booted(copies: "list[Copy]") -> "Iterator[Sandbox]":
 
 
 def run_in_foreground(host: "Sandbox", command: Sequence[str], **variables: str) -> int:
-    """Run a command on this terminal; Ctrl-C is for it alone, and its end ends the sandbox."""
+    """Run a command on this terminal; only the command gets Ctrl-C. Return its exit code as a shell would."""
     here = str(Path.cwd())
     directory = here if host.run(["test", "-d", here]).returncode == 0 else "/root"
-    # This program is to be found in there too, wherever it is installed.
+    # The path includes this program, wherever it is installed.
     path = f"/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:{Path(sys.executable).parent}"
     names = ("TERM", "COLORTERM", "NO_COLOR", "FORCE_COLOR")
     display = {name: os.environ[name] for name in names if name in os.environ}

@@ -18,7 +18,7 @@ def _duration_or_never(ctx: click.Context, parameter: click.Parameter, text: str
     "path",
     metavar="PATH",
     type=click.Path(path_type=Path),
-    help="Listen here, where systemd has passed no socket.",
+    help="The socket, unless systemd passes one.",
 )
 @click.option(
     "--idle-after",
@@ -26,12 +26,13 @@ def _duration_or_never(ctx: click.Context, parameter: click.Parameter, text: str
     metavar="DURATION",
     show_default=True,
     callback=_duration_or_never,
-    help="End after that long without work; 0: never.",
+    help="End after this time without work; 0: never.",
 )
 def serve(path: Path | None, idle_after: float) -> int:
-    """Run monitors for agents that connect (systemd starts this).
+    """Run the resident server (systemd starts this).
 
-    Many at once. `ocf-systemd install --resident` sets up ocf-systemd.socket, by which systemd starts the server.
+    It runs the monitors of all agents that connect, concurrently. `ocf-systemd install --resident` installs
+    ocf-systemd.socket, which starts the server.
 
     \b
     Example:
@@ -42,4 +43,4 @@ def serve(path: Path | None, idle_after: float) -> int:
     try:
         return run_server(path, idle_after, os.environ)
     except OSError as error:
-        raise click.ClickException(f"cannot serve: {error}") from error
+        raise click.ClickException(f"the server cannot run: {error}") from error

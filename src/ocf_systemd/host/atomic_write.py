@@ -1,4 +1,4 @@
-"""Files that come into place in one step: nobody reads half of one, and an interruption leaves none behind."""
+"""Atomic writes: a reader sees the old file or the new one, and an interrupted write leaves no file behind."""
 
 import os
 from collections.abc import Iterator
@@ -7,23 +7,23 @@ from pathlib import Path
 
 
 @contextmanager
-def draft_of(path: Path, content: bytes, mode: int) -> Iterator[Path]:
-    """Yield a file beside `path` with that content and that mode, by a hidden name; at the end it is gone.
+def staged_file(path: Path, content: bytes, mode: int) -> Iterator[Path]:
+    """Yield a hidden temporary file next to `path` with this content and mode; rename it to keep it.
 
-    Rename it before, and it stays. Raises OSError.
+    It is removed at the end of the block. Raises OSError.
     """
-    # Unlike mkstemp(3)'s its name is known before it is there, so that it is found whenever Ctrl-C comes.
-    draft = path.with_name(f".{path.name}.{os.urandom(8).hex()}")
+    # Unlike mkstemp(3)'s, the name is known before the file exists, so that Ctrl-C at any moment leaves none behind.
+    staged = path.with_name(f".{path.name}.{os.urandom(8).hex()}")
     try:
-        draft.touch(0o600, exist_ok=False)  # at no moment writable by others, whatever the umask
-        draft.write_bytes(content)
-        draft.chmod(mode)
-        yield draft
+        staged.touch(0o600, exist_ok=False)  # never writable by others, whatever the umask
+        staged.write_bytes(content)
+        staged.chmod(mode)
+        yield staged
     finally:
-        draft.unlink(missing_ok=True)
+        staged.unlink(missing_ok=True)
 
 
-def put(path: Path, content: bytes, mode: int) -> None:
-    """Write a file, or replace it. Raises OSError, and then nothing has changed."""
-    with draft_of(path, content, mode) as draft:
-        draft.replace(path)
+def write(path: Path, content: bytes, mode: int) -> None:
+    """Write or replace a file. Raises OSError, and then the file at `path` is unchanged."""
+    with staged_file(path, content, mode) as staged:
+        staged.replace(path)

@@ -3,7 +3,6 @@
 Source: systemd.unit(5).
 """
 
-import os
 from contextlib import suppress
 from enum import StrEnum
 from pathlib import Path
@@ -59,16 +58,9 @@ def put_drop_in(unit: str, path: Path) -> DropInChange:
         if path.read_bytes() == text:
             return DropInChange.WRITTEN if old else DropInChange.UNCHANGED
     _make_directories(path.parent)
-    # The dot and the suffix keep systemd from reading a half-written one.
-    staged = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        staged.unlink(missing_ok=True)
-        staged.touch(0o644, exist_ok=False)  # at no moment writable by others, whatever the umask
-        staged.write_bytes(text)
-        staged.chmod(0o644)  # Pacemaker's umask is 0026
-        staged.replace(path)
-    finally:
-        staged.unlink(missing_ok=True)
+    from ocf_systemd.host.atomic_write import write  # a monitor imports this module, and writes no drop-in
+
+    write(path, text, 0o644)  # systemd reads no hidden file, so never half a drop-in; Pacemaker's umask is 0026
     return DropInChange.WRITTEN
 
 

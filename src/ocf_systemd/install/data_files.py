@@ -1,6 +1,6 @@
-"""Puts manual pages and completion where manual readers and shells look for them, and takes them away again.
+"""Installs and removes the manual pages and completion scripts, which stand below this package's `share`.
 
-The files are those below this package's `share`. Only what this program has put there is replaced or removed.
+Only files that this program installed are replaced or removed.
 """
 
 import os
@@ -11,93 +11,93 @@ from contextlib import suppress
 from pathlib import Path
 
 from ocf_systemd.host import atomic_write
+from ocf_systemd.install.ownership import is_ours
 
 DEFAULT_SHARE = Path("/usr/local/share")
-"""Where man(1), bash and zsh look for what the administrator has installed."""
-_FISH_COMPLETIONS = Path(
-    "/etc/fish/completions"
-)  # where fish(1) does, which knows that directory by XDG_DATA_DIRS alone
+"""Where man(1), bash and zsh look for files that the administrator has installed."""
+_FISH_COMPLETIONS = Path("/etc/fish/completions")  # fish(1) finds the directory above by XDG_DATA_DIRS only
 
 _SOURCE = Path(__file__).parent.parent / "share"
+# Files of earlier versions are recognized by it as well.
 _MARK = "Put here by `ocf-systemd install`, removed by `ocf-systemd uninstall`"
-_MADE = re.compile(re.escape(_MARK) + r", with: (.*)$", re.MULTILINE)
+_MANUAL_COMMENT, _SCRIPT_COMMENT = '.\\"', "#"
+_CREATED_DIRECTORIES = re.compile(re.escape(_MARK) + r", with: (.*)$", re.MULTILINE)
 
 
-def put(share: Path) -> tuple[str, ...]:
-    """Put the files below a directory such as /usr/local/share; return warnings.
+def install(share: Path) -> tuple[str, ...]:
+    """Install the files below a directory such as /usr/local/share; return warnings.
 
-    Nothing hangs on them: what cannot be written, or is somebody else's, is left, and told.
+    The agent works without them, so a file that cannot be written, or that this program did not install, is skipped
+    with a warning.
     """
-    umask = os.umask(0o022)  # everybody is to read them
+    umask = os.umask(0o022)  # every user must be able to read them
     try:
-        return tuple(filter(None, (_put(place, share) for place in _places())))
+        return tuple(filter(None, (_install_file(file, share) for file in _files())))
     except OSError as error:
         return (f"manual pages and completion cannot be written below {share}: {error.strerror}",)
     finally:
         os.umask(umask)
 
 
-def take_away(share: Path) -> int:
-    """Remove the files that are ours, with the directories that were made for them; return how many there were.
+def remove(share: Path) -> int:
+    """Remove the installed files and the directories that were created for them; return the number of files.
 
     Raises `OSError`.
     """
-    ours = [path for place in _places() if _is_ours(path := _destination(place, share))]
-    made = {each for path in ours for each in _made_for(path)}
-    for path in ours:
+    installed = [path for file in _files() if _is_ours(path := _destination(file, share))]
+    created = {directory for path in installed for directory in _created_directories(path)}
+    for path in installed:
         path.unlink()
-    for directory in sorted(made, reverse=True):
-        with suppress(OSError):  # somebody else has put something there
+    for directory in sorted(created, reverse=True):
+        with suppress(OSError):  # it has other files by now
             Path(directory).rmdir()
-    return len(ours)
+    return len(installed)
 
 
-def _places() -> Iterator[Path]:
-    """Yield the files' places below `share`."""
+def _files() -> Iterator[Path]:
+    """Yield the files, relative to `share`."""
     return (path.relative_to(_SOURCE) for path in sorted(_SOURCE.rglob("*")) if path.is_file())
 
 
-def _destination(place: Path, share: Path) -> Path:
-    is_fish = share == DEFAULT_SHARE and place.parts[0] == "fish"
-    return _FISH_COMPLETIONS / place.name if is_fish else share / place
+def _destination(file: Path, share: Path) -> Path:
+    is_fish = share == DEFAULT_SHARE and file.parts[0] == "fish"
+    return _FISH_COMPLETIONS / file.name if is_fish else share / file
 
 
-def _put(place: Path, share: Path) -> str:
-    """Put one file in place, in one step; return a warning, or nothing."""
-    path = _destination(place, share)
+def _install_file(file: Path, share: Path) -> str:
+    """Install one file; return a warning, or an empty string."""
+    path = _destination(file, share)
     if path.is_symlink() or path.exists():
         if not _is_ours(path):
-            return "" if _leads_here(path) else f"left {path} as it is, which is not ours"
-        made = _made_for(path)
+            return "" if _is_link_into_this_environment(path) else f"skipped {path}: ocf-systemd did not install it"
+        created = _created_directories(path)
     else:
-        made = tuple(_make(path.parent))
-    content = (_SOURCE / place).read_text(encoding="utf-8")
-    comment = '.\\"' if place.parts[0] == "man" else "#"
-    with_directories = f", with: {':'.join(made)}" if made else ""
-    atomic_write.put(path, f"{content}{comment} {_MARK}{with_directories}\n".encode(), 0o644)
+        created = tuple(_create(path.parent))
+    content = (_SOURCE / file).read_text(encoding="utf-8")
+    comment = _MANUAL_COMMENT if file.parts[0] == "man" else _SCRIPT_COMMENT
+    directories = f", with: {':'.join(created)}" if created else ""
+    atomic_write.write(path, f"{content}{comment} {_MARK}{directories}\n".encode(), 0o644)
     return ""
 
 
-def _make(directory: Path) -> Iterator[str]:
-    """Make a directory and those above it that are missing; yield them, the topmost first."""
+def _create(directory: Path) -> Iterator[str]:
+    """Create a directory and its missing parents; yield the created ones, the topmost first."""
     for each in (*reversed(directory.parents), directory):
         if not each.is_dir():
             each.mkdir()
             yield str(each)
 
 
-def _made_for(path: Path) -> tuple[str, ...]:
-    """Return the directories that were made for a file of ours, as it says itself."""
-    match = _MADE.search(path.read_text(encoding="utf-8"))
+def _created_directories(path: Path) -> tuple[str, ...]:
+    """Return the directories that were created for an installed file, which it lists itself."""
+    match = _CREATED_DIRECTORIES.search(path.read_text(encoding="utf-8", errors="replace"))
     return tuple(match[1].split(":")) if match else ()
 
 
 def _is_ours(path: Path) -> bool:
-    with suppress(OSError, UnicodeDecodeError):
-        return not path.is_symlink() and _MARK in path.read_text(encoding="utf-8")
-    return False
+    return not path.is_symlink() and is_ours(path, f"{_MANUAL_COMMENT} {_MARK}", f"{_SCRIPT_COMMENT} {_MARK}")
 
 
-def _leads_here(path: Path) -> bool:
-    """Tell whether a file is a link to this environment's own, as pipx(1) makes for manual pages."""
+def _is_link_into_this_environment(path: Path) -> bool:
+    """Return whether a file is such a link as pipx(1) makes for manual pages."""
     return path.is_symlink() and path.resolve().is_relative_to(Path(sys.prefix).resolve())

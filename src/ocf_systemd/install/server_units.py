@@ -1,6 +1,7 @@
-"""Puts the resident server's units where systemd looks for them, has systemd listen, and takes all that away again.
+"""Installs, upgrades and removes the systemd units of the resident server: a socket unit and a service unit.
 
-Only files that this program wrote are replaced or removed, unless told otherwise; what fails half-way is taken back.
+Without `force` only units that this program installed are replaced or removed. An installation or upgrade that fails
+is rolled back.
 """
 
 import re
@@ -13,13 +14,16 @@ from pathlib import Path
 
 from ocf_systemd.client import SOCKET
 from ocf_systemd.core.text import printable
-from ocf_systemd.host.atomic_write import put
+from ocf_systemd.host.atomic_write import write
+from ocf_systemd.host.systemctl import is_booted
 from ocf_systemd.install.agent_file import InstallationError, uninterrupted
+from ocf_systemd.install.ownership import is_ours
 
 SOCKET_UNIT, SERVICE_UNIT = "ocf-systemd.socket", "ocf-systemd.service"
 
+# Units of earlier versions are recognized by it as well.
 _MARK = "# Put here by `ocf-systemd install --resident`, removed by `ocf-systemd uninstall`."
-# docs/resident.md tells of each line why it is there, and what is not there.
+# docs/resident.md explains each line, and which directives are left out.
 _SOCKET_TEXT = """\
 {mark}
 
@@ -46,7 +50,7 @@ _SERVICE_TEXT = """\
 [Unit]
 Description=Resident OCF resource agent
 Requires=ocf-systemd.socket
-# Ordered units stop in reverse: Pacemaker first, and only then this.
+# Units stop in the reverse of their order: Pacemaker before this unit.
 Before=pacemaker.service pacemaker_remote.service
 StartLimitIntervalSec=0
 
@@ -64,29 +68,32 @@ OOMPolicy=continue
 TasksMax=infinity
 """
 _CONTROL = re.compile(r"[\x01-\x1f\x7f]")
-_NO_EXECUTABLE = re.compile(rf"""{_CONTROL.pattern}|['"\\]""")
+_NOT_EXECUTABLE = re.compile(rf"""{_CONTROL.pattern}|['"\\]""")
 _MODE = 0o644
 _SYSTEMCTL_TIMEOUT_S = 120.0
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
-    """Where the units stand, and what there is while systemd runs."""
+class UnitPaths:
+    """The directory of the unit files, and that of the run-time files (`/run`)."""
 
-    units: Path
-    booted: Path
-    """A directory that is there where systemd is the system manager (sd_booted(3))."""
-    socket: Path
+    directory: Path
+    run_directory: Path
+
+    @property
+    def socket(self) -> Path:
+        """The socket on which the server listens."""
+        return self.run_directory / Path(SOCKET).name
 
     @property
     def socket_file(self) -> Path:
-        """The socket unit's file."""
-        return self.units / SOCKET_UNIT
+        """The file of the socket unit."""
+        return self.directory / SOCKET_UNIT
 
     @property
     def service_file(self) -> Path:
-        """The service unit's file."""
-        return self.units / SERVICE_UNIT
+        """The file of the service unit."""
+        return self.directory / SERVICE_UNIT
 
     @property
     def files(self) -> tuple[Path, Path]:
@@ -94,152 +101,151 @@ class Place:
         return self.socket_file, self.service_file
 
     @property
-    def wish(self) -> Path:
-        """The link by which the socket is enabled."""
-        return self.units / "sockets.target.wants" / SOCKET_UNIT
+    def enabling_link(self) -> Path:
+        """The link that exists while the socket unit is enabled."""
+        return self.directory / "sockets.target.wants" / SOCKET_UNIT
 
 
-THIS_HOST = Place(Path("/etc/systemd/system"), Path("/run/systemd/system"), Path(SOCKET))
+THIS_HOST = UnitPaths(Path("/etc/systemd/system"), Path(SOCKET).parent)
 """systemd.unit(5): the directory for units that the administrator installs."""
 
 
-def set_up(place: Place, *, force: bool = False) -> str:
-    """Put the units in place, enable and start them; return what was done, for people.
+def install(paths: UnitPaths, *, force: bool = False) -> str:
+    """Install or replace the units, enable the socket and start the server; return a message for the user.
 
-    Where systemd does not run, as in an image that is being built, the socket is enabled for the next boot. Units of
-    ours that are there already are replaced, and the server goes on with the code of now. Raises `InstallationError`,
-    and then nothing has changed. `force` replaces files of somebody else's.
+    Where systemd is not running, as while an image is built, the socket is enabled for the next boot. A running server
+    is restarted, so that it runs the installed code. Raises `InstallationError`, and then nothing has changed. `force`
+    replaces units of others.
     """
-    for path in place.files:
-        if path.is_symlink():  # as of a masked unit: the administrator's word against it
+    for path in paths.files:
+        if path.is_symlink():  # a masked unit, for example: the administrator has decided against it
             raise InstallationError(
-                f"{path} is a link; remove it first, by systemctl unmask {path.name} if it is masked"
+                f"{path} is a link. Remove it first (if the unit is masked: systemctl unmask {path.name})"
             )
         if not force and path.exists() and not _is_ours(path):
             raise InstallationError(f"{path} is not a unit of ocf-systemd; --force replaces it")
-    with _all_or_nothing(place) as before:
-        _put_both(place)
-        if not place.booted.is_dir():
+    with _rollback_on_failure(paths) as before:
+        _write_units(paths)
+        if not is_booted(paths.run_directory):
             _systemctl("enable", SOCKET_UNIT)
-            return f"set up {SERVICE_UNIT} for the next boot: systemd does not run here"
+            return f"installed {SERVICE_UNIT}; systemd is not running here: enabled from the next boot on"
         _systemctl("daemon-reload")
         _systemctl("enable", "--now", SOCKET_UNIT)
-        _renew_socket(place, before)
-        # Not by the first caller: whether the server starts at all is to show now.
+        _restart_changed_socket(paths, before)
+        # Not left to the first client: a server that cannot start must fail the installation.
         _systemctl("restart", SERVICE_UNIT)
-    return f"set up {SERVICE_UNIT}, which listens on {place.socket} and runs the actions from now on"
+    return f"installed {SERVICE_UNIT}: the server listens on {paths.socket}"
 
 
-def refresh(place: Place) -> str:
-    """Bring units of ours up to date that start this interpreter; return what was done, or nothing, for people.
+def upgrade(paths: UnitPaths) -> str:
+    """Upgrade units that this installation installed; return a message for the user, empty if there are none.
 
-    What is not enabled or does not run is left so. Raises `InstallationError`, and then nothing has changed.
+    A unit that is disabled or stopped stays so. Raises `InstallationError`, and then nothing has changed.
     """
-    if not all(map(_is_ours, place.files)):
+    if not all(map(_is_ours, paths.files)):
         return ""
-    if _command_line_in(place.service_file) != command_line(sys.executable):
-        return f"left {SERVICE_UNIT} to another installation's Python; --resident has this one serve"
-    with _all_or_nothing(place) as before:
-        _put_both(place)
-        if not place.booted.is_dir():
-            return f"renewed {SERVICE_UNIT} for the next boot: systemd does not run here"
+    if _command_line_in(paths.service_file) != command_line(sys.executable):
+        return f"kept {SERVICE_UNIT} of another installation; --resident replaces it"
+    with _rollback_on_failure(paths) as before:
+        _write_units(paths)
+        if not is_booted(paths.run_directory):
+            return f"upgraded {SERVICE_UNIT}; systemd is not running here: in effect from the next boot on"
         _systemctl("daemon-reload")
-        _renew_socket(place, before)
+        _restart_changed_socket(paths, before)
         _systemctl("try-restart", SERVICE_UNIT)
-    return f"renewed {SERVICE_UNIT}"
+    return f"upgraded {SERVICE_UNIT}"
 
 
-def is_set_up(place: Place) -> bool:
-    """Return whether there is a unit of ours."""
-    return any(map(_is_ours, place.files))
+def is_installed(paths: UnitPaths) -> bool:
+    """Return whether this program installed any of the units."""
+    return any(map(_is_ours, paths.files))
 
 
-def remove(place: Place, *, force: bool = False) -> str:
-    """Stop and remove the units that are ours; return what was done, or nothing, for people.
+def remove(paths: UnitPaths, *, force: bool = False) -> str:
+    """Stop and remove the units that this program installed; return a message for the user, empty if there are none.
 
-    Raises `InstallationError`. `force` removes units of somebody else's too.
+    Raises `InstallationError`. `force` removes units of others too.
     """
-    paths = [path for path in place.files if _is_ours(path) or (force and _is_there(path))]
-    if not paths:
+    files = [path for path in paths.files if _is_ours(path) or (force and (path.is_symlink() or path.exists()))]
+    if not files:
         return ""
-    runs = place.booted.is_dir()
-    if place.socket_file in paths:
-        _systemctl("disable", *(["--now"] if runs else []), SOCKET_UNIT)
-    if runs:
-        _systemctl("stop", *(path.name for path in paths))
+    booted = is_booted(paths.run_directory)
+    if paths.socket_file in files:
+        _systemctl("disable", *(["--now"] if booted else []), SOCKET_UNIT)
+    if booted:
+        _systemctl("stop", *(path.name for path in files))
     try:
-        for path in paths:
+        for path in files:
             path.unlink()
-        if place.socket_file in paths:
-            place.socket.unlink(missing_ok=True)  # systemd removes it, but for one that it has lost
+        if paths.socket_file in files:
+            paths.socket.unlink(missing_ok=True)  # systemd removes it, except one that it no longer knows of
     except OSError as error:
         raise InstallationError(f"{error.filename} cannot be removed: {error.strerror}") from error
-    if runs:
+    if booted:
         _systemctl("daemon-reload")
-        for path in paths:
-            _try_systemctl("reset-failed", path.name)  # there is nothing to forget of one that has not failed
-    return f"removed {' and '.join(map(str, paths))}"
+        for path in files:
+            _try_systemctl("reset-failed", path.name)  # this fails for a unit that has not failed
+    return f"removed {' and '.join(map(str, files))}"
 
 
-def _put_both(place: Place) -> None:
-    place.units.mkdir(parents=True, exist_ok=True)
-    # While they are written their names are hidden, and systemd reads no hidden file.
-    put(place.socket_file, _SOCKET_TEXT.format(mark=_MARK, socket=place.socket).encode(), _MODE)
-    command = command_line(sys.executable)
-    text = _SERVICE_TEXT.format(mark=_MARK, command=command)
-    put(place.service_file, text.encode(errors="surrogateescape"), _MODE)
+def _write_units(paths: UnitPaths) -> None:
+    paths.directory.mkdir(parents=True, exist_ok=True)
+    # systemd reads no hidden file, so it never reads a temporary one.
+    write(paths.socket_file, _SOCKET_TEXT.format(mark=_MARK, socket=paths.socket).encode(), _MODE)
+    text = _SERVICE_TEXT.format(mark=_MARK, command=command_line(sys.executable))
+    write(paths.service_file, text.encode(errors="surrogateescape"), _MODE)
 
 
-def _renew_socket(place: Place, before: Mapping[Path, bytes | None]) -> None:
-    """Have a socket that listens by an older text listen by the newer one."""
-    if before[place.socket_file] not in {None, place.socket_file.read_bytes()}:
+def _restart_changed_socket(paths: UnitPaths, before: Mapping[Path, bytes | None]) -> None:
+    """Restart an active socket unit whose file has changed."""
+    if before[paths.socket_file] not in {None, paths.socket_file.read_bytes()}:
         _systemctl("try-restart", SOCKET_UNIT)
 
 
 @contextmanager
-def _all_or_nothing(place: Place) -> Iterator[Mapping[Path, bytes | None]]:
-    """Yield what the files hold; when the block raises, put that back, and have systemd go by it."""
-    was_enabled = place.wish.is_symlink()
+def _rollback_on_failure(paths: UnitPaths) -> Iterator[Mapping[Path, bytes | None]]:
+    """Yield the content of the unit files; if the block raises, restore it and have systemd load it."""
+    was_enabled = paths.enabling_link.is_symlink()
     try:
-        before = {path: path.read_bytes() if path.exists() else None for path in place.files}
+        before = {path: path.read_bytes() if path.exists() else None for path in paths.files}
         try:
             yield before
         except BaseException:
-            with uninterrupted():  # by a second Ctrl-C, say
-                _take_back(place, before, was_enabled=was_enabled)
+            with uninterrupted():  # a second Ctrl-C must not end the rollback
+                _roll_back(paths, before, was_enabled=was_enabled)
             raise
     except OSError as error:
-        raise InstallationError(f"the units in {place.units} cannot be written: {error.strerror}") from error
+        raise InstallationError(f"the units in {paths.directory} cannot be written: {error.strerror}") from error
 
 
-def _take_back(place: Place, before: Mapping[Path, bytes | None], *, was_enabled: bool) -> None:
-    """Undo as much as can be undone: what has failed may fail again."""
-    runs = place.booted.is_dir()
+def _roll_back(paths: UnitPaths, before: Mapping[Path, bytes | None], *, was_enabled: bool) -> None:
+    """Undo as much as possible: what has failed once may fail again."""
+    booted = is_booted(paths.run_directory)
     new = [path.name for path, content in before.items() if content is None]
-    if not was_enabled and place.wish.is_symlink():
+    if not was_enabled and paths.enabling_link.is_symlink():
         _try_systemctl("disable", SOCKET_UNIT)
-    if runs and new:
+    if booted and new:
         _try_systemctl("stop", *new)
     with suppress(OSError):
         for path, content in before.items():
             if content is None:
                 path.unlink(missing_ok=True)
             else:
-                put(path, content, _MODE)
-    if runs:
+                write(path, content, _MODE)
+    if booted:
         _try_systemctl("daemon-reload")
         for path, content in before.items():
             _try_systemctl("reset-failed" if content is None else "try-restart", path.name)
 
 
-def _try_systemctl(*words: str) -> None:
+def _try_systemctl(*arguments: str) -> None:
     with suppress(InstallationError):
-        _systemctl(*words)
+        _systemctl(*arguments)
 
 
-def _systemctl(*words: str) -> None:
-    """Call systemctl(1), which needs no running systemd to enable and disable; raise `InstallationError`."""
-    command = ["systemctl", "--no-ask-password", *words]
+def _systemctl(*arguments: str) -> None:
+    """Call systemctl(1), which enables and disables units without a running systemd; raise `InstallationError`."""
+    command = ["systemctl", "--no-ask-password", *arguments]
     try:
         done = subprocess.run(
             command,
@@ -251,28 +257,28 @@ def _systemctl(*words: str) -> None:
             timeout=_SYSTEMCTL_TIMEOUT_S,
         )
     except FileNotFoundError:
-        raise InstallationError("there is no systemctl here, and the server is systemd's to start") from None
+        raise InstallationError("the resident server needs systemd, and systemctl is not installed here") from None
     except (OSError, subprocess.TimeoutExpired) as error:
-        raise InstallationError(f"systemctl {' '.join(words)} failed: {error}") from error
+        raise InstallationError(f"systemctl {' '.join(arguments)} failed: {error}") from error
     if done.returncode:
-        said = printable((done.stderr.strip().splitlines() or ["it said nothing"])[0]).rstrip(".")
+        reason = printable((done.stderr.strip().splitlines() or ["without a message"])[0]).rstrip(".")
         raise InstallationError(
-            f"systemctl {' '.join(words)} failed: {said}. See what stands in journalctl --unit={SERVICE_UNIT}"
+            f"systemctl {' '.join(arguments)} failed: {reason}. See journalctl --unit={SERVICE_UNIT}"
         )
 
 
 def command_line(interpreter: str) -> str:
-    """Return the server's command line as systemd.service(5) wants it.
+    """Return the server's command line in the syntax of systemd.service(5).
 
-    `:` leaves a `$` alone, `%%` is a per cent sign. systemd executes no path with quotes, backslashes or control
-    characters in it, but passes them as arguments.
+    `:` prevents the expansion of `$`; `%%` is a per cent sign. systemd does not execute a path that contains quotes,
+    backslashes or control characters, but passes it as an argument.
     """
-    words = f"{_quoted(interpreter)} -I -m ocf_systemd serve"
-    return f""":/bin/sh -c 'exec "$0" "$@"' {words}""" if _NO_EXECUTABLE.search(interpreter) else f":{words}"
+    arguments = f"{_quoted(interpreter)} -I -m ocf_systemd serve"
+    return f""":/bin/sh -c 'exec "$0" "$@"' {arguments}""" if _NOT_EXECUTABLE.search(interpreter) else f":{arguments}"
 
 
-def _quoted(word: str) -> str:
-    escaped = word.replace("\\", r"\\").replace('"', r"\"").replace("%", "%%")
+def _quoted(argument: str) -> str:
+    escaped = argument.replace("\\", r"\\").replace('"', r"\"").replace("%", "%%")
     return '"' + _CONTROL.sub(lambda match: f"\\x{ord(match[0]):02x}", escaped) + '"'
 
 
@@ -281,11 +287,5 @@ def _command_line_in(file: Path) -> str:
     return next((line.removeprefix("ExecStart=") for line in lines if line.startswith("ExecStart=")), "")
 
 
-def _is_there(path: Path) -> bool:
-    return path.is_symlink() or path.exists()
-
-
 def _is_ours(path: Path) -> bool:
-    with suppress(OSError):
-        return _MARK in path.read_text(encoding="utf-8", errors="replace").splitlines()
-    return False
+    return is_ours(path, _MARK)

@@ -1,7 +1,7 @@
-"""A throw-away host with a real systemd, to try a unit and a hook before the cluster does.
+"""Boots a sandbox: a throw-away host with a real systemd, to test a unit and a hook in.
 
-It owns namespaces, their root file system and their end; boot.sh does it, this module asks for it.
-It is no security boundary: who is root in the sandbox can be kept from accidents, not from malice.
+boot.sh creates the namespaces and their root file system, and removes both; this module runs it. A sandbox is no
+security boundary: it contains accidents, not a malicious root.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ _PACKAGE = Path(__file__).parent.parent
 _BOOT = Path(__file__).with_name("boot.sh")
 _SYSTEMD = (Path("/usr/lib/systemd/systemd"), Path("/lib/systemd/systemd"))
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-# systemctl(1): --wait returns when the boot is over, but fails while PID 1 does not listen yet.
-# Nobody reads the console afterwards: systemd would try for a second to open it, at every message.
+# systemctl(1): --wait returns when the boot is complete, but fails while PID 1 does not listen yet.
+# Afterwards nobody reads the console, and systemd would try for a second to open it, for each message.
 _UNTIL_BOOTED = """\
 until systemctl is-system-running --wait | grep --quiet -E '^(running|degraded)$'; do
     sleep 0.02
@@ -46,41 +46,42 @@ mkdir -p -- "$(dirname -- "$1")"
 exec cp -R -H --preserve=mode,timestamps,links -T -- /proc/self/fd/0 "$1"
 """
 _TERMINAL_CONTROL = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\r")  # ECMA-48, 5.4: control sequences
-_TOO_LATE = "the sandbox did not boot in time: allow it more"
-_CRASHED = "systemd ended while the sandbox booted"
-_LAST_LINES = 5
-_LOOK_AGAIN_S = 0.01
-_END_WITHIN_S = 10.0
+_TOO_SLOW = "the sandbox did not boot in time"
+_CRASHED = "systemd exited while the sandbox booted"
+_UNSUPPORTED = "this machine does not support sandboxes. Use a physical or virtual machine, or a privileged container"
+_CONSOLE_LINES = 5
+_POLL_S = 0.01
+_END_TIMEOUT_S = 10.0
 
 
 class SandboxUnavailableError(Exception):
-    """Why this machine boots no sandbox: one sentence that ends in what to do."""
+    """A sandbox cannot be booted on this machine; the message says why, and what to do."""
 
 
 class SandboxEndedError(Exception):
-    """The sandbox was used after its end: it was closed, or powered off from within."""
+    """The sandbox has ended: it was closed, or it has powered off."""
 
 
 @dataclass(frozen=True, slots=True)
 class Copy:
-    """A file or a directory of the host, and the path that its copy gets in the sandbox."""
+    """A file or directory of this host, and the path of its copy in the sandbox."""
 
     source: Path
     destination: PurePosixPath
 
     @classmethod
     def parse(cls, text: str) -> Copy:
-        """Read `SRC:DST`; SRC may hold colons.
+        """Parse `SRC:DST`; SRC may contain colons.
 
-        Raises ValueError with a sentence for the user.
+        Raises ValueError with a message for the user.
         """
         source, _, destination = text.rpartition(":")
         if not source or not destination:
-            raise ValueError(f"{text!r} is no copy, expected SRC:DST")
+            raise ValueError(f"{text!r} is not SRC:DST")
         if not destination.startswith("/"):
-            raise ValueError(f"{destination!r} is no absolute path in the sandbox")
+            raise ValueError(f"{destination!r} is not an absolute path in the sandbox")
         if not Path(source).exists():
-            raise ValueError(f"{source!r} does not exist here")
+            raise ValueError(f"{source!r} does not exist on this host")
         return cls(Path(source), PurePosixPath(destination))
 
 
@@ -89,9 +90,9 @@ class Sandbox:
     """A booted sandbox, as `boot` yields it."""
 
     pid: int
-    """The sandbox's PID 1 as this host counts; its namespaces are below `/proc/PID/ns`."""
+    """The PID on this host of the sandbox's PID 1; its namespaces are below `/proc/PID/ns`."""
     boot_s: float
-    """Seconds from the call of `boot` until systemd had started everything."""
+    """Seconds from the call of `boot` until the boot was complete."""
     _namespace: str
     _supervisor: subprocess.Popen[bytes]
 
@@ -103,16 +104,17 @@ class Sandbox:
         cwd: str = "/root",
         terminal: bool = False,
     ) -> list[str]:
-        """Return the argument list that runs `argv` in the sandbox when this host starts it.
+        """Return the command that runs `argv` in the sandbox when it is started on this host.
 
-        `env` adds to a clean environment and replaces parts of it. `terminal` gives it a terminal of the sandbox's own
-        that is joined to ours: job control and the terminal's name mean nothing across the border. The exit code and
-        the signal pass through, but HUP, INT and QUIT become 1; what cannot be executed is env(1)'s 126 or 127.
+        `env` is merged into a minimal environment. `terminal` gives `argv` a terminal of the sandbox, which relays to
+        ours: neither job control nor the name of a terminal works across namespaces. The exit code and the signal are
+        those of `argv`, except that HUP, INT and QUIT become 1; env(1) exits with 126 or 127 if it cannot execute
+        `argv`.
 
         Raises SandboxEndedError.
         """
         if _mount_namespace(self.pid) != self._namespace or not self._namespace:
-            raise SandboxEndedError("the sandbox has ended; boot another one")
+            raise SandboxEndedError("the sandbox has ended")
         environment = {
             "PATH": _PATH,
             "HOME": "/root",
@@ -122,11 +124,11 @@ class Sandbox:
         }
         assignments = [f"{variable}={value}" for variable, value in environment.items()]
         if terminal:
-            # script(1) takes a line for a shell, and some shells drop variables that mean something to them, as PS1.
+            # script(1) takes a shell command line, and some shells drop variables that they use themselves, as PS1.
             line = f"exec {shlex.join(['env', *assignments, *argv])}"
             argv = ["script", "--quiet", "--return", "--command", line, "/dev/null"]
         return [
-            # A Ctrl-C is for `argv`, and nsenter is to reap it: see _attend.
+            # Ctrl-C must end `argv`, but not nsenter, which reaps it: see _kill_on_error.
             *("env", "--ignore-signal=HUP,INT,QUIT"),
             *("nsenter", "--target", str(self.pid)),
             *("--mount", "--uts", "--ipc", "--net", "--pid", "--cgroup", "--"),
@@ -141,13 +143,13 @@ class Sandbox:
         argv: Sequence[str],
         *,
         env: Mapping[str, str] | None = None,
-        input: str | None = None,  # noqa: A002 - subprocess.run's name for it
+        input: str | None = None,  # noqa: A002 - as in subprocess.run
         timeout_s: float | None = None,
         cwd: str = "/root",
     ) -> subprocess.CompletedProcess[str]:
-        """Run `argv` in the sandbox to its end; its exit code is for the caller to check.
+        """Run `argv` in the sandbox and wait for it; the caller checks its exit code.
 
-        Raises SandboxEndedError, and subprocess.TimeoutExpired once `argv` has been killed.
+        Raises SandboxEndedError, and subprocess.TimeoutExpired after it has killed `argv`.
         """
         command = self.command(argv, env=env, cwd=cwd)
         stdin = subprocess.DEVNULL if input is None else subprocess.PIPE
@@ -161,20 +163,20 @@ class Sandbox:
         cwd: str = "/root",
         terminal: bool = False,
     ) -> int:
-        """Run `argv` in the sandbox on this process's own streams; return its exit code, or minus its signal.
+        """Run `argv` in the sandbox on the standard streams of this process; return exit code or minus signal.
 
         Raises SandboxEndedError.
         """
         process = subprocess.Popen(self.command(argv, env=env, cwd=cwd, terminal=terminal))
-        with _attend(process):
+        with _kill_on_error(process):
             return process.wait()
 
     def copy_in(self, source: Path, destination: PurePosixPath | str) -> None:
-        """Copy a file or a directory, which becomes root's; `destination` is the new path itself.
+        """Copy a file or directory; the copy belongs to root, and `destination` is its path, not its directory.
 
-        Missing parents are made. Raises OSError, and SandboxEndedError.
+        Missing parents are created. Raises OSError and SandboxEndedError.
         """
-        # The descriptor still leads to the host's file after its path has become unreachable.
+        # The path may not exist in the sandbox; the descriptor refers to the host's file all the same.
         descriptor = os.open(source, os.O_PATH)
         try:
             command = self.command(["sh", "-e", "-c", _COPY, "copy", str(destination)])
@@ -183,26 +185,26 @@ class Sandbox:
             os.close(descriptor)
 
     def write(self, destination: PurePosixPath | str, text: str, mode: int = 0o644) -> None:
-        """Write a file that is root's and has `mode`; missing parents are made.
+        """Write a file that belongs to root and has `mode`; missing parents are created.
 
-        Raises OSError, and SandboxEndedError.
+        Raises OSError and SandboxEndedError.
         """
-        installing = ["install", "-D", "-T", "-m", f"{mode:o}", "--", "/dev/stdin", str(destination)]
-        _check(self.run(installing, input=text))
+        command = ["install", "-D", "-T", "-m", f"{mode:o}", "--", "/dev/stdin", str(destination)]
+        _check(self.run(command, input=text))
 
     def close(self) -> None:
-        """Kill everything in the sandbox and remove what the host had to hold for it.
+        """Kill all processes in the sandbox and remove its cgroups.
 
-        Raises subprocess.TimeoutExpired when the kernel does not let go of a process.
+        Raises subprocess.TimeoutExpired if a process cannot be killed.
         """
         _end(self._supervisor)
 
 
 @contextmanager
 def boot(*, name: str = "sandbox", copies: Sequence[Copy] = (), timeout_s: float = 30.0) -> Iterator[Sandbox]:
-    """Boot a sandbox with `name` as its host name; it ends with the block, or when this process dies.
+    """Boot a sandbox with the host name `name`; it ends with the block, or with this process.
 
-    Raises SandboxUnavailableError, and OSError when a copy fails.
+    Raises SandboxUnavailableError, and OSError if a copy fails.
     """
     started = time.monotonic()
     command = _boot_command(name)
@@ -219,7 +221,7 @@ def boot(*, name: str = "sandbox", copies: Sequence[Copy] = (), timeout_s: float
 
 
 def _boot_command(name: str) -> list[str]:
-    """Return the call of boot.sh that suits this host."""
+    """Return the command that runs boot.sh on this host."""
     systemd = _find_systemd()
     mounts = parse_mounts(Path("/proc/self/mountinfo").read_text(encoding="utf-8"))
     layers = choose_layers(
@@ -237,20 +239,20 @@ def _boot_command(name: str) -> list[str]:
 
 
 def _find_systemd() -> Path:
-    """Return systemd's path, if the rest that a sandbox takes is there as well."""
+    """Return the path of systemd; raise SandboxUnavailableError if anything that a sandbox needs is missing."""
     if os.geteuid() != 0:
-        raise SandboxUnavailableError("a sandbox needs root: run this command as root")
+        raise SandboxUnavailableError("a sandbox needs root privileges. Run this command as root")
     for tool in ("unshare", "nsenter", "setpriv"):
         if shutil.which(tool, path=_PATH) is None:
-            raise SandboxUnavailableError(f"a sandbox needs {tool}: install the package util-linux")
+            raise SandboxUnavailableError(f"a sandbox needs {tool}. Install the package util-linux")
     for systemd in _SYSTEMD:
         if systemd.exists():
             return systemd
-    raise SandboxUnavailableError("a sandbox needs systemd: install the package systemd")
+    raise SandboxUnavailableError("a sandbox needs systemd. Install the package systemd")
 
 
 def _python_directories() -> set[PurePosixPath]:
-    """Return where this interpreter and this package are, by name and by what the name leads to."""
+    """Return the directories of this interpreter and this package, with and without symbolic links resolved."""
     directories = (Path(sys.prefix), Path(sys.base_prefix), _PACKAGE)
     return {PurePosixPath(path) for each in directories for path in (each, each.resolve())}
 
@@ -264,7 +266,7 @@ class _Console:
     _output: bytes = b""
 
     def follow(self, timeout_s: float) -> bool:
-        """Wait for output and tell whether there was any; unread output would block systemd in the end."""
+        """Wait for output and read it; return whether there was any. Unread output blocks systemd at some point."""
         if not select.select([self.reader], [], [], timeout_s)[0]:
             return False
         self._output += os.read(self.reader, 64 * 1024)
@@ -273,10 +275,10 @@ class _Console:
     def last_lines(self) -> str:
         more = True
         while more:
-            more = self.follow(_LOOK_AGAIN_S)
+            more = self.follow(_POLL_S)
         text = _TERMINAL_CONTROL.sub("", self._output.decode(errors="replace"))
         lines = [line.strip() for line in text.splitlines() if line.strip()]
-        return "; ".join(lines[-_LAST_LINES:]) or "nothing"
+        return "; ".join(lines[-_CONSOLE_LINES:]) or "none"
 
 
 @contextmanager
@@ -291,7 +293,7 @@ def _open_console() -> Iterator[_Console]:
 
 @contextmanager
 def _start(command: Sequence[str], terminal: int) -> Iterator[subprocess.Popen[bytes]]:
-    """Start boot.sh, which ends the sandbox when this process closes its end of the pipe, or dies."""
+    """Start boot.sh, which ends the sandbox when this process closes its end of the pipe or dies."""
     with subprocess.Popen(
         command,
         stdin=subprocess.PIPE,
@@ -299,7 +301,7 @@ def _start(command: Sequence[str], terminal: int) -> Iterator[subprocess.Popen[b
         stderr=terminal,
         cwd="/",
         env={"PATH": _PATH, "LC_ALL": "C"},
-        start_new_session=True,  # a Ctrl-C is for this process alone, which then ends the sandbox
+        start_new_session=True,  # only this process gets Ctrl-C, and then ends the sandbox
     ) as supervisor:
         try:
             yield supervisor
@@ -308,17 +310,17 @@ def _start(command: Sequence[str], terminal: int) -> Iterator[subprocess.Popen[b
 
 
 def _end(supervisor: subprocess.Popen[bytes]) -> None:
-    supervisor.communicate(timeout=_END_WITHIN_S)  # which closes the pipe first
+    supervisor.communicate(timeout=_END_TIMEOUT_S)  # closes the pipe, then waits
 
 
 def _wait_for_init(supervisor: subprocess.Popen[bytes], console: _Console, deadline: float) -> Sandbox:
-    """Wait until systemd runs: before that, entering the namespaces would lead to the host's files."""
-    answer, left_s = supervisor.stdout, max(0.0, deadline - time.monotonic())
-    if answer is None or not select.select([answer], [], [], left_s)[0]:
-        raise _failure(_TOO_LATE, console)
-    pid = answer.readline()
+    """Wait until systemd takes over: before that, the namespaces still show the host's files."""
+    output, left_s = supervisor.stdout, max(0.0, deadline - time.monotonic())
+    if output is None or not select.select([output], [], [], left_s)[0]:
+        raise _failure(_TOO_SLOW, console)
+    pid = output.readline()
     if not pid:
-        raise _failure("this machine allows no sandbox: use a host, a virtual machine, a privileged container", console)
+        raise _failure(_UNSUPPORTED, console)
     return Sandbox(int(pid), 0.0, _mount_namespace(int(pid)), supervisor)
 
 
@@ -328,21 +330,21 @@ def _wait_until_booted(sandbox: Sandbox, console: _Console, deadline: float) -> 
     except SandboxEndedError:
         raise _failure(_CRASHED, console) from None
     waiter = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    with _attend(waiter):
+    with _kill_on_error(waiter):
         while waiter.poll() is None and time.monotonic() < deadline:
-            console.follow(_LOOK_AGAIN_S)
+            console.follow(_POLL_S)
         if waiter.returncode != 0:
-            raise _failure(_TOO_LATE if waiter.returncode is None else _CRASHED, console)
+            raise _failure(_TOO_SLOW if waiter.returncode is None else _CRASHED, console)
 
 
-def _failure(what: str, console: _Console) -> SandboxUnavailableError:
-    return SandboxUnavailableError(f"{what} (its console ends with: {console.last_lines()})")
+def _failure(problem: str, console: _Console) -> SandboxUnavailableError:
+    return SandboxUnavailableError(f"{problem} (last console lines: {console.last_lines()})")
 
 
 def _capture(
     command: Sequence[str], stdin: int, text: str | None = None, timeout_s: float | None = None
 ) -> subprocess.CompletedProcess[str]:
-    """Run a command as subprocess.run does, which after a timeout however waits for everyone who holds the pipes."""
+    """Run a command. After a timeout subprocess.run would wait for every process that has the pipes open."""
     process = subprocess.Popen(
         command,
         stdin=stdin,
@@ -351,17 +353,17 @@ def _capture(
         encoding="utf-8",
         errors="surrogateescape",
     )
-    with _attend(process):
+    with _kill_on_error(process):
         stdout, stderr = process.communicate(text, timeout_s)
     return subprocess.CompletedProcess(command, process.returncode, stdout, stderr)
 
 
 @contextmanager
-def _attend(process: subprocess.Popen[AnyStr]) -> Iterator[None]:
-    """When the block raises, kill what the process, an nsenter, runs in the sandbox.
+def _kill_on_error(process: subprocess.Popen[AnyStr]) -> Iterator[None]:
+    """If the block raises, kill the children of a process, an nsenter, and wait until it has reaped them.
 
-    nsenter itself has to stay and reap that: otherwise the host's PID 1 must, and the kernel lets no PID namespace end
-    before (pid_namespaces(7)). Many a container's PID 1 never does.
+    nsenter itself must not be killed: its children would become children of the host's PID 1, and a PID namespace does
+    not end before all its processes have been reaped (pid_namespaces(7)). In many containers PID 1 does not reap.
     """
     with process:
         try:
@@ -369,7 +371,7 @@ def _attend(process: subprocess.Popen[AnyStr]) -> Iterator[None]:
         except BaseException:
             while process.poll() is None:
                 _kill_children(process)
-                time.sleep(_LOOK_AGAIN_S)
+                time.sleep(_POLL_S)
             raise
 
 
@@ -385,7 +387,7 @@ def _kill_children(process: subprocess.Popen[AnyStr]) -> None:
 
 
 def _mount_namespace(pid: int) -> str:
-    """Name the mount namespace of a process; one that has ended has none, waited for or not."""
+    """Return the name of the mount namespace of a process, empty if it has ended."""
     try:
         return str(Path(f"/proc/{pid}/ns/mnt").readlink())
     except OSError:

@@ -1,13 +1,13 @@
 #!/bin/sh
-# Boots systemd as PID 1 of namespaces of its own, over a copy-on-write view of this host.
+# Boots systemd as PID 1 of new namespaces, with a copy-on-write view of this host.
 #
 # usage: unshare --mount --pid -- sh boot.sh supervise HIERARCHY CGROUP NAME SYSTEMD DIRECTORY...
 #
-# stdin   a pipe: the sandbox lives until its last writer is gone, however that came about
-# stdout  the sandbox's PID, as the host sees it, once systemd is about to take over; then closed
-# stderr  a terminal, which becomes the sandbox's /dev/console
+# stdin   a pipe: the sandbox ends when the last writer has closed it or died
+# stdout  the host's PID of the sandbox's PID 1, written before systemd starts; then closed
+# stderr  a terminal, which becomes /dev/console of the sandbox
 #
-# The program has two stages, because the one who cleans up must stay outside; the first argument
+# It runs in two stages, because the process that cleans up must stay outside. The first argument
 # names the stage.
 
 set -eu
@@ -18,33 +18,33 @@ die() {
 	exit 1
 }
 
-# Outside: the new PID namespace is the children's, and the first child is its PID 1. This process
-# is its parent, so that a PID that ended cannot go to a stranger before it is waited for.
+# Outside: the first child is PID 1 of the new PID namespace. This process is its parent, so that the
+# PID is not reused before it has been waited for.
 supervise() {
 	hierarchy=$1 cgroup=$2
 	shift 2
 	enter_namespaces "$@" </dev/null &
 	pid=$!
 	exec >&2
-	# The owner's end is what counts. A Ctrl-C or the end of a session reaches the owner as well.
+	# Only the end of the owner ends the sandbox. Ctrl-C and the end of a session reach the owner too.
 	trap '' HUP INT TERM
 	read -r _ || :
-	# Some shells wait for their children unasked: make sure that the PID is still our child's.
+	# Some shells reap their children early: check that the PID is still that of our child.
 	if read -r _ _ _ parent _ <"/proc/$pid/stat" && [ "$parent" = $$ ]; then
 		kill -KILL "$pid"
 	fi 2>/dev/null
 	wait "$pid" || :
-	# With its PID 1 gone the namespace allows no fork any more, but exec.
+	# Without a PID 1 the namespace allows no fork, but it allows exec.
 	exec find "$hierarchy/$cgroup" -depth -type d -delete
 }
 
 # cgroup_namespaces(7): the cgroup of the process that unshares becomes the namespace's root.
 enter_namespaces() {
 	[ -w "$hierarchy/cgroup.procs" ] || mount -t cgroup2 cgroup2 "$hierarchy" ||
-		die "this machine lets nobody mount a writable cgroup2 file system"
-	mkdir "$hierarchy/$cgroup" || die "this machine lets nobody make a cgroup"
+		die "cannot mount a writable cgroup2 file system"
+	mkdir "$hierarchy/$cgroup" || die "cannot create a cgroup"
 	echo 0 >"$hierarchy/$cgroup/cgroup.procs"
-	# The kernel has one clock and one set of modules: those are not the sandbox's to change.
+	# The kernel has one clock and one set of modules: the sandbox must not change them.
 	exec setpriv --pdeathsig KILL --bounding-set -sys_module,-sys_time \
 		unshare --cgroup --mount --uts --ipc --net -- sh "$0" become_init "$@"
 }
@@ -53,8 +53,8 @@ enter_namespaces() {
 become_init() {
 	name=$1 systemd=$2
 	shift 2
-	read -r pid _ </proc/self/stat # /proc is still the host's, and so is this number
-	# Scratch space needs a mount point that exists everywhere and hides nothing needed: /sys.
+	read -r pid _ </proc/self/stat # /proc is still that of the host, so this is the host's PID
+	# The scratch space needs a mount point that exists everywhere and is not needed yet: /sys.
 	mount -t tmpfs -o mode=0755 sandbox /sys
 	box=/sys/root layers=0
 	build_tree "$@"
@@ -74,17 +74,17 @@ become_init() {
 }
 
 build_tree() {
-	overlay / || die "this machine lets nobody mount an overlay file system"
+	overlay / || die "cannot mount an overlay file system"
 	mount -t tmpfs -o mode=0755 run "$box/run"
 	mount -t tmpfs -o mode=1777 tmp "$box/tmp"
 	mount -t tmpfs -o mode=0755 dev "$box/dev"
-	# Some file systems cannot lie under an overlay (vfat, for one): better read-only than missing.
+	# Some file systems, such as vfat, cannot be the lower layer of an overlay: mount them read-only.
 	for directory; do
 		overlay "$directory" || mount --bind -o ro "$directory" "$box$directory"
 	done
 }
 
-# Shows the host's directory $1 at the same place in the sandbox, copy-on-write.
+# Mounts the host's directory $1 at the same path in the sandbox, copy-on-write.
 overlay() {
 	if [ ! -d "$1" ]; then # a single file that is mounted, such as a container's /etc/hosts
 		cp --preserve "$1" "$box$1"
@@ -111,8 +111,8 @@ build_dev() {
 	ln -s pts/ptmx "$box/dev/ptmx"
 }
 
-# As systemd-nspawn(1) does it: what would change the host's kernel is read-only, the network's
-# settings are the sandbox's own. A read-only /sys also tells systemd not to start udev.
+# As in systemd-nspawn(1): files that would change the host's kernel are read-only, the network
+# settings are those of the sandbox. A read-only /sys also tells systemd not to start udev.
 mount_kernel_file_systems() {
 	mount -t proc proc /proc
 	for path in /proc/sys /proc/sysrq-trigger; do
@@ -124,8 +124,8 @@ mount_kernel_file_systems() {
 	mount -t cgroup2 cgroup2 /sys/fs/cgroup
 }
 
-# A machine ID that is there and new: a missing one makes systemd(1) apply its presets as on a first
-# boot, the host's own makes journalctl show the host's journal.
+# A new machine ID: without one systemd(1) would apply presets as on a first boot, and with that of the
+# host journalctl would show the host's journal.
 identify() {
 	rm -f /etc/machine-id /etc/hostname
 	tr -d - </proc/sys/kernel/random/uuid >/etc/machine-id
@@ -134,15 +134,15 @@ identify() {
 	printf '127.0.0.1 localhost %s\n%s\n' "$name" "$hosts" >/etc/hosts
 }
 
-# The same few units start on every host: a target of our own is booted, and the targets below it
-# lose every other unit that the host or a package has enabled. All of them can still be started.
+# The same few units start on every host: sandbox.target is booted, and no other unit that the host or
+# a package has enabled. All units can still be started.
 choose_units() {
 	find /etc/systemd/system /usr/local/lib/systemd/system \
 		/usr/lib/systemd/system /lib/systemd/system \
 		\( -path '*.target.wants/*' -o -path '*.target.requires/*' \) \
 		! -name systemd-journald.service ! -name systemd-journald.socket \
 		! -name systemd-journald-dev-log.socket ! -name systemd-tmpfiles-setup.service \
-		-delete 2>/dev/null || : # which of the directories there are depends on the distribution
+		-delete 2>/dev/null || : # no distribution has all these directories
 	rm -f /etc/fstab /etc/crypttab /etc/veritytab /etc/integritytab
 	mkdir -p /run/systemd/system
 	cat >/run/systemd/system/sandbox.target <<-EOF

@@ -1,6 +1,6 @@
-"""Decides which of the host's directories a sandbox lays over its root one by one; no I/O.
+"""Chooses the directories of the host that need an overlay of their own in a sandbox, without I/O.
 
-It is needed because an overlay of `/` does not cross into what is mounted below it.
+An overlay of `/` does not include the file systems that are mounted below it.
 """
 
 from __future__ import annotations
@@ -14,22 +14,22 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
 
 _ROOT = PurePosixPath("/")
-# The sandbox mounts file systems of its own there.
+# The sandbox mounts its own file systems there.
 _FRESH = frozenset(map(PurePosixPath, ("/dev", "/proc", "/run", "/sys", "/tmp")))  # noqa: S108 - nothing is written
-# What keeps files as a disk does, though the kernel lists it as "nodev".
-_STORED_ELSEWHERE = frozenset({"9p", "cifs", "nfs", "nfs4", "overlay", "virtiofs", "zfs"})
+# File systems with persistent files, which the kernel lists as "nodev".
+_NODEV_STORAGE = frozenset({"9p", "cifs", "nfs", "nfs4", "overlay", "virtiofs", "zfs"})
 
 
 @dataclass(frozen=True, slots=True)
 class Mount:
-    """A line of /proc/self/mountinfo: where something is mounted, and the type of its file system."""
+    """A line of /proc/self/mountinfo: the mount point and the type of the file system."""
 
     point: PurePosixPath
     file_system: str
 
 
 def parse_mounts(mountinfo: str) -> tuple[Mount, ...]:
-    """Read what /proc/self/mountinfo holds; proc(5) has its form."""
+    """Parse the content of /proc/self/mountinfo (proc(5))."""
     return tuple(_parse_mount(line) for line in mountinfo.splitlines())
 
 
@@ -41,19 +41,19 @@ def _parse_mount(line: str) -> Mount:
 
 
 def cgroup2_directory(mounts: Iterable[Mount]) -> PurePosixPath | None:
-    """Return where the unified cgroup hierarchy is mounted, if it is."""
+    """Return the mount point of the unified cgroup hierarchy, if it is mounted."""
     return next((mount.point for mount in mounts if mount.file_system == "cgroup2"), None)
 
 
 def choose_layers(
     mounts: Collection[Mount], *, file_systems: str, needed: Iterable[PurePosixPath]
 ) -> list[PurePosixPath]:
-    """Return the directories to lay over the root, parents first.
+    """Return the directories that need an overlay, parents first.
 
-    They are the mounts that keep files (`file_systems` is what /proc/filesystems holds), and those of the `needed`
-    directories that would not be seen all the same.
+    They are the mount points of file systems with persistent files (`file_systems` is the content of
+    /proc/filesystems), and those `needed` directories that the sandbox would not show otherwise.
     """
-    on_disk = {line.strip() for line in file_systems.splitlines() if not line.startswith("nodev")} | _STORED_ELSEWHERE
+    on_disk = {line.strip() for line in file_systems.splitlines() if not line.startswith("nodev")} | _NODEV_STORAGE
     points = {mount.point for mount in mounts}
     kept = {mount.point for mount in mounts if mount.file_system in on_disk}
     shown = {point for point in kept if _FRESH.isdisjoint((point, *point.parents))} | {_ROOT}

@@ -26,7 +26,7 @@ from ocf_systemd.agent.events import Reporter
 from ocf_systemd.agent.log import log_reporter
 from ocf_systemd.agent.request import Request
 from ocf_systemd.agent.run import parameters_or_result, perform_until_interrupted, report_leftovers
-from ocf_systemd.client import ANSWER, GREETING, PULSE, SERVED, VERSION, frame
+from ocf_systemd.client import ANSWER, GREETING, PULSE, SERVED, VERSION, encode_frame
 from ocf_systemd.core.exit_reason import agent_name, cause_of, reason_line, result_of_bug
 from ocf_systemd.core.ocf import Action, ActionResult, ExitCode
 from ocf_systemd.core.parameters import read_operation
@@ -119,7 +119,7 @@ class _Client:
         """Send a frame so short that there is room for it, without waiting."""
         if not self.is_answered:
             with suppress(OSError):
-                self.connection.send(frame(kind, payload))
+                self.connection.send(encode_frame(kind, payload))
 
     def disconnect(self) -> None:
         """End the connection both ways: what is done for the client ends, and it runs its action itself."""
@@ -156,7 +156,7 @@ class _Client:
     async def send_answer(self, answer: Answer) -> None:
         """Send the result, as far as it is taken."""
         self.is_answered = True
-        left = frame(ANSWER, bytes((answer.code,)) + answer.stderr)
+        left = encode_frame(ANSWER, bytes((answer.code,)) + answer.stderr)
         with anyio.move_on_after(_TRANSFER_WITHIN_S), suppress(OSError):
             while left:
                 try:

@@ -1,4 +1,4 @@
-# Completion of ocf-systemd for fish: the program itself answers, a value and a description on each line.
+# Completion of ocf-systemd for fish: the program prints a value and a description on each line.
 
 function __ocf_systemd_complete
     set -l words (commandline -opc)
