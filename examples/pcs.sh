@@ -1,28 +1,28 @@
 #!/bin/sh
-# Postfix with an address of its own under Pacemaker, by pcs.
+# Postfix with its own address under Pacemaker, with pcs.
 #
 #   pcs.sh              on a cluster node, as root: changes the cluster
-#   pcs.sh CIB-FILE     changes that file alone
+#   pcs.sh CIB-FILE     changes only that file
 #
 # On every node first:
 #   install -D -m 0755 -o root -g root smtp /usr/local/lib/ocf-systemd/hooks/smtp
-#   systemctl disable --now postfix.service     # the cluster starts it from now on, not the boot
+#   systemctl disable --now postfix.service     # from now on the cluster starts it, not the boot
 #   inet_interfaces = all                       # in main.cf: the address moves, loopback stays
 #
-# On Debian postfix@-.service is the daemon; postfix.service only groups its instances. Elsewhere
-# write unit=postfix.
+# On Debian postfix@-.service is the daemon; postfix.service only groups its instances. On other
+# distributions use unit=postfix.
 set -e
 
 cib=${1:-}
 if [ -z "$cib" ]; then
-    # All of it at once: the cluster must not act on half of the configuration.
+    # In one step: the cluster must not act on half of the configuration.
     cib=$(mktemp)
     trap 'rm -f "$cib" "$cib.before"' EXIT
     pcs cluster cib "$cib"
     cp "$cib" "$cib.before"
 fi
 
-# The members of a group start in this order, on one node: first the address, then who listens on it.
+# The members of a group start in this order, on one node: first the address, then the service.
 pcs -f "$cib" resource create mail-ip ocf:heartbeat:IPaddr2 \
     ip=192.0.2.25 cidr_netmask=24 \
     op monitor interval=30s timeout=20s \
@@ -45,8 +45,8 @@ pcs -f "$cib" resource create mail-server ocf:pacemaker:systemd \
     monitor interval=60s timeout=20s OCF_CHECK_LEVEL=10 \
     --group mail
 
-# Three failures within ten minutes, and it moves to another node; a probe of what is wrong here
-# stays possible: `pcs resource failcount show`, `pcs resource cleanup`.
+# After three failures within ten minutes the resource moves to another node. See
+# `pcs resource failcount show`, and `pcs resource cleanup` when the cause is fixed.
 pcs -f "$cib" resource meta mail-server migration-threshold=3 failure-timeout=10min
 
 if [ -z "${1:-}" ]; then

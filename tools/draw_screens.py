@@ -1,6 +1,6 @@
-"""Draws what a terminal shows of `debug`, `doctor` and `rehearse`, from the real thing in a sandbox: for `nox -s docs`.
+"""Draws pictures of the output of `debug`, `doctor` and `rehearse` in a sandbox; `nox -s docs` calls it.
 
-The program itself is run, and told to draw for so many columns; what it writes is turned into a picture.
+It runs the program for terminals of several widths, and converts the output into SVG pictures.
 """
 
 import io
@@ -19,7 +19,7 @@ _PROGRAM = str(Path(sys.executable).with_name("ocf-systemd"))
 _WIDTHS = (80, 120)
 _POSTFIX = ("--unit", "postfix@-", "--monitor-hook", f"{_HOOKS}/smtp")
 _NGINX = ("--unit", "nginx", "--monitor-hook", f"{_HOOKS}/http")
-# What is done before, the picture's name, and the command that it is of.
+# The command before, the picture's name, the command that the picture shows.
 _PICTURES = (
     ("systemctl stop postfix@-", "debug-start", ("debug", "start", *_POSTFIX)),
     ("systemctl kill --signal=STOP postfix@-", "debug-monitor", ("debug", "monitor", *_POSTFIX)),
@@ -36,7 +36,7 @@ def _draw(sandbox: Sandbox, name: str, words: tuple[str, ...], width: int) -> No
     console = Console(record=True, width=width, file=io.StringIO(), color_system="truecolor", highlight=False)
     console.print(Text.from_ansi(done.stdout), soft_wrap=True)
     picture = _SCREENS / f"{name}-{width}.svg"
-    # An id of its own would differ each time, and so would the file.
+    # rich's own id differs each time, and with it the file.
     title = " ".join(("ocf-systemd", *words)).replace(f"{_HOOKS}/", "…/hooks/")
     picture.write_text(console.export_svg(title=title, unique_id=f"ocf-systemd-{picture.stem}"), encoding="utf-8")
     print(picture.relative_to(_ROOT))

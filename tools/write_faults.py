@@ -12,32 +12,33 @@ _HEAD = """\
 
 Written by `tools/write_faults.py` from the marks on the tests; do not edit.
 
-Each of these faults is caused in a sandbox with a real systemd (`nox -s faults`), or on three nodes with a real
-Pacemaker (`nox -s cluster`). After every call of the agent in the sandbox, the same
-[audit](../tests/system/audit.py) checks that no process is left behind, that no job is queued in systemd, that the
-result agrees with the unit's state, that it came more than 50 ms before Pacemaker's timeout, that there is no
-traceback, and that there is one reason where one is due. An action that ends at its deadline while systemd's job goes
-on leaves that job.
+A test causes each of these faults, in a sandbox with a real systemd (`nox -s faults`) or on three nodes with a real
+Pacemaker (`nox -s cluster`). After every action in the sandbox, the same [audit](../tests/system/audit.py) checks that
+
+- no process of the action is left;
+- no job is queued in systemd, except after an action that has ended at its deadline while the job goes on;
+- the result agrees with the unit's state, and came more than 50 ms before Pacemaker's timeout;
+- there is one reason where one is due, and no traceback.
 """
 
 _TABLE = """\
-| fault | right outcome | test |
+| fault | expected outcome | test |
 |---|---|---|"""
 
 _NOT_HERE = """\
-## What cannot be done here
+## What is not tested
 
-- **The clock that systemd and journald see jumps.** It is the kernel's, which a sandbox shares with its host and may
-  not set; nor is there a namespace for it. The agent's own, and that of the `systemctl` it runs, jump by libfaketime.
-- **The kernel refuses processes by a limit of the host's (`pids.max`, `threads-max`).** No limit of its own binds root,
-  and not every host lends us the cgroup controller. The calls that start processes and threads fail as they would then,
-  by a filter of system calls.
-- **So little memory, or so few descriptors, that the interpreter does not start.** Nothing of ours runs then: what is
-  said is the dynamic linker's or Python's, and the exit code is theirs, neither 0 nor 7. At some sizes Python dies of a
-  failed allocation later on as well.
-- **SIGKILL of the agent alone, while something that its hook forked twice has left the process group.** The kernel
-  kills the group with the agent, as Pacemaker does; nobody is left who would know of more. While the agent lives, such
-  a process is found and ended.
+- **The clock of systemd and journald jumps.** A sandbox shares the kernel's real-time clock with its host and cannot
+  set it, and there is no namespace for it. In the tests, libfaketime makes the clocks of the agent and of its
+  `systemctl` jump.
+- **The kernel refuses processes because of a limit of the host (`pids.max`, `threads-max`).** Process limits do not
+  bind root, and the cgroup controller is not available on every host. In the tests, a filter of system calls makes the
+  calls fail that start processes and threads.
+- **Memory or descriptors do not suffice to start the interpreter.** Then no code of the agent runs. The message and the
+  exit code, neither 0 nor 7, come from the dynamic linker or from Python. At some sizes Python also fails later, at an
+  allocation.
+- **SIGKILL to the agent alone, while a process that a hook forked twice has left the process group.** The kernel kills
+  the group with the agent, but not such a process. While the agent lives, it finds and ends such processes.
 """
 
 

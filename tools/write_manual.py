@@ -1,6 +1,6 @@
 """Writes the manual pages from the tables in the code and from the commands; `nox -s docs` calls it, a test compares.
 
-They stand below src/ocf_systemd/share, as they are installed. The language is that of groff_man(7), which mandoc(1)
+They are in src/ocf_systemd/share, as they are installed. The language is that of groff_man(7), which mandoc(1)
 reads too.
 """
 
@@ -27,42 +27,46 @@ _PROSE_OF = "2026-11-27"  # when the texts in this file were last changed
 _LINE_WIDTH = 70  # which escapes make longer
 
 _ESCAPED = {"\\": r"\e", "-": r"\-", "^": r"\(ha", "~": r"\(ti", '"': r"\(dq", "…": r"\&..."}
-_INLINE = re.compile(r"`([^`]+)`|\*([^*]+)\*")  # of the texts below: as it is typed, and what stands for something
+_INLINE = re.compile(r"`([^`]+)`|\*([^*]+)\*")  # in the texts below: literal text, and placeholders
 
 _AGENT_DESCRIPTION = """\
-Manages a systemd unit under Pacemaker. Start, stop and reload are *systemctl*(1)'s. Monitor asks systemd and, at the \
-same moment, runs a health hook that tells whether the service works: a service that hangs is active to systemd, and \
-the hook sees it.
+Manages a systemd unit under Pacemaker. It starts, stops and reloads the unit with *systemctl*(1). Monitor queries \
+systemd and at the same time runs a health hook, whose exit code reports whether the service works: systemd reports a \
+service that hangs as active, and the hook detects it.
 
-A hook exits with 0 for running, 7 for not running, 190 for degraded; anything else is a failure. It runs as root, so \
-that it and all directories above it must be root's alone.
+A hook exits with 0 for running, 7 for not running, 190 for degraded; any other code is a failure. It runs as root, so \
+it and all directories above it must be writable only by root.
 
 The agent returns before Pacemaker's timeout, and leaves no process behind. It returns 7 (not running) only if the \
-unit was observed down or, in a recurring monitor, the hook said so; and 0 from a stop only if the unit was observed \
-down and nothing of it is alive. A probe of an active unit never returns 7, whatever the hook says.
+unit was observed down, or if the hook reported 7 in a recurring monitor; it returns 0 from a stop only if the \
+unit was observed down and none of its processes is alive. A probe of an active unit never returns 7, whatever the \
+hook reports.
 """
 
 _CODES_PROSE = """\
 With `monitor_hook_protocol=ocf` a hook's code is the monitor's, except that 8, 9 and 191 become 1: *curl*(1) exits \
-with 6 when a name does not resolve, and that stops the resource on every node. Give such tools `plain` or `nagios`.
+with 6 when a name does not resolve, and that stops the resource on every node. Use `plain` or `nagios` for such tools.
 """
 
 _PROGRAM_DESCRIPTION = """\
-Brings the OCF resource agent `ocf:pacemaker:systemd` to a cluster's nodes, and lets people see beforehand what \
-Pacemaker will. The agent is described in *ocf_pacemaker_systemd*(7).
+Installs the OCF resource agent `ocf:pacemaker:systemd` on a cluster's node, checks a unit and its hook for problems, \
+and shows what the agent does. *ocf_pacemaker_systemd*(7) describes the agent.
 """
 
 _STATUS_PROSE = """\
-`debug` exits with the action's OCF exit code, `sandbox` with that of the command in there. Any other command exits \
-with 0 when it has done what it was to do, 1 when it could not, and says why, 2 when it was called in the wrong way, \
-130 when Ctrl-C ended it. What is no command is an OCF action that is not implemented: 3.
+`debug` exits with the action's OCF exit code, `sandbox` with the exit code of the command in the sandbox. Any other \
+command exits with 0 on success, 1 if it has failed or found a problem, 2 if its name or its options are wrong, 130 \
+after Ctrl-C. The installed agent file exits with 3 for an unknown action.
 """
 
 _ENVIRONMENT = (
     ("TERM", "A terminal that is `dumb` gets plain text."),
-    ("NO_COLOR", "Unless it is empty, pictures are drawn without colour."),
-    ("FORCE_COLOR", "Unless it is empty, pictures are drawn in colour even where standard output is no terminal."),
-    ("COLUMNS", "How wide to draw, where no terminal says it."),
+    ("NO_COLOR", "Unless it is empty, output has no colour."),
+    (
+        "FORCE_COLOR",
+        "Unless it is empty, output is as on a terminal, with colour, even if standard output is not one.",
+    ),
+    ("COLUMNS", "The width of the output, if no terminal reports one."),
 )
 
 _FILES = (
@@ -81,9 +85,9 @@ _FILES = (
     ),
     (
         "/usr/local/share",
-        "Manual pages and completion, below `man`, `bash-completion` and `zsh`, unless a package brings them.",
+        "Manual pages and completion, below `man`, `bash-completion` and `zsh`, unless a package contains them.",
     ),
-    ("/etc/fish/completions/ocf-systemd.fish", "Completion for fish, which does not look there."),
+    ("/etc/fish/completions/ocf-systemd.fish", "Completion for fish, which does not read that directory."),
 )
 
 _CODES = [code for code in ExitCode if "PROMOTED" not in code.name]  # a unit has no roles
@@ -131,16 +135,16 @@ def _agent_page() -> Iterator[str]:
     yield from _section("PARAMETERS")
     yield from _prose(
         "Durations are written `20` (seconds), `20s`, `1.5s`, `500ms` or `2min`, and are at most a day. Blanks "
-        "around a value are removed. All but `unit` can be reloaded. A wrong value is 6. A probe and a stop log it "
-        "instead: the probe reports the unit's state alone, the stop assumes the default."
+        "around a value are removed. All but `unit` can be reloaded. With a wrong value the result is 6. "
+        "A probe and a stop log it instead: the probe reports the unit's state alone, the stop assumes the default."
     )
     for row in TABLE:
         yield from _parameter(row)
     yield from _section("ACTIONS")
-    yield from _prose("With the timeouts that they should have at least.")
+    yield from _prose("With the least timeout that each should have.")
     for action in agent.iterfind("actions/action"):
-        told = ", ".join(f"{name} {value}" for name, value in action.items() if name in {"timeout", "interval"})
-        yield from _tagged(f"\\fB{escaped(action.get('name', ''))}\\fP", told)
+        text = ", ".join(f"{name} {value}" for name, value in action.items() if name in {"timeout", "interval"})
+        yield from _tagged(f"\\fB{escaped(action.get('name', ''))}\\fP", text)
     yield from _section("EXIT STATUS")
     yield from _codes()
     yield from _section("EXAMPLES")
@@ -165,9 +169,9 @@ def _codes() -> Iterator[str]:
     for code in _CODES:
         after_monitor = consequence(Action.MONITOR, code, recurring=True)
         after_start = consequence(Action.START, code, recurring=False)
-        told = f"{MEANINGS[code].capitalize()}. What Pacemaker does after a recurring monitor"
-        told += f": {after_monitor}. After a start" if after_start != after_monitor else " or a start"
-        yield from _tagged(f"\\fB{code.value}\\fP OCF_{escaped(code.name)}", f"{told}: {after_start}.")
+        text = f"{MEANINGS[code].capitalize()}. What Pacemaker does after a recurring monitor"
+        text += f": {after_monitor}. After a start" if after_start != after_monitor else " or a start"
+        yield from _tagged(f"\\fB{code.value}\\fP OCF_{escaped(code.name)}", f"{text}: {after_start}.")
     yield from _prose(_CODES_PROSE)
 
 
@@ -186,15 +190,15 @@ def _program_page() -> Iterator[str]:
         if name not in set(Action):
             yield from _command(command, click.Context(command, context, name))
     yield from _section("ACTIONS")
-    yield from _prose("What Pacemaker calls, with OCF_RESKEY_* in the environment; for people there is `debug`.")
+    yield from _prose("Pacemaker calls these, with OCF_RESKEY_* in the environment; `debug` is for people.")
     for action in Action:
         yield from _tagged(f"\\fB{escaped(action)}\\fP", program.commands[action].help or "")
     yield from _section("EXIT STATUS")
     yield from _prose(_STATUS_PROSE)
     yield from _section("ENVIRONMENT")
-    yield from chain.from_iterable(_tagged(f"\\fB{escaped(name)}\\fP", told) for name, told in _ENVIRONMENT)
+    yield from chain.from_iterable(_tagged(f"\\fB{escaped(name)}\\fP", text) for name, text in _ENVIRONMENT)
     yield from _section("FILES")
-    yield from chain.from_iterable(_tagged(f"\\fI{escaped(name)}\\fP", told) for name, told in _FILES)
+    yield from chain.from_iterable(_tagged(f"\\fI{escaped(name)}\\fP", text) for name, text in _FILES)
     yield from _see_also(("ocf_pacemaker_systemd", 7), ("systemctl", 1), ("crm_resource", 8), ("pcs", 8))
 
 
@@ -227,7 +231,7 @@ def _section(title: str) -> Iterator[str]:
 
 
 def _prose(text: str, *, begin: bool = True) -> Iterator[str]:
-    """Yield paragraphs, each sentence on lines of its own; the first goes on after what was before unless told."""
+    """Yield paragraphs, each sentence on lines of its own; without `begin` the first continues the paragraph before."""
     for number, paragraph in enumerate(re.split(r"\n\s*\n", text.strip())):
         if begin or number:
             yield ".PP"
@@ -271,7 +275,7 @@ def _see_also(*others: tuple[str, int]) -> Iterator[str]:
 
 
 def escaped(text: str) -> str:
-    """Return text that groff shows as it is, unless it stands at a line's beginning."""
+    """Return text that groff shows as it is, unless it is at the beginning of a line."""
     return "".join(_ESCAPED.get(each, each) for each in text)
 
 

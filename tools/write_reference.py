@@ -18,15 +18,15 @@ removed; an empty value counts as not set. All parameters but `unit` can be chan
 (`reload-agent`).
 
 With a wrong value, `start`, a recurring `monitor`, `reload`, `reload-agent` and `validate-all` return 6, and the reason
-names all wrong values. A probe and a `stop` log a warning instead, since 6 from both would fence the node for a typing
-error: the probe reports the unit's state alone, and `stop` assumes the default. Without a valid `unit`, the probe
-returns 7 and `stop` returns 0.
+names all wrong values. A probe and a `stop` log a warning instead, because 6 from both would fence the node for a
+typing error: the probe reports the unit's state alone, and `stop` assumes the default. Without a valid `unit`, the
+probe returns 7 and `stop` returns 0.
 """
 
 _WARNING = """\
 With `monitor_hook_protocol=ocf` a hook's code is the monitor's, except that 8, 9 and 191 become 1: `curl` exits with 6
-when a name does not resolve, and that stops the resource on every node. Give such tools `plain` or `nagios`, or a hook
-around them that lets no code out unseen.
+when a name does not resolve, and that stops the resource on every node. Use `plain` or `nagios` for such tools, or a
+hook that translates their exit codes.
 """
 
 _SHOWN = [code for code in ExitCode if "PROMOTED" not in code.name]  # a unit has no roles

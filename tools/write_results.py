@@ -34,41 +34,41 @@ _HEAD = """\
 
 Written by `tools/write_results.py`, from [`judgement.py`](../src/ocf_systemd/core/judgement.py); do not edit.
 
-Each action looks at the unit and at its hooks, and judges what it saw by the rules that stand at the head of that
-module. The unit outranks the hook: a hook can make an active unit's result worse, never an inactive unit's better.
-The result is 7 only if the unit was observed down or, in a recurring monitor, its hook said so; in doubt it is 1.
+Each action observes the unit and its hooks, and applies the rules at the head of that module. The unit outranks the
+hook: a hook can make an active unit's result worse, never an inactive unit's better. The result is 7 only if the unit
+was observed down, or if its hook reported 7 in a recurring monitor. If in doubt, it is 1.
 
 ## One look
 
-*Waits, then 1* is a look that decides nothing: the action looks again, and returns 1 if nothing has changed at its
-deadline. A *probe* is a monitor without interval, or one with `role=Stopped`, by which Pacemaker asks whether the
-resource runs there at all. *Start* and *stop* are their results after such a look, once `systemctl start` or `stop` has
-done its job. The reason is the monitor's. What Pacemaker does with a code is in the
+*Waits, then 1* means that the look does not decide: the action looks again, and returns 1 if nothing has changed at
+its deadline. A *probe* is a monitor without interval, or one with `role=Stopped`: Pacemaker learns from it where the
+resource runs. The columns *start* and *stop* have the result of the look after `systemctl start` or `stop` has done its
+job. The reason is the monitor's. Pacemaker's response to each code is in the
 [reference](reference.md#exit-codes-and-what-pacemaker-does-with-them).
 """
 
 _PROTOCOLS = """\
 ## What a hook's exit code becomes
 
-By `monitor_hook_protocol`, in the recurring monitor of a unit that runs. A probe turns 2 to 7 into 1; nothing but 0 and
-190 lets a start succeed.
+The result of a recurring monitor of a running unit, for each `monitor_hook_protocol`. A probe turns 2 to 7 into 1. A
+start succeeds only with 0 and 190.
 """
 
 _TOGETHER = """\
 ## Several hooks
 
-Where `monitor_hook` is a directory. The hooks `a`, `b` and `c` say:
+If `monitor_hook` is a directory with the hooks `a`, `b` and `c`:
 """
 
 _UNBOOTED = """\
 ## A host that systemd did not boot
 
-A container or a remote node without systemd as its PID 1 (`sd_booted(3)`): no unit can run there.
+In a container or on a remote node whose PID 1 is not systemd (`sd_booted(3)`) no unit can run.
 """
 
 _UNIT = "web.service"
 _DONE = JobOutcome(JobResult.DONE)
-_ANY = "whatever it says"
+_ANY = "any"
 
 
 def _unit(active: ActiveState, load: LoadState = LoadState.LOADED, result: str = "", main_exit: str = "") -> UnitState:
@@ -79,8 +79,8 @@ def _with_processes(unit: UnitState, kill_mode: str, *others: Process, main: Pro
     return replace(unit, details=UnitDetails(_UNIT, kill_mode=kill_mode), main_process=main, processes=others)
 
 
-def _exited(code: int, said: bytes = b"", hook: str = "/hooks/web") -> HookRan:
-    return HookRan(hook, Exited(0.1, stderr=said, code=code))
+def _exited(code: int, stderr: bytes = b"", hook: str = "/hooks/web") -> HookRan:
+    return HookRan(hook, Exited(0.1, stderr=stderr, code=code))
 
 
 _SLEEP, _LS = Process(812, 0, "sleep"), Process(813, 0, "ls", is_uninterruptible=True)
@@ -89,25 +89,28 @@ _INACTIVE, _FAILED = _unit(ActiveState.INACTIVE), _unit(ActiveState.FAILED, resu
 _HOOKS: tuple[tuple[str, tuple[HookOutcome, ...]], ...] = (
     ("none, or below its check level", ()),
     ("0", (_exited(0),)),
-    ("7", (_exited(7, b"nobody listens"),)),
-    ("190", (_exited(190, b"queue is long"),)),
+    ("7", (_exited(7, b"connection refused"),)),
+    ("190", (_exited(190, b"queue too long"),)),
     ("1", (_exited(1, b"no answer"),)),
     ("2", (_exited(2, b"no answer"),)),
-    ("5", (_exited(5, b"no curl here"),)),
+    ("5", (_exited(5, b"curl not found"),)),
     ("6", (_exited(6, b"no answer"),)),
     ("8", (_exited(8, b"server error"),)),
     ("9", (_exited(9, b"server error"),)),
     ("191", (_exited(191, b"server error"),)),
     ("42", (_exited(42, b"no answer"),)),
-    ("is killed by a signal", (HookRan("/hooks/web", Signalled(0.1, signal=SIGSEGV)),)),
-    ("nothing in its time", (HookRan("/hooks/web", TimedOut(9.0)),)),
-    ("nothing, and cannot be killed", (HookRan("/hooks/web", TimedOut(9.0, survivors=(_LS,))),)),
-    ("its last run cannot be killed", (HookStuck("/hooks/web", _LS),)),
-    ("the host is short of something", (HookRan("/hooks/web", NotStarted(11, "Resource temporarily unavailable")),)),
-    ("it is not there, or no program", (HookMissing("/hooks/web", "No such file or directory"),)),
-    ("it is not safe to run", (HookUnsafe("/hooks/web", "/hooks is writable by group 50"),)),
+    ("killed by a signal", (HookRan("/hooks/web", Signalled(0.1, signal=SIGSEGV)),)),
+    ("timed out", (HookRan("/hooks/web", TimedOut(9.0)),)),
+    ("timed out, cannot be killed", (HookRan("/hooks/web", TimedOut(9.0, survivors=(_LS,))),)),
+    ("not started: its last run cannot be killed", (HookStuck("/hooks/web", _LS),)),
+    (
+        "not started: the host is short of processes",
+        (HookRan("/hooks/web", NotStarted(11, "Resource temporarily unavailable")),),
+    ),
+    ("missing, or not executable", (HookMissing("/hooks/web", "No such file or directory"),)),
+    ("not safe to run", (HookUnsafe("/hooks/web", "/hooks is writable by group 50"),)),
 )
-_RUNNING_BESIDES = (ActiveState.RELOADING, ActiveState.REFRESHING)
+_RUNNING_TOO = (ActiveState.RELOADING, ActiveState.REFRESHING)
 _OTHERS: tuple[tuple[str, UnitState | NoAnswer], ...] = (
     ("activating", _unit(ActiveState.ACTIVATING)),
     ("deactivating", _unit(ActiveState.DEACTIVATING)),
@@ -120,7 +123,7 @@ _OTHERS: tuple[tuple[str, UnitState | NoAnswer], ...] = (
     ("inactive, processes alive (`KillMode=process`, `none`)", _with_processes(_INACTIVE, "process", _SLEEP)),
     ("not-found, inactive", _unit(ActiveState.INACTIVE, LoadState.NOT_FOUND)),
     ("masked, inactive", _unit(ActiveState.INACTIVE, LoadState.MASKED)),
-    ("no answer", NoAnswer("Connection timed out")),
+    ("systemd does not respond", NoAnswer("Connection timed out")),
 )
 _STILL_ACTIVE = (("not-found", LoadState.NOT_FOUND), ("masked", LoadState.MASKED))
 _CODES = (0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 100, 190, 191)
@@ -139,29 +142,29 @@ def _table(*rows: Sequence[str]) -> list[str]:
 
 
 def _looks() -> list[str]:
-    looks = [("active", said, Observation(_unit(ActiveState.ACTIVE), hooks)) for said, hooks in _HOOKS]
-    looks += [(f"{state}", "0", Observation(_unit(state), (_exited(0),))) for state in _RUNNING_BESIDES]
+    looks = [("active", code, Observation(_unit(ActiveState.ACTIVE), hooks)) for code, hooks in _HOOKS]
+    looks += [(f"{state}", "0", Observation(_unit(state), (_exited(0),))) for state in _RUNNING_TOO]
     looks += [
         (f"{name}, active", "0", Observation(_unit(ActiveState.ACTIVE, load), (_exited(0),)))
         for name, load in _STILL_ACTIVE
     ]
     looks += [(state, _ANY, Observation(unit)) for state, unit in _OTHERS]
-    head = ("systemd says", "the hook says", "monitor", "probe", "start", "stop", "reason")
-    return _table(head, *((state, said, *_answers(seen)) for state, said, seen in looks))
+    head = ("unit", "hook exits with", "monitor", "probe", "start", "stop", "reason")
+    return _table(head, *((state, code, *_results(seen)) for state, code, seen in looks))
 
 
-def _answers(seen: Observation) -> tuple[str, ...]:
+def _results(seen: Observation) -> tuple[str, ...]:
     """Return the result of each action after a look, and the monitor's reason."""
     protocol = HookProtocol.OCF
     monitor = judge_monitor(seen, probe=False, protocol=protocol)
     probe = judge_monitor(seen, probe=True, protocol=protocol)
     stop = judgement.judge_stop(seen, _DONE, verify=False, protocol=protocol)
-    told = [_cell(each) for each in (monitor, probe, _start(seen), stop)]
-    return (*told, _reason(monitor))
+    cells = [_cell(each) for each in (monitor, probe, _start(seen), stop)]
+    return (*cells, _reason(monitor))
 
 
 def _start(seen: Observation) -> Judgement:
-    """Return what start makes of it, which may be that there is nothing to ask systemd for."""
+    """Return the result of a start, which may refuse the request."""
     refusal = judgement.judge_start_request(seen.unit) if isinstance(seen.unit, UnitState) else judgement.RUNNING
     return refusal if refusal.code else judgement.judge_start(seen, _DONE, HookProtocol.OCF)
 
@@ -199,7 +202,7 @@ def _together() -> list[str]:
         hooks = tuple(_exited(code, hook=f"/hooks/{name}") for name, code in zip("abc", codes, strict=True))
         result = judge_hooks(hooks, HookProtocol.OCF)
         rows.append((", ".join(map(str, codes)), f"{int(result.code)}", result.reason or ""))
-    return _table(("say", "together", "reason"), *rows)
+    return _table(("exit codes", "result", "reason"), *rows)
 
 
 if __name__ == "__main__":

@@ -1,5 +1,5 @@
 #!/usr/bin/python3 -I
-"""A small web service to try the agent with: it needs a moment before it listens, then answers."""
+"""A small web service to try the agent with: it listens two seconds after its start."""
 
 import contextlib
 import http.server
@@ -16,7 +16,7 @@ class Lamp(http.server.BaseHTTPRequestHandler):
     reloads = 0
 
     def handle(self) -> None:
-        """Bear with clients that hang up, as a hook does at its time limit."""
+        """Ignore clients that close the connection, as a hook does at its time limit."""
         with contextlib.suppress(ConnectionError):
             super().handle()
 
@@ -34,12 +34,12 @@ class Lamp(http.server.BaseHTTPRequestHandler):
 
 
 def count_reload(_number: int, _frame: FrameType | None) -> None:
-    """Take SIGHUP for a reload."""
+    """Count a SIGHUP as a reload."""
     Lamp.reloads += 1
 
 
 def main() -> None:
-    """Warm up, then serve until SIGTERM."""
+    """Wait, then serve until SIGTERM."""
     signal.signal(signal.SIGHUP, count_reload)
     time.sleep(float(os.environ.get("BEACON_WARM_UP", "2")))
     address = ("127.0.0.1", int(os.environ.get("BEACON_PORT", "8025")))

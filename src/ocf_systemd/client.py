@@ -15,7 +15,7 @@ Protocol, over a Unix stream socket:
    the action as the agent itself would.
 
 If there is no server, or GREETING or PULSE is late, the client disconnects, the server cancels the action, and the
-agent runs the action in its own process.
+agent runs the action in its own process. docs/design/server.md describes the life of a request.
 """
 
 import _signal  # type: ignore[import-not-found]  # typeshed has signal, which imports enum

@@ -21,7 +21,7 @@ _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 ENVIRONMENT: Mapping[str, str] = {
     "PATH": f"{_PATH}:{Path(sys.executable).parent}",
     "VIRTUAL_ENV": sys.prefix,  # where the tests have the program from
-    "PIP_NO_INDEX": "1",  # a sandbox talks to itself alone
+    "PIP_NO_INDEX": "1",  # a sandbox has no network but loopback
     "PIP_FIND_LINKS": _WHEELS,
     "PIP_DISABLE_PIP_VERSION_CHECK": "1",
     "PIP_NO_COMPILE": "1",  # what counts, `install` does

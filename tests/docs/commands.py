@@ -1,14 +1,15 @@
-"""The commands in the documentation: what stands in a page's fenced `sh` blocks, and where it is to be run.
+"""The commands in the documentation: the contents of a page's fenced `sh` blocks, and where a test runs them.
 
-A comment before a block says where, and may hold lines of its own, which are run first and no reader sees:
+A comment before a block names the place. It may contain commands of its own, which run first and which a reader does
+not see:
 
-    <!-- run: sandbox -->       in a throw-away host of the page's own
+    <!-- run: sandbox -->       in a throw-away host for this page
     <!-- run: cluster -->       on a node of a cluster
     <!-- run: every node -->    on each of its nodes
-    <!-- file: PATH -->         nowhere: it is a script, which the sandbox then has there
+    <!-- file: PATH -->         nowhere: it is a script, which is created at PATH in the sandbox
     <!-- not run: REASON -->    nowhere
 
-A comment with lines may also stand for itself.
+A comment with commands needs no block.
 """
 
 from __future__ import annotations
@@ -30,13 +31,13 @@ if TYPE_CHECKING:
     from _pytest.mark import ParameterSet
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("examples/*.md")])
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("examples/*.md")])
 
 _PART = re.compile(
     r"<!-- (?P<what>run|file|not run): (?P<where>[^\n]*?)(?: -->|\n(?P<unseen>.*?)-->)|^ *```sh\n(?P<shown>.*?)^ *```$",
     re.MULTILINE | re.DOTALL,
 )
-# What was typed goes to standard error, as sh -v has it, but with its lines joined.
+# Each command is printed on standard error, as by sh -v, but with its lines joined.
 _STEP = """\
 echo '$' {quoted} >&2
 {line}
@@ -45,7 +46,7 @@ code=$?; [ "$code" = 0 ] || {{ echo "exit code $code" >&2; exit 1; }}
 
 
 class Place(StrEnum):
-    """Where commands are run."""
+    """Where commands run."""
 
     SANDBOX = "sandbox"
     CLUSTER = "cluster"
@@ -70,7 +71,7 @@ def script(lines: tuple[str, ...]) -> str:
 def read_page(text: str) -> list[Commands]:
     """Return the commands of a page, in order.
 
-    Raises ValueError where a block does not say where it is run.
+    Raises ValueError if a block has no comment with a place.
     """
     found: list[Commands] = []
     what = where = ""
@@ -95,7 +96,7 @@ def _commands(what: str, where: str, block: str, *, is_shown: bool) -> Commands:
         case "not run":
             return Commands(Place.NOWHERE, _lines(block), is_shown)
         case _:
-            raise ValueError(f"this block does not say where it is run:\n{block}")
+            raise ValueError(f"this block has no comment with the place where it runs:\n{block}")
 
 
 def _lines(block: str) -> tuple[str, ...]:
@@ -104,14 +105,14 @@ def _lines(block: str) -> tuple[str, ...]:
 
 
 def runs(commands: Iterable[Commands], *places: Place) -> Iterator[tuple[Place, str]]:
-    """Yield what is run in these places, one after the other: what follows each other in one place shares a shell."""
+    """Yield the scripts for these places, in order; consecutive commands of one place share a shell."""
     wanted = (each for each in commands if each.place in places)
     for place, group in groupby(wanted, key=lambda each: each.place):
         yield place, script(tuple(line for each in group for line in each.lines))
 
 
 def pages_with(*places: Place) -> list[ParameterSet]:
-    """Return the pages that have something to run in one of these places, as a test's parameters."""
+    """Return the pages that have commands for one of these places, as a test's parameters."""
     read = {str(page.relative_to(ROOT)): read_page(page.read_text(encoding="utf-8")) for page in PAGES}
     return [
         pytest.param(commands, id=name)

@@ -23,7 +23,7 @@ def wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize("commands", pages_with(Place.SANDBOX))
 def test_commands(commands: list[Commands], wheels: Path) -> None:
-    """Typed one after the other, in a copy of the repository on a host of their own, a page's commands all succeed."""
+    """All commands of a page succeed, one after the other, in a copy of the repository on a separate host."""
     with boot(name="reader") as sandbox:
         bring(sandbox, wheels)
         for _, script in runs(commands, Place.SANDBOX):

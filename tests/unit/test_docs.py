@@ -1,4 +1,4 @@
-"""The documentation tells what the code does, and leads nowhere that is not there."""
+"""The documentation agrees with the code, and its links lead to existing files and headings."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ WRITTEN = [
 
 
 @pytest.mark.parametrize(("page", "script", "name"), WRITTEN)
-def test_written_pages_are_not_behind(page: str, script: str, name: str) -> None:
-    """A page that is written from the code is what the code says now: `nox -s docs` writes it anew."""
+def test_written_pages_are_up_to_date(page: str, script: str, name: str) -> None:
+    """A generated page agrees with the code; `nox -s docs` writes it again."""
     assert (ROOT / page).read_text(encoding="utf-8") == runpy.run_path(str(ROOT / script))[name]()
 
 
 @pytest.mark.parametrize("page", A_PAGE)
 def test_links_lead_somewhere(page: Path) -> None:
-    """Every link to a file of the repository, and to a heading in it, finds it."""
+    """Every link to a file of the repository, and to a heading in it, leads to one that exists."""
     text = page.read_text(encoding="utf-8")
     for target, _, heading in re.findall(r"\]\(([^)#:]*)(#([^)]+))?\)", text):
         found = page.parent / target if target else page
@@ -40,8 +40,8 @@ def test_links_lead_somewhere(page: Path) -> None:
             assert heading in anchors(found.read_text(encoding="utf-8")), f"{target}#{heading}"
 
 
-def test_manual_is_what_the_code_says() -> None:
-    """The manual pages are never behind parameters, actions, codes and commands: `nox -s docs` writes them anew."""
+def test_manual_agrees_with_the_code() -> None:
+    """The manual pages agree with parameters, actions, codes and commands; `nox -s docs` writes them again."""
     share = ROOT / "src/ocf_systemd/share/man"
     written = runpy.run_path(str(ROOT / "tools/write_manual.py"))["pages"]()
     assert {str(path.relative_to(share)) for path in share.glob("*/*")} == set(written)
@@ -59,25 +59,25 @@ def test_manual_is_what_the_code_says() -> None:
     ],
 )
 def test_manual_is_escaped(text: str, escaped: str) -> None:
-    """For groff to show text as it is."""
+    """The output of groff has the text as it is."""
     assert runpy.run_path(str(ROOT / "tools/write_manual.py"))["escaped"](text) == escaped
 
 
 def anchors(text: str) -> set[str]:
-    """Return what a page's headings can be reached by."""
+    """Return the anchors of a page's headings."""
     headings = re.findall(r"^#+ (.*)$", text, re.MULTILINE)
     return {re.sub(r"[^\w -]", "", heading).lower().replace(" ", "-") for heading in headings}
 
 
 def test_every_page_is_in_the_readme() -> None:
-    """Whoever reads the README finds all pages."""
+    """The README links all pages."""
     linked = set(re.findall(r"\]\(([^)#:]+\.md)\)", (ROOT / "README.md").read_text(encoding="utf-8")))
     assert {str(page.relative_to(ROOT)) for page in PAGES} - {"README.md"} <= linked
 
 
 @pytest.mark.parametrize("page", A_PAGE)
 def test_commands_say_where_they_run(page: Path) -> None:
-    """Every block is of a named language, and one of sh says where it is run, or why it is not."""
+    """Every block has a language, and every sh block has a comment with the place where it runs, or why it does not."""
     text = page.read_text(encoding="utf-8")
     assert read_page(text) or "```sh" not in text
     assert "" not in re.findall(r"^ *```(\w*)$", text, re.MULTILINE)[::2]
@@ -85,7 +85,7 @@ def test_commands_say_where_they_run(page: Path) -> None:
 
 @pytest.mark.parametrize("page", A_PAGE)
 def test_sessions_are_there(page: Path) -> None:
-    """A nox session that a page names is one, those too that no test runs."""
+    """Every nox session that a page names exists."""
     tree = ast.parse((ROOT / "noxfile.py").read_text(encoding="utf-8"))
     sessions = {node.name for node in tree.body if isinstance(node, ast.FunctionDef) and node.decorator_list}
     named = set(re.findall(r"(?:nox|noxfile\.py) -s (\w+)", page.read_text(encoding="utf-8")))
@@ -130,7 +130,7 @@ six
 
 
 def test_reads_a_page() -> None:
-    """What is run is what stands in the blocks, and what their comments have; a line that goes on is one command."""
+    """The commands are those in the blocks and in their comments; a continued line is one command."""
     assert read_page(MANUAL) == [
         Commands(Place.SANDBOX, ("prepare",), are_shown=False),
         Commands(Place.SANDBOX, ("one      two   # three", "four"), are_shown=True),

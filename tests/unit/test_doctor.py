@@ -362,7 +362,7 @@ class TestCommand:
             (["--unit", "web", "--op", "start"], "'start' is not NAME=TIME"),
             (["--unit", "web", "--op", "start="], "'' is not a duration"),
             (["--unit", "web", "--op", "stop=soon"], "'soon' is not a duration"),
-            (["--unit", "web", "-o", "hook=x"], "there is no parameter 'hook'"),
+            (["--unit", "web", "-o", "hook=x"], "unknown parameter 'hook'"),
             (["--unit", "web", "-o", "poll_interval=x"], "poll_interval='x' is not a duration"),
             (["--unit", "web", "--monitor-hook", "smtp"], "monitor_hook='smtp' is not an absolute path"),
             (["--unit", "a b", "-o", "stop_verify=yes"], "stop_verify=yes needs a monitor_hook"),

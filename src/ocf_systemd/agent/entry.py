@@ -2,6 +2,7 @@
 
 The result is the exit code and an exit reason on standard error. Only this module and `commands` read `os.environ`,
 write exit reasons and set exit codes; actions take and return values. Imports that not every action needs are lazy.
+docs/design/deadlines.md describes the watchdog.
 """
 
 import faulthandler

@@ -1,4 +1,7 @@
-"""Polls until there is a result: short pauses at first, longer ones later, up to the deadline or a limit of polls."""
+"""Polls until there is a result: short pauses at first, longer ones later, up to the deadline or a limit of polls.
+
+docs/design/deadlines.md describes the schedule, and how an action shares its time.
+"""
 
 from collections.abc import Awaitable, Callable
 

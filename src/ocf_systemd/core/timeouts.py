@@ -1,4 +1,7 @@
-"""The times of an operation: what Pacemaker grants, what the agent keeps of it, when a stop sends SIGKILL."""
+"""The times of an operation: what Pacemaker grants, what the agent keeps of it, when a stop sends SIGKILL.
+
+docs/design/deadlines.md describes how an action uses them.
+"""
 
 import math
 from collections.abc import Mapping

@@ -1,5 +1,7 @@
 """The processes of a unit, by its control group: which are alive although the unit is inactive, and signals to them.
 
+docs/design/start-and-stop.md describes what counts as stopped.
+
 Sources: the kernel's cgroup-v2.rst; systemd's cgroup-util.c for the path of a unit's group; proc_pid_stat(5).
 """
 

@@ -1,6 +1,6 @@
 """The drop-in of a unit under the cluster's control: written below /run by start, removed by stop.
 
-Source: systemd.unit(5).
+docs/design/start-and-stop.md describes when it is in force. Source: systemd.unit(5).
 """
 
 from contextlib import suppress

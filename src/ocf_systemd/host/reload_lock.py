@@ -1,4 +1,7 @@
-"""A lock for daemon-reloads: the agents of a host take turns, and one reload serves all that wait for it."""
+"""A lock for daemon-reloads: the agents of a host take turns, and one reload serves all that wait for it.
+
+docs/design/start-and-stop.md describes when a start or a stop needs a reload.
+"""
 
 import fcntl
 import os

@@ -2,7 +2,7 @@
 
 A process in uninterruptible sleep (state D, as on storage that does not respond) survives SIGKILL. Each monitor
 that runs the same hook would leave another. The record outlives the agent's process, which is a new one for each
-monitor, and is void once the process has ended.
+monitor, and is void once the process has ended. See docs/design/processes.md.
 """
 
 import os

@@ -2,7 +2,7 @@
 
 Anything that is not exactly as expected is not used, and is no error: then `systemctl` is called.
 
-Source: the D-Bus specification, "Authentication Protocol".
+docs/design/server.md describes which replies are used. Source: the D-Bus specification, "Authentication Protocol".
 """
 
 import os
