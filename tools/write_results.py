@@ -5,7 +5,8 @@ from pathlib import Path
 from signal import SIGSEGV
 
 from ocf_systemd.core import judgement
-from ocf_systemd.core.judgement import HookProtocol, Judgement, KeepWaiting, judge_hooks, judge_monitor
+from ocf_systemd.core.hook_protocol import HookProtocol
+from ocf_systemd.core.judgement import Judgement, KeepWaiting, judge_hooks, judge_monitor
 from ocf_systemd.core.observations import (
     ActiveState,
     Exited,

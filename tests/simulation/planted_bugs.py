@@ -11,7 +11,7 @@ import anyio.lowlevel
 import trio
 
 from ocf_systemd.agent import actions, observing, polling, run, start, stop, unit_files
-from ocf_systemd.core import judgement, timeouts, unit_properties
+from ocf_systemd.core import hook_protocol, timeouts, unit_properties
 from ocf_systemd.core.judgement import Judgement, judge_hooks, judge_monitor, judge_start, judge_stop
 from ocf_systemd.core.observations import JobOutcome, JobResult, NoAnswer, Observation, UnitState
 from ocf_systemd.core.ocf import Action, ActionResult, ExitCode
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from ocf_systemd.agent.events import Reporter
     from ocf_systemd.agent.request import Request
-    from ocf_systemd.core.judgement import HookProtocol
+    from ocf_systemd.core.hook_protocol import HookProtocol
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,7 +246,9 @@ BUGS = {
     "a hook that is started although its last run cannot be killed": Bug(
         "whose last run cannot be killed", "find_survivor", lambda *_, **__: None, (hooks,)
     ),
-    "a hook's code for the promoted role": Bug("the last look means 1", "_PROMOTED", frozenset[int](), (judgement,)),
+    "a hook's code for the promoted role": Bug(
+        "the last look means 1", "_PROMOTED", frozenset[int](), (hook_protocol,)
+    ),
     "a stop that trusts systemctl's exit code": Bug("told the unit to be down", "judge_stop", _judge_stop_by_exit_code),
     "a stop that ignores live processes": Bug(
         "a process of the unit was alive", "judge_stop", _judge_stop_without_processes

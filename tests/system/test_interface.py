@@ -188,20 +188,12 @@ class TestWrongParameters:
             assert re.search(rf"WARNING: {name}='{re.escape(value)}'", answer.stderr)
 
 
-COLD_MODULES = {
-    "client",
-    *("core", *(f"core.{name}" for name in ("records", "ocf", "text", "durations", "timeouts", "observations"))),
-    *(
-        f"core.{name}"
-        for name in ("unit_properties", "judgement", "parameter_values", "parameter_table", "parameters", "exit_reason")
-    ),
-    *("host", *(f"host.{name}" for name in ("procfs", "signals", "cgroups", "leftovers", "processes", "systemctl"))),
-    *(f"host.{name}" for name in ("drop_in", "survivors", "hooks")),
-    *(
-        "agent",
-        *(f"agent.{name}" for name in ("events", "log", "request", "polling", "observing", "actions", "run", "entry")),
-    ),
-}
+_VOCABULARY = ("records", "ocf", "text", "durations", "timeouts", "observations", "unit_properties", "hook_protocol")
+_CORE = (*_VOCABULARY, "judgement", "parameter_values", "parameter_table", "parameters", "exit_reason")
+_HOST = ("procfs", "signals", "cgroups", "leftovers", "processes", "systemctl", "drop_in", "survivors", "hooks")
+_AGENT = ("events", "log", "request", "polling", "observing", "actions", "run", "entry")
+COLD_MODULES = {"client", "core", "host", "agent", *(f"core.{name}" for name in _CORE)}
+COLD_MODULES |= {*(f"host.{name}" for name in _HOST), *(f"agent.{name}" for name in _AGENT)}
 
 
 class TestImports:

@@ -10,7 +10,7 @@ import pytest
 from ocf_systemd.commands import whole_program
 from ocf_systemd.commands.candidates import Candidate, assignments, hooks, paths, unit_files, values
 from ocf_systemd.commands.completion import print_completions
-from ocf_systemd.core.judgement import HookProtocol
+from ocf_systemd.core.hook_protocol import HookProtocol
 from ocf_systemd.core.parameter_table import MONITOR_HOOK_USER, TABLE, Parameter
 from tests.unit.builders import run_python
 

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from lxml import etree
 
 from ocf_systemd.core.exit_reason import REASON_MAX, agent_name, cause_of, reason_line, result_of_bug
-from ocf_systemd.core.judgement import HookProtocol, judge_hook
+from ocf_systemd.core.hook_protocol import HookProtocol
+from ocf_systemd.core.judgement import judge_hook
 from ocf_systemd.core.observations import Exited, HookRan
 from ocf_systemd.core.ocf import REASON_PREFIX, ActionResult, ExitCode
 from ocf_systemd.core.text import printable

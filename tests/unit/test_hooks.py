@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING
 import anyio
 import pytest
 
-from ocf_systemd.core.judgement import HookProtocol, judge_hooks
+from ocf_systemd.core.hook_protocol import HookProtocol
+from ocf_systemd.core.judgement import judge_hooks
 from ocf_systemd.core.observations import (
     Exited,
     HookMissing,
@@ -713,7 +714,8 @@ class TestRun:
 import anyio, os, resource
 from ocf_systemd.host import processes
 from ocf_systemd.host.hooks import run_hooks
-from ocf_systemd.core.judgement import HookProtocol, judge_hooks
+from ocf_systemd.core.judgement import judge_hooks
+from ocf_systemd.core.hook_protocol import HookProtocol
 from ocf_systemd.core.parameters import read_parameters
 given = read_parameters({{"OCF_RESKEY_unit": "x", "OCF_RESKEY_monitor_hook": {str(place)!r}}})
 async def main():
@@ -778,7 +780,8 @@ class TestUser:
 import anyio, os
 from ocf_systemd.host import processes
 from ocf_systemd.host.hooks import run_hooks
-from ocf_systemd.core.judgement import HookProtocol, judge_hooks
+from ocf_systemd.core.judgement import judge_hooks
+from ocf_systemd.core.hook_protocol import HookProtocol
 from ocf_systemd.core.parameters import read_parameters
 hook = {{"monitor_hook": "/bin/sh", "monitor_hook_args": "-c 'echo $(id -u) $USER $HOME; exit 3'"}}
 values = {{"unit": "x", "monitor_hook_user": {user!r}, **hook}}

@@ -11,14 +11,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ocf_systemd.core.hook_protocol import HookProtocol, exit_code_of
 from ocf_systemd.core.judgement import (
     JOURNAL_LINE_LIMIT,
     PASSING_CODES,
-    HookProtocol,
     Judgement,
     KeepWaiting,
     describe_process,
-    exit_code_of,
     judge_hook,
     judge_hooks,
     judge_host,

@@ -26,7 +26,8 @@ from ocf_systemd.agent.events import (
     WarningNotice,
 )
 from ocf_systemd.agent.log import Level, LogReporter, describe_outcome, log_reporter, messages
-from ocf_systemd.core.judgement import HookProtocol, judge_hook
+from ocf_systemd.core.hook_protocol import HookProtocol
+from ocf_systemd.core.judgement import judge_hook
 from ocf_systemd.core.observations import (
     ActiveState,
     Exited,

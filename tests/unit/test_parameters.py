@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ocf_systemd.core.durations import duration_s
-from ocf_systemd.core.judgement import HookProtocol
+from ocf_systemd.core.hook_protocol import HookProtocol
 from ocf_systemd.core.ocf import Action
 from ocf_systemd.core.parameter_table import PREFIX, TABLE, Parameter
 from ocf_systemd.core.parameter_values import boolean, unit_name, whole_number

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from ocf_systemd.core.judgement import HookProtocol
+from ocf_systemd.core.hook_protocol import HookProtocol
 from ocf_systemd.core.observations import HookMissing, HookOutcome
 from ocf_systemd.core.ocf import Action, ActionResult, ExitCode
 from ocf_systemd.rehearse.checks import (

@@ -26,10 +26,10 @@ Interprets OCF Return Codes".
 """
 
 from collections.abc import Mapping
-from enum import StrEnum
 from types import MappingProxyType
 from typing import assert_never
 
+from ocf_systemd.core.hook_protocol import HookProtocol, exit_code_of
 from ocf_systemd.core.observations import (
     ActiveState,
     CommandOutcome,
@@ -62,30 +62,6 @@ JOURNAL_LINE_LIMIT = 300
 """Characters of a journal line, or of a hook's, that a reason has room for."""
 
 
-class HookProtocol(StrEnum):
-    """How a hook's exit code is read."""
-
-    OCF = "ocf"
-    NAGIOS = "nagios"
-    PLAIN = "plain"
-    LSB = "lsb"
-
-
-# The OCF exit code for each exit code of a hook; ocf keeps codes that are not listed, the others turn them into 1.
-PROTOCOL_CODES: Mapping[HookProtocol, Mapping[int, int]] = MappingProxyType(
-    {
-        HookProtocol.NAGIOS: {
-            0: ExitCode.SUCCESS,
-            1: ExitCode.DEGRADED,
-            2: ExitCode.ERR_GENERIC,
-            3: ExitCode.ERR_GENERIC,
-        },
-        HookProtocol.PLAIN: {0: ExitCode.SUCCESS},
-        HookProtocol.LSB: {0: ExitCode.SUCCESS, 3: ExitCode.NOT_RUNNING},
-    }
-)
-# Pacemaker takes them for the promoted role, and calls demote.
-_PROMOTED = frozenset({ExitCode.RUNNING_PROMOTED, ExitCode.FAILED_PROMOTED, ExitCode.DEGRADED_PROMOTED})
 # In a probe, 7 and 5 are recorded as stopped, and 6 is a fatal error.
 _NOT_FOR_PROBES = HARD_ERRORS | {ExitCode.ERR_CONFIGURED, ExitCode.NOT_RUNNING}
 
@@ -323,14 +299,6 @@ def _judge_exit(name: str, message: str, raw: int, protocol: HookProtocol) -> Ac
     if code == ExitCode.SUCCESS:
         return RUNNING
     return ActionResult(code, _hook_reason(name, message or _MEANINGS.get(code, "failed"), f"exit {raw}"))
-
-
-def exit_code_of(raw: int, protocol: HookProtocol) -> int:
-    """Return the OCF exit code that a hook's exit code stands for."""
-    codes = PROTOCOL_CODES.get(protocol)
-    if codes is not None:
-        return codes.get(raw, ExitCode.ERR_GENERIC)
-    return ExitCode.ERR_GENERIC if raw in _PROMOTED else raw
 
 
 def _message(outcome: Exited | Signalled | TimedOut, protocol: HookProtocol) -> str:

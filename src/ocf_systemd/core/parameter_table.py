@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Literal
 
 from ocf_systemd.core.durations import duration_s
-from ocf_systemd.core.judgement import HookProtocol
+from ocf_systemd.core.hook_protocol import HookProtocol
 from ocf_systemd.core.parameter_values import (
     absolute_path,
     arguments,

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping
 
-from ocf_systemd.core.judgement import HookProtocol
+from ocf_systemd.core.hook_protocol import HookProtocol
 from ocf_systemd.core.parameter_table import GATED, PREFIX, TABLE, Parameter
 from ocf_systemd.core.parameter_values import whole_number
 from ocf_systemd.core.records import Record, record_of, replace

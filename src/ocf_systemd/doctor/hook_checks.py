@@ -4,7 +4,8 @@ import math
 import re
 
 from ocf_systemd.core.check_result import CheckResult
-from ocf_systemd.core.judgement import PASSING_CODES, HookProtocol, judge_hooks
+from ocf_systemd.core.hook_protocol import HookProtocol
+from ocf_systemd.core.judgement import PASSING_CODES, judge_hooks
 from ocf_systemd.core.observations import Exited, HookMissing, HookRan, HookUnsafe, TimedOut
 from ocf_systemd.core.ocf import Action, ExitCode, code_name
 from ocf_systemd.core.pacemaker import consequence

@@ -6,7 +6,8 @@ A failure's words are subject, observation, expectation; its remedy what to do o
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from ocf_systemd.core.judgement import HookProtocol, judge_hooks
+from ocf_systemd.core.hook_protocol import HookProtocol
+from ocf_systemd.core.judgement import judge_hooks
 from ocf_systemd.core.observations import HookOutcome, HookRan, TimedOut
 from ocf_systemd.core.ocf import Action, ExitCode, code_name
 from ocf_systemd.core.text import printable
