@@ -140,7 +140,7 @@ def unit(session: nox.Session) -> None:
 
 @nox.session
 def simulate(session: nox.Session) -> None:
-    """Search simulated histories for one that breaks the promise: `-- --histories N --seed S`."""
+    """Search simulated histories for one that breaks a guarantee: `-- --histories N --seed S`."""
     _install(session, "tests")
     session.run("python", "-m", "tests.simulation", *session.posargs)
     if not session.posargs:

@@ -1,6 +1,6 @@
 """The sandbox and the agent in it, for the tests that call the agent as Pacemaker does; one sandbox for all of them.
 
-Each of these tests runs both ways: the agent performs its action itself, cold, and the resident server does.
+Each of these tests runs in both ways: the agent runs its action in its own process (cold), or the server runs it.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 PROGRAM = Path(sys.executable).with_name("ocf-systemd")
 COVERAGE = "/var/lib/coverage"
-# What an agent's file has in addition that was not served.
+# What is added to an agent's file: it notes that the server did not run the action.
 NOTING = """
 if sys.argv[1:2] in {served}:
     with open("{file}", "a") as file:
@@ -33,13 +33,15 @@ if sys.argv[1:2] in {served}:
 """
 FELL_BACK_SHARE, FELL_BACK_SPARE = 0.2, 5
 
-if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # in a shell's background; what the tests start would inherit it
+if (
+    signal.getsignal(signal.SIGINT) == signal.SIG_IGN
+):  # in the background of a shell; processes of the tests would inherit it
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-@pytest.hookimpl(tryfirst=True)  # xdist looks for the groups in the same hook
+@pytest.hookimpl(tryfirst=True)  # xdist reads the groups in the same hook
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Have a file's tests, cold or resident, go to whichever of the workers is ready first; each has a sandbox."""
+    """Group the tests of a file, cold or resident, for the first worker that is ready; each has a sandbox."""
     for item in items:
         if item.get_closest_marker("xdist_group"):
             continue
@@ -58,10 +60,10 @@ def sandbox() -> Iterator[Sandbox]:
 
 @pytest.fixture(scope="session")
 def served_codes(sandbox: Sandbox, measuring: Mapping[str, str]) -> Iterator[list[int]]:
-    """Have the resident server run, and yield a list for what was answered to who asked it.
+    """Start the resident server, and yield a list for the exit codes that agents return.
 
-    An agent that goes its own way all the same notes that: it is right on a machine that is busy, where the server
-    cannot answer, and where the answer is 4 or 5; but must not be the rule, or the tests would show nothing.
+    An agent that runs its action in its own process nevertheless notes that. This is right on a busy machine, where
+    the server cannot answer in time, and for exit codes 4 and 5; if it were the rule, the tests would show nothing.
     """
     codes: list[int] = []
     variables = "".join(f'Environment="{name}={value}"\n' for name, value in measuring.items())
@@ -81,7 +83,7 @@ def served_codes(sandbox: Sandbox, measuring: Mapping[str, str]) -> Iterator[lis
 
 @pytest.fixture(scope="session")
 def measuring(sandbox: Sandbox) -> Iterator[Mapping[str, str]]:
-    """Yield what makes coverage measure a process in the box, if it measures this one; fetch its data at the end."""
+    """Yield the variables with which coverage measures a process in the box, if it measures this one; copy its data."""
     settings, configured = os.environ.get("COVERAGE_PROCESS_CONFIG"), os.environ.get("COVERAGE_PROCESS_START")
     data = Path(os.environ.get("COVERAGE_FILE") or ".coverage").absolute()
     if not settings and not configured:
@@ -115,7 +117,7 @@ def box(booted_box: Box) -> Iterator[Box]:
 def agent(
     request: pytest.FixtureRequest, box: Box, served_codes: list[int], measuring: Mapping[str, str]
 ) -> Iterator[Agent]:
-    """Yield the agent; of the cold one there is no server to be found."""
+    """Yield the agent; the cold one finds no server."""
     if request.param == "resident":
         yield Agent(box, measuring, RESIDENT, served_codes)
         return

@@ -77,7 +77,7 @@ def _compare(before: Path, rounds: int, *, write_docs: bool) -> int:
 
 
 def measure(extent: Extent, wrong: list[str], *, with_cluster: bool) -> Results:
-    """Measure it all, and note wrong answers."""
+    """Measure it all, and record wrong results."""
     memory, load = Memory(), os.getloadavg()[0]
     with host(MIXED_HOOKS) as measured_host:
         circumstances = _circumstances(measured_host, extent, load)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tests.bench.host import Variant, call_of, host, unit_of
-from tests.bench.progress import told
+from tests.bench.progress import tracked
 from tests.bench.single import HOOKS, name_of, run_of, start_or_stop
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def compare(program: Path, rounds: int) -> Comparison:
         hosts = (stack.enter_context(host(program=program)), stack.enter_context(host()))
         for each in hosts * _WARM_UP:
             list(_measure(each))
-        for number in told("comparison, rounds", range(rounds)):
+        for number in tracked("comparison, rounds", range(rounds)):
             order = (0, 1) if number % 2 else (1, 0)
             for measured in zip(*(_measure(hosts[side]) for side in order), strict=True):
                 for side, (name, run) in zip(order, measured, strict=True):

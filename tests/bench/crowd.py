@@ -1,11 +1,11 @@
-"""Many callers at once: how wall and processor time grow with their number, and whether each gets its own answer."""
+"""Many clients at once: how wall and processor time grow with their number, and whether each gets its own result."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from tests.bench.host import DOWN, SLEEPING, Variant, call_of, unit_of
-from tests.bench.progress import told
+from tests.bench.progress import tracked
 from tests.bench.results import Run
 from tests.bench.single import run_of
 from tests.system.box import HOOKS
@@ -35,7 +35,7 @@ MIXED_HOOKS = [(f"{HOOKS}/{name}", script) for name, (script, _, _) in _KINDS.it
 def crowds(host: Host, rounds: int, memory: Memory) -> Mapping[Variant, Mapping[int, Sequence[Run]]]:
     """Measure monitors at once, each number of them for each variant in turn."""
     runs = {variant: {count: list[Run]() for count in CALLERS} for variant in COMPARED}
-    for _ in told(f"{sum(CALLERS)} monitors, 1 to {CALLERS[-1]} at once, rounds", range(rounds)):
+    for _ in tracked(f"{sum(CALLERS)} monitors, 1 to {CALLERS[-1]} at once, rounds", range(rounds)):
         for count in CALLERS:
             for variant in COMPARED:
                 calls = [call_of(variant, "monitor", unit_of(number), SLEEPING) for number in range(count)]
@@ -48,7 +48,7 @@ def crowds(host: Host, rounds: int, memory: Memory) -> Mapping[Variant, Mapping[
 
 
 def look(host: Host, memory: Memory) -> None:
-    """Note the server's memory; one that was started anew begins anew."""
+    """Record the server's memory; a restarted server begins a new record."""
     pid, memory_mb = host.server()
     if pid != host.server_pid and host.server_pid:
         memory.restarts += 1
@@ -59,9 +59,9 @@ def look(host: Host, memory: Memory) -> None:
 
 
 def mixed(host: Host, memory: Memory, actions: int, at_once: int) -> None:
-    """Have the server do actions of all kinds until it has done so many, so many at once, and check each answer."""
+    """Run so many actions of all kinds on the server, so many at once, and check each result."""
     batches = range(max(1, -(-(actions - host.served) // _BATCH)))
-    for _ in told(f"actions of all kinds, {at_once} at once, {_BATCH} times", batches):
+    for _ in tracked(f"actions of all kinds, {at_once} at once, {_BATCH} times", batches):
         asked = [_asked(number) for number in range(_BATCH)]
         response = host.run(Variant.RESIDENT, [call for call, _, _ in asked], at_once=at_once)
         for (call, code, reason), ended in zip(asked, response["ended"], strict=True):
@@ -70,7 +70,7 @@ def mixed(host: Host, memory: Memory, actions: int, at_once: int) -> None:
 
 
 def _asked(number: int) -> tuple[Call, int, str]:
-    """Return a call whose right answer is its own."""
+    """Return a call with a result of its own."""
     instance = f"caller{number}"
     if number % 6 == 4:
         return call_of(Variant.RESIDENT, "monitor", DOWN, f"{HOOKS}/well", instance=instance), 7, DOWN

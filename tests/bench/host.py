@@ -1,4 +1,4 @@
-"""The sandbox that is measured in: the agents, the units and hooks they are called for, and who starts them."""
+"""The sandbox that is measured in: the agents, the units and hooks they are called for, and the launcher."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, cast
 
 from ocf_systemd.sandbox import boot
 from tests.system.agent import AGENT, executor_environment
-from tests.system.answer import REASON
+from tests.system.agent_result import REASON
 from tests.system.box import HOOKS, Box
 
 if TYPE_CHECKING:
@@ -105,7 +105,7 @@ class Host:
         return self._server_cgroup
 
     def check(self, what: str, ended: Ended, code: int = 0, reason: str = "") -> None:
-        """Note an answer that is not the right one: its code, nothing on stdout, a reason if one is due."""
+        """Record a wrong result: its code, nothing on stdout, a reason if one is due."""
         said = ended["stderr"]
         is_right = reason in said if reason else not said
         if ended["code"] != code or ended["stdout"] or not is_right or said.count(REASON) > 1:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tests.bench.host import PROGRAM, SOCKET, Variant
-from tests.bench.progress import tell
+from tests.bench.progress import report
 from tests.bench.results import Busy, UnderPacemaker
 from tests.cluster.configuration import Primitive
 from tests.cluster.pacemaker import cluster as boot_cluster
@@ -28,7 +28,7 @@ _DRAFT = str(Path(AGENT).with_name(".bench"))
 
 def under_pacemaker(wrong: list[str]) -> UnderPacemaker:
     """Boot a cluster of one node, and measure it idle, then with each agent in the same place; note what failed."""
-    tell("booting a cluster")
+    report("booting a cluster")
     with boot_cluster(nodes=1) as cluster:
         node = cluster.nodes[0]
         cluster.settle()
@@ -47,7 +47,7 @@ def _configure(cluster: Cluster) -> None:
     hook = cluster.hook("trivial", "exit 0")
     cluster.write("/etc/systemd/system/many@.service", "[Service]\nExecStart=sleep infinity\n")
     cluster.nodes[0].run("systemctl", "daemon-reload")
-    tell(f"starting {RESOURCES} resources")
+    report(f"starting {RESOURCES} resources")
     cluster.configure(
         Primitive(f"many{number}", {"unit": f"many@{number}", "monitor_hook": hook}, monitor_interval_s=INTERVAL_S)
         for number in range(RESOURCES)
@@ -81,7 +81,7 @@ class _Clocks:
 
 
 def _watch(node: Node, what: str) -> Busy:
-    tell(f"{RESOURCES} resources, {what}: {WATCHED_S:.0f} s")
+    report(f"{RESOURCES} resources, {what}: {WATCHED_S:.0f} s")
     before = _clocks(node)
     time.sleep(WATCHED_S)
     after = _clocks(node)

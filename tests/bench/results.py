@@ -131,7 +131,7 @@ class Circumstances:
 
 @dataclass(frozen=True, slots=True)
 class Results:
-    """All of it; without a cluster, if there was none. And how many answers were wrong, or without the server."""
+    """All of it; without a cluster, if there was none. And how many results were wrong, or without the server."""
 
     circumstances: Circumstances
     single: Single

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tests.bench.host import NO_HOOK, SLEEPING, SLOW, SLOW_HOOK, TRIVIAL, Variant, call_of, unit_of
-from tests.bench.progress import told
+from tests.bench.progress import tracked
 from tests.bench.results import Run, Single
 
 if TYPE_CHECKING:
@@ -39,13 +39,13 @@ class _Subject:
 
 
 def monitors(host: Host, rounds: int) -> Single:
-    """Measure monitors, and beside them what they start, alone."""
+    """Measure monitors, and separately the commands that they start."""
     subjects, others = _monitors(host)
     for subject in subjects * _WARM_UP:
         _measure(host, subject)
     host.fell_back = 0  # the first calls found a server that was being started
     runs = defaultdict[str, list[Run]](list)
-    for _ in told("monitors, rounds", range(rounds)):
+    for _ in tracked("monitors, rounds", range(rounds)):
         for subject in subjects:
             runs[subject.name].append(_measure(host, subject))
     return Single(runs, others)
@@ -97,7 +97,7 @@ def _cpu_s(ended: Sequence[Ended]) -> Iterable[float]:
 def starts_and_stops(host: Host, rounds: int) -> Single:
     """Measure starts of a unit that is active at once, and whose hook reports running 0.3 s later, and stops of it."""
     runs = defaultdict[str, list[Run]](list)
-    for _ in told("starts and stops, rounds", range(rounds)):
+    for _ in tracked("starts and stops, rounds", range(rounds)):
         for variant in Variant:
             for action in ("start", "stop"):
                 runs[f"{action}, {variant}"].append(start_or_stop(host, variant, action))

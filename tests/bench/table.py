@@ -87,10 +87,10 @@ def _is_odd(results: Results) -> bool:
 def _memory(results: Results) -> Row:
     memory = results.memory
     actions, last_mb = memory.looks[-1]
-    told = f"{last_mb:.1f} MB, {memory.grown_mb:+.1f} MB since a fifth of them"
-    told += f"; started anew {memory.restarts} times" if memory.restarts else ""
+    text = f"{last_mb:.1f} MB, {memory.grown_mb:+.1f} MB since a fifth of them"
+    text += f"; restarted {memory.restarts} times" if memory.restarts else ""
     is_met = last_mb <= _MEMORY_MAX_MB and memory.grown_mb <= _FLAT_MB and not memory.restarts
-    return Row(f"server memory after {actions:,} actions", f"≤ {_MEMORY_MAX_MB:.0f} MB, flat", told, is_met)
+    return Row(f"server memory after {actions:,} actions", f"≤ {_MEMORY_MAX_MB:.0f} MB, flat", text, is_met)
 
 
 def _pacemaker(results: Results) -> Row:
@@ -98,18 +98,18 @@ def _pacemaker(results: Results) -> Row:
     if seen is None:
         return Row("100 resources at 10 s under Pacemaker, trivial hook: whole machine", goal, "not measured", None)
     busy: list[tuple[str, Busy]] = [("idle", seen.idle), *seen.variants.items()]
-    told = ", ".join(f"{name} {each.machine:.1%} ({each.node:.1%})" for name, each in busy)
+    text = ", ".join(f"{name} {each.machine:.1%} ({each.node:.1%})" for name, each in busy)
     if any(each.machine - each.node > _OTHER_WORK for _, each in busy):
-        told += "; the machine had other work meanwhile"
+        text += "; the machine had other work meanwhile"
     what = f"{seen.resources} resources at 10 s under Pacemaker, trivial hook: whole machine (the cluster's node alone)"
-    return Row(what, goal, told, seen.variants[Variant.RESIDENT].machine <= _BUSY_MAX)
+    return Row(what, goal, text, seen.variants[Variant.RESIDENT].machine <= _BUSY_MAX)
 
 
 def _growth(results: Results) -> Row:
     powers = {variant: _powers(runs) for variant, runs in results.crowds.items()}
-    told = "; ".join(f"{variant}: wall {wall:.2f}, CPU {cpu:.2f}" for variant, (wall, cpu) in powers.items())
+    text = "; ".join(f"{variant}: wall {wall:.2f}, CPU {cpu:.2f}" for variant, (wall, cpu) in powers.items())
     what = f"from {_LINEAR_FROM} to {CALLERS[-1]} callers wall and CPU of all grow by the power of"
-    return Row(what, f"≤ {_LINEAR_MAX} (linear: 1)", told, max(powers[Variant.RESIDENT]) <= _LINEAR_MAX)
+    return Row(what, f"≤ {_LINEAR_MAX} (linear: 1)", text, max(powers[Variant.RESIDENT]) <= _LINEAR_MAX)
 
 
 def _powers(runs: Mapping[int, Sequence[Run]]) -> tuple[float, float]:
@@ -136,14 +136,14 @@ def times_table(results: Results) -> str:
     return "\n".join((head, "|---|---|---|---|---|", *lines))
 
 
-def _times(told_as: str, name: str, single: Single) -> str:
+def _times(label: str, name: str, single: Single) -> str:
     own, server = [], []
     if name in single.others:
         own = single.own_cpu_s(name)
         server = single.server_cpu_s(name) if name.startswith(Variant.RESIDENT) else []
     columns = (single.wall_s(name), own, server, single.cpu_s(name))
     return (
-        " | ".join((f"| {told_as}", *(spread_text(Spread.of(each), 1e3, 1) if each else "" for each in columns))) + " |"
+        " | ".join((f"| {label}", *(spread_text(Spread.of(each), 1e3, 1) if each else "" for each in columns))) + " |"
     )
 
 

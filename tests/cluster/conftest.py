@@ -17,7 +17,7 @@ from tests.cluster.pacemaker import cluster as boot_cluster
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-# The first takes a processor for itself, and beside it what mostly waits.
+# The first takes a processor for itself, with others that mostly wait.
 LONGEST_FIRST = ("test_many", "test_faults", "test_tools")
 MEASURED = "measured"
 TOOLS = {"corosync": "corosync", "pacemakerd": "pacemaker", "crm_mon": "pacemaker-cli-utils", "pcs": "pcs"}

@@ -1,4 +1,4 @@
-"""A fence agent for nodes that are sandboxes: it asks the tests, which hold them from outside, to end one.
+"""A fence agent for nodes that are sandboxes: it requests the tests outside to end one.
 
 Installed on the nodes as /usr/sbin/fence_sandbox; options come on standard input, as fenced gives them.
 """
@@ -28,7 +28,7 @@ _METADATA = """\
 
 
 def main() -> int:
-    """Do what the options say and return the exit code."""
+    """Perform the action in the options and return the exit code."""
     given = sys.stdin.read().splitlines() + [word.removeprefix("--") for word in sys.argv[1:]]
     options = dict(line.split("=", 1) for line in given if "=" in line)
     match options.get("action", "off"):

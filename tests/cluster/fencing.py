@@ -34,7 +34,7 @@ def end(sandbox: Sandbox) -> None:
 
 
 def has_not_ended(sandbox: Sandbox) -> bool:
-    """Tell whether a sandbox is still there."""
+    """Return whether a sandbox is still there."""
     return os.access(f"/proc/{sandbox.pid}/ns/mnt", os.F_OK)
 
 
@@ -69,7 +69,7 @@ class PowerSwitch:
                 self._answer(_socket(key.fileobj).accept()[0])
 
     def _answer(self, connection: socket.socket) -> None:
-        with connection, suppress(OSError):  # whoever asks may be ended meanwhile, by itself or by others
+        with connection, suppress(OSError):  # the client may have ended meanwhile
             self._cut(connection.makefile().readline().strip())
             connection.sendall(b"ended")
 

@@ -16,7 +16,7 @@ _FIELDS = ("MESSAGE", "SYSLOG_IDENTIFIER", "_PID", "_SYSTEMD_UNIT", "UNIT")
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """An entry of the journal; `unit` is the unit that said it, or that systemd said it of."""
+    """An entry of the journal; `unit` is the unit that logged it, or that systemd logged it about."""
 
     time_s: float
     identifier: str
@@ -40,7 +40,7 @@ class Journal:
         self._kept: list[Entry] = []
 
     def read(self, since_s: float = 0.0) -> list[Entry]:
-        """Return what has been said from then up to now, in order; in seconds since the epoch."""
+        """Return the entries from then up to now, in order; in seconds since the epoch."""
         if self._directory is None:
             return [entry for entry in self._kept if entry.time_s >= since_s]
         place = (f"--directory=/proc/self/fd/{self._directory}", f"--since=@{since_s:.6f}")

@@ -25,7 +25,7 @@ DAEMONS = {
 }
 _BOOT_TIMEOUT_S = 60.0
 # Pacemaker's controller is no root, and runs the agent's meta-data all the same: without it nothing can be reloaded.
-# An interpreter in somebody's home is opened up in the sandbox, whose files are copies.
+# An interpreter in a home directory is made readable in the sandbox, whose files are copies.
 _PREPARE = """
 for path; do
     while [ "$path" != / ]; do
@@ -91,7 +91,7 @@ class Node:
             self._journals[-1].close()
 
     def power_off(self, timeout_s: float) -> None:
-        """Have it shut down, and wait until it is off; nobody looks in meanwhile, whom its PID 1 would wait for."""
+        """Shut it down, and wait until it is off; no process enters it meanwhile, which its PID 1 would wait for."""
         self.run("systemctl", "poweroff")
         deadline = time.monotonic() + timeout_s
         while self.is_up:
@@ -109,7 +109,7 @@ class Node:
         return self.run("sh", "-c", script, "sh", *arguments, timeout_s=timeout_s, check=check)
 
     def show(self, unit: str, name: str) -> str:
-        """Return a property of a unit, as systemd tells it."""
+        """Return a property of a unit, as systemd prints it."""
         return self.run("systemctl", "show", f"--property={name}", "--value", "--", unit)
 
     def pid_of(self, daemon: str) -> int:
@@ -117,7 +117,7 @@ class Node:
         return int(self.run("pidof", f"/usr/lib/pacemaker/{daemon}"))
 
     def is_in_cluster(self) -> bool:
-        """Tell whether Pacemaker runs here and knows of its cluster."""
+        """Return whether Pacemaker runs here and knows of its cluster."""
         return self.is_up and self.sandbox.run(["crm_mon", "-1"], timeout_s=30).returncode == 0
 
     def journal(self, identifier: str = "", *, since_s: float = 0.0) -> list[Entry]:
@@ -135,7 +135,7 @@ class Node:
             assert time.monotonic() < deadline, f"{self.name}: not in the journal: {what}"
             time.sleep(0.2)
 
-    def strays(self) -> list[str]:
+    def leftovers(self) -> list[str]:
         """Return the processes in Pacemaker's cgroup that are none of its daemons."""
         lines = self.sh(_IN_PACEMAKER, check=False).splitlines()
         names = tuple(daemon[:15] for daemon in DAEMONS)  # proc(5): comm has no more characters

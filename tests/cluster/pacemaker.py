@@ -30,7 +30,7 @@ DROP_INS = "/run/systemd/system/*.d/*-ocf-systemd.conf"  # of any version
 _CRM_MON = ("crm_mon", "--output-as=xml", "--inactive", "--failcounts", "--operations")
 _JOURNAL_TAIL = 40
 
-# dc-deadtime is how long a starting node waits to hear of a DC that is there already: 20 s unless told. load-threshold
+# dc-deadtime is how long a starting node waits to hear of a DC that is there already: 20 s by default. load-threshold
 # keeps a busy machine from having fewer actions at once than a test counts on.
 _OPTIONS = """\
 <crm_config>
@@ -82,7 +82,7 @@ _BARE = {"constraints": "<constraints/>", "resources": "<resources/>", "crm_conf
 
 @dataclass(slots=True)
 class Cluster:
-    """The nodes, and what is asked and told as an administrator would, on the first of them that is up."""
+    """The nodes, and an administrator's commands, on the first of them that is up."""
 
     nodes: list[Node]
     switch: Switch
@@ -210,7 +210,7 @@ class Cluster:
             time.sleep(max(LOOK_AGAIN_S, time.monotonic() - began))  # a look at a hundred resources is dear
 
     def _look(self) -> Status | None:
-        """Return the cluster's state, if there is a node to ask."""
+        """Return the cluster's state, if a node is up."""
         for node in self.up:
             done = node.sandbox.run(_CRM_MON, timeout_s=30)
             if done.returncode == 0:
@@ -238,7 +238,7 @@ class Cluster:
         return self.status()  # not the one before: the DC may have come to rest, and to a conclusion, in between
 
     def _is_idle(self) -> bool:
-        """Tell whether the DC rests, and would by the state the cluster is in now."""
+        """Return whether the DC rests, and would by the state the cluster is in now."""
         node = self._first
         planned = node.sandbox.run(["crm_simulate", "--live-check", "--simulate", "--output-as=xml"], timeout_s=30)
         dc = self.status().dc
@@ -313,7 +313,7 @@ class Cluster:
 
     def _audit_stopped(self, units: dict[str, set[str]]) -> None:
         self.audit()
-        left = [f"{node.name}: {line}" for node in self.nodes for line in node.strays()]
+        left = [f"{node.name}: {line}" for node in self.nodes for line in node.leftovers()]
         left += [
             f"{node.name}: {line}" for node in self.nodes for line in node.sh(f"ls {DROP_INS}", check=False).split()
         ]

@@ -35,7 +35,7 @@ def reader(cluster: Cluster, wheels: Path | None = None) -> Iterator[None]:
     try:
         yield
     finally:
-        cluster.pcs("property", "set", "stop-all-resources=true")  # no agent is to be called while there is none
+        cluster.pcs("property", "set", "stop-all-resources=true")  # no agent may be called while there is none
         cluster.settle()
         for node in cluster.up:
             node.run(str(PROGRAM), "install", "--force")

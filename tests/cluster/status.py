@@ -1,4 +1,4 @@
-"""What `crm_mon` tells of a cluster, as frozen facts; no I/O."""
+"""The output of `crm_mon`, parsed into immutable values; no I/O."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 SLOW_S = 2
 # Each step of a start and of a stop takes long enough to be interrupted in it.
 SLOW_SERVICE = (f"ExecStartPre=sleep {SLOW_S}", "ExecStart=sleep infinity", f"ExecStop=sleep {SLOW_S}")
-# The DC gives up an action of whose end nobody tells it only after its timeout: no test is to wait for longer.
+# The DC gives up an action whose end is not reported only after its timeout: no test may wait longer.
 OPERATIONS = (
     *("op", "monitor", "interval=2s", "timeout=20s"),
     *("op", "start", "timeout=20s"),
@@ -73,11 +73,11 @@ def wait_until_stopping(cluster: Cluster, node: Node, unit: str) -> int:
 class TestExecutorKilled:
     @pytest.mark.fault(
         "the executor killed in the middle of an action",
-        "the agent bears EPIPE; Pacemaker recovers, the service runs once",
+        "the agent tolerates EPIPE; Pacemaker recovers, the service runs once",
     )
     @pytest.mark.parametrize("action", ["start", "monitor", "stop"])
     def test_in_mid_action(self, cluster: Cluster, action: str) -> None:
-        """Pacemaker's executor dies while the agent works: the agent bears it, and all is well afterwards.
+        """Pacemaker's executor dies while the agent works: the agent tolerates it, and the cluster recovers.
 
         A controller that is back before the DC has missed it does not say what became of a start or a stop: the DC
         gives that up only after the action's timeout and cluster-delay, and after a stop it is then for the
@@ -109,7 +109,7 @@ class TestAgentKilled:
 
     @pytest.mark.fault(
         "agent killed in a monitor",
-        "the service is recovered; no stray hook",
+        "the service is recovered; no leftover hook",
     )
     def test_in_monitor(self, cluster: Cluster) -> None:
         """A monitor whose agent dies has failed: the service is recovered, the killed agent's hook is gone."""
@@ -144,7 +144,7 @@ class TestDaemonReexec:
         "no action fails",
     )
     def test_in_a_loop_under_load(self, cluster: Cluster, report: Callable[[str], None]) -> None:
-        """PID 1 that executes itself anew all the time, and reloads, makes no action fail, and none lie."""
+        """PID 1 that executes itself again all the time, and reloads, makes no action fail or return a wrong result."""
         names = [f"busy{number}" for number in range(4)]
         cluster.pcs("constraint", "location", "regexp%busy.*", "prefers", "node1")
         cluster.configure(Primitive(name, {"unit": cluster.service(name)}, monitor_interval_s=1) for name in names)
@@ -181,7 +181,7 @@ def in_a_loop(node: Node, script: str) -> Iterator[None]:
 class TestMonitorCancelled:
     @pytest.mark.fault(
         "a monitor cancelled while its hook hangs",
-        "no failure, no stray hook",
+        "no failure, no leftover hook",
     )
     def test_in_flight(self, cluster: Cluster) -> None:
         """Pacemaker kills a monitor that it no longer wants: no failure, and nothing of the hook's is left."""
@@ -235,10 +235,10 @@ class TestNodeLost:
 
     @pytest.mark.fault(
         "another node cut off",
-        "the service runs on, undisturbed",
+        "the service continues to run",
     )
     def test_another_is_cut_off(self, cluster: Cluster) -> None:
-        """A node that does not run the service is cut off and comes back: the service runs on, undisturbed."""
+        """A node that does not run the service is cut off and comes back: the service continues to run."""
         unit = create(cluster, "undisturbed")
         node = cluster.node(cluster.wait_until_runs("undisturbed"))
         before = node.show(unit, "InvocationID")
@@ -256,7 +256,7 @@ class TestNodeLost:
         "the service stops; once healed it runs once",
     )
     def test_nobody_has_quorum(self, cluster: Cluster) -> None:
-        """All nodes are cut off from each other: without quorum the service stops, and runs once when all is well."""
+        """All nodes are cut off from each other: without quorum the service stops, and runs once after the repair."""
         unit = create(cluster, "quorate")
         node = cluster.node(cluster.wait_until_runs("quorate"))
         cluster.switch.split(*({each.number} for each in cluster.nodes))

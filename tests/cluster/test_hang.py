@@ -42,7 +42,7 @@ def smtp_hook(cluster: Cluster) -> dict[str, str]:
 
 
 def answers(node: Node) -> bool:
-    """Ask the mail server itself, past Pacemaker."""
+    """Connect to the mail server, without Pacemaker."""
     return node.sandbox.run([f"{HOOKS}/smtp", "127.0.0.1", "25", f"{HOOK_S:.0f}"]).returncode == 0
 
 
@@ -84,10 +84,10 @@ def table(noticed_s: float, recovered_s: float, watched_s: float, after: Status)
 class TestHang:
     @pytest.mark.fault(
         "all processes of the service stopped by SIGSTOP",
-        "noticed within an interval and the hook's time; it answers on another node",
+        "detected within an interval and the hook's time; the service responds on another node",
     )
     def test_noticed_by_the_hook_alone(self, cluster: Cluster, report: Callable[[str], None]) -> None:
-        """A hung postfix is noticed within an interval plus the hook's time, moves, answers; systemd: sees nothing.
+        """A hung postfix is detected within an interval plus the hook's time, moves, responds; systemd: detects none.
 
         Both ways to manage it run in the same cluster, on nodes of their own, and hang at the same moment.
         """
@@ -114,10 +114,10 @@ class TestHang:
 
     @pytest.mark.fault(
         "the same, without a migration threshold",
-        "it is restarted where it is, and answers",
+        "it is restarted on the same node, and responds",
     )
     def test_recovered_in_place(self, cluster: Cluster, report: Callable[[str], None]) -> None:
-        """Without a migration threshold the hung service is restarted where it is, and answers again."""
+        """Without a migration threshold the hung service is restarted on its node, and responds again."""
         monitor = ("op", "monitor", f"interval={INTERVAL_S:.0f}s", "timeout=20s")
         cluster.create(OURS, *monitor, unit="postfix@-", **smtp_hook(cluster))
         node = cluster.node(cluster.wait_until_runs(OURS))

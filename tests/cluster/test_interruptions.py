@@ -145,7 +145,7 @@ class TestAgentKilledAtEachStep:
         cluster.wait_until(lambda seen: all(seen.runs_on(name) == ON for name in names), 60, "all are started")
         kill_all(cluster, node, interruptions, "disable")
         status = cluster.settle()
-        # There is no fencing, and so nobody to say that it is stopped.
+        # There is no fencing, and so no proof that it is stopped.
         assert all(status.resources[name].is_blocked for name in names)
         cluster.pcs("resource", "cleanup")
         cluster.wait_until(lambda seen: not any(seen.resources[name].nodes for name in names), 60, "all are stopped")

@@ -27,7 +27,7 @@ NAMES = [f"many{number}" for number in range(COUNT)]
 AT_ONCE = (f"node-action-limit={COUNT}", "load-threshold=10000%")
 AS_USUAL = ("node-action-limit=", "load-threshold=")
 # All agents are of Pacemaker's session, and a session counts as much as any one process on this machine (sched(7), The
-# autogroup feature): beside other tests they would get next to nothing. PID 1, whom they all ask, is to keep up.
+# autogroup feature): next to other tests they would get hardly any time. PID 1, which all query, must keep up.
 COME_FIRST = """
 for pid in 1 $(cat /sys/fs/cgroup/system.slice/pacemaker.service/cgroup.procs); do
     [ ! -e "/proc/$pid/autogroup" ] || echo -5 >"/proc/$pid/autogroup"
@@ -78,7 +78,7 @@ def monitor_all(cluster: Cluster) -> None:
 
 
 def reloads(cluster: Cluster) -> int:
-    """Return how often systemd has read its units anew."""
+    """Return how often systemd has reloaded its units."""
     said = [entry.message for entry in cluster.nodes[0].journal("systemd") if entry.pid == "1"]
     return said.count("Reloading.")
 
@@ -116,7 +116,7 @@ def longest(spans: Iterable[float]) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Phase:
-    """How long something took, and how often systemd read its units anew for it."""
+    """How long something took, and how often systemd reloaded its units for it."""
 
     elapsed_s: float
     reloads: int

@@ -1,4 +1,4 @@
-"""What `crm_mon` tells of a failure is what the agent found, and the cluster counts what it should."""
+"""`crm_mon` shows the agent's reason for a failure, and the cluster counts the failures."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def mon(cluster: Cluster) -> str:
 
 class TestReasons:
     def test_failed_start(self, cluster: Cluster) -> None:
-        """A start that fails tells how, with the unit's last words; it is tried on each node once."""
+        """A start that fails has the unit's last log line in its reason; it is tried on each node once."""
         unit = cluster.service("unlicensed", "Type=oneshot", "ExecStart=sh -c 'echo no licence found; exit 3'")
         cluster.create("unlicensed", unit=unit)
         status = cluster.wait_until(lambda seen: len(seen.failures) == 3, 60, "the start has failed everywhere")
@@ -36,10 +36,10 @@ class TestReasons:
 
     @pytest.mark.fault(
         "hook hangs",
-        "its reason in crm_mon, before Pacemaker's own time-out",
+        "crm_mon shows its reason, before Pacemaker's own timeout",
     )
     def test_hanging_hook(self, cluster: Cluster) -> None:
-        """A hook that hangs is told by the agent, in time; Pacemaker's own time-out never comes."""
+        """The agent reports a hook that hangs in time; Pacemaker's own timeout does not expire."""
         hook = cluster.hook("hangs-once", "rm /run/test/hang 2>/dev/null || exit 0; sleep 1000")
         unit = cluster.service("hangs")
         cluster.create("hangs", "op", "monitor", "interval=2s", "timeout=4s", unit=unit, monitor_hook=hook)
@@ -65,7 +65,7 @@ class TestReasons:
         assert failure.reason == "hook vanishes: cannot be run: No such file or directory"
 
     def test_hook_that_never_was(self, cluster: Cluster) -> None:
-        """A hook that is on no node keeps the service from starting anywhere, and says so."""
+        """A hook that is on no node keeps the service from starting, with that reason."""
         cluster.create("unhooked", unit=cluster.service("unhooked"), monitor_hook=f"{HOOKS}/none")
         status = cluster.wait_until(lambda seen: len(seen.failures) == 3, 60, "the start has failed everywhere")
         assert sorted(failure.node for failure in status.failures) == EVERYWHERE
@@ -82,7 +82,7 @@ class TestReasons:
         assert {each.reason for each in status.failures} == {"nobody-has-this.service not found"}
 
     def test_probes_of_nodes_that_have_nothing(self, cluster: Cluster) -> None:
-        """Nodes with neither unit nor hook answer their probes without a failure; the service runs where it can."""
+        """Probes on nodes with neither unit nor hook do not fail; the service runs where it can."""
         hook, unit = cluster.hook("local", "exit 0"), cluster.service("local")
         for node in cluster.others("node2"):
             node.run("rm", hook, f"/etc/systemd/system/{unit}")

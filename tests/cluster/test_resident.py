@@ -51,7 +51,7 @@ def node(cluster: Cluster) -> Iterator[Node]:
     node = cluster.node(ON)
     node.run(str(PROGRAM), "install", "--resident")
     yield node
-    cluster.pcs("property", "set", "stop-all-resources=true")  # no agent is to be called while there is none
+    cluster.pcs("property", "set", "stop-all-resources=true")  # no agent may be called while there is none
     cluster.settle()
     node.run(str(PROGRAM), "uninstall")
     node.run(str(PROGRAM), "install")
@@ -86,7 +86,8 @@ def frozen(node: Node, after_s: float) -> Iterator[None]:
 
 class TestResident:
     @pytest.mark.fault(
-        "the resident server killed, restarted, stopped under monitors", "no action fails: agents act by themselves"
+        "the resident server killed, restarted, stopped under monitors",
+        "no action fails: agents run them in their own processes",
     )
     def test_no_action_fails_for_its_sake(self, cluster: Cluster, node: Node) -> None:
         """Hooks run in the server's cgroup while it is there, in Pacemaker's when not; all the monitors succeed."""

@@ -39,7 +39,7 @@ def order(entries: Sequence[Entry], *messages: str) -> list[float]:
     return [when for when in times if when is not None]
 
 
-TOLD = "Stopping pacemaker.service"  # by systemd, which Pacemaker may have heard, and said so, a moment before
+TOLD = "Stopping pacemaker.service"  # logged by systemd, possibly a moment after Pacemaker has reacted
 STOPPED = "Stopped pacemaker.service"
 
 

@@ -65,23 +65,25 @@ def node(cluster: Cluster) -> Iterator[Node]:
 
 
 def typed(node: Node, *words: str, timeout_s: float = 60) -> CompletedProcess[str]:
-    """Run what somebody types on a node."""
+    """Run a command line on a node."""
     return node.sandbox.run(words, timeout_s=timeout_s)
 
 
-def told(done: CompletedProcess[str]) -> str:
+def output_of(done: CompletedProcess[str]) -> str:
     """Return all that a tool printed, on both streams, as it stands in a terminal."""
     return f"{done.stdout}{done.stderr}"
 
 
 def ocf_tester(sandbox: Sandbox, *words: str, agent: str = AGENT_FILE) -> CompletedProcess[str]:
-    """Run ocf-tester, which must say that all passed, without an error line."""
+    """Run ocf-tester, which must report that all passed, without an error line."""
     done = sandbox.run(["ocf-tester", "-n", "tested", *words, agent], timeout_s=TESTER_TIMEOUT_S)
-    assert done.returncode == OK, told(done)
+    assert done.returncode == OK, output_of(done)
     lines = done.stdout.splitlines()
-    assert lines[-1] == f"{agent} passed all tests", told(done)
+    assert lines[-1] == f"{agent} passed all tests", output_of(done)
     starred = [line for line in lines if line.startswith("*")]
-    assert all(re.fullmatch(r"\* Your agent does not support .* \(optional\)", line) for line in starred), told(done)
+    assert all(re.fullmatch(r"\* Your agent does not support .* \(optional\)", line) for line in starred), output_of(
+        done
+    )
     return done
 
 
@@ -96,13 +98,13 @@ def traces(node: Node) -> dict[str, str]:
 
 
 def outcome(action: str, result: str, agent: str) -> str:
-    """Return the line that both pcs and crm_resource tell with how an action of the resource `web` ended."""
+    """Return the line in which both pcs and crm_resource report the result of an action of the resource `web`."""
     return f"Operation {action} for web ({agent}) returned {result}"
 
 
 class TestOcfTester:
     def test_plain_unit(self, node: Node) -> None:
-        """A unit without a hook passes, and nothing is complained of on standard error, as nobody or as root."""
+        """A unit without a hook passes, without errors on standard error, as user nobody or root."""
         assert ocf_tester(node.sandbox, "-o", "unit=plain").stderr == ""
         assert node.show("plain", "ActiveState") == "inactive"
 
@@ -115,7 +117,7 @@ class TestOcfTester:
         assert node.show("postfix@-", "ActiveState") == "inactive"
 
     def test_nobody_may_ask(self, node: Node) -> None:
-        """The check as nobody is one that could fail: with a closed agent file it does."""
+        """The check as user nobody can fail: with an unreadable agent file it does."""
         node.run("chmod", "0700", AGENT_FILE)
         try:
             done = typed(node, "ocf-tester", "-n", "tested", "-o", "unit=plain", AGENT_FILE, timeout_s=TESTER_TIMEOUT_S)
@@ -125,7 +127,7 @@ class TestOcfTester:
         assert done.returncode == 1
 
     def test_trace(self, node: Node) -> None:
-        """With -X each action leaves a file that tells what was observed and decided."""
+        """With -X each action leaves a trace of what was observed and decided."""
         done = ocf_tester(node.sandbox, "-X", "-o", "unit=plain")
         found = traces(node)
         assert found.keys() == {"validate-all", "monitor", "start", "stop", "reload"}
@@ -206,7 +208,7 @@ class TestValidation:
         hook = cluster.hook("well", "exit 0")
         words = ("resource", "create", "web", AGENT, "unit=plain", f"monitor_hook={hook}", "monitor_hook_args=-a 'b c'")
         done = typed(node, "pcs", *words, "--agent-validation")
-        assert (done.returncode, told(done)) == (OK, "")
+        assert (done.returncode, output_of(done)) == (OK, "")
         cluster.wait_until_runs("web")
 
     @pytest.mark.parametrize(("values", "reason"), BAD_VALUES)
@@ -219,7 +221,7 @@ class TestValidation:
         assert "web" not in cluster.status().resources
 
     def test_refused_like_dummys(self, node: Node) -> None:
-        """Pcs tells of our refusal as it does of Dummy's."""
+        """Pcs reports our error as it does Dummy's."""
         frames = []
         for agent, value in ((AGENT, "unit=a b"), (DUMMY, "state=/none/x")):
             done = typed(node, "pcs", "resource", "create", "web", agent, value, "--agent-validation")
@@ -235,13 +237,13 @@ class TestValidation:
         ],
     )
     def test_pcs_knows_the_parameters(self, node: Node, values: list[str], expected: str) -> None:
-        """What the metadata rule out, pcs refuses by itself."""
+        """Pcs refuses values that the metadata exclude."""
         done = typed(node, "pcs", "resource", "create", "web", AGENT, *values)
         assert done.returncode == REFUSED
         assert f"Error: {expected}" in done.stderr
 
     def test_crm_resource_validate(self, node: Node) -> None:
-        """`crm_resource --validate` of good values says ok, of an agent alone and of a resource."""
+        """`crm_resource --validate` of good values reports ok, for an agent alone and for a resource."""
         words = ("crm_resource", "--validate", "--class=ocf", "--provider=pacemaker", "--agent=systemd")
         assert f"Operation validate ({AGENT}) returned 0 (ok)" in node.run(*words, "--option=unit=plain")
         node.run("pcs", "resource", "create", "web", AGENT, "unit=plain", "--disabled")
@@ -312,13 +314,13 @@ class TestByHand:
         typed(node, *CRM_RESOURCE["stop"])
 
     def test_cycle(self, cluster: Cluster, node: Node, tool: dict[str, tuple[str, ...]]) -> None:
-        """Started, looked at, stopped and looked at by hand, it is told as Dummy is, and the unit follows."""
+        """Manual start, check and stop are reported as for Dummy, and act on the unit."""
         for agent, parameters in ((AGENT, ["unit=plain"]), (DUMMY, [])):
             cluster.pcs("resource", "create", "web", agent, *parameters, "--disabled")
             cluster.settle()
             for action, code in STEPS:
                 done = typed(node, *tool[action])
-                assert done.returncode == code, told(done)
+                assert done.returncode == code, output_of(done)
                 assert outcome(*RESULTS[action, code], agent) in done.stdout.splitlines()
                 if agent == AGENT:
                     runs = (action, code) in {("start", OK), ("monitor", OK)}
@@ -338,7 +340,7 @@ class TestByHand:
         assert expected in done.stdout.splitlines()
 
     def test_failing_hook(self, cluster: Cluster, node: Node, tool: dict[str, tuple[str, ...]]) -> None:
-        """A look at a service whose hook fails shows the hook, its code and what it said."""
+        """A check of a service whose hook fails shows the hook, its code and its message."""
         hook = cluster.hook("ill", "[ -e /run/test/well ] || { echo queue is stuck; exit 1; }")
         cluster.pcs("resource", "create", "web", AGENT, "unit=plain", f"monitor_hook={hook}", "--disabled")
         cluster.settle()

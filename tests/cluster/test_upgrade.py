@@ -53,7 +53,7 @@ def environment(cluster: Cluster, tmp_path: Path) -> Iterator[Environment]:
     made.sh(_PREPARE)
     made.sh(f"{ENVIRONMENT}/bin/ocf-systemd install")
     yield made
-    cluster.pcs("property", "set", "stop-all-resources=true")  # no agent is to be called while there is none
+    cluster.pcs("property", "set", "stop-all-resources=true")  # no agent may be called while there is none
     cluster.settle()
     made.sh(f"{ENVIRONMENT}/bin/ocf-systemd uninstall; rm -rf {ENVIRONMENT} {wheelhouse.PLACE}")
     node.run(str(PROGRAM), "install")
@@ -62,7 +62,7 @@ def environment(cluster: Cluster, tmp_path: Path) -> Iterator[Environment]:
 class TestUpgrade:
     @pytest.mark.fault(
         "the package replaced by pip under monitors, with the resident server and without",
-        "no action fails: what meets half of it begins anew",
+        "no action fails: one that finds half of the package begins again",
     )
     def test_no_action_fails(self, cluster: Cluster, environment: Environment, report: Callable[[str], None]) -> None:
         """Monitors go on succeeding, some each second, while pip takes the package away and brings another version."""

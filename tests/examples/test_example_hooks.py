@@ -160,7 +160,7 @@ def _postgresql_program(name: str) -> str:
 
 @pytest.fixture(scope="session")
 def postgresql_template() -> Iterator[Path]:
-    """Make a fresh, cleanly shut down cluster; nobody but the server itself may log in."""
+    """Make a new cluster that was shut down cleanly; no client may log in."""
     user = owner("postgres")
     with directory_of(user) as directory:
         cluster = directory / "cluster"
@@ -310,7 +310,7 @@ class TestEveryHook:
 
     @pytest.mark.parametrize("hook", NETWORK_HOOKS)
     def test_accepts_and_says_nothing(self, hook: str) -> None:
-        """A server that reads, and never answers, is a failure within the time limit."""
+        """A server that reads, and never replies, is a failure within the time limit."""
         with line_server("") as server:
             said = run(hook, *arguments(hook, server.port))
         assert said.code == 1
@@ -371,7 +371,7 @@ class TestEveryHook:
         ],
     )
     def test_missing_tool(self, tmp_path: Path, hook: str, tool: str) -> None:
-        """A node that lacks the hook's tool says so with 5, not installed, and names it."""
+        """On a node without the hook's tool the hook returns 5, not installed, and names the tool."""
         there = {"sh", "grep", "tr", "nc", "curl", "pg_isready", "psql", "redis-cli", "timeout"}
         said = run(hook, *arguments(hook, 25), env=tools(tmp_path, *(there - {tool})))
         assert said.code == 5
@@ -472,7 +472,7 @@ class TestSmtpAndTcp:
 
     @pytest.mark.parametrize("level", [pytest.param(n, id=n) for n in ("0", "9", "10", "20")])
     def test_smtp_level(self, level: str) -> None:
-        """Only from check level 10 on is the server asked whether it takes mail."""
+        """Only from check level 10 on does the hook check whether the server accepts mail."""
         with line_server("220 relay", "QUIT=221 bye", "HELO=250 ok", "MAIL=550 no") as server:
             said = run("smtp", "127.0.0.1", server.port, 5, env={"OCF_CHECK_LEVEL": level})
         assert said.code == (1 if int(level) >= 10 else 0)
@@ -501,14 +501,14 @@ class TestSmtpAndTcp:
             assert run("smtp", "127.0.0.1", server.port, 5).code == 0
 
     def test_tcp_hung_server(self) -> None:
-        """Only with a greeting to wait for does tcp notice a hang, as its header says."""
+        """Hook tcp detects a hang only if it waits for a greeting, as its header says."""
         with line_server(*SMTP) as server, stopped(server.process):
             assert run("tcp", "127.0.0.1", server.port, 1, "220").code == 1
             assert run("tcp", "127.0.0.1", server.port, 1).code == 0
         assert "accepts connections on behalf of" in (HOOKS / "tcp").read_text()
 
     def test_one_address_of_two(self) -> None:
-        """A name with two addresses, one of them refused, is well when the other one answers."""
+        """A name with two addresses, one of which refuses, passes if the other one accepts."""
         with line_server(*SMTP) as server:
             assert run("smtp", "localhost", server.port, 5).code == 0
 
@@ -568,14 +568,14 @@ class TestHttp:
         assert said.reason.endswith("" if expected == 0 else f": status {status}")
 
     def test_slow_drip(self) -> None:
-        """An answer that never ends is a failure at the time limit."""
+        """A reply that never ends is a failure at the time limit."""
         script = ("HTTP/1.1 200 OK\r\nContent-Length: 99\r\n",)
         with line_server(*script) as server:
             said = run("http", f"http://127.0.0.1:{server.port}/", 1)
         assert said.code == 1
 
     def test_server_that_lies(self) -> None:
-        """Headers that read like curl's own words change nothing."""
+        """Headers that look like curl's own output change nothing."""
         lie = "X: connect to 127.0.0.1 port 1 failed: Connection refused"
         answer = f"HTTP/1.1 503 No\r\n{lie}\r\nstatus: status 200\r\nContent-Length: 0\r\n"
         with line_server(answer) as server:
@@ -624,7 +624,7 @@ class TestPostgresql:
             assert run("postgresql", "127.0.0.1", server.port, 5).code == 0
 
     def test_rejects(self, postgresql_template: Path) -> None:
-        """A server that is there and lets nobody in (here a cold standby) is a failure, not 7."""
+        """A running server that rejects logins (here a cold standby) is a failure, not 7."""
         cold = ("-c", "hot_standby=off")
         with postgresql_server(postgresql_template, *cold, standby=True) as server:
             said = run("postgresql", "127.0.0.1", server.port, 5)
@@ -642,7 +642,7 @@ class TestPostgresql:
 
 class TestRedis:
     def test_answers(self, redis: Server) -> None:
-        """A server that answers PING is well, by both ways."""
+        """A server that replies to PING passes, in both ways."""
         assert run("redis", "127.0.0.1", redis.port, 5).code == 0
         assert run("redis", redis.directory / "socket", 0, 5).code == 0
 
@@ -692,7 +692,7 @@ class TestRedis:
         ],
     )
     def test_password(self, tmp_path: Path, content: str | None, expected: int) -> None:
-        """The password comes from a file; a wrong one degrades, since a restart would not mend it."""
+        """The password comes from a file; a wrong one degrades, since a restart would not fix it."""
         file = tmp_path / "password"
         if content is not None:
             file.write_text(content)
@@ -714,7 +714,7 @@ class TestRedis:
         ],
     )
     def test_errors(self, answer: str, interval: str | None, expected: int) -> None:
-        """What a restart would not mend is degraded; what start must wait for is a failure to it."""
+        """What a restart would not fix is degraded; what start must wait for is a failure during start."""
         env = {} if interval is None else {"OCF_RESKEY_CRM_meta_interval": interval}
         with line_server("", f"PING={answer}", f"INFO={answer}") as server:
             said = run("redis", "127.0.0.1", server.port, 5, env=env)
@@ -722,7 +722,7 @@ class TestRedis:
         assert "within" not in said.reason
 
     def test_falls_silent(self) -> None:
-        """A server that answers PING and nothing after it is a failure within the time limit."""
+        """A server that replies to PING and to nothing after it is a failure within the time limit."""
         with line_server("", "PING=+PONG") as server:
             said = run("redis", "127.0.0.1", server.port, 1)
         assert said.code == 1
@@ -752,7 +752,7 @@ class TestNagios:
         assert said.reason.startswith(f"QUEUE {word}: ")
 
     def test_check_queue_cannot_tell(self, tmp_path: Path) -> None:
-        """No directory, no absolute path or no tool is UNKNOWN, for a plugin may not say 5."""
+        """No directory, no absolute path or no tool is UNKNOWN, since a plugin may not return 5."""
         assert run("check_queue", tmp_path / "none").code == 3
         assert run("check_queue", "tmp").code == 3
         said = run("check_queue", tmp_path, env=tools(tmp_path, "sh", "timeout"))

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from tests.system.agent import Agent
-    from tests.system.answer import Answer, Call
+    from tests.system.agent_result import AgentResult, Call
     from tests.system.box import Box
 
 ACTIVE_AFTER = {"start": True, "stop": False}
@@ -42,7 +42,7 @@ class Ending(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Lane:
-    """A unit of its own, with a hook of its own, for an action that is cut short beside others."""
+    """A unit of its own, with a hook of its own, for an action that is interrupted concurrently with others."""
 
     agent: Agent
     unit: str
@@ -60,8 +60,8 @@ class Lane:
             measured=False,
         )
 
-    def check(self, call: Call, answer: Answer) -> None:
-        """Fail unless a start or a stop that nobody disturbed did what it has to, drop-in included."""
+    def check(self, call: Call, answer: AgentResult) -> None:
+        """Fail unless an undisturbed start or stop had its full effect, drop-in included."""
         box, active = self.agent.box, ACTIVE_AFTER[call.action]
         assert answer.code == 0, answer
         assert box.state(self.unit) == ("active" if active else "inactive")
@@ -70,8 +70,8 @@ class Lane:
         assert [path.name for path in directory.glob("*")] == (["zz-ocf-systemd.conf"] if active else [])
 
 
-def finish(box: Box, calls: list[Call]) -> list[Answer]:
-    """Wait for the end of calls that ran at once; whoever they left behind has a second to go."""
+def finish(box: Box, calls: list[Call]) -> list[AgentResult]:
+    """Wait for the end of concurrent calls; processes that they left behind have a second to end."""
     answers = [call.finish() for call in calls]
     box.wait_until_gone(calls[0].before)
     return answers

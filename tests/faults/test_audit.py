@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.system.answer import Answer
+from tests.system.agent_result import AgentResult
 
 if TYPE_CHECKING:
     from tests.system.agent import Agent
@@ -21,14 +21,14 @@ def test_process(agent: Agent, box: Box) -> None:
     """It sees a process that a call left behind."""
     call = agent.begin("monitor", unit=box.started())
     answer = call.finish()
-    with subprocess.Popen(box.sandbox.command(["sleep", "99"])) as stray:
+    with subprocess.Popen(box.sandbox.command(["sleep", "99"])) as leftover:
         box.wait_for_visitor("sleep 99")
         with pytest.raises(AssertionError, match="left behind: sleep 99"):
             agent.audit(call, answer)
         for pid, words in box.visitors().items():
             if words.startswith("sleep 99"):
                 os.kill(pid, SIGKILL)
-        stray.wait(10)
+        leftover.wait(10)
     agent.audit(call, answer)
 
 
@@ -43,7 +43,7 @@ def test_job(agent: Agent, box: Box) -> None:
 
 
 def test_state(agent: Agent, box: Box) -> None:
-    """It sees an answer that is not what systemd says."""
+    """The audit detects a result that disagrees with systemd."""
     unit = box.started()
     call = agent.begin("monitor", unit=unit)
     answer = call.finish()
@@ -54,20 +54,22 @@ def test_state(agent: Agent, box: Box) -> None:
 
 FORMS = [
     pytest.param(
-        Answer(1, "", "Traceback (most recent call last):\nocf-exit-reason:x\n", 1), "traceback", id="traceback"
+        AgentResult(1, "", "Traceback (most recent call last):\nocf-exit-reason:x\n", 1), "traceback", id="traceback"
     ),
-    pytest.param(Answer(1, "", "ocf-exit-reason:x\n", 19.99), "took 19.99 s of 20", id="late"),
-    pytest.param(Answer(1, "", "ocf-exit-reason:x\nocf-exit-reason:x\n", 1), "more than one reason", id="two-reasons"),
-    pytest.param(Answer(1, "", "ocf-exit-reason:x\nmore\n", 1), "the reason is not the last line", id="not-last"),
-    pytest.param(Answer(1, "", "", 1), "no reason", id="no-reason"),
-    pytest.param(Answer(7, "", "ocf-exit-reason: \n", 1), "no reason", id="empty-reason"),
-    pytest.param(Answer(0, "", "ocf-exit-reason:x\n", 1), "a reason for success", id="reason-for-success"),
+    pytest.param(AgentResult(1, "", "ocf-exit-reason:x\n", 19.99), "took 19.99 s of 20", id="late"),
+    pytest.param(
+        AgentResult(1, "", "ocf-exit-reason:x\nocf-exit-reason:x\n", 1), "more than one reason", id="two-reasons"
+    ),
+    pytest.param(AgentResult(1, "", "ocf-exit-reason:x\nmore\n", 1), "the reason is not the last line", id="not-last"),
+    pytest.param(AgentResult(1, "", "", 1), "no reason", id="no-reason"),
+    pytest.param(AgentResult(7, "", "ocf-exit-reason: \n", 1), "no reason", id="empty-reason"),
+    pytest.param(AgentResult(0, "", "ocf-exit-reason:x\n", 1), "a reason for success", id="reason-for-success"),
 ]
 
 
 @pytest.mark.parametrize(("answer", "complaint"), FORMS)
-def test_form(agent: Agent, box: Box, answer: Answer, complaint: str) -> None:
-    """It sees an answer that is late, or lacks its reason, or has more than that to say."""
+def test_form(agent: Agent, box: Box, answer: AgentResult, complaint: str) -> None:
+    """The audit detects a result that is late, lacks its reason, or has other output."""
     call = agent.begin("monitor", unit=box.started())
     call.finish()
     with pytest.raises(AssertionError, match=complaint):

@@ -14,7 +14,7 @@ KEPT = 128  # bytes, by Pacemaker before 3.0.2
 
 
 class TestHook:
-    @pytest.mark.fault("a hook that ends in `ocf_exit_reason`", "its text, without the prefix; it forges nothing")
+    @pytest.mark.fault("a hook that ends in `ocf_exit_reason`", "the reason is its text, without the prefix")
     @pytest.mark.parametrize("noise", ["", "echo and more >&2"], ids=["last", "before other lines"])
     def test_exit_reason_of_its_own(self, agent: Agent, box: Box, noise: str) -> None:
         """A hook that was written as an agent is has its reason passed on."""
@@ -22,7 +22,9 @@ class TestHook:
         answer = agent("monitor", unit=box.started(), monitor_hook=hook)
         assert answer.reasons == ["hook hook: queue is stuck (exit 1)"]
 
-    @pytest.mark.fault("a character across byte 128 of a reason", "it is moved behind it: the CIB stays valid")
+    @pytest.mark.fault(
+        "a character across byte 128 of a reason", "the character moves behind byte 128: the CIB stays valid"
+    )
     @pytest.mark.parametrize("character", ["é", "€", "😀"])
     @pytest.mark.parametrize("shift", range(4))
     def test_character_across_the_limit(self, agent: Agent, box: Box, character: str, shift: int) -> None:
@@ -33,7 +35,7 @@ class TestHook:
         assert kept.startswith(f"hook hook: {message[:20]}")
         assert answer.reason.count(character) == 60
 
-    @pytest.mark.fault("characters that XML 1.0 does not allow in a hook's message", "they are left out")
+    @pytest.mark.fault("characters that XML 1.0 does not allow in a hook's message", "the reason omits them")
     def test_characters_that_xml_forbids(self, agent: Agent, box: Box) -> None:
         """U+FFFE and U+FFFF make Pacemaker's result unreadable."""
         hook = box.hook("printf 'a\\357\\277\\276b\\357\\277\\277c\\001d\\n' >&2; exit 1")

@@ -1,4 +1,4 @@
-"""The wall clock jumps, for the agent and the systemctl it runs: libfaketime's, as nobody here may set the real one."""
+"""The wall clock jumps, for the agent and the systemctl it runs, by libfaketime: a sandbox may not set the real one."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def days_logged(box: Box) -> list[str]:
 @COLD_ONLY
 @JUMPS
 @pytest.mark.fault(
-    "clock jumps by a day, forward and back, in a monitor whose hook hangs", "1, neither sooner nor later"
+    "clock jumps by a day, forward and back, in a monitor whose hook hangs", "1 at the same time as without the jump"
 )
 def test_monitor(agent: Agent, box: Box, clock: Mapping[str, str], jump: str) -> None:
     """A clock that jumps neither shortens a hook's time nor lengthens it."""
@@ -73,10 +73,10 @@ def test_start_and_stop(agent: Agent, box: Box, clock: Mapping[str, str], jump: 
 @JUMPS
 @pytest.mark.fault(
     "clock jumps by a day, forward and back, while a unit fails to start",
-    "start 1, telling Result and status; after a jump forward the journal's last words are a day old, and left out",
+    "start 1 with Result and status; after a jump forward the journal's last line is a day old, and omitted",
 )
 def test_failed_start(agent: Agent, box: Box, clock: Mapping[str, str], jump: str) -> None:
-    """A unit that failed is told from one that runs whatever the time; its last words are those of this start."""
+    """A failed unit is distinguished from a running one at any time; its log line is of this start."""
     unit = box.service("Type=oneshot", f"ExecStart=sh -c 'echo {jump} >{CLOCK}; echo the last word; exit 3'")
     answer = agent("start", unit=unit, variables=clock)
     assert answer.code == 1

@@ -1,4 +1,4 @@
-"""Ten calls for one unit at the same moment: each answer is true of some moment within its run."""
+"""Ten concurrent calls for one unit: each result is correct for some moment during its run."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class History:
             state = TOLD.get(entry["MESSAGE_ID"])
             at = int(entry["__MONOTONIC_TIMESTAMP"]) / 1e6
             if state in {"starting", "up"} and turns and turns[-1][0] == "stopping":
-                # Of a stop whose job a start has replaced PID 1 does not tell that it was done.
+                # PID 1 does not report a stop as done whose job a start has replaced.
                 turns.append(("down", at))
             if state:
                 turns.append((state, at))
@@ -53,7 +53,7 @@ class History:
         return any(each == state and begin - LATE_S <= until and end >= since for each, begin, end in self.spans)
 
 
-@pytest.mark.fault("ten monitors of one unit at once", "each the truth")
+@pytest.mark.fault("ten monitors of one unit at once", "each returns the unit's state")
 def test_monitors(agent: Agent, box: Box) -> None:
     """Monitors do not disturb each other."""
     unit, hook = box.started(), box.hook("exit 0")
@@ -77,7 +77,7 @@ def test_same_action(agent: Agent, box: Box, action: str, state: str) -> None:
     assert box.state(unit) == state
 
 
-# What must have been at some moment of a call's run for its answer to be true.
+# States that must have existed at some moment of a call's run for its result to be correct.
 TRUE_OF = {
     ("start", 0): {"up"},
     ("start", 1): {"stopping", "starting", "down"},
@@ -88,11 +88,11 @@ TRUE_OF = {
 
 
 @pytest.mark.fault(
-    "ten starts, stops and monitors of one unit at once", "each answer true of some moment within its run"
+    "ten starts, stops and monitors of one unit at once", "each result is correct for some moment during its run"
 )
 @pytest.mark.parametrize("lines", [pytest.param((), id="quick"), pytest.param(("ExecStop=sleep 0.3",), id="slow")])
 def test_all_actions(agent: Agent, box: Box, lines: tuple[str, ...]) -> None:
-    """Starts, stops and monitors in any order: no answer but those that were true, and no trace of the others."""
+    """Starts, stops and monitors in any order: only correct results, and no trace of the other calls."""
     unit = box.started("ExecStart=sleep infinity", *lines)
     actions = ["start", "stop", "monitor", "monitor", "stop", "start", "monitor", "start", "stop", "monitor"]
     calls = [agent.begin(action, unit=unit, timeout_s=30) for action in actions]

@@ -86,9 +86,9 @@ def started(agent: Agent, box: Box) -> str:
 
 
 class TestSlowGenerator:
-    @pytest.mark.fault("a generator that takes 3 s", "stop is not held up by it, nor are the monitors of other units")
+    @pytest.mark.fault("a generator that takes 3 s", "it delays neither stop nor the monitors of other units")
     def test_stop(self, agent: Agent, box: Box) -> None:
-        """A stop asks for no daemon-reload, during which PID 1 answers nobody."""
+        """A stop does not wait for a daemon-reload, during which PID 1 does not respond."""
         unit, other = box.service(), box.started()
         assert agent("start", unit=unit).code == 0
         with slow_generator(box, 3):
@@ -119,11 +119,9 @@ class TestSlowGenerator:
         assert not is_listed(box, started)
 
     @COLD_ONLY
-    @pytest.mark.fault(
-        "daemon-reload fails after a stop", "stop 0, with a warning; drop-in gone, the next stop makes up"
-    )
+    @pytest.mark.fault("daemon-reload fails after a stop", "stop 0 with a warning; drop-in gone; the next stop reloads")
     def test_reload_that_fails(self, agent: Agent, box: Box, started: str) -> None:
-        """A unit that is down is stopped, whatever systemd says to the rest."""
+        """A unit that is down is stopped, even if the daemon-reload fails."""
         path = box.in_front_of_systemctl('case " $* " in *" daemon-reload "*) echo no >&2; exit 1 ;; esac')
         answer = agent("stop", unit=started, variables={"PATH": path, **LOGGED})
         assert answer.code == 0

@@ -41,8 +41,8 @@ def readers(box: Box) -> list[int]:
 
 class TestUnit:
     @pytest.mark.fault(
-        "a process of the unit in uninterruptible sleep: systemd gives up and takes the unit for failed",
-        "stop 1, naming it; monitor and probe 1; once the storage is back all is well",
+        "a process of the unit in uninterruptible sleep: systemd gives up and sets the unit to failed",
+        "stop 1, naming it; monitor and probe 1; once the storage is back all actions succeed",
     )
     @pytest.mark.parametrize(
         ("lines", "escalate"),
@@ -82,11 +82,11 @@ class TestUnit:
 class TestHook:
     @pytest.mark.fault(
         "hook in uninterruptible sleep",
-        "1 in time, with its time, naming the process that cannot be killed; the log does not say that it was",
+        "1 in time, with the hook's time, naming the process that cannot be killed; the log does not name it as killed",
     )
     @pytest.mark.parametrize("timeout_s", [4, 20])
     def test_cannot_be_killed(self, agent: Agent, box: Box, storage: SilentStorage, timeout_s: float) -> None:
-        """A hook that outlives SIGKILL is told as what it is, with a reason, whatever the timeout."""
+        """A hook that survives SIGKILL is reported with a reason, whatever the timeout."""
         assert storage.path == PLACE
         unit, hook = box.started(), box.hook(READ)
         answer = agent("monitor", unit=unit, monitor_hook=hook, timeout_s=timeout_s, variables=LOGGED, measured=False)
@@ -144,10 +144,10 @@ class TestHook:
 
     @pytest.mark.fault(
         "hook that passes, but leaves a child in uninterruptible sleep",
-        "its own code, and the child in the log as what cannot be killed; then 1 while it lives",
+        "its own code, and the log names the child as one that cannot be killed; then 1 while it lives",
     )
     def test_leaves_a_child(self, agent: Agent, box: Box, storage: SilentStorage) -> None:
-        """What a hook leaves behind is told truthfully, and does not pile up either."""
+        """Processes that a hook leaves behind are reported correctly, and do not accumulate."""
         unit, hook = box.started(), box.hook(f"{READ} & sleep 0.2; exit 0")
         answer = agent("monitor", unit=unit, monitor_hook=hook, variables=LOGGED)
         assert answer.code == 0

@@ -48,11 +48,9 @@ class TestOverrides:
         assert box.state(unit) == "failed"
         assert agent("monitor", unit=unit).code == 7
 
-    @pytest.mark.fault(
-        "`Restart=always` in a drop-in that sorts after ours", "start 0, with one warning that tells of it"
-    )
+    @pytest.mark.fault("`Restart=always` in a drop-in that sorts after ours", "start 0 with one warning that names it")
     def test_another_wins(self, agent: Agent, box: Box) -> None:
-        """What the cluster does not know of is said, once, where somebody reads it."""
+        """A restart that the cluster does not control is reported once, in the log."""
         box.sh("mkdir -p /run/test")
         unit = box.service()
         box.write(ETC.format(unit, "zzz.conf"), RESTARTS)
@@ -62,7 +60,7 @@ class TestOverrides:
         assert agent("stop", unit=unit).code == 0
         assert box.state(unit) == "inactive"
 
-    @pytest.mark.fault("the same, with `order_at_shutdown=no`", "start 0, no warning: nothing of it was asked for")
+    @pytest.mark.fault("the same, with `order_at_shutdown=no`", "start 0, no warning: no drop-in is wanted")
     def test_not_wanted(self, agent: Agent, box: Box) -> None:
         """Without our drop-in restarts are systemd's, as the administrator has chosen."""
         box.sh("mkdir -p /run/test")
@@ -84,7 +82,7 @@ class TestOldName:
         assert OLD in box.show(unit, "DropInPaths")
         return unit
 
-    @pytest.mark.fault("a drop-in of the older name", "replaced by start, which has systemd read it")
+    @pytest.mark.fault("a drop-in of the older name", "replaced by start, which reloads systemd")
     @pytest.mark.parametrize("started", [False, True], ids=["down", "running"])
     def test_start(self, agent: Agent, box: Box, *, started: bool) -> None:
         """There is one drop-in of ours, and that is in force."""

@@ -31,7 +31,7 @@ wait
 
 
 def escalations(box: Box) -> int:
-    """Return how often the log tells of an escalation."""
+    """Return how often the log reports an escalation."""
     return sum("sending SIGKILL" in line for line in box.marks("log"))
 
 
@@ -54,7 +54,7 @@ class TestMoment:
         "SIGKILL a quarter of the agent's time, at most 5 s, before its own deadline, not earlier",
     )
     def test_a_quarter_before_the_deadline(self, agent: Agent, box: Box) -> None:
-        """The unit has all the time to stop by itself that leaves the agent enough to see it dead."""
+        """The unit has as much time to stop as leaves the agent enough to observe the end of a killed one."""
         moments_s = {8: 5.4, 26: 18.4}  # timeout - reserve - a quarter of that
         units = {timeout_s: box.stubborn("TimeoutStopSec=90") for timeout_s in moments_s}
         for unit in units.values():
@@ -116,7 +116,7 @@ class TestHow:
         assert agent("stop", unit=unit, timeout_s=6).code == 0
 
     @pytest.mark.fault(
-        "unit whose processes ignore TERM and start others anew as these end, forty of them", "stop kills all: 0"
+        "unit whose processes ignore TERM and start others as these end, forty of them", "stop kills all: 0"
     )
     def test_many_that_come_again(self, agent: Agent, box: Box) -> None:
         """Processes that appear while others are killed are killed as well, until there are none."""
@@ -134,10 +134,10 @@ class TestHow:
 class TestNever:
     @pytest.mark.fault(
         "mount unit that is busy",
-        "stop 1 with umount's own words; who uses it is not killed, and stop is 0 once it is idle",
+        "stop 1 with umount's own message; its users are not killed, and stop is 0 once it is idle",
     )
     def test_busy_mount(self, agent: Agent, box: Box) -> None:
-        """A file system that is in use cannot be unmounted; to kill whoever uses it is nobody's wish."""
+        """A file system that is in use cannot be unmounted; the processes that use it must not be killed."""
         unit = box.unit("srv-busy.mount", "[Mount]\nWhat=none\nWhere=/srv/busy\nType=tmpfs\n")
         box.sh('systemctl daemon-reload; systemctl start "$1"', unit)
         user = box.started("ExecStart=sh -c 'cd /srv/busy; exec sleep 9876'")

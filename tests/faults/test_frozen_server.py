@@ -56,7 +56,7 @@ def frozen_server(box: Box) -> Iterator[None]:
 @RESIDENT_ONLY
 @pytest.mark.fault("the resident server frozen", "start, stop and reload take no longer than without it")
 def test_not_waited_for(agent: Agent, box: Box) -> None:
-    """What changes something does not ask the server, and so does not wait for its greeting."""
+    """Actions that change something do not use the server, and so do not wait for its greeting."""
     unit, hook = box.service("ExecStart=sleep infinity", "ExecReload=true"), box.hook("exit 0")
     took_s: dict[str, list[float]] = {"start": [], "reload": [], "reload-agent": [], "stop": []}
     with frozen_server(box):
@@ -69,7 +69,7 @@ def test_not_waited_for(agent: Agent, box: Box) -> None:
 
 
 @RESIDENT_ONLY
-@pytest.mark.fault("the resident server frozen", "monitors go on without it: the truth")
+@pytest.mark.fault("the resident server frozen", "monitors run without it and return the unit's state")
 def test_monitors_go_on(agent: Agent, box: Box) -> None:
     """A server that does not greet is not waited for beyond a moment."""
     up, down, hook = box.started(), box.service(), box.hook("exit 190")
@@ -114,7 +114,7 @@ def test_stale_action(agent: Agent, box: Box, action: str, ending: Ending | None
 
 
 def cgroup_of_hook(agent: Agent, box: Box, hook: str, user: str) -> str:
-    """Return the control group that a hook runs in, which it writes to `cgroup` beside itself."""
+    """Return the control group that a hook runs in, which it writes to `cgroup` in its directory."""
     assert agent("monitor", unit=box.started(), monitor_hook=hook, monitor_hook_user=user).code == 0
     return box.path(f"{hook.rpartition('/')[0]}/cgroup").read_text(encoding="ascii")
 
@@ -141,7 +141,7 @@ class TestHooksOfOthers:
     @RESIDENT_ONLY
     @pytest.mark.parametrize("user", ["", "nobody"])
     def test_roots(self, agent: Agent, box: Box, user: str) -> None:
-        """A hook that is root's own is run by the server, whoever it runs as: what the other test looks for exists."""
+        """The server runs a hook that root owns, as any user: the record that the other test looks for exists."""
         box.write("/run/test/root/hook", self.REPORT, 0o755)
         box.write("/run/test/root/cgroup", "", 0o666)
         found = cgroup_of_hook(agent, box, "/run/test/root/hook", user)
@@ -149,10 +149,11 @@ class TestHooksOfOthers:
 
     @RESIDENT_ONLY
     @pytest.mark.fault(
-        "a hook that lies on storage that does not respond", "1 with a reason in time; monitors of others: the truth"
+        "a hook that lies on storage that does not respond",
+        "1 with a reason in time; monitors of other units return their state",
     )
     def test_on_dead_storage(self, agent: Agent, box: Box) -> None:
-        """Whoever looks at such a hook hangs: its own caller is told in time, and the others do not notice."""
+        """A process that accesses such a hook hangs: its client gets a result in time, and no other is affected."""
         unit, hook = box.started(), box.hook("exit 190")
         with silent_storage(box) as storage, box.fallbacks_allowed():
             hanging = agent.begin("monitor", unit=unit, monitor_hook=f"{PLACE}/hook", timeout_s=6, measured=False)

@@ -1,4 +1,4 @@
-"""Hooks that cannot be run, that vanish, or that somebody else could have written."""
+"""Hooks that cannot be run, that vanish, or that other users could have written."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 @pytest.mark.fault(
     "bad or CRLF shebang, no shebang, not executable, a dangling link",
-    "start and monitor 5 and a reason that tells which, never a fallback to sh; stop 0",
+    "start and monitor 5 with a reason that names the problem, never a fallback to sh; stop 0",
 )
 @pytest.mark.parametrize(
     ("prepare", "told"),
@@ -48,7 +48,7 @@ def test_cannot_be_run(agent: Agent, box: Box, prepare: str, told: str) -> None:
 
 @pytest.mark.fault("a dangling entry in a directory of hooks", "5, and a reason that names it")
 def test_dangling_entry(agent: Agent, box: Box) -> None:
-    """An entry that leads nowhere is told, not passed over: somebody meant it to run."""
+    """A dangling entry is reported, not skipped: it was meant to run."""
     directory = Path(box.hook("exit 0", "good")).parent
     box.sh(f"ln -s /no/such {directory}/dangling")
     answer = agent("monitor", unit=box.started(), monitor_hook=str(directory))

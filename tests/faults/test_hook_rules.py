@@ -36,7 +36,7 @@ class TestExitCodes:
 
 class TestWhen:
     @COLD_ONLY
-    @pytest.mark.fault("monitor_hook_level above 0", "start waits for the hook all the same")
+    @pytest.mark.fault("monitor_hook_level above 0", "start waits for the hook nevertheless")
     def test_start_whatever_the_level(self, agent: Agent, box: Box) -> None:
         """A start is done when the service is ready, however rarely the hook is run later."""
         unit, hook = box.service(), box.hook("[ -e /run/test/ready ] || { echo not yet >&2; exit 1; }")
@@ -73,7 +73,7 @@ class TestWhen:
 class TestValues:
     @pytest.mark.fault("arguments in monitor_hook", "5; the reason names monitor_hook_args")
     def test_arguments_in_the_hook(self, agent: Agent, box: Box) -> None:
-        """What was meant is said."""
+        """The reason names the parameter to use."""
         hook = f"{box.hook('exit 0')} --port 25"
         answer = agent("monitor", unit=box.started(), monitor_hook=hook)
         assert answer.code == 5
@@ -119,10 +119,10 @@ class TestUser:
         answer = agent("monitor", unit=box.started(), monitor_hook=hook, monitor_hook_user="nobody")
         assert (answer.code, answer.reason) == (3, "hook hook: said (exit 3)")
 
-    @pytest.mark.fault("a hook that its user may not execute", "validate-all at level 10 and start: 5, telling so")
+    @pytest.mark.fault("a hook that its user may not execute", "validate-all at level 10 and start: 5 with that reason")
     @pytest.mark.parametrize("action", ["validate-all", "start"])
     def test_may_not_execute(self, agent: Agent, box: Box, action: str) -> None:
-        """Root could run it; the user for whom it is meant cannot."""
+        """Root could run it; the hook's user cannot."""
         hook = box.hook("exit 0", mode=0o700)
         answer = agent(action, unit=box.service(), monitor_hook=hook, monitor_hook_user="nobody", variables=LEVEL_10)
         assert (answer.code, answer.reason) == (5, "hook hook: cannot be run: user nobody may not execute it")
@@ -130,7 +130,7 @@ class TestUser:
     @pytest.mark.fault("a hook on a file system that is mounted noexec", "validate-all at level 10 and start: 5")
     @pytest.mark.parametrize("action", ["validate-all", "start", "monitor"])
     def test_noexec(self, agent: Agent, box: Box, action: str) -> None:
-        """Its mode says that it can be executed, and its mount that it cannot."""
+        """Its mode allows execution, and its mount does not."""
         box.sh("mkdir -p /srv/noexec && mount -t tmpfs -o noexec,mode=0755 noexec /srv/noexec")
         try:
             box.write("/srv/noexec/hook", "#!/bin/sh\nexit 0\n", 0o755)

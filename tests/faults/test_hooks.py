@@ -30,7 +30,7 @@ class TestHang:
         assert answer.code == 1
         assert re.fullmatch(r"hook hook: timed out after [01]\.\d s", answer.reason)
 
-    @pytest.mark.fault("hook hangs", "one hang leaves a start room for another try")
+    @pytest.mark.fault("hook hangs", "a start has time left for another attempt")
     def test_hangs_once(self, agent: Agent, box: Box) -> None:
         """A hook that hangs the first time is run again within the deadline."""
         box.sh("mkdir -p /run/test")
@@ -63,7 +63,7 @@ class TestLeftovers:
         "hook leaves a child that holds stdout", "its own code, at once; the leftover is ended, and named in the log"
     )
     def test_child_that_holds_the_output(self, agent: Agent, box: Box) -> None:
-        """A hook's own exit counts at once, whoever keeps its output open; who does is ended, and told."""
+        """A hook's own exit counts at once, even if another process keeps its output open; that one is ended."""
         log = {"HA_LOGFILE": "/run/test/log", "HA_LOGFACILITY": "none"}
         box.sh("mkdir -p /run/test")
         hook = box.hook("sleep 999 & sleep 0.2; exit 42")
@@ -136,7 +136,7 @@ class TestOutput:
         ],
     )
     def test_two_gigabytes(self, agent: Agent, box: Box, script: str) -> None:
-        """However much a hook prints, the agent keeps the end of it and little else, and goes by its code."""
+        """However much a hook prints, the agent keeps only its end, and the hook's code counts."""
         box.sh("mkdir -p /run/test")
         seen = "until [ -e /run/test/seen ]; do sleep 0.05; done"
         hook = box.hook(f"{script}; touch /run/test/printed; {seen}; echo at last >&2; exit 42")
@@ -151,8 +151,8 @@ class TestOutput:
         assert answer.reason == "hook hook: at last (exit 42)"
 
     @pytest.mark.fault(
-        "hook prints `ocf-exit-reason:`, ESC, NUL, bytes that are no UTF-8, rich markup",
-        "our reason is the one that counts, without the hook's prefix; nothing is mangled",
+        "hook prints `ocf-exit-reason:`, ESC, NUL, bytes that are not UTF-8, rich markup",
+        "the agent's reason is the one that Pacemaker shows, without the hook's prefix; other text is unchanged",
     )
     @pytest.mark.parametrize(
         ("printed", "quoted"),
@@ -191,7 +191,7 @@ class TestEnd:
     )
     @pytest.mark.parametrize("code", [8, 9, 191])
     def test_promoted(self, agent: Agent, box: Box, code: int) -> None:
-        """This agent has no roles: Pacemaker would answer with a demote, and refuse the node. wget exits with 8."""
+        """This agent has no roles: Pacemaker would demote the resource and exclude the node. wget exits with 8."""
         unit, hook = (
             box.started("ExecStart=sleep infinity", "ExecReload=true"),
             box.hook(f"echo not found; exit {code}"),
@@ -206,7 +206,7 @@ class TestEnd:
             agent.audit(call, answer)
             assert (answer.code, answer.reason) == (1, f"hook hook: not found (exit {code})")
 
-    @pytest.mark.fault("hooks of a directory exit with 8, 9 or 191", "1, whatever the others say")
+    @pytest.mark.fault("hooks of a directory exit with 8, 9 or 191", "1, whatever the other hooks return")
     @pytest.mark.parametrize("codes", [(0, 8), (7, 9), (191, 190), (9, 8)])
     def test_promoted_of_several(self, agent: Agent, box: Box, codes: tuple[int, int]) -> None:
         """Such a code is a failure like any other."""
@@ -232,5 +232,5 @@ class TestEnd:
         ],
     )
     def test_streams(self, agent: Agent, box: Box, script: str) -> None:
-        """A hook that reads its input, or closes its streams, answers like any other."""
+        """A hook that reads its input, or closes its streams, has its exit code like any other."""
         assert agent("monitor", unit=box.started(), monitor_hook=box.hook(script)).code == 190

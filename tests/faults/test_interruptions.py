@@ -1,4 +1,4 @@
-"""The agent is killed, alone or with its process group, or asked to end, anywhere on its way; or nobody listens."""
+"""The agent is killed, alone or with its process group, or terminated, at any step; or its output has no reader."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.system.ways import COLD_ONLY
 
 if TYPE_CHECKING:
     from tests.system.agent import Agent
-    from tests.system.answer import Call
+    from tests.system.agent_result import Call
     from tests.system.box import Box
 
 HANG = "touch /run/test/hook; trap '' TERM; while :; do sleep 1; done"
@@ -60,7 +60,7 @@ def lanes_of(agent: Agent, box: Box, count: int, *lines: str) -> list[Lane]:
 @COLD_ONLY
 @pytest.mark.fault(
     "agent killed, terminated, its group killed, at every step of start and stop",
-    "the next start and stop are right, drop-in included; no stray hook",
+    "the next start and stop are right, drop-in included; no leftover hook",
 )
 @pytest.mark.parametrize("action", ["start", "stop"])
 @pytest.mark.parametrize("ending", Ending, ids=lambda ending: ending.name)
@@ -89,18 +89,18 @@ def test_every_step(agent: Agent, box: Box, action: str, ending: Ending) -> None
 @COLD_ONLY
 @pytest.mark.fault(
     "agent killed, terminated, its group killed, at a hundred random moments of real starts and stops",
-    "the next action is right; no stray hook",
+    "the next action is right; no leftover hook",
 )
 @pytest.mark.parametrize("seed", range(10))
 def test_random_moments(agent: Agent, box: Box, seed: int) -> None:
-    """Ten actions at once, each cut short at a moment of its own; then the next ones, which nobody disturbs."""
+    """Ten actions at once, each interrupted at another moment; then the next ones, undisturbed."""
     random = Random(seed)  # noqa: S311  # dice
     hook = box.hook("sleep 0.1")
     slow = ("Type=oneshot", "RemainAfterExit=yes", "ExecStart=sleep 0.1", "ExecStop=sleep 0.1")
     lanes = [Lane(agent, box.service(*slow), hook) for _ in range(10)]
     actions = [random.choice(["start", "stop"]) for _ in lanes]
     box.sh('systemctl start -- "$@"', *(lane.unit for lane, each in zip(lanes, actions, strict=True) if each == "stop"))
-    # Most of them early: how long ten actions at once take is the machine's to say.
+    # Most of them early: the machine determines how long ten actions at once take.
     moments = sorted((random.uniform(0, random.choice([0.3, 0.6, 1.2])), number) for number in range(10))
     endings = [random.choice(list(Ending)) for _ in lanes]
     calls = [lane.begin(each) for lane, each in zip(lanes, actions, strict=True)]
@@ -115,13 +115,15 @@ def test_random_moments(agent: Agent, box: Box, seed: int) -> None:
 
 
 class TestHookOfKilledAgent:
-    @pytest.mark.fault("agent killed while its hook runs", "no stray hook a second later; the next actions are right")
+    @pytest.mark.fault(
+        "agent killed while its hook runs", "no leftover hook a second later; the next actions are right"
+    )
     @pytest.mark.parametrize("ending", [Ending.KILLED, Ending.GROUP_KILLED], ids=lambda ending: ending.name)
     @pytest.mark.parametrize(
         "script", [pytest.param(HANG, id="ignoring-TERM"), pytest.param(HANG_WITH_CHILD, id="with-a-child")]
     )
     @pytest.mark.parametrize("action", ["monitor", "start"])
-    def test_no_stray(self, agent: Agent, box: Box, action: str, script: str, ending: Ending) -> None:
+    def test_no_leftover(self, agent: Agent, box: Box, action: str, script: str, ending: Ending) -> None:
         """What Pacemaker does to a late agent, to its group or with on-fail=block to it alone, leaves no hook."""
         box.sh("mkdir -p /run/test")
         unit, hook = box.started(), box.hook(script)
@@ -134,11 +136,11 @@ class TestHookOfKilledAgent:
 
 
 class TestSignals:
-    @pytest.mark.fault("agent asked to end by TERM, INT or HUP", "1 with the signal's name, at once; no stray hook")
+    @pytest.mark.fault("agent that receives TERM, INT or HUP", "1 with the signal's name, at once; no leftover hook")
     @pytest.mark.parametrize("number", [SIGTERM, SIGINT, SIGHUP], ids=lambda number: number.name)
     @pytest.mark.parametrize("action", ["monitor", "start"])
     def test_ends_early(self, agent: Agent, box: Box, action: str, number: Signals) -> None:
-        """A signal that asks for an end gets one: 1 with its name, and no hook left."""
+        """A termination signal results in 1 with its name, and no hook left."""
         box.sh("mkdir -p /run/test")
         call = agent.begin(action, unit=box.started(), monitor_hook=box.hook(HANG))
         box.wait_for_file("/run/test/hook")
@@ -157,10 +159,10 @@ def close_streams(call: Call) -> None:
     call.process.stderr.close()
 
 
-@pytest.mark.fault("the executor is gone before the answer", "the action goes on to its end; EPIPE is tolerated")
+@pytest.mark.fault("the executor ends before the result", "the action goes on to its end; EPIPE is tolerated")
 @pytest.mark.parametrize(("hook_code", "code"), [pytest.param(190, 0, id="good"), pytest.param(5, 1, id="bad")])
 def test_nobody_reads(agent: Agent, box: Box, hook_code: int, code: int) -> None:
-    """The executor may be gone before the answer: an action goes on to its end, good or bad."""
+    """If the executor has gone, an action continues to its end, good or bad."""
     unit = box.service()
     hook = box.hook(f"exit {hook_code}")
     call = agent.begin("start", unit=unit, monitor_hook=hook, start_poll_limit="1")

@@ -56,7 +56,7 @@ class TestUnitNames:
         path = box.in_front_of_systemctl("echo ran >>/run/test/systemctl")
         unit, hook = box.started(), box.marking("hook")
         assert agent("monitor", unit=unit, monitor_hook=hook, variables={"PATH": path}).code == 0
-        # The server asks PID 1 itself.
+        # The server queries PID 1 itself.
         assert (box.marks("systemctl"), box.marks("hook")) == ([] if agent.is_resident else ["ran"], ["ran "])
 
     @pytest.mark.fault("hostile unit names", "6 from every action but a probe and stop")
@@ -112,7 +112,7 @@ class TestWrongValues:
     )
     @pytest.mark.parametrize("name", WRONG)
     def test_one(self, agent: Agent, box: Box, name: str) -> None:
-        """A typing error is told where it does no harm, and does not keep a stop from stopping."""
+        """A typing error is reported, and does not make a probe or a stop fail."""
         unit, told = box.started(), f"{name}='{WRONG[name]}'"
         given = as_variables({"monitor_hook": box.marking("ran", 7), name: WRONG[name]})
         calls = [agent.begin(action, unit=unit, variables=given) for action in REFUSING]
@@ -129,7 +129,7 @@ class TestWrongValues:
         assert codes == [0, 0, 7]
         assert box.marks("ran") == []
 
-    @pytest.mark.fault("several wrong values at once", "the same; all of them are told in one reason, and in the log")
+    @pytest.mark.fault("several wrong values at once", "the same; one reason and the log name all of them")
     def test_all(self, agent: Agent, box: Box) -> None:
         """One round is enough to find them all."""
         unit = box.started()
@@ -143,7 +143,7 @@ class TestWrongValues:
         assert [answer.code for answer in answers] == [0, 0]
         assert all(f"WARNING: {name}=" in answer.stderr for answer in answers for name in WRONG)
 
-    @pytest.mark.fault("`stop_verify=yes` without a hook, or with one that cannot say 7", "start 6; probe 0, stop 0")
+    @pytest.mark.fault("`stop_verify=yes` without a hook, or with one that cannot return 7", "start 6; probe 0, stop 0")
     @pytest.mark.parametrize("protocol", ["", "nagios", "plain"])
     def test_together(self, agent: Agent, box: Box, protocol: str) -> None:
         """Values that are right by themselves may be wrong together."""
@@ -162,7 +162,7 @@ class TestWrongValues:
 
     @pytest.mark.fault("blanks around a value", "removed")
     def test_blanks(self, agent: Agent, box: Box) -> None:
-        """Who types a blank too much, or pastes a line's end, means the value."""
+        """Blanks and line ends around a value are not part of it."""
         unit, hook = box.started(), box.hook("exit 190")
         given = {"unit": f" {unit}\n", "monitor_hook": f"\t{hook} ", "poll_interval": " 1.5s ", "stop_verify": " no "}
         codes = [agent(action, variables=as_variables(given)).code for action in ("monitor", "start")]
@@ -183,7 +183,7 @@ class TestWrongValues:
     ],
 )
 def test_timeout(agent: Agent, box: Box, timeout: str, code: int) -> None:
-    """A timeout that says nothing is taken for the default; one that leaves no time is a quick failure."""
+    """An invalid timeout is replaced by the default; one that leaves no time is a quick failure."""
     variables = {"OCF_RESKEY_CRM_meta_timeout": timeout}
     answer = agent("monitor", unit=box.started(), monitor_hook=box.hook("exit 0"), variables=variables)
     assert answer.code == code
@@ -191,7 +191,7 @@ def test_timeout(agent: Agent, box: Box, timeout: str, code: int) -> None:
 
 @pytest.mark.fault("timeout missing", "20 s")
 def test_no_timeout(agent: Agent, box: Box) -> None:
-    """Without a timeout the unit is asked as ever."""
+    """Without a timeout the unit is queried as usual."""
     assert agent.run("monitor", environment={"OCF_RESKEY_unit": box.started()}).code == 0
 
 
@@ -213,10 +213,10 @@ class TestEnvironment:
         environment = {"OCF_RESKEY_unit": box.started(), "OCF_RESKEY_monitor_hook": hook}
         assert agent.run("monitor", environment=environment).code == 0
 
-    @pytest.mark.fault("LC_ALL=C, and a hook whose name is no ASCII", "run like any other, and named in the reason")
+    @pytest.mark.fault("LC_ALL=C, and a hook whose name is not ASCII", "run like any other, and named in the reason")
     @pytest.mark.parametrize("locale", ["C", "POSIX", "C.UTF-8", "xx_XX.nonsense"])
     def test_locale(self, agent: Agent, box: Box, locale: str) -> None:
-        """No locale keeps the agent from a hook, nor from what the hook says."""
+        """The agent runs a hook and shows its message in any locale."""
         hook = box.hook("echo Grüße >&2; exit 42", "hök")
         answer = agent("monitor", unit=box.started(), monitor_hook=hook, variables={"LC_ALL": locale})
         assert answer.code == 42
@@ -229,7 +229,7 @@ class TestEnvironment:
         answer = agent("monitor", unit=unit, monitor_hook=hook, monitor_hook_args="x" * (128 * 1024 - 100))
         assert answer.code == 0
 
-    @pytest.mark.fault("128 KiB parameter", "told as wrong in a short reason, where it is")
+    @pytest.mark.fault("128 KiB parameter", "a short reason where the value is wrong")
     @pytest.mark.parametrize("name", ["unit", "monitor_hook", "monitor_hook_timeout", "monitor_hook_user"])
     def test_long_wrong_value(self, agent: Agent, name: str) -> None:
         """A long value that is wrong is 6, or 5 where it names what is not there, and does not fill the log."""
@@ -244,7 +244,7 @@ class TestEnvironment:
         unit, hook = box.started(), box.hook("""[ "$(printf '\\377')" = "$1" ]""")
         assert agent("monitor", unit=unit, monitor_hook=hook, monitor_hook_args="\udcff").code == 0
 
-    @pytest.mark.fault("byte 0xff in a value", "an answer with a reason, no traceback, where it means nothing")
+    @pytest.mark.fault("byte 0xff in a value", "a result with a reason, no traceback, where the value is wrong")
     @pytest.mark.parametrize(
         ("name", "codes"),
         [
@@ -256,7 +256,7 @@ class TestEnvironment:
         ],
     )
     def test_bytes_that_mean_nothing(self, agent: Agent, box: Box, name: str, codes: set[int]) -> None:
-        """A byte that is no UTF-8 is told where it is wrong, and nothing breaks over it."""
+        """A byte that is not UTF-8 is reported where it is wrong, without a traceback."""
         values = {"unit": box.started(), "monitor_hook": box.hook("exit 0"), name: "/no/\udcff"}
         variables = {f"OCF_RESKEY_{each}": value for each, value in values.items()}
         assert agent("monitor", variables=variables).code in codes

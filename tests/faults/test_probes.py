@@ -21,8 +21,8 @@ ACTIVATED_S = 0.5  # a service that a connection starts is active well before
 
 class TestActiveUnit:
     @pytest.mark.fault(
-        "probe of an active unit whose hook says not running, or exits with a hard error",
-        "1 with the hook's reason: neither recorded as stopped there, nor banned; from a recurring monitor the code",
+        "probe of an active unit whose hook returns 7, or a hard error",
+        "1 with the hook's reason: not recorded as stopped, not kept off the node; from a recurring monitor the code",
     )
     @pytest.mark.parametrize("code", [2, 3, 4, 5, 6, 7])
     def test_hook(self, agent: Agent, box: Box, code: int) -> None:
@@ -37,7 +37,7 @@ class TestActiveUnit:
     @pytest.mark.fault("probe of an active unit whose hook passes, or fails softly", "the hook's own code")
     @pytest.mark.parametrize("code", [0, 1, 42, 190])
     def test_other_codes(self, agent: Agent, box: Box, code: int) -> None:
-        """Codes that neither ban a node nor say that the service is stopped are passed on."""
+        """Codes that are neither hard errors nor 7 are returned."""
         assert agent("monitor", unit=box.started(), monitor_hook=box.hook(f"exit {code}"), interval_s=0).code == code
 
     @pytest.mark.fault(
@@ -55,14 +55,14 @@ class TestActiveUnit:
         ],
     )
     def test_hook_that_cannot_be_run(self, agent: Agent, box: Box, prepare: str, told: str) -> None:
-        """What is wrong with the hook is told, and the service still counts as being here."""
+        """The hook's problem is reported, and the service counts as active on this node."""
         unit, hook = box.started(), box.hook("exit 0")
         box.sh(prepare.replace("H", hook))
         answer = agent("monitor", unit=unit, monitor_hook=hook, interval_s=0, timeout_s=3)
         assert answer.code == 1
         assert answer.reason.startswith(f"hook hook: {told}")
 
-    @pytest.mark.fault("probe of an active unit, all of whose hooks say not running", "1 with a reason")
+    @pytest.mark.fault("probe of an active unit, all of whose hooks return 7", "1 with a reason")
     def test_directory(self, agent: Agent, box: Box) -> None:
         """It makes no difference how many hooks there are."""
         for name in "ab":
@@ -90,14 +90,14 @@ class TestInactiveUnit:
         assert box.state(unit) == "inactive"
         box.sh(hook)  # it would have
         box.wait_for(unit, "active")
-        box.sh('systemctl stop "$1"', socket)  # else the connection that nobody has accepted would start it again
+        box.sh('systemctl stop "$1"', socket)  # else the connection that was not accepted would start it again
 
     @pytest.mark.fault("probe of a unit that is down", "7, and its hook is not run")
     @pytest.mark.parametrize(
         "lines", [pytest.param((), id="inactive"), pytest.param(("Type=oneshot", "ExecStart=false"), id="failed")]
     )
     def test_hook_is_not_run(self, agent: Agent, box: Box, lines: tuple[str, ...]) -> None:
-        """Of a unit that is down there is nothing to ask, even where systemctl takes its time."""
+        """The hook of a unit that is down does not run, even if systemctl is slow."""
         unit, hook = box.service(*lines), box.marking("ran")
         if lines:
             box.sh('systemctl start "$1"', unit, check=False)

@@ -58,7 +58,7 @@ def test_restart_of_a_dependency(agent: Agent, box: Box, dependency: str) -> Non
 
 @pytest.mark.fault("start job queued for longer than the deadline", "monitor and probe 1, never 7; stop cancels it: 0")
 def test_beyond_the_deadline(agent: Agent, box: Box) -> None:
-    """What may start at any moment is not stopped, and the reason tells why."""
+    """A unit that may start at any moment is not stopped, and the reason says why."""
     needed, unit = needed_and_unit(box, "Requires")
     restart(box, needed, unit, 60)
     calls = [agent.begin("monitor", unit=unit, timeout_s=4, interval_s=interval_s) for interval_s in (0, 10)]
@@ -74,7 +74,7 @@ def test_beyond_the_deadline(agent: Agent, box: Box) -> None:
 
 @pytest.mark.fault("start job queued, whose dependency then fails", "monitor 7 once the job is gone")
 def test_dependency_fails(agent: Agent, box: Box) -> None:
-    """A job that comes to nothing leaves the unit down, which is told then."""
+    """After a job that fails the unit is down, and 7 is returned."""
     needed, unit = needed_and_unit(box, "Requires")
     restart(box, needed, unit, 60)
     call = agent.begin("monitor", unit=unit)

@@ -1,4 +1,4 @@
-"""Reasons: Pacemaker keeps 128 bytes, so what was said comes first; the log has all of it."""
+"""Reasons: Pacemaker keeps 128 bytes, so the message comes first; the log has all of it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ LAST_WORD = "fatal: bad string length 0 < 1: setgid_group ="
 
 class TestHook:
     @pytest.mark.fault(
-        "hook with a long path and much to say",
+        "hook with a long path and much output",
         "the message within the first 128 bytes; path and all output in the log",
     )
     @pytest.mark.parametrize(
@@ -33,7 +33,7 @@ class TestHook:
         ],
     )
     def test_message_first(self, agent: Agent, box: Box, script: str, told: str) -> None:
-        """A reason is for whoever reads crm_mon: what is wrong stands in front of where that was noticed, and how."""
+        """A reason is read in crm_mon: first what is wrong, then where and how that was noticed."""
         message = "no greeting within 5 s from mail.example.org port 25 after 3 tries"
         hook = box.hook(f"echo one; echo {message} >&2; {script}", "a-name-that-tells")
         box.sh("mkdir -p /run/test")
@@ -50,7 +50,7 @@ class TestHook:
         ("code", "told"), [(1, "failed (exit 1)"), (7, "not running (exit 7)"), (190, "degraded (exit 190)")]
     )
     def test_no_message(self, agent: Agent, box: Box, code: int, told: str) -> None:
-        """A code alone is put into words."""
+        """A reason without a message explains the code."""
         answer = agent("monitor", unit=box.started(), monitor_hook=box.hook(f"exit {code}"))
         assert answer.reason == f"hook hook: {told}"
 
@@ -64,7 +64,7 @@ class TestHook:
 
 
 class TestLastWords:
-    @pytest.mark.fault("unit that fails to start, called by an alias", "its last words, as by its real name")
+    @pytest.mark.fault("unit that fails to start, under an alias", "its last log line, as under its real name")
     @pytest.mark.parametrize("kind", ["alias", "link-to-link"])
     def test_alias(self, agent: Agent, box: Box, kind: str) -> None:
         """The journal knows a unit by its real name alone: mysql is mariadb there."""
@@ -80,9 +80,9 @@ class TestLastWords:
         assert answer.reason == f"{alias} failed: exit-code, status 3: {LAST_WORD}"
 
     @COLD_ONLY
-    @pytest.mark.fault("unit whose ExecStop= fails, and that does not stop", "stop 1 with the unit's own last words")
+    @pytest.mark.fault("unit whose ExecStop= fails, and that does not stop", "stop 1 with the unit's last log line")
     def test_failed_stop(self, agent: Agent, box: Box) -> None:
-        """What a unit says as it does not stop is worth as much as what it says as it does not start."""
+        """The reason of a failed stop has the unit's last log line, as that of a failed start."""
         lines = ("ExecStop=sh -c 'echo cannot flush: disk full'", "TimeoutStopSec=infinity")
         unit = box.stubborn(*lines)
         box.sh('systemctl start -- "$1"', unit)
@@ -91,9 +91,9 @@ class TestLastWords:
         assert answer.reason.startswith(f"{unit} deactivating")
         assert answer.reason.endswith(": cannot flush: disk full")
 
-    @pytest.mark.fault("unit that fails to start without a word", "systemd's own words on it")
+    @pytest.mark.fault("unit that fails to start and logs nothing", "systemd's log line about it")
     def test_no_words(self, agent: Agent, box: Box) -> None:
-        """Where the unit has said nothing, what PID 1 said is what there is."""
+        """Without log lines of the unit the reason has PID 1's."""
         unit = box.service(before="[Unit]\nConditionPathExists=/no/such\nConditionVirtualization=!yes\n")
         answer = agent("start", unit=unit, measured=False)
         assert answer.code == 1

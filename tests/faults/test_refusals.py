@@ -1,4 +1,4 @@
-"""Units that systemd does not start or stop when it is asked to."""
+"""Units that systemd refuses to start or stop manually."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ NO_START, NO_STOP = "[Unit]\nRefuseManualStart=yes\n", "[Unit]\nRefuseManualStop
 
 @COLD_ONLY
 class TestRefused:
-    @pytest.mark.fault("RefuseManualStart=yes", "start 1, at once, in systemd's words")
+    @pytest.mark.fault("RefuseManualStart=yes", "start 1 at once, with systemd's message")
     def test_start(self, agent: Agent, box: Box) -> None:
-        """What will be refused again is not asked for again."""
+        """A request that would be refused again is not repeated."""
         unit = box.service(before=NO_START)
         answer = agent("start", unit=unit)
         assert answer.code == 1
@@ -40,7 +40,7 @@ class TestRefused:
     @pytest.mark.fault("RefuseManualStop=yes", "stop 0, soon: its processes get SIGTERM, then SIGKILL")
     @pytest.mark.parametrize("is_stubborn", [False, True], ids=["", "SIGTERM ignored"])
     def test_stop(self, agent: Agent, box: Box, *, is_stubborn: bool) -> None:
-        """Nobody waits for a stop that systemd does not begin."""
+        """The agent does not wait for a stop that systemd does not begin."""
         unit = box.stubborn() if is_stubborn else box.service()
         box.write(f"/etc/systemd/system/{unit}.d/refuse.conf", NO_STOP)
         box.sh("systemctl daemon-reload")
@@ -50,7 +50,7 @@ class TestRefused:
         assert answer.elapsed_s < (2 * SOON_S if is_stubborn else SOON_S)
 
     @pytest.mark.fault(
-        "RefuseManualStop=yes with stop_escalate=no", "stop 1 in time, in systemd's words; nothing killed"
+        "RefuseManualStop=yes with stop_escalate=no", "stop 1 in time, with systemd's message; nothing killed"
     )
     def test_stop_without_escalation(self, agent: Agent, box: Box) -> None:
         """Without leave to kill, the unit goes on running."""

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tests.system.agent import Agent
-    from tests.system.answer import Answer
+    from tests.system.agent_result import AgentResult
     from tests.system.box import Box
 
 SYSTEM_UNITS = "/run/systemd/system"
@@ -50,7 +50,7 @@ def spoiled(box: Box, directory: str, how: str) -> Iterator[None]:
 
 
 class TestDisk:
-    @pytest.mark.fault("disk full, or read-only /run/systemd/system", "start fails telling why; stop unaffected")
+    @pytest.mark.fault("disk full, or read-only /run/systemd/system", "start fails with the cause; stop unaffected")
     @pytest.mark.parametrize(
         ("how", "told"),
         [
@@ -60,7 +60,7 @@ class TestDisk:
         ],
     )
     def test_drop_in_cannot_be_written(self, agent: Agent, box: Box, how: str, told: str) -> None:
-        """A start fails and tells why; the unit is not started; monitor and stop are not kept from their work."""
+        """A start fails with the cause; the unit is not started; monitor and stop work."""
         down, up = box.service(), box.started()
         with spoiled(box, SYSTEM_UNITS, how):
             answer = agent("start", unit=down)
@@ -79,7 +79,9 @@ class TestDisk:
             assert agent("stop", unit=unit).code == 0
 
     @COLD_ONLY
-    @pytest.mark.fault("read-only /run, /var, /tmp and /root", "start fails telling why; monitor and stop unaffected")
+    @pytest.mark.fault(
+        "read-only /run, /var, /tmp and /root", "start fails with the cause; monitor and stop unaffected"
+    )
     def test_nothing_can_be_written(self, agent: Agent, box: Box) -> None:
         """An agent that cannot write anywhere stops and monitors all the same; an unwritable log is no fault."""
         up, down, hook = box.started(), box.service(), box.hook("exit 190")
@@ -106,7 +108,7 @@ class TestDisk:
 
 
 class TestStreams:
-    @pytest.mark.fault("stdin, stdout or stderr closed or full", "no effect on an answer")
+    @pytest.mark.fault("stdin, stdout or stderr closed or full", "no effect on the result")
     @pytest.mark.parametrize(
         "streams",
         [
@@ -121,22 +123,22 @@ class TestStreams:
         ("action", "hook_code", "code"), [("start", 0, 0), ("monitor", 190, 190), ("monitor", 5, 5), ("stop", 0, 0)]
     )
     def test_streams(self, box: Box, streams: str, action: str, hook_code: int, code: int) -> None:
-        """Streams that are closed or full do not change an answer, be it one with a reason that nobody can take."""
+        """Streams that are closed or full do not change a result, even one with a reason that cannot be written."""
         hook = box.hook(f"echo x; echo y >&2; exit {hook_code}")
         settings = f"OCF_RESKEY_unit={box.started()} OCF_RESKEY_monitor_hook={hook} OCF_RESKEY_CRM_meta_interval=10000"
         before = box.visitors()
         assert box.sh(f"({settings} {AGENT} {action} {streams}); echo $?").splitlines()[-1] == str(code)
         box.wait_until_gone(before)
 
-    @pytest.mark.fault("metadata that nobody takes", "a failure that is told, without a traceback")
+    @pytest.mark.fault("metadata whose reader has gone", "a failure with an error message, without a traceback")
     def test_metadata_that_nobody_takes(self, box: Box) -> None:
-        """Metadata that cannot be written are a failure that is told, without a traceback."""
+        """Metadata that cannot be written are an error with a message, without a traceback."""
         said = box.sh(f"{AGENT} meta-data 2>&1 >/dev/full; echo $?")
         assert said.splitlines()[-1] != "0"
         assert "Traceback" not in said
 
 
-def ended(agent: Agent, action: str, unit: str, *shortages: tuple[str, ...]) -> list[Answer]:
+def ended(agent: Agent, action: str, unit: str, *shortages: tuple[str, ...]) -> list[AgentResult]:
     """Call the agent for each shortage, all at once, through what leaves it short, with 3 s each; audit."""
     hook = agent.box.hook("exit 0")
     calls = [
@@ -153,13 +155,13 @@ def ended(agent: Agent, action: str, unit: str, *shortages: tuple[str, ...]) -> 
 class TestDescriptors:
     @pytest.mark.fault("out of descriptors", "monitor 1")
     def test_monitor(self, agent: Agent, box: Box) -> None:
-        """Without descriptors nobody knows how the unit is: 1 or, when they sufficed, the truth; never 7."""
+        """Without descriptors the unit's state is unknown: 1 or, if they sufficed, the unit's state; never 7."""
         shortages = [("prlimit", f"--nofile={count}") for count in (5, 6, 7, 9, 12, 16)]
         codes = [answer.code for answer in ended(agent, "monitor", box.started(), *shortages)]
         assert codes[:4] == [1] * 4
         assert set(codes[4:]) <= {0, 1}
 
-    @pytest.mark.fault("out of descriptors", "stop tries on to the deadline, then 1")
+    @pytest.mark.fault("out of descriptors", "stop retries up to the deadline, then 1")
     def test_stop(self, agent: Agent, box: Box) -> None:
         """A stop without descriptors tries on as long as there is time."""
         unit = box.started()
@@ -168,7 +170,7 @@ class TestDescriptors:
             assert answer.elapsed_s > 1
         assert box.state(unit) == "active"
 
-    @pytest.mark.fault("out of descriptors for a while", "stop tries on, and is 0")
+    @pytest.mark.fault("out of descriptors for a while", "stop retries, and is 0")
     @pytest.mark.parametrize("count", [5, 9])
     def test_stop_that_gets_some(self, agent: Agent, box: Box, count: int) -> None:
         """A stop that has descriptors again before its time is up stops the unit."""
@@ -187,12 +189,12 @@ class TestProcesses:
     @pytest.mark.fault("out of processes", "start and monitor 1")
     @pytest.mark.parametrize("action", ["start", "monitor"])
     def test_nothing_can_be_started(self, agent: Agent, box: Box, action: str) -> None:
-        """Where no process can be started, nobody knows how the unit is: 1, never 7."""
+        """If no process can be started, the unit's state is unknown: 1, never 7."""
         (answer,) = ended(agent, action, box.started(), NO_MORE_PROCESSES)
         assert answer.code == 1
         assert answer.reason.endswith("could not be started: Resource temporarily unavailable")
 
-    @pytest.mark.fault("out of processes", "stop tries on to the deadline, then 1")
+    @pytest.mark.fault("out of processes", "stop retries up to the deadline, then 1")
     def test_stop(self, agent: Agent, box: Box) -> None:
         """A stop that can start nothing tries on as long as there is time."""
         unit = box.started()
@@ -218,7 +220,7 @@ def interpreter_mb(booted_box: Box) -> int:
     return next(megabytes for megabytes in range(5, 500) if is_enough(booted_box, megabytes))
 
 
-def python_broke(answer: Answer) -> bool:
+def python_broke(answer: AgentResult) -> bool:
     """Return whether the interpreter itself did not bear a failed allocation, as at some sizes it does not."""
     return answer.code < 0 or "SystemError" in answer.stderr
 
@@ -243,7 +245,7 @@ class TestMemory:
         assert not {answer.code for answer in answers} & {0, 7} - {answer.code for _, answer in sound}
         assert len(sound) > len(limits) / 2
 
-    @pytest.mark.fault("out of memory", "stop tries on to the deadline, then 1")
+    @pytest.mark.fault("out of memory", "stop retries up to the deadline, then 1")
     def test_stop(self, agent: Agent, box: Box, interpreter_mb: int) -> None:
         """A stop without memory tries on as long as there is time."""
         unit, hook = box.started(), box.hook("exit 0")
@@ -261,7 +263,7 @@ class TestMemory:
         assert len(sound) > len(limits) / 2
         assert box.state(unit) == "active"
 
-    @pytest.mark.fault("out of memory for a while", "stop tries on, and is 0")
+    @pytest.mark.fault("out of memory for a while", "stop retries, and is 0")
     def test_stop_that_gets_some(self, agent: Agent, box: Box, interpreter_mb: int) -> None:
         """A stop that has memory again before its time is up stops the unit."""
         unit = box.started()

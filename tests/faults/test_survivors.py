@@ -79,7 +79,7 @@ class TestIgnoresTerm:
     @pytest.mark.fault(FAULT, "with `stop_escalate=no` stop 1, naming it; monitor and probe 1")
     @pytest.mark.parametrize("mode", ["control-group", "mixed"])
     def test_not_stopped(self, agent: Agent, box: Box, mode: str) -> None:
-        """A unit of which something is alive is neither stopped nor down, and the reason says what it is."""
+        """A unit with a live process is neither stopped nor down, and the reason names the process."""
         with survived(box, f"ExecStart={IGNORES_TERM}", f"KillMode={mode}", *GIVES_UP) as (unit, process):
             answers = [agent("stop", unit=unit, stop_escalate="no", timeout_s=2)]
             answers += [agent("monitor", unit=unit, interval_s=interval_s) for interval_s in INTERVALS_S]
@@ -130,10 +130,10 @@ class TestIgnoresTerm:
 
 
 class TestOtherProcesses:
-    @pytest.mark.fault("processes left as KillMode=process or none asks for", "stop 0, monitor 7, with a warning each")
+    @pytest.mark.fault("processes that KillMode=process or none leaves alive", "stop 0, monitor 7, with a warning each")
     @pytest.mark.parametrize("mode", ["process", "none"])
     def test_wanted_leftovers(self, agent: Agent, box: Box, mode: str) -> None:
-        """What the unit itself asks to leave alive counts for nothing, and is named in the log."""
+        """Processes that KillMode= leaves alive do not count, and the log names them."""
         box.sh("mkdir -p /run/test")
         start = "ExecStart=sh -c 'sleep 9876 & exec sleep 1000'"
         stop = ("ExecStop=kill $MAINPID",) if mode == "none" else ()
@@ -148,7 +148,7 @@ class TestOtherProcesses:
 
     @pytest.mark.fault("the main process itself survives the stop, with KillMode=process", "counts: 1, or killed and 0")
     def test_main_process(self, agent: Agent, box: Box) -> None:
-        """KillMode=process asks for leftovers, but not for the main process, which systemd has given up on."""
+        """KillMode=process leaves processes alive, but not the main process, which systemd has given up on."""
         with survived(box, f"ExecStart={IGNORES_TERM}", "KillMode=process", *GIVES_UP) as (unit, process):
             for interval_s in INTERVALS_S:
                 answer = agent("monitor", unit=unit, interval_s=interval_s)
@@ -215,7 +215,7 @@ time.sleep(9876)
 
 class TestAlias:
     @pytest.mark.fault(
-        "an alias laid over a running unit, then a daemon-reload: systemd says inactive, the main process lives",
+        "an alias laid over a running unit, then a daemon-reload: systemd reports inactive, the main process lives",
         "monitor and probe 1; stop kills it, and is 0 once it is dead",
     )
     @pytest.mark.parametrize("escalate", ["yes", "no"])

@@ -1,4 +1,4 @@
-"""systemctl and who it talks to: a system manager that hangs, cannot be reached, or executes itself anew."""
+"""systemctl and the system manager: one that hangs, cannot be reached, or executes itself again."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SOCKETS = ("/run/systemd/private", "/run/dbus/system_bus_socket")
 @pytest.mark.fault("systemctl hangs", "1 at the agent's own deadline, whatever the action")
 @pytest.mark.parametrize("state", ["active", "inactive"])
 def test_system_manager_hangs(agent: Agent, box: Box, state: str) -> None:
-    """A systemd that does not answer is 1 before the deadline: in doubt is not stopped."""
+    """A systemd that does not respond is 1 before the deadline, never stopped."""
     unit, hook = box.started() if state == "active" else box.service(), box.hook("exit 7")
     actions = ("start", "stop", "monitor", "reload", "reload-agent")
     with box.freeze():
@@ -33,9 +33,9 @@ def test_system_manager_hangs(agent: Agent, box: Box, state: str) -> None:
     assert agent("monitor", unit=unit, interval_s=0).code == (0 if state == "active" else 7)
 
 
-@pytest.mark.fault("systemctl hangs for a while", "waited for: the truth")
+@pytest.mark.fault("systemctl hangs for a while", "the agent waits, and returns the unit's state")
 def test_system_manager_answers_again(agent: Agent, box: Box) -> None:
-    """A systemd that answers late, but in time, is asked until it does."""
+    """A systemd that responds late, but in time, is queried until it does."""
     unit = box.started()
     with box.freeze():
         call = agent.begin("monitor", unit=unit, timeout_s=10)
@@ -45,9 +45,11 @@ def test_system_manager_answers_again(agent: Agent, box: Box) -> None:
     assert answer.code == 0
 
 
-@pytest.mark.fault("systemctl fails for a while, as during daemon-reexec", "asked again: the truth")
+@pytest.mark.fault(
+    "systemctl fails for a while, as during daemon-reexec", "the agent queries again, and returns the unit's state"
+)
 def test_systemctl_fails(agent: Agent, box: Box) -> None:
-    """A systemctl that fails twice is asked a third time; of a unit that runs the server asks PID 1 itself."""
+    """A systemctl that fails twice is run a third time; for a running unit the server queries PID 1 itself."""
     mark = "/run/test/tried"
     path = box.in_front_of_systemctl(f'[ "$(cat {mark} | wc -l)" -ge 2 ] || {{ echo >>{mark}; exit 1; }}')
     box.sh(f"touch {mark}")
@@ -82,7 +84,7 @@ def covered(box: Box, *paths: str) -> Iterator[None]:
 @pytest.mark.fault("PID 1's private socket and the bus unusable", "1, never 7, never 0 from stop")
 @pytest.mark.parametrize("state", ["active", "inactive"])
 def test_sockets_unusable(agent: Agent, box: Box, state: str) -> None:
-    """Without systemd's socket and the bus nobody knows: 1 from monitor and from stop, never 7 or 0.
+    """Without systemd's socket and the bus the state is unknown: 1 from monitor and from stop, never 7 or 0.
 
     But for a server that is connected since before: it knows of a unit that runs.
     """
@@ -99,7 +101,7 @@ def test_sockets_unusable(agent: Agent, box: Box, state: str) -> None:
 
 
 @pytest.mark.fault(
-    "PID 1's private socket alone unusable", "1 or, where the bus serves, the truth; never a false 7 or 0"
+    "PID 1's private socket alone unusable", "1 or, where the bus works, the unit's state; never a wrong 7 or 0"
 )
 @pytest.mark.parametrize(("state", "truth"), [("active", 0), ("inactive", 7)])
 def test_private_socket_unusable(agent: Agent, box: Box, state: str, truth: int) -> None:
@@ -114,7 +116,7 @@ def test_private_socket_unusable(agent: Agent, box: Box, state: str, truth: int)
 
 @pytest.mark.fault(
     "daemon-reexec and daemon-reload in a loop under every action",
-    "no false result; a reload whose every request gets lost is 1",
+    "no wrong result; a reload whose requests are all lost is 1",
 )
 def test_reexecution(agent: Agent, box: Box) -> None:
     """No action fails or lies while systemd reloads and re-executes itself in a loop."""

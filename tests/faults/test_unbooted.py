@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from tests.system.agent import Agent
-    from tests.system.answer import Answer, Call
+    from tests.system.agent_result import AgentResult, Call
     from tests.system.box import Box
 
 BOOTED = "/run/systemd/system"  # sd_booted(3)
@@ -37,7 +37,7 @@ def moved_aside(box: Box) -> Iterator[None]:
 
 def perform(
     agent: Agent, box: Box, unit: str, through: Sequence[str] = (), path: str = ""
-) -> list[tuple[Call, Answer]]:
+) -> list[tuple[Call, AgentResult]]:
     """Perform every action, and a probe, one after the other."""
     hook, performed = box.marking("ran"), []
     variables = {"OCF_CHECK_LEVEL": "10", **({"PATH": path} if path else {})}
@@ -55,7 +55,7 @@ def perform(
     return performed
 
 
-def check(agent: Agent, box: Box, performed: list[tuple[Call, Answer]]) -> None:
+def check(agent: Agent, box: Box, performed: list[tuple[Call, AgentResult]]) -> None:
     """Check code, reason and time of each action; no hook has been run."""
     for call, answer in performed:
         agent.audit(call, answer, agrees=False)
@@ -69,7 +69,7 @@ def check(agent: Agent, box: Box, performed: list[tuple[Call, Answer]]) -> None:
 @pytest.mark.fault(FAULT, "probe, monitor, start, reload and validate-all 5, stop 0, all at once; systemctl is not run")
 @pytest.mark.parametrize("state", ["active", "inactive", "absent"])
 def test_every_action(agent: Agent, box: Box, state: str) -> None:
-    """Nothing can run, so stop is done; all else tells why, and waits for nobody."""
+    """Nothing can run, so stop is 0; all other actions return 5 with the cause, at once."""
     unit = {"active": box.started, "inactive": box.service, "absent": lambda: "absent.service"}[state]()
     path = box.in_front_of_systemctl("echo ran >>/run/test/systemctl")
     with moved_aside(box):
@@ -88,7 +88,7 @@ def test_container(agent: Agent, box: Box, path: str) -> None:
 
 @pytest.mark.fault(FAULT, "validate-all without a check level 0, meta-data 0: both need no systemd")
 def test_what_needs_no_systemd(agent: Agent, box: Box) -> None:
-    """Tools validate values, and ask for metadata, on machines of any kind."""
+    """Tools validate values, and read metadata, on machines of any kind."""
     with moved_aside(box):
         calls = [agent.begin(action, unit="any") for action in ("validate-all", "meta-data")]
         answers = [call.finish() for call in calls]

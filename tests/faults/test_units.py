@@ -21,16 +21,16 @@ INTERVALS = [pytest.param(0, id="probe"), pytest.param(10, id="recurring")]
 class TestFailedStart:
     """All of these end at once: nothing will change any more."""
 
-    @pytest.mark.fault("unit fails to start", "start 1, at once, telling Result, status and last words")
+    @pytest.mark.fault("unit fails to start", "start 1 at once, with Result, status and last log line")
     def test_exit(self, agent: Agent, box: Box) -> None:
-        """A unit that fails is 1; the reason tells Result, exit status and the unit's last words."""
+        """A unit that fails is 1; the reason has Result, exit status and the unit's last log line."""
         unit = box.service(*FAILING)
         answer = agent("start", unit=unit, measured=False)
         assert answer.code == 1
         assert answer.elapsed_s < SOON_S
         assert answer.reason == f"{unit} failed: exit-code, status 3: the last word"
 
-    @pytest.mark.fault("unit fails before its hook passes", "start 1, at once, telling Result and status")
+    @pytest.mark.fault("unit fails before its hook passes", "start 1 at once, with Result and status")
     def test_early_exit_of_a_simple_one(self, agent: Agent, box: Box) -> None:
         """A unit that is active for a moment and fails before its hook passes is 1 at once."""
         unit = box.service("ExecStart=sh -c 'sleep 0.3; exit 3'")
@@ -39,7 +39,7 @@ class TestFailedStart:
         assert answer.elapsed_s < SOON_S
         assert f"{unit} failed: exit-code, status 3" in answer.reason
 
-    @pytest.mark.fault("unit's program is missing", "start 1, at once, with systemd's status 203")
+    @pytest.mark.fault("unit's program is missing", "start 1 at once, with systemd's status 203")
     def test_missing_program(self, agent: Agent, box: Box) -> None:
         """A unit whose program does not exist is 1 with systemd's own exit status for that."""
         unit = box.service("Type=exec", "ExecStart=/no/such/program")
@@ -48,15 +48,15 @@ class TestFailedStart:
         assert answer.elapsed_s < SOON_S
         assert f"{unit} failed: exit-code, status 203" in answer.reason
 
-    @pytest.mark.fault("condition unmet", "start 1, at once, telling which")
+    @pytest.mark.fault("condition unmet", "start 1 at once, naming the condition")
     def test_condition(self, agent: Agent, box: Box) -> None:
-        """A unit whose condition is not met is 1: systemctl's own answer would be 0."""
+        """A unit whose condition is not met is 1, although systemctl exits with 0."""
         answer = agent("start", unit=box.service(before="[Unit]\nConditionPathExists=/no/such\n"), measured=False)
         assert answer.code == 1
         assert answer.elapsed_s < SOON_S
         assert "unmet condition check (ConditionPathExists=/no/such)" in answer.reason
 
-    @pytest.mark.fault("assertion fails", "start 1, at once, telling so")
+    @pytest.mark.fault("assertion fails", "start 1 at once, with that reason")
     def test_assertion(self, agent: Agent, box: Box) -> None:
         """A unit whose assertion fails is 1."""
         answer = agent("start", unit=box.service(before="[Unit]\nAssertPathExists=/no/such\n"), measured=False)
@@ -64,7 +64,7 @@ class TestFailedStart:
         assert answer.elapsed_s < SOON_S
         assert "start job assert" in answer.reason
 
-    @pytest.mark.fault("dependency failed", "start 1, at once, telling so")
+    @pytest.mark.fault("dependency failed", "start 1 at once, with that reason")
     def test_dependency(self, agent: Agent, box: Box) -> None:
         """A unit that needs one that fails is 1."""
         needed = box.service(*FAILING)
@@ -74,7 +74,7 @@ class TestFailedStart:
         assert answer.elapsed_s < SOON_S
         assert f"{unit} inactive: start job dependency" in answer.reason
 
-    @pytest.mark.fault("job cancelled", "start 1, at once, telling so")
+    @pytest.mark.fault("job cancelled", "start 1 at once, with that reason")
     def test_cancelled(self, agent: Agent, box: Box) -> None:
         """A start whose job is cancelled meanwhile is 1."""
         unit = box.service(*NEVER_READY)
@@ -117,7 +117,7 @@ def test_crash_loop(agent: Agent, box: Box, ordered: str) -> None:
 class TestSlowStart:
     @pytest.mark.fault("slow start", "waited for: start 0, monitor 0")
     def test_becomes_ready(self, agent: Agent, box: Box) -> None:
-        """A unit that says late that it is ready is waited for, by start and by a monitor meanwhile."""
+        """Start and a concurrent monitor wait for a unit that is ready late."""
         unit = box.service(*LATE)
         starting = agent.begin("start", unit=unit)
         box.wait_for(unit, "activating")
@@ -165,18 +165,18 @@ class TestSlowStop:
         assert answer.code == 1
         assert f"{unit} deactivating" in answer.reason
 
-    @pytest.mark.fault("TERM-ignoring unit with TimeoutStopSec=infinity", "stop escalates and answers 0 in time")
+    @pytest.mark.fault("TERM-ignoring unit with TimeoutStopSec=infinity", "stop escalates and returns 0 in time")
     def test_kills_what_does_not_stop(self, agent: Agent, box: Box) -> None:
-        """A unit that ignores TERM for ever is killed late in the stop's time, and the answer is 0."""
+        """A unit that ignores TERM for ever is killed late in the stop's time, and stop is 0."""
         unit = box.stubborn("TimeoutStopSec=infinity")
         box.sh('systemctl start -- "$1"', unit)
         answer = agent("stop", unit=unit, timeout_s=4)
         assert answer.code == 0
         assert answer.elapsed_s > 2
 
-    @pytest.mark.fault("ExecStop= that hangs, with TimeoutStopSec=infinity", "stop escalates and answers 0 in time")
+    @pytest.mark.fault("ExecStop= that hangs, with TimeoutStopSec=infinity", "stop escalates and returns 0 in time")
     def test_exec_stop_that_hangs(self, agent: Agent, box: Box) -> None:
-        """An ExecStop that hangs for ever is killed with the rest, and the answer is 0."""
+        """An ExecStop= that hangs for ever is killed with the rest, and stop is 0."""
         unit = box.started("ExecStart=sleep infinity", "ExecStop=sleep infinity", "TimeoutStopSec=infinity")
         assert agent("stop", unit=unit, timeout_s=4).code == 0
 
@@ -213,7 +213,7 @@ class TestNotThere:
         assert agent("monitor", unit="absent", interval_s=0).code == 7
         assert [agent("stop", unit="absent", monitor_hook=hook).code for hook in ("", "/no/such/hook")] == [0, 0]
 
-    @pytest.mark.fault("unit file means nothing", "start 5")
+    @pytest.mark.fault("unit file that systemd cannot parse", "start 5")
     def test_not_loadable(self, agent: Agent, box: Box) -> None:
         """A unit file that means nothing is 5."""
         unit = box.service("ExecStart=relative/path")
@@ -224,7 +224,7 @@ class TestNotThere:
     @pytest.mark.fault("unit masked while running", "start 5; monitor 0 while it runs, 7 once down; stop 0")
     @pytest.mark.parametrize("interval_s", INTERVALS)
     def test_masked(self, agent: Agent, box: Box, interval_s: float) -> None:
-        """A masked unit goes by its ActiveState: still running is 0, down is 7; it is not started."""
+        """The ActiveState of a masked unit counts: running is 0, down is 7; it is not started."""
         unit = box.started()
         box.sh('rm "/etc/systemd/system/$1"; systemctl mask -- "$1"', unit)
         assert box.show(unit, "LoadState") == "masked"
@@ -240,7 +240,7 @@ class TestNotThere:
         ("interval_s", "code_when_down"), [pytest.param(0, 7, id="probe"), pytest.param(10, 5, id="recurring")]
     )
     def test_unit_file_removed(self, agent: Agent, box: Box, interval_s: float, code_when_down: int) -> None:
-        """A unit whose file was removed while it ran goes by its ActiveState, until it is down: then it is missing."""
+        """The ActiveState of a unit whose file was removed while it ran counts until it is down: it is missing then."""
         unit = box.started()
         box.sh('rm "/etc/systemd/system/$1"; systemctl daemon-reload', unit)
         assert box.show(unit, "LoadState") == "not-found"

@@ -1,4 +1,4 @@
-"""A resident server in a process of its own, and agents that ask it, on a host whose systemctl is a script."""
+"""A resident server in a process of its own, and its clients, on a host whose systemctl is a script."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 ACTIVE = "echo LoadState=loaded; echo ActiveState=active; echo SubState=running"
 NO_ANSWER = 99
-"""What an agent of these tests exits with that is to act by itself."""
+"""The exit code of an agent of these tests that would run its action in its own process."""
 
 # A /run of its own in which systemd has booted the host (sd_booted(3)), whatever is true of the one that tests run on.
 _BOOTED = (
@@ -46,7 +46,7 @@ sys.exit({NO_ANSWER} if code is None else code)
 
 
 @dataclass(frozen=True)
-class Answer:
+class AgentResult:
     code: int
     stderr: str
     elapsed_s: float
@@ -54,14 +54,14 @@ class Answer:
 
 @dataclass
 class Agent:
-    """An agent that asks; it may be signalled."""
+    """A client; it may be signalled."""
 
     process: subprocess.Popen[str]
     began: float = field(default_factory=time.monotonic)
 
-    def finish(self) -> Answer:
+    def finish(self) -> AgentResult:
         _, stderr = self.process.communicate(timeout=20)
-        return Answer(self.process.returncode, stderr, time.monotonic() - self.began)
+        return AgentResult(self.process.returncode, stderr, time.monotonic() - self.began)
 
 
 @dataclass
@@ -129,11 +129,11 @@ class Host:
         self._processes.append(process)
         return Agent(process)
 
-    def ask(self, action: str = "monitor", **given: str) -> Answer:
-        """Have an agent ask the server, and wait for what becomes of it."""
+    def run_agent(self, action: str = "monitor", **given: str) -> AgentResult:
+        """Run an agent to its end."""
         return self.begin(action, **given).finish()  # type: ignore[arg-type]  # parameters are all that is given
 
-    def ask_many(self, count: int, **parameters: str) -> list[Answer]:
+    def run_agents(self, count: int, **parameters: str) -> list[AgentResult]:
         agents = [self.begin(**parameters) for _ in range(count)]  # type: ignore[arg-type]
         return [agent.finish() for agent in agents]
 
@@ -181,7 +181,7 @@ def wait_until(holds: Callable[[], bool], within_s: float = 10.0) -> None:
 
 
 def gone(processes: Iterable[psutil.Process], within_s: float) -> bool:
-    """Tell whether processes end in that time."""
+    """Return whether processes end in that time."""
     deadline = time.monotonic() + within_s
     while any(process.is_running() and process.status() != psutil.STATUS_ZOMBIE for process in processes):
         if time.monotonic() > deadline:

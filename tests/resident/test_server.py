@@ -1,4 +1,4 @@
-"""The resident server and the agents that ask it: what a caller gets, and what no other caller notices."""
+"""The resident server and its clients: the result of each client, whatever the others do."""
 
 from __future__ import annotations
 
@@ -42,119 +42,119 @@ def served(host: Host) -> Host:
 
 
 class TestAnswers:
-    def test_a_code_and_nothing_said(self, served: Host) -> None:
-        """Of a unit that runs there is nothing to say."""
-        answer = served.ask()
-        assert (answer.code, answer.stderr) == (0, "")
+    def test_a_code_without_output(self, served: Host) -> None:
+        """A running unit has 0 and no output."""
+        result = served.run_agent()
+        assert (result.code, result.stderr) == (0, "")
 
     def test_a_reason_is_the_last_line(self, served: Host) -> None:
-        """The log, where there is no other place for it, comes before."""
-        answer = served.ask(monitor_hook=served.hook("echo broken; exit 42"))
-        assert answer.code == 42
-        assert "WARNING" in answer.stderr.splitlines()[0]
-        assert answer.stderr.splitlines()[-1].startswith(REASON)
+        """Log lines, which have no other place here, come before it."""
+        result = served.run_agent(monitor_hook=served.hook("echo broken; exit 42"))
+        assert result.code == 42
+        assert "WARNING" in result.stderr.splitlines()[0]
+        assert result.stderr.splitlines()[-1].startswith(REASON)
 
     def test_a_wrong_parameter(self, served: Host) -> None:
-        """It is 6, as of an agent by itself."""
-        answer = served.ask(monitor_hook="relative")
-        assert answer.code == 6
-        assert answer.stderr.splitlines()[-1].startswith(f"{REASON}monitor_hook")
+        """It is 6, as without the server."""
+        result = served.run_agent(monitor_hook="relative")
+        assert result.code == 6
+        assert result.stderr.splitlines()[-1].startswith(f"{REASON}monitor_hook")
 
-    def test_a_hook_has_what_is_its_callers(self, served: Host) -> None:
-        """Its arguments, environment, working directory and umask; no input, no descriptor of the server's."""
+    def test_a_hook_has_its_clients_settings(self, served: Host) -> None:
+        """Its client's arguments, environment, directory and umask; no input, no descriptor of the server's."""
         hook = served.hook('{ pwd; umask; echo "$OCF_RESKEY_x"; ls /proc/self/fd | wc -l; cat; } >seen')
-        answer = served.begin(monitor_hook=hook, x="y z", umask=0o031).finish()
-        assert answer.code == 0, answer
-        # Three streams, the leash, and the directory that ls reads.
+        result = served.begin(monitor_hook=hook, x="y z", umask=0o031).finish()
+        assert result.code == 0, result
+        # Three streams, the parent-death pipe, and the directory that ls reads.
         assert served.read("seen").split("\n") == [str(served.directory), "0031", "y z", "5", ""]
 
     def test_time_counts_from_the_agents_start(self, served: Host) -> None:
-        """What its interpreter took is not given again: the answer comes ahead of its timeout."""
-        answer = served.ask(timeout_s=2, monitor_hook=served.hook("sleep 20"))  # type: ignore[arg-type]
-        assert answer.code == 1
-        assert answer.elapsed_s < 2
-        assert "timed out" in answer.stderr
+        """The time that its interpreter took counts: the result comes before its timeout."""
+        result = served.run_agent(timeout_s=2, monitor_hook=served.hook("sleep 20"))  # type: ignore[arg-type]
+        assert result.code == 1
+        assert result.elapsed_s < 2
+        assert "timed out" in result.stderr
 
     def test_a_hook_is_in_a_group_of_its_own(self, served: Host) -> None:
-        """One that signals its whole group, as scripts do in a trap, hits nobody else."""
+        """One that signals its whole group, as scripts do in a trap, affects no other process."""
         slow = served.begin(monitor_hook=served.hook("sleep 1", "slow"))
-        answer = served.ask(monitor_hook=served.hook("kill -TERM 0; sleep 5"))
-        assert answer.code == 1
-        assert "SIGTERM" in answer.stderr
+        result = served.run_agent(monitor_hook=served.hook("kill -TERM 0; sleep 5"))
+        assert result.code == 1
+        assert "SIGTERM" in result.stderr
         assert slow.finish().code == 0
-        assert served.ask().code == 0
+        assert served.run_agent().code == 0
 
-    def test_a_signal_ends_an_action_in_good_order(self, served: Host) -> None:
-        """Its hook is ended, and the reason says what came."""
+    def test_a_signal_ends_an_action(self, served: Host) -> None:
+        """Its hook is ended, and the reason names the signal."""
         agent = served.begin(monitor_hook=served.hook("echo $$ >pid; sleep 20"))
         hook = psutil.Process(int(served.wait_for("pid")))
         agent.process.send_signal(SIGTERM)
-        answer = agent.finish()
-        assert answer.code == 1
-        assert "interrupted by SIGTERM" in answer.stderr
+        result = agent.finish()
+        assert result.code == 1
+        assert "interrupted by SIGTERM" in result.stderr
         assert gone([hook], 1)
 
     @pytest.mark.parametrize("level", ["0", "10"])
     def test_validation(self, served: Host, level: str) -> None:
-        """It changes nothing either, and is served."""
-        answer = served.begin("validate-all", variables={"OCF_CHECK_LEVEL": level}).finish()
-        assert (answer.code, answer.stderr) == (0, "")
+        """It changes nothing, and so the server performs it."""
+        result = served.begin("validate-all", variables={"OCF_CHECK_LEVEL": level}).finish()
+        assert (result.code, result.stderr) == (0, "")
 
 
 class TestGoneTheirOwnWay:
-    """Whoever is not answered acts by itself, at once or after a moment."""
+    """An agent that gets no result runs the action in its own process, at once or after a moment."""
 
     def test_no_socket(self, host: Host) -> None:
-        """Nobody is waited for."""
-        assert host.ask().code == NO_ANSWER
+        """The agent does not wait."""
+        assert host.run_agent().code == NO_ANSWER
 
-    def test_nobody_accepts(self, host: Host) -> None:
-        """It waits for a greeting no longer than a moment."""
+    def test_a_server_that_does_not_accept(self, host: Host) -> None:
+        """The agent waits a moment for the greeting."""
         with host.listen():
-            answer = host.ask()
-        assert answer.code == NO_ANSWER
-        assert GREETING_TIMEOUT_S[0] <= answer.elapsed_s < GREETING_TIMEOUT_S[1] + 1
+            result = host.run_agent()
+        assert result.code == NO_ANSWER
+        assert GREETING_TIMEOUT_S[0] <= result.elapsed_s < GREETING_TIMEOUT_S[1] + 1
 
     @pytest.mark.parametrize(
-        "said",
+        "sent",
         [
             pytest.param(b"", id="nothing"),
             pytest.param(encode_frame(GREETING, b"0.0.0"), id="another version"),
             pytest.param(encode_frame(GREETING, VERSION), id="a greeting, and gone"),
-            pytest.param(encode_frame(GREETING, VERSION) + encode_frame(ANSWER, b"\0")[:-1], id="half an answer"),
+            pytest.param(encode_frame(GREETING, VERSION) + encode_frame(ANSWER, b"\0")[:-1], id="half a result"),
             pytest.param(b"\xff" * 100, id="rubbish"),
         ],
     )
-    def test_a_server_that_goes(self, host: Host, said: bytes) -> None:
-        """However far it came."""
+    def test_a_server_that_disconnects(self, host: Host, sent: bytes) -> None:
+        """After any part of its frames."""
         with host.listen() as listener:
 
             def be_the_server() -> None:
                 connection, _ = listener.accept()
                 connection.recv(1)
-                connection.sendall(said)
+                connection.sendall(sent)
                 connection.shutdown(socket.SHUT_RDWR)
                 connection.close()
 
             thread = threading.Thread(target=be_the_server)
             thread.start()
-            answer = host.ask()
+            result = host.run_agent()
             thread.join()
-        assert answer.code == NO_ANSWER
-        assert answer.elapsed_s < 2
+        assert result.code == NO_ANSWER
+        assert result.elapsed_s < 2
 
     def test_a_server_that_is_stopped(self, host: Host) -> None:
-        """It hangs: the agent notices within a quarter of its timeout."""
+        """The agent detects it within a quarter of its timeout."""
         server = host.serve()
         agent = host.begin(timeout_s=6, monitor_hook=host.hook("echo $$ >pid; sleep 20"))
         host.wait_for("pid")
         server.send_signal(SIGSTOP)
-        answer = agent.finish()
-        assert answer.code == NO_ANSWER
-        assert answer.elapsed_s < 4
+        result = agent.finish()
+        assert result.code == NO_ANSWER
+        assert result.elapsed_s < 4
 
     def test_a_server_that_is_killed(self, served: Host) -> None:
-        """All callers go on by themselves, and no hook of the server's lives on beside theirs."""
+        """All clients run their actions themselves, and no hook of the server's runs concurrently."""
         hook = served.hook("echo $$ >>pids; exec sleep 20")
         agents = [served.begin(monitor_hook=hook) for _ in range(20)]
         wait_until(lambda: len(served.wait_for("pids").split()) == len(agents))
@@ -169,16 +169,16 @@ class TestGoneTheirOwnWay:
 
     @pytest.mark.parametrize("action", ["start", "stop", "reload", "reload-agent", "meta-data", "promote", ""])
     def test_what_is_not_served(self, host: Host, action: str) -> None:
-        """What changes something runs in the process that was asked for it, and ends with that: no server is asked."""
+        """An action that changes something runs in the agent's own process, and ends with it."""
         with host.listen() as listener:
             listener.settimeout(0)
-            assert host.ask(action).code == NO_ANSWER
+            assert host.run_agent(action).code == NO_ANSWER
             with pytest.raises(BlockingIOError):
                 listener.accept()
 
     @pytest.mark.parametrize("action", [b"start", b"stop", b"reload", b"reload-agent"])
     def test_what_is_not_performed(self, served: Host, action: bytes) -> None:
-        """Whoever asks for it all the same is hung up on."""
+        """The connection of a client that requests it is closed."""
         served.systemctl(f"echo ran >>{served.directory}/ran; {ACTIVE}")
         with served.request(action, b"systemd", b"22", b"/", b"OCF_RESKEY_unit=no-such-unit") as connection:
             assert connection.recv(100) == encode_frame(GREETING, VERSION)
@@ -186,7 +186,7 @@ class TestGoneTheirOwnWay:
         assert not (served.directory / "ran").exists()
 
     def test_standard_streams_that_are_closed(self, served: Host) -> None:
-        """A connection in the place of one would be written to."""
+        """A connection in the place of a stream would be written to."""
         agent = 'exec 2>&-; exec "$@"'
         done = served.begin()
         words = list(map(str, done.process.args))  # type: ignore[arg-type]
@@ -196,11 +196,11 @@ class TestGoneTheirOwnWay:
 
     @pytest.mark.parametrize("action", ["monitor", "validate-all"])
     def test_a_server_that_can_start_nothing(self, host: Host, action: str) -> None:
-        """The agent may be able to."""
+        """The agent's own process may be able to."""
         host.serve(env=planted(host.directory, SHORTAGE))
-        answer = host.begin(action, variables={"OCF_CHECK_LEVEL": "10"}).finish()
-        assert (answer.code, answer.stderr) == (NO_ANSWER, "")
-        assert answer.elapsed_s < 2
+        result = host.begin(action, variables={"OCF_CHECK_LEVEL": "10"}).finish()
+        assert (result.code, result.stderr) == (NO_ANSWER, "")
+        assert result.elapsed_s < 2
 
 
 BUG = """
@@ -225,11 +225,11 @@ def planted(directory: Path, fault: str) -> dict[str, str]:
 
 class TestNoSharedFate:
     def test_a_bug(self, host: Host) -> None:
-        """Its caller gets 1 and a reason, and the server lives."""
+        """Its client gets 1 and a reason, and the server continues."""
         server = host.serve(env=planted(host.directory, BUG))
-        answer = host.ask()
-        assert answer.code == 1
-        assert answer.stderr.splitlines()[-1] == f"{REASON}internal error: RuntimeError: planted"
+        result = host.run_agent()
+        assert result.code == 1
+        assert result.stderr.splitlines()[-1] == f"{REASON}internal error: RuntimeError: planted"
         assert server.is_running()
 
     @pytest.mark.parametrize(
@@ -242,27 +242,27 @@ class TestNoSharedFate:
         ],
     )
     def test_a_bad_hook(self, served: Host, script: str) -> None:
-        """Others are answered while it does its worst, and nothing of it is left."""
+        """Other clients get results meanwhile, and nothing of it is left."""
         bad = served.begin(timeout_s=4, monitor_hook=served.hook(f"echo $$ >pid\n{script}", "bad"))
         hook = psutil.Process(int(served.wait_for("pid")))
-        answers = served.ask_many(10, monitor_hook=served.hook("exit 0"))
-        assert {answer.code for answer in answers} == {0}
+        results = served.run_agents(10, monitor_hook=served.hook("exit 0"))
+        assert {result.code for result in results} == {0}
         assert bad.finish().code == 1
         assert gone([hook], 1)
 
     def test_a_hundred_at_once(self, served: Host) -> None:
-        """Each gets its own answer."""
+        """Each gets its own result."""
         agents = {n: served.begin(monitor_hook=served.hook(f"exit {n}", f"hook{n}")) for n in range(50, 150)}
         assert {n: agent.finish().code for n, agent in agents.items()} == {n: n for n in agents}
 
     def test_out_of_descriptors(self, host: Host) -> None:
-        """Who finds no place is not answered, and acts by itself; none is told of the server's trouble."""
+        """An agent that gets no result runs its action itself; no result mentions the server's shortage."""
         host.serve(preexec="ulimit -Hn 128")
         hook = host.hook("sleep 0.5")
-        codes = [answer.code for answer in host.ask_many(20, monitor_hook=hook)]
+        codes = [result.code for result in host.run_agents(20, monitor_hook=hook)]
         assert set(codes) <= {0, NO_ANSWER}
         assert codes.count(0) >= 2
-        assert host.ask(monitor_hook=hook).code == 0
+        assert host.run_agent(monitor_hook=hook).code == 0
 
     @pytest.mark.parametrize(
         "request_",
@@ -275,14 +275,14 @@ class TestNoSharedFate:
         ],
     )
     def test_what_is_no_request(self, served: Host, request_: tuple[bytes, ...]) -> None:
-        """It is hung up on, and the next is served."""
+        """The connection is closed, and the next client is served."""
         with served.request(*request_) as connection:
             assert connection.recv(100) == encode_frame(GREETING, VERSION)
             assert connection.recv(100) == b""
-        assert served.ask().code == 0
+        assert served.run_agent().code == 0
 
     def test_a_length_beyond_reason(self, served: Host) -> None:
-        """It is not waited for."""
+        """The server does not wait for it."""
         with socket.socket(socket.AF_UNIX) as connection:
             connection.connect(served.address)
             connection.sendall(b"\xff\xff\xff\xff")
@@ -302,7 +302,7 @@ class TestVanished:
         ],
     )
     def test_all_it_started_ends_within_100_ms(self, served: Host, script: str) -> None:
-        """As Pacemaker's SIGKILL of its group would have ended it, and more; and nobody else's."""
+        """As with Pacemaker's SIGKILL to its group, and more; processes of other actions are not ended."""
         other = served.begin(monitor_hook=served.hook("sleep 2; exit 0", "other"))
         agent = served.begin(monitor_hook=served.hook(f"echo $$ >pid\n{script}"))
         hook = psutil.Process(int(served.wait_for("pid")))
@@ -314,7 +314,7 @@ class TestVanished:
         assert other.finish().code == 0
 
     def test_what_has_rid_itself_of_its_mark(self, served: Host) -> None:
-        """Nobody can tell whose it is, but once everybody has gone who might have started it."""
+        """Its action is unknown until all actions that may have started it have ended."""
         other = served.begin(monitor_hook=served.hook("sleep 1", "other"))
         agent = served.begin(monitor_hook=served.hook("(env -i setsid sh -c 'echo $$ >pid; sleep 60' &); sleep 60"))
         unmarked = psutil.Process(int(served.wait_for("pid")))
@@ -330,12 +330,12 @@ class TestVanished:
         hook = psutil.Process(int(served.wait_for("pid")))
         agent.process.kill()
         assert gone([hook], 1)
-        assert served.ask().code == 0
+        assert served.run_agent().code == 0
         assert not log.exists()
 
 
 def is_of(process: psutil.Process, hook: psutil.Process) -> bool:
-    """Tell whether a process is a hook, descends from it or has come from it, and not the other hook of the test."""
+    """Return whether a process is a hook, descends from it or has come from it, and not the other hook of the test."""
     own = [hook, *hook.children(recursive=True)]
     return process in own or process.cmdline()[-2:] == ["sleep", "60"] or process.cmdline()[-1:] == ["60"]
 
@@ -345,20 +345,20 @@ class TestLeftBehind:
         "script", ["sleep 60 &", "setsid sleep 60 &", "(setsid sleep 60 &) &", "env -i setsid /bin/sleep 60 &"]
     )
     def test_it_is_named_and_ended(self, served: Host, script: str) -> None:
-        """When its action ends, as by an agent of its own."""
-        answer = served.ask(monitor_hook=served.hook(f"{script} sleep 0.2"))
-        assert answer.code == 0
-        assert re.search("left a process behind, killed now: .*sleep 60", answer.stderr)
+        """It is ended with its action, as without the server."""
+        result = served.run_agent(monitor_hook=served.hook(f"{script} sleep 0.2"))
+        assert result.code == 0
+        assert re.search("left a process behind, killed now: .*sleep 60", result.stderr)
 
     def test_not_that_of_another(self, served: Host) -> None:
-        """What another action's hook has left running so far is that one's."""
+        """A process that another action's hook has left so far is not touched."""
         log = served.directory / "log"
         slow = served.begin(
             monitor_hook=served.hook("setsid sleep 61 & echo $! >pid; sleep 1.5", "slow"),
             variables={"HA_LOGFILE": str(log)},
         )
         left = psutil.Process(int(served.wait_for("pid")))
-        assert served.ask(monitor_hook=served.hook("sleep 62 & exit 0")).code == 0
+        assert served.run_agent(monitor_hook=served.hook("sleep 62 & exit 0")).code == 0
         assert left.is_running()
         assert slow.finish().code == 0
         assert gone([left], 1)
@@ -367,18 +367,18 @@ class TestLeftBehind:
 
 class TestItsOwnLife:
     def test_root_alone_may_connect(self, served: Host) -> None:
-        """The socket's mode says so, from the first moment on."""
+        """The socket has that mode from the first moment on."""
         assert Path(served.address).stat().st_mode & 0o777 == 0o600
 
     def test_it_ends_without_work(self, host: Host) -> None:
-        """After as long as it was told, with code 0; not while there is work."""
+        """It ends after the given time without work, with code 0."""
         server = host.serve("--idle-after=1s")
-        assert host.ask(monitor_hook=host.hook("sleep 2")).code == 0
+        assert host.run_agent(monitor_hook=host.hook("sleep 2")).code == 0
         assert server.is_running()
         assert server.wait(5) == 0
 
     def test_it_makes_way_for_a_version_that_replaces_it(self, host: Host) -> None:
-        """Whoever has installed that is not served by the old one for ever."""
+        """The old server does not serve clients for ever after an upgrade."""
         package = host.directory / "packages/ocf_systemd"
         shutil.copytree(Path(ocf_systemd.__file__).parent, package)
         server = host.serve(env={"PYTHONPATH": str(package.parent)})
@@ -386,13 +386,13 @@ class TestItsOwnLife:
             assert connection.recv(100) == encode_frame(GREETING, VERSION)
             assert connection.recv(100) == b""
         with pytest.raises(psutil.TimeoutExpired):
-            server.wait(1)  # that one lives elsewhere, and this is in its place still
+            server.wait(1)  # that one is elsewhere, and this one is still in place
         (package / "__init__.py").write_text('__version__ = "99"\n')
         host.request(b"monitor", b"systemd", b"22", b"/", version=b"99").close()
         assert server.wait(5) == 0
 
     def test_sigterm_lets_work_end(self, host: Host) -> None:
-        """What ends soon is answered, what does not is left to its caller."""
+        """Actions that end soon get their results; the others are left to their agents."""
         server = host.serve()
         soon = host.begin(monitor_hook=host.hook("echo $$ >soon.pid; sleep 0.5", "soon"))
         late = host.begin(monitor_hook=host.hook("echo $$ >late.pid; sleep 20", "late"))
@@ -405,20 +405,20 @@ class TestItsOwnLife:
         assert gone([hook], 1)
 
     def test_systemd_hears_of_it(self, host: Host) -> None:
-        """That it is ready, that it lives, and that it ends (sd_notify(3))."""
+        """It notifies systemd that it is ready, alive, and stopping (sd_notify(3))."""
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
             manager.bind(str(host.directory / "notify"))
             manager.settimeout(5)
             host.serve("--idle-after=1s", env={"NOTIFY_SOCKET": str(host.directory / "notify")})
-            said = [manager.recv(100)]
-            while said[-1] != b"STOPPING=1":
-                said.append(manager.recv(100))
-        assert said[0] == b"READY=1"
-        assert set(said[1:-1]) == {b"WATCHDOG=1"}
+            sent = [manager.recv(100)]
+            while sent[-1] != b"STOPPING=1":
+                sent.append(manager.recv(100))
+        assert sent[0] == b"READY=1"
+        assert set(sent[1:-1]) == {b"WATCHDOG=1"}
 
     @staticmethod
     def test_no_socket_at_all() -> None:
-        """It says what to do."""
+        """The error message names the option."""
         done = run_python(PROGRAM, "serve", env={"PATH": "/usr/bin:/bin"})
         assert done.returncode == 1
         assert "--socket" in done.stderr

@@ -33,7 +33,7 @@ _INTERRUPTED = 130  # as a shell tells of a program that SIGINT has ended
 )
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="The first one's seed.")
 def main(histories: int, seed: int) -> None:
-    """Look for a history in which the agent breaks its promise.
+    """Search for a history in which the agent breaks a guarantee.
 
     With --histories 1 the story of that one is told, as it happened on the virtual clock.
     """
@@ -90,7 +90,7 @@ def _tell_sum(console: Console, tally: Tally, seconds: float) -> None:
     actions, interruptions = tally.results.total(), tally.interruptions.total()
     console.print(
         f"{tally.histories} histories in {seconds:.1f} s: {actions} results, {interruptions} interruptions, "
-        f"{len(tally.failures)} histories with a broken promise",
+        f"{len(tally.failures)} histories with a broken guarantee",
         soft_wrap=True,
     )
     for failure in sorted(tally.failures, key=lambda failure: failure.seed)[:_TOLD_FAILURES]:

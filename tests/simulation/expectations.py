@@ -15,11 +15,11 @@ if TYPE_CHECKING:
     from tests.simulation.records import Account
     from tests.simulation.units import Outlook
 
-_ENOUGH_S = 0.6  # with less time than that, any answer may come too late
+_ENOUGH_S = 0.6  # with less time than that, any result may be too late
 _SOON = 0.4  # of the time there is: what takes no longer leaves room for everything else
 _QUICKLY = 0.05
 _LOOK_SHARE = 0.25  # of the time between the escalation and the deadline, enough to see what came of it
-_LAST_LOOK_S, _LAST_LOOK_SHARE = 0.1, 0.15  # before the deadline, in which nobody looks any more
+_LAST_LOOK_S, _LAST_LOOK_SHARE = 0.1, 0.15  # before the deadline, without a further query
 _SHUTDOWN_S = 0.5  # in which a stop finds out that it waits for Pacemaker
 _HOST_LEVEL = 10
 
@@ -141,7 +141,7 @@ def _started_up(account: Account) -> int | None:
 
 
 def _passed(account: Account) -> int | None:
-    """Return a start's code by what its hooks will say of the unit once it runs."""
+    """Return a start's code by what its hooks will return once the unit runs."""
     if not is_hook_due(account):
         return 0
     protocol = account.parameters.monitor_hook_protocol
@@ -152,7 +152,7 @@ def _passed(account: Account) -> int | None:
 
 
 def _is_plain(account: Account, manner: Manner) -> bool:
-    """Tell whether a hook says the same at once, whenever it is asked, and soon enough."""
+    """Return whether a hook always returns the same, at once and soon enough."""
     limit_s = account.parameters.monitor_hook_timeout_s or FOREVER
     if manner.ignores_sigkill:
         return False
@@ -195,7 +195,7 @@ def _is_given_up_on(account: Account, ended_s: float) -> bool:
 
 
 def _posted_s(account: Account, ended_s: float) -> float:
-    """Return when ExecStopPost= has ended as well: by itself, by TimeoutStopSec=, or killed by the agent.
+    """Return when ExecStopPost= has ended as well: on its own, by TimeoutStopSec=, or killed by the agent.
 
     Where the others end so late that it has to be killed, it gets half of what is left then.
     """
@@ -211,7 +211,7 @@ def _posted_s(account: Account, ended_s: float) -> float:
 
 
 def _may_not_stay_down(account: Account) -> bool:
-    """Return whether a unit that cannot be asked to stop may outlive its processes, or be started after all."""
+    """Return whether a unit that refuses to stop may outlive its processes, or be started nevertheless."""
     character, before = account.plan.character, account.before.glimpse
     is_beyond_reach = character.refuses_stop or before.load is LoadState.NOT_FOUND
     keeps_running = character.refuses_stop and (before.keeps_restarts or character.kill_mode == "none")
@@ -236,7 +236,7 @@ def _ends_in_s(account: Account, outlook: Outlook) -> float:
 
 
 def _verified(account: Account, down_s: float) -> int | None:
-    """Return a stop's code by what its hooks will say of the unit once it is down."""
+    """Return a stop's code by what its hooks will return once the unit is down."""
     if account.place in HINDERED:
         return 0
     able = [manner for manner in account.plan.manners if manner.errno not in ERRORS_OF_FILES]

@@ -22,11 +22,11 @@ from ocf_systemd.core.parameter_table import PREFIX
 from ocf_systemd.core.parameters import Parameters, read_leniently
 from ocf_systemd.host.drop_in import drop_in_path, put_drop_in
 from tests.simulation.faults import Weather
+from tests.simulation.guarantees import broken_guarantees
 from tests.simulation.hooks import DIRECTORY_NAMES, Place, path_of
 from tests.simulation.host import Host, Processes
 from tests.simulation.interruptions import Awaits
 from tests.simulation.pid1 import Pid1
-from tests.simulation.promise import broken_promises
 from tests.simulation.records import Account
 from tests.simulation.timeline import FOREVER, Timeline
 
@@ -60,7 +60,7 @@ def live(plan: Plan, directory: Path, *, tell: bool = False) -> History:
     clock = MockClock(autojump_threshold=0)
     try:
         anyio.run(life.run, backend="trio", backend_options={"clock": clock})
-        broken = [told for account in life.accounts for told in broken_promises(account)]
+        broken = [told for account in life.accounts for told in broken_guarantees(account)]
     except Exception as error:  # noqa: BLE001  # what an action raises is a finding like any other
         broken = ["".join(traceback.format_exception(error))]
     story = (line.replace(str(directory), "") for line in life.host.timeline.story or ())
@@ -92,7 +92,7 @@ def _host(plan: Plan, directory: Path, *, tell: bool) -> Host:
 
 @dataclass(frozen=True, slots=True)
 class _Storyteller:
-    """A reporter that has what the agent says of itself in the story, and keeps its warnings."""
+    """A reporter that adds the agent's events to the timeline, and keeps its warnings."""
 
     timeline: Timeline
     who: str
@@ -101,12 +101,12 @@ class _Storyteller:
     def report(self, fact: Event) -> None:
         match fact:
             case Notice(text=text):
-                self.timeline.tell(f"{self.who}: {text}")
+                self.timeline.record(f"{self.who}: {text}")
             case WarningNotice(text=text):
-                self.timeline.tell(f"{self.who}: {text}")
+                self.timeline.record(f"{self.who}: {text}")
                 self.warnings.append(text)
             case Waiting(pause_s=pause_s):
-                self.timeline.tell(f"{self.who}: pauses for {pause_s:.3f} s")
+                self.timeline.record(f"{self.who}: pauses for {pause_s:.3f} s")
             case _:
                 pass
 
@@ -133,7 +133,7 @@ class _Life:
     async def _live_through(self, step: Step) -> None:
         """Perform a step, and its companion concurrently."""
         if step.is_calm:
-            self.host.timeline.tell("all is calm from now on")
+            self.host.timeline.record("all is calm from now on")
             self.host.calm_down()
         for after_s, deed in step.deeds:
             self.host.expect(deed, after_s)
@@ -155,7 +155,7 @@ class _Life:
         processes, reporter = Processes(self.host, who), _Storyteller(timeline, who)
         began, before, was_troubled = anyio.current_time(), pid1.standing(), pid1.is_troubled
         deadline = step.operation.deadline(began - step.age_s)
-        timeline.tell(f"{who} begins, {deadline - began:.3f} s before its deadline")
+        timeline.record(f"{who} begins, {deadline - began:.3f} s before its deadline")
         performance = _Performance(processes, reporter, self.directory / "run")
         environment = self._environment(step)
         parameters = run.parameters_or_result(step.action, step.operation, environment, reporter)
@@ -164,7 +164,7 @@ class _Life:
         else:
             await performance.run(step, parameters, deadline)
         timeline.catch_up()
-        timeline.tell(f"{who} ends: {performance.result or step.interruption}")
+        timeline.record(f"{who} ends: {performance.result or step.interruption}")
         is_untroubled = not was_troubled and pid1.last_trouble_at < began
         return Account(
             plan=self.plan,
@@ -233,7 +233,7 @@ class _Performance:
             self.interrupted_by, self.interrupted_at = signal, trio.current_time()
             if signal is SIGKILL:
                 self.processes.killed.set()
-            self.processes.host.timeline.tell(f"{self.processes.who}: {signal.name}")
+            self.processes.host.timeline.record(f"{self.processes.who}: {signal.name}")
             performing.cancel()
 
         awaits = Awaits(interruption.at_await, interrupt)

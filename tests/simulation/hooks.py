@@ -1,4 +1,4 @@
-"""Simulated hooks: where they lie, what they say and how they behave while they do."""
+"""Simulated hooks: their files, their results and their behaviour."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Manner:
-    """How a hook behaves: what it says of a unit that runs and of one that does not, and how long it takes.
+    """How a hook behaves: its result for a unit that runs and for one that does not, and how long it takes.
 
     `notices_s` is how long after a change of the unit it goes on saying what it said before; `is_flaky` the share of
     runs that end in just any code; a `signal` is what it dies by, `errno` why it cannot be started. One that
@@ -38,7 +38,7 @@ class Manner:
 
     @property
     def is_steady(self) -> bool:
-        """Whether what it says follows from the unit alone, and comes."""
+        """Whether its result follows from the unit alone, and comes."""
         return not (self.is_flaky or self.signal or self.errno or self.runs_s == FOREVER)
 
 

@@ -123,13 +123,13 @@ class Processes:
         """Send a signal to each process of a unit."""
         assert unit.details is not None
         self.host.timeline.catch_up()
-        self.host.timeline.tell(f"{self.who} sends {number.name} to the processes of {unit.id}")
+        self.host.timeline.record(f"{self.who} sends {number.name} to the processes of {unit.id}")
         self.signals.append(SentSignal(self.host.timeline.now, number))
         self.host.pid1.unit.receive_signal(number)
 
     def _tell(self, call: Call, what: str) -> None:
         if self.host.timeline.story is not None and not self.is_killed:
-            self.host.timeline.tell(f"{self.who}: {call.verb} {what}")
+            self.host.timeline.record(f"{self.who}: {call.verb} {what}")
 
     async def _linger(self, call: Call, grace_s: float, reap_s: float) -> tuple[Process, ...]:
         """Be ended by SIGTERM, or after its grace by SIGKILL; return what outlives that."""
@@ -151,7 +151,7 @@ class Processes:
         fault = self.host.weather.strike(call.verb)
         if fault is not None:
             self.host.note_trouble()
-            self.host.timeline.tell(f"{self.who}: {call.verb}: {fault.name}")
+            self.host.timeline.record(f"{self.who}: {call.verb}: {fault.name}")
         if call.verb == "journal":
             return await self._read_journal(fault)
         return await self._ask_in_vain(call, fault) if fault else await self._ask(call)
@@ -166,7 +166,7 @@ class Processes:
         return fault.answer
 
     async def _ask(self, call: Call, late_s: float = 0.0) -> CommandOutcome:
-        """Ask systemd; when this is cancelled, the request may be out already, and have its effect all the same."""
+        """Send a request to systemd; if this is cancelled, the request may have been sent, and take effect."""
         request = Request(call.verb, call)
         chance = self.host.chance
         self.host.pid1.receive(request, _ASKING_S * (1 + chance.random()))
@@ -218,7 +218,7 @@ class Processes:
         return Exited(manner.runs_s, code=manner.up_code if self._seems_up(manner) else manner.down_code)
 
     def _seems_up(self, manner: Manner) -> bool:
-        """Tell what a hook makes of the unit; some look closely only after a while."""
+        """Return a hook's result for the unit; some check it only after a while."""
         pid1 = self.host.pid1
         since, _ = pid1.states[-1]
         is_up = pid1.unit.is_running

@@ -1,4 +1,4 @@
-"""A simulated service manager: it takes requests in order, runs their jobs, knows what it has read, and may not answer.
+"""A simulated service manager: takes requests in order, runs their jobs, knows what it has loaded, may not respond.
 
 Its answers are those of systemd 252, down to the exit codes and lines of systemctl.
 """
@@ -46,7 +46,7 @@ _CUT_OFF = Exited(0.0, stderr=b"Failed to wait for response: Connection reset by
 
 @dataclass(eq=False, slots=True)
 class Request:
-    """What a systemctl asks: taken in order, then answered, possibly once a job has ended.
+    """A systemctl's request: taken in order, then replied to, possibly once a job has ended.
 
     It is out once systemctl has sent it; until then, and with it the process, it can be withdrawn.
     """
@@ -113,7 +113,7 @@ class Pid1:
 
     @property
     def has_backlog(self) -> bool:
-        """Whether it has yet to do what was asked of it, or to notice what has happened, while it was busy."""
+        """Whether requests or events from the time in which it was busy are pending."""
         return bool(self._postponed)
 
     def glimpse(self) -> Glimpse:
@@ -130,7 +130,7 @@ class Pid1:
         )
 
     def standing(self) -> Standing:
-        """Return how things stand, whether or not anybody could ask."""
+        """Return the true state, whether or not it can be queried."""
         unit = self.unit
         return Standing(
             glimpse=self.glimpse(),
@@ -149,12 +149,12 @@ class Pid1:
 
     @property
     def is_troubled(self) -> bool:
-        """Whether what befell it earlier is not over: it cannot answer, or has not done all that was asked of it."""
+        """Whether an earlier fault still has effects: it cannot respond, or has requests pending."""
         return self.is_busy or self.has_backlog or self._away_until > self.timeline.now
 
     def suffer(self, deed: Deed) -> None:
         """Let something befall this host."""
-        self.timeline.tell(f"{deed}")
+        self.timeline.record(f"{deed}")
         self.last_trouble_at = self.last_deed_at = self.timeline.now
         self._suffer(deed)
 
@@ -268,7 +268,7 @@ class Pid1:
             request.answer = answer
 
     def _execute(self, verb: str) -> Exited | Job:
-        self.timeline.tell(f"systemd takes: {verb}")
+        self.timeline.record(f"systemd takes: {verb}")
         match verb:
             case "show":
                 return Exited(0.0, self._properties().encode())
@@ -370,7 +370,7 @@ class Pid1:
         unit = self.unit
         if not self.states or self.states[-1][1] is not unit.state:
             self.states.append((self.timeline.now, unit.state))
-            self.timeline.tell(f"{self.name} is {unit.state} ({unit.sub_state}, {unit.result})")
+            self.timeline.record(f"{self.name} is {unit.state} ({unit.sub_state}, {unit.result})")
         for request in [waiting for waiting in self._waiting if waiting.job and waiting.job.result]:
             assert request.job is not None
             self._waiting.remove(request)

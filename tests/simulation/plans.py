@@ -1,4 +1,4 @@
-"""What is drawn from a seed: a unit, its hooks, the resource's parameters, the weather, and what Pacemaker will ask."""
+"""What is drawn from a seed: a unit, its hooks, the resource's parameters, the faults, and Pacemaker's actions."""
 
 from __future__ import annotations
 

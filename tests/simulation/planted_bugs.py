@@ -33,14 +33,14 @@ if TYPE_CHECKING:
 class Bug:
     """What to put in place of a name in the modules of the agent that have it."""
 
-    promise: str
+    report: str
     name: str
     instead: object
     modules: tuple[ModuleType, ...] = (actions, start, stop, observing, polling, unit_files)
 
     @contextmanager
     def planted(self) -> Iterator[None]:
-        """Have the bug in the agent."""
+        """Put the bug into the agent for the time of the block."""
         right = {module: getattr(module, self.name) for module in self.modules if hasattr(module, self.name)}
         assert right, f"there is no {self.name}"
         for module in right:
@@ -290,4 +290,4 @@ BUGS = {
     ),
     "a host without systemd that is not noticed": Bug("on a host without systemd", "_can_dispatch", lambda _: True),
 }
-"""By what they do; `promise` is part of what a broken rule reports."""
+"""By what they do; `report` is part of what the broken rule reports."""

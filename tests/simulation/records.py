@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Glimpse:
-    """The unit's true state at the moment in which systemd answered a `systemctl show`.
+    """The unit's true state at the moment in which systemd replied to a `systemctl show`.
 
     `remains` is whether a process of it was alive, once the answer had arrived, that must not be when the unit is
     inactive, `leaves` whether any process was; `keeps_restarts` whether its own Restart= was in force.
@@ -107,7 +107,7 @@ class Standing:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Account:
-    """What an action was asked, what it did and said, and the truth about the world meanwhile.
+    """An action's request, calls and result, and the true state of the host meanwhile.
 
     No result: a signal interrupted it. The parameters are those that it had, wrong ones replaced by their defaults;
     not `was_performed`: they decided by themselves. `stuck` are the hooks with a process that cannot be killed, and
@@ -149,7 +149,7 @@ class Account:
 
     @property
     def is_probe(self) -> bool:
-        """Whether it is a monitor that asks where the service runs: one without an interval, or with role=Stopped."""
+        """Whether it is a probe: a monitor without an interval, or with role=Stopped."""
         operation = self.operation
         return self.action is Action.MONITOR and (not operation.is_recurring or operation.expects_stopped)
 

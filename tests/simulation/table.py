@@ -75,7 +75,7 @@ _UNASKED = Row("running, hooks due were not asked", -1)
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """The last that an action saw of the unit, if it was answered, and what its hooks said then, in order of name."""
+    """An action's last query of the unit, if it returned a state, and the results of its hooks, in order of name."""
 
     glimpse: Glimpse | None
     hooks: tuple[CommandOutcome | Stuck, ...]

@@ -69,7 +69,7 @@ STATES: Mapping[str, Callable[[Account], bool]] = {
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """A history that broke a promise, by its seed."""
+    """A history that broke a guarantee, by its seed."""
 
     seed: int
     broken: tuple[str, ...]

@@ -115,25 +115,25 @@ def interrupted(plan: Plan, interruption: Interruption, then: Action) -> Plan:
     return replace(plan, steps=(replace(step, interruption=interruption), after))
 
 
-def told(history: History) -> str:
+def describe(history: History) -> str:
     return "\n".join((*history.story, *history.broken))
 
 
 @pytest.mark.parametrize(("plan", "signal", "then"), ROWS)
 def test_the_next_action_is_right(directory: Path, plan: Plan, signal: Signals, then: Action) -> None:
-    """Start and stop answer 0; the drop-in is in force after the one and gone after the other."""
+    """Start and stop return 0; the drop-in is in force after the one and gone after the other."""
     whole = live(interrupted(plan, Interruption(signal, AFTER_ALL), then), directory)
     awaits = whole.accounts[0].awaits
     assert awaits >= 2
     for at in range(1, awaits + 1):
         history = live(interrupted(plan, Interruption(signal, at), then), directory, tell=True)
-        assert history.broken == (), told(history)
+        assert history.broken == (), describe(history)
         first, after = history.accounts
         assert (first.result is None) == (first.interrupted_by is signal)
         assert after.result is not None
-        assert after.result.code == 0, told(history)
+        assert after.result.code == 0, describe(history)
         wanted = then is Action.START and after.parameters.order_at_shutdown
-        assert (after.after.drop_in_stands, after.after.drop_in_is_known) == (wanted, wanted), told(history)
+        assert (after.after.drop_in_stands, after.after.drop_in_is_known) == (wanted, wanted), describe(history)
 
 
 def test_every_await_is_one_to_be_interrupted_at(directory: Path) -> None:

@@ -27,14 +27,14 @@ def test_a_planted_bug_is_found(bug: Bug, record_property: Callable[[str, object
     with bug.planted(), laid_out() as directory:
         for seed in range(MOST):
             broken = live(draw_plan(seed), directory).broken
-            if any(bug.promise in told for told in broken):
+            if any(bug.report in told for told in broken):
                 record_property("histories", seed + 1)
                 return
     pytest.fail(f"not found in {MOST} histories")
 
 
 def test_what_is_found_is_told() -> None:
-    """The search ends with 1 and names the seed; with that seed alone, the story tells what was broken."""
+    """The search ends with 1 and names the seed; with that seed alone, the history shows what was broken."""
     with BUGS["a 7 while systemd does not answer"].planted():
         found = CliRunner().invoke(main, ["--histories", "100", "--seed", "0"])
         replay = re.search("replay: nox -s simulate -- (--histories 1 --seed [0-9]+)\n", found.stdout)

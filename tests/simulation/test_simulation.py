@@ -1,4 +1,4 @@
-"""The search itself: it holds, it comes by everything, and a seed tells the same history every time."""
+"""The search itself: the guarantees hold, it covers everything, and a seed always has the same history."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def run_search(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.parametrize("seed", [pytest.param(seed, id=str(seed)) for seed in range(1_000_000, 1_001_000, 100)])
-def test_the_promise_holds(seed: int) -> None:
+def test_the_guarantees_hold(seed: int) -> None:
     """Whatever the world does, in a hundred histories for each of these."""
     tally = search_batch(range(seed, seed + 100))
     assert tally.failures == []
@@ -42,7 +42,7 @@ def test_the_promise_holds(seed: int) -> None:
 
 @pytest.mark.parametrize("seed", [pytest.param(seed, id=str(seed)) for seed in range(40)])
 def test_a_seed_replays_exactly(directory: Path, seed: int) -> None:
-    """To the microsecond, whatever was lived through in between; and so does a history that nobody listens to."""
+    """Equal to the microsecond, whatever ran in between; also without a listener."""
     first = live(draw_plan(seed), directory, tell=True)
     live(draw_plan(seed + 1), directory)
     again = live(draw_plan(seed), directory, tell=True)
@@ -51,7 +51,7 @@ def test_a_seed_replays_exactly(directory: Path, seed: int) -> None:
 
 
 def test_a_seed_replays_in_another_process() -> None:
-    """What the search has found, its replay tells."""
+    """A replay shows what the search has found."""
     first, again = run_search("--histories", "1", "--seed", "17"), run_search("--histories", "1", "--seed", "17")
     assert first.returncode == 0
     assert " begins, " in first.stdout
@@ -63,7 +63,7 @@ def test_the_sum_of_a_search() -> None:
     ended = run_search("--histories", "250", "--seed", "1")
     assert (ended.returncode, ended.stderr) == (0, "")
     assert "250 histories in " in ended.stdout
-    assert " 0 histories with a broken promise" in " ".join(ended.stdout.split())
+    assert " 0 histories with a broken guarantee" in " ".join(ended.stdout.split())
 
 
 def test_what_was_not_reached_is_told() -> None:

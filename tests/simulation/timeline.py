@@ -56,7 +56,7 @@ class Timeline:
                 await self._sooner.wait()
             self.catch_up()
 
-    def tell(self, text: str) -> None:
+    def record(self, text: str) -> None:
         """Add a line to the story, where one is wanted."""
         if self.story is not None:
             self.story.append(f"{self.now:11.6f}  {text}")

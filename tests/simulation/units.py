@@ -85,7 +85,7 @@ class Member:
 
 @dataclass(frozen=True, slots=True)
 class Outlook:
-    """How many seconds a process has left if nobody does anything more, after SIGTERM, and after SIGKILL."""
+    """How many seconds a process has left without further signals, after SIGTERM, and after SIGKILL."""
 
     ends_in_s: float
     term_s: float
@@ -136,7 +136,7 @@ class Unit:
 
     @property
     def to_be_ended(self) -> list[Member]:
-        """The processes that must not outlive a stop, by KillMode=; the others are asked to be left alone."""
+        """The processes that must not outlive a stop, by KillMode=; the others stay."""
         if self.character.kill_mode in _KILLS_ALL:
             return self.members
         watched = (self.main if self.character.kill_mode == "process" else None, self._control)
@@ -167,7 +167,7 @@ class Unit:
         return job  # else it is coming up, waits for a dependency, or has to go down first
 
     def stop(self, *, waits: bool = False) -> Job:
-        """Queue a stop; it cancels any other job. One that `waits` is not run before it is asked for otherwise."""
+        """Queue a stop; it cancels any other job. One that `waits` does not run before another request."""
         job = self._queue("stop")
         job.waits = waits
         self._restarts_next = False

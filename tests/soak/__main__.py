@@ -1,4 +1,4 @@
-"""`python -m tests.soak --minutes N`: units, actions and faults side by side, each answer held against the truth."""
+"""`python -m tests.soak --minutes N`: units, actions and faults concurrently, each result checked."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ LOOK_S = 1.0
 @click.option("--minutes", default=30.0, show_default=True, help="How long.")
 @click.option("--seed", default=0, show_default=True, help="What is done in which order; not when, on a real host.")
 def main(minutes: float, seed: int) -> None:
-    """Work units of a real systemd in a sandbox, and break them; exit with 1 when a promise was broken."""
+    """Run actions on units of a real systemd in a sandbox, and cause faults; exit with 1 if a guarantee was broken."""
     with ExitStack() as stack:
         box = Box(stack.enter_context(boot(name="soak")))
         box.sh('"$@" install', str(PROGRAM))
@@ -70,7 +70,7 @@ def soak(lives: Sequence[Life], mischief: Mischief, seconds: float) -> None:
         running = [pool.submit(life.go_on, enough) for life in lives] + [pool.submit(mischief.go_on, enough)]
         try:
             while (passed_s := time.monotonic() - began) < seconds and not any(each.done() for each in running):
-                tell(lives, mischief, passed_s, seconds)
+                show_progress(lives, mischief, passed_s, seconds)
                 enough.wait(min(LOOK_S if sys.stdout.isatty() else TOLD_EVERY_S, seconds - passed_s))
         finally:
             enough.set()
@@ -78,8 +78,8 @@ def soak(lives: Sequence[Life], mischief: Mischief, seconds: float) -> None:
         each.result()
 
 
-def tell(lives: Sequence[Life], mischief: Mischief, passed_s: float, seconds: float) -> None:
-    """Tell how far it is: on a terminal always on the same line."""
+def show_progress(lives: Sequence[Life], mischief: Mischief, passed_s: float, seconds: float) -> None:
+    """Print the progress, on a terminal always on the same line."""
     actions = sum(sum(life.codes.values()) for life in lives)
     violations = sum(len(life.violations) for life in lives)
     told = f"{passed_s / 60:.1f} of {seconds / 60:.1f} min: {actions} actions, "
@@ -88,7 +88,7 @@ def tell(lives: Sequence[Life], mischief: Mischief, passed_s: float, seconds: fl
 
 
 def report(lives: Sequence[Life], mischief: Mischief, looks: tuple[Footprint, Footprint]) -> int:
-    """Tell what came of it; return the exit code."""
+    """Print the result; return the exit code."""
     codes = sum((Counter(life.codes) for life in lives), Counter[tuple[str, int]]())
     click.echo(f"\n{codes.total()} actions, {sum(mischief.counts.values())} faults beside them:")
     for (action, code), count in sorted(codes.items()):

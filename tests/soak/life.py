@@ -1,4 +1,4 @@
-"""One unit's life in the soak: action after action, some cut short, each answer held against the truth."""
+"""One unit's life in the soak: action after action, some interrupted, each result compared with the true state."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from tests.soak.mischief import Mischief
     from tests.soak.truth import Truth
     from tests.system.agent import Agent
-    from tests.system.answer import Answer, Call
+    from tests.system.agent_result import AgentResult, Call
 
 SERVICES = {
     "plain": ("ExecStart=sleep infinity",),
@@ -47,19 +47,19 @@ HOOKS = {
     "floods": "head -c 1M /dev/zero; exit 0",
 }
 GOOD = {"good", "slow", "leaves a child", "leaves a session", "floods"}
-# What has left the agent's process group is the agent's to end: nobody knows of it when that is killed (README).
+# Only the agent can end a process that has left its group: nothing does when the agent is killed (README).
 LEFT_WITH_A_KILLED_AGENT = "leaves a session"
 ACTIONS = ("start", "stop", "monitor", "monitor", "monitor", "reload", "reload-agent", "validate-all")
 TIMEOUTS_S = (5.0, 8.0, 20.0)
 CUT_SHORT = 0.25  # of all actions
 PATIENT_S = 60.0
-STRAY_S = 1.0
+LEFTOVER_S = 1.0
 _KEPT = 12
 
 
 @dataclass(slots=True)
 class Life:
-    """A unit, the agent's calls for it, and what was wrong with its answers."""
+    """A unit, the agent's calls for it, and what was wrong with its results."""
 
     agent: Agent
     truth: Truth
@@ -149,8 +149,8 @@ class Life:
         wrong = [] if answer.code == code else [f"{action} in peace answers {answer.code}, expected {code}"]
         self._conclude([*wrong, *complaints_about_form(call, answer)])
 
-    def _breaches(self, call: Call, answer: Answer, hook: str, ended: float) -> Iterator[str]:
-        """Yield how an answer breaks the promise."""
+    def _breaches(self, call: Call, answer: AgentResult, hook: str, ended: float) -> Iterator[str]:
+        """Yield how a result breaks the guarantees."""
         was_down = self.truth.was(self.unit, call.began, ended, running=False)
         was_up = self.truth.was(self.unit, call.began, ended, running=True)
         match call.action, answer.code:
@@ -170,27 +170,27 @@ class Life:
             case (("validate-all" | "reload-agent"), code) if code not in {0, 1}:
                 yield f"{call.action} answers {code}"
 
-    def _note(self, call: Call, answer: Answer, hook: str) -> None:
+    def _note(self, call: Call, answer: AgentResult, hook: str) -> None:
         key = (call.action, answer.code)
         self.codes[key] = self.codes.get(key, 0) + 1
         told = f"{call.began:.3f}+{answer.elapsed_s:.3f} {call.action} (hook {hook}): {answer.code} {answer.reason}"
         self._history.append(told)
 
     def _conclude(self, wrong: list[str]) -> None:
-        """Take down what was wrong, strays included."""
-        wrong = [*wrong, *(f"left behind: {words}" for words in self._strays())]
+        """Record what was wrong, leftover processes included."""
+        wrong = [*wrong, *(f"left behind: {words}" for words in self._leftovers())]
         if wrong:
             told = "\n  ".join([f"{self.unit}: {'; '.join(wrong)}", *self._history])
             self.violations.append(told)
             print(f"\nVIOLATION {told}", file=sys.stderr, flush=True)  # noqa: T201  # now: the end may be far
 
-    def _strays(self) -> list[str]:
+    def _leftovers(self) -> list[str]:
         """Return what runs on of this call, known by its environment."""
         mark = f"OCF_RESOURCE_INSTANCE={self._name}\0".encode()
-        deadline = time.monotonic() + STRAY_S
-        while (strays := _with_environment(mark)) and time.monotonic() < deadline:
+        deadline = time.monotonic() + LEFTOVER_S
+        while (leftovers := _with_environment(mark)) and time.monotonic() < deadline:
             time.sleep(0.02)
-        return strays
+        return leftovers
 
 
 def _with_environment(mark: bytes) -> list[str]:

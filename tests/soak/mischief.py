@@ -26,7 +26,7 @@ _SEEN_DOWN_S = 0.1
 
 @dataclass(slots=True)
 class Mischief:
-    """Does to units and to their systemd what bad luck would, but for the units that are left in peace."""
+    """Causes faults of units and of their systemd, except for the units that are left alone."""
 
     box: Box
     truth: Truth
@@ -88,15 +88,15 @@ class Mischief:
         self._to_one('jobs=$(systemctl list-jobs --no-legend -- "$1"); [ -z "$jobs" ] || systemctl cancel ${jobs%% *}')
 
     def reload_manager(self) -> None:
-        """Have PID 1 read all units anew."""
+        """Have PID 1 reload all units."""
         self.box.sh("systemctl daemon-reload", check=False)
 
     def execute_manager_anew(self) -> None:
-        """Have PID 1 execute itself anew."""
+        """Have PID 1 execute itself again."""
         self.box.sh("systemctl daemon-reexec", check=False)
 
     def freeze_manager(self) -> None:
-        """Have PID 1 answer nobody for a while."""
+        """Stop PID 1 from responding for a while."""
         os.kill(self.box.sandbox.pid, SIGSTOP)
         try:
             time.sleep(self.random.uniform(*_FREEZE_S))

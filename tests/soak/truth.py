@@ -1,4 +1,4 @@
-"""Whether units run, looked at every few milliseconds past systemd and the agent: what an answer is held against."""
+"""Whether units run, checked every few milliseconds without systemd: the state that results must agree with."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _KEPT = 2000  # changes of one unit
 
 @dataclass(slots=True)
 class Truth:
-    """A thread that looks at units' control groups; their processes are what runs, whatever anybody says."""
+    """A thread that looks at units' control groups; a unit runs if it has processes."""
 
     sandbox: Sandbox
     units: Iterable[str]
@@ -58,7 +58,7 @@ class Truth:
                     changes.append((time.monotonic(), runs))
 
     def was(self, unit: str, since: float, until: float, *, running: bool) -> bool:
-        """Tell whether a unit was seen running, or not running, at some moment of a span."""
+        """Return whether a unit was seen running, or not running, at some moment of a span."""
         changes = [*self._changes[unit], (float("inf"), not running)]
         return any(runs is running and begin <= until and end >= since for (begin, runs), (end, _) in pairwise(changes))
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from ocf_systemd.client import SERVED
-from tests.system.answer import Answer, Call
+from tests.system.agent_result import AgentResult, Call
 from tests.system.audit import audit
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ class Agent:
         measured: bool = True,
         leaves_job: bool = False,
         **parameters: str,
-    ) -> Answer:
+    ) -> AgentResult:
         """Call the agent with an action, and audit what it left."""
         call = self.begin(
             *words,
@@ -93,16 +93,16 @@ class Agent:
             umask=0o026,
         )
 
-    def run(self, *words: str, environment: Mapping[str, str]) -> Answer:
+    def run(self, *words: str, environment: Mapping[str, str]) -> AgentResult:
         """Call the agent with exactly this environment, unaudited."""
         began = time.monotonic()
         with self.start(words, environment) as process:
             stdout, stderr = process.communicate(timeout=SLOW_AS_MEASURED_S)
         elapsed_s = time.monotonic() - began
-        return Answer(process.returncode, stdout.decode(), stderr.decode(errors="replace"), elapsed_s)
+        return AgentResult(process.returncode, stdout.decode(), stderr.decode(errors="replace"), elapsed_s)
 
-    def audit(self, call: Call, answer: Answer, *, leaves_job: bool = False, agrees: bool = True) -> None:
-        """Fail when a call left something behind, or answered late, or in a form that it must not have."""
+    def audit(self, call: Call, answer: AgentResult, *, leaves_job: bool = False, agrees: bool = True) -> None:
+        """Fail if a call left something behind, or returned late, or in a wrong form."""
         if call.action in SERVED:
             self.codes.append(answer.code)
         audit(self.box, call, answer, leaves_job=leaves_job, agrees=agrees)

@@ -1,16 +1,16 @@
-"""The audit: what must never be, looked for after every call of the agent."""
+"""The audit after every call of the agent: what must never happen."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from ocf_systemd.core.parameter_values import unit_name
-from tests.system.answer import REASON
+from tests.system.agent_result import REASON
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests.system.answer import Answer, Call
+    from tests.system.agent_result import AgentResult, Call
     from tests.system.box import Box
 
 RUNNING = {"active", "reloading", "refreshing"}
@@ -18,8 +18,8 @@ DOWN = {"inactive", "failed"}
 SOMETHING_LEFT_S = 0.05  # of Pacemaker's time, of which it takes some itself
 
 
-def audit(box: Box, call: Call, answer: Answer, *, leaves_job: bool = False, agrees: bool = True) -> None:
-    """Fail when a call left something behind, or answered late, or in a form that it must not have.
+def audit(box: Box, call: Call, answer: AgentResult, *, leaves_job: bool = False, agrees: bool = True) -> None:
+    """Fail if a call left something behind, or returned late, or in a wrong form.
 
     `leaves_job`: the action ended at its deadline while systemd's job goes on. Without `agrees` the unit may have
     changed since the answer.
@@ -34,8 +34,8 @@ def audit(box: Box, call: Call, answer: Answer, *, leaves_job: bool = False, agr
     assert not complaints, f"{call.action} {dict(call.parameters)}: {answer}: {complaints}"
 
 
-def complaints_about_form(call: Call, answer: Answer) -> Iterator[str]:
-    """Yield where an answer is late, or has not the form that Pacemaker is to get."""
+def complaints_about_form(call: Call, answer: AgentResult) -> Iterator[str]:
+    """Yield how a result is late, or does not have the form that Pacemaker requires."""
     if "Traceback" in answer.stdout + answer.stderr:
         yield "traceback"
     if answer.elapsed_s >= call.timeout_s - SOMETHING_LEFT_S:
@@ -59,8 +59,8 @@ def _is_unit_name(text: str) -> bool:
     return True
 
 
-def _disagreement(call: Call, answer: Answer, box: Box) -> Iterator[str]:
-    """Yield where the answer is not what systemd says of the unit now."""
+def _disagreement(call: Call, answer: AgentResult, box: Box) -> Iterator[str]:
+    """Yield how the result disagrees with the unit's state in systemd now."""
     has_hook = "monitor_hook" in call.parameters
     if not _is_unit_name(call.unit):
         return

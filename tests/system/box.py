@@ -1,4 +1,4 @@
-"""A throw-away host with a real systemd, and what a test puts into it."""
+"""A disposable host with a real systemd, and what a test puts into it."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Box:
     units: list[str] = field(default_factory=list)
     frozen: bool = False
     cannot_be_killed: str = ""
-    """The command line of processes that nobody can be blamed for leaving behind."""
+    """Command lines of processes that do not count as left behind."""
     _named: int = 0
 
     def sh(self, script: str, *arguments: str, check: bool = True) -> str:
@@ -106,7 +106,7 @@ class Box:
         self.sh('systemctl daemon-reload; systemctl start -- "$1"', keeper)
 
     def put_back(self, unit: str) -> None:
-        """Stop a unit that the box has from its host, and take away what a start has left of ours."""
+        """Stop a unit that the box has from its host, and remove our files that a start has left."""
         self.sh(
             'systemctl kill --signal=CONT -- "$1"; systemctl stop -- "$1"; rm -rf "/run/systemd/system/$1.d"; '
             "systemctl daemon-reload",
@@ -153,14 +153,14 @@ class Box:
             time.sleep(0.01)
 
     def wait_for_visitor(self, words: str) -> None:
-        """Wait until there is a visitor with a command line that begins with these words."""
+        """Wait until a process that entered the box has a command line that begins with this text."""
         deadline = time.monotonic() + 10
         while not any(line.startswith(words) for line in self.visitors().values()):
             assert time.monotonic() < deadline, f"{words} does not appear"
             time.sleep(0.01)
 
     def wait_until_gone(self, before: Mapping[int, str], within_s: float = 1.0) -> None:
-        """Wait until there are no visitors but those of before: who was killed may still be ending."""
+        """Wait until no other processes have entered the box than before: a killed one may still be ending."""
         deadline = time.monotonic() + within_s
         while left := {pid: words for pid, words in self.visitors().items() if pid not in before}:
             assert time.monotonic() < deadline, f"left behind: {left}"
@@ -173,7 +173,7 @@ class Box:
 
     @contextmanager
     def freeze(self) -> Iterator[None]:
-        """Stop the system manager as a whole for the time of the block: it answers nobody."""
+        """Stop the system manager with SIGSTOP for the time of the block: it does not respond."""
         os.kill(self.sandbox.pid, SIGSTOP)
         self.frozen = True
         try:
@@ -184,7 +184,7 @@ class Box:
 
     @contextmanager
     def without_server(self) -> Iterator[None]:
-        """Have no agent find the resident server for the time of the block."""
+        """Hide the resident server from agents for the time of the block."""
         socket, aside = self.path(SOCKET), self.path(f"{SOCKET}.aside")
         socket.rename(aside)
         try:
@@ -194,7 +194,7 @@ class Box:
 
     @contextmanager
     def fallbacks_allowed(self) -> Iterator[None]:
-        """Forget who was not served in the time of the block: the server could not, or must not."""
+        """Do not count agents that the server did not serve during the block: it could not, or must not."""
         noted = self.path(FELL_BACK)
         before = noted.read_bytes()
         try:
@@ -219,7 +219,7 @@ class Box:
         return {pid: words for pid, words in found.items() if words}  # a zombie has none
 
     def _is_foreign(self, pid: int, own: str) -> bool:
-        """Tell whether a process is none of the cgroups below `own`, which are systemd's, or is there for an action."""
+        """Return whether a process is in none of systemd's own cgroups, those below `own`, or belongs to an action."""
         cgroup = _cgroup(pid)
         if not cgroup.startswith(own):
             return True
@@ -231,7 +231,7 @@ class Box:
         self.sh(KILL, unit, check=False)
 
     def clean(self) -> None:
-        """Take away what a test put into the box."""
+        """Remove what a test put into the box."""
         if self.units:
             self.sh(CLEAN, *self.units, check=False)
             self.units.clear()

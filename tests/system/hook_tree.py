@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from tests.system.agent import Agent
-    from tests.system.answer import Answer
+    from tests.system.agent_result import AgentResult
     from tests.system.box import Box
 
 TREE = "/run/test"
@@ -29,7 +29,7 @@ def runs(box: Box) -> int:
     return len(list(box.path(MARKS).iterdir()))
 
 
-def monitored_by_nobody(agent: Agent, unit: str, hook: str, user: str = "") -> Answer:
+def monitored_by_nobody(agent: Agent, unit: str, hook: str, user: str = "") -> AgentResult:
     """Have the agent run a monitor as a user that is not root; `user` is the one to run the hook as."""
     call = agent.begin(
         "monitor", through=AS_NOBODY, measured=False, unit=unit, monitor_hook=hook, monitor_hook_user=user

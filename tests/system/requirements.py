@@ -1,4 +1,4 @@
-"""What tests need of this machine beyond systemd and Python; without it they fail."""
+"""What tests require of this machine beyond systemd and Python; without it they fail."""
 
 from __future__ import annotations
 

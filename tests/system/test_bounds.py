@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.system.agent import Agent
-    from tests.system.answer import Answer
+    from tests.system.agent_result import AgentResult
     from tests.system.box import Box
 
 PEAK = "/run/test/peak"
@@ -44,7 +44,7 @@ os._exit(42)
 """
 
 
-def peak_of(agent: Agent, unit: str, script: str, *, path: str = "") -> tuple[int, Answer]:
+def peak_of(agent: Agent, unit: str, script: str, *, path: str = "") -> tuple[int, AgentResult]:
     """Return the peak in KiB of a monitor with this hook, and its answer."""
     agent.box.sh("mkdir -p /run/test")
     through = (sys.executable, "-I", "-S", "-c", MEASURE)

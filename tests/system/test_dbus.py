@@ -1,4 +1,4 @@
-"""PID 1 asked itself, over its private socket, and by systemctl: both ways agree on every unit that runs."""
+"""Queries of PID 1 over its private socket and by systemctl agree on every unit that runs."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ async def main():
             told = {await alone.unit(name, deadline), await kept.unit(name, deadline)}
             shown = await Systemctl(name, {}, run).show(deadline)
             if isinstance(shown, UnitState):
-                shown = replace(shown, details=None)  # the bus is not asked for what only a unit that is down needs
+                shown = replace(shown, details=None)  # details are not queried over the bus
             print(name, "None" if told == {None} else "agrees" if told == {shown} else f"{told}, not {shown}")
         tasks.cancel_scope.cancel()
 
@@ -59,7 +59,7 @@ def ask(box: Box, *units: str) -> dict[str, str]:
 
 
 def test_all_that_runs(box: Box) -> None:
-    """Of every unit that runs on a host, of whatever type, the bus says what systemctl prints."""
+    """The bus returns what systemctl prints for every running unit of a host, of any type."""
     box.unit("probe.socket", "[Socket]\nListenStream=127.0.0.1:7777\n")
     box.unit("probe.service", "[Service]\nExecStart=sleep infinity\n")
     box.unit("probe.timer", "[Timer]\nOnActiveSec=1d\n")
@@ -91,7 +91,7 @@ def test_all_that_runs(box: Box) -> None:
     ],
 )
 def test_services(box: Box, lines: tuple[str, ...]) -> None:
-    """Whatever became of a service's main process, the unit runs, and both ways tell it alike."""
+    """Both agree about a running unit whose main process has ended in any way."""
     unit = box.started(*lines, *(() if "ExecStart" in "".join(lines) else ("ExecStop=true",)))
     assert ask(box, unit) == {unit: "agrees"}
 
@@ -111,7 +111,7 @@ def test_names_drop_ins_and_aliases(box: Box) -> None:
 
 
 def test_a_file_that_changed_or_is_gone(box: Box) -> None:
-    """Both ways tell that systemd has not read what changed, and go by the state of what runs without a file."""
+    """Both report that systemd has not read a change, and the state of a unit that runs without a file."""
     changed, gone = box.started(), box.started()
     box.write(f"/etc/systemd/system/{changed}", "[Service]\nExecStart=sleep 1d\n")
     box.sh('rm "/etc/systemd/system/$1"', gone)
@@ -122,7 +122,7 @@ def test_a_file_that_changed_or_is_gone(box: Box) -> None:
 
 
 def test_what_does_not_just_run(box: Box) -> None:
-    """A unit that is down, failed, unknown, masked, starting or a template is systemctl's to tell."""
+    """A unit that is down, failed, unknown, masked, starting or a template has no state over the bus."""
     down, failed, starting = (
         box.service(),
         box.service("ExecStart=false"),
@@ -139,7 +139,7 @@ def test_what_does_not_just_run(box: Box) -> None:
 
 
 def test_a_mount_that_could_not_be_unmounted(box: Box) -> None:
-    """It runs on, with a Result that tells of it: that is systemctl's to tell as well."""
+    """It runs on with another Result, and has no state over the bus either."""
     unit = box.unit("srv.mount", "[Mount]\nWhat=none\nWhere=/srv\nType=tmpfs\n")
     box.sh("systemctl daemon-reload; systemctl start srv.mount; cd /srv; ! systemctl stop srv.mount")
     assert (box.state(unit), box.show(unit, "Result")) == ("active", "exit-code")

@@ -32,12 +32,12 @@ ls -l /proc/$$/fd/
 # Finds the pipe that is neither of its outputs, and leaves a child behind that makes it asynchronous again and again.
 TUG = """#!/usr/bin/python3 -I
 import fcntl, os, time
-leash = max(int(name) for name in os.listdir("/proc/self/fd") if os.path.exists(f"/proc/self/fd/{name}"))
+pipe = max(int(name) for name in os.listdir("/proc/self/fd") if os.path.exists(f"/proc/self/fd/{name}"))
 if not os.fork():
     os.close(1)
     os.close(2)
     while True:
-        fcntl.fcntl(leash, fcntl.F_SETFL, os.O_ASYNC)
+        fcntl.fcntl(pipe, fcntl.F_SETFL, os.O_ASYNC)
 time.sleep(0.1)
 """
 
@@ -72,7 +72,7 @@ class TestUser:
         streams = {found.pop("2"), found.pop("5")}
         others = {link for link in found.values() if link != HOOK}  # the script, which its shell reads
         assert all(link.startswith("pipe:") for link in streams | others)
-        assert len(others - streams) <= 1  # one whose other end tells of the agent's death
+        assert len(others - streams) <= 1  # the parent-death pipe
 
     def test_what_it_cannot_do(self, agent: Agent, tree: Box) -> None:
         """It can neither signal the agent or its group, nor look into it, nor write where root does."""
@@ -93,15 +93,15 @@ class TestUser:
         assert tree.path(f"{MARKS}/report").read_text(encoding="ascii") == "/\n"
 
     def test_terminal(self, tree: Box) -> None:
-        """It has no terminal, so that it cannot type into that of root who tries it (TIOCSTI in ioctl_tty(2))."""
+        """It has no terminal, so that it cannot type into root's (TIOCSTI in ioctl_tty(2))."""
         tree.write(HOOK, f"#!/bin/sh\ntrue </dev/tty && exit 1\n: >{MARKS}/without; exit 0\n", 0o755)
         debug = f"ocf-systemd debug monitor --unit {tree.started()} --monitor-hook {HOOK} -o monitor_hook_user=nobody"
         path = f"{Path(sys.executable).parent}:/usr/sbin:/usr/bin:/sbin:/bin"
         tree.sh(f"PATH={path} script --quiet --return --command '{debug}' /dev/null </dev/null")
         assert runs(tree) == 1
 
-    def test_leash(self, agent: Agent, tree: Box) -> None:
-        """What ends a command with the agent is no weapon against it: who sets O_ASYNC anew can hit itself alone."""
+    def test_pipe(self, agent: Agent, tree: Box) -> None:
+        """The parent-death pipe cannot harm the agent: a hook that sets O_ASYNC again can only hit itself."""
         tree.write(HOOK, TUG, 0o755)
         unit, alone = tree.started(), ("setsid", "--wait")  # so that the agent leads its group, as under Pacemaker
         for _ in range(5):
@@ -125,7 +125,7 @@ class TestUser:
         assert not runs(tree)
 
     def test_an_agent_that_is_not_root(self, agent: Agent, tree: Box, require: Requirements) -> None:
-        """It can run a hook as the user that it is already; as another it cannot, and says so: 1."""
+        """It can run a hook as its own user; as another it returns 1 with that reason."""
         require.readable_interpreter()
         unit = tree.started()
         assert monitored_by_nobody(agent, unit, HOOK, "nobody").code == 190

@@ -1,4 +1,4 @@
-"""The outside contract that needs no unit: metadata, words that are no action, parameters that are wrong, imports."""
+"""The interface without a unit: metadata, unknown actions, wrong parameters, imports."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ class TestMetadata:
         assert (answer.code, answer.stdout, answer.stderr) == (0, metadata, "")
 
     def test_as_nobody(self, box: Box, metadata: str, require: Requirements) -> None:
-        """A user without any right gets it too: ocf-tester asks as nobody (by su, which here would open a session)."""
+        """An unprivileged user gets it too: ocf-tester runs as nobody (by su, which here would open a session)."""
         require.readable_interpreter()
         done = box.sandbox.run(["setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups", AGENT, "meta-data"])
         assert (done.returncode, done.stdout, done.stderr) == (0, metadata, "")
@@ -106,7 +106,7 @@ class TestWords:
         ],
     )
     def test_not_implemented(self, agent: Agent, words: tuple[str, ...]) -> None:
-        """What is no action of this agent is 3, which bans nobody, and a line on what there is."""
+        """An unknown action is 3, which is no hard error, and a line that lists the actions."""
         answer = agent(*words, unit="any")
         assert (answer.code, answer.stdout) == (3, "")
         assert "expected start, stop, monitor" in answer.reason
@@ -168,12 +168,12 @@ class TestWrongParameters:
         path = box.in_front_of_systemctl("echo ran >>/run/test/systemctl")
         unit, hook = box.started(), box.marking("hook")
         assert agent("monitor", unit=unit, monitor_hook=hook, variables={"PATH": path}).code == 0
-        # The server asks PID 1 itself.
+        # The server queries PID 1 itself.
         assert (box.marks("systemctl"), box.marks("hook")) == ([] if agent.is_resident else ["ran"], ["ran "])
 
     @pytest.mark.parametrize("action", ["start", "monitor", "reload", "reload-agent", "validate-all"])
     def test_all_are_told_at_once(self, agent: Agent, action: str) -> None:
-        """An action tells all that is wrong in one reason, so that one round fixes it."""
+        """An action reports all wrong parameters in one reason."""
         answer = agent(action, unit="*", monitor_hook="x", monitor_hook_timeout="soon", monitor_hook_protocol="y")
         assert answer.code == 6
         for name in ("unit='*'", "monitor_hook='x'", "monitor_hook_timeout='soon'", "monitor_hook_protocol='y'"):

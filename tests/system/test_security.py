@@ -1,4 +1,4 @@
-"""Which hooks are run: every way in which somebody else could decide that; and what the agent leaves for others."""
+"""Hooks that another user could change are not run; and what the agent leaves for other users."""
 
 from __future__ import annotations
 
@@ -123,7 +123,7 @@ class TestPath:
     @pytest.mark.usefixtures("others_can_run_it")
     @pytest.mark.parametrize(("prepare", "path", "fault"), VIOLATIONS)
     def test_unsafe_for_another_user(self, agent: Agent, tree: Box, prepare: str, path: str, fault: str) -> None:
-        """It makes no difference that the hook would run as somebody else, or that the agent itself is not root."""
+        """The check is the same if the hook runs as another user, or if the agent is not root."""
         unit = tree.started()
         tree.sh(f"cd {TREE}; {prepare}")
         answers = [
@@ -138,7 +138,7 @@ class TestPath:
     @pytest.mark.usefixtures("others_can_run_it")
     @pytest.mark.parametrize(("prepare", "path"), SAFE)
     def test_safe(self, agent: Agent, tree: Box, prepare: str, path: str) -> None:
-        """What nobody else could change is run, once a monitor, whoever runs it; no shell sees the path."""
+        """A hook that no other user can change is run once a monitor, as any user; no shell interprets the path."""
         unit = tree.started()
         tree.sh(f"cd {TREE}; {prepare}")
         answers = [
@@ -152,7 +152,7 @@ class TestPath:
 
     @pytest.mark.parametrize("part", PARTS)
     def test_access_control_list(self, agent: Agent, tree: Box, part: str) -> None:
-        """With a list (acl(5)) the mode does not tell who may write: here nobody, in a group that is root's."""
+        """With a list (acl(5)) the mode does not show who may write: here user nobody, in a group that is root's."""
         unit = tree.started()
         entries = [(0x01, 7, -1), (0x02, 7, 65534), (0x04, 5, -1), (0x10, 7, -1), (0x20, 5, -1)]
         packed = struct.pack("<I", 2) + b"".join(struct.pack("<HHi", *entry) for entry in entries)
@@ -180,7 +180,7 @@ class TestPath:
             assert "is not an absolute path" in answer.reason
 
     def test_arguments_in_the_path(self, agent: Agent, tree: Box) -> None:
-        """What would be an argument to a shell is part of the path, and names nothing; the reason says what to do."""
+        """Arguments to a shell are part of the path, which does not exist; the reason names the parameter to use."""
         answer = agent("monitor", unit=tree.started(), monitor_hook=f"{HOOK} -x")
         assert answer.code == 5
         assert answer.reason.startswith("hook smtp: cannot be run: its arguments belong in monitor_hook_args")

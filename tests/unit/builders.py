@@ -1,4 +1,4 @@
-"""Facts as the tests need them, in few words: units, hooks, commands; and Python run apart from pytest's own."""
+"""Short constructors of observations: units, hooks, commands; and Python in a process of its own."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import sys
 import unicodedata
 from dataclasses import dataclass, field
 from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ocf_systemd.core.observations import (
@@ -26,7 +27,6 @@ from ocf_systemd.core.parameters import Parameters, read_parameters
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from pathlib import Path
     from signal import Signals
 
     from ocf_systemd.agent.events import Event
@@ -71,20 +71,20 @@ def printed(text: str, code: int = 0) -> CommandOutcome:
 
 @cache
 def is_one_line(text: str) -> bool:
-    """Tell whether a text is one line that moves no cursor and turns no writing direction."""
+    """Return whether a text is one line that moves no cursor and turns no writing direction."""
     unwanted = {"Cc", "Cs", "Zl", "Zp"}  # control characters, surrogates, line and paragraph separators
     return not set(text) & set(BIDI_CONTROLS) and unwanted.isdisjoint(map(unicodedata.category, text))
 
 
 def is_xml_character(character: str) -> bool:
-    """Tell whether XML 1.0 allows a character ("Char" in its grammar)."""
+    """Return whether XML 1.0 allows a character ("Char" in its grammar)."""
     code = ord(character)
     return code in {0x9, 0xA, 0xD} or 0x20 <= code <= 0xD7FF or 0xE000 <= code <= 0xFFFD or code >= 0x10000
 
 
 @dataclass
 class Heard:
-    """A reporter that keeps all it is told."""
+    """A reporter that keeps all events."""
 
     facts: list[Event] = field(default_factory=list)
 
@@ -97,6 +97,11 @@ def executable(path: Path, text: str, mode: int = 0o755) -> Path:
     path.write_text(text)
     path.chmod(mode)
     return path
+
+
+def open_descriptors() -> int:
+    """Return how many descriptors this process has open."""
+    return sum(1 for _ in Path("/proc/self/fd").iterdir())
 
 
 def run_python(

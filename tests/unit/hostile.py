@@ -1,4 +1,4 @@
-"""What somebody who means harm would write, for hypothesis to put together; and how to tell that none of it got out."""
+"""Hostile text for hypothesis to combine, and a check that none of it is in the output."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Real processes in states that are hard to tell from others: ended but not reaped, without a leader, in state D."""
+"""Real processes in rare states: ended but not reaped, without a first thread, in state D."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ import time
 from contextlib import contextmanager
 from signal import SIGKILL
 from typing import TYPE_CHECKING
+
+import psutil
 
 from ocf_systemd.host.procfs import Entry, children_of, command_line, descendants_of, find_process, is_alive, read_stat
 
@@ -28,7 +30,7 @@ ctypes.CDLL(None).syscall({"x86_64": 60}.get(platform.machine(), 93), 0)
 """
 
 # posix_spawn(3) is a vfork(2) to the kernel: its caller is in state D until the child has called execve(2). The child
-# opens a pipe before, for which nobody writes. A signal that is fatal ends this sleep, where others wait for a disk.
+# opens a pipe before, which has no writer. A signal that is fatal ends this sleep, where others wait for a disk.
 SLEEPER = """
 import os, sys
 opening = (os.POSIX_SPAWN_OPEN, 0, sys.argv[1], os.O_RDONLY, 0)
@@ -69,7 +71,7 @@ def sleeping(*command: str) -> Iterator[int]:
 
 @contextmanager
 def zombie() -> Iterator[int]:
-    """Have a process that has ended and that nobody reaps."""
+    """Have a process that has ended and is not reaped."""
     with subprocess.Popen(("true",)) as child:
         wait_until(lambda: (stat := read_stat(child.pid)) is not None and stat.state == "Z")
         yield child.pid
@@ -94,17 +96,29 @@ def uninterruptible(directory: Path) -> Iterator[int]:
         try:
             wait_until(lambda: (stat := read_stat(child.pid)) is not None and stat.state == "D")
             wait_until(lambda: has_child(child.pid))
-            # Before the test may end it: then nothing tells any more whose child it was.
+            # Before the test may end it: afterwards its parent is unknown.
             waiting += [entry for entry in descendants_of(child.pid) if entry.pid != child.pid]
             yield child.pid
         finally:
             child.kill()
-            for entry in filter(is_alive, waiting):  # it has all other signals blocked, and nobody else would end it
+            for entry in filter(is_alive, waiting):  # it has all other signals blocked
                 os.kill(entry.pid, SIGKILL)
     wait_until(lambda: not any(map(is_alive, waiting)))
     pipe.unlink()
 
 
 def has_child(pid: int) -> bool:
-    """Tell whether a process has a child."""
+    """Return whether a process has a child."""
     return bool(children_of(pid))
+
+
+def marked(mark: str) -> list[psutil.Process]:
+    """Return the processes that have this argument."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if mark in process.cmdline() and process.status() != psutil.STATUS_ZOMBIE:
+                found.append(process)
+        except psutil.Error:
+            continue
+    return found

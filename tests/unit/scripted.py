@@ -57,7 +57,7 @@ def hangs(until: str = "") -> Step:
 
 
 def shows(active: str, load: str = "loaded", after_s: float = 0.01, **properties: str) -> Step:
-    """Return the step in which `systemctl show` tells this state of a service."""
+    """Return the step in which `systemctl show` prints this state of a service."""
     state = {"LoadState": load, "ActiveState": active, "SubState": active, "CanReload": "yes"}
     told = state | {"Id": UNIT, "Restart": "no", "KillMode": "control-group"} | properties
     text = "".join(f"{name}={value}\n" for name, value in told.items())
@@ -76,7 +76,7 @@ def lists(*jobs: str) -> Step:
 
 
 def silent(after_s: float = 0.01) -> Step:
-    """Return the step in which systemd does not answer."""
+    """Return the step in which systemd does not respond."""
     return exits(1, "Failed to get properties: Connection reset by peer", after_s)
 
 
@@ -196,7 +196,7 @@ def verb_of(command: Command) -> str:
 
 @dataclass
 class Run:
-    """What came of an action: its result, the seconds it took of those it had, and what was called and told."""
+    """An action that has ended: its result, the seconds it took of those it had, its calls and events."""
 
     result: ActionResult
     took_s: float
@@ -265,4 +265,4 @@ OUTCOMES: dict[str, Step] = {
     "hangs": hangs(),
     "tells nothing": exits(0),
 }
-"""What may come of a systemctl that does not tell the unit's state."""
+"""Outcomes of a systemctl that does not print the unit's state."""

@@ -69,7 +69,7 @@ NO_ANSWER_ROWS = [pytest.param(step, id=name) for name, step in OUTCOMES.items()
 
 
 def texts(run: Run, kind: type[WarningNotice | Notice]) -> list[str]:
-    return [fact.text for fact in run.heard.facts if isinstance(fact, kind)]
+    return [event.text for event in run.heard.facts if isinstance(event, kind)]
 
 
 class TestMonitor:
@@ -130,7 +130,7 @@ class TestMonitor:
     def test_a_probe_runs_the_hook_only_once_the_unit_is_active(
         self, tmp_path: Path, operation: Operation | None, when_active: list[float], when_down: list[float]
     ) -> None:
-        """A hook that connects would start a socket-activated service on every node that is asked."""
+        """A hook that connects would start a socket-activated service on every probed node."""
         host = host_with({"show": [shows("active", after_s=3.0)], "hook": [exits(0)]})
         run = act(Action.MONITOR, host, tmp_path, values=HOOKED, operation=operation)
         assert run.result.code == 0
@@ -141,7 +141,7 @@ class TestMonitor:
             assert (run.result.code, run.host.times("hook")) == (7, when_down)
 
     def test_the_hook_of_a_stopped_unit_is_ended_and_dropped(self, tmp_path: Path) -> None:
-        """Once the unit turns out not to run, nobody waits for its hook."""
+        """Once the unit is seen not running, the monitor does not wait for its hook."""
         host = host_with({"show": [shows("inactive", after_s=1.0)], "hook": [exits(0, after_s=5.0)]})
         run = act(Action.MONITOR, host, tmp_path, values=HOOKED)
         assert run.result.code == 7
@@ -157,7 +157,7 @@ class TestMonitor:
         ],
     )
     def test_a_gated_hook_waits_for_the_unit(self, tmp_path: Path, shown: Step, hooks: list[float]) -> None:
-        """monitor_hook_order=gated: only once systemctl says that the unit runs."""
+        """monitor_hook_order=gated: the hook runs only once systemctl has reported the unit as running."""
         host = host_with({"show": [shown], "hook": [exits(0)]})
         run = act(Action.MONITOR, host, tmp_path, values={**HOOKED, "monitor_hook_order": "gated"})
         assert run.host.times("hook") == pytest.approx(hooks)
@@ -264,7 +264,7 @@ class TestMonitor:
     def test_what_kill_mode_leaves_running_is_warned_of(
         self, tmp_path: Path, mode: str, operation: Operation | None
     ) -> None:
-        """KillMode=process and none ask for leftovers: 7 all the same, and the log names them."""
+        """KillMode=process and none leave processes alive: 7 nevertheless, and the log names them."""
         host = host_with({"show": [alive(shows("inactive", KillMode=mode), SLEEP, LS)]})
         run = act(Action.MONITOR, host, tmp_path, operation=operation)
         assert run.result.code == 7
@@ -278,7 +278,7 @@ class TestMonitor:
         assert texts(run, WarningNotice) == []
 
     def test_retries_end_at_the_deadline(self, tmp_path: Path) -> None:
-        """However many are allowed, they end in time, with what the last one said."""
+        """However many are allowed, they end in time, with the result of the last one."""
         host = host_with({"show": [shows("active")], "hook": [exits(3, after_s=0.5)]})
         run = act(Action.MONITOR, host, tmp_path, values={**HOOKED, "monitor_hook_retries": "1000"})
         assert run.result.code == 3
@@ -287,7 +287,7 @@ class TestMonitor:
     @pytest.mark.parametrize("answer", NO_ANSWER_ROWS)
     @pytest.mark.parametrize("operation", [pytest.param(PROBE, id="probe"), pytest.param(None, id="recurring")])
     def test_in_doubt_is_not_stopped(self, tmp_path: Path, answer: Step, operation: Operation | None) -> None:
-        """Systemd does not answer: asked again until the deadline, then 1, never 7."""
+        """Without a response the query is repeated until the deadline, then 1, never 7."""
         run = act(Action.MONITOR, host_with({"show": [answer]}), tmp_path, values=HOOKED, operation=operation)
         assert run.result.code == 1
         assert run.result.reason is not None
@@ -296,7 +296,7 @@ class TestMonitor:
         assert len(run.host.of("show")) > 2
 
     def test_an_answer_that_comes_late_counts(self, tmp_path: Path) -> None:
-        """During daemon-reexec calls fail for a moment: asked again, then judged."""
+        """Calls fail for a moment during daemon-reexec: the query is repeated."""
         host = host_with({"show": [silent(), silent(), silent(), shows("active")], "hook": [exits(0)]})
         run = act(Action.MONITOR, host, tmp_path, values=HOOKED)
         assert run.result.code == 0
@@ -324,7 +324,7 @@ class TestMonitor:
         """They start at tens of milliseconds and end at poll_interval, but for one that leaves time for a last look."""
         host = host_with({"show": [shows("activating", after_s=0.0)]})
         run = act(Action.MONITOR, host, tmp_path, values={"poll_interval": "2s"})
-        pauses = [fact.pause_s for fact in run.heard.facts if isinstance(fact, Waiting)]
+        pauses = [event.pause_s for event in run.heard.facts if isinstance(event, Waiting)]
         assert pauses[0] < 0.05
         assert pauses[:-1] == sorted(pauses[:-1])
         assert max(pauses) == 2.0
@@ -358,7 +358,7 @@ class TestStart:
         assert len(run.host.of("daemon-reload")) == 1
 
     def test_step_by_step(self, tmp_path: Path) -> None:
-        """Look, forget an earlier failure, drop-in, daemon-reload, start, look: 0 once unit and hook say running."""
+        """Query, reset-failed, drop-in, daemon-reload, start, query: 0 once unit and hook are running."""
         host = host_with({"show": [shows("failed"), shows("active")], "hook": [exits(7), exits(7), exits(0)]})
         run = act(Action.START, host, tmp_path, values=HOOKED)
         assert run.result.code == 0
@@ -367,7 +367,7 @@ class TestStart:
         assert drop_in_path(UNIT, tmp_path).read_text() == drop_in_text(UNIT)
 
     def test_an_active_unit_is_started_as_well(self, tmp_path: Path) -> None:
-        """Start is idempotent: systemctl start of a running unit is nothing, and its hook is asked."""
+        """Start is idempotent: systemctl start of a running unit does nothing, and its hook runs."""
         run = act(Action.START, host_with({"show": [shows("active")], "hook": [exits(0)]}), tmp_path, values=HOOKED)
         assert run.result.code == 0
         assert len(run.host.of("start")) == 1
@@ -382,7 +382,7 @@ class TestStart:
         [pytest.param(exits(code), id=str(code)) for code in (1, 2, 5, 6, 7, 42)] + [pytest.param(hangs(), id="hang")],
     )
     def test_a_hook_that_never_says_running(self, tmp_path: Path, hook: Step) -> None:
-        """Asked until the deadline, then 1: a start never answers 7, nor any code of the hook's."""
+        """The hook runs until the deadline, then 1: a start never returns 7, nor any code of the hook's."""
         run = act(Action.START, host_with({"show": [shows("active")], "hook": [hook]}), tmp_path, values=HOOKED)
         assert run.result.code == 1
         assert run.result.reason is not None
@@ -402,13 +402,13 @@ class TestStart:
         [pytest.param(step, id=name) for name, step in OUTCOMES.items() if name not in {"tells nothing", "hangs"}],
     )
     def test_a_lost_request_is_made_again(self, tmp_path: Path, answer: Step) -> None:
-        """Systemctl failed and told of no job's end: the request may not even have been queued."""
+        """A request without a job result was possibly not even queued."""
         shown = [shows("inactive")] * 4 + [shows("active")]
         run = act(Action.START, host_with({"show": shown, "start": [answer, LOST, DONE]}), tmp_path)
         assert (run.result.code, len(run.host.of("start"))) == (0, 3)
 
     def test_a_request_that_is_always_lost(self, tmp_path: Path) -> None:
-        """1 at the deadline, with what systemctl said."""
+        """1 at the deadline, with systemctl's message."""
         run = act(Action.START, host_with({"show": [shows("inactive")], "start": [LOST]}), tmp_path)
         assert run.result.code == 1
         assert run.result.reason is not None
@@ -416,13 +416,13 @@ class TestStart:
         assert run.took_s > 0.85 * run.time_s
 
     def test_a_job_that_is_done_is_not_asked_for_again(self, tmp_path: Path) -> None:
-        """Once systemd has said how the job ended, no other start is asked for."""
+        """Once systemd has reported the job's result, no other start is requested."""
         host = host_with({"show": [shows("inactive"), *[shows("activating")] * 9, shows("active")]})
         run = act(Action.START, host, tmp_path)
         assert (run.result.code, len(run.host.of("start"))) == (0, 1)
 
     @pytest.mark.parametrize(
-        ("start", "shown", "told"),
+        ("start", "shown", "text"),
         [
             pytest.param(
                 exits(1, f"Job for {UNIT} failed because the control process exited with error code.\n"),
@@ -456,12 +456,12 @@ class TestStart:
             ),
         ],
     )
-    def test_a_start_that_failed_ends_at_once(self, tmp_path: Path, start: Step, shown: Step, told: str) -> None:
+    def test_a_start_that_failed_ends_at_once(self, tmp_path: Path, start: Step, shown: Step, text: str) -> None:
         """Nothing will change any more: 1, with the job's result, the unit's, and its last journal line."""
         journal = Step(Exited(0.01, stdout=b"cannot bind to port 25\n"))
         host = host_with({"show": [shows("inactive"), shown], "start": [start], "journal": [journal]})
         run = act(Action.START, host, tmp_path, values=HOOKED)
-        assert (run.result.code, run.result.reason) == (1, f"{UNIT} {told}")
+        assert (run.result.code, run.result.reason) == (1, f"{UNIT} {text}")
         assert run.took_s < 1.0
 
     @pytest.mark.parametrize(
@@ -569,7 +569,7 @@ class TestStart:
         assert (run.result.code, len(run.host.of("hook"))) == (0, 3)
 
     @pytest.mark.parametrize(
-        ("properties", "order", "told"),
+        ("properties", "order", "text"),
         [
             pytest.param({}, "yes", "", id="no"),
             pytest.param({"Restart": ""}, "yes", "", id="a unit that has none"),
@@ -585,13 +585,13 @@ class TestStart:
         ],
     )
     def test_a_restart_that_is_in_force_is_warned_of(
-        self, tmp_path: Path, properties: dict[str, str], order: str, told: str
+        self, tmp_path: Path, properties: dict[str, str], order: str, text: str
     ) -> None:
         """Once, where another drop-in comes after the agent's; the start is good all the same."""
         host = host_with({"show": [shows("active", "loaded", 0.01, **properties)]})
         run = act(Action.START, host, tmp_path, values={"order_at_shutdown": order})
-        overrides = f"{told} of {UNIT} overrides {drop_in_path(UNIT, tmp_path)}"
-        expected = [f"{overrides}: systemd may restart it without the cluster knowing"] if told else []
+        overrides = f"{text} of {UNIT} overrides {drop_in_path(UNIT, tmp_path)}"
+        expected = [f"{overrides}: systemd may restart it without the cluster knowing"] if text else []
         assert (run.result.code, texts(run, WarningNotice)) == (0, expected)
 
     @pytest.mark.parametrize(
@@ -604,7 +604,7 @@ class TestStart:
         ],
     )
     def test_a_hook_that_cannot_be_run(self, tmp_path: Path, hook: str, values: dict[str, str], code: int) -> None:
-        """Told before anything is started: 5, or 4 when it is not safe."""
+        """A hook that cannot run is found before anything is started: 5, or 4 if it is not safe."""
         (tmp_path / "open").touch()
         (tmp_path / "open").chmod(0o777)
         run = act(
@@ -625,7 +625,7 @@ class TestStart:
         assert run.took_s < 2.0
 
     def test_gated_by_itself_while_the_job_runs(self, tmp_path: Path) -> None:
-        """While systemd has not said that the unit has started, its hook is not run for nothing."""
+        """The hook does not run before systemd has reported the unit as started."""
         shown = [shows("inactive"), *[shows("activating")] * 4, shows("active")]
         host = host_with({"show": shown, "start": [hangs()], "hook": [exits(0)]})
         run = act(Action.START, host, tmp_path, values=HOOKED)
@@ -639,7 +639,7 @@ class TestStart:
 
     @pytest.mark.parametrize("answer", NO_ANSWER_ROWS)
     def test_a_systemd_that_does_not_answer(self, tmp_path: Path, answer: Step) -> None:
-        """1 at the deadline, and nothing was asked for blindly."""
+        """1 at the deadline, and nothing was requested."""
         run = act(Action.START, host_with({"show": [answer]}), tmp_path)
         assert run.result.code == 1
         assert run.host.verbs == []
@@ -696,21 +696,21 @@ class TestStop:
         assert run.host.signals == []
 
     def test_a_lost_request_is_made_again(self, tmp_path: Path) -> None:
-        """Each look asks for the stop again."""
+        """Each query is followed by another stop request."""
         host = host_with({"show": [shows("active")] * 4 + [shows("inactive")], "stop": [LOST]})
         run = act(Action.STOP, host, tmp_path)
         assert run.result.code == 0
         assert len(run.host.of("stop")) == 5
 
     def test_what_fails_while_it_stops_has_last_words(self, tmp_path: Path) -> None:
-        """A busy mount says why: the words of the unit by its real Id, not PID 1's, which the reason has already."""
+        """A busy mount logs why: the reason has the unit's own log line, by its real Id, and not PID 1's."""
         journal = Step(Exited(0.01, stdout=b"umount: /srv: target is busy.\n"))
         shown = shows("active", Id="srv.mount", KillMode="")
         failed = exits(1, "Job for srv-data.mount failed.\nSee it.\n")
         host = host_with({"show": [shown], "stop": [failed], "journal": [journal]})
         run = act(Action.STOP, host, tmp_path, values={"unit": "srv-data.mount"})
-        told = "srv-data.mount active: stop job failed: umount: /srv: target is busy."
-        assert (run.result.code, run.result.reason) == (1, told)
+        text = "srv-data.mount active: stop job failed: umount: /srv: target is busy."
+        assert (run.result.code, run.result.reason) == (1, text)
         assert [call.arguments[-1] for call in run.host.of("journal")] == ["--sync", "_SYSTEMD_UNIT=srv.mount"]
         silent_unit = host_with({"show": [shown], "stop": [failed], "journal": [DONE]})
         run = act(Action.STOP, silent_unit, tmp_path, values={"unit": "srv-data.mount"})
@@ -740,7 +740,7 @@ class TestStop:
         assert run.host.signal_times("SIGKILL") == pytest.approx([after_s], abs=0.1)
         assert after_s == pytest.approx(escalation_after_s(run.time_s))
         assert [signal.name for signal in run.host.signals] == ["SIGKILL"]
-        assert [fact for fact in run.heard.facts if isinstance(fact, Escalated)] == [Escalated(UNIT)]
+        assert [event for event in run.heard.facts if isinstance(event, Escalated)] == [Escalated(UNIT)]
         assert "kill" not in run.host.verbs  # which writes cgroup.kill, from systemd 257 on
 
     def test_escalation_goes_on(self, tmp_path: Path) -> None:
@@ -748,10 +748,10 @@ class TestStop:
         run = act(Action.STOP, host_with({"show": [shows("deactivating")], "stop": [hangs()]}), tmp_path)
         assert run.result.code == 1
         assert len(run.host.signals) > 3
-        assert len([fact for fact in run.heard.facts if isinstance(fact, Escalated)]) == 1
+        assert len([event for event in run.heard.facts if isinstance(event, Escalated)]) == 1
 
     def test_no_escalation_where_it_is_not_wanted(self, tmp_path: Path) -> None:
-        """stop_escalate=no: 1 at the deadline, and nobody is killed."""
+        """stop_escalate=no: 1 at the deadline, and no process is killed."""
         host = host_with({"show": [shows("deactivating")], "stop": [hangs()]})
         run = act(Action.STOP, host, tmp_path, values={"stop_escalate": "no"})
         assert (run.result.code, run.host.signals) == (1, [])
@@ -768,7 +768,7 @@ class TestStop:
             values={"unit": unit},
         )
         assert (run.result.code, run.host.signals) == (1, [])
-        assert not [fact for fact in run.heard.facts if isinstance(fact, Escalated)]
+        assert not [event for event in run.heard.facts if isinstance(event, Escalated)]
 
     def test_no_escalation_where_it_is_not_needed(self, tmp_path: Path) -> None:
         """A unit that stops before is not killed."""
@@ -785,7 +785,7 @@ class TestStop:
     ) -> None:
         """Once the main process is dead, ExecStopPost= cleans up: it is killed as well only if it does not end.
 
-        Half of the time until the last look, which leaves time for the last words.
+        Half of the time until the last query, which leaves time for the last log line.
         """
         shown = shows("deactivating", SubState="stop-post")
         host = host_with({"show": [shown], "stop": [hangs(until="SIGKILL")]}, SIGKILL={"show": [shows("failed")]})
@@ -795,7 +795,7 @@ class TestStop:
         assert min(run.host.signal_times("SIGKILL")) >= killed_after_s
 
     def test_an_exec_stop_post_that_follows_the_kill(self, tmp_path: Path) -> None:
-        """The SIGKILL that ended the others spares what cleans up after them, which ends by itself in time."""
+        """The SIGKILL that ended the others spares the processes that clean up, which exit in time."""
         host = host_with(
             {"show": [shows("deactivating", SubState="stop-sigterm")], "stop": [exits(0, after_s=15.0)]},
             SIGKILL={"show": [*[shows("deactivating", SubState="stop-post")] * 4, shows("failed")]},
@@ -822,7 +822,7 @@ class TestStop:
         assert run.took_s < 1.0
 
     def test_a_refused_stop_without_escalation(self, tmp_path: Path) -> None:
-        """1 at the deadline with systemd's words, and no signal is sent."""
+        """1 at the deadline with systemd's message, and no signal is sent."""
         refused = exits(1, f"Failed to stop {UNIT}: {MANUAL_REFUSAL}\n")
         host = host_with({"show": [shows("active")], "stop": [refused]})
         run = act(Action.STOP, host, tmp_path, values={"stop_escalate": "no"})
@@ -839,26 +839,26 @@ class TestStop:
         assert run.host.signals[0].unit.main_process == SLEEP
 
     @pytest.mark.parametrize(
-        ("process", "told"),
+        ("process", "text"),
         [
             pytest.param(LS, "ls[813] in uninterruptible sleep", id="uninterruptible"),
             pytest.param(SLEEP, "sleep[812] alive", id="not killed"),
         ],
     )
     @pytest.mark.parametrize("escalate", [pytest.param(value, id=value) for value in ("yes", "no")])
-    def test_a_process_that_cannot_be_killed(self, tmp_path: Path, process: Process, told: str, escalate: str) -> None:
+    def test_a_process_that_cannot_be_killed(self, tmp_path: Path, process: Process, text: str, escalate: str) -> None:
         """1 at the deadline, and never 0: what is alive may still write. The drop-in stays in place."""
         act(Action.START, host_with({"show": [shows("active")]}), tmp_path)
         host = host_with({"show": [alive(shows("failed"), process)]})
         run = act(Action.STOP, host, tmp_path, values={"stop_escalate": escalate})
-        assert (run.result.code, run.result.reason) == (1, f"{UNIT} failed, but not stopped: {told}")
+        assert (run.result.code, run.result.reason) == (1, f"{UNIT} failed, but not stopped: {text}")
         assert bool(run.host.signals) is (escalate == "yes")
         assert run.took_s > 0.85 * run.time_s
         assert drop_in_path(UNIT, tmp_path).exists()
 
     @pytest.mark.parametrize("mode", [pytest.param(mode, id=mode) for mode in ("process", "none")])
     def test_what_kill_mode_leaves_running_is_warned_of(self, tmp_path: Path, mode: str) -> None:
-        """KillMode=process and none ask for leftovers: stopped, nobody is killed, and the log names them."""
+        """KillMode=process and none leave processes alive: stopped, none is killed, and the log names them."""
         host = host_with({"show": [alive(shows("inactive", KillMode=mode), SLEEP)]})
         run = act(Action.STOP, host, tmp_path)
         assert (run.result.code, run.host.signals) == (0, [])
@@ -902,8 +902,8 @@ class TestStop:
     @pytest.mark.parametrize(
         ("hooks", "code", "runs"),
         [
-            pytest.param([exits(0), exits(0), exits(7)], 0, 3, id="says 7 at last"),
-            pytest.param([exits(7)], 0, 1, id="says 7 at once"),
+            pytest.param([exits(0), exits(0), exits(7)], 0, 3, id="7 at last"),
+            pytest.param([exits(7)], 0, 1, id="7 at once"),
         ],
     )
     def test_stop_verify_waits_for_the_hook(self, tmp_path: Path, hooks: list[Step], code: int, runs: int) -> None:
@@ -915,7 +915,7 @@ class TestStop:
     @pytest.mark.parametrize(
         "hook",
         [
-            pytest.param(exits(0), id="says running"),
+            pytest.param(exits(0), id="running"),
             pytest.param(exits(1), id="fails"),
             pytest.param(hangs(), id="hangs"),
         ],
@@ -934,13 +934,13 @@ class TestStop:
         [pytest.param("/no/such/hook", "0", id="missing"), pytest.param(HOOK_PATH, "10", id="below its check level")],
     )
     def test_stop_verify_without_a_hook_to_ask(self, tmp_path: Path, hook: str, level: str) -> None:
-        """A hook that cannot be asked does not fail a stop."""
+        """A hook that cannot run does not fail a stop."""
         values = {"monitor_hook": hook, "monitor_hook_level": level, "stop_verify": "yes"}
         host = host_with({"show": [shows("inactive")], "hook": [Step(NotStarted(2, "No such file or directory"))]})
         assert act(Action.STOP, host, tmp_path, values=values).result.code == 0
 
     def test_not_permitted(self, tmp_path: Path) -> None:
-        """At the deadline 4, with what systemctl said."""
+        """4 at the deadline, with systemctl's message."""
         host = host_with({"show": [shows("active")], "stop": [exits(4, f"Failed to stop {UNIT}: Access denied")]})
         run = act(Action.STOP, host, tmp_path, values={"stop_escalate": "no"})
         assert (run.result.code, run.result.reason) == (4, f"{UNIT} active: Access denied")
@@ -1008,7 +1008,7 @@ class TestStopAtShutdown:
         assert len(run.host.of("list-jobs")) > 3
 
     def test_a_quick_stop_does_not_ask_for_jobs(self, tmp_path: Path) -> None:
-        """What stops in 0.2 s does not wait for anybody."""
+        """A unit that stops in 0.2 s does not wait for a turn."""
         run = act(Action.STOP, host_with({"show": [shows("inactive")], "stop": [exits(0, after_s=0.15)]}), tmp_path)
         assert (run.result.code, run.host.of("list-jobs")) == (0, [])
 
@@ -1026,8 +1026,8 @@ class TestDropIn:
         """One daemon-reload when it was written and systemd has not read it; none when it stood and was read."""
         active = {"show": [shows("active")]}
         assert len(act(Action.START, host_with(active), tmp_path).host.of("daemon-reload")) == 1
-        told = {"show": [shows("active", DropInPaths=str(drop_in_path(UNIT, tmp_path)))]}
-        assert len(act(Action.START, host_with(told), tmp_path).host.of("daemon-reload")) == 0
+        text = {"show": [shows("active", DropInPaths=str(drop_in_path(UNIT, tmp_path)))]}
+        assert len(act(Action.START, host_with(text), tmp_path).host.of("daemon-reload")) == 0
         assert len(act(Action.START, host_with(active), tmp_path).host.of("daemon-reload")) == 1
 
     @pytest.mark.parametrize(
@@ -1041,7 +1041,7 @@ class TestDropIn:
         assert len(run.host.of("daemon-reload")) == reloads
 
     def test_systemd_is_told_of_what_it_has_not_heard(self, tmp_path: Path) -> None:
-        """The action that wrote it may have been killed before systemd was told: DropInPaths does not list it."""
+        """The action that wrote it may have been killed before the daemon-reload: DropInPaths does not list it."""
         act(Action.START, host_with({"show": [shows("active")]}), tmp_path)
         run = act(Action.START, host_with({"show": [shows("active", NeedDaemonReload="yes")]}), tmp_path)
         assert (run.result.code, len(run.host.of("daemon-reload"))) == (0, 1)
@@ -1055,7 +1055,7 @@ class TestDropIn:
     def test_after_a_stop_systemd_is_told_only_if_it_still_lists_it(
         self, tmp_path: Path, name: str, *, is_there: bool, listed_later: bool, reloads: int
     ) -> None:
-        """A unit that nothing refers to has been unloaded by itself, and its drop-in forgotten with it."""
+        """Systemd unloads a unit that nothing refers to, and its drop-in with it."""
         path = drop_in_path(UNIT, tmp_path).with_name(f"{name}.conf")
         if is_there:
             path.parent.mkdir(parents=True)
@@ -1069,7 +1069,7 @@ class TestDropIn:
         assert texts(run, Notice) == ([f"drop-in {drop_in_path(UNIT, tmp_path)} removed"] if is_there else [])
 
     def test_another_stop_may_have_told_it(self, tmp_path: Path) -> None:
-        """What was forgotten while the stop waited for its turn to reload is not told again."""
+        """There is no daemon-reload for a drop-in that systemd unloaded while the stop waited for its turn."""
         path = drop_in_path(UNIT, tmp_path)
         path.parent.mkdir(parents=True)
         path.touch()
@@ -1109,7 +1109,7 @@ class TestDropIn:
         ],
     )
     def test_a_stop_does_not_fail_for_a_daemon_reload(self, tmp_path: Path, reload: Step, warnings: int) -> None:
-        """The unit is stopped all the same: 0 before the deadline, and the log tells."""
+        """The unit is stopped nevertheless: 0 before the deadline, with a line in the log."""
         path = drop_in_path(UNIT, tmp_path)
         path.parent.mkdir(parents=True)
         path.touch()
@@ -1140,7 +1140,7 @@ class TestDropIn:
         assert texts(run, Notice) == [f"drop-in {path} {'written' if wanted == 'yes' else 'removed'}"]
 
     def test_it_cannot_be_written(self, tmp_path: Path) -> None:
-        """The start fails and tells why; the unit is not started."""
+        """The start fails with the cause; the unit is not started."""
         (booted(tmp_path) / "systemd/system" / f"{UNIT}.d").touch()
         run = act(Action.START, host_with({"show": [shows("inactive")]}), tmp_path)
         assert run.result.code == 1
@@ -1149,7 +1149,7 @@ class TestDropIn:
         assert run.host.of("start") == []
 
     def test_it_cannot_be_removed(self, tmp_path: Path) -> None:
-        """The stop goes on, and the log tells."""
+        """The stop continues, with a line in the log."""
         path = drop_in_path(UNIT, tmp_path)
         path.mkdir(parents=True)
         run = act(Action.STOP, host_with({"show": [shows("active"), shows("inactive")]}), tmp_path)
@@ -1166,7 +1166,7 @@ class TestReload:
         assert (run.result.code, run.host.verbs) == (0, ["reload", "hook"])
 
     def test_a_unit_that_cannot(self, tmp_path: Path) -> None:
-        """3, and it is not asked to."""
+        """3, and no reload is requested."""
         run = act(Action.RELOAD, host_with({"show": [shows("active", CanReload="no")]}), tmp_path)
         assert (run.result.code, run.host.verbs) == (3, [])
         assert run.result.reason == f"{UNIT} cannot reload: it has no ExecReload="
@@ -1181,7 +1181,7 @@ class TestReload:
         ],
     )
     def test_a_unit_that_does_not_run(self, tmp_path: Path, shown: Step, code: int) -> None:
-        """What the monitor says of it; nothing is reloaded."""
+        """The result of a monitor; nothing is reloaded."""
         run = act(Action.RELOAD, host_with({"show": [shown]}), tmp_path)
         assert (run.result.code, run.host.verbs) == (code, [])
 
@@ -1194,7 +1194,7 @@ class TestReload:
     @pytest.mark.parametrize(
         ("reload", "hook", "code"),
         [
-            pytest.param(DONE, exits(7), 7, id="the hook says 7"),
+            pytest.param(DONE, exits(7), 7, id="the hook returns 7"),
             pytest.param(DONE, exits(190), 190, id="degraded"),
             pytest.param(exits(1, f"Job for {UNIT} failed."), exits(0), 1, id="the job failed"),
             pytest.param(exits(1, f"Job for {UNIT} failed."), exits(5), 5, id="both: the monitor's"),
@@ -1216,13 +1216,13 @@ class TestReload:
         ],
     )
     def test_it_is_polled_as_a_start_is(self, tmp_path: Path, hooks: list[Step], code: int, runs: int) -> None:
-        """A service may be slow to read its configuration: its hook is asked again, and it is reloaded once."""
+        """A service may be slow to read its configuration: its hook runs again, and it is reloaded once."""
         host = host_with({"show": [shows("active")], "hook": hooks})
         run = act(Action.RELOAD, host, tmp_path, values=HOOKED)
         assert (run.result.code, len(run.host.of("hook")), len(run.host.of("reload"))) == (code, runs, 1)
 
     def test_a_hook_that_never_passes(self, tmp_path: Path) -> None:
-        """Asked until the deadline; the last monitor's code, with its reason."""
+        """Hooks run until the deadline; then the last monitor's code, with its reason."""
         host = host_with({"show": [shows("active")], "hook": [exits(7)]})
         run = act(Action.RELOAD, host, tmp_path, values=HOOKED)
         assert (run.result.code, run.result.reason) == (7, "hook true: not running (exit 7)")
@@ -1235,7 +1235,7 @@ class TestReload:
         assert (run.result.code, len(run.host.of("reload"))) == (0, 3)
 
     def test_a_unit_that_a_reload_brings_down(self, tmp_path: Path) -> None:
-        """7 at once, with why it failed; it will not come up again by itself."""
+        """7 at once, with the cause: it will not start again without a start."""
         host = host_with({"show": [shows("active")]}, reload={"show": [shows("failed", Result="exit-code")]})
         run = act(Action.RELOAD, host, tmp_path, values=HOOKED)
         assert (run.result.code, run.result.reason) == (7, f"{UNIT} failed: exit-code")
@@ -1342,8 +1342,8 @@ class TestValidateAll:
     [
         pytest.param([exits(0)], 0, ["/bin/true"], id="may"),
         pytest.param([exits(1)], 5, ["/bin/true"], id="may not"),
-        pytest.param([exits(2)], 0, ["/bin/true"], id="cannot be told"),
-        pytest.param([silent(after_s=0.1)], 5, ["/bin/true"], id="may not, and test says something"),
+        pytest.param([exits(2)], 0, ["/bin/true"], id="unknown"),
+        pytest.param([silent(after_s=0.1)], 5, ["/bin/true"], id="may not, and test prints something"),
         pytest.param([Step(NotStarted(11, "Resource temporarily unavailable"))], 0, ["/bin/true"], id="not started"),
     ],
 )
@@ -1353,7 +1353,7 @@ class TestValidateAll:
 def test_whether_the_hooks_user_may_execute_it(
     tmp_path: Path, action: Action, tests: list[Step], code: int, asked: list[str]
 ) -> None:
-    """Asked of the kernel as that user before anything is done; only its plain no counts."""
+    """test(1) checks as that user before anything is done; only exit code 1 without output counts."""
     host = host_with({"show": [shows("active")], "hook": [exits(0)], "test": tests})
     values = {**HOOKED, "monitor_hook_user": "nobody", "order_at_shutdown": "no"}
     run = act(action, host, tmp_path, values=values, operation=Operation(20.0, check_level=10))
@@ -1443,26 +1443,26 @@ def test_stops_share_daemon_reloads(tmp_path: Path, count: int) -> None:
 
 class TestTold:
     def test_the_reporter_hears_the_whole_story(self, tmp_path: Path) -> None:
-        """It begins and ends, each command does, and each look is told."""
+        """The action, each command and each query are reported."""
         operation = Operation(20.0, is_recurring=True, warnings=("no timeout is set: assuming 20 s",))
         host = host_with({"show": [shows("activating"), shows("active")], "hook": [exits(0)]})
         run = act(Action.MONITOR, host, tmp_path, values=HOOKED, operation=operation)
-        facts = run.heard.facts
-        assert isinstance(facts[0], ActionStarted)
-        assert (facts[0].action, facts[0].unit, facts[0].timeout_s) == (Action.MONITOR, UNIT, 20.0)
-        assert facts[0].time_s == pytest.approx(18.0)
-        assert facts[1] == WarningNotice("no timeout is set: assuming 20 s")
-        assert facts[-1] == ActionEnded(Action.MONITOR, run.result)
-        began = [fact for fact in facts if isinstance(fact, CommandStarted)]
-        ended = [fact.began for fact in facts if isinstance(fact, CommandEnded)]
+        events = run.heard.facts
+        assert isinstance(events[0], ActionStarted)
+        assert (events[0].action, events[0].unit, events[0].timeout_s) == (Action.MONITOR, UNIT, 20.0)
+        assert events[0].time_s == pytest.approx(18.0)
+        assert events[1] == WarningNotice("no timeout is set: assuming 20 s")
+        assert events[-1] == ActionEnded(Action.MONITOR, run.result)
+        began = [event for event in events if isinstance(event, CommandStarted)]
+        ended = [event.began for event in events if isinstance(event, CommandEnded)]
         assert sorted(map(id, began)) == sorted(map(id, ended))
-        assert len([fact for fact in facts if isinstance(fact, Observed)]) == 2
+        assert len([event for event in events if isinstance(event, Observed)]) == 2
 
     def test_a_command_that_was_dropped_has_no_outcome(self, tmp_path: Path) -> None:
         """Its answer no longer mattered."""
         host = host_with({"show": [shows("inactive")], "hook": [hangs()]})
         run = act(Action.MONITOR, host, tmp_path, values=HOOKED)
-        outcomes = [fact.outcome for fact in run.heard.facts if isinstance(fact, CommandEnded)]
+        outcomes = [event.outcome for event in run.heard.facts if isinstance(event, CommandEnded)]
         assert outcomes.count(None) == 1
 
 
@@ -1486,7 +1486,7 @@ ENDS = st.one_of(
     st.builds(exits, st.integers(0, 6), st.sampled_from(["Job for x failed.", MANUAL_REFUSAL]), DELAYS),
     st.just(hangs()),
 )
-SAYS = st.one_of(st.builds(exits, st.sampled_from([0, 7, 190, 1, 3, 5, 8, 42]), st.just(""), DELAYS), st.just(hangs()))
+CODES = st.one_of(st.builds(exits, st.sampled_from([0, 7, 190, 1, 3, 5, 8, 42]), st.just(""), DELAYS), st.just(hangs()))
 LISTS = st.sampled_from([lists(), lists(STOPPING), silent(), hangs()])
 
 
@@ -1508,7 +1508,7 @@ HISTORIES = st.builds(
     action=st.sampled_from([action for action in Action if action is not Action.META_DATA]),
     shown=st.lists(ANSWERS, min_size=1, max_size=6),
     ends=st.lists(ENDS, min_size=1, max_size=3),
-    says=st.lists(SAYS, min_size=1, max_size=3),
+    says=st.lists(CODES, min_size=1, max_size=3),
     jobs=st.lists(LISTS, min_size=1, max_size=3),
     operation=st.builds(
         Operation,
@@ -1535,7 +1535,7 @@ def says_not_running(protocol: str, hook: CommandOutcome | None) -> bool:
 @settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(history=HISTORIES)
 def test_the_guarantees_in_every_history(tmp_path: Path, history: History) -> None:
-    """7 only if seen down or, but from a probe, a hook said so; 0 from stop only if seen down, with nothing alive.
+    """7 only if seen down or, except from a probe, a hook returned it; 0 from stop only if seen down, nothing alive.
 
     Always a reason, always in time; and no command or signal comes after the action (`act` sees to that).
     """
@@ -1545,7 +1545,7 @@ def test_the_guarantees_in_every_history(tmp_path: Path, history: History) -> No
     values = {**HOOKED, **history.values}
     run = act(history.action, ScriptedSystemctl(script), tmp_path, values=values, operation=history.operation)
     code = run.result.code
-    looks = [fact.observation.unit for fact in run.heard.facts if isinstance(fact, Observed)]
+    looks = [event.observation.unit for event in run.heard.facts if isinstance(event, Observed)]
     last = looks[-1] if looks and isinstance(looks[-1], UnitState) else None
     is_down = last is not None and last.active_state in DOWN_STATES and not last.has_job and not remaining(last)
     is_probe = history.action is Action.MONITOR and history.operation.is_probe

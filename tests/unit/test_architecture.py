@@ -30,7 +30,7 @@ def module_of(path: Path) -> str:
 
 
 def is_module(path: Path) -> bool:
-    """Tell whether there is anything in a file but a docstring, as in the face of a package."""
+    """Return whether a file has anything but a docstring."""
     return path != PACKAGE / "__init__.py" and len(ast.parse(path.read_text()).body) > 1
 
 

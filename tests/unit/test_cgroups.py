@@ -63,7 +63,7 @@ def pid() -> Iterator[int]:
 
 
 def unit_of(name: str = WEB, unit_id: str = "", /, **details: object) -> UnitState:
-    """Return an inactive unit, as systemctl tells it: without a group, since that is gone."""
+    """Return an inactive unit, as systemctl prints it: without a control group, which is gone."""
     known = UnitDetails(unit_id or name, kill_mode="control-group", slice="system.slice")
     return UnitState(name, LoadState.LOADED, ActiveState.INACTIVE, details=replace(known, **details))
 
@@ -159,7 +159,7 @@ class TestWhere:
             assert tree.found(unit_of("mysql.service", "mariadb.service")) == (None, set(pids[:2]))
 
     def test_a_unit_that_is_not_found(self, tree: Tree, pid: int) -> None:
-        """Its file is gone, and systemd tells neither slice nor group: its processes are there all the same."""
+        """Its file is gone, and systemd prints neither slice nor group: its processes are found nevertheless."""
         tree.put("/system.slice/web.service", pid)
         unit = replace(unit_of(slice=""), load_state=LoadState.NOT_FOUND)
         assert tree.found(unit) == (None, {pid})
@@ -173,7 +173,7 @@ class TestWhere:
             assert tree.found(unit_of()) == (None, {one, two, three})
 
     def test_others_are_not_its_own(self, tree: Tree, pid: int) -> None:
-        """Neither those of a unit whose name begins as its does, nor those beside it or above."""
+        """Processes of a unit with a longer name, of siblings and of parents are not found."""
         for group in (
             "/system.slice",
             "/system.slice/web.service.d",
@@ -185,7 +185,7 @@ class TestWhere:
         assert tree.found(unit_of()) == (None, set())
 
     def test_all_hierarchies(self, tmp_path: Path) -> None:
-        """Version 2, version 2 beside version 1, version 1: wherever systemd has its own; a process counts once."""
+        """Version 2, both versions, version 1: systemd's own hierarchy is read; a process counts once."""
         roots = [tmp_path / name for name in ("unified", "systemd", "gone")]
         cgroups = Cgroups(tuple(map(str, roots)))
         with sleeping() as one, sleeping() as two:
@@ -199,7 +199,7 @@ class TestWhere:
         assert Cgroups((str(tmp_path / "gone"),)).find(unit_of()) == unit_of()
 
     def test_a_file_that_cannot_be_read(self, tree: Tree, pid: int) -> None:
-        """A group of threads says EOPNOTSUPP, one that goes as it is read ENODEV: the others count."""
+        """A threaded group fails with EOPNOTSUPP, one that is removed with ENODEV: the others count."""
         tree.put("/system.slice/web.service", pid)
         (tree.root / "system.slice/web.service/threads").mkdir()
         (tree.root / "system.slice/web.service/threads/cgroup.procs").mkdir()
@@ -231,7 +231,7 @@ class TestWhere:
 
 class TestAlive:
     def test_what_has_ended_does_not_count(self, tree: Tree, pid: int) -> None:
-        """A zombie holds nothing open and writes nothing; a pid that is gone, or of another namespace, is nobody."""
+        """Zombies, pids that are gone and those of another namespace do not count."""
         with zombie() as ended:
             tree.put("/system.slice/web.service", ended, NO_PID, 0, pid)
             assert tree.found(unit_of()) == (None, {pid})
@@ -246,7 +246,7 @@ class TestAlive:
             assert tree.found(main) == (process_of(pid), set())
 
     def test_what_is_in_uninterruptible_sleep_does(self, tree: Tree, tmp_path: Path) -> None:
-        """And is told as such: no signal ends it."""
+        """It is reported as uninterruptible: no signal ends it."""
         with uninterruptible(tmp_path) as pid:
             tree.put("/system.slice/web.service", pid)
             state = tree.cgroups.find(unit_of())
@@ -263,12 +263,12 @@ class TestAlive:
 
 class TestMainProcess:
     def test_it_lives_outside_its_group(self, tree: Tree, pid: int) -> None:
-        """As after an alias was laid over a running unit: PID 1 says inactive, and MainPID lives."""
+        """As after an alias was laid over a running unit: PID 1 reports inactive, and MainPID lives."""
         unit = unit_of(main_pid=pid, main_started_us=started_us(pid))
         assert tree.found(unit) == (process_of(pid), set())
 
     def test_it_counts_once(self, tree: Tree, pid: int) -> None:
-        """It is not told among the others as well."""
+        """It is not among the others as well."""
         with sleeping() as other:
             tree.put("/system.slice/web.service", pid, other)
             unit = unit_of(main_pid=pid, main_started_us=started_us(pid))
@@ -360,7 +360,7 @@ class TestSignals:
         assert kill.read_text() == ""
 
     def test_a_later_process_of_the_main_pid_gets_none(self, tree: Tree, pid: int) -> None:
-        """Nobody is killed who has that pid by chance."""
+        """A later process of the same pid is not killed."""
         tree.cgroups.send_signal(unit_of(main_pid=pid, main_started_us=started_us(pid, -60.0)), SIGKILL)
         tree.cgroups.send_signal(replace(unit_of(), details=None), SIGKILL)
         time.sleep(0.05)
@@ -374,7 +374,7 @@ class TestSignals:
             assert ended_by(pid) == SIGKILL
 
     def test_what_has_ended_is_passed_over(self, tree: Tree, pid: int) -> None:
-        """A zombie, or a pid that is gone, keeps nobody else from getting it."""
+        """A zombie or a pid that is gone does not keep the others from getting the signal."""
         with zombie() as ended:
             tree.put("/system.slice/web.service", ended, NO_PID, pid)
             tree.cgroups.send_signal(unit_of(), SIGTERM)

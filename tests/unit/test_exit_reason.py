@@ -162,5 +162,5 @@ class TestBugs:
     ],
 )
 def test_the_agents_name(environment: dict[str, str], name: str) -> None:
-    """The one that it is installed under, as Pacemaker says; else that of its file."""
+    """The name that it is installed under, from Pacemaker's environment; else that of its file."""
     assert agent_name("systemd", environment) == name

@@ -1,4 +1,4 @@
-"""Whatever stands in a parameter, in systemctl's answers or a hook's output: no traceback, no forgery, no escapes."""
+"""Any parameter, output of systemctl or of a hook: no traceback, no forged reason, no escapes."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ HOOK_ENDS = st.one_of(
     st.dictionaries(st.sampled_from(OPERATION), VALUE),
 )
 def test_every_parameter(values: dict[str, str], operation: dict[str, str]) -> None:
-    """Parameters, or one line that names every culprit; an operation in any case, whose warnings are a line each."""
+    """Parameters, or one line that names each wrong one; always an operation, whose warnings are a line each."""
     told: list[str] = []
     try:
         read_parameters(values)
@@ -89,7 +89,7 @@ def test_every_parameter(values: dict[str, str], operation: dict[str, str]) -> N
 
 @pytest.mark.parametrize("row", [pytest.param(row, id=row.name) for row in TABLE])
 def test_the_longest_values(row: Parameter) -> None:
-    """No value that the kernel lets through is looked at for long: a stop that comes too late is a fencing."""
+    """No value that the kernel accepts takes long to parse: a late stop fences the node."""
     began = time.process_time()
     for filling in " a0-":
         for begin, end in (("1", "!"), ("/", ""), ("'", "")):
@@ -101,8 +101,8 @@ def test_the_longest_values(row: Parameter) -> None:
 @pytest.mark.parametrize(
     "said", [pytest.param(said, id=said) for said in ("x", "Job for ", "Unit ", "Queued job for ")]
 )
-def test_the_longest_words_of_systemctl(said: str) -> None:
-    """What is no message of systemctl's is known for none at once, however long."""
+def test_the_longest_messages_of_systemctl(said: str) -> None:
+    """A long text that is no message of systemctl's is recognised as none at once."""
     began = time.process_time()
     job_outcome(Exited(0.1, stderr=(said * 65_536)[:65_536].encode(), code=1))
     assert time.process_time() - began < 1.0
@@ -141,20 +141,20 @@ STORIES = st.builds(
 
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(story=STORIES)
-def test_every_answer(tmp_path: Path, story: Story) -> None:
-    """Any bytes from systemctl, journalctl and a hook: an answer, and all that tells of it is clean, line by line."""
+def test_any_output(tmp_path: Path, story: Story) -> None:
+    """Any bytes from systemctl, journalctl and a hook: a result, and all output about it is clean, line by line."""
     operation = Operation(1.0, is_recurring=True, check_level=10)
     host = ScriptedSystemctl(story.script)
     run = act(story.action, host, tmp_path, operation=operation, values={"monitor_hook": HOOK_PATH})
     assert 0 <= run.result.code <= 255
     assert not unclean([run.result.reason or ""])
-    texts = {**told_by_views(run, story.action), **told_by_logs(run, story, tmp_path)}
+    texts = {**view_texts(run, story.action), **log_texts(run, story, tmp_path)}
     for name, text in texts.items():
         assert not unclean(text.split("\n")), name
 
 
-def told_by_views(run: Run, action: Action) -> dict[str, str]:
-    """Return what every view of debug mode makes of an action."""
+def view_texts(run: Run, action: Action) -> dict[str, str]:
+    """Return the text of each view of debug mode for an action."""
     plain, machine, live = io.StringIO(), io.StringIO(), io.StringIO()
     timeline = Timeline(action, UNIT)
     reporter = PlainView(plain).begin(timeline)
@@ -168,8 +168,8 @@ def told_by_views(run: Run, action: Action) -> dict[str, str]:
     return {"plain": plain.getvalue(), "machine": machine.getvalue(), "live": live.getvalue()}
 
 
-def told_by_logs(run: Run, story: Story, directory: Path) -> dict[str, str]:
-    """Return what the log and the trace make of an action; every line of a log begins as a log's does."""
+def log_texts(run: Run, story: Story, directory: Path) -> dict[str, str]:
+    """Return the log and the trace of an action; each line of the log begins with a stamp."""
     files = {name: directory / name for name in ("log", "trace")}
     environment = {"HA_LOGFILE": str(files["log"]), "HA_debug": str(int(story.debug)), "OCF_RESOURCE_INSTANCE": "a\nb"}
     environment |= {"OCF_TRACE_RA": "1", "OCF_TRACE_FILE": str(files["trace"]), "MONITOR_HOOK\x1b[31m": "a\x1b[31m\nb"}

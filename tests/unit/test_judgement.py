@@ -70,18 +70,18 @@ DONE = JobOutcome(JobResult.DONE)
 JOBS = tuple(JobOutcome(result, message="Access denied") for result in JobResult)
 
 # What a result now, and what waiting for one, is written as below.
-Answer = tuple[str, int]
+Judged = tuple[str, int]
 
 
-def now(code: int) -> Answer:
+def now(code: int) -> Judged:
     return "now", code
 
 
-def wait(code: int) -> Answer:
+def wait(code: int) -> Judged:
     return "wait, then", code
 
 
-def answer(judgement: Judgement) -> Answer:
+def judged(judgement: Judgement) -> Judged:
     match judgement:
         case ActionResult(code):
             return now(code)
@@ -90,7 +90,7 @@ def answer(judgement: Judgement) -> Answer:
 
 
 # Each class of what a hook can do: what it is, and its code by the table of `monitor`, of a probe, and of `start`.
-HOOKS: dict[str, tuple[tuple[HookOutcome, ...], int, int, Answer]] = {
+HOOKS: dict[str, tuple[tuple[HookOutcome, ...], int, int, Judged]] = {
     "no hook": ((), 0, 0, now(0)),
     "exit 0": ((exited(0),), 0, 0, now(0)),
     "exit 7": ((exited(7),), 7, 1, wait(1)),
@@ -158,13 +158,13 @@ class TestMonitor:
     @pytest.mark.parametrize("active", RUNNING_ROWS)
     @pytest.mark.parametrize(("hooks", "code", "probed", "_start"), HOOK_ROWS)
     def test_of_a_running_unit_the_hook_decides(
-        self, active: ActiveState, hooks: tuple[HookOutcome, ...], code: int, probed: int, _start: Answer
+        self, active: ActiveState, hooks: tuple[HookOutcome, ...], code: int, probed: int, _start: Judged
     ) -> None:
         """Active, reloading and refreshing count alike, whatever the LoadState; a probe's codes are never 2 to 7."""
         for load in LoadState:
             seen = Observation(unit_in(active, load), hooks)
-            assert answer(judge_monitor(seen, probe=False, protocol=OCF)) == now(code)
-            assert answer(judge_monitor(seen, probe=True, protocol=OCF)) == now(probed)
+            assert judged(judge_monitor(seen, probe=False, protocol=OCF)) == now(code)
+            assert judged(judge_monitor(seen, probe=True, protocol=OCF)) == now(probed)
 
     @pytest.mark.parametrize("protocol", [pytest.param(protocol, id=protocol) for protocol in HookProtocol])
     def test_a_probe_never_takes_a_running_unit_for_stopped(self, protocol: HookProtocol) -> None:
@@ -187,12 +187,12 @@ class TestMonitor:
     @pytest.mark.parametrize("load", LOAD_ROWS)
     @pytest.mark.parametrize("active", DOWN_ROWS)
     def test_of_a_stopped_unit_no_hook_makes_it_better(self, active: ActiveState, load: LoadState) -> None:
-        """An inactive or failed unit is 7 whatever the hook says; one not found is 7 to a probe alone, else 5."""
+        """An inactive or failed unit is 7 whatever the hook returns; one not found is 7 to a probe alone, else 5."""
         for hooks in ONE_HOOK:
             seen = Observation(unit_in(active, load), hooks)
-            assert answer(judge_monitor(seen, probe=True, protocol=OCF)) == now(7)
+            assert judged(judge_monitor(seen, probe=True, protocol=OCF)) == now(7)
             recurring = now(5) if load is LoadState.NOT_FOUND else now(7)
-            assert answer(judge_monitor(seen, probe=False, protocol=OCF)) == recurring
+            assert judged(judge_monitor(seen, probe=False, protocol=OCF)) == recurring
 
     @pytest.mark.parametrize("load", LOAD_ROWS)
     @pytest.mark.parametrize("active", DOWN_ROWS)
@@ -219,7 +219,7 @@ class TestMonitor:
         for load, hooks in product(LoadState, ONE_HOOK):
             unit = with_processes(unit_in(active, load), kill_mode, *others, main=main)
             judgement = judge_monitor(Observation(unit, hooks), probe=probe, protocol=OCF)
-            assert answer(judgement) == now(1)
+            assert judged(judgement) == now(1)
             assert reason_of(judgement).startswith(f"{UNIT} {active}, but not stopped: ")
 
     @pytest.mark.parametrize(("kill_mode", "others", "main"), SPARED_ROWS)
@@ -227,13 +227,13 @@ class TestMonitor:
     def test_processes_that_kill_mode_spares_do_not_count(
         self, active: ActiveState, kill_mode: str, others: tuple[Process, ...], main: Process | None
     ) -> None:
-        """KillMode=process and none ask for leftovers: 7, as without them."""
+        """KillMode=process and none leave processes alive: 7, as without them."""
         unit = with_processes(unit_in(active), kill_mode, *others, main=main)
         assert judge_monitor(Observation(unit), probe=True, protocol=OCF) == ActionResult(7)
         assert judge_monitor(Observation(unit), probe=False, protocol=OCF) == ActionResult(7, f"{UNIT} {active}")
 
     @pytest.mark.parametrize(
-        ("processes", "told"),
+        ("processes", "text"),
         [
             pytest.param((SLEEP,), "sleep[812] alive", id="one"),
             pytest.param((LS,), "ls[813] in uninterruptible sleep", id="uninterruptible"),
@@ -246,11 +246,11 @@ class TestMonitor:
             ),
         ],
     )
-    def test_the_reason_names_a_process_that_is_alive(self, processes: tuple[Process, ...], told: str) -> None:
+    def test_the_reason_names_a_process_that_is_alive(self, processes: tuple[Process, ...], text: str) -> None:
         """By name and pid, and how many more; one that no signal can end comes first."""
         unit = with_processes(unit_in(ActiveState.INACTIVE), "control-group", *processes)
         reason = reason_of(judge_monitor(Observation(unit), probe=False, protocol=OCF))
-        assert reason == f"{UNIT} inactive, but not stopped: {told}"
+        assert reason == f"{UNIT} inactive, but not stopped: {text}"
 
     @pytest.mark.parametrize("load", LOAD_ROWS)
     @pytest.mark.parametrize("active", BETWEEN_ROWS)
@@ -258,16 +258,16 @@ class TestMonitor:
     def test_a_unit_between_two_states_is_waited_for(
         self, active: ActiveState, load: LoadState, *, probe: bool
     ) -> None:
-        """Activating, deactivating and what a later systemd may say: wait, and 1 at the deadline."""
+        """Activating, deactivating and unknown states: wait, and 1 at the deadline."""
         for hooks in ONE_HOOK:
             seen = Observation(unit_in(active, load), hooks)
-            assert answer(judge_monitor(seen, probe=probe, protocol=OCF)) == wait(1)
+            assert judged(judge_monitor(seen, probe=probe, protocol=OCF)) == wait(1)
 
     @pytest.mark.parametrize("probe", PROBE_ROWS)
     def test_a_silent_systemd_is_asked_again_and_never_taken_for_stopped(self, *, probe: bool) -> None:
-        """No answer: ask again until the deadline, then 1; in doubt is not stopped."""
+        """Without a state: query again until the deadline, then 1, never stopped."""
         for hooks in ONE_HOOK:
-            assert answer(judge_monitor(Observation(SILENCE, hooks), probe=probe, protocol=OCF)) == wait(1)
+            assert judged(judge_monitor(Observation(SILENCE, hooks), probe=probe, protocol=OCF)) == wait(1)
         assert judge_no_answer(SILENCE) == ActionResult(1, "systemd does not answer: no answer within 5.0 s")
 
     def test_no_monitor_asks_for_a_longer_pause(self) -> None:
@@ -284,7 +284,7 @@ class TestMonitor:
         assert result == ActionResult(7, f"{UNIT} failed: exit-code, status 1")
 
     @pytest.mark.parametrize(
-        ("unit", "told"),
+        ("unit", "text"),
         [
             pytest.param(
                 UnitState(UNIT, LoadState.LOADED, ActiveState.FAILED, "failed", "signal", "SIGSEGV"),
@@ -322,10 +322,10 @@ class TestMonitor:
             ),
         ],
     )
-    def test_a_reason_explains_the_state(self, unit: UnitState, told: str) -> None:
+    def test_a_reason_explains_the_state(self, unit: UnitState, text: str) -> None:
         """The state comes with what explains it, and with nothing that does not."""
         reason = reason_of(judge_monitor(Observation(unit), probe=False, protocol=OCF))
-        assert reason == f"{UNIT} {told}"
+        assert reason == f"{UNIT} {text}"
 
     def test_a_probe_of_a_stopped_unit_has_nothing_to_explain(self) -> None:
         """A probe's 7 is no failure and has no reason; a recurring monitor's has one."""
@@ -334,7 +334,7 @@ class TestMonitor:
         assert judge_monitor(seen, probe=False, protocol=OCF) == ActionResult(7, f"{UNIT} inactive")
 
     def test_a_missing_unit_is_named(self) -> None:
-        """A recurring monitor's 5 says what is not there."""
+        """The reason of a recurring monitor's 5 names what is missing."""
         seen = Observation(unit_in(ActiveState.INACTIVE, LoadState.NOT_FOUND))
         assert judge_monitor(seen, probe=False, protocol=OCF) == ActionResult(5, f"{UNIT} not found")
 
@@ -351,11 +351,11 @@ class TestStart:
     @pytest.mark.parametrize("active", RUNNING_ROWS)
     @pytest.mark.parametrize(("hooks", "_code", "_probed", "expected"), HOOK_ROWS)
     def test_of_a_running_unit_the_hook_decides(
-        self, active: ActiveState, hooks: tuple[HookOutcome, ...], _code: int, _probed: int, expected: Answer
+        self, active: ActiveState, hooks: tuple[HookOutcome, ...], _code: int, _probed: int, expected: Judged
     ) -> None:
         """0 and 190 end a start well; a hook that cannot be run ends it at once; all else is waited for, then 1."""
         for job, load in product(JOBS, LoadState):
-            assert answer(judge_start(Observation(unit_in(active, load), hooks), job, OCF)) == expected
+            assert judged(judge_start(Observation(unit_in(active, load), hooks), job, OCF)) == expected
 
     @pytest.mark.parametrize("job", [pytest.param(job, id=job.result) for job in JOBS])
     @pytest.mark.parametrize("active", DOWN_ROWS)
@@ -372,27 +372,27 @@ class TestStart:
                 expected = now(4)
             else:
                 expected = now(1)
-            assert answer(judge_start(seen, job, OCF)) == expected
+            assert judged(judge_start(seen, job, OCF)) == expected
 
     @pytest.mark.parametrize("active", DOWN_ROWS)
     def test_a_stopped_unit_whose_job_is_queued_is_waited_for(self, active: ActiveState) -> None:
         """While a job is queued for the unit, it may still start."""
         for job in JOBS:
-            assert answer(judge_start(Observation(unit_in(active, has_job=True)), job, OCF)) == wait(1)
+            assert judged(judge_start(Observation(unit_in(active, has_job=True)), job, OCF)) == wait(1)
 
     @pytest.mark.parametrize("active", BETWEEN_ROWS)
     def test_a_unit_between_two_states_is_waited_for(self, active: ActiveState) -> None:
         """Activating for long is no failure until the deadline."""
         for job, load, hooks in product(JOBS, LoadState, ONE_HOOK):
-            assert answer(judge_start(Observation(unit_in(active, load), hooks), job, OCF)) == wait(1)
+            assert judged(judge_start(Observation(unit_in(active, load), hooks), job, OCF)) == wait(1)
 
     def test_a_silent_systemd_is_asked_again(self) -> None:
         """No answer: 1 at the deadline."""
         for job in JOBS:
-            assert answer(judge_start(Observation(SILENCE), job, OCF)) == wait(1)
+            assert judged(judge_start(Observation(SILENCE), job, OCF)) == wait(1)
 
     @pytest.mark.parametrize(
-        ("job", "condition_met", "told"),
+        ("job", "condition_met", "text"),
         [
             pytest.param(DONE, True, "start job done", id="done and yet inactive"),
             pytest.param(DONE, False, "start job done, condition not met", id="condition not met"),
@@ -400,7 +400,7 @@ class TestStart:
             pytest.param(JobOutcome(JobResult.FAILED), True, "start job failed", id="failed"),
             pytest.param(JobOutcome(JobResult.CANCELED), True, "start job canceled", id="canceled"),
             pytest.param(JobOutcome(JobResult.TIMEOUT), True, "start job timeout", id="timeout"),
-            pytest.param(JobOutcome(JobResult.PENDING), True, "", id="pending, nothing said"),
+            pytest.param(JobOutcome(JobResult.PENDING), True, "", id="pending, no message"),
             pytest.param(
                 JobOutcome(JobResult.PENDING, "its job still runs after 5.0 s"),
                 True,
@@ -409,10 +409,10 @@ class TestStart:
             ),
         ],
     )
-    def test_a_failed_start_names_the_jobs_result(self, job: JobOutcome, told: str, *, condition_met: bool) -> None:
-        """The reason tells what became of the job, a condition that was not met included."""
+    def test_a_failed_start_names_the_jobs_result(self, job: JobOutcome, text: str, *, condition_met: bool) -> None:
+        """The reason names the job's result, including a condition that was not met."""
         unit = UnitState(UNIT, LoadState.LOADED, ActiveState.INACTIVE, "dead", condition_met=condition_met)
-        expected = f"{UNIT} inactive: {told}" if told else f"{UNIT} inactive"
+        expected = f"{UNIT} inactive: {text}" if text else f"{UNIT} inactive"
         assert reason_of(judge_start(Observation(unit), job, OCF)) == expected
 
     @pytest.mark.parametrize(
@@ -427,43 +427,43 @@ class TestStart:
             ),
         ],
     )
-    def test_a_refused_start_ends_with_systemds_words(self, result: JobResult, code: int, message: str) -> None:
-        """At once, with what systemctl said, less the unit's name, which stands there already."""
+    def test_a_refused_start_ends_with_systemds_message(self, result: JobResult, code: int, message: str) -> None:
+        """At once, with systemctl's message, without the unit's name, which the reason has already."""
         job = JobOutcome(result, f"Failed to start {UNIT}: {message}")
         unit = UnitState(UNIT, LoadState.LOADED, ActiveState.INACTIVE, "dead")
         assert judge_start(Observation(unit), job, OCF) == ActionResult(code, f"{UNIT} inactive: {message}")
 
     @pytest.mark.parametrize(
-        ("job", "told"),
+        ("job", "text"),
         [
-            pytest.param(JobOutcome(JobResult.FAILED), "exit-code, status 203", id="a failed job says no more"),
+            pytest.param(JobOutcome(JobResult.FAILED), "exit-code, status 203", id="a failed job adds nothing"),
             pytest.param(DONE, "exit-code, status 203", id="nor does one that is done"),
             pytest.param(
                 JobOutcome(JobResult.DEPENDENCY), "start job dependency, exit-code, status 203", id="another one does"
             ),
         ],
     )
-    def test_a_failed_start_names_result_and_main_exit(self, job: JobOutcome, told: str) -> None:
-        """Result and main exit status, and the job where it says more than that."""
+    def test_a_failed_start_names_result_and_main_exit(self, job: JobOutcome, text: str) -> None:
+        """Result and main exit status, and the job's result where it adds information."""
         unit = UnitState(UNIT, LoadState.LOADED, ActiveState.FAILED, "failed", "exit-code", "status 203")
-        assert reason_of(judge_start(Observation(unit), job, OCF)) == f"{UNIT} failed: {told}"
+        assert reason_of(judge_start(Observation(unit), job, OCF)) == f"{UNIT} failed: {text}"
 
     @pytest.mark.parametrize(
         ("job", "message"),
         [
-            pytest.param(JobOutcome(JobResult.LOST), "no job was queued", id="nothing said"),
+            pytest.param(JobOutcome(JobResult.LOST), "no job was queued", id="no message"),
             pytest.param(
                 JobOutcome(JobResult.LOST, "Connection reset by peer"), "Connection reset by peer", id="message"
             ),
         ],
     )
-    def test_a_lost_request_tells_what_systemctl_said(self, job: JobOutcome, message: str) -> None:
-        """At the deadline the reason of a start that never got through is what came instead."""
+    def test_a_lost_request_has_systemctls_message(self, job: JobOutcome, message: str) -> None:
+        """The reason of a start that never reached systemd is systemctl's message."""
         reason = reason_of(judge_start(Observation(unit_in(ActiveState.INACTIVE)), job, OCF))
         assert reason == f"{UNIT} inactive: systemctl start: {message}"
 
-    def test_last_words_stand_at_the_end(self) -> None:
-        """The unit's own last words follow the state, as far as there is room; without any nothing changes."""
+    def test_the_log_line_is_last(self) -> None:
+        """The unit's last log line follows the state, as far as there is room; without one nothing changes."""
         result = ActionResult(1, f"{UNIT} failed: exit-code, status 3")
         assert with_log_line(result, "fatal: bad string length") == ActionResult(
             1, f"{UNIT} failed: exit-code, status 3: fatal: bad string length"
@@ -495,7 +495,7 @@ class TestStartRequest:
             assert (result.reason is None) == (result.code == 0)
 
     def test_the_rows_leave_no_load_state_out(self) -> None:
-        """A LoadState that is new to the table is to be given a row."""
+        """Every LoadState has a row in the table."""
         assert len(LoadState) == 8
 
     @pytest.mark.parametrize(
@@ -524,7 +524,7 @@ class TestHost:
         ],
     )
     def test_a_host_has_unit_and_hooks_or_not(self, problems: tuple[HookMissing | HookUnsafe, ...], code: int) -> None:
-        """5 for what is not there, 4 for what is not safe; the first by name is told."""
+        """5 for a missing hook, 4 for one that is not safe; the reason names the first by name."""
         assert judge_host(unit_in(ActiveState.INACTIVE), problems).code == code
 
     def test_the_unit_comes_before_its_hooks(self) -> None:
@@ -539,7 +539,7 @@ class TestStop:
         """Whatever the job's result, the LoadState and the hook: observed stopped is stopped, a missing unit too."""
         for job, load, hooks in product(JOBS, LoadState, ONE_HOOK):
             seen = Observation(unit_in(active, load), hooks)
-            assert answer(judge_stop(seen, job, verify=False, protocol=OCF)) == now(0)
+            assert judged(judge_stop(seen, job, verify=False, protocol=OCF)) == now(0)
 
     @pytest.mark.parametrize("verify", [pytest.param(True, id="verify"), pytest.param(False, id="no verify")])
     @pytest.mark.parametrize("active", [pytest.param(state, id=state) for state in RUNNING + BETWEEN])
@@ -548,7 +548,7 @@ class TestStop:
         for job, load, hooks in product(JOBS, LoadState, ONE_HOOK):
             seen = Observation(unit_in(active, load), hooks)
             expected = wait(4) if job.result is JobResult.REFUSED else wait(1)
-            assert answer(judge_stop(seen, job, verify=verify, protocol=OCF)) == expected
+            assert judged(judge_stop(seen, job, verify=verify, protocol=OCF)) == expected
 
     @pytest.mark.parametrize(("kill_mode", "others", "main"), REMAINING_ROWS)
     @pytest.mark.parametrize("active", DOWN_ROWS)
@@ -557,12 +557,12 @@ class TestStop:
     ) -> None:
         """Inactive to systemd, but with a process that may still write: the stop goes on, and fails at the deadline.
 
-        The hooks' word does not matter to that, whatever it is.
+        The results of hooks do not matter for that.
         """
         for job, verify, hooks in product(JOBS, (True, False), ONE_HOOK):
             unit = with_processes(unit_in(active), kill_mode, *others, main=main)
             judgement = judge_stop(Observation(unit, hooks), job, verify=verify, protocol=OCF)
-            assert answer(judgement) == wait(1)
+            assert judged(judgement) == wait(1)
             assert reason_of(judgement).startswith(f"{UNIT} {active}, but not stopped: ")
 
     @pytest.mark.parametrize(("kill_mode", "others", "main"), SPARED_ROWS)
@@ -570,7 +570,7 @@ class TestStop:
     def test_what_kill_mode_spares_may_outlive_the_unit(
         self, active: ActiveState, kill_mode: str, others: tuple[Process, ...], main: Process | None
     ) -> None:
-        """KillMode=process and none ask for leftovers: stopped."""
+        """KillMode=process and none leave processes alive: stopped."""
         unit = with_processes(unit_in(active), kill_mode, *others, main=main)
         assert judge_stop(Observation(unit), DONE, verify=False, protocol=OCF) == ActionResult(0)
 
@@ -579,7 +579,7 @@ class TestStop:
         """It would be started after the stop has returned 0."""
         unit = Observation(unit_in(active, has_job=True))
         for job, verify in product(JOBS, (True, False)):
-            assert answer(judge_stop(unit, job, verify=verify, protocol=OCF)) == wait(1)
+            assert judged(judge_stop(unit, job, verify=verify, protocol=OCF)) == wait(1)
         assert reason_of(judge_stop(unit, DONE, verify=False, protocol=OCF)) == f"{UNIT} {active}: a job queued"
         job = JobOutcome(JobResult.CANCELED, "Job canceled.")
         reason = reason_of(judge_stop(unit, job, verify=False, protocol=OCF))
@@ -588,47 +588,47 @@ class TestStop:
     def test_a_silent_systemd_is_asked_again(self) -> None:
         """Never 0 unless observed stopped."""
         for job, verify in product(JOBS, (True, False)):
-            assert answer(judge_stop(Observation(SILENCE), job, verify=verify, protocol=OCF)) == wait(1)
+            assert judged(judge_stop(Observation(SILENCE), job, verify=verify, protocol=OCF)) == wait(1)
 
     @pytest.mark.parametrize("name", [pytest.param(name, id=name) for name in HOOKS])
-    def test_verify_waits_for_the_hook_to_say_not_running(self, name: str) -> None:
-        """The hook has to say 7; one that cannot be run does not fail a stop, for that would fence the node."""
+    def test_verify_waits_for_the_hook_to_return_7(self, name: str) -> None:
+        """The hook must return 7; one that cannot run does not fail a stop, since that would fence the node."""
         hooks, *_ = HOOKS[name]
         content = {"no hook", "exit 7", "missing", "unsafe", "last run cannot be killed"}
         for active in DOWN:
-            judged = judge_stop(Observation(unit_in(active), hooks), DONE, verify=True, protocol=OCF)
-            assert answer(judged) == (now(0) if name in content else wait(1))
+            judgement = judge_stop(Observation(unit_in(active), hooks), DONE, verify=True, protocol=OCF)
+            assert judged(judgement) == (now(0) if name in content else wait(1))
 
     @pytest.mark.parametrize(
         ("code", "expected"),
         [pytest.param(3, now(0), id="not running"), pytest.param(0, wait(1), id="running")]
         + [pytest.param(code, wait(1), id=f"{code}") for code in (1, 2, 4, 7, 150)],
     )
-    def test_verify_reads_the_hook_by_its_protocol(self, code: int, expected: Answer) -> None:
-        """An lsb hook says 3 for not running, and 7 is a failure."""
+    def test_verify_reads_the_hook_by_its_protocol(self, code: int, expected: Judged) -> None:
+        """An lsb hook returns 3 for not running, and 7 is a failure."""
         seen = Observation(unit_in(ActiveState.INACTIVE), (exited(code),))
-        assert answer(judge_stop(seen, DONE, verify=True, protocol=HookProtocol.LSB)) == expected
+        assert judged(judge_stop(seen, DONE, verify=True, protocol=HookProtocol.LSB)) == expected
 
     @pytest.mark.parametrize(
         ("hooks", "expected"),
         [
-            pytest.param((exited(7, hook="/h/a"), exited(7, hook="/h/b")), now(0), id="both say 7"),
-            pytest.param((exited(7, hook="/h/a"), exited(0, hook="/h/b")), wait(1), id="one says running"),
+            pytest.param((exited(7, hook="/h/a"), exited(7, hook="/h/b")), now(0), id="both 7"),
+            pytest.param((exited(7, hook="/h/a"), exited(0, hook="/h/b")), wait(1), id="one running"),
             pytest.param((exited(7, hook="/h/a"), HookMissing("/h/b", "gone")), now(0), id="one is gone"),
             pytest.param((exited(0, hook="/h/a"), HookMissing("/h/b", "gone")), wait(1), id="running, one gone"),
             pytest.param((exited(0, hook="/h/a"), HookStuck("/h/b", LS)), wait(1), id="running, one not started"),
             pytest.param((HookUnsafe("/h/a", "x"), HookMissing("/h/b", "gone")), now(0), id="none can be run"),
         ],
     )
-    def test_verify_asks_all_hooks_that_can_be_run(self, hooks: tuple[HookOutcome, ...], expected: Answer) -> None:
-        """All that can be run have to say 7."""
+    def test_verify_runs_all_hooks_that_can_run(self, hooks: tuple[HookOutcome, ...], expected: Judged) -> None:
+        """All that can run must return 7."""
         seen = Observation(unit_in(ActiveState.INACTIVE), hooks)
-        assert answer(judge_stop(seen, DONE, verify=True, protocol=OCF)) == expected
+        assert judged(judge_stop(seen, DONE, verify=True, protocol=OCF)) == expected
 
     @pytest.mark.parametrize(
-        ("job", "told"),
+        ("job", "text"),
         [
-            pytest.param(DONE, "stop-sigterm", id="done says nothing"),
+            pytest.param(DONE, "stop-sigterm", id="done adds nothing"),
             pytest.param(JobOutcome(JobResult.TIMEOUT, "message"), "stop job timeout, stop-sigterm", id="timeout"),
             pytest.param(JobOutcome(JobResult.FAILED, "message"), "stop job failed, stop-sigterm", id="failed"),
             pytest.param(
@@ -636,7 +636,7 @@ class TestStop:
                 "its job still runs after 9.0 s, stop-sigterm",
                 id="pending",
             ),
-            pytest.param(JobOutcome(JobResult.LOST), "stop-sigterm", id="lost, nothing said"),
+            pytest.param(JobOutcome(JobResult.LOST), "stop-sigterm", id="lost, no message"),
             pytest.param(JobOutcome(JobResult.LOST, "reset by peer"), "reset by peer, stop-sigterm", id="lost"),
             pytest.param(
                 JobOutcome(JobResult.MANUAL_REFUSED, f"Failed to stop {UNIT}: Operation refused"),
@@ -645,11 +645,11 @@ class TestStop:
             ),
         ],
     )
-    def test_the_reason_of_an_unfinished_stop(self, job: JobOutcome, told: str) -> None:
-        """It names the state, and what became of the job where that says more."""
+    def test_the_reason_of_an_unfinished_stop(self, job: JobOutcome, text: str) -> None:
+        """It names the state, and the job's result where that adds information."""
         stopping = UnitState(UNIT, LoadState.LOADED, ActiveState.DEACTIVATING, "stop-sigterm")
         reason = reason_of(judge_stop(Observation(stopping), job, verify=False, protocol=OCF))
-        assert reason == f"{UNIT} deactivating: {told}"
+        assert reason == f"{UNIT} deactivating: {text}"
 
     @pytest.mark.parametrize(
         ("code", "reason"),
@@ -660,7 +660,7 @@ class TestStop:
         ],
     )
     def test_the_reason_of_an_unverified_stop(self, code: int, reason: str) -> None:
-        """With verify, what the hook said, and what it should have said."""
+        """With verify, the hook's result, and the expected one."""
         down = Observation(unit_in(ActiveState.INACTIVE), (exited(code),))
         assert reason_of(judge_stop(down, DONE, verify=True, protocol=OCF)) == reason
 
@@ -685,7 +685,7 @@ class TestReload:
         job: JobOutcome,
         code: int,
         _probed: int,
-        _start: Answer,
+        _start: Judged,
     ) -> None:
         """Where the hook passes, a reload that did not get done is 1, one that got lost is sent again.
 
@@ -693,14 +693,14 @@ class TestReload:
         """
         judgement = judge_reload(Observation(unit_in(active), hooks), job, OCF)
         if code in PASSING_CODES and job.result is JobResult.DONE:
-            assert answer(judgement) == now(code)
+            assert judged(judgement) == now(code)
         elif code in PASSING_CODES:
             not_reloaded = ActionResult(1, f"{UNIT} not reloaded: reload job {job.result}: Access denied")
             assert judgement == (KeepWaiting(not_reloaded) if job.result is JobResult.LOST else not_reloaded)
         else:
-            assert answer(judgement) == (now(code) if hooks in {(MISSING,), (UNSAFE,)} else wait(code))
+            assert judged(judgement) == (now(code) if hooks in {(MISSING,), (UNSAFE,)} else wait(code))
 
-    def test_a_job_that_said_nothing(self) -> None:
+    def test_a_job_without_a_message(self) -> None:
         """The reason ends with the job's result then."""
         seen = Observation(unit_in(ActiveState.ACTIVE))
         judgement = judge_reload(seen, JobOutcome(JobResult.CANCELED), OCF)
@@ -708,7 +708,7 @@ class TestReload:
 
     @pytest.mark.parametrize("job", [pytest.param(job, id=job.result) for job in JOBS])
     def test_of_any_other_unit_the_monitor_decides(self, job: JobOutcome) -> None:
-        """What a reload has brought down is 7 at once; what is on its way is waited for; silence is asked again."""
+        """A unit that the reload stopped is 7 at once; a transition and a missing state are waited for."""
         for unit, hooks in product(UNITS, ONE_HOOK):
             if isinstance(unit, UnitState) and unit.is_running:
                 continue
@@ -750,13 +750,13 @@ class TestHooks:
             pytest.param(
                 HookRan(HOOK, Signalled(0.1, stderr=b"oops\n", signal=SIGABRT)),
                 ActionResult(1, "hook smtp: oops (killed by SIGABRT)"),
-                id="last words before a signal",
+                id="output before a signal",
             ),
             pytest.param(timed_out(9.04), ActionResult(1, "hook smtp: timed out after 9.0 s"), id="timeout"),
             pytest.param(
                 HookRan(HOOK, TimedOut(9.04, stderr=b"waiting for a greeting\n")),
                 ActionResult(1, "hook smtp: waiting for a greeting (timed out after 9.0 s)"),
-                id="last words before a timeout",
+                id="output before a timeout",
             ),
             pytest.param(
                 HookRan(HOOK, TimedOut(9.04, stderr=b"listing\n", survivors=(LS, SLEEP))),
@@ -790,10 +790,10 @@ class TestHooks:
             ),
         ],
     )
-    def test_what_is_no_exit_code_is_no_protocols_matter(
+    def test_what_does_not_depend_on_the_protocol(
         self, hook: HookOutcome, result: ActionResult, protocol: HookProtocol
     ) -> None:
-        """Signals, timeouts and hooks that cannot be run mean the same in every protocol; the reason tells which."""
+        """Signals, timeouts and hooks that cannot run mean the same in every protocol; the reason names them."""
         assert judge_hook(hook, protocol) == result
 
     @pytest.mark.parametrize(
@@ -833,8 +833,8 @@ class TestHooks:
         """What ocf_exit_reason of ocf-shellfuncs has printed last, without its prefix, whatever came after it."""
         assert judge_hook(exited(1, stderr), OCF) == ActionResult(1, f"hook smtp: {message} (exit 1)")
         killed = HookRan(HOOK, Signalled(0.1, stderr=stderr, signal=SIGKILL))
-        told = "killed by SIGKILL" if message == "failed" else f"{message} (killed by SIGKILL)"
-        assert judge_hook(killed, OCF) == ActionResult(1, f"hook smtp: {told}")
+        text = "killed by SIGKILL" if message == "failed" else f"{message} (killed by SIGKILL)"
+        assert judge_hook(killed, OCF) == ActionResult(1, f"hook smtp: {text}")
 
     @pytest.mark.parametrize(
         ("stdout", "stderr", "message"),
@@ -865,8 +865,8 @@ class TestHooks:
         hook = HookRan(HOOK, Exited(0.1, b"first\nlast | 5\n", code=1))
         assert judge_hook(hook, protocol).reason == "hook smtp: last | 5 (exit 1)"
 
-    def test_a_hooks_words_are_cut(self) -> None:
-        """A last line without end does not make a reason without end."""
+    def test_a_hooks_message_is_cut(self) -> None:
+        """A very long last line does not result in a very long reason."""
         reason = judge_hook(exited(1, b"x" * 5000), OCF).reason
         assert reason == f"hook smtp: {'x' * JOURNAL_LINE_LIMIT} (exit 1)"
 
@@ -888,7 +888,7 @@ class TestHooks:
         ],
     )
     def test_several_hooks_together(self, codes: tuple[int, ...], code: int, reason: str | None) -> None:
-        """Any failure wins; some 7 is a disagreement; all 7, 7; any 190, 190; else 0. Those who spoke are named."""
+        """Any failure wins; some 7 is a disagreement; all 7, 7; any 190, 190; else 0. The reason names the hooks."""
         hooks = tuple(exited(code, hook=f"/h/{'abc'[number]}") for number, code in enumerate(codes))
         assert judge_hooks(hooks, OCF) == ActionResult(code, reason)
 
@@ -949,15 +949,17 @@ def check_guarantees(seen: Observation) -> None:
     is_spared = unit is not None and unit.details is not None and unit.details.kill_mode in SPARED
     is_alive = unit is not None and bool(unit.main_process or (unit.processes and not is_spared))
     is_down = unit is not None and unit.active_state in DOWN and not is_alive
-    say_7 = {protocol: any(_says_not_running(hook, protocol) for hook in seen.hooks) for protocol in HookProtocol}
+    returning_7 = {protocol: any(_is_not_running(hook, protocol) for hook in seen.hooks) for protocol in HookProtocol}
     for action, protocol, judgement in judgements(seen):
         result = judgement if isinstance(judgement, ActionResult) else judgement.at_deadline
         code = result.code
         assert 0 <= code <= 255
-        if code == 7:  # seen down and not about to start; or told so by a hook, but not to a probe
-            told_so = unit is not None and unit.is_running and say_7[protocol] and action in {"monitor", "reload"}
+        if code == 7:  # seen down and not about to start; or a hook returned it, but not to a probe
+            is_hooks = (
+                unit is not None and unit.is_running and returning_7[protocol] and action in {"monitor", "reload"}
+            )
             assert action in {"probe", "monitor", "reload"}
-            assert told_so or (unit is not None and is_down and not unit.has_job)
+            assert is_hooks or (unit is not None and is_down and not unit.has_job)
         if action == "stop" and code == 0:
             assert unit is not None
             assert is_down
@@ -973,7 +975,7 @@ def check_guarantees(seen: Observation) -> None:
             assert len(result.reason) < 1024
 
 
-def _says_not_running(hook: HookOutcome, protocol: HookProtocol) -> bool:
+def _is_not_running(hook: HookOutcome, protocol: HookProtocol) -> bool:
     code = 3 if protocol is HookProtocol.LSB else 7
     knows_it = protocol in {HookProtocol.OCF, HookProtocol.LSB}
     return knows_it and isinstance(hook, HookRan) and isinstance(hook.outcome, Exited) and hook.outcome.code == code
@@ -981,7 +983,7 @@ def _says_not_running(hook: HookOutcome, protocol: HookProtocol) -> bool:
 
 @pytest.fixture
 def untraced() -> Iterator[None]:
-    """Have nobody measure what is covered: of so many steps that takes longer than the test, and others cover it."""
+    """Disable coverage measurement, which would take longer than the test; other tests cover the code."""
     tracing = sys.gettrace()
     sys.settrace(None)
     yield
@@ -991,7 +993,7 @@ def untraced() -> Iterator[None]:
 class TestGuarantees:
     @pytest.mark.usefixtures("untraced")
     def test_over_the_whole_product(self) -> None:
-        """7 only from a unit seen down or, but for a probe, a hook; 0 from stop only of one seen down, nothing alive.
+        """7 only from a unit seen down or, except in probes, a hook; 0 from stop only if seen down, nothing alive.
 
         Every failure has a reason.
         """
@@ -1011,7 +1013,7 @@ class TestGuarantees:
         ],
     )
     def test_with_hooks_of_odd_names(self, outcome: CommandOutcome) -> None:
-        """However a hook is called, every reason that names it is one printable line."""
+        """Every reason that names a hook is one printable line, whatever the hook's name."""
         name = "/h/a\nb\x1b[31m\u202e\udcff"
         rest: tuple[HookOutcome, ...] = (
             exited(0, hook="/h/z"),
@@ -1019,20 +1021,19 @@ class TestGuarantees:
             HookUnsafe(name, name),
             HookStuck(name, LS),
         )
-        for unit, other in product(UNITS, rest):
-            check_guarantees(Observation(unit, (HookRan(name, outcome),)))
-            check_guarantees(Observation(unit, (HookRan(name, outcome), other)))
+        for unit, others in product(UNITS, ((), *((each,) for each in rest))):
+            check_guarantees(Observation(unit, (HookRan(name, outcome), *others)))
 
     @given(unit=st.sampled_from(UNITS), hooks=ANY_HOOKS)
     def test_with_any_number_of_hooks(self, unit: UnitState | NoAnswer, hooks: tuple[HookOutcome, ...]) -> None:
-        """The guarantees hold for whatever a directory of hooks may say, whatever the hooks are called."""
+        """The guarantees hold for any results of a directory of hooks, and any names of theirs."""
         check_guarantees(Observation(unit, hooks))
 
     @given(hooks=ANY_HOOKS, protocol=st.sampled_from(HookProtocol))
     def test_hooks_together_are_never_better_than_the_worst(
         self, hooks: tuple[HookOutcome, ...], protocol: HookProtocol
     ) -> None:
-        """0 means that all said 0; 7 that all said 7."""
+        """0 means that all returned 0; 7 that all returned 7."""
         codes = {judge_hook(hook, protocol).code for hook in hooks}
         together = judge_hooks(hooks, protocol).code
         assert together != 0 or codes <= {0}
@@ -1063,7 +1064,7 @@ class TestGuarantees:
 
     @pytest.mark.parametrize("name", [pytest.param(name, id=name) for name in HOOKS])
     def test_what_failed_stands_in_the_first_128_bytes(self, name: str) -> None:
-        """The unit's name and state, or the hook's base name and what is wrong with it, come before anybody's words."""
+        """The unit's name and state, or the hook's base name and its problem, come before any message."""
         hooks, *_ = HOOKS[name]
         for unit in UNITS:
             for _, _, judgement in judgements(Observation(unit, hooks), jobs=(DONE,)):
@@ -1072,7 +1073,7 @@ class TestGuarantees:
                 state = f"{UNIT} {unit.active_state}" if isinstance(unit, UnitState) else "systemd does not answer: "
                 assert not head or head.startswith((state, f"{UNIT} not found", f"{UNIT} not reloaded", "hook smtp: "))
 
-    def test_nobody_forges_a_reason(self) -> None:
-        """A prefix in a hook's message, after its own, is the hook's text: answers.reason_line defuses that."""
+    def test_a_reason_cannot_be_forged(self) -> None:
+        """A further prefix in a hook's message is text, which `exit_reason.reason_line` makes harmless."""
         reason = judge_hook(exited(1, f"{REASON_PREFIX}{REASON_PREFIX}x\n".encode()), OCF).reason
         assert reason == f"hook smtp: {REASON_PREFIX}x (exit 1)"

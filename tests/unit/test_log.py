@@ -65,7 +65,7 @@ def lines_of(path: Path) -> list[str]:
 
 class TestMessages:
     @pytest.mark.parametrize(
-        ("fact", "level", "text"),
+        ("event", "level", "text"),
         [
             pytest.param(
                 ActionStarted(Action.START, UNIT, 90.04, 100.0),
@@ -123,12 +123,12 @@ class TestMessages:
             ),
         ],
     )
-    def test_what_a_log_says_of_a_fact(self, fact: Event, level: Level, text: str) -> None:
-        """Each fact has its line and level."""
-        assert list(messages(fact)) == [(level, text)]
+    def test_the_lines_of_an_event(self, event: Event, level: Level, text: str) -> None:
+        """Each event has its line and level."""
+        assert list(messages(event)) == [(level, text)]
 
     def test_a_look_adds_nothing_to_what_was_seen(self) -> None:
-        """The unit has been told of, the hooks will be with the result."""
+        """A query whose unit was logged already adds no line; hooks are logged with the result."""
         assert list(messages(Observed(Observation(ACTIVE, (exited(0),))))) == []
 
     def test_every_kind_of_outcome(self) -> None:
@@ -210,10 +210,10 @@ class TestDestinations:
         assert log_reporter({"HA_LOGFACILITY": name}, "systemd").facility == facility
 
     def test_standard_error_where_nothing_else_is_asked_for(self, capfd: pytest.CaptureFixture[str]) -> None:
-        """There the executor reads; a good monitor says nothing."""
+        """Standard error is what the executor reads; a successful monitor writes nothing."""
         reporter = log_reporter({}, "systemd")
-        for fact in (BEGAN, CommandEnded(BEGAN, Exited(0.1)), Observed(Observation(ACTIVE))):
-            reporter.report(fact)
+        for event in (BEGAN, CommandEnded(BEGAN, Exited(0.1)), Observed(Observation(ACTIVE))):
+            reporter.report(event)
         reporter.report(ActionEnded(Action.MONITOR, ActionResult(0)))
         assert capfd.readouterr().err == ""
         reporter.report(WarningNotice("odd"))
@@ -222,7 +222,7 @@ class TestDestinations:
         assert match[1] == "WARNING: odd"
 
     def test_syslog_alone_keeps_standard_error_free(self, capfd: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-        """Whoever asked for a log gets it there and nowhere else."""
+        """A log that was requested is written there and nowhere else."""
         LogReporter("x", log_file=str(tmp_path / "log")).report(WarningNotice("odd"))
         assert capfd.readouterr().err == ""
 
@@ -245,11 +245,11 @@ class TestDestinations:
         [
             pytest.param("os.close(2)", id="closed"),
             pytest.param("os.dup2(os.open('/dev/full', os.O_WRONLY), 2)", id="full"),
-            pytest.param("r, w = os.pipe(); os.close(r); os.dup2(w, 2)", id="nobody reads"),
+            pytest.param("r, w = os.pipe(); os.close(r); os.dup2(w, 2)", id="no reader"),
         ],
     )
     def test_a_standard_error_that_cannot_be_written(self, closing: str) -> None:
-        """Nor is one that nobody reads any more."""
+        """Nor is one whose reader has gone."""
         code = f"""
 import os
 from ocf_systemd.agent.events import WarningNotice
@@ -261,7 +261,7 @@ print("went on", flush=True)
         assert run_python(code).stdout == "went on\n"
 
     def test_a_named_pipe_that_nobody_reads(self, tmp_path: Path) -> None:
-        """A log waits for nobody: what cannot be written at once is lost, and the action goes on."""
+        """Logging never blocks: what cannot be written at once is lost, and the action continues."""
         os.mkfifo(tmp_path / "log")
         imports = "import sys; from ocf_systemd.agent import events, log"
         code = f"{imports}; log.LogReporter('x', log_file=sys.argv[1]).report(events.WarningNotice('odd'))"
@@ -306,7 +306,7 @@ class TestHookOutput:
         assert not log.exists()
 
     @pytest.mark.parametrize(
-        "said",
+        "output",
         [
             pytest.param("".join(f"line {number:04}\n" for number in range(6553)), id="lines"),
             pytest.param("ab\n" * 21_845, id="short lines"),
@@ -314,15 +314,15 @@ class TestHookOutput:
             pytest.param("ü" * 32_768, id="letters of two bytes"),
         ],
     )
-    def test_none_of_64_kib_is_lost(self, tmp_path: Path, said: str) -> None:
+    def test_none_of_64_kib_is_lost(self, tmp_path: Path, output: str) -> None:
         """The last lines as they were, older ones joined; in so few and short pieces as a syslog daemon can take."""
-        assert len(said.encode()) > 65_000
+        assert len(output.encode()) > 65_000
         prefix = f"x: WARNING: {HOOK}: "
-        ended, *told, _ = self.report(tmp_path / "log", (exited(1, said.encode()),), FAILED)
+        ended, *told, _ = self.report(tmp_path / "log", (exited(1, output.encode()),), FAILED)
         assert ended == f"{prefix}exit 1"
         pieces = [line.removeprefix(prefix) for line in told]
-        assert "".join(pieces).replace(" | ", "") == said.replace("\n", "")
-        assert pieces[-50:] == said.split("\n")[-51:-1] or said.count("\n") == 0
+        assert "".join(pieces).replace(" | ", "") == output.replace("\n", "")
+        assert pieces[-50:] == output.split("\n")[-51:-1] or output.count("\n") == 0
         assert len(told) < 150
         assert max(len(line.encode()) for line in told) < 8192
 
@@ -348,7 +348,7 @@ class TestHookOutput:
             pytest.param(died(SIGSEGV), "died by SIGSEGV", id="silent and dead"),
         ],
     )
-    def test_hooks_that_said_nothing(self, tmp_path: Path, hook: HookOutcome, told: str) -> None:
+    def test_hooks_without_output(self, tmp_path: Path, hook: HookOutcome, told: str) -> None:
         """Their path and what became of them, and the result."""
         assert self.report(tmp_path / "log", (hook,), FAILED) == [
             f"x: WARNING: {HOOK}: {told}",
@@ -356,7 +356,7 @@ class TestHookOutput:
         ]
 
     def test_each_hook_of_a_directory(self, tmp_path: Path) -> None:
-        """Those that passed as well: which of them ran is to be seen."""
+        """Hooks that passed are logged as well: the log shows which of them ran."""
         hooks = (exited(0, hook="/h/a"), exited(7, b"no\n", hook="/h/b"))
         assert self.report(tmp_path / "log", hooks, FAILED)[:-1] == [
             "x: WARNING: /h/a: exit 0",
@@ -365,7 +365,7 @@ class TestHookOutput:
         ]
 
     @pytest.mark.parametrize(
-        "said",
+        "output",
         [
             pytest.param(b"a\rERROR: forged\n", id="CR"),
             pytest.param(b"a\x0bb\x0cc\x85d\xe2\x80\xa8e\n", id="line ends that are none in a log"),
@@ -374,9 +374,9 @@ class TestHookOutput:
             pytest.param(b"\xff\xfe\n", id="no UTF-8"),
         ],
     )
-    def test_control_characters_are_taken_out(self, tmp_path: Path, said: bytes) -> None:
+    def test_control_characters_are_taken_out(self, tmp_path: Path, output: bytes) -> None:
         """No hook can move a cursor in the log, or forge a line that is not marked as its own."""
-        lines = self.report(tmp_path / "log", (exited(1, said),), FAILED)
+        lines = self.report(tmp_path / "log", (exited(1, output),), FAILED)
         assert lines[-1] == f"x: ERROR: {FAILED.reason}"
         for line in lines[:-1]:
             assert line.startswith(f"x: WARNING: {HOOK}:")

@@ -1,4 +1,4 @@
-"""What the agent says of itself: every row of the table and every action, well-formed."""
+"""The metadata have every row of the table and every action, and are well-formed."""
 
 from __future__ import annotations
 

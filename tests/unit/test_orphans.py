@@ -69,7 +69,7 @@ anyio.run(main)
     ],
 )
 def test_each_action_ends_its_own(tmp_path: Path, script: str, state: str) -> None:
-    """What a command of one action leaves behind is no other action's to kill, nor to be told of."""
+    """An action neither kills nor reports the processes that another action left behind."""
     os.mkfifo(tmp_path / "pipe")
     done = run_python(CODE, script, state, SLEEPER, str(tmp_path / "pipe"), timeout_s=60)
     assert done.stderr == ""

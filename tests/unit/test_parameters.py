@@ -8,9 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ocf_systemd.core.durations import duration_s
 from ocf_systemd.core.hook_protocol import HookProtocol
-from ocf_systemd.core.ocf import Action
 from ocf_systemd.core.parameter_table import PREFIX, TABLE, Parameter
 from ocf_systemd.core.parameter_values import boolean, unit_name, whole_number
 from ocf_systemd.core.parameters import (
@@ -21,7 +19,6 @@ from ocf_systemd.core.parameters import (
     read_operation,
     read_parameters,
 )
-from ocf_systemd.core.timeouts import ADVERTISED_TIMEOUT_S, escalation_after_s, least_stop_timeout_s, least_timeout_s
 from tests.unit.builders import is_one_line, parameters
 
 NAMES = [row.name for row in TABLE]
@@ -72,7 +69,7 @@ class TestDefaults:
         assert read_parameters({**empty, "OCF_RESKEY_unit": "nginx"}) == parameters("nginx")
 
     def test_the_unit_is_required(self) -> None:
-        """No unit, or an empty one, is told as such."""
+        """A missing or empty unit is reported as not set."""
         assert problems(unit=None) == ("unit is not set, expected systemd unit",)
         assert problems(unit="") == ("unit is not set, expected systemd unit",)
 
@@ -158,7 +155,7 @@ class TestValues:
 
     @pytest.mark.parametrize(("name", "text", "problem"), [pytest.param(*row, id=f"{row[0]}={row[1]}") for row in BAD])
     def test_bad_values(self, name: str, text: str, problem: str) -> None:
-        """A bad value is told by name, value and what was expected."""
+        """The problem has the name, the value and what was expected."""
         assert problems(**{name: text}) == (problem,)
 
     @pytest.mark.parametrize(
@@ -223,78 +220,8 @@ class TestValues:
         + [pytest.param(word, False, id=word) for word in ("no", "false", "off", "0", "n", "NO", "False", "N")],
     )
     def test_booleans_are_pacemakers(self, word: str, *, value: bool) -> None:
-        """The words that ocf-shellfuncs and Pacemaker know, in either case."""
+        """The values are those that ocf-shellfuncs and Pacemaker accept, in either case."""
         assert boolean(word) is value
-
-    @pytest.mark.parametrize(
-        ("text", "seconds"),
-        [
-            pytest.param("20", 20.0, id="bare: seconds"),
-            pytest.param("20s", 20.0, id="s"),
-            pytest.param("20sec", 20.0, id="sec"),
-            pytest.param("500ms", 0.5, id="ms"),
-            pytest.param("500msec", 0.5, id="msec"),
-            pytest.param("500us", 0.0005, id="us"),
-            pytest.param("500usec", 0.0005, id="usec"),
-            pytest.param("2m", 120.0, id="m"),
-            pytest.param("2min", 120.0, id="min"),
-            pytest.param("1h", 3600.0, id="h"),
-            pytest.param("1hr", 3600.0, id="hr"),
-            pytest.param(" 2 MIN ", 120.0, id="spaces and capitals"),
-            pytest.param("1.5s", 1.5, id="a fraction"),
-            pytest.param("1.5", 1.5, id="a fraction of a second, bare"),
-            pytest.param("0.25min", 15.0, id="a fraction of a minute"),
-            pytest.param("0.5ms", 0.0005, id="a fraction of a millisecond"),
-            pytest.param("86400", 86400.0, id="a day"),
-            pytest.param("24h", 86400.0, id="a day in hours"),
-            pytest.param("86400000ms", 86400.0, id="a day in milliseconds"),
-        ],
-    )
-    def test_durations_are_pacemakers(self, text: str, seconds: float) -> None:
-        """A number, with a fraction or without, and one of crm_get_msec()'s units; a day is the longest."""
-        assert duration_s(text) == pytest.approx(seconds)
-
-    @pytest.mark.parametrize(
-        "text",
-        [
-            pytest.param(text, id=repr(text))
-            for text in (
-                "",
-                " ",
-                "s",
-                "1.s",
-                ".5s",
-                "1.5.5",
-                "1,5",
-                "0.0s",
-                "0.000000000",
-                "86400.1",
-                "86401",
-                "24.01h",
-                "25h",
-                "1441min",
-                "999999999",
-                "-1",
-                "+1",
-                "1d",
-                "1 2",
-                "0",
-                "000ms",
-                "1s1",
-                "1e3",
-                "inf",
-                "nan",
-                "1\n2",
-                "\uff11\uff10",
-                "1\u017f",
-                "1234567890",
-            )
-        ],
-    )
-    def test_what_is_no_duration(self, text: str) -> None:
-        """Nothing is guessed, nothing is longer than a day, and no duration is zero."""
-        with pytest.raises(ValueError, match=r"is not a duration|must be greater than zero|is longer than a day"):
-            duration_s(text)
 
     @pytest.mark.parametrize(
         "text", [pytest.param(text, id=repr(text)) for text in ("", "-1", "+1", "1 ", "٣", "1_0", "0x1", "1" * 10)]
@@ -308,7 +235,7 @@ class TestValues:
 class TestReadLeniently:
     @pytest.mark.parametrize(("name", "text", "problem"), [pytest.param(*row, id=f"{row[0]}={row[1]}") for row in BAD])
     def test_a_wrong_value_is_replaced_by_its_default(self, name: str, text: str, problem: str) -> None:
-        """The other parameters are as given, and the problem is told: for a probe and a stop, which go on."""
+        """The other parameters are kept, and the problem is reported: probes and stops continue."""
         others = {"monitor_hook": "/h", "monitor_hook_retries": "2", "poll_interval": "3s", "stop_escalate": "no"}
         others.pop(name, None)
         environment = {PREFIX + key: value for key, value in {"unit": "nginx", **others}.items()}
@@ -351,7 +278,7 @@ class TestReadLeniently:
 
     @given(st.dictionaries(st.sampled_from(NAMES), st.binary(max_size=40).map(os.fsdecode)))
     def test_fuzz(self, values: dict[str, str]) -> None:
-        """Any bytes in any parameter: parameters all the same, which are right where nothing is told."""
+        """Any bytes in any parameter result in parameters, which are right where no problem is reported."""
         environment = {PREFIX + name: value for name, value in values.items()}
         read, told = read_leniently(environment)
         assert told == problems_of(environment)
@@ -540,7 +467,7 @@ class TestOperation:
     def test_a_timeout_that_is_none_is_20_seconds_and_a_warning(
         self, environment: dict[str, str], warning: str
     ) -> None:
-        """Missing, zero, with a unit, negative, text: a default, and the log says so."""
+        """Missing, zero, with a unit, negative, text: the default, with a warning."""
         assert read_operation(environment) == Operation(20.0, warnings=(warning,))
 
     @pytest.mark.parametrize(
@@ -599,7 +526,7 @@ class TestOperation:
         ],
     )
     def test_a_monitor_with_role_stopped_is_a_probe(self, role: str | None, *, is_probe: bool) -> None:
-        """It recurs on the nodes where the resource does not run, and asks what a probe asks."""
+        """It recurs on the nodes where the resource does not run, and checks what a probe checks."""
         environment = {"OCF_RESKEY_CRM_meta_interval": "10000"}
         operation = read_operation(environment | ({} if role is None else {"OCF_RESKEY_CRM_meta_role": role}))
         assert operation.is_recurring
@@ -642,57 +569,3 @@ class TestOperation:
         operation = read_operation(environment)
         assert operation.timeout_s > operation.reserve_s > 0
         assert all(map(is_one_line, operation.warnings))
-
-
-class TestTimesOfAStop:
-    @pytest.mark.parametrize(
-        ("budget_s", "after_s"),
-        [
-            pytest.param(0.0, 0.0, id="none"),
-            pytest.param(0.75, 0.5625, id="timeout 1 s: a quarter"),
-            pytest.param(4.0, 3.0, id="4 s: a quarter"),
-            pytest.param(18.0, 13.5, id="timeout 20 s: a quarter"),
-            pytest.param(20.0, 15.0, id="20 s: both"),
-            pytest.param(95.0, 90.0, id="timeout 100 s: 5 s"),
-            pytest.param(105.0, 100.0, id="the advertised timeout, 110 s: 5 s"),
-            pytest.param(3595.0, 3590.0, id="timeout 1 h: 5 s"),
-        ],
-    )
-    def test_a_stop_escalates_in_its_last_part(self, budget_s: float, after_s: float) -> None:
-        """5 s before its own deadline; of less than 20 s a quarter before."""
-        assert escalation_after_s(budget_s) == pytest.approx(after_s)
-
-    def test_systemds_own_limit_comes_first_under_the_advertised_timeout(self) -> None:
-        """TimeoutStopSec is 90 s by default: the agent's SIGKILL comes later."""
-        assert escalation_after_s(Operation(ADVERTISED_TIMEOUT_S[Action.STOP]).deadline(0.0)) > 90.0
-        assert least_stop_timeout_s(90.0) <= ADVERTISED_TIMEOUT_S[Action.STOP]
-
-    @given(st.floats(0.0, 1e5))
-    def test_the_escalation_lies_within_the_budget(self, budget_s: float) -> None:
-        """There is always time left to see what came of it."""
-        after_s = escalation_after_s(budget_s)
-        assert max(budget_s - 5.0, 0.0) <= after_s <= budget_s
-        assert after_s >= budget_s * 0.75
-
-    @given(st.floats(0.001, 1e4))
-    def test_the_least_timeout_is_the_least(self, own_time_s: float) -> None:
-        """The agent has that much time of its own under it, and would not under a second less."""
-
-        def own_s(timeout_s: int) -> float:
-            return timeout_s - Operation(timeout_s).reserve_s
-
-        least = least_timeout_s(own_time_s)
-        assert own_s(least) >= own_time_s
-        assert all(own_s(timeout_s) < own_time_s for timeout_s in range(max(least - 20, 0), least))
-
-    @given(st.floats(0.001, 1e4))
-    def test_the_least_timeout_of_a_stop_is_the_least(self, stop_time_s: float) -> None:
-        """It sends SIGKILL no sooner than after that much, and would sooner under a second less."""
-
-        def kill_s(timeout_s: int) -> float:
-            return escalation_after_s(Operation(timeout_s).deadline(0.0))
-
-        least = least_stop_timeout_s(stop_time_s)
-        assert kill_s(least) >= stop_time_s
-        assert all(kill_s(timeout_s) < stop_time_s for timeout_s in range(max(least - 20, 0), least))
-        assert least >= least_timeout_s(stop_time_s)

@@ -1,4 +1,4 @@
-"""What /proc tells of real processes: which is which, which is alive, and who descends from whom."""
+"""What is read from /proc of real processes: identity, state and descent."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ NO_PID = 2**22 + 1  # proc_sys_kernel(5): more than pid_max can be
 
 class TestStat:
     def test_of_this_process(self) -> None:
-        """Its parent, process group and age are what the kernel says elsewhere."""
+        """Its parent, process group and age are what other interfaces of the kernel report."""
         stat = read_stat(os.getpid())
         assert stat is not None
         assert (stat.parent, stat.group, stat.entry.pid) == (os.getppid(), os.getpgrp(), os.getpid())
@@ -96,7 +96,7 @@ class TestAlive:
             assert is_alive(entry_of(pid))
 
     def test_one_in_uninterruptible_sleep(self, tmp_path: Path) -> None:
-        """It is alive, and told as what no signal may end."""
+        """It is alive, and reported as uninterruptible."""
         with uninterruptible(tmp_path) as pid:
             assert process_of(pid).is_uninterruptible
             assert is_alive(entry_of(pid))

@@ -87,7 +87,7 @@ def test_generic() -> None:
     ],
 )
 def test_wrong_fields(code: str, told: str) -> None:
-    """What is made with too much or too little is a TypeError that tells which."""
+    """Too many or too few fields raise a TypeError that names them."""
     with pytest.raises(TypeError, match=told):
         eval(code)  # noqa: S307  # what mypy would not let pass
 

@@ -1,4 +1,4 @@
-"""The lock by which agents share daemon-reloads: tasks and processes take turns, and nobody waits for ever."""
+"""The lock by which agents share daemon-reloads: tasks and processes take turns, and none waits for ever."""
 
 from __future__ import annotations
 
@@ -171,7 +171,7 @@ class TestDeadline:
 class TestFile:
     @pytest.mark.parametrize("umask", [pytest.param(0, id="0"), pytest.param(0o026, id="Pacemaker's")])
     def test_it_is_nobody_elses(self, tmp_path: Path, umask: int) -> None:
-        """Who else could lock it would hold up all reloads: 0600 in a directory that nobody else may write."""
+        """Other users cannot lock it and so block all reloads: mode 0600, in a directory that only root may write."""
         before = os.umask(umask)
         try:
             assert waited_s(tmp_path, 1.0) < 0.5

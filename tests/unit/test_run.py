@@ -1,4 +1,4 @@
-"""One action in a process of its own: what wrong parameters decide already, and what is told of hooks' leftovers."""
+"""One action in a process of its own: results of wrong parameters, and reports of leftover processes."""
 
 from __future__ import annotations
 
@@ -55,8 +55,8 @@ def ids(rows: Iterable[tuple[Action, Operation]]) -> list[object]:
     return [pytest.param(action, operation, id=f"{action}, {kinds[operation]}") for action, operation in rows]
 
 
-def ask(action: Action, operation: Operation, **values: str) -> tuple[Parameters | ActionResult, list[object]]:
-    """Return what parameters decide, and what is told of them."""
+def read(action: Action, operation: Operation, **values: str) -> tuple[Parameters | ActionResult, list[object]]:
+    """Return the parameters or the result that they have, and the events."""
     heard = Heard()
     environment = {PREFIX + name: value for name, value in values.items()}
     return parameters_or_result(action, operation, environment, heard), list(heard.facts)
@@ -65,19 +65,19 @@ def ask(action: Action, operation: Operation, **values: str) -> tuple[Parameters
 class TestParameters:
     @pytest.mark.parametrize(("action", "operation"), ids([*STRICT, *LENIENT]))
     def test_right_ones(self, action: Action, operation: Operation) -> None:
-        """They are what the action is performed with, and nothing is told."""
+        """The action is performed with them, without a warning."""
         values = {"unit": "nginx", "monitor_hook": "/h", "stop_verify": "yes"}
-        assert ask(action, operation, **values) == (parameters(**values), [])
+        assert read(action, operation, **values) == (parameters(**values), [])
 
     @pytest.mark.parametrize(("action", "operation"), ids(STRICT))
     @pytest.mark.parametrize("name", [pytest.param(name, id=name) for name in WRONG])
     def test_wrong_ones_are_fatal(self, action: Action, operation: Operation, name: str) -> None:
-        """Start, recurring monitors, reloads and validate-all return 6, with all problems; the result is told."""
+        """Start, recurring monitors, reloads and validate-all return 6, with all problems; the result is reported."""
         values = {"unit": "nginx", name: WRONG[name], "stop_poll_limit": "many"}
         _, problems = read_leniently({PREFIX + key: value for key, value in values.items()})
         assert len(problems) == 2
         result = ActionResult(6, "; ".join(problems))
-        assert ask(action, operation, **values) == (result, [ActionEnded(action, result)])
+        assert read(action, operation, **values) == (result, [ActionEnded(action, result)])
 
     @pytest.mark.parametrize("operation", [pytest.param(PROBE, id="probe"), pytest.param(STOPPED_ROLE, id="Stopped")])
     @pytest.mark.parametrize("name", [pytest.param(name, id=name) for name in WRONG])
@@ -86,16 +86,16 @@ class TestParameters:
         values = {"unit": "nginx", "monitor_hook": "/h", "stop_verify": "yes", name: WRONG[name]}
         lenient, problems = read_leniently({PREFIX + key: value for key, value in values.items()})
         expected = replace(lenient, monitor_hook=None, stop_verify=False)
-        told = [WarningNotice(f"{problem}: the unit's state alone counts") for problem in problems]
-        assert ask(Action.MONITOR, operation, **values) == (expected, told)
+        reported = [WarningNotice(f"{problem}: the unit's state alone counts") for problem in problems]
+        assert read(Action.MONITOR, operation, **values) == (expected, reported)
 
     @pytest.mark.parametrize("name", [pytest.param(name, id=name) for name in WRONG])
     def test_a_stop_assumes_the_defaults(self, name: str) -> None:
-        """What is right stays, what is wrong has its default, and the log says so."""
+        """Valid values stay, wrong ones are replaced by their defaults, with a warning."""
         values = {"unit": "nginx", "monitor_hook": "/h", "start_poll_limit": "3", name: WRONG[name]}
         given = {PREFIX + key: value for key, value in values.items()}
         expected, problems = read_leniently(given)
-        assert ask(Action.STOP, PROBE, **values) == (
+        assert read(Action.STOP, PROBE, **values) == (
             expected,
             [WarningNotice(f"{problem}: assuming the default") for problem in problems],
         )
@@ -105,11 +105,11 @@ class TestParameters:
     @pytest.mark.parametrize("unit", [pytest.param(unit, id=unit or "none") for unit in ("", "a/b", "foo@", "x.slice")])
     def test_a_unit_that_systemd_cannot_have(self, action: Action, operation: Operation, unit: str) -> None:
         """Nothing of it can run: probe 7, stop 0, with a warning and no reason."""
-        result = ActionResult(0 if action is Action.STOP else 7)
-        answer, told = ask(action, operation, unit=unit, poll_interval="abc")
-        assert answer == result
-        assert told[-1] == ActionEnded(action, result)
-        warnings = [fact.text for fact in told if isinstance(fact, WarningNotice)]
+        expected = ActionResult(0 if action is Action.STOP else 7)
+        result, reported = read(action, operation, unit=unit, poll_interval="abc")
+        assert result == expected
+        assert reported[-1] == ActionEnded(action, expected)
+        warnings = [fact.text for fact in reported if isinstance(fact, WarningNotice)]
         assert len(warnings) == 2
         assert warnings[0].startswith("unit")
         assert all(text.endswith(": treated as not running") for text in warnings)
@@ -117,8 +117,8 @@ class TestParameters:
     @pytest.mark.parametrize(("action", "operation"), ids(STRICT))
     def test_without_a_unit_nothing_else_goes_on(self, action: Action, operation: Operation) -> None:
         """6, as for any other wrong value."""
-        answer, _ = ask(action, operation)
-        assert answer == ActionResult(6, "unit is not set, expected systemd unit")
+        result, _ = read(action, operation)
+        assert result == ActionResult(6, "unit is not set, expected systemd unit")
 
     @given(
         st.sampled_from(ACTIONS),
@@ -131,19 +131,19 @@ class TestParameters:
         environment = {PREFIX + name: value for name, value in values.items()}
         environment |= {f"{PREFIX}CRM_meta_interval": interval, f"{PREFIX}CRM_meta_role": role}
         operation, heard = read_operation(environment), Heard()
-        answer = parameters_or_result(action, operation, environment, heard)
+        result = parameters_or_result(action, operation, environment, heard)
         is_probe = action is Action.MONITOR and (interval != "10000" or role == "Stopped")
-        if isinstance(answer, Parameters):
-            assert answer.unit
-            assert not (is_probe and heard.facts) or answer.monitor_hook is None
+        if isinstance(result, Parameters):
+            assert result.unit
+            assert not (is_probe and heard.facts) or result.monitor_hook is None
         else:
-            assert answer.code == (7 if is_probe else 0 if action is Action.STOP else 6)
-            assert (answer.reason is None) == (answer.code != 6)
-            assert heard.facts[-1] == ActionEnded(action, answer)
+            assert result.code == (7 if is_probe else 0 if action is Action.STOP else 6)
+            assert (result.reason is None) == (result.code != 6)
+            assert heard.facts[-1] == ActionEnded(action, result)
 
 
-def told_of(leftovers: Leftovers, unit: str = "nginx", hook: str = "") -> list[str]:
-    """Return what is told of leftovers."""
+def warnings_about(leftovers: Leftovers, unit: str = "nginx", hook: str = "") -> list[str]:
+    """Return the warnings about leftover processes."""
     heard = Heard()
     report_leftovers(heard, parameters(unit, monitor_hook=hook), leftovers)
     return [fact.text for fact in heard.facts if isinstance(fact, WarningNotice)]
@@ -151,8 +151,8 @@ def told_of(leftovers: Leftovers, unit: str = "nginx", hook: str = "") -> list[s
 
 class TestLeftovers:
     def test_none(self) -> None:
-        """Most actions leave nothing behind, and say nothing."""
-        assert told_of(Leftovers()) == []
+        """Without leftover processes there is no warning."""
+        assert warnings_about(Leftovers()) == []
 
     def test_what_was_killed_is_told(self) -> None:
         """By its command line, one warning each."""
@@ -161,7 +161,7 @@ class TestLeftovers:
             leftovers = Leftovers()
             leftovers.kill(entries)
             wait_until(lambda: not any(map(is_alive, entries)))
-            assert sorted(told_of(leftovers)) == [
+            assert sorted(warnings_about(leftovers)) == [
                 "a hook left a process behind, killed now: sleep 61",
                 "a hook left a process behind, killed now: sleep 62",
             ]
@@ -175,10 +175,10 @@ class TestLeftovers:
             with uninterruptible(tmp_path) as pid:
                 leftovers = Leftovers({entry_of(pid): "ls /srv"})  # as SIGKILL leaves what waits for a disk
                 name = f"{process_of(pid)} in uninterruptible sleep"
-                told = [f"a hook left a process behind that cannot be killed: {name}"]
-                assert told_of(leftovers, unit, "/h/smtp") == told
+                reported = [f"a hook left a process behind that cannot be killed: {name}"]
+                assert warnings_about(leftovers, unit, "/h/smtp") == reported
                 assert find_survivor(unit, ("/h/smtp",)) == process_of(pid)
-                assert told_of(leftovers, unit, "/h/smtp") == []
+                assert warnings_about(leftovers, unit, "/h/smtp") == []
                 assert recorded_survivors(unit) == [(process_of(pid), "/h/smtp")]
             assert find_survivor(unit, ("/h/smtp",)) is None
         finally:
@@ -186,6 +186,6 @@ class TestLeftovers:
 
 
 def test_what_the_server_performs_outlives_no_caller() -> None:
-    """No request outlives its caller: the resident server is asked for nothing that changes anything."""
+    """No request outlives its client: the resident server is never requested to change anything."""
     assert [action for action in Action if action in SERVED] == [Action.MONITOR, Action.VALIDATE_ALL]
     assert len(SERVED) == 2

@@ -36,7 +36,7 @@ def place_of(run_directory: Path, unit: str = UNIT) -> Path:
 
 class TestFind:
     def test_of_its_unit_and_hook_alone(self, tmp_path: Path, process: Process) -> None:
-        """By the hooks that are asked for, any of them; another unit's and another hook's do not matter."""
+        """A survivor of any of the given hooks is found; those of other units and hooks are not."""
         record_survivors(UNIT, HOOK, [process], run_directory=tmp_path)
         assert find_survivor(UNIT, (HOOK,), run_directory=tmp_path) == process
         assert find_survivor(UNIT, ("/h/a", HOOK), run_directory=tmp_path) == process
@@ -71,7 +71,7 @@ print(find_survivor(sys.argv[1], (sys.argv[2],), run_directory=Path(sys.argv[3])
         assert not place_of(tmp_path).exists()
 
     def test_a_later_process_of_the_same_pid_is_not_it(self, tmp_path: Path, process: Process) -> None:
-        """A pid comes again: the start time tells, so that a hook is not kept from running for ever."""
+        """A pid is used again: the start time differs, so that a hook is not kept from running for ever."""
         earlier = Process(process.pid, process.started - 1, "ls")
         record_survivors(UNIT, HOOK, [earlier], run_directory=tmp_path)
         assert find_survivor(UNIT, (HOOK,), run_directory=tmp_path) is None

@@ -1,11 +1,8 @@
-"""What systemd is told and what is understood of its answers; the drop-in, in a directory of its own."""
+"""The commands of systemctl and journalctl, and what is read from their output."""
 
 from __future__ import annotations
 
-import os
-import stat
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import anyio
@@ -25,239 +22,20 @@ from ocf_systemd.core.observations import (
     Process,
     Signalled,
     TimedOut,
-    UnitDetails,
     UnitState,
 )
 from ocf_systemd.core.records import Record, replace
-from ocf_systemd.core.unit_properties import parse_show
-from ocf_systemd.host.drop_in import (
-    DropInChange,
-    drop_in_path,
-    drop_in_text,
-    drop_ins_in_force,
-    has_in_force,
-    put_drop_in,
-    remove_drop_in,
-)
 from ocf_systemd.host.systemctl import Systemctl, is_booted, job_outcome, tool_environment
-from tests.unit.builders import UNIT, is_one_line, run_python
+from tests.unit.builders import UNIT, is_one_line
+from tests.unit.show_output import ACTIVE, DETAILS, STARTING
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator
+    from collections.abc import Awaitable, Callable
+    from pathlib import Path
     from signal import Signals
 
     from ocf_systemd.host.processes import Command
     from ocf_systemd.host.systemctl import QueryUnit
-
-ACTIVE = b"""\
-LoadState=loaded
-ActiveState=active
-SubState=running
-Result=success
-ExecMainCode=0
-ExecMainStatus=0
-CanReload=yes
-ConditionResult=yes
-ConditionTimestampMonotonic=4711
-NeedDaemonReload=no
-DropInPaths=/run/systemd/system/a.d/1.conf /etc/systemd/system/a.d/2.conf
-"""
-FAILED = b"""\
-Result=exit-code
-ExecMainCode=1
-ExecMainStatus=3
-LoadState=loaded
-ActiveState=failed
-SubState=failed
-CanReload=no
-ConditionResult=yes
-NeedDaemonReload=yes
-"""
-NOT_FOUND = b"LoadState=not-found\nActiveState=inactive\nSubState=dead\nCanReload=no\nConditionResult=no\n"
-DETAILS = """\
-Id=mariadb.service
-Names=mariadb.service mysql.service mysqld.service
-Restart=on-abort
-RestartForceExitStatus=3 SIGHUP
-KillMode=mixed
-MainPID=812
-ExecMainPID=812
-ExecMainStartTimestampMonotonic=4711000000
-ControlGroup=/system.slice/mariadb.service
-Slice=system.slice
-"""
-ALL_DETAILS = UnitDetails(
-    id="mariadb.service",
-    names=("mariadb.service", "mysql.service", "mysqld.service"),
-    restart="on-abort",
-    restart_force="3 SIGHUP",
-    kill_mode="mixed",
-    main_pid=812,
-    main_started_us=4_711_000_000,
-    control_group="/system.slice/mariadb.service",
-    slice="system.slice",
-)
-STARTING = b"LoadState=loaded\nActiveState=activating\nSubState=start\nJob=1234\nResult=success\n"
-
-
-class TestShow:
-    @pytest.mark.parametrize(
-        ("stdout", "state"),
-        [
-            pytest.param(
-                ACTIVE,
-                UnitState(
-                    UNIT,
-                    LoadState.LOADED,
-                    ActiveState.ACTIVE,
-                    "running",
-                    "success",
-                    can_reload=True,
-                    drop_in_paths=("/run/systemd/system/a.d/1.conf", "/etc/systemd/system/a.d/2.conf"),
-                ),
-                id="active",
-            ),
-            pytest.param(
-                FAILED,
-                UnitState(
-                    UNIT,
-                    LoadState.LOADED,
-                    ActiveState.FAILED,
-                    "failed",
-                    "exit-code",
-                    "status 3",
-                    needs_daemon_reload=True,
-                ),
-                id="failed, drop-in not in force",
-            ),
-            pytest.param(
-                NOT_FOUND,
-                UnitState(UNIT, LoadState.NOT_FOUND, ActiveState.INACTIVE, "dead"),
-                id="not found",
-            ),
-            pytest.param(
-                b"LoadState=loaded\nActiveState=inactive\nConditionResult=no\nConditionTimestampMonotonic=4711\n",
-                UnitState(UNIT, LoadState.LOADED, ActiveState.INACTIVE, condition_met=False),
-                id="condition not met",
-            ),
-            pytest.param(
-                STARTING,
-                UnitState(UNIT, LoadState.LOADED, ActiveState.ACTIVATING, "start", "success", has_job=True),
-                id="starting, with a job",
-            ),
-            pytest.param(
-                b"LoadState=loaded\nActiveState=failed\nExecMainCode=2\nExecMainStatus=11\n",
-                UnitState(UNIT, LoadState.LOADED, ActiveState.FAILED, main_exit="SIGSEGV"),
-                id="main process killed",
-            ),
-            pytest.param(
-                b"LoadState=loaded\nActiveState=failed\nExecMainCode=3\nExecMainStatus=6\n",
-                UnitState(UNIT, LoadState.LOADED, ActiveState.FAILED, main_exit="SIGABRT"),
-                id="main process dumped core",
-            ),
-            pytest.param(
-                b"LoadState=loaded\nActiveState=failed\nExecMainCode=2\nExecMainStatus=63\n",
-                UnitState(UNIT, LoadState.LOADED, ActiveState.FAILED, main_exit="SIG63"),
-                id="main process killed by a signal without a name",
-            ),
-            pytest.param(
-                b"LoadState=loaded\nActiveState=failed\nExecMainCode=1\nExecMainStatus=x\n",
-                UnitState(UNIT, LoadState.LOADED, ActiveState.FAILED, main_exit="status 0"),
-                id="a status that is no number",
-            ),
-            pytest.param(
-                b"LoadState=loaded\nActiveState=inactive\nJob=0\nExecMainCode=9\n",
-                UnitState(UNIT, LoadState.LOADED, ActiveState.INACTIVE),
-                id="no job, a code that means nothing",
-            ),
-            pytest.param(
-                b"LoadState=vanished\nActiveState=hibernating\nNewProperty=a=b\n",
-                UnitState(UNIT, LoadState.UNRECOGNISED, ActiveState.UNRECOGNISED),
-                id="a later systemd",
-            ),
-            pytest.param(
-                b"LoadState=masked\r\nActiveState=inactive\r\n",
-                UnitState(UNIT, LoadState.MASKED, ActiveState.INACTIVE),
-                id="CR LF",
-            ),
-            pytest.param(
-                "LoadState=loaded\nActiveState=active\nDropInPaths=/a\u2028ActiveState=inactive\nSubState=a\x1b[2Jb".encode(),
-                UnitState(UNIT, LoadState.LOADED, ActiveState.ACTIVE, "ab", drop_in_paths=("/aActiveState=inactive",)),
-                id="what is a line's end to others",
-            ),
-        ],
-    )
-    def test_what_systemctl_prints(self, stdout: bytes, state: UnitState) -> None:
-        """Each property finds its place; what is missing is at its default, what is unknown is unrecognised."""
-        assert parse_show(UNIT, stdout) == replace(state, details=UnitDetails(UNIT))
-
-    @pytest.mark.parametrize(
-        ("properties", "details"),
-        [
-            pytest.param("", UnitDetails(UNIT), id="none"),
-            pytest.param(DETAILS, ALL_DETAILS, id="all"),
-            pytest.param("Id=\nNames=\nMainPID=\nControlGroup=\n", UnitDetails(UNIT), id="empty"),
-            pytest.param("MainPID=0\n", UnitDetails(UNIT), id="no main process"),
-            pytest.param("MainPID=812\nExecMainPID=4711\nExecMainCode=0\n", UnitDetails(UNIT, main_pid=812), id="both"),
-            pytest.param(
-                "MainPID=0\nExecMainPID=812\nExecMainCode=0\nKillMode=process\n",
-                UnitDetails(UNIT, main_pid=812, kill_mode="process"),
-                id="a main process that systemd has given up on",
-            ),
-            pytest.param(
-                "MainPID=0\nExecMainPID=812\nExecMainCode=0\nKillMode=none\n",
-                UnitDetails(UNIT, kill_mode="none"),
-                id="one that was not asked to end",
-            ),
-            pytest.param(
-                "MainPID=0\nExecMainPID=812\nExecMainCode=2\nKillMode=mixed\n",
-                UnitDetails(UNIT, kill_mode="mixed"),
-                id="one that has ended",
-            ),
-            pytest.param("MainPID=-1\nExecMainStartTimestampMonotonic=n/a\n", UnitDetails(UNIT), id="no numbers"),
-            pytest.param("MainPID=" + "9" * 21 + "\n", UnitDetails(UNIT), id="a number that is too long"),
-            pytest.param("MainPID=\uff11\n", UnitDetails(UNIT), id="a digit of another script"),
-            pytest.param("Names='a\n", UnitDetails(UNIT), id="a quote without an end"),
-            pytest.param(
-                r"""Names="dev-disk-by\\x2dlabel.mount" b.service""",
-                UnitDetails(UNIT, (r"dev-disk-by\x2dlabel.mount", "b.service")),
-                id="a name with a backslash, which systemctl quotes",
-            ),
-        ],
-    )
-    def test_what_tells_of_its_processes(self, properties: str, details: UnitDetails) -> None:
-        """Its real name, what restarts it, how it is killed, and where its processes are; what is missing is empty."""
-        state = parse_show(UNIT, f"LoadState=loaded\nActiveState=inactive\n{properties}\n".encode())
-        assert isinstance(state, UnitState)
-        assert state.details == details
-
-    @pytest.mark.parametrize(
-        "stdout",
-        [
-            pytest.param(b"", id="nothing"),
-            pytest.param(b"\n\n", id="empty lines"),
-            pytest.param(b"LoadState=loaded\n", id="no ActiveState"),
-            pytest.param(b"ActiveState=inactive\n", id="no LoadState"),
-            pytest.param(b"LoadState\nActiveState\n", id="no values"),
-            pytest.param(b"\xff\0\xfe", id="garbage"),
-        ],
-    )
-    def test_what_tells_no_state_is_no_answer(self, stdout: bytes) -> None:
-        """In doubt is not stopped."""
-        assert parse_show(UNIT, stdout) == NoAnswer("systemctl show printed no state")
-
-    @given(st.binary(max_size=300))
-    def test_bytes_never_raise(self, stdout: bytes) -> None:
-        """Any bytes are a state or no answer; alone they are never a stopped unit."""
-        assert isinstance(parse_show(UNIT, stdout), UnitState | NoAnswer)
-        state = parse_show(UNIT, b"LoadState=loaded\nActiveState=active\n" + stdout)
-        assert isinstance(state, UnitState)
-
-    @given(st.sampled_from(list(LoadState)), st.sampled_from(list(ActiveState)))
-    def test_every_state_is_read_as_itself(self, load: LoadState, active: ActiveState) -> None:
-        """The words of systemd are the words of the facts."""
-        state = parse_show(UNIT, f"ActiveState={active}\nLoadState={load}\n".encode())
-        assert state == UnitState(UNIT, load, active, details=UnitDetails(UNIT))
 
 
 # bus-wait-for-jobs.c: log_job_error_with_service_result() and check_wait_response().
@@ -306,13 +84,13 @@ MANUAL_REFUSAL = (
 class TestJobOutcome:
     @pytest.mark.parametrize(("message", "result"), JOB_MESSAGES)
     def test_what_systemctl_says_of_a_job(self, message: str, result: JobResult) -> None:
-        """Each message of systemctl's tells which end the job had; its first line is kept."""
-        told = job_outcome(Exited(0.5, stderr=message.encode(), code=1))
-        assert told == JobOutcome(result, message.splitlines()[0])
+        """Each message of systemctl's has a job result; its first line is kept."""
+        outcome = job_outcome(Exited(0.5, stderr=message.encode(), code=1))
+        assert outcome == JobOutcome(result, message.splitlines()[0])
 
     @pytest.mark.parametrize(("message", "result"), JOB_MESSAGES)
     def test_a_warning_before_it_does_not_matter(self, message: str, result: JobResult) -> None:
-        """Systemctl may warn that unit files changed before it says how the job ended."""
+        """Systemctl may warn about changed unit files before the message about the job."""
         warning = (
             f"Warning: The unit file, source configuration file or drop-ins of {UNIT} changed on disk. "
             "Run 'systemctl daemon-reload' to reload units.\n"
@@ -370,14 +148,14 @@ class TestJobOutcome:
 
     @given(st.binary(max_size=200), st.integers(1, 255))
     def test_bytes_never_raise(self, stderr: bytes, code: int) -> None:
-        """Whatever systemctl writes, it is told in one line."""
+        """The message is one line, whatever systemctl writes."""
         job = job_outcome(Exited(0.1, stderr=stderr, code=code))
         assert job.result is not JobResult.DONE
         assert is_one_line(job.message)
 
 
 def test_the_tools_environment_leads_nobody_astray() -> None:
-    """What changes what systemd's tools do, or whom they talk to, does not reach them; the rest does."""
+    """Systemd's tools get the environment without the variables that change what they do or connect to."""
     environment = {
         "PATH": "/opt/bin",
         "OCF_RESKEY_unit": "nginx",
@@ -433,7 +211,7 @@ class Finder(Record):
         raise AssertionError(f"{number} to {unit.unit}")
 
 
-def ask(outcome: CommandOutcome, call: Callable[[Systemctl], Awaitable[object]]) -> tuple[object, Recorder]:
+def call_systemctl(outcome: CommandOutcome, call: Callable[[Systemctl], Awaitable[object]]) -> tuple[object, Recorder]:
     """Return what a call to systemd comes to, and what was run for it."""
     recorder = Recorder(outcome)
 
@@ -485,7 +263,7 @@ class TestCalls:
     )
     def test_argument_lists(self, call: Callable[[Systemctl], Awaitable[object]], arguments: tuple[str, ...]) -> None:
         """No shell, no password prompt, no pager, and the unit after `--`, with the deadline it was given."""
-        _, recorder = ask(Exited(0.1, stdout=b"a line"), call)
+        _, recorder = call_systemctl(Exited(0.1, stdout=b"a line"), call)
         ((command, deadline),) = recorder.calls
         assert command.arguments == arguments
         assert command.environment == tool_environment({"X": "y"})
@@ -493,7 +271,7 @@ class TestCalls:
 
     def test_last_words_are_asked_for_by_the_units_id(self) -> None:
         """The journal knows a unit by its primary name, whatever the parameter calls it; read to its end before."""
-        _, recorder = ask(
+        _, recorder = call_systemctl(
             Exited(0.1, stdout=b"x\n"), lambda systemd: systemd.last_log_line("mariadb.service", 1.5, 9.0)
         )
         assert [command.arguments for command, _ in recorder.calls] == [
@@ -502,15 +280,19 @@ class TestCalls:
         ]
 
     def test_where_the_unit_said_nothing_pid_1_may_have(self) -> None:
-        """An unmet condition is told by systemd, and by nobody else; where the unit spoke, its own words count."""
-        _, recorder = ask(Exited(0.1), lambda systemd: systemd.last_log_line_about("mariadb.service", 1.5, 9.0))
+        """Systemd logs an unmet condition; the unit's own log line takes precedence."""
+        _, recorder = call_systemctl(
+            Exited(0.1), lambda systemd: systemd.last_log_line_about("mariadb.service", 1.5, 9.0)
+        )
         assert [command.arguments for command, _ in recorder.calls] == [
             (*JOURNALCTL, "--sync"),
             (*LAST_LINE, "_SYSTEMD_UNIT=mariadb.service"),
             (*LAST_LINE, "_PID=1", "UNIT=mariadb.service"),
         ]
-        words, recorder = ask(Exited(0.1, stdout=b"x\n"), lambda systemd: systemd.last_log_line_about(UNIT, 1.5, 9.0))
-        assert words == "x"
+        line, recorder = call_systemctl(
+            Exited(0.1, stdout=b"x\n"), lambda systemd: systemd.last_log_line_about(UNIT, 1.5, 9.0)
+        )
+        assert line == "x"
         assert len(recorder.calls) == 2
 
     @pytest.mark.parametrize(
@@ -529,14 +311,16 @@ class TestCalls:
                 "812 pacemaker.service start waiting\n9 pacemaker_remote.service stop waiting", True, id="two"
             ),
             pytest.param("  812   pacemaker.service   stop   running\n\n", True, id="columns"),
-            pytest.param("812 stop.service pacemaker.service stop\n", False, id="words in other places"),
+            pytest.param("812 stop.service pacemaker.service stop\n", False, id="in other columns"),
             pytest.param("pacemaker.service stop\n\xff", False, id="something else"),
         ],
     )
     def test_whether_pacemaker_is_being_stopped(self, stdout: str, *, is_stopping: bool) -> None:
         """A job that stops it, as at the host's shutdown; a restart's job is one too. Nothing else is."""
-        answer, _ = ask(Exited(0.1, stdout=stdout.encode()), lambda systemd: systemd.is_stopping_pacemaker(9.0))
-        assert answer is is_stopping
+        result, _ = call_systemctl(
+            Exited(0.1, stdout=stdout.encode()), lambda systemd: systemd.is_stopping_pacemaker(9.0)
+        )
+        assert result is is_stopping
 
     @pytest.mark.parametrize(
         "outcome",
@@ -549,13 +333,13 @@ class TestCalls:
     )
     def test_in_doubt_pacemaker_is_not_being_stopped(self, outcome: CommandOutcome) -> None:
         """Then a stop keeps to all dependencies."""
-        assert ask(outcome, lambda systemd: systemd.is_stopping_pacemaker(9.0))[0] is False
+        assert call_systemctl(outcome, lambda systemd: systemd.is_stopping_pacemaker(9.0))[0] is False
 
     @given(st.binary(max_size=200))
     def test_any_list_of_jobs(self, stdout: bytes) -> None:
         """Whatever is printed, it is a list with such a job or without."""
-        answer, _ = ask(Exited(0.1, stdout=stdout), lambda systemd: systemd.is_stopping_pacemaker(9.0))
-        assert isinstance(answer, bool)
+        result, _ = call_systemctl(Exited(0.1, stdout=stdout), lambda systemd: systemd.is_stopping_pacemaker(9.0))
+        assert isinstance(result, bool)
 
     @pytest.mark.parametrize("active", [pytest.param(state, id=state) for state in ActiveState])
     def test_the_processes_of_what_is_inactive_are_looked_for(self, active: ActiveState) -> None:
@@ -589,15 +373,15 @@ class TestCalls:
             assert (shown == state, len(recorder.calls)) == ((True, 0) if answer else (False, 1))
 
     def test_one_call_tells_all_of_the_state(self) -> None:
-        """One `systemctl show` asks for every property that the parser reads."""
-        answer, recorder = ask(Exited(0.1, stdout=ACTIVE), lambda systemd: systemd.show(9.0))
-        assert isinstance(answer, UnitState)
+        """One `systemctl show` queries every property that the parser reads."""
+        result, recorder = call_systemctl(Exited(0.1, stdout=ACTIVE), lambda systemd: systemd.show(9.0))
+        assert isinstance(result, UnitState)
         ((command, _),) = recorder.calls
         *head, properties, end, unit = command.arguments
         assert (head, end, unit) == ([*SYSTEMCTL, "show"], "--", UNIT)
-        name, _, asked = properties.partition("=")
+        name, _, queried = properties.partition("=")
         read = {line.split("=")[0] for line in [*(ACTIVE + STARTING).decode().splitlines(), *DETAILS.splitlines()]}
-        assert (name, set(asked.split(","))) == ("--property", read)
+        assert (name, set(queried.split(","))) == ("--property", read)
 
     @pytest.mark.parametrize(
         ("outcome", "why"),
@@ -608,7 +392,7 @@ class TestCalls:
                 id="failed",
             ),
             pytest.param(Exited(0.1, code=1), "no output (systemctl exited with 1)", id="failed silently"),
-            pytest.param(Exited(0.1), "systemctl show printed no state", id="told nothing"),
+            pytest.param(Exited(0.1), "systemctl show printed no state", id="no output"),
             pytest.param(Signalled(0.1, signal=11), "systemctl died by SIGSEGV", id="died"),
             pytest.param(TimedOut(4.96), "no answer within 5.0 s", id="timeout"),
             pytest.param(
@@ -618,17 +402,17 @@ class TestCalls:
             ),
         ],
     )
-    def test_what_is_no_answer(self, outcome: CommandOutcome, why: str) -> None:
-        """Whatever else than a state comes is no answer, and what came is told."""
-        answer, _ = ask(outcome, lambda systemd: systemd.show(9.0))
-        assert answer == NoAnswer(why)
+    def test_no_state(self, outcome: CommandOutcome, why: str) -> None:
+        """Without a state the reason names what systemctl returned instead."""
+        result, _ = call_systemctl(outcome, lambda systemd: systemd.show(9.0))
+        assert result == NoAnswer(why)
 
     def test_daemon_reload_tells_what_went_wrong(self) -> None:
         """Nothing when it went well, else why."""
-        assert ask(Exited(0.1), lambda systemd: systemd.daemon_reload(9.0))[0] == ""
+        assert call_systemctl(Exited(0.1), lambda systemd: systemd.daemon_reload(9.0))[0] == ""
         failed = Exited(0.1, stderr=b"Access denied\n", code=4)
-        told = "daemon-reload: Access denied (systemctl exited with 4)"
-        assert ask(failed, lambda systemd: systemd.daemon_reload(9.0))[0] == told
+        message = "daemon-reload: Access denied (systemctl exited with 4)"
+        assert call_systemctl(failed, lambda systemd: systemd.daemon_reload(9.0))[0] == message
 
     @pytest.mark.parametrize(
         ("outcome", "lines"),
@@ -642,213 +426,9 @@ class TestCalls:
     )
     def test_the_journals_lines_are_safe_to_show(self, outcome: CommandOutcome, lines: tuple[str, ...]) -> None:
         """Printable lines, or none where there is no journal."""
-        assert ask(outcome, lambda systemd: systemd.journal(5, 9.0))[0] == lines
+        assert call_systemctl(outcome, lambda systemd: systemd.journal(5, 9.0))[0] == lines
         last = lines[-1] if lines else ""
-        assert ask(outcome, lambda systemd: systemd.last_log_line(UNIT, 1.5, 9.0))[0] == last
-
-
-@pytest.fixture
-def pacemakers_umask() -> Iterator[None]:
-    before = os.umask(0o026)
-    yield
-    os.umask(before)
-
-
-OTHERS_DROP_INS = ("override.conf", "50-CPUQuota.conf", "10-timeout-abort.conf", "local.conf", "z.conf")
-
-
-def files_below(directory: Path) -> list[Path]:
-    return [path for path in directory.rglob("*") if not path.is_dir()]
-
-
-class TestDropIn:
-    @pytest.mark.parametrize(
-        ("unit", "has_service_part"),
-        [
-            pytest.param("nginx.service", True, id="service"),
-            pytest.param("cups.socket", False, id="socket"),
-            pytest.param("app.target", False, id="target"),
-            pytest.param("a.timer", False, id="timer"),
-            pytest.param("srv.mount", False, id="mount"),
-            pytest.param("x.path", False, id="path"),
-        ],
-    )
-    def test_what_it_says(self, unit: str, *, has_service_part: bool) -> None:
-        """The unit is stopped after Pacemaker at shutdown; restarts of a service are Pacemaker's."""
-        lines = [line for line in drop_in_text(unit).splitlines() if line and not line.startswith("#")]
-        assert lines[:2] == ["[Unit]", "Before=pacemaker.service pacemaker_remote.service"]
-        assert lines[2:] == (["[Service]", "Restart=no", "RestartForceExitStatus="] if has_service_part else [])
-
-    def test_where_it_stands(self, tmp_path: Path) -> None:
-        """In /run, so that a reboot forgets it, where systemd.unit(5) looks."""
-        assert str(drop_in_path(UNIT)) == f"/run/systemd/system/{UNIT}.d/zz-ocf-systemd.conf"
-        assert drop_in_path(UNIT, tmp_path) == tmp_path / "systemd/system" / f"{UNIT}.d" / "zz-ocf-systemd.conf"
-
-    @pytest.mark.parametrize("other", [pytest.param(name, id=name) for name in OTHERS_DROP_INS])
-    def test_it_comes_after_others(self, other: str) -> None:
-        """Drop-ins apply in the order of their names over all directories: what comes last has its way."""
-        assert drop_in_path(UNIT).name > other
-        assert drop_in_path(UNIT).name != other
-
-    @pytest.mark.usefixtures("pacemakers_umask")
-    def test_it_is_written_readable_for_all(self, tmp_path: Path) -> None:
-        """0644 in directories of 0755, under Pacemaker's umask of 0026; nothing else is left there."""
-        path = drop_in_path(UNIT, tmp_path)
-        assert put_drop_in(UNIT, path) is DropInChange.WRITTEN
-        assert path.read_text() == drop_in_text(UNIT)
-        assert stat.S_IMODE(path.stat().st_mode) == 0o644
-        made = (tmp_path / "systemd", tmp_path / "systemd/system", path.parent)
-        assert {stat.S_IMODE(directory.stat().st_mode) for directory in made} == {0o755}
-        assert files_below(tmp_path) == [path]
-
-    def test_others_may_write_it_at_no_moment(self, tmp_path: Path) -> None:
-        """Not even under a umask of 0 between its making and its last mode: it can name programs to run as root."""
-        code = """
-import os, stat, sys
-from pathlib import Path
-from ocf_systemd.host.drop_in import put_drop_in
-def watch(event, arguments):
-    if event == "os.chmod":
-        print(oct(stat.S_IMODE(os.stat(arguments[0]).st_mode)))
-sys.addaudithook(watch)
-os.umask(0)
-put_drop_in(sys.argv[1], Path(sys.argv[2]))
-"""
-        done = run_python(code, UNIT, str(drop_in_path(UNIT, tmp_path)))
-        assert done.stderr == ""
-        assert done.stdout.split() == ["0o755", "0o755", "0o755", "0o600"]
-
-    def test_writing_and_removing_are_idempotent(self, tmp_path: Path) -> None:
-        """Twice is as good as once, and says that nothing changed."""
-        path = drop_in_path(UNIT, tmp_path)
-        assert remove_drop_in(path) is DropInChange.UNCHANGED
-        assert put_drop_in(UNIT, path) is DropInChange.WRITTEN
-        inode = path.stat().st_ino
-        assert put_drop_in(UNIT, path) is DropInChange.UNCHANGED
-        assert path.stat().st_ino == inode
-        assert remove_drop_in(path) is DropInChange.REMOVED
-        assert remove_drop_in(path) is DropInChange.UNCHANGED
-        assert not path.parent.exists()
-
-    @pytest.mark.parametrize("is_there", [pytest.param(True, id="both"), pytest.param(False, id="only the old one")])
-    def test_one_of_the_old_name_goes(self, tmp_path: Path, *, is_there: bool) -> None:
-        """An earlier version wrote 50-ocf-systemd.conf: gone once the new one is written, and when that is removed."""
-        path = drop_in_path(UNIT, tmp_path)
-        old = path.with_name("50-ocf-systemd.conf")
-        path.parent.mkdir(parents=True)
-        if is_there:
-            put_drop_in(UNIT, path)
-        old.write_text("[Unit]\n")
-        assert put_drop_in(UNIT, path) is DropInChange.WRITTEN
-        assert files_below(tmp_path) == [path]
-        if not is_there:
-            path.unlink()
-        old.write_text("[Unit]\n")
-        assert remove_drop_in(path) is DropInChange.REMOVED
-        assert not path.parent.exists()
-
-    def test_the_old_one_goes_where_the_new_one_stands_already(self, tmp_path: Path) -> None:
-        """That is a change which systemd has to be told of, though nothing was written."""
-        path = drop_in_path(UNIT, tmp_path)
-        put_drop_in(UNIT, path)
-        inode = path.stat().st_ino
-        path.with_name("50-ocf-systemd.conf").write_text("[Unit]\n")
-        assert put_drop_in(UNIT, path) is DropInChange.WRITTEN
-        assert path.stat().st_ino == inode
-        assert files_below(tmp_path) == [path]
-
-    @pytest.mark.parametrize(
-        ("listed", "needs_reload", "has_it", "has_none"),
-        [
-            pytest.param((), False, False, True, id="none"),
-            pytest.param(("zz-ocf-systemd.conf",), False, True, False, id="it"),
-            pytest.param(("a.conf", "zz-ocf-systemd.conf", "zzz.conf"), False, True, False, id="among others"),
-            pytest.param(("a.conf",), False, False, True, id="others"),
-            pytest.param(("50-ocf-systemd.conf",), False, False, False, id="the old one"),
-            pytest.param(("50-ocf-systemd.conf", "zz-ocf-systemd.conf"), False, False, False, id="both"),
-            pytest.param(("zz-ocf-systemd.conf",), True, False, False, id="it, outdated"),
-            pytest.param((), True, False, False, id="none, outdated"),
-        ],
-    )
-    def test_whether_it_is_in_force(
-        self, tmp_path: Path, listed: tuple[str, ...], *, needs_reload: bool, has_it: bool, has_none: bool
-    ) -> None:
-        """What PID 1 lists, not what the directory holds; another's of the same name does not count."""
-        path = drop_in_path(UNIT, tmp_path)
-        paths = ("/etc/systemd/system/x.service.d/zz-ocf-systemd.conf", *(str(path.with_name(name)) for name in listed))
-        unit = UnitState(
-            UNIT, LoadState.LOADED, ActiveState.ACTIVE, needs_daemon_reload=needs_reload, drop_in_paths=paths
-        )
-        assert has_in_force(unit, path, wanted=True) is has_it
-        assert has_in_force(unit, path, wanted=False) is has_none
-        ours = {"50-ocf-systemd.conf", "zz-ocf-systemd.conf"}.intersection(listed)
-        assert drop_ins_in_force(unit, path) == {str(path.with_name(name)) for name in ours}
-
-    @pytest.mark.parametrize(
-        "there",
-        [
-            pytest.param(b"", id="empty"),
-            pytest.param(b"[Unit]\n", id="an older one"),
-            pytest.param(b"\xff", id="bytes"),
-        ],
-    )
-    def test_another_content_is_replaced(self, tmp_path: Path, there: bytes) -> None:
-        """What an earlier version wrote, or half wrote, does not stay."""
-        path = drop_in_path(UNIT, tmp_path)
-        path.parent.mkdir(parents=True)
-        path.write_bytes(there)
-        assert put_drop_in(UNIT, path) is DropInChange.WRITTEN
-        assert path.read_text() == drop_in_text(UNIT)
-
-    def test_others_drop_ins_stay(self, tmp_path: Path) -> None:
-        """The directory goes only when nothing else is in it."""
-        path = drop_in_path(UNIT, tmp_path)
-        put_drop_in(UNIT, path)
-        other = path.with_name("90-mine.conf")
-        other.write_text("[Unit]\n")
-        assert remove_drop_in(path) is DropInChange.REMOVED
-        assert files_below(tmp_path) == [other]
-
-    def test_where_it_cannot_be_written_nothing_is_left(self, tmp_path: Path) -> None:
-        """A place that cannot be written to raises OSError, and no half of a file stays behind."""
-        path = drop_in_path(UNIT, tmp_path)
-        path.mkdir(parents=True)  # a directory in its place: no file can be moved over it
-        (path / "x").touch()
-        with pytest.raises(OSError, match="directory"):
-            put_drop_in(UNIT, path)
-        assert files_below(tmp_path) == [path / "x"]
-        with pytest.raises(OSError, match="directory"):
-            remove_drop_in(path)
-
-    def test_where_its_directory_cannot_be_made(self, tmp_path: Path) -> None:
-        """A file where a directory has to be raises OSError."""
-        (tmp_path / "systemd").touch()
-        with pytest.raises(OSError, match=r"Not a directory|File exists"):
-            put_drop_in(UNIT, drop_in_path(UNIT, tmp_path))
-
-    def test_a_full_disk_leaves_nothing_behind(self, tmp_path: Path) -> None:
-        """When writing fails half way, the file that stood there stands as it was, and no draft beside it."""
-        path = drop_in_path(UNIT, tmp_path)
-        path.parent.mkdir(parents=True)
-        path.write_text("[Unit]\n")
-        code = """
-import resource, sys
-from pathlib import Path
-from ocf_systemd.host.drop_in import put_drop_in
-resource.setrlimit(resource.RLIMIT_FSIZE, (16, 16))
-try:
-    put_drop_in(sys.argv[1], Path(sys.argv[2]))
-except OSError as error:
-    print(error.strerror)
-"""
-        done = run_python(code, UNIT, str(path))
-        assert (done.stdout, done.stderr) == ("File too large\n", "")
-        assert [(file, file.read_text()) for file in files_below(tmp_path)] == [(path, "[Unit]\n")]
-
-    def test_a_read_only_place(self) -> None:
-        """Where nothing can be written, not even by root: OSError."""
-        with pytest.raises(OSError, match=r"Operation not permitted|Read-only|Permission denied"):
-            put_drop_in(UNIT, drop_in_path(UNIT, Path("/sys")))
+        assert call_systemctl(outcome, lambda systemd: systemd.last_log_line(UNIT, 1.5, 9.0))[0] == last
 
 
 @pytest.mark.parametrize(

@@ -50,7 +50,7 @@ def test_it_is_asked_for(tmp_path: Path, environment: dict[str, str], *, is_trac
 
 
 def test_what_stands_in_it(tmp_path: Path) -> None:
-    """The environment, every fact with its time, what commands printed; nothing that moves a cursor."""
+    """The environment, every event with its time, the output of commands; nothing that moves a cursor."""
     trace, heard = tmp_path / "trace", Heard()
     environment = {"OCF_TRACE_RA": "1", "OCF_TRACE_FILE": str(trace), "OCF_RESKEY_unit": "a\nb\x1b[31m\udcff"}
     reporter = traced(heard, environment, Action.MONITOR, "systemd")
@@ -121,7 +121,7 @@ traced(LogReporter("x"), os.environ, Action.START, "systemd")
     done = run_python(code, env={"OCF_TRACE_RA": "1", "OCF_RESKEY_trace_dir": str(tmp_path), **INSTANCE})
     assert (done.stdout, done.stderr) == ("", "")
     (path,) = (tmp_path / "systemd").iterdir()
-    assert stat.S_IMODE(path.stat().st_mode) == 0o600  # the environment is nobody else's business
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600  # the environment may have secrets
     assert re.fullmatch(r"mail\.start\.[0-9]{4}(-[0-9]{2}){2}\.[0-9]{2}(:[0-9]{2}){2}", path.name)
     assert "OCF_RESOURCE_INSTANCE=mail" in lines_of(path)
 
@@ -151,7 +151,7 @@ def test_where_it_goes(environment: dict[str, str], path: str, capfd: pytest.Cap
     ],
 )
 def test_a_trace_that_cannot_be_written(place: str) -> None:
-    """It is no reason to fail an action, and the facts are passed on."""
+    """The action does not fail for that, and the events are passed on."""
     heard = Heard()
     reporter = traced(heard, {"OCF_TRACE_RA": "1", "OCF_TRACE_FILE": place}, Action.MONITOR, "systemd")
     reporter.report(Notice("done"))

@@ -1,4 +1,4 @@
-"""The guarantees, rule by rule: what must be true of every action, whatever the world does to it.
+"""The guarantees, rule by rule: what must be true of every action, under any fault.
 
 The rules judge by what really was, and by what the action can have seen of it; never by how it came to its result.
 """
@@ -61,8 +61,8 @@ _CODES = {
 _PATIENT = frozenset({Action.START, Action.STOP, Action.MONITOR, Action.RELOAD})
 
 
-def broken_promises(account: Account) -> Iterator[str]:
-    """Yield what an action broke of the guarantees, each with what it was seen by."""
+def broken_guarantees(account: Account) -> Iterator[str]:
+    """Yield the guarantees that an action broke, each with what shows it."""
     for rule in _ALWAYS:
         yield from (f"{account.action}: {told}" for told in rule(account))
     if account.result is not None:
@@ -75,7 +75,7 @@ def _of_results(account: Account) -> tuple[Callable[[Account, ActionResult], Ite
         return (_gives_a_reason, _handles_wrong_parameters)
     if not account.plan.is_booted:
         return (_gives_a_reason, _knows_a_host_without_systemd)
-    return (*_OF_VERDICTS, _handles_wrong_parameters) if account.step.wrong else _OF_VERDICTS
+    return (*_OF_RESULTS, _handles_wrong_parameters) if account.step.wrong else _OF_RESULTS
 
 
 def _is_in_time(account: Account) -> Iterator[str]:
@@ -186,12 +186,12 @@ def _spaces_its_tries(account: Account) -> Iterator[str]:
 
 
 def _always_ran(account: Account) -> bool:
-    """Return whether every look was answered, and saw the unit run."""
+    """Return whether every query returned a state, and the unit was running."""
     return all(call.glimpse is not None and call.glimpse.is_running for call in account.of("show"))
 
 
 def _starts_with_the_drop_in_in_force(account: Account) -> Iterator[str]:
-    """Ask for a start only once systemd knows the drop-in, Restart=no included, or knows that there is none."""
+    """Request a start only once systemd knows the drop-in, Restart=no included, or knows that there is none."""
     wanted = account.parameters.order_at_shutdown
     if account.is_undisturbed and any(call.knew_drop_in is (not wanted) for call in account.of("start")):
         yield f"started the unit before the drop-in was in force as wanted: {wanted}"
@@ -244,7 +244,7 @@ def _is_lenient(account: Account) -> bool:
 
 
 def _handles_wrong_parameters(account: Account, result: ActionResult) -> Iterator[str]:
-    """6 and each value named, at once; a probe goes by the unit alone and a stop by the defaults, with a warning."""
+    """6 and each value named, at once; a probe assumes the unit alone and a stop the defaults, with a warning."""
     wrong = account.step.wrong
     reported = "; ".join(account.warnings) if _is_lenient(account) else result.reason or ""
     if unnamed := [name for name, value in wrong.items() if not _names(reported, name, value)]:
@@ -276,8 +276,8 @@ def _knows_a_host_without_systemd(account: Account, result: ActionResult) -> Ite
         yield "asked systemd on a host that it did not boot"
 
 
-def _says_7_only_when_seen_down(account: Account, result: ActionResult) -> Iterator[str]:
-    """Down by systemd's own word, nothing of it alive; or running, and each hook said 7, but never to a probe."""
+def _returns_7_only_if_down(account: Account, result: ActionResult) -> Iterator[str]:
+    """Down according to systemd, nothing of it alive; or running, and each hook returned 7, but never in a probe."""
     if result.code != 7:
         return
     glimpse = last_look(account).glimpse
@@ -295,7 +295,7 @@ def _says_7_only_when_seen_down(account: Account, result: ActionResult) -> Itera
         yield f"the unit was {glimpse.active}, and not every hook said 7"
 
 
-def _says_running_only_when_seen_so(account: Account, result: ActionResult) -> Iterator[str]:
+def _reports_running_only_if_running(account: Account, result: ActionResult) -> Iterator[str]:
     """0 and 190 from start, monitor and reload: the unit ran, and every hook that was due passed."""
     if result.code not in PASSING or account.action not in {Action.START, Action.MONITOR, Action.RELOAD}:
         return
@@ -308,8 +308,8 @@ def _says_running_only_when_seen_so(account: Account, result: ActionResult) -> I
         yield "the reload was not done"
 
 
-def _stops_only_what_is_seen_down(account: Account, result: ActionResult) -> Iterator[str]:
-    """0 from stop: down by systemd's own word, after the request, and nothing of it alive.
+def _returns_0_from_stop_only_if_down(account: Account, result: ActionResult) -> Iterator[str]:
+    """0 from stop: down according to systemd, after the request, and nothing of it alive.
 
     With stop_verify every hook that can run said that it is not running.
     """
@@ -372,7 +372,7 @@ def _blames_the_host_for_cause(account: Account, result: ActionResult) -> Iterat
 
 
 def _looks_for_a_unit_file(account: Account, result: ActionResult) -> Iterator[str]:
-    """Let a start say that there is no unit only after a daemon-reload."""
+    """Report a missing unit from a start only after a daemon-reload."""
     glimpse = last_look(account).glimpse
     if account.action is not Action.START or result.code != 5 or glimpse is None or account.place in HINDERED:
         return
@@ -437,7 +437,7 @@ def _stops_whatever_comes_of_the_drop_in(account: Account, result: ActionResult)
 
 
 def _warns_of_a_restart(account: Account, result: ActionResult) -> Iterator[str]:
-    """Where Restart= is in force in spite of the drop-in, a start says so once."""
+    """Where Restart= is in force in spite of the drop-in, a start warns once."""
     if account.action is not Action.START or result.code or not account.parameters.order_at_shutdown:
         return
     glimpse = last_look(account).glimpse
@@ -458,7 +458,7 @@ def _warns_of_leftovers(account: Account, result: ActionResult) -> Iterator[str]
 
 
 def _is_exact_in_quiet(account: Account, result: ActionResult) -> Iterator[str]:
-    """Where nothing goes wrong and nobody else acts, what happens follows from unit and hooks alone."""
+    """Without faults and other actions the result follows from unit and hooks alone."""
     if not account.in_quiet:
         return
     expected = expected_code(account)
@@ -504,7 +504,7 @@ def _succeeded(call: Call) -> bool:
 
 
 def _is_lost(asked: list[Call]) -> bool:
-    """Return whether a request came to nothing, as far as its systemctl said."""
+    """Return whether a request failed, according to its systemctl."""
     outcome = asked[0].outcome if asked else None
     if isinstance(outcome, Exited) and outcome.code == 4:
         return b"destructive" in outcome.stderr
@@ -535,11 +535,11 @@ _ALWAYS: tuple[Callable[[Account], Iterator[str]], ...] = (
     _starts_with_the_drop_in_in_force,
     _reloads_only_for_cause,
 )
-_OF_VERDICTS: tuple[Callable[[Account, ActionResult], Iterator[str]], ...] = (
+_OF_RESULTS: tuple[Callable[[Account, ActionResult], Iterator[str]], ...] = (
     _gives_a_reason,
-    _says_7_only_when_seen_down,
-    _says_running_only_when_seen_so,
-    _stops_only_what_is_seen_down,
+    _returns_7_only_if_down,
+    _reports_running_only_if_running,
+    _returns_0_from_stop_only_if_down,
     _reports_what_it_saw,
     _blames_the_host_for_cause,
     _looks_for_a_unit_file,

@@ -16,7 +16,7 @@ REASON = "ocf-exit-reason:"
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class AgentResult:
     """What a call of the agent came to."""
 
     code: int
@@ -63,7 +63,7 @@ class Call:
                 return child.pid
         raise LookupError("the call has ended")
 
-    def finish(self) -> Answer:
+    def finish(self) -> AgentResult:
         """Wait for its end."""
         try:
             stdout, stderr = self.process.communicate(timeout=self.timeout_s + 10)
@@ -71,6 +71,6 @@ class Call:
             self.process.kill()
             raise
         elapsed_s = time.monotonic() - self.began
-        return Answer(
+        return AgentResult(
             self.process.returncode, stdout.decode(errors="replace"), stderr.decode(errors="replace"), elapsed_s
         )
