@@ -1,4 +1,4 @@
-"""Debug mode in the box, as people call it: piped, as JSON, in a real terminal."""
+"""Debug mode in the box, as users run it: piped, as JSON, in a real terminal."""
 
 from __future__ import annotations
 
@@ -51,10 +51,10 @@ def postfix(box: Box, require: Requirements) -> Iterator[str]:
 
 class TestPiped:
     def test_start(self, debug: Debug, postfix: str) -> None:
-        """Without options, `debug start --unit postfix@-` starts it and tells how it went, in plain text."""
+        """Without options, `debug start` starts a unit with the advertised timeout, and shows how that went."""
         done = debug("start", "--unit", postfix)
         assert (done.returncode, done.stderr) == (0, "")
-        assert done.stdout.startswith("start postfix@-.service   timeout 20 s")
+        assert done.stdout.startswith("start postfix@-.service   timeout 100 s")
         assert "OCF_SUCCESS (0)" in done.stdout
         assert "records the start as done" in done.stdout
         assert "\x1b" not in done.stdout
@@ -69,7 +69,7 @@ class TestPiped:
         assert f"hook hook: exit {code}, took" in done.stdout
 
     def test_failed_start(self, debug: Debug, box: Box) -> None:
-        """A failed start shows the last lines of the unit's journal, and what Pacemaker would do."""
+        """A failed start shows the last lines of the unit's journal, and Pacemaker's response."""
         done = debug("start", "--unit", box.service("Type=oneshot", "ExecStart=sh -c 'echo last words; exit 3'"))
         assert done.returncode == 1
         assert "failed: exit-code, status 3" in done.stdout
@@ -77,19 +77,19 @@ class TestPiped:
         assert any("journal" in line and "last words" in line for line in done.stdout.splitlines())
 
     def test_cycle(self, debug: Debug, box: Box) -> None:
-        """`debug cycle` is the origin's loop: 7 7 0 0 7 7 0 0 0 0 from a unit that is down, and exit code 0."""
+        """`debug cycle` of a unit that is down has the codes 7 7 0 0 7 7 0 0 0 0, and exit code 0."""
         done = debug("cycle", "--unit", box.service(), "--monitor-hook", box.hook("exit 0"))
         assert done.returncode == 0
         assert done.stdout.splitlines()[-1] == "cycle: 7 7 0 0 7 7 0 0 0 0 (as expected)"
 
     def test_cycle_that_fails(self, debug: Debug, box: Box) -> None:
-        """A cycle with an answer that is not as expected exits with that."""
-        done = debug("cycle", "--unit", box.service(), "--monitor-hook", box.hook("exit 42"), "--timeout", "2s")
+        """The exit code of a cycle is the first that is not as expected."""
+        done = debug("cycle", "--unit", box.service(), "--monitor-hook", box.hook("exit 42"), "--op", "start=2s")
         assert done.returncode == 1
         assert "not as expected" in done.stdout.splitlines()[-1]
 
     def test_wrong_value(self, debug: Debug) -> None:
-        """A wrong value is told as Pacemaker would be told it."""
+        """A wrong value has the result that Pacemaker gets."""
         done = debug("monitor", "--unit", "*")
         assert done.returncode == 6
         assert "unit='*'" in done.stdout
@@ -102,24 +102,24 @@ class TestPiped:
         assert done.stdout.rstrip().endswith("</resource-agent>")
 
     @pytest.mark.parametrize(
-        ("words", "told"),
+        ("words", "error"),
         [
             pytest.param(("frobnicate", "--unit", "x"), "frobnicate", id="action"),
             pytest.param(("monitor",), "--unit", id="no-unit"),
-            pytest.param(("monitor", "--unit", "x", "--timeout", "soon"), "soon", id="timeout"),
+            pytest.param(("monitor", "--unit", "x", "--op", "monitor=soon"), "soon", id="time"),
             pytest.param(("monitor", "--unit", "x", "-o", "speed=1"), "speed", id="parameter"),
         ],
     )
-    def test_usage(self, debug: Debug, words: tuple[str, ...], told: str) -> None:
-        """A wrong command line is 2, as people's commands have it, with what is wrong."""
+    def test_usage(self, debug: Debug, words: tuple[str, ...], error: str) -> None:
+        """A wrong command line is an error with exit code 2."""
         done = debug(*words)
         assert (done.returncode, done.stdout) == (2, "")
-        assert told in done.stderr.splitlines()[-1]
+        assert error in done.stderr.splitlines()[-1]
 
 
 class TestJson:
     def test_action(self, debug: Debug, box: Box) -> None:
-        """--json prints one object, with the exit code in it, and exits with that."""
+        """--json prints one object with the exit code, and exits with that."""
         done = debug("monitor", "--unit", box.started(), "--monitor-hook", box.hook("exit 42"), "--json")
         document = json.loads(done.stdout)
         assert (done.returncode, document["code"], document["action"]) == (42, 42, "monitor")
@@ -145,23 +145,23 @@ def terminal(box: Box, measuring: Mapping[str, str]) -> Opener:
 class TestTerminal:
     @pytest.mark.parametrize("size", SIZES)
     def test_live(self, box: Box, terminal: Opener, size: tuple[int, int]) -> None:
-        """While it runs it shows hook and deadline; at the end the result, and what Pacemaker would do with it."""
+        """While it runs it shows hook and deadline; at the end the result and Pacemaker's response."""
         unit, hook = box.started(), box.hook("sleep 1; echo fine", "slow-hook")
         seen = terminal("monitor", "--unit", unit, "--monitor-hook", hook, size=size)
         live = seen.look_for("hook slow-hook", "running", "s left of")
         assert any(line.startswith(f"monitor {unit}") and "timeout 20 s" in line for line in live)
         last = "\n".join(seen.watch())
         assert "OCF_SUCCESS (0)" in last
-        assert "nothing: all is well" in last
+        assert "Pacemaker  does nothing" in last
         assert "│ fine" in last
         assert seen.child.exitstatus == 0
         assert all(len(line) == size[1] for line in seen.frames[-1])
 
     @pytest.mark.parametrize("size", SIZES)
     def test_starting(self, box: Box, terminal: Opener, size: tuple[int, int]) -> None:
-        """A start that waits for its hook says what it waits for, and fits on the screen."""
+        """A start that waits for its hook shows what it waits for, and fits on the screen."""
         hook = box.hook("echo not yet >&2; exit 7", "ready")
-        seen = terminal("start", "--unit", box.service(), "--monitor-hook", hook, "--timeout", "3s", size=size)
+        seen = terminal("start", "--unit", box.service(), "--monitor-hook", hook, "--op", "start=3s", size=size)
         seen.look_for("waiting", "not yet (exit 7)", "s left of")
         last = "\n".join(seen.watch())
         assert "OCF_ERR_GENERIC (1)" in last
@@ -177,7 +177,7 @@ class TestTerminal:
         assert seen.child.exitstatus == 0
 
     def test_names_are_no_markup(self, box: Box, terminal: Opener) -> None:
-        """What a hook prints is shown as it is, and moves nothing on the screen."""
+        """The output of a hook is shown as it is, and cannot move the cursor."""
         hook = box.hook("printf '[red]x[/red] \\033[2Jy\\n'; exit 1")
         seen = terminal("monitor", "--unit", box.started(), "--monitor-hook", hook)
         last = seen.watch()
@@ -192,7 +192,7 @@ class TestTerminal:
         assert "\x1b" not in seen.raw
 
     def test_no_colour(self, box: Box, terminal: Opener) -> None:
-        """NO_COLOR is about colour alone: the picture is drawn, as it goes, in what the terminal has for its text."""
+        """With NO_COLOR frames are drawn without colours."""
         hook = box.hook("sleep 0.5; exit 42", "slow-hook")
         words = ("monitor", "--unit", box.started(), "--monitor-hook", hook)
         seen = terminal(*words, variables={"NO_COLOR": "1"})
@@ -203,16 +203,16 @@ class TestTerminal:
 
     @pytest.mark.parametrize("columns", [40, 200])
     def test_narrow_and_wide(self, box: Box, terminal: Opener, columns: int) -> None:
-        """Nothing that matters is cut off where there are few columns, and no line breaks the picture."""
+        """With few columns no result is cut off, and no line is longer than the screen."""
         hook = box.hook("echo told; exit 4", "h")
         words = ("monitor", "--unit", box.started(), "--monitor-hook", hook)
         last = terminal(*words, size=(30, columns)).watch()
         shown = "".join(last).replace(" ", "").replace("│", "")
-        for text in ("exit4", "told", "OCF_ERR_PERM(4):notpermitted,ornotsafe,after", "itsfailures"):
+        for text in ("exit4", "told", "OCF_ERR_PERM(4):notpermitted,ornotsafe,after", "untilcleanup"):
             assert text in shown, last
 
     def test_forced(self, debug: Debug, box: Box) -> None:
-        """Where FORCE_COLOR asks for it, the last picture goes into a pipe, in colour, and nothing moves the cursor."""
+        """With FORCE_COLOR a pipe gets the last frame in colour, and nothing moves the cursor."""
         done = debug("monitor", "--unit", box.started(), FORCE_COLOR="1", TERM="xterm")
         assert "╭─" in done.stdout
         assert "\x1b[32m" in done.stdout
@@ -220,7 +220,7 @@ class TestTerminal:
 
     @pytest.mark.parametrize("action", ["monitor", "start", "cycle"])
     def test_interrupted(self, box: Box, terminal: Opener, action: str) -> None:
-        """Ctrl-C during a hang ends all within 2 s: no process, no half of a display, the cursor back, 130."""
+        """Ctrl-C during a hang ends it within 2 s with 130; no process and no part of a frame is left."""
         before = box.visitors()
         unit, hook = box.started(), box.hook("trap '' TERM INT; while :; do sleep 1; done", "hanging")
         seen = terminal(action, "--unit", unit, "--monitor-hook", hook)

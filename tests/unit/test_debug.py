@@ -1,4 +1,4 @@
-"""What debug mode shows, from records made by hand: for screens, for files, for programs."""
+"""The views of debug mode, from timelines made by hand: terminals, text, JSON."""
 
 from __future__ import annotations
 
@@ -42,23 +42,25 @@ from ocf_systemd.core.observations import (
     UnitState,
 )
 from ocf_systemd.core.ocf import Action, ActionResult, ExitCode
+from ocf_systemd.core.operations import Operations
 from ocf_systemd.core.pacemaker import MEANINGS, consequence, meaning
 from ocf_systemd.core.parameters import read_operation
+from ocf_systemd.core.timeouts import ADVERTISED_TIMEOUT_S
 from ocf_systemd.debug import text
 from ocf_systemd.debug.json_view import JsonView
 from ocf_systemd.debug.live_view import LiveView, frame, result_panel
 from ocf_systemd.debug.session import Call, Step, View, run_call
-from ocf_systemd.debug.text_view import PlainView
+from ocf_systemd.debug.text_view import TextView
 from ocf_systemd.host.processes import Command
 from tests.unit.builders import HOOK, UNIT
 
 ESCAPES = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f]")
 ODD = "a[red]b[/red] :smile: [link=x]"
-"""What rich would take for markup, if it were told to."""
+"""What rich takes for markup, unless it is `Text`."""
 
 
 class Clock:
-    """A clock that is a tenth of a second further each time a fact is told."""
+    """A clock that advances a tenth of a second with each event."""
 
     def __init__(self) -> None:
         self.now = 100.0
@@ -71,14 +73,14 @@ def command(*arguments: str, purpose: Purpose = Purpose.SYSTEMD) -> CommandStart
     return CommandStarted(purpose, Command(arguments, {}))
 
 
-def tell(reporter: Reporter, clock: Clock, *facts: Event) -> None:
-    for fact in facts:
+def report(reporter: Reporter, clock: Clock, *events: Event) -> None:
+    for event in events:
         clock.now += 0.1
-        reporter.report(fact)
+        reporter.report(event)
 
 
 def story(unit: str = UNIT, hook: str = HOOK, reason: str = "hook exited with 1, expected 0") -> tuple[Event, ...]:
-    """Return the facts of a monitor whose hook fails at first and hangs then."""
+    """Return the events of a monitor whose hook first fails and then hangs."""
     active = UnitState(unit, LoadState.LOADED, ActiveState.ACTIVE, "running")
     show, again = command("systemctl", "--no-pager", "show", "--", unit), command("systemctl", "show", "--", unit)
     smtp, more = command(hook, purpose=Purpose.HOOK), command(hook, purpose=Purpose.HOOK)
@@ -103,10 +105,10 @@ def story(unit: str = UNIT, hook: str = HOOK, reason: str = "hook exited with 1,
     )
 
 
-def recorded(facts: tuple[Event, ...], action: Action = Action.MONITOR, unit: str = UNIT) -> Timeline:
+def recorded(events: tuple[Event, ...], action: Action = Action.MONITOR, unit: str = UNIT) -> Timeline:
     clock = Clock()
     timeline = Timeline(action, unit, clock)
-    tell(timeline, clock, *facts)
+    report(timeline, clock, *events)
     return timeline
 
 
@@ -116,15 +118,15 @@ def step_of(timeline: Timeline, *, journal: tuple[str, ...] = (), output: str = 
 
 
 def rendered(renderable: RenderableType, width: int = 120) -> str:
-    """Return what stands on a screen of that width, without colours."""
+    """Return the screen at that width, without colours."""
     stream = io.StringIO()
     Console(file=stream, width=width, force_terminal=False, color_system=None, highlight=False).print(renderable)
     return stream.getvalue()
 
 
 class TestTimeline:
-    def test_it_keeps_what_it_is_told_with_times(self) -> None:
-        """Commands as spans, states as they change, notes; seconds count from the action's beginning."""
+    def test_it_keeps_events_with_times(self) -> None:
+        """It has commands as spans, changes of the state and notes, in seconds since the action began."""
         timeline = recorded(story())
         assert [(text.label(span), text.outcome(span)) for span in timeline.spans] == [
             ("hook smtp", "exit 1"),
@@ -142,30 +144,30 @@ class TestTimeline:
             ("something odd", True),
             ("drop-in written", False),
         ]
-        assert (timeline.looks, timeline.time_s, timeline.timeout_s) == (1, 18.0, 20.0)
+        assert (timeline.observations, timeline.time_s, timeline.timeout_s) == (1, 18.0, 20.0)
         assert timeline.waiting_for == "hook exited with 1, expected 0"
         assert timeline.elapsed_s == timeline.now_s == pytest.approx(1.6)
 
     def test_a_state_that_stays_is_one(self) -> None:
-        """Only changes are kept."""
+        """A state that does not change is kept once."""
         down = UnitState(UNIT, LoadState.LOADED, ActiveState.INACTIVE)
         timeline = recorded(
             (UnitObserved(down), UnitObserved(down), Observed(Observation(down)), Observed(Observation(down)))
         )
-        assert (len(timeline.states), timeline.looks) == (1, 2)
+        assert (len(timeline.states), timeline.observations) == (1, 2)
 
     def test_time_goes_on_until_there_is_a_result(self) -> None:
-        """A live picture moves; afterwards it stands."""
+        """The time runs until the action has its result."""
         clock = Clock()
         timeline = Timeline(Action.START, UNIT, clock)
         clock.now += 5
         assert timeline.now_s == pytest.approx(5.0)
-        tell(timeline, clock, ActionEnded(Action.START, ActionResult(0)))
+        report(timeline, clock, ActionEnded(Action.START, ActionResult(0)))
         clock.now += 5
         assert timeline.now_s == pytest.approx(5.1)
 
     def test_an_interruption(self) -> None:
-        """It is noted, and Pacemaker would not have done that."""
+        """It is a note, and Pacemaker's response is that it would not have interrupted the action."""
         timeline = recorded(
             (Interrupted(Action.MONITOR, SIGINT), ActionEnded(Action.MONITOR, ActionResult(1, "interrupted by SIGINT")))
         )
@@ -174,23 +176,23 @@ class TestTimeline:
         assert step_of(timeline).consequence == "would not have interrupted it"
 
     def test_an_escalation(self) -> None:
-        """A SIGKILL is no command, and it is seen all the same: noted as a warning, and shown as it comes."""
-        told = f"{UNIT} does not stop: sending SIGKILL to its processes"
-        facts = (
+        """A SIGKILL, which is not a command, is a warning, and is written at once."""
+        warning = f"{UNIT} does not stop: sending SIGKILL to its processes"
+        events = (
             ActionStarted(Action.STOP, UNIT, 105.0, 110.0),
             Escalated(UNIT),
             ActionEnded(Action.STOP, ActionResult(0)),
         )
-        timeline = recorded(facts, Action.STOP)
+        timeline = recorded(events, Action.STOP)
         assert timeline.escalated
-        assert [(note.text, note.is_warning) for note in timeline.notes] == [(told, True)]
+        assert [(note.text, note.is_warning) for note in timeline.notes] == [(warning, True)]
         assert not recorded(story()).escalated
         stream, clock = io.StringIO(), Clock()
-        tell(PlainView(stream).begin(Timeline(Action.STOP, UNIT, clock)), clock, *facts)
-        assert f"  warning: {told}\n" in stream.getvalue()
+        report(TextView(stream).begin(Timeline(Action.STOP, UNIT, clock)), clock, *events)
+        assert f"  warning: {warning}\n" in stream.getvalue()
 
 
-class TestWords:
+class TestText:
     @pytest.mark.parametrize(
         ("arguments", "purpose", "label"),
         [
@@ -207,7 +209,7 @@ class TestWords:
         ],
     )
     def test_labels(self, arguments: tuple[str, ...], purpose: Purpose, label: str) -> None:
-        """Program and verb, or the hook's file name."""
+        """A command's label is its program and verb, or the file name of the hook."""
         timeline = recorded((command(*arguments, purpose=purpose),))
         assert text.label(timeline.spans[0]) == label
         assert text.outcome(timeline.spans[0]) == "running"
@@ -223,36 +225,36 @@ class TestWords:
         ],
     )
     def test_output(self, outcome: CommandOutcome | None, lines: list[str]) -> None:
-        """A hook's output is shown, systemctl's is not."""
+        """The output of a hook is shown, that of systemctl is not."""
         for purpose in Purpose:
             began = command("/h/x", purpose=purpose)
             timeline = recorded((began, CommandEnded(began, outcome)))
             assert text.output_lines(timeline.spans[0]) == (lines if purpose is Purpose.HOOK else [])
 
     @pytest.mark.parametrize(
-        ("load", "told"),
+        ("load", "shown"),
         [
             pytest.param(LoadState.LOADED, "inactive (dead)", id="loaded"),
             pytest.param(LoadState.NOT_FOUND, "not-found, inactive (dead)", id="not found"),
             pytest.param(LoadState.MASKED, "masked, inactive (dead)", id="masked"),
         ],
     )
-    def test_states(self, load: LoadState, told: str) -> None:
-        """As systemctl status would put it."""
-        assert text.state(UnitState(UNIT, load, ActiveState.INACTIVE, "dead")) == told
+    def test_states(self, load: LoadState, shown: str) -> None:
+        """A state is shown as `systemctl status` prints it."""
+        assert text.state(UnitState(UNIT, load, ActiveState.INACTIVE, "dead")) == shown
 
     def test_a_result(self) -> None:
-        """Name, number, meaning."""
+        """A result has the name of its code, its number and its meaning."""
         assert text.result_line(ActionResult(7)) == "OCF_NOT_RUNNING (7): not running"
         assert text.result_line(ActionResult(42)) == "exit code 42 (42): failed, with a code of the hook's own"
 
 
 class TestConsequences:
-    def test_every_answer_of_every_action_has_one(self) -> None:
-        """Whatever an action answers, people are told what it means and what comes of it."""
+    def test_every_exit_code_of_every_action_has_one(self) -> None:
+        """Each exit code of each action has a meaning and a response of Pacemaker."""
         for action, code, recurring in product(Action, range(256), (True, False)):
-            told = consequence(action, code, recurring=recurring)
-            assert told[0].islower() or told.startswith("Pacemaker"), told
+            response = consequence(action, code, recurring=recurring)
+            assert response[0].islower() or response.startswith("Pacemaker"), response
             assert meaning(code)
         assert set(MEANINGS) == set(ExitCode)
 
@@ -288,23 +290,23 @@ class TestConsequences:
         ],
     )
     def test_what_pacemaker_does(self, action: Action, code: int, word: str, *, recurring: bool) -> None:
-        """As Pacemaker Explained has it."""
+        """The responses are those in Pacemaker Explained."""
         assert word in consequence(action, code, recurring=recurring)
 
 
 class TestPlain:
-    def shown(self, facts: tuple[Event, ...], *, journal: tuple[str, ...] = (), name: str = "monitor") -> str:
+    def shown(self, events: tuple[Event, ...], *, journal: tuple[str, ...] = (), name: str = "monitor") -> str:
         stream, clock = io.StringIO(), Clock()
-        view = PlainView(stream)
+        view = TextView(stream)
         timeline = Timeline(Action.MONITOR, UNIT, clock)
-        tell(view.begin(timeline), clock, *facts)
+        report(view.begin(timeline), clock, *events)
         step = step_of(timeline, journal=journal)
         view.end(step)
-        view.close(Call(name, {"unit": UNIT}, 20.0), [step], 0)
+        view.close(Call(name, {"unit": UNIT}), [step], 0)
         return stream.getvalue()
 
     def test_a_line_for_all_that_happens(self) -> None:
-        """In the order in which it does, the result last."""
+        """The lines are in the order of the events, the result last."""
         lines = self.shown(story(), journal=("Nov 22 postfix: hello",)).splitlines()
         assert lines == [
             f"monitor {UNIT}   timeout 20 s, own deadline 18.0 s",
@@ -326,30 +328,30 @@ class TestPlain:
         ]
 
     def test_no_escape_codes(self) -> None:
-        """Whatever hooks print and are called."""
+        """There are none, whatever hooks print and are named."""
         assert not ESCAPES.search(self.shown(story(hook="/h/\x1b]0;x\x07a")))
 
     def test_nothing_is_markup(self) -> None:
-        """Square brackets stay."""
+        """Square brackets are written as they are."""
         shown = self.shown(story(unit=ODD, hook=f"/h/{ODD.replace('/', '')}", reason=ODD))
         assert f"monitor {ODD}   timeout" in shown
         assert f"  reason     {ODD}\n" in shown
         assert "hook a[red]b[red] :smile: [link=x]: exit 1" in shown
 
     def test_a_result_without_a_reason(self) -> None:
-        """Has no line for one."""
+        """Without a reason there is no line for one."""
         assert "reason" not in self.shown((ActionEnded(Action.MONITOR, ActionResult(0)),))
 
-    def test_a_cycle_is_summed_up(self) -> None:
-        """The codes and whether they are as they should be."""
+    def test_summary_of_a_cycle(self) -> None:
+        """A cycle has a line with the codes, and whether they are as expected."""
         shown = self.shown((ActionEnded(Action.MONITOR, ActionResult(7)),), name="cycle")
         assert shown.splitlines()[-1] == "cycle: 7 (as expected)"
 
-    def test_output_is_all_there_is_of_metadata(self) -> None:
-        """So that it can be piped on."""
+    def test_metadata_is_all_that_is_written(self) -> None:
+        """The XML alone is written, for a pipe."""
         stream = io.StringIO()
         timeline = recorded((ActionEnded(Action.META_DATA, ActionResult(0)),), Action.META_DATA)
-        PlainView(stream).end(step_of(timeline, output="<xml/>\n"))
+        TextView(stream).end(step_of(timeline, output="<xml/>\n"))
         assert stream.getvalue() == "<xml/>\n"
 
 
@@ -381,14 +383,16 @@ class TestJson:
             assert view.begin(step.timeline) is step.timeline
             view.end(step)
         assert stream.getvalue() == ""
-        view.close(Call(name, {"unit": UNIT}, 20.0), steps, code)
+        view.close(Call(name, {"unit": UNIT}), steps, code)
         return stream.getvalue()
 
     def test_one_object_with_the_documented_keys(self) -> None:
-        """Times in seconds, states and commands in order, bytes that are no UTF-8 made readable."""
-        told = json.loads(self.shown([step_of(recorded(story()), journal=("one", "two"))]))
-        assert set(told) == KEYS
-        plain = {key: told[key] for key in ("action", "unit", "code", "name", "meaning", "looks", "journal", "output")}
+        """Times are in seconds, states and commands in order; bytes that are not UTF-8 are escaped."""
+        document = json.loads(self.shown([step_of(recorded(story()), journal=("one", "two"))]))
+        assert set(document) == KEYS
+        plain = {
+            key: document[key] for key in ("action", "unit", "code", "name", "meaning", "looks", "journal", "output")
+        }
         assert plain == {
             "action": "monitor",
             "unit": UNIT,
@@ -399,11 +403,11 @@ class TestJson:
             "journal": ["one", "two"],
             "output": "",
         }
-        assert told["states"] == [
+        assert document["states"] == [
             {"at_s": 0.5, "LoadState": "loaded", "ActiveState": "active", "SubState": "running"},
             {"at_s": 1.3, "no_answer": "systemctl could not be started"},
         ]
-        assert told["commands"][0] == {
+        assert document["commands"][0] == {
             "purpose": "hook",
             "arguments": [HOOK],
             "began_s": 0.2,
@@ -412,33 +416,33 @@ class TestJson:
             "stdout": "220 hello\n",
             "stderr": "\x1b[31mno answer\x1b[0m\nocf\\xff\n",
         }
-        assert told["commands"][3]["outcome"] == "ended, no longer needed"
-        assert told["notes"][0] == {"at_s": 0.9, "text": "something odd", "warning": True}
+        assert document["commands"][3]["outcome"] == "ended, no longer needed"
+        assert document["notes"][0] == {"at_s": 0.9, "text": "something odd", "warning": True}
 
     def test_no_escape_codes(self) -> None:
-        """JSON has its own way to write them."""
+        """Control characters are escaped as JSON does."""
         shown = self.shown([step_of(recorded(story(hook="/h/\x1b[31m", unit="\x1b[31m"), unit="\x1b[31m"))])
         assert not ESCAPES.search(shown)
 
     @pytest.mark.parametrize("raw", [pytest.param("\udcff", id="a byte"), pytest.param("ü", id="a letter")])
     def test_it_can_be_written_as_utf8(self, raw: str) -> None:
-        """Whatever bytes a call was given for a unit or a hook, the object can be written."""
+        """The object can be written whatever bytes the names of the unit and the hook have."""
         timeline = recorded(story(unit=raw, hook=f"/h/{raw}"), unit=raw)
         assert json.loads(self.shown([step_of(timeline)]).encode())["code"] == 1
 
     def test_a_cycle_is_one_object(self) -> None:
-        """With its actions as steps, however many there were."""
+        """A cycle's object has its actions as steps, also if there are none."""
         steps = [
             step_of(recorded(story())),
             step_of(recorded((ActionEnded(Action.STOP, ActionResult(0)),), Action.STOP)),
         ]
-        told = json.loads(self.shown(steps, "cycle", 5))
-        assert (told["action"], told["unit"], told["code"]) == ("cycle", UNIT, 5)
-        assert [set(step) for step in told["steps"]] == [KEYS, KEYS]
+        document = json.loads(self.shown(steps, "cycle", 5))
+        assert (document["action"], document["unit"], document["code"]) == ("cycle", UNIT, 5)
+        assert [set(step) for step in document["steps"]] == [KEYS, KEYS]
         assert json.loads(self.shown([], "cycle"))["steps"] == []
 
-    def test_an_action_that_came_to_nothing(self) -> None:
-        """Is an object nevertheless."""
+    def test_an_action_without_a_result(self) -> None:
+        """Without a result there is an object without steps."""
         assert json.loads(self.shown([]))["steps"] == []
 
 
@@ -448,7 +452,7 @@ WIDTHS = [pytest.param(width, id=str(width)) for width in (80, 120)]
 class TestLive:
     @pytest.mark.parametrize("width", WIDTHS)
     def test_a_frame(self, width: int) -> None:
-        """Head, commands on their axis with the hook's output, notes, the unit's states, the deadline."""
+        """It has the headline, the commands on an axis with the hook's output, notes, states and the deadline."""
         shown = rendered(frame(recorded(story())), width)
         lines = shown.splitlines()
         assert lines[0].startswith(f"monitor {UNIT}   timeout 20 s, own deadline 18.0 s")
@@ -466,13 +470,13 @@ class TestLive:
 
     @pytest.mark.parametrize("width", WIDTHS)
     def test_a_frame_at_every_moment(self, width: int) -> None:
-        """From before the first fact on there is always a picture, and what runs is said to run."""
+        """There is a frame after each event, also before the first; a command that runs is shown as running."""
         clock = Clock()
         timeline = Timeline(Action.MONITOR, UNIT, clock)
         assert rendered(frame(timeline), width)
         pictures = []
-        for fact in story():
-            tell(timeline, clock, fact)
+        for event in story():
+            report(timeline, clock, event)
             pictures.append(rendered(frame(timeline), width))
             assert max(map(len, pictures[-1].splitlines())) <= width
         assert pictures[2].count("running") == 2
@@ -480,18 +484,18 @@ class TestLive:
         assert "waiting" not in pictures[-1]
 
     def test_many_commands_leave_room(self) -> None:
-        """A start may look many dozen times: the last dozen are shown, the others counted."""
-        facts: list[Event] = []
+        """The last dozen commands are shown, and the number of earlier ones."""
+        events: list[Event] = []
         for _ in range(40):
             began = command("systemctl", "show", "--", UNIT)
-            facts += [began, CommandEnded(began, Exited(0.1))]
-        shown = rendered(frame(recorded(tuple(facts))))
+            events += [began, CommandEnded(began, Exited(0.1))]
+        shown = rendered(frame(recorded(tuple(events))))
         assert shown.count("systemctl show") == 12
         assert "(28 earlier commands)" in shown
 
     @pytest.mark.parametrize("width", WIDTHS)
     def test_nothing_is_markup(self, width: int) -> None:
-        """Square brackets, colons and links in names stay what they are."""
+        """Square brackets, colons and links in names are not markup."""
         timeline = recorded(story(unit="x[red]y", hook="/h/[red]z:bug:", reason="[bold]w"), unit="x[red]y")
         shown = rendered(frame(timeline), width)
         assert "monitor x[red]y" in shown
@@ -499,7 +503,7 @@ class TestLive:
         assert "[bold]w" in rendered(result_panel(step_of(timeline, journal=("[red]v",))), width)
 
     def test_no_escape_codes(self) -> None:
-        """Names and reasons cannot move the cursor: a bad unit name has no other place to go."""
+        """Names and reasons cannot move the cursor, also not those of a wrong unit name."""
         timeline = recorded(
             (ActionEnded(Action.MONITOR, ActionResult(6, "unit='x' has characters")),), unit="\x1b[2Jx\nmore"
         )
@@ -508,7 +512,7 @@ class TestLive:
     @pytest.mark.parametrize("width", WIDTHS)
     @pytest.mark.parametrize("code", [pytest.param(code, id=str(code)) for code in (0, 1, 7, 42, 190)])
     def test_the_result(self, width: int, code: int) -> None:
-        """Code by name, reason, what Pacemaker does, the journal's last lines."""
+        """It has the code by name, the reason, Pacemaker's response and the journal's last lines."""
         timeline = recorded((ActionEnded(Action.MONITOR, ActionResult(code, "because")),))
         shown = rendered(result_panel(step_of(timeline, journal=("first line", "second line"))), width)
         assert text.result_line(ActionResult(code)) in shown
@@ -518,17 +522,17 @@ class TestLive:
 
     @pytest.mark.parametrize("in_cycle", [pytest.param(True, id="in a cycle"), pytest.param(False, id="alone")])
     def test_what_stays_on_the_screen(self, *, in_cycle: bool) -> None:
-        """Of a cycle a line for each good step, and the sum; of one action the picture and its result."""
+        """A cycle leaves a line for each step that went well, and a summary; one action its frame and result."""
         stream = io.StringIO()
         view = LiveView(Console(file=stream, width=100, color_system=None, highlight=False), in_cycle)
         steps = []
         for result in (ActionResult(0), ActionResult(1, "because")):
             clock = Clock()
             timeline = Timeline(Action.MONITOR, UNIT, clock)
-            tell(view.begin(timeline), clock, *story()[:-1], ActionEnded(Action.MONITOR, result))
+            report(view.begin(timeline), clock, *story()[:-1], ActionEnded(Action.MONITOR, result))
             steps.append(step_of(timeline))
             view.end(steps[-1])
-        view.close(Call("cycle" if in_cycle else "monitor", {"unit": UNIT}, 20.0), steps, 1)
+        view.close(Call("cycle" if in_cycle else "monitor", {"unit": UNIT}), steps, 1)
         shown = stream.getvalue()
         assert shown.count(f"monitor {UNIT}") == (1 if in_cycle else 2)
         assert ("  1 monitor" in shown) == in_cycle
@@ -536,17 +540,17 @@ class TestLive:
         assert "because" in shown
 
     def test_metadata_is_shown_as_it_is(self) -> None:
-        """XML stands on the screen as text."""
+        """The XML is shown as text."""
         stream = io.StringIO()
         view: View = LiveView(Console(file=stream, width=100, color_system=None), in_cycle=False)
-        assert run_call(Call("meta-data", {"unit": "x"}, 20.0), view) == 0
+        assert run_call(Call("meta-data", {"unit": "x"}), view) == 0
         assert '<parameter name="unit"' in stream.getvalue()
 
 
 class TestCall:
-    def test_a_cycle_is_the_origins_loop(self) -> None:
-        """monitor, stop, monitor, start, monitor, each twice."""
-        names = [action.value for action in Call("cycle", {}, 20.0).actions]
+    def test_the_actions_of_a_cycle(self) -> None:
+        """A cycle is monitor, stop, monitor, start, monitor, each twice."""
+        names = [action.value for action in Call("cycle", {}).actions]
         assert names == [
             "monitor",
             "monitor",
@@ -559,13 +563,13 @@ class TestCall:
             "monitor",
             "monitor",
         ]
-        assert Call("stop", {}, 20.0).actions == (Action.STOP,)
+        assert Call("stop", {}).actions == (Action.STOP,)
 
     @pytest.mark.parametrize("action", [pytest.param(action, id=action) for action in Action])
     def test_the_environment_is_pacemakers(self, action: Action) -> None:
-        """Its timeout, its names, a recurring monitor's interval; parameters and what else was asked for."""
+        """The environment has the timeout, the interval of a recurring monitor, the parameters and other variables."""
         options = {"unit": "nginx", "monitor_hook": "/h", "OCF_CHECK_LEVEL": "20", "CRM_meta_on_node": "n1"}
-        environment = pacemaker_environment(action, options, 12.5)
+        environment = pacemaker_environment(action, options, Operations({action: 12.5, "interval": 30.0}))
         assert environment["OCF_RESKEY_unit"] == "nginx"
         assert environment["OCF_RESKEY_monitor_hook"] == "/h"
         assert environment["OCF_RESKEY_CRM_meta_on_node"] == "n1"
@@ -573,22 +577,25 @@ class TestCall:
         operation = read_operation(environment)
         assert (operation.timeout_s, operation.check_level, operation.warnings) == (12.5, 20, ())
         assert operation.is_recurring == (action is Action.MONITOR)
+        assert environment.get("OCF_RESKEY_CRM_meta_interval") == ("30000" if action is Action.MONITOR else None)
+
+    @pytest.mark.parametrize("action", [pytest.param(action, id=action) for action in Action])
+    def test_timeouts_are_as_advertised(self, action: Action) -> None:
+        """Without other times, an action has the timeout that the metadata advertise, as under Pacemaker."""
+        environment = pacemaker_environment(action, {}, Call(action, {}).operations)
+        assert environment["OCF_RESKEY_CRM_meta_timeout"] == f"{ADVERTISED_TIMEOUT_S[action]}000"
 
     def test_validation_is_of_this_host(self) -> None:
-        """For a person at this host, validate-all looks at it."""
-        assert pacemaker_environment(Action.VALIDATE_ALL, {}, 20.0)["OCF_CHECK_LEVEL"] == "10"
+        """validate-all checks this host."""
+        assert pacemaker_environment(Action.VALIDATE_ALL, {}, Operations())["OCF_CHECK_LEVEL"] == "10"
 
     def test_wrong_parameters_are_shown_as_any_result(self) -> None:
-        """6 with its reason, though the action never began."""
+        """The result is 6 with its reason, though the action did not begin."""
         stream = io.StringIO()
-        assert run_call(Call("monitor", {"unit": "a;b"}, 20.0), JsonView(stream)) == 6
-        told = json.loads(stream.getvalue())
-        assert (told["code"], told["commands"], told["states"]) == (6, [], [])
-        assert told["reason"].startswith("unit='a;b' has characters")
+        assert run_call(Call("monitor", {"unit": "a;b"}), JsonView(stream)) == 6
+        document = json.loads(stream.getvalue())
+        assert (document["code"], document["commands"], document["states"]) == (6, [], [])
+        assert document["reason"].startswith("unit='a;b' has characters")
         stream = io.StringIO()
-        assert run_call(Call("cycle", {"unit": "a;b"}, 20.0), PlainView(stream)) == 6
-        assert (
-            stream.getvalue()
-            .splitlines()[-1]
-            .endswith("(not as expected, which is 7 or 0 twice, then 0 0 7 7 0 0 0 0)")
-        )
+        assert run_call(Call("cycle", {"unit": "a;b"}), TextView(stream)) == 6
+        assert stream.getvalue().splitlines()[-1].endswith("(not as expected: 7 7 or 0 0, then 0 0 7 7 0 0 0 0)")

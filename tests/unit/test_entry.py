@@ -603,7 +603,7 @@ class TestCommandsForPeople:
                 ("debug", "monitor", "--unit", "x", "-o", "poll=1"), "unknown parameter 'poll'", id="no parameter"
             ),
             pytest.param(
-                ("debug", "monitor", "--unit", "x", "--timeout", "soon"), "'soon' is not a duration", id="no duration"
+                ("debug", "monitor", "--unit", "x", "--op", "start=soon"), "'soon' is not a duration", id="no duration"
             ),
             pytest.param(("sandbox", "run"), "Missing argument 'COMMAND...'", id="no command"),
         ],

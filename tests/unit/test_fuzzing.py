@@ -26,7 +26,7 @@ from ocf_systemd.core.text import printable
 from ocf_systemd.debug import session
 from ocf_systemd.debug.json_view import JsonView
 from ocf_systemd.debug.live_view import frame, result_panel
-from ocf_systemd.debug.text_view import PlainView
+from ocf_systemd.debug.text_view import TextView
 from ocf_systemd.host.systemctl import job_outcome
 from tests.unit.builders import UNIT
 from tests.unit.hostile import TEXT_AS_BYTES, VALUE, unclean
@@ -157,12 +157,12 @@ def view_texts(run: Run, action: Action) -> dict[str, str]:
     """Return the text of each view of debug mode for an action."""
     plain, machine, live = io.StringIO(), io.StringIO(), io.StringIO()
     timeline = Timeline(action, UNIT)
-    reporter = PlainView(plain).begin(timeline)
+    reporter = TextView(plain).begin(timeline)
     for fact in run.heard.facts:
         reporter.report(fact)
     step = session.Step(timeline, run.result, recurring=True)
-    PlainView(plain).end(step)
-    JsonView(machine).close(session.Call(action.value, {"unit": UNIT}, 1.0), [step], run.result.code)
+    TextView(plain).end(step)
+    JsonView(machine).close(session.Call(action.value, {"unit": UNIT}), [step], run.result.code)
     Console(file=live, color_system=None, width=120).print(frame(timeline), result_panel(step))
     assert json.loads(machine.getvalue())["reason"] == run.result.reason
     return {"plain": plain.getvalue(), "machine": machine.getvalue(), "live": live.getvalue()}

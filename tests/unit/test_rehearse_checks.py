@@ -1,339 +1,401 @@
-"""What a rehearsal makes of what it saw: each failure with subject, observation, expectation, and what to do."""
+"""How a rehearsal judges its facts: each error has what happened and what was expected, why it matters, and a fix."""
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import pytest
 
+from ocf_systemd.core.check_result import CheckResult, Status
 from ocf_systemd.core.hook_protocol import HookProtocol
 from ocf_systemd.core.observations import HookMissing, HookOutcome
 from ocf_systemd.core.ocf import Action, ActionResult, ExitCode
+from ocf_systemd.core.pacemaker import consequence
+from ocf_systemd.core.unit_properties import parse_units
 from ocf_systemd.rehearse.checks import (
     Subject,
-    judge_done,
+    judge_drop_in,
     judge_frozen,
     judge_hook_down,
+    judge_hook_leftovers,
     judge_killed,
     judge_left_behind,
     judge_pair,
     judge_restarts,
-    judge_stop_while_starting,
-    judge_strays,
+    judge_restored,
+    judge_run,
+    judge_stop_in_start,
     judge_twice,
 )
 from ocf_systemd.rehearse.facts import (
-    Done,
-    Frozen,
-    Killed,
-    LeftBehind,
-    StopWhileStarting,
+    ActionRun,
+    Crash,
+    Hang,
+    Leftover,
+    StopInStart,
     UnitFacts,
     limit_s,
     unit_facts,
 )
-from ocf_systemd.rehearse.scenarios import NEEDS, TITLES, Failed, Outcome, Passed, Scene
+from ocf_systemd.rehearse.scenarios import DECISIVE, NEEDS_RUNNING, NEEDS_STOPPED, Scenario
 from tests.unit.builders import HOOK, UNIT, exited, timed_out
 
-BARE = Subject(UNIT, kill_mode="process", stop_timeout_s=90.0)
-HOOKED = Subject(UNIT, HOOK, stop_timeout_s=None)
+BARE = Subject("check", UNIT, kill_mode="process", stop_timeout_s=90.0)
+HOOKED = Subject("check", UNIT, HOOK, stop_timeout_s=math.inf)
 START, STOP, MONITOR = Action.START, Action.STOP, Action.MONITOR
 
 
-def done(action: Action, code: int = 0, reason: str | None = None) -> Done:
-    return Done(action, ActionResult(code, reason), 0.5)
+def ran(action: Action, code: int = 0, reason: str | None = None) -> ActionRun:
+    return ActionRun(action, ActionResult(code, reason), 0.5)
 
 
-def failed(outcome: Outcome | None) -> Failed:
-    assert isinstance(outcome, Failed), outcome
-    return outcome
+def ok(what: str) -> CheckResult:
+    return CheckResult("check", Status.OK, what)
 
 
-def test_every_scene_has_a_title_and_a_beginning() -> None:
-    """A new scene is to be given both."""
-    assert set(TITLES) == set(NEEDS) == set(Scene)
+def error(result: CheckResult | None) -> CheckResult:
+    """Return the result, which must be an error with all that an administrator needs."""
+    assert result is not None
+    assert (result.name, result.status) == ("check", Status.ERROR), result
+    assert result.what
+    assert result.why.endswith(".")
+    assert result.fix
+    return result
+
+
+def test_a_scenario_begins_with_one_state() -> None:
+    """A scenario needs the unit running or stopped; validate-all needs neither."""
+    assert set(Scenario) - NEEDS_RUNNING - NEEDS_STOPPED == {Scenario.VALIDATE_ALL}
+    assert not NEEDS_RUNNING & NEEDS_STOPPED
+    assert set(Scenario) > DECISIVE
 
 
 class TestTwice:
     @pytest.mark.parametrize(
-        ("dones", "told"),
+        ("runs", "what"),
         [
-            pytest.param((replace(done(START), active_after_s=0.1), done(START)), "0 0 in 0.50 s", id="start"),
             pytest.param(
-                (replace(done(START), active_after_s=0.1, hook_s=0.02), done(START)),
-                "0 0 in 0.50 s, active after 0.10 s",
+                (replace(ran(START), active_after_s=0.1), ran(START)), "returned 0 and 0 in 0.50 s", id="start"
+            ),
+            pytest.param(
+                (replace(ran(START), active_after_s=0.1, hook_s=0.02), ran(START)),
+                "returned 0 and 0 in 0.50 s, active after 0.10 s",
                 id="start-waits-for-its-hook",
             ),
-            pytest.param((done(MONITOR), done(MONITOR)), "0 0 in 0.50 s", id="monitor"),
+            pytest.param((ran(MONITOR), ran(MONITOR)), "returned 0 and 0 in 0.50 s", id="monitor"),
             pytest.param(
-                (replace(done(MONITOR), hook_s=0.02), replace(done(MONITOR), hook_s=0.03)),
-                "0 0 in 0.50 s, the hook 0.03 s",
+                (replace(ran(MONITOR), hook_s=0.02), replace(ran(MONITOR), hook_s=0.03)),
+                "returned 0 and 0 in 0.50 s, the hook 0.03 s",
                 id="monitor-with-a-hook",
             ),
-            pytest.param((replace(done(STOP), elapsed_s=12.3), done(STOP)), "0 0 in 12 s", id="long"),
+            pytest.param((replace(ran(STOP), elapsed_s=12.3), ran(STOP)), "returned 0 and 0 in 12 s", id="long"),
         ],
     )
-    def test_passes(self, dones: tuple[Done, Done], told: str) -> None:
-        """What passes is told by its codes and its times."""
-        assert judge_twice(HOOKED, dones) == Passed(told)
+    def test_passes(self, runs: tuple[ActionRun, ActionRun], what: str) -> None:
+        """A result that is ok has the exit codes and the times."""
+        assert judge_twice(HOOKED, runs) == ok(what)
 
     def test_down(self) -> None:
-        """What is expected may be 7."""
-        assert judge_twice(BARE, (done(MONITOR, 7), done(MONITOR, 7)), ExitCode.NOT_RUNNING) == Passed("7 7 in 0.50 s")
+        """The expected code may be 7."""
+        runs = (ran(MONITOR, 7), ran(MONITOR, 7))
+        assert judge_twice(BARE, runs, ExitCode.NOT_RUNNING) == ok("returned 7 and 7 in 0.50 s")
 
     @pytest.mark.parametrize("which", [0, 1])
     def test_fails(self, which: int) -> None:
-        """One answer that is not as expected is enough, and told which."""
-        dones = [done(START), done(START)]
-        dones[which] = done(START, 1, f"{UNIT} is failed, expected active")
-        told = failed(judge_twice(BARE, dones)).told
-        assert told == (
-            f"the {('first', 'second')[which]} start answered 1 (OCF_ERR_GENERIC) after 0.50 s, expected 0: "
+        """One unexpected exit code is an error, which reports which run returned it."""
+        runs = [ran(START), ran(START)]
+        runs[which] = ran(START, 1, f"{UNIT} is failed, expected active")
+        assert error(judge_twice(BARE, runs)).what == (
+            f"the {('first', 'second')[which]} start returned 1 (OCF_ERR_GENERIC) after 0.50 s, expected 0: "
             f"{UNIT} is failed, expected active"
         )
 
 
-REMEDIES = [
-    pytest.param(BARE, done(START, 1), "`journalctl -u postfix@-.service`", id="start"),
-    pytest.param(BARE, done(STOP, 1), "fences the node: `ocf-systemd debug stop --unit", id="stop"),
-    pytest.param(BARE, done(Action.VALIDATE_ALL, 5), "nothing else makes sense before", id="validate-all"),
+FIXES = [
+    pytest.param(BARE, ran(START, 1), "journalctl -u postfix@-.service", id="start"),
+    pytest.param(BARE, ran(STOP, 1), f"ocf-systemd debug stop --unit {UNIT}", id="stop"),
+    pytest.param(BARE, ran(Action.VALIDATE_ALL, 5), f"ocf-systemd debug validate-all --unit {UNIT}", id="validate-all"),
+    pytest.param(BARE, ran(Action.RELOAD, 1), f"ocf-systemd debug reload --unit {UNIT}", id="reload"),
     pytest.param(
-        BARE, done(Action.RELOAD, 1), "`ocf-systemd debug reload --unit postfix@-.service` shows", id="reload"
-    ),
-    pytest.param(
-        BARE, done(START, 1, "is failed (Result=start-limit-hit)"), "[Unit] StartLimitIntervalSec=0", id="start-limit"
+        BARE,
+        ran(START, 1, "is failed (Result=start-limit-hit)"),
+        f"systemctl edit {UNIT}   # [Unit] StartLimitIntervalSec=0",
+        id="start-limit",
     ),
     pytest.param(
         HOOKED,
-        done(MONITOR, 1, "hook /x exited with 1, expected 0"),
-        f"mend the hook, or what it asks: `ocf-systemd debug monitor --unit {UNIT} --monitor-hook {HOOK}`",
+        ran(MONITOR, 1, "hook /x exited with 1, expected 0"),
+        f"ocf-systemd debug monitor --unit {UNIT} --monitor-hook {HOOK}",
         id="hook",
     ),
 ]
 
 
-class TestDone:
-    @pytest.mark.parametrize(("subject", "one", "remedy"), REMEDIES)
-    def test_remedy(self, subject: Subject, one: Done, remedy: str) -> None:
-        """A failure says what to do, by the action and what it says."""
-        assert remedy in failed(judge_done(subject, one, ExitCode.SUCCESS, "it")).remedy
+class TestRun:
+    @pytest.mark.parametrize(("subject", "run", "fix"), FIXES)
+    def test_fix(self, subject: Subject, run: ActionRun, fix: str) -> None:
+        """An error has the commands that show or fix it, by the action and its reason."""
+        assert fix in error(judge_run(subject, run, ExitCode.SUCCESS, "it")).fix
+
+    def test_why(self) -> None:
+        """An error has Pacemaker's response, to a monitor that is expected to return 7 as to a probe."""
+        failed = error(judge_run(BARE, ran(STOP, 1), ExitCode.SUCCESS, "it"))
+        assert consequence(STOP, 1, recurring=True) in failed.why
+        failed = error(judge_run(BARE, ran(MONITOR), ExitCode.NOT_RUNNING, "it"))
+        assert consequence(MONITOR, 0, recurring=False) in failed.why
 
     def test_without_a_reason(self) -> None:
-        """Whoever gives no reason is named at least."""
-        told = failed(judge_done(BARE, done(MONITOR, 0), ExitCode.NOT_RUNNING, "the monitor")).told
-        assert told == f"the monitor answered 0 (OCF_SUCCESS) after 0.50 s, expected 7: {UNIT}"
+        """Without an exit reason the error has the unit's name."""
+        failed = error(judge_run(BARE, ran(MONITOR, 0), ExitCode.NOT_RUNNING, "the monitor"))
+        assert failed.what == f"the monitor returned 0 (OCF_SUCCESS) after 0.50 s, expected 7: {UNIT}"
 
     def test_a_stop_that_kills(self) -> None:
-        """A stop that had to send SIGKILL is no good stop, though its answer is 0."""
-        failure = failed(judge_done(BARE, replace(done(STOP), sent_kill=True), ExitCode.SUCCESS, "the first stop"))
-        assert failure.told == (
-            f"{UNIT} did not stop: the first stop sent SIGKILL and took 0.50 s in all, "
-            "expected that it ends when it is told to (TimeoutStopSec=90s)"
+        """A stop that sent SIGKILL is an error, though it returned 0."""
+        failed = error(judge_run(BARE, replace(ran(STOP), escalated=True), ExitCode.SUCCESS, "the first stop"))
+        assert failed.what == (
+            f"{UNIT} did not stop by itself (TimeoutStopSec=90s): the first stop sent SIGKILL, which took 0.50 s, "
+            "expected that it ends on its stop signal"
         )
-        assert f"`systemctl edit {UNIT}`, then [Service] KillSignal=" in failure.remedy
+        assert f"systemctl edit {UNIT}   # [Service] KillSignal=…" in failed.fix
 
     def test_a_stop_that_systemd_ends(self) -> None:
-        """Nor is one that systemd had to end."""
-        told = failed(
-            judge_done(HOOKED, replace(done(STOP), unit_result="timeout"), ExitCode.SUCCESS, "the first stop")
-        ).told
-        assert told.startswith(f"systemd had to kill {UNIT} after TimeoutStopSec=infinity (Result=timeout)")
+        """So is a stop after which systemd sent SIGKILL."""
+        failed = error(judge_run(HOOKED, replace(ran(STOP), unit_result="timeout"), ExitCode.SUCCESS, "the first stop"))
+        assert failed.what.startswith(f"systemd killed {UNIT} after TimeoutStopSec=infinity (Result=timeout)")
+
+    def test_names_are_quoted(self) -> None:
+        """A unit and a hook with characters of the shell are quoted in commands."""
+        subject = Subject("check", r"srv-a\x2db.service", "/a b")
+        failed = error(judge_run(subject, ran(START, 1), ExitCode.SUCCESS, "it"))
+        assert r"ocf-systemd debug start --unit 'srv-a\x2db.service' --monitor-hook '/a b'" in failed.fix
 
 
 class TestLeftBehind:
     def test_nothing(self) -> None:
-        """Nothing is how it should be."""
-        assert judge_left_behind(BARE, ()) == Passed("its control group is empty")
+        """No process may outlive a stop."""
+        assert judge_left_behind(BARE, ()) == ok("no process outlived the stop")
 
     def test_in_its_control_group(self) -> None:
-        """What systemd left alone is told with the setting that did it."""
-        failure = failed(judge_left_behind(BARE, [LeftBehind(7, "sleep 9", elsewhere=False)]))
-        assert failure.told == f"1 process of {UNIT} outlived its stop (KillMode=process), expected none: 7 sleep 9"
-        assert "[Service] KillMode=control-group" in failure.remedy
+        """For a process that systemd did not end the error has the setting that does."""
+        failed = error(judge_left_behind(BARE, [Leftover(7, "sleep 9", has_left_group=False)]))
+        assert failed.what == f"1 process of {UNIT} outlived its stop (KillMode=process), expected none: 7 sleep 9"
+        assert failed.fix == (f"systemctl edit {UNIT}   # [Service] KillMode=control-group",)
 
     def test_elsewhere(self) -> None:
-        """What has left the control group is told apart; of many some."""
-        left = [LeftBehind(pid, "sleep 9", elsewhere=True) for pid in range(1, 6)]
-        failure = failed(judge_left_behind(HOOKED, left))
-        assert failure.told == (
+        """For processes that left the control group it is another error; it lists some of many."""
+        left = [Leftover(pid, "sleep 9", has_left_group=True) for pid in range(1, 6)]
+        failed = error(judge_left_behind(HOOKED, left))
+        assert failed.what == (
             f"5 processes of {UNIT} left its control group and outlived its stop, expected none: "
             "1 sleep 9; 2 sleep 9; 3 sleep 9"
         )
-        assert "systemd no longer knows them" in failure.remedy
+        assert "systemd does not track them any more" in failed.why
 
 
 HOOK_DOWN = [
-    pytest.param(exited(0), "says 0 (OCF_SUCCESS) while", "it cannot tell that it is dead", id="0"),
-    pytest.param(exited(190), "says 190 (OCF_DEGRADED) while", "it cannot tell that it is dead", id="190"),
-    pytest.param(exited(5), "says 5 (OCF_ERR_INSTALLED)", "that code is a hard error (the resource may not", id="5"),
-    pytest.param(exited(6), "says 6 (OCF_ERR_CONFIGURED)", "stops the resource on every node", id="6"),
-    pytest.param(HookMissing(HOOK, "gone"), "says 5 (OCF_ERR_INSTALLED)", "cannot be run: gone", id="missing"),
-    pytest.param(timed_out(), "does not end while", "expected 7 at once", id="hangs"),
+    pytest.param(exited(0), "returned 0 (OCF_SUCCESS) while", "cannot detect that the service is dead", id="0"),
+    pytest.param(exited(190), "returned 190 (OCF_DEGRADED) while", "cannot detect that the service is dead", id="190"),
+    pytest.param(exited(5), "returned 5 (OCF_ERR_INSTALLED)", "hard error", id="5"),
+    pytest.param(exited(6), "returned 6 (OCF_ERR_CONFIGURED)", "fatal error", id="6"),
+    pytest.param(HookMissing(HOOK, "gone"), "returned 5 (OCF_ERR_INSTALLED)", "cannot be run: gone", id="missing"),
+    pytest.param(timed_out(), "did not end while", "expected exit code 7 at once", id="hangs"),
 ]
 
 
 class TestHookDown:
-    @pytest.mark.parametrize(("outcome", "says", "why"), HOOK_DOWN)
-    def test_fails(self, outcome: HookOutcome, says: str, why: str) -> None:
+    @pytest.mark.parametrize(("outcome", "what", "detail"), HOOK_DOWN)
+    def test_fails(self, outcome: HookOutcome, what: str, detail: str) -> None:
         """A hook must not report a unit running that is down, return a hard or fatal error, or hang."""
-        told = failed(judge_hook_down(HOOKED, (outcome,))).told
-        assert told.startswith(f"hook smtp {says}")
-        assert UNIT in told
-        assert why in told
+        failed = error(judge_hook_down(HOOKED, (outcome,)))
+        assert failed.what.startswith(f"hook smtp {what}")
+        assert UNIT in failed.what
+        assert detail in f"{failed.what} {failed.why}"
 
     def test_7(self) -> None:
-        """7 is what it should say."""
-        assert judge_hook_down(HOOKED, (exited(7),)) == Passed("says 7")
+        """The hook should return 7."""
+        assert judge_hook_down(HOOKED, (exited(7),)) == ok("returned 7")
 
     def test_1(self) -> None:
         """1 does no harm."""
-        assert judge_hook_down(HOOKED, (exited(1),)) == Passed("says 1; 7 would tell more")
+        assert judge_hook_down(HOOKED, (exited(1),)) == ok("returned 1; 7 is more precise")
 
     def test_1_where_every_stop_waits_for_7(self) -> None:
-        """With stop_verify it does."""
-        told = failed(judge_hook_down(Subject(UNIT, HOOK, stop_verify=True), (exited(1),))).told
-        assert "with stop_verify=yes every stop waits for that, and fails" in told
+        """With stop_verify=yes it does."""
+        failed = error(judge_hook_down(replace(HOOKED, stop_verify=True), (exited(1),)))
+        assert "With stop_verify=yes every stop waits for 7, and fails." in failed.why
 
     def test_other_protocols(self) -> None:
-        """A plugin's 2 is a failure, no ban."""
-        subject = Subject(UNIT, HOOK, HookProtocol.NAGIOS)
-        assert judge_hook_down(subject, (exited(2),)) == Passed("says 1; 7 would tell more")
+        """A plugin's 2 is a failure, not a hard error."""
+        subject = replace(HOOKED, protocol=HookProtocol.NAGIOS)
+        assert judge_hook_down(subject, (exited(2),)) == ok("returned 1; 7 is more precise")
 
 
 class TestRestarts:
     def test_passes(self) -> None:
-        """All of them, with the time of one."""
-        assert judge_restarts(BARE, [done(START), done(STOP)] * 10) == Passed("10 of 10, 1.00 s each")
+        """The result has the number of restarts, and the time of one."""
+        assert judge_restarts(BARE, [ran(START), ran(STOP)] * 10) == ok("10 of 10, 1.00 s each")
 
     @pytest.mark.parametrize(
-        ("dones", "name"),
+        ("runs", "name"),
         [
-            pytest.param([done(START), done(STOP), done(START, 1)], "start 2 of 10 in a row answered 1", id="start"),
-            pytest.param([done(START), done(STOP, 1)], "stop 1 of 10 in a row answered 1", id="stop"),
+            pytest.param([ran(START), ran(STOP), ran(START, 1)], "start 2 of 10 in a row returned 1", id="start"),
+            pytest.param([ran(START), ran(STOP, 1)], "stop 1 of 10 in a row returned 1", id="stop"),
         ],
     )
-    def test_fails(self, dones: list[Done], name: str) -> None:
-        """The first that fails is told by its number."""
-        assert failed(judge_restarts(BARE, dones)).told.startswith(name)
+    def test_fails(self, runs: list[ActionRun], name: str) -> None:
+        """The error has the number of the first that failed."""
+        assert error(judge_restarts(BARE, runs)).what.startswith(name)
 
 
 class TestPair:
     def test_passes(self) -> None:
-        """Both say 0, and the monitor agrees."""
-        assert judge_pair(BARE, (done(STOP), done(STOP)), done(MONITOR, 7), ExitCode.NOT_RUNNING) == Passed(
-            "0 0, then monitor 7"
-        )
+        """Both must return 0, and the monitor must agree."""
+        result = judge_pair(BARE, (ran(STOP), ran(STOP)), ran(MONITOR, 7), ExitCode.NOT_RUNNING)
+        assert result == ok("returned 0 and 0, then monitor 7")
 
     def test_one_fails(self) -> None:
-        """One that fails is enough."""
-        outcome = judge_pair(BARE, (done(START), done(START, 1)), done(MONITOR), ExitCode.SUCCESS)
-        assert failed(outcome).told.startswith("one of two starts at once answered 1")
+        """One that fails is an error."""
+        failed = error(judge_pair(BARE, (ran(START), ran(START, 1)), ran(MONITOR), ExitCode.SUCCESS))
+        assert failed.what.startswith("one of two concurrent starts returned 1")
 
     def test_the_monitor_differs(self) -> None:
-        """Two answers of 0 are not worth more than the monitor's."""
-        outcome = judge_pair(BARE, (done(START), done(START)), done(MONITOR, 7), ExitCode.SUCCESS)
-        assert failed(outcome).told.startswith("the monitor after two starts at once answered 7")
+        """So is a monitor that returns another code."""
+        failed = error(judge_pair(BARE, (ran(START), ran(START)), ran(MONITOR, 7), ExitCode.SUCCESS))
+        assert failed.what.startswith("the monitor after two concurrent starts returned 7")
 
 
-class TestStopWhileStarting:
+class TestStopInStart:
     @pytest.mark.parametrize("code", [0, 1])
     def test_passes(self, code: int) -> None:
-        """The stop wins, whatever the start says."""
-        seen = StopWhileStarting(done(START, code), done(STOP), done(MONITOR, 7))
-        assert judge_stop_while_starting(BARE, seen) == Passed(f"stop 0, monitor 7; the start said {code}")
+        """The unit must be down, whatever the start returns."""
+        runs = StopInStart(ran(START, code), ran(STOP), ran(MONITOR, 7))
+        assert judge_stop_in_start(BARE, runs) == ok(f"stop returned 0, monitor 7, start {code}")
 
     @pytest.mark.parametrize(
-        ("seen", "told"),
+        ("runs", "what"),
         [
             pytest.param(
-                StopWhileStarting(done(START), done(STOP, 1), done(MONITOR, 7)),
-                "a stop while it starts answered 1",
+                StopInStart(ran(START), ran(STOP, 1), ran(MONITOR, 7)),
+                "a stop during a start returned 1",
                 id="stop-fails",
             ),
             pytest.param(
-                StopWhileStarting(done(START), done(STOP), done(MONITOR, 0)),
-                "the monitor after a stop while it starts answered 0",
+                StopInStart(ran(START), ran(STOP), ran(MONITOR, 0)),
+                "the monitor after a stop during a start returned 0",
                 id="start-wins",
             ),
         ],
     )
-    def test_fails(self, seen: StopWhileStarting, told: str) -> None:
-        """A stop that does not win fences, or leaves two running."""
-        assert failed(judge_stop_while_starting(BARE, seen)).told.startswith(told)
+    def test_fails(self, runs: StopInStart, what: str) -> None:
+        """A stop that fails is an error, and a unit that is up afterwards."""
+        assert error(judge_stop_in_start(BARE, runs)).what.startswith(what)
 
 
 class TestKilled:
     def test_passes(self) -> None:
-        """Monitor tells it, start mends it."""
-        seen = Killed("main process 7", done(MONITOR, 7), 0.25, done(START))
-        assert judge_killed(BARE, seen) == Passed("7 after 0.25 s, then start 0")
+        """Monitor must report a crash, and start recover it."""
+        crash = Crash("main process 7", ran(MONITOR, 7), 0.25, ran(START))
+        assert judge_killed(BARE, crash) == ok("monitor returned 7 after 0.25 s, then start 0")
 
     @pytest.mark.parametrize(
-        ("subject", "remedy"),
+        ("subject", "fix"),
         [
             pytest.param(BARE, "only a hook can", id="no-hook"),
-            pytest.param(HOOKED, "have the hook ask the service", id="hook"),
+            pytest.param(HOOKED, "Have the hook query the service", id="hook"),
         ],
     )
-    def test_unnoticed(self, subject: Subject, remedy: str) -> None:
-        """A crash that no monitor tells is never mended."""
-        failure = failed(judge_killed(subject, Killed("every process", done(MONITOR), 5.0, None)))
-        assert failure.told == (
-            f"every process of {UNIT} was killed, and 5.00 s later monitor still answers 0, expected 7 or 1"
+    def test_undetected(self, subject: Subject, fix: str) -> None:
+        """A crash that no monitor reports is an error."""
+        failed = error(judge_killed(subject, Crash("every process", ran(MONITOR), 5.0, None)))
+        assert failed.what == (
+            f"every process of {UNIT} was killed, and 5.00 s later monitor still returned 0, expected 7 or 1"
         )
-        assert remedy in failure.remedy
+        assert fix in failed.fix[0]
 
     def test_restarted_by_systemd(self) -> None:
-        """A crash that systemd mends by itself is none that a cluster sees."""
-        failure = failed(judge_killed(HOOKED, Killed("main process 7", done(MONITOR), 5.0, None, "always")))
-        assert "and systemd started it again (Restart=always): monitor answers 0, expected 7 or 1" in failure.told
-        assert "leave order_at_shutdown at yes" in failure.remedy
+        """So is a crash that systemd recovers without the cluster knowing."""
+        failed = error(judge_killed(HOOKED, Crash("main process 7", ran(MONITOR), 5.0, None, "always")))
+        assert "and systemd restarted it (Restart=always): monitor returned 0, expected 7 or 1" in failed.what
+        assert "Leave order_at_shutdown at yes" in failed.fix[0]
 
-    def test_not_mended(self) -> None:
-        """Nor is one that start does not mend."""
-        outcome = judge_killed(BARE, Killed("main process 7", done(MONITOR, 7), 0.1, done(START, 1)))
-        assert failed(outcome).told.startswith("the start after main process 7 was killed answered 1")
+    def test_not_recovered(self) -> None:
+        """So is a start that fails afterwards."""
+        failed = error(judge_killed(BARE, Crash("main process 7", ran(MONITOR, 7), 0.1, ran(START, 1))))
+        assert failed.what.startswith("the start after main process 7 was killed returned 1")
 
 
 class TestFrozen:
     def test_passes(self) -> None:
-        """The hook notices, in a time that is told."""
-        assert judge_frozen(HOOKED, Frozen(3, done(MONITOR, 1), done(MONITOR))) == Passed("1 after 0.50 s")
+        """The hook must detect a hang; the result has the time that took."""
+        hang = Hang(3, ran(MONITOR, 1), ran(MONITOR))
+        assert judge_frozen(HOOKED, hang) == ok("monitor returned 1 after 0.50 s")
 
     def test_a_hook_without_a_limit(self) -> None:
-        """A hook that had to be cut off notices too."""
-        seen = Frozen(3, replace(done(MONITOR, 1), hook_cut=True), done(MONITOR))
-        assert judge_frozen(HOOKED, seen) == Passed("1 after 0.50 s, cut off: the hook has no time limit")
+        """A hook that was ended at the deadline detects it too."""
+        hang = Hang(3, replace(ran(MONITOR, 1), hook_timed_out=True), ran(MONITOR))
+        expected = ok("monitor returned 1 after 0.50 s, its deadline: the hook has no time limit")
+        assert judge_frozen(HOOKED, hang) == expected
 
     def test_a_watchdog(self) -> None:
-        """What systemd's watchdog has ended has nothing to recover from."""
-        assert isinstance(judge_frozen(BARE, Frozen(3, done(MONITOR, 7), None)), Passed)
+        """A unit that systemd's watchdog has ended need not work afterwards."""
+        assert judge_frozen(BARE, Hang(3, ran(MONITOR, 7), None)).status is Status.OK
 
     def test_no_hook(self) -> None:
-        """Without a hook nobody notices, and the words say why one is needed."""
-        failure = failed(judge_frozen(BARE, Frozen(3, done(MONITOR), done(MONITOR))))
-        assert failure.told == (
-            f"all processes of {UNIT} (3) were frozen by SIGSTOP, and monitor answered 0 (OCF_SUCCESS) all the same: "
-            "systemd sees that processes exist, not that they work, expected a failure"
+        """Without a hook no hang is detected; the error says why, and that a hook is needed."""
+        failed = error(judge_frozen(BARE, Hang(3, ran(MONITOR), ran(MONITOR))))
+        assert failed.what == (
+            f"all processes of {UNIT} (3) were frozen by SIGSTOP, and monitor returned 0 (OCF_SUCCESS), "
+            "expected a failure"
         )
-        assert failure.remedy.startswith("without a hook a hang is never noticed: give it one with --monitor-hook")
+        assert "systemd sees that processes exist, not that they work" in failed.why
+        assert "--monitor-hook" in failed.fix[0]
 
     @pytest.mark.parametrize("code", [0, 190])
-    def test_a_hook_that_does_not_notice(self, code: int) -> None:
-        """A hook that says running is told what to ask for; degraded is running."""
-        failure = failed(judge_frozen(HOOKED, Frozen(1, done(MONITOR, code), done(MONITOR))))
-        assert "hook smtp does not notice a hang" in failure.told
-        assert "have the hook wait for an answer of the service itself" in failure.remedy
+    def test_a_hook_that_does_not_detect_it(self, code: int) -> None:
+        """A hook that reports the unit running is an error, also if it reports it degraded."""
+        failed = error(judge_frozen(HOOKED, Hang(1, ran(MONITOR, code), ran(MONITOR))))
+        assert "Hook smtp does not detect a hang" in failed.why
+        assert "wait for a response of the service itself" in failed.fix[0]
 
     def test_no_recovery(self) -> None:
-        """A hang that is over is to be over."""
-        outcome = judge_frozen(HOOKED, Frozen(1, done(MONITOR, 1), done(MONITOR, 1, "hook says no")))
-        assert failed(outcome).told.endswith("after a hang that has passed, expected 0: hook says no")
+        """A unit must work once the hang is over."""
+        failed = error(judge_frozen(HOOKED, Hang(1, ran(MONITOR, 1), ran(MONITOR, 1, "hook failed"))))
+        assert failed.what.endswith("after the hang was over, expected 0: hook failed")
 
 
-def test_strays() -> None:
-    """What a hook leaves running is told by its command line."""
-    assert "left a process behind, expected none: sleep 60" in judge_strays(HOOKED, ["sleep 60"]).told
+def test_hook_leftovers() -> None:
+    """The error for processes that a hook leaves running has their command lines."""
+    assert "left processes running, expected none: sleep 60" in error(judge_hook_leftovers(HOOKED, ["sleep 60"])).what
+
+
+class TestRestored:
+    @pytest.mark.parametrize(
+        ("state", "what"), [("active", "running"), ("activating", "running"), ("failed", "stopped")]
+    )
+    def test_restored(self, state: str, what: str) -> None:
+        """The unit must be running or stopped as before."""
+        before = UnitFacts(active_state="active" if what == "running" else "inactive")
+        assert judge_restored(BARE, before, UnitFacts(active_state=state)) == ok(f"{UNIT} is {what}, as before")
+
+    @pytest.mark.parametrize(
+        ("before", "now", "verb"),
+        [("active", "failed", "start"), ("inactive", "active", "stop"), ("active", "", "start")],
+    )
+    def test_not_restored(self, before: str, now: str, verb: str) -> None:
+        """If it is not, the error has its state and the command that restores it."""
+        failed = error(judge_restored(BARE, UnitFacts(active_state=before), UnitFacts(active_state=now)))
+        assert failed.fix == (f"systemctl {verb} {UNIT}",)
+        assert failed.what.endswith(f"is {now or 'in an unknown state'} now")
+
+    def test_drop_in(self) -> None:
+        """So is a drop-in that could not be restored."""
+        assert error(judge_drop_in(BARE, "Read-only file system")).what.endswith("Read-only file system")
+
+
+def test_skipped() -> None:
+    """A check that does not run has the reason, and nothing to fix."""
+    assert BARE.skipped("there is no hook") == CheckResult("check", Status.SKIPPED, "there is no hook")
 
 
 class TestFacts:
@@ -346,18 +408,20 @@ class TestFacts:
             pytest.param("1.5s", 1.5, id="fraction"),
             pytest.param("1h 2min", 3720.0, id="hours"),
             pytest.param("0", 0.0, id="nothing"),
-            pytest.param("infinity", None, id="infinity"),
-            pytest.param("", None, id="no-such-property"),
+            pytest.param("infinity", math.inf, id="infinity"),
+            pytest.param("", math.inf, id="no-such-property"),
         ],
     )
-    def test_timespan(self, text: str, seconds: float | None) -> None:
-        """A time span as systemctl words it."""
+    def test_timespan(self, text: str, seconds: float) -> None:
+        """A time limit is read as systemctl prints it."""
         assert limit_s(text) == seconds
 
     def test_unit(self) -> None:
-        """A unit's settings, as systemctl show words them."""
-        properties = {"ActiveState": "active", "MainPID": "7", "CanReload": "yes", "TimeoutStopUSec": "5s"}
-        facts = unit_facts(properties | {"ControlGroup": "/system.slice/x.service", "KillMode": "mixed"})
+        """A unit's properties are read as `systemctl show` prints them, a line for each ExecStop= command."""
+        lines = ("ActiveState=active", "MainPID=7", "CanReload=yes", "TimeoutStopUSec=5s", "KillMode=mixed")
+        commands = ("ExecStop={ path=/a ; argv[]=/a b=c ; }", "ExecStop={ path=/d ; argv[]=/d ; }")
+        shown = "\n".join((*lines, *commands, "ControlGroup=/system.slice/x.service", ""))
+        facts = unit_facts(parse_units(shown.encode())[0])
         assert facts == UnitFacts(
             active_state="active",
             main_pid=7,
@@ -365,15 +429,16 @@ class TestFacts:
             kill_mode="mixed",
             can_reload=True,
             stop_timeout_s=5.0,
+            stop_commands=2,
         )
         assert facts.is_running
 
-    @pytest.mark.parametrize("state", ["", "inactive", "failed", "deactivating"])
+    @pytest.mark.parametrize("state", ["", "inactive", "failed", "deactivating", "maintenance"])
     def test_not_running(self, state: str) -> None:
-        """What is down, or on its way there, or unknown, does not run."""
+        """A unit that is down, stops or is unknown is not running."""
         assert not UnitFacts(active_state=state).is_running
 
-    def test_ready(self) -> None:
-        """The wait for the hook is what a start takes after systemd's active; without a hook there is none."""
-        assert replace(done(START), active_after_s=0.1, hook_s=0.1).ready_s == pytest.approx(0.4)
-        assert replace(done(START), active_after_s=0.1).ready_s is None
+    def test_hook_wait(self) -> None:
+        """A start waits for its hook from systemd's active to the end; without a hook there is no such time."""
+        assert replace(ran(START), active_after_s=0.1, hook_s=0.1).hook_wait_s == pytest.approx(0.4)
+        assert replace(ran(START), active_after_s=0.1).hook_wait_s is None

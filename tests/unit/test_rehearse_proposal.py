@@ -1,4 +1,4 @@
-"""What a rehearsal proposes: timeouts by the rules of docs/pacemaker.md, and commands that stand shell and crm."""
+"""The proposal of a rehearsal: timeouts, and commands that are quoted for the shell and for crm."""
 
 from __future__ import annotations
 
@@ -9,11 +9,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ocf_systemd.core.operations import Operations
 from ocf_systemd.core.parameter_table import PREFIX
 from ocf_systemd.core.parameters import Operation, read_parameters
 from ocf_systemd.core.timeouts import escalation_after_s, least_stop_timeout_s, least_timeout_s
+from ocf_systemd.doctor.facts import Agent, Host, Service, Unit
+from ocf_systemd.doctor.facts import Facts as DoctorFacts
+from ocf_systemd.doctor.service_checks import CHECKS
 from ocf_systemd.rehearse.facts import Measured, UnitFacts
-from ocf_systemd.rehearse.proposal import Proposal, Wishes, crm_quoted, propose, resource_name
+from ocf_systemd.rehearse.proposal import Configuration, Proposal, crm_quoted, propose, resource_name
+from tests.unit.builders import UNIT
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -35,7 +40,7 @@ VALUES = [
     pytest.param("$(x) `y` $z #w; !", id="shell"),
     pytest.param("é ü", id="beyond-ascii"),
 ]
-SPOILED_BY_CRM = [
+UNSUPPORTED_BY_CRM = [
     pytest.param(r"a\"b", id="backslash-before-quote"),
     pytest.param("a\\", id="backslash-at-the-end"),
     pytest.param("a\tb", id="tab"),
@@ -51,7 +56,7 @@ def proposed(
 ) -> Proposal:
     given = {"unit": "postfix@-", **(options or {})}
     parameters = read_parameters({PREFIX + name: value for name, value in given.items()})
-    return propose(Wishes(given, parameters, check_level), facts, measured)
+    return propose(Configuration(given, parameters, check_level), facts, measured)
 
 
 class TestTimeouts:
@@ -60,6 +65,11 @@ class TestTimeouts:
         [
             pytest.param(DEFAULTS, QUICK, {}, 100, 105, id="systemds-own-90-s"),
             pytest.param(DEFAULTS, QUICK, {"stop_escalate": "no"}, 100, 95, id="no-escalation"),
+            pytest.param(
+                UnitFacts(start_timeout_s=90.0, stop_timeout_s=90.0, stop_commands=1),
+                *(QUICK, {"stop_escalate": "no"}, 100, 185),
+                id="no-escalation-and-a-command",
+            ),
             pytest.param(UnitFacts(start_timeout_s=5.0, stop_timeout_s=5.0), QUICK, {}, 15, 10, id="short"),
             pytest.param(UnitFacts(start_timeout_s=600.0, stop_timeout_s=600.0), QUICK, {}, 610, 615, id="database"),
             pytest.param(ENDLESS, QUICK, {}, 100, 110, id="no-timeouts-quick"),
@@ -78,7 +88,7 @@ class TestTimeouts:
 
     @given(st.floats(0.1, 3600.0), st.floats(0.0, 1200.0))
     def test_a_stop_is_never_killed_before_systemd_would(self, limit_s: float, took_s: float) -> None:
-        """Not within a second of TimeoutStopSec, nor before three times what was measured; at most 5 s are given away.
+        """SIGKILL comes a second after TimeoutStopSec, after three times what was measured, and at most 5 s later.
 
         Without escalation the agent waits that long at least.
         """
@@ -91,6 +101,26 @@ class TestTimeouts:
         waits_s = proposed({"stop_escalate": "no"}, facts, measured).stop_s
         assert Operation(waits_s).deadline(0.0) >= needed_s
         assert waits_s - least_timeout_s(needed_s) < 5
+
+    @given(st.floats(1.1, 299.0), st.integers(0, 3), st.booleans())
+    def test_doctor_proposes_the_same(self, limit_s: float, commands: int, escalates: bool) -> None:  # noqa: FBT001
+        """From the unit's own limits alone, doctor and rehearse propose the same timeouts."""
+        options = {"stop_escalate": "yes" if escalates else "no"}
+        facts = UnitFacts(start_timeout_s=limit_s, stop_timeout_s=limit_s, stop_commands=commands)
+        proposal = proposed(options, facts, Measured())
+        service = Service(start_timeout_s=limit_s, stop_timeout_s=limit_s, exec_stop=("/x",) * commands)
+        parameters = read_parameters({f"{PREFIX}{name}": value for name, value in {"unit": UNIT, **options}.items()})
+        checked = DoctorFacts(
+            given=UNIT,
+            operations=Operations({"start": 1.0, "stop": 1.0}),
+            agent=Agent("", ""),
+            host=Host("", "", ""),
+            parameters=parameters,
+            unit=Unit(id=UNIT, service=service),
+        )
+        results = {check.name: check.run(checked) for check in CHECKS}
+        assert f"op start timeout={proposal.start_s}s" in " ".join(results["start-timeout"].fix)
+        assert f"op stop timeout={proposal.stop_s}s" in " ".join(results["stop-timeout"].fix)
 
     @pytest.mark.parametrize(
         ("measured", "options", "monitor_s", "interval_s"),
@@ -119,20 +149,20 @@ class TestTimeouts:
         ("hook_s", "limit"), [pytest.param(0.1, "5s", id="quick"), pytest.param(2.5, "8s", id="slow")]
     )
     def test_a_limit_for_a_hook_that_has_none(self, hook_s: float, limit: str) -> None:
-        """A hook that a hang holds up for ever gets a limit, and that is what a hang may take."""
+        """A hook that never ends during a hang gets a limit, which is what a hang may take."""
         measured = Measured(hook_s=hook_s, hang_s=9.0, hook_was_cut=True)
         proposal = proposed(HOOK, measured=measured)
         assert f"monitor_hook_timeout={limit}" in proposal.pcs
         assert f"monitor_hook_timeout={limit}" in proposal.crm
 
     def test_reasons(self) -> None:
-        """Each number says where it comes from."""
+        """Each time has its reason."""
         proposal = proposed(HOOK, measured=Measured(start_s=1.0, ready_s=0.5, hook_s=0.02, hang_s=5.02))
         assert proposal.why == {
             "start": "above TimeoutStartSec=90s, the hook and 5 s",
             "stop": "TimeoutStopSec=90s and up to 10 s",
             "monitor": "well above the 6 s that a hang may take",
-            "interval": "the hook takes 0.02 s, a hang shows in 16 s",
+            "interval": "the hook takes 0.02 s, a hang is detected in 16 s",
         }
         assert proposed(facts=ENDLESS).why == {
             "start": "no TimeoutStartSec: three times what was measured",
@@ -141,11 +171,13 @@ class TestTimeouts:
             "interval": "no hook",
         }
         assert proposed({"stop_escalate": "no"}).why["stop"] == "TimeoutStopSec=90s and up to 5 s"
+        commands = UnitFacts(start_timeout_s=90.0, stop_timeout_s=90.0, stop_commands=1)
+        assert proposed({"stop_escalate": "no"}, commands).why["stop"] == "2 times TimeoutStopSec=90s and up to 5 s"
 
 
 class TestCommands:
     def test_pcs(self) -> None:
-        """The command for pcs, ready to be pasted."""
+        """The command for pcs can be pasted."""
         proposal = proposed(HOOK | {"monitor_hook_args": "127.0.0.1 25 5"})
         assert proposal.pcs == (
             "pcs resource create postfix ocf:pacemaker:systemd \\\n"
@@ -159,7 +191,7 @@ class TestCommands:
         )
 
     def test_crm(self) -> None:
-        """The command for crmsh, ready to be pasted."""
+        """The command for crmsh can be pasted."""
         proposal = proposed(HOOK | {"monitor_hook_args": "127.0.0.1 25 5"})
         assert proposal.crm == (
             "crm configure primitive postfix ocf:pacemaker:systemd params \\\n"
@@ -172,7 +204,7 @@ class TestCommands:
         )
 
     def test_check_level(self) -> None:
-        """The level is the monitor's, and no parameter."""
+        """The level belongs to the monitor, and is not a parameter."""
         proposal = proposed(HOOK | {"OCF_CHECK_LEVEL": "10", "CRM_meta_interval": "5000"}, check_level=10)
         for command in (proposal.pcs, proposal.crm):
             assert command.count("OCF_CHECK_LEVEL") == 1
@@ -181,27 +213,27 @@ class TestCommands:
 
     @pytest.mark.parametrize("value", VALUES)
     def test_pcs_gets_the_value(self, value: str) -> None:
-        """Whatever a value holds, the shell hands it to pcs as it is."""
+        """Pcs gets a value from the shell unchanged, whatever it contains."""
         words = shlex.split(proposed(HOOK | {"monitor_hook_args": shlex.quote(value)}).pcs)
         assert f"monitor_hook_args={shlex.quote(value)}" in words
 
     @pytest.mark.parametrize("value", VALUES)
     def test_crm_gets_the_value(self, value: str) -> None:
-        """Whatever a value holds, it comes through the shell, and through crm, which splits once more."""
+        """crm, which splits its arguments again, gets a value unchanged, whatever it contains."""
         words = shlex.split(f"crm params value={crm_quoted(value)} op")
         assert shlex.split(" ".join(add_quotes(words[1:]))) == ["params", f"value={value}", "op"]
 
-    @pytest.mark.parametrize("value", SPOILED_BY_CRM)
-    def test_crm_would_spoil_the_value(self, value: str) -> None:
-        """What crmsh cannot pass on, no command promises; which parameter that is, is told."""
+    @pytest.mark.parametrize("value", UNSUPPORTED_BY_CRM)
+    def test_crm_does_not_support_the_value(self, value: str) -> None:
+        """For a value that crmsh does not support there is a comment with the parameter's name, and no command."""
         proposal = proposed({"OCF_unused": value, "monitor_hook": f"/h/{value}"})
-        assert proposal.crm.startswith("# crm spoils ")
+        assert proposal.crm.startswith("# crm does not support ")
         assert proposal.crm.endswith(" as in monitor_hook")
         assert f"monitor_hook=/h/{value}" in shlex.split(proposal.pcs)
 
 
 def add_quotes(words: list[str]) -> list[str]:
-    """Do as crmsh 4.4 does before it joins its arguments and splits them (add_quotes() in crmsh/main.py)."""
+    """Quote as crmsh 4.4 does before it joins its arguments and splits them (add_quotes() in crmsh/main.py)."""
     quoted = []
     for word in words:
         quote = "'" if '"' in word else '"'
@@ -222,5 +254,5 @@ def add_quotes(words: list[str]) -> list[str]:
     ],
 )
 def test_name(unit: str, name: str) -> None:
-    """A resource is named after its unit, with what an XML id can have."""
+    """A resource has the name of its unit, without characters that an XML id cannot have."""
     assert resource_name(unit) == name

@@ -1,17 +1,21 @@
-"""The environment that Pacemaker gives an agent, for those who call it in its place: debug, doctor and rehearse."""
+"""The environment that Pacemaker gives an agent, for commands that run actions: debug, doctor and rehearse."""
 
 from collections.abc import Mapping
 
 from ocf_systemd.core.ocf import Action
+from ocf_systemd.core.operations import Operations
 from ocf_systemd.core.parameter_table import PREFIX
 from ocf_systemd.host.hooks import SEARCH_PATH
 
-_INTERVAL_MS = 10_000  # a recurring monitor's; the metadata advertises it
-_HOST_LEVEL = "10"  # validate-all for a person at this host is about this host
+_HOST_LEVEL = "10"  # validate-all of these commands checks this host
 
 
-def pacemaker_environment(action: Action, options: Mapping[str, str], timeout_s: float) -> dict[str, str]:
-    """Return the environment that Pacemaker's executor gives an agent, and nothing of the caller's own."""
+def pacemaker_environment(action: Action, options: Mapping[str, str], operations: Operations) -> dict[str, str]:
+    """Return the environment that Pacemaker's executor gives an agent, and nothing of the caller's own.
+
+    `options` are parameters by name, and variables of the operation by theirs (`OCF_CHECK_LEVEL`, `CRM_meta_interval`);
+    `operations` has the timeout of the action and the interval of the monitor.
+    """
     environment = {
         "PATH": SEARCH_PATH,
         "LC_ALL": "C",
@@ -23,10 +27,14 @@ def pacemaker_environment(action: Action, options: Mapping[str, str], timeout_s:
         "OCF_RESOURCE_PROVIDER": "pacemaker",
         "OCF_RESOURCE_TYPE": "systemd",
         f"{PREFIX}CRM_meta_name": action.value,
-        f"{PREFIX}CRM_meta_timeout": str(round(timeout_s * 1000)),
+        f"{PREFIX}CRM_meta_timeout": _milliseconds(operations.timeout_s(action)),
     }
     if action is Action.MONITOR:
-        environment[f"{PREFIX}CRM_meta_interval"] = str(_INTERVAL_MS)
+        environment[f"{PREFIX}CRM_meta_interval"] = _milliseconds(operations.interval_s)
     if action is Action.VALIDATE_ALL:
         environment["OCF_CHECK_LEVEL"] = _HOST_LEVEL
     return environment | {name if name.startswith("OCF_") else PREFIX + name: value for name, value in options.items()}
+
+
+def _milliseconds(seconds: float) -> str:
+    return str(round(seconds * 1000))

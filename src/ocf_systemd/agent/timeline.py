@@ -1,4 +1,4 @@
-"""What happened in an action and when: the record that every view of debug mode is drawn from."""
+"""What happened in an action and when, for the views of debug mode and for rehearsals."""
 
 import time
 from collections.abc import Callable
@@ -38,7 +38,7 @@ class Span:
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """Something to tell that took no time."""
+    """A message at a point of time."""
 
     at_s: float
     text: str
@@ -47,7 +47,10 @@ class Note:
 
 @dataclass(slots=True)
 class Timeline:
-    """A reporter that keeps all it is told, with times in seconds since the action began."""
+    """A reporter that keeps all events, with times in seconds since the action began.
+
+    `states` has only changes of the unit's state, `observations` is how often it was observed.
+    """
 
     action: Action
     unit: str
@@ -58,7 +61,7 @@ class Timeline:
     spans: list[Span] = field(default_factory=list)
     states: list[tuple[float, UnitState | NoAnswer]] = field(default_factory=list)
     notes: list[Note] = field(default_factory=list)
-    looks: int = 0
+    observations: int = 0
     waiting_for: str = ""
     result: ActionResult | None = None
     elapsed_s: float = 0.0
@@ -67,7 +70,7 @@ class Timeline:
     _running: dict[CommandStarted, Span] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        """Begin now: an action may have its result before it began, when its parameters are wrong."""
+        """Begin now: with wrong parameters an action has a result, but no `ActionStarted`."""
         self.began = self.clock()
 
     @property
@@ -76,7 +79,7 @@ class Timeline:
         return self.clock() - self.began if self.result is None else self.elapsed_s
 
     def report(self, event: Event) -> None:
-        """Keep a fact."""
+        """Keep an event."""
         now_s = self.clock() - self.began
         match event:
             case ActionStarted(unit=unit, time_s=time_s, timeout_s=timeout_s):
@@ -91,7 +94,7 @@ class Timeline:
                 if not self.states or self.states[-1][1] != unit:
                     self.states.append((now_s, unit))
             case Observed():
-                self.looks += 1
+                self.observations += 1
             case Waiting(so_far):
                 self.waiting_for = so_far.reason or ""
             case Notice() | WarningNotice() | Escalated() | Interrupted():
@@ -107,9 +110,8 @@ class Timeline:
                 self.notes.append(Note(now_s, text, is_warning=True))
             case Escalated(unit):
                 self.escalated = True
-                self.notes.append(
-                    Note(now_s, f"{unit} does not stop: sending SIGKILL to its processes", is_warning=True)
-                )
+                text = f"{unit} does not stop: sending SIGKILL to its processes"
+                self.notes.append(Note(now_s, text, is_warning=True))
             case Interrupted(signal=number):
                 self.interrupted = True
                 self.notes.append(Note(now_s, f"interrupted by {number.name}", is_warning=True))

@@ -1,15 +1,23 @@
-"""`ocf-systemd debug`: an action, shown to people as it goes."""
+"""`ocf-systemd debug`: runs an action and shows how it goes."""
 
 from typing import TYPE_CHECKING
 
 import click
 
 from ocf_systemd.agent.entry import PROGRAM
-from ocf_systemd.commands.program import duration, hook_option, parameter_option, program, require_systemd, unit_option
+from ocf_systemd.commands.program import (
+    hook_option,
+    operation_option,
+    parameter_option,
+    program,
+    require_systemd,
+    unit_option,
+)
 from ocf_systemd.core.ocf import Action
 from ocf_systemd.display.terminal import console, uses_rich
 
 if TYPE_CHECKING:
+    from ocf_systemd.core.operations import Operations
     from ocf_systemd.debug.session import View
 
 
@@ -17,49 +25,49 @@ if TYPE_CHECKING:
 @click.argument("action", type=click.Choice([*map(str, Action), "cycle"]), metavar="ACTION")
 @unit_option
 @hook_option
-@click.option(
-    "--timeout",
-    default="20s",
-    metavar="DURATION",
-    show_default=True,
-    callback=duration,
-    help="What Pacemaker would grant.",
-)
 @parameter_option
+@operation_option
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def debug(
-    action: str, unit: str, monitor_hook: str | None, timeout: float, options: dict[str, str], *, as_json: bool
+    action: str,
+    unit: str,
+    monitor_hook: str | None,
+    options: dict[str, str],
+    operations: "Operations",
+    *,
+    as_json: bool,
 ) -> int:
     """Run an OCF ACTION as Pacemaker would, and show how it goes.
 
     ACTION is start, stop, monitor, reload, reload-agent, validate-all, meta-data, or cycle: monitor, stop,
-    monitor, start, monitor, twice each. The exit code is the action's.
+    monitor, start, monitor, each of them twice. The exit code is that of the action.
 
     \b
     Examples:
       ocf-systemd debug start --unit postfix@-
       ocf-systemd debug monitor --unit nginx --monitor-hook /usr/local/lib/http
+      ocf-systemd debug start --unit mariadb --op start=15min
       ocf-systemd debug cycle --unit redis-server -o monitor_hook_timeout=2s
     """
     from ocf_systemd.debug.session import Call, run_call
 
     given = {"unit": unit, **({"monitor_hook": monitor_hook} if monitor_hook else {}), **options}
-    call = Call(action, given, timeout)
+    call = Call(action, given, operations)
     if action != Action.META_DATA:
         require_systemd(f"Use a sandbox: {PROGRAM} sandbox run -- {PROGRAM} debug …")
     return run_call(call, _view(call.name, as_json=as_json))
 
 
 def _view(name: str, *, as_json: bool) -> "View":
-    """Return the view for where the output goes; rich is imported for a terminal alone."""
+    """Return the view for the output; rich is imported for a terminal only."""
     if as_json:
         from ocf_systemd.debug.json_view import JsonView
 
         return JsonView()
     if not uses_rich():
-        from ocf_systemd.debug.text_view import PlainView
+        from ocf_systemd.debug.text_view import TextView
 
-        return PlainView()
+        return TextView()
     from ocf_systemd.debug.live_view import LiveView
 
     return LiveView(console(), in_cycle=name == "cycle")

@@ -1,4 +1,4 @@
-"""`ocf-systemd rehearse`: a unit and its hook, certified before they meet a cluster."""
+"""`ocf-systemd rehearse`: exercises a unit and its hook before a cluster controls them."""
 
 import os
 import sys
@@ -7,85 +7,65 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ocf_systemd.commands.program import duration, hook_option, parameter_option, program, require_systemd, unit_option
+from ocf_systemd.commands.program import (
+    hook_option,
+    operation_option,
+    parameter_option,
+    program,
+    require_systemd,
+    unit_option,
+)
 from ocf_systemd.core.ocf import ExitCode
 from ocf_systemd.display.terminal import console, uses_rich
 
 if TYPE_CHECKING:
+    from ocf_systemd.core.operations import Operations
     from ocf_systemd.rehearse.actions import Call
     from ocf_systemd.rehearse.progress import View
-    from ocf_systemd.rehearse.runner import Before
+    from ocf_systemd.rehearse.runner import InitialState
     from ocf_systemd.sandbox import Sandbox
-
-_SUFFIXES = (".html", ".svg", ".txt")
-_INSIDE = "/root/report"  # of the sandbox
-
-
-def _report(_ctx: click.Context, _parameter: click.Parameter, path: Path | None) -> Path | None:
-    """Refuse, before anything is touched, a report that could not be written at the end."""
-    if path is None:
-        return None
-    if path.suffix not in _SUFFIXES:
-        raise click.BadParameter(f"'{path}' says not in which form: expected a name in {', '.join(_SUFFIXES)}")
-    is_new = not path.exists()
-    try:
-        path.open("a", encoding="utf-8").close()
-        if is_new:
-            path.unlink()
-    except OSError as error:
-        raise click.BadParameter(f"'{path}' cannot be written: {error.strerror}") from None
-    return path
 
 
 @program.command()
 @unit_option
 @hook_option
 @parameter_option
-@click.option(
-    "--timeout", default="100s", show_default=True, callback=duration, help="What start and stop are granted."
-)
-@click.option("--yes", is_flag=True, help="Do not ask before a unit that runs is touched.")
-@click.option("--sandbox", "in_sandbox", is_flag=True, help="In a throw-away host over this one's files.")
+@operation_option
+@click.option("--yes", is_flag=True, help="Do not ask for confirmation if the unit is running.")
+@click.option("--sandbox", "in_sandbox", is_flag=True, help="Run in a throw-away host over the files of this one.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-@click.option(
-    "--report",
-    type=click.Path(path_type=Path),
-    callback=_report,
-    metavar="FILE",
-    help="Write a report too: .html, .svg or .txt.",
-)
 def rehearse(
     unit: str,
     monitor_hook: str | None,
     options: dict[str, str],
-    timeout: float,
-    report: Path | None,
+    operations: "Operations",
     *,
     yes: bool,
     in_sandbox: bool,
     as_json: bool,
 ) -> int:
-    """Do to a unit and its hook what a cluster and bad luck would.
+    """Exercise a unit and its hook the way a cluster would: repeated actions, crashes, hangs.
 
-    Each action twice, two callers at once, ten restarts, a crash, a hang; what fails is told with what to do about it.
-    From the times it took come operation timeouts. The unit is put back as it was. Exit code 0: all passed.
+    Runs each action twice and concurrently, restarts the unit ten times, kills and freezes it. Reports what failed, why
+    it matters and how to fix it. Proposes timeouts from the times that were measured. The state of the unit is restored
+    at the end. Exit code 0: no errors; 1: errors; 2: wrong usage.
 
     \b
     Examples:
       ocf-systemd rehearse --sandbox --unit nginx
-      ocf-systemd rehearse --unit redis-server --report redis.html \\
+      ocf-systemd rehearse --unit redis-server --op start=5min \\
                            --monitor-hook /usr/local/lib/redis
     """
     from ocf_systemd.rehearse.actions import Call
 
-    call = Call({"unit": unit, **({"monitor_hook": monitor_hook} if monitor_hook else {}), **options}, timeout)
+    call = Call({"unit": unit, **({"monitor_hook": monitor_hook} if monitor_hook else {}), **options}, operations)
     _check_parameters(call)
     if in_sandbox:
-        return _rehearse_in_sandbox(call, report, as_json=as_json)
+        return _rehearse_in_sandbox(call, as_json=as_json)
     require_systemd("Use --sandbox")
     if os.geteuid() != 0:
-        raise click.ClickException("a rehearsal starts, stops and kills: run this command as root")
-    return _rehearse_here(call, report, yes=yes, as_json=as_json)
+        raise click.ClickException("a rehearsal starts, stops and kills the unit: run this command as root")
+    return _rehearse_here(call, yes=yes, as_json=as_json)
 
 
 def _check_parameters(call: "Call") -> None:
@@ -97,86 +77,61 @@ def _check_parameters(call: "Call") -> None:
         raise click.UsageError(str(error)) from None
 
 
-def _rehearse_here(call: "Call", report: Path | None, *, yes: bool, as_json: bool) -> int:
-    from ocf_systemd.rehearse.runner import look
-    from ocf_systemd.rehearse.runner import rehearse as play
+def _rehearse_here(call: "Call", *, yes: bool, as_json: bool) -> int:
+    from ocf_systemd.rehearse import runner
 
-    before = look(call)
-    if before.facts.is_running and not yes and not _agreed(call.parameters.unit, before):
-        click.echo("nothing was touched", err=True)
+    initial = runner.read_initial_state(call)
+    if initial.facts.is_running and not yes and not _is_confirmed(call.parameters.unit, initial):
+        click.echo("nothing was changed", err=True)
         return ExitCode.ERR_GENERIC
-    record = play(call, before, _view(as_json=as_json))
-    if report:
-        from ocf_systemd.rehearse.rich_view import report_text
-
-        _write(report, report_text(record, report.suffix))
-    return record.exit_code
+    return runner.rehearse(call, initial, _view(as_json=as_json)).exit_code
 
 
-def _write(report: Path, text: str) -> None:
-    try:
-        report.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise click.ClickException(f"the report {report} cannot be written: {error.strerror}") from error
-
-
-def _agreed(unit: str, before: "Before") -> bool:
-    """Ask whether a unit that runs may be touched."""
+def _is_confirmed(unit: str, initial: "InitialState") -> bool:
+    """Ask whether a unit that is running may be stopped."""
     if not sys.stdin.isatty():
         raise click.UsageError(
-            f"{unit} runs, and here is nobody to ask whether it may be stopped: --yes says so, "
-            "--sandbox rehearses in a throw-away host and leaves it alone"
+            f"{unit} is running, and there is no terminal to ask for confirmation on: add --yes to stop it, "
+            "or --sandbox to rehearse in a throw-away host"
         )
-    clustered = (
-        f"{unit} was started by a cluster, it seems: put the resource into maintenance first, "
-        "or the cluster will take all this for failures.\n"
-        if before.has_drop_in
+    warning = (
+        f"{unit} was probably started by a cluster: put the resource into maintenance first, "
+        "or the cluster counts all of this as failures.\n"
+        if initial.has_drop_in
         else ""
     )
-    told = f"{unit} runs. A rehearsal stops, kills and freezes it, a dozen times over; at the end it runs again."
-    return click.confirm(f"{clustered}{told} Go on?", err=True)
+    question = f"{unit} is running. A rehearsal stops, kills and freezes it about a dozen times, then starts it again."
+    return click.confirm(f"{warning}{question} Continue?", err=True)
 
 
 def _view(*, as_json: bool) -> "View":
-    """Return the view for where the output goes; rich is imported for a terminal alone."""
+    """Return the view for the output; rich is imported for a terminal only."""
     if as_json:
         from ocf_systemd.rehearse.json_view import JsonView
 
         return JsonView()
     if not uses_rich():
-        from ocf_systemd.rehearse.text_view import PlainView
+        from ocf_systemd.rehearse.text_view import TextView
 
-        return PlainView()
+        return TextView()
     from ocf_systemd.rehearse.live_view import LiveView
 
     return LiveView(console())
 
 
-def _rehearse_in_sandbox(call: "Call", report: Path | None, *, as_json: bool) -> int:
-    """Boot a sandbox and have this program rehearse in there; the report comes out."""
+def _rehearse_in_sandbox(call: "Call", *, as_json: bool) -> int:
+    """Boot a sandbox and run this command in it."""
     from ocf_systemd.commands.sandbox import booted, run_in_foreground
 
-    inside = f"{_INSIDE}{report.suffix}" if report else ""
-    words = [f"-o{name}={value}" for name, value in call.options.items() if name != "unit"]
-    words += [f"--unit={call.options['unit']}", f"--timeout={round(call.timeout_s * 1000)}ms", "--yes"]
-    words += ["--json"] if as_json else []
-    words += [f"--report={inside}"] if inside else []
+    arguments = [f"-o{name}={value}" for name, value in call.options.items() if name != "unit"]
+    arguments += [f"--op={name}={round(time_s * 1000)}ms" for name, time_s in call.operations.chosen.items()]
+    arguments += [f"--unit={call.options['unit']}", "--yes", *(["--json"] if as_json else [])]
     with booted([]) as host:
-        _bring_hook(host, call.parameters.monitor_hook)
-        code = run_in_foreground(host, [sys.executable, "-m", "ocf_systemd", "rehearse", *words])
-        if report:
-            _fetch(host, inside, report)
-    return code
+        _copy_hook(host, call.parameters.monitor_hook)
+        return run_in_foreground(host, [sys.executable, "-m", "ocf_systemd", "rehearse", *arguments])
 
 
-def _bring_hook(host: "Sandbox", hook: str | None) -> None:
-    """Copy in a hook that the sandbox does not see, as below /tmp."""
+def _copy_hook(host: "Sandbox", hook: str | None) -> None:
+    """Copy in a hook that does not exist in the sandbox, such as one below /tmp."""
     if hook and Path(hook).exists() and host.run(["test", "-e", hook]).returncode:
         host.copy_in(Path(hook), hook)
-
-
-def _fetch(host: "Sandbox", inside: str, report: Path) -> None:
-    done = host.run(["cat", "--", inside])
-    if done.returncode:
-        raise click.ClickException(f"there is no report: {done.stderr.strip()}")
-    _write(report, done.stdout)

@@ -30,6 +30,11 @@ ADVERTISED_INTERVAL_S = 10
 _RESERVE_SHARE, _RESERVE_MIN_S, _RESERVE_MAX_S = 0.10, 0.25, 5.0
 _ESCALATION_SHARE, _ESCALATION_MAX_S = 0.25, 5.0
 
+SPARE_FACTOR = 3.0
+"""A measured time is multiplied by this to propose a timeout: the nodes of a cluster are busiest during a failover."""
+
+_MULTIPLE_S = 5
+
 GRACE_S = 1.0
 """Longest time in seconds between SIGTERM and SIGKILL to a command whose time is up."""
 
@@ -80,6 +85,39 @@ def least_stop_timeout_s(stop_time_s: float) -> int:
     while escalation_after_s(timeout_s - reserve_s(timeout_s)) < stop_time_s:
         timeout_s += 1
     return timeout_s
+
+
+def propose_start_timeout_s(unit_limit_s: float, *, start_s: float = 0.0, hook_wait_s: float = 0.0) -> int:
+    """Return the timeout to propose for a start, in whole seconds.
+
+    `unit_limit_s` is the unit's TimeoutStartSec (`math.inf`: none). Measured were `start_s`, the longest start, and
+    `hook_wait_s`, the part of it between systemd's active and the end; both are tripled, for a node under load.
+    """
+    if unit_limit_s == math.inf:
+        return rounded_up_s(max(start_s * SPARE_FACTOR + _RESERVE_MAX_S, ADVERTISED_TIMEOUT_S[Action.START]))
+    # One second more than the sum: systemd must give up a start before the agent does, since it knows the reason.
+    longest_s = max(unit_limit_s + hook_wait_s * SPARE_FACTOR, start_s * SPARE_FACTOR)
+    return rounded_up_s(longest_s + _RESERVE_MAX_S + 1)
+
+
+def propose_stop_timeout_s(unit_limit_s: float, *, escalates: bool, commands: int = 0, stop_s: float = 0.0) -> int:
+    """Return the timeout to propose for a stop, in whole seconds.
+
+    `unit_limit_s` is the unit's TimeoutStopSec (`math.inf`: none), `commands` the number of its ExecStop= commands and
+    `stop_s` the longest stop that was measured, which is tripled, for a node under load. If the agent `escalates`, its
+    SIGKILL must come after systemd's own. Otherwise the agent must wait for all that systemd may take: the limit holds
+    for each command, and again for the processes (systemd.service(5)).
+    """
+    timeout_for = least_stop_timeout_s if escalates else least_timeout_s
+    if unit_limit_s == math.inf:
+        return rounded_up_s(max(timeout_for(stop_s * SPARE_FACTOR), ADVERTISED_TIMEOUT_S[Action.STOP]))
+    longest_s = unit_limit_s + 1 if escalates else unit_limit_s * (1 + commands)
+    return rounded_up_s(timeout_for(max(longest_s, stop_s * SPARE_FACTOR)))
+
+
+def rounded_up_s(seconds: float) -> int:
+    """Return a time as it is proposed: the next multiple of five seconds."""
+    return math.ceil(round(seconds / _MULTIPLE_S, 6)) * _MULTIPLE_S
 
 
 def ending_times_s(time_s: float) -> tuple[float, float]:

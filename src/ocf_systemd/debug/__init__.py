@@ -1,1 +1,1 @@
-"""Debug mode: the same actions with another listener, for people; only its live view imports rich."""
+"""Debug mode: the same actions with a reporter that shows them to a user; only its rich view imports rich."""

@@ -1,4 +1,4 @@
-"""Debug mode for programs: one JSON object, at the end."""
+"""The JSON view of debug mode: one object at the end."""
 
 import json
 import sys
@@ -11,8 +11,7 @@ from ocf_systemd.core.ocf import code_name
 from ocf_systemd.core.pacemaker import meaning
 from ocf_systemd.debug import text
 from ocf_systemd.debug.session import CYCLE, Call, Step
-
-_Json = str | int | float | bool | None | list["_Json"] | dict[str, "_Json"]
+from ocf_systemd.display.checks import Json
 
 
 class JsonView:
@@ -22,7 +21,7 @@ class JsonView:
         self._stream = stream or sys.stdout
 
     def begin(self, timeline: Timeline) -> Reporter:
-        """Return the record itself: nothing is shown before the end."""
+        """Return the timeline itself: nothing is shown before the end."""
         return timeline
 
     def end(self, step: Step) -> None:
@@ -30,13 +29,13 @@ class JsonView:
 
     def close(self, call: Call, done: list[Step], code: int) -> None:
         """Print the object."""
-        steps: list[_Json] = [_action(step) for step in done]
-        cycle: _Json = {"action": CYCLE, "unit": call.options.get("unit", ""), "code": code, "steps": steps}
+        steps: list[Json] = [_action(step) for step in done]
+        cycle: Json = {"action": CYCLE, "unit": call.options.get("unit", ""), "code": code, "steps": steps}
         document = cycle if call.name == CYCLE or not steps else steps[0]
         print(json.dumps(document, indent=2), file=self._stream)
 
 
-def _action(step: Step) -> _Json:
+def _action(step: Step) -> Json:
     timeline, result = step.timeline, step.result
     return {
         "action": timeline.action.value,
@@ -49,7 +48,7 @@ def _action(step: Step) -> _Json:
         "elapsed_s": round(timeline.elapsed_s, 4),
         "timeout_s": timeline.timeout_s,
         "deadline_s": round(timeline.time_s, 4),
-        "looks": timeline.looks,
+        "looks": timeline.observations,
         "states": [_state(at_s, state) for at_s, state in timeline.states],
         "commands": [_span(span) for span in timeline.spans],
         "notes": [
@@ -60,15 +59,15 @@ def _action(step: Step) -> _Json:
     }
 
 
-def _state(at_s: float, state: UnitState | NoAnswer) -> _Json:
-    told: dict[str, _Json] = {"at_s": round(at_s, 4)}
+def _state(at_s: float, state: UnitState | NoAnswer) -> Json:
+    time: dict[str, Json] = {"at_s": round(at_s, 4)}
     if isinstance(state, NoAnswer):
-        return told | {"no_answer": state.why}
-    return told | {"LoadState": state.load_state, "ActiveState": state.active_state, "SubState": state.sub_state}
+        return time | {"no_answer": state.why}
+    return time | {"LoadState": state.load_state, "ActiveState": state.active_state, "SubState": state.sub_state}
 
 
-def _span(span: Span) -> _Json:
-    told: dict[str, _Json] = {
+def _span(span: Span) -> Json:
+    command: dict[str, Json] = {
         "purpose": span.purpose.value,
         "arguments": list(span.command.arguments),
         "began_s": round(span.began_s, 4),
@@ -76,6 +75,6 @@ def _span(span: Span) -> _Json:
         "outcome": text.outcome(span),
     }
     if span.outcome is None or isinstance(span.outcome, NotStarted):
-        return told
+        return command
     streams = {"stdout": span.outcome.stdout, "stderr": span.outcome.stderr}
-    return told | {name: stream.decode(errors="backslashreplace") for name, stream in streams.items()}
+    return command | {name: stream.decode(errors="backslashreplace") for name, stream in streams.items()}

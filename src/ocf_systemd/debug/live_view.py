@@ -1,4 +1,4 @@
-"""Debug mode in a terminal: what runs beside what, as it runs, on a time axis; then the result.
+"""The rich view of debug mode: concurrent commands on a time axis while they run, then the result.
 
 Texts from outside are `Text`, never markup: a unit may be called `[red]`.
 """
@@ -23,27 +23,27 @@ from ocf_systemd.core.observations import Exited, NoAnswer, UnitState
 from ocf_systemd.core.ocf import ExitCode
 from ocf_systemd.debug import text
 from ocf_systemd.debug.session import CYCLE, Call, Step
+from ocf_systemd.display.rich_checks import BAD, DIM, GOOD, POOR
 from ocf_systemd.display.terminal import hide_ctrl_c
 
 _REFRESHES_PER_S = 12
-_SHOWN_SPANS = 12  # the last ones: a start may look at its unit many dozen times
-_SHOWN_OUTPUT = 4  # lines of each hook's
-_BAR_MIN_SHARE = 1 / 60  # of the axis: what took no time is to be seen nevertheless
-_NARROW = 60  # columns, below which there is no room for a time axis beside words
-_GOOD, _POOR, _BAD, _DIM = "green", "yellow", "red", "dim"
+_SHOWN_SPANS = 12  # the last ones: a start may query its unit dozens of times
+_SHOWN_OUTPUT = 4  # lines of each hook
+_BAR_MIN_SHARE = 1 / 60  # of the axis, so that a short command is visible
+_AXIS_MIN_WIDTH = 60  # columns
 
 
 @dataclass(slots=True)
 class LiveView:
-    """Draws an action while it runs; in a cycle the drawing of what went well shrinks to a line."""
+    """Draws an action while it runs; in a cycle, an action that went well ends as one line."""
 
     console: Console
     in_cycle: bool
-    _drawing: ExitStack = field(default_factory=ExitStack, init=False)
+    _live: ExitStack = field(default_factory=ExitStack, init=False)
     _steps: int = field(default=0, init=False)
 
     def begin(self, timeline: Timeline) -> Reporter:
-        """Begin to draw an action; where nobody watches, as in a pipe, only the last picture is drawn."""
+        """Begin to draw an action, unless the output is a pipe: that gets the last frame alone."""
         if not self.console.file.isatty():
             return timeline
         live = Live(
@@ -52,13 +52,13 @@ class LiveView:
             refresh_per_second=_REFRESHES_PER_S,
             transient=True,
         )
-        self._drawing.enter_context(hide_ctrl_c())
-        self._drawing.enter_context(live)
+        self._live.enter_context(hide_ctrl_c())
+        self._live.enter_context(live)
         return timeline
 
     def end(self, step: Step) -> None:
-        """Leave what an action came to on the screen."""
-        self._drawing.close()
+        """Leave the result of an action on the screen."""
+        self._live.close()
         self._steps += 1
         if step.output:
             self.console.print(Syntax(step.output, "xml", background_color="default", word_wrap=True))
@@ -68,20 +68,20 @@ class LiveView:
             self.console.print(frame(step.timeline), result_panel(step))
 
     def close(self, call: Call, steps: list[Step], code: int) -> None:
-        """Leave nothing of the live display behind, and sum a cycle up."""
-        self._drawing.close()
+        """Remove the live display, and print the summary of a cycle."""
+        self._live.close()
         if call.name == CYCLE:
             codes = Text(" ").join(Text(str(each.result.code), _style(each.result.code)) for each in steps)
-            told = Text(f"   {text.cycle_line(code)}", _GOOD if code == 0 else _BAD)
-            self.console.print(Text("cycle  ", "bold"), codes, told, sep="")
+            summary = Text(f"   {text.cycle_line(code)}", GOOD if code == 0 else BAD)
+            self.console.print(Text("cycle  ", "bold"), codes, summary, sep="")
 
 
 def frame(timeline: Timeline) -> RenderableType:
-    """Return the picture of an action at this moment."""
+    """Return the frame of an action at this moment."""
     now_s = timeline.now_s
     parts: list[RenderableType] = [_headline(timeline), _Spans(timeline, now_s)]
     parts += [_note(note) for note in timeline.notes]
-    parts.append(_facts(timeline, now_s))
+    parts.append(_status(timeline, now_s))
     return Group(*parts)
 
 
@@ -92,18 +92,18 @@ def _headline(timeline: Timeline) -> Text:
 
 @dataclass(frozen=True, slots=True)
 class _Spans:
-    """What ran beside what, on a time axis where there is the width for one, with what hooks printed."""
+    """Commands, on a time axis if that is wide enough, with the output of hooks."""
 
     timeline: Timeline
     now_s: float
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        """Yield the picture, at most as wide as the options say."""
-        has_axis = options.max_width >= _NARROW
+        """Yield the lines, within the width of the options."""
+        has_axis = options.max_width >= _AXIS_MIN_WIDTH
         table = _table_of_spans(has_axis=has_axis)
         spans = list(self.timeline.spans)
         if left_out := max(len(spans) - _SHOWN_SPANS, 0):
-            table.add_row("", Text(f"({left_out} earlier commands)", _DIM))
+            table.add_row("", Text(f"({left_out} earlier commands)", DIM))
         printed = []
         for span in spans[left_out:]:
             table.add_row(*_cells(span, self.now_s, has_axis=has_axis))
@@ -119,7 +119,7 @@ class _Spans:
 
 def _table_of_spans(*, has_axis: bool) -> Table:
     table = Table.grid(padding=(0, 1), expand=True)
-    table.add_column(justify="right", no_wrap=True, style=_DIM)
+    table.add_column(justify="right", no_wrap=True, style=DIM)
     if has_axis:
         table.add_column(no_wrap=True, overflow="ellipsis", max_width=28)
         table.add_column(ratio=1, min_width=8)
@@ -144,7 +144,7 @@ def _cells(span: Span, now_s: float, *, has_axis: bool) -> Iterator[RenderableTy
 
 
 def _output(line: str) -> Text:
-    return Text(f"│ {line}", _DIM, no_wrap=True, overflow="ellipsis")
+    return Text(f"│ {line}", DIM, no_wrap=True, overflow="ellipsis")
 
 
 def _span_style(span: Span) -> str:
@@ -156,40 +156,40 @@ def _span_style(span: Span) -> str:
         case Exited(code=code) if span.purpose is Purpose.HOOK:
             return _style(code)
         case Exited(code=0):
-            return _GOOD
+            return GOOD
         case Exited():
-            return _POOR
+            return POOR
         case _:
-            return _BAD
+            return BAD
 
 
 def _style(code: int) -> str:
     if code == ExitCode.SUCCESS:
-        return _GOOD
-    return _POOR if code in {ExitCode.NOT_RUNNING, ExitCode.DEGRADED} else _BAD
+        return GOOD
+    return POOR if code in {ExitCode.NOT_RUNNING, ExitCode.DEGRADED} else BAD
 
 
 def _note(note: Note) -> Text:
-    style = _POOR if note.is_warning else _DIM
+    style = POOR if note.is_warning else DIM
     return Text(f"{note.at_s:.3f} s {note.text}", style)
 
 
-def _facts(timeline: Timeline, now_s: float) -> Table:
+def _status(timeline: Timeline, now_s: float) -> Table:
     table = Table.grid(padding=(0, 2), expand=True)
-    table.add_column(no_wrap=True, style=_DIM)
+    table.add_column(no_wrap=True, style=DIM)
     table.add_column(ratio=1)
     if timeline.states:
         states = (Text(text.state(state), _state_style(state)) for _, state in timeline.states)
         table.add_row("unit", Text(" → ").join(states))
     if timeline.result is None and timeline.waiting_for:
-        table.add_row("waiting", Text(timeline.waiting_for, _POOR))
+        table.add_row("waiting", Text(timeline.waiting_for, POOR))
     if timeline.time_s:
         left_s = max(timeline.time_s - now_s, 0.0)
         row = Table.grid(padding=(0, 1), expand=True)
         row.add_column(ratio=1)
         row.add_column(no_wrap=True, justify="right")
-        style = _BAD if left_s < timeline.time_s / 4 else "cyan"
-        bar = ProgressBar(timeline.time_s, min(now_s, timeline.time_s), complete_style=style, finished_style=_BAD)
+        style = BAD if left_s < timeline.time_s / 4 else "cyan"
+        bar = ProgressBar(timeline.time_s, min(now_s, timeline.time_s), complete_style=style, finished_style=BAD)
         row.add_row(bar, f"{left_s:.1f} s left of {timeline.time_s:.1f} s")
         table.add_row("deadline", row)
     return table
@@ -197,29 +197,29 @@ def _facts(timeline: Timeline, now_s: float) -> Table:
 
 def _state_style(state: UnitState | NoAnswer) -> str:
     if isinstance(state, NoAnswer):
-        return _BAD
+        return BAD
     if state.is_running:
-        return _GOOD
-    return _BAD if state.active_state == "failed" else _POOR
+        return GOOD
+    return BAD if state.active_state == "failed" else POOR
 
 
 def result_panel(step: Step) -> RenderableType:
-    """Return the result: code by name, what it means, why, what Pacemaker would do, the journal's last lines."""
+    """Return the result: code by name, meaning, reason, Pacemaker's response, the journal's last lines."""
     return _ResultPanel(step)
 
 
 @dataclass(frozen=True, slots=True)
 class _ResultPanel:
-    """A box around the result, whose headline stands in its border where that is wide enough."""
+    """A box around the result, with the headline in its border if that is wide enough."""
 
     step: Step
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        """Yield the picture, at most as wide as the options say."""
+        """Yield the lines, within the width of the options."""
         result = self.step.result
         style = _style(result.code)
-        told = f"{text.result_line(result)}, after {self.step.timeline.elapsed_s:.3f} s"
-        headline = Text(told, f"bold {style}")
+        line = f"{text.result_line(result)}, after {self.step.timeline.elapsed_s:.3f} s"
+        headline = Text(line, f"bold {style}")
         fits = options.max_width - len("╭─  ─╮") >= headline.cell_len
         if not fits:
             yield headline
@@ -230,21 +230,21 @@ class _ResultPanel:
 def _result_table(step: Step) -> Table:
     result = step.result
     table = Table.grid(padding=(0, 2))
-    table.add_column(no_wrap=True, style=_DIM)
+    table.add_column(no_wrap=True, style=DIM)
     table.add_column()
     if result.reason:
         table.add_row("reason", Text(result.reason))
     table.add_row("Pacemaker", Text(step.consequence))
     for number, line in enumerate(step.journal):
-        table.add_row("" if number else "journal", Text(line, _DIM))
+        table.add_row("" if number else "journal", Text(line, DIM))
     return table
 
 
 def _step(number: int, step: Step) -> Text:
     result = step.result
     return Text.assemble(
-        (f"{number:3} ", _DIM),
+        (f"{number:3} ", DIM),
         (f"{step.timeline.action:<10}", "bold"),
         (f"{text.result_line(result):<44}", _style(result.code)),
-        (f"{step.timeline.elapsed_s:8.3f} s", _DIM),
+        (f"{step.timeline.elapsed_s:8.3f} s", DIM),
     )

@@ -1,7 +1,7 @@
-"""One call of debug mode: which actions run, with the environment that Pacemaker would give, and who shows them."""
+"""Runs an action or a cycle in debug mode: with the environment that Pacemaker gives, and a view that shows it."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import anyio
@@ -13,6 +13,7 @@ from ocf_systemd.agent.run import run_action
 from ocf_systemd.agent.timeline import Timeline
 from ocf_systemd.core.metadata import metadata_xml
 from ocf_systemd.core.ocf import Action, ActionResult, ExitCode
+from ocf_systemd.core.operations import Operations
 from ocf_systemd.core.pacemaker import consequence
 from ocf_systemd.core.parameters import read_operation
 from ocf_systemd.host import processes
@@ -23,7 +24,7 @@ _CYCLE_ACTIONS = tuple(
     action for name in ("monitor", "stop", "monitor", "start", "monitor") for action in (Action(name),) * 2
 )
 
-# The origin's loop prints 7 7 0 0 7 7 0 0 0 0 for a unit that is down at first; one that runs has two 0 in front.
+# For a unit that is down at first: 7 7 0 0 7 7 0 0 0 0. The first two are 0 0 if it is running.
 _CYCLE_CODES = (None, None, 0, 0, 7, 7, 0, 0, 0, 0)
 
 _JOURNAL_LINES = 5
@@ -32,14 +33,14 @@ _JOURNAL_TIME_S = 2.0
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """What debug mode is asked for: an action or a whole cycle, with parameters and a timeout in seconds.
+    """What debug mode runs: an action or a whole cycle, with parameters and the times of the operations.
 
     `options` are parameters by name; those of the operation (`OCF_CHECK_LEVEL`, `CRM_meta_interval`) may be among them.
     """
 
     name: str
     options: Mapping[str, str]
-    timeout_s: float
+    operations: Operations = field(default_factory=Operations)
 
     @property
     def actions(self) -> tuple[Action, ...]:
@@ -49,7 +50,7 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """What one action came to: its record, its result, and on failure the unit's last journal lines."""
+    """One action: its timeline, its result, and after a failure the last lines of the unit's journal."""
 
     timeline: Timeline
     result: ActionResult
@@ -59,30 +60,30 @@ class Step:
 
     @property
     def consequence(self) -> str:
-        """What Pacemaker would do with this result."""
+        """Pacemaker's response to this result."""
         if self.timeline.interrupted:
             return "would not have interrupted it"
         return consequence(self.timeline.action, self.result.code, recurring=self.recurring)
 
 
 class View(Protocol):
-    """Shows what happens. `begin` returns the reporter for an action, `end` is told its result."""
+    """Shows actions. `begin` returns the reporter for an action, `end` gets its result."""
 
     def begin(self, timeline: Timeline) -> Reporter:
         """Begin to show an action."""
         ...
 
     def end(self, step: Step) -> None:
-        """Show what it came to."""
+        """Show its result."""
         ...
 
     def close(self, call: Call, steps: list[Step], code: int) -> None:
-        """Show what all came to."""
+        """Show the result of the whole."""
         ...
 
 
 def run_call(call: Call, view: View) -> int:
-    """Run what was asked for and return the exit code: the action's; of a cycle, the first that is not as expected."""
+    """Run the call and return the exit code: of the action, or of the first in a cycle that is not as expected."""
     steps: list[Step] = []
     try:
         steps.extend(_steps(call, view))
@@ -94,25 +95,25 @@ def run_call(call: Call, view: View) -> int:
 
 def _steps(call: Call, view: View) -> Iterator[Step]:
     for action in call.actions:
-        environment = pacemaker_environment(action, call.options, call.timeout_s)
+        environment = pacemaker_environment(action, call.options, call.operations)
         timeline = Timeline(action, call.options.get("unit", ""))
-        step = _describe(timeline) if action is Action.META_DATA else _perform(timeline, environment, view)
+        step = _metadata_step(timeline) if action is Action.META_DATA else _action_step(timeline, environment, view)
         view.end(step)
         yield step
         if timeline.interrupted:
             return
 
 
-def _describe(timeline: Timeline) -> Step:
+def _metadata_step(timeline: Timeline) -> Step:
     timeline.report(ActionEnded(timeline.action, result := ActionResult(ExitCode.SUCCESS)))
     return Step(timeline, result, recurring=False, output=metadata_xml("systemd"))
 
 
-def _perform(timeline: Timeline, environment: Mapping[str, str], view: View) -> Step:
+def _action_step(timeline: Timeline, environment: Mapping[str, str], view: View) -> Step:
     result = run_action(timeline.action, environment, view.begin(timeline), age_s=lambda: 0.0)
     recurring = not read_operation(environment).is_probe
-    down_on_purpose = timeline.action is Action.MONITOR and result.code == ExitCode.NOT_RUNNING
-    if result.code == ExitCode.SUCCESS or down_on_purpose or not timeline.spans:
+    is_down = timeline.action is Action.MONITOR and result.code == ExitCode.NOT_RUNNING
+    if result.code == ExitCode.SUCCESS or is_down or not timeline.spans:
         return Step(timeline, result, recurring)
     return Step(timeline, result, recurring, _journal(timeline.unit, environment))
 

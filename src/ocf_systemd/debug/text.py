@@ -1,4 +1,4 @@
-"""The words that all views of debug mode use for what they show."""
+"""The texts that the views of debug mode have in common."""
 
 from ocf_systemd.agent.events import Purpose
 from ocf_systemd.agent.log import describe_outcome
@@ -10,30 +10,30 @@ from ocf_systemd.core.text import printable, printed_lines
 
 
 def label(span: Span) -> str:
-    """Return what a command is called: `systemctl show`, or `hook smtp`."""
+    """Return the label of a command: `systemctl show`, or `hook smtp`."""
     first, *others = span.command.arguments
     if span.purpose is Purpose.HOOK:
         return f"hook {printable(first.rsplit('/', 1)[-1])}"
-    verb = next((word for word in others if not word.startswith("-")), "")
+    verb = next((argument for argument in others if not argument.startswith("-")), "")
     return first if first == "journalctl" else f"{first} {verb}"
 
 
 def outcome(span: Span) -> str:
-    """Return how a command ended, or that it runs."""
+    """Return how a command ended, or that it is running."""
     if span.ended_s is None:
         return "running"
     return describe_outcome(span.outcome)
 
 
 def output_lines(span: Span) -> list[str]:
-    """Return what a hook printed, a line each, standard error last."""
+    """Return the lines that a hook printed, standard error last."""
     if span.purpose is not Purpose.HOOK or span.outcome is None or isinstance(span.outcome, NotStarted):
         return []
     return [line for stream in (span.outcome.stdout, span.outcome.stderr) for line in printed_lines(stream)]
 
 
 def state(unit: UnitState | NoAnswer) -> str:
-    """Return a unit's state as systemctl status would put it."""
+    """Return a unit's state as `systemctl status` prints it."""
     if isinstance(unit, NoAnswer):
         return f"no answer: {unit.why}"
     loaded = "" if unit.load_state == "loaded" else f"{unit.load_state}, "
@@ -41,18 +41,16 @@ def state(unit: UnitState | NoAnswer) -> str:
 
 
 def headline(timeline: Timeline) -> str:
-    """Return what is done, and in what time."""
-    told = f"{timeline.action} {printable(timeline.unit)}"
-    if not timeline.timeout_s:
-        return told
-    return f"{told}   timeout {timeline.timeout_s:g} s, own deadline {timeline.time_s:.1f} s"
+    """Return the action, the unit and the times."""
+    times = f"   timeout {timeline.timeout_s:g} s, own deadline {timeline.time_s:.1f} s" if timeline.timeout_s else ""
+    return f"{timeline.action} {printable(timeline.unit)}{times}"
 
 
 def result_line(result: ActionResult) -> str:
-    """Return a result's code by name and number, and what it means."""
+    """Return a result's exit code by name and number, and its meaning."""
     return f"{code_name(result.code)} ({result.code}): {meaning(result.code)}"
 
 
 def cycle_line(code: int) -> str:
-    """Return whether a cycle's codes are those it should have."""
-    return "as expected" if code == 0 else "not as expected, which is 7 or 0 twice, then 0 0 7 7 0 0 0 0"
+    """Return whether the exit codes of a cycle are as expected."""
+    return "as expected" if code == 0 else "not as expected: 7 7 or 0 0, then 0 0 7 7 0 0 0 0"

@@ -1,4 +1,4 @@
-"""Debug mode where nobody watches a screen: a line for all that happens, no escape codes."""
+"""The text view of debug mode, for pipes and files: a line for each event, no escape codes."""
 
 import sys
 from contextlib import suppress
@@ -22,17 +22,17 @@ from ocf_systemd.debug.session import CYCLE, Call, Step
 
 
 @dataclass(slots=True)
-class PlainView:
-    """Writes lines as things happen."""
+class TextView:
+    """Writes lines as events happen."""
 
     stream: TextIO = sys.stdout
 
     def begin(self, timeline: Timeline) -> Reporter:
-        """Return a reporter that writes what it is told."""
+        """Return a reporter that writes events."""
         return _Writer(timeline, self)
 
     def end(self, step: Step) -> None:
-        """Write what an action came to."""
+        """Write the result of an action."""
         if step.output:
             self.write(step.output.rstrip("\n"))
             return
@@ -44,23 +44,23 @@ class PlainView:
             self.write(f"  journal    {line}")
 
     def close(self, call: Call, steps: list[Step], code: int) -> None:
-        """Write what all came to."""
+        """Write the summary of a cycle."""
         if call.name == CYCLE:
             codes = " ".join(str(step.result.code) for step in steps)
             self.write(f"cycle: {codes} ({text.cycle_line(code)})")
 
     def write(self, line: str) -> None:
-        """Write one line, at once: who reads may be waiting for it. When nobody reads any more, the action goes on."""
+        """Write one line at once, for readers that wait. If there is no reader any more, the action goes on."""
         with suppress(OSError):
             print(line, file=self.stream, flush=True)
 
 
 @dataclass(frozen=True, slots=True)
 class _Writer:
-    """Keeps facts in the timeline, and writes a line for those that tell something new."""
+    """Keeps events in the timeline, and writes a line for each that a user needs."""
 
     timeline: Timeline
-    view: PlainView
+    view: TextView
 
     def report(self, event: Event) -> None:
         states_before = len(self.timeline.states)

@@ -16,7 +16,9 @@ from ocf_systemd.core.text import printable
 GOOD, POOR, BAD, COMMAND, DIM = "green", "yellow", "red", "cyan", "dim"
 """Styles of all rich views."""
 
-_MARKS = {Status.SKIPPED: ("-", DIM), Status.OK: ("✓", GOOD), Status.WARNING: ("!", POOR), Status.ERROR: ("✗", BAD)}
+MARKS = {Status.SKIPPED: ("-", DIM), Status.OK: ("✓", GOOD), Status.WARNING: ("!", POOR), Status.ERROR: ("✗", BAD)}
+"""A character and its style for each status."""
+
 _NAME_WIDTH, _INDENT = 14, 4
 
 
@@ -29,7 +31,7 @@ def print_checks(results: Iterable[CheckResult], console: Console) -> None:
 def rich_lines(results: Iterable[CheckResult]) -> Iterator[RenderableType]:
     """Yield the lines of the results; those that are `Text` are commands or comments, from `fix`."""
     for result in results:
-        mark, style = _MARKS[result.status]
+        mark, style = MARKS[result.status]
         name_style, what_style = (style, "bold") if result.is_problem else ("", DIM)
         yield _line(Text(mark, style), Text(result.name, name_style), Text(printable(result.what), what_style))
         if result.why:

@@ -197,7 +197,7 @@ async def _run_hook(facts: Facts, options: Mapping[str, str]) -> Hook | None:
     parameters, operations = facts.parameters, facts.operations
     if parameters is None or parameters.monitor_hook is None:
         return None
-    environment = pacemaker_environment(Action.MONITOR, options, operations.timeout_s(Action.MONITOR))
+    environment = pacemaker_environment(Action.MONITOR, options, operations)
     deadline = anyio.current_time() + operations.own_time_s(Action.MONITOR)
     failures, not_run = check_hooks(parameters), _why_not_run(parameters, facts.unit)
     if not failures and not not_run:

@@ -3,12 +3,13 @@
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from ocf_systemd.core.check_result import CheckResult
 from ocf_systemd.core.observations import LoadState
 from ocf_systemd.core.ocf import Action
 from ocf_systemd.core.parameters import Parameters
-from ocf_systemd.core.timeouts import least_stop_timeout_s, least_timeout_s
+from ocf_systemd.core.timeouts import propose_start_timeout_s, propose_stop_timeout_s
 from ocf_systemd.doctor.check import Check, needs
 from ocf_systemd.doctor.facts import FOREVER_S, Facts, Service, Unit
 from ocf_systemd.doctor.fixes import HOOK, check_again, drop_in, quoted, time_span, update
@@ -216,7 +217,9 @@ def check_start_timeout(check: Check, loaded: _Loaded) -> CheckResult:
         f"TimeoutStartSec={time_span(limit_s)}, but the agent waits only {time_span(own_s)}",
         "A start that takes longer, such as the recovery of a database after a crash, fails although systemd would "
         "wait for it: the cluster stops the service and tries the next node.",
-        *_match_limits(loaded.unit.id, _Limit(Action.START, "TimeoutStartSec", limit_s, own_s, least_timeout_s)),
+        *_match_limits(
+            loaded.unit.id, _Limit(Action.START, "TimeoutStartSec", limit_s, own_s, propose_start_timeout_s)
+        ),
     )
 
 
@@ -269,11 +272,12 @@ def check_stop_timeout(check: Check, loaded: _Loaded) -> CheckResult:
         return check.ok(f"{time_span(limit_s)} by default; the agent sends SIGKILL after {time_span(kill_s)}")
     if limit_s == FOREVER_S and Action.STOP in operations.chosen:
         return check.ok(f"the unit has no limit; the agent sends SIGKILL after {time_span(kill_s)}")
+    timeout_for = partial(propose_stop_timeout_s, escalates=True)
     return check.warning(
         f"TimeoutStopSec={time_span(limit_s)}, but the agent sends SIGKILL after {time_span(kill_s)}",
         "A failed stop fences the node, so the agent kills the processes that are left shortly before its deadline. A "
         "database that is killed during its last checkpoint must recover at the next start.",
-        *_match_limits(loaded.unit.id, _Limit(Action.STOP, "TimeoutStopSec", limit_s, kill_s, least_stop_timeout_s)),
+        *_match_limits(loaded.unit.id, _Limit(Action.STOP, "TimeoutStopSec", limit_s, kill_s, timeout_for)),
     )
 
 
@@ -283,7 +287,8 @@ def _check_unescalated_stop(check: Check, loaded: _Loaded, own_s: float) -> Chec
     longest_s = loaded.service.stop_timeout_s * periods
     if longest_s <= own_s:
         return check.ok(f"at most {time_span(longest_s)}; the agent waits {time_span(own_s)}")
-    raised = () if longest_s == FOREVER_S else (update(f"op stop timeout={least_timeout_s(longest_s)}s"), "# or:")
+    timeout_s = propose_stop_timeout_s(loaded.service.stop_timeout_s, escalates=False, commands=periods - 1)
+    raised = () if longest_s == FOREVER_S else (update(f"op stop timeout={timeout_s}s"), "# or:")
     return check.error(
         f"a stop may take {time_span(longest_s)}, but with stop_escalate=no the agent waits only {time_span(own_s)}",
         "A stop that takes longer fails, and the cluster fences the node.",

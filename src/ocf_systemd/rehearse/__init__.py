@@ -1,4 +1,4 @@
-"""A rehearsal: does to a unit and its hook what a cluster and bad luck would, says what fails, and proposes timeouts.
+"""A rehearsal: exercises a unit and its hook as a cluster would, reports what fails, and proposes timeouts.
 
-What was seen is judged by pure functions (`judging`, `proposal`); only `stage` and `conductor` touch the host.
+Pure functions judge the facts (`checks`, `proposal`); only `unit_control`, `actions` and `runner` touch the host.
 """

@@ -1,270 +1,302 @@
-"""What was seen in each scene, against what a cluster needs: pure functions from facts to an `Outcome`.
+"""Judges what happened in each scenario against what a cluster needs: pure functions from facts to a `CheckResult`."""
 
-A failure's words are subject, observation, expectation; its remedy what to do on this host about it.
-"""
-
+import math
+import shlex
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from ocf_systemd.core.check_result import CheckResult, Status
 from ocf_systemd.core.hook_protocol import HookProtocol
 from ocf_systemd.core.judgement import judge_hooks
 from ocf_systemd.core.observations import HookOutcome, HookRan, TimedOut
-from ocf_systemd.core.ocf import Action, ExitCode, code_name
+from ocf_systemd.core.ocf import HARD_ERRORS, Action, ExitCode, code_name
+from ocf_systemd.core.pacemaker import consequence
 from ocf_systemd.core.text import printable
-from ocf_systemd.rehearse.facts import Done, Frozen, Killed, LeftBehind, StopWhileStarting
-from ocf_systemd.rehearse.scenarios import RESTARTS, Failed, Outcome, Passed
+from ocf_systemd.rehearse.facts import ActionRun, Crash, Hang, Leftover, StopInStart, UnitFacts
+from ocf_systemd.rehearse.scenarios import RESTARTS
 
 _ORDINALS = ("first", "second")
-_SHOWN_LEFT = 3
-# Pacemaker Explained, "How Pacemaker Interprets OCF Return Codes": hard and fatal errors.
-_HARD = frozenset({ExitCode.ERR_ARGS, ExitCode.ERR_UNIMPLEMENTED, ExitCode.ERR_PERM, ExitCode.ERR_INSTALLED})
+_SHOWN_PROCESSES = 3
 
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """Whom the words are about: the unit by its full name, its hook if it has one, and some of its settings."""
+    """What a result is about: the name of the check, the unit by its full name, its hook, and some of its settings."""
 
+    check: str
     unit: str
     hook: str | None = None
     protocol: HookProtocol = HookProtocol.OCF
     stop_verify: bool = False
     kill_mode: str = ""
-    stop_timeout_s: float | None = None
+    stop_timeout_s: float = math.inf
 
     @property
     def hook_name(self) -> str:
-        """The hook, without the directories on the way to it."""
+        """The hook without its directory."""
         return printable((self.hook or "").rstrip("/").rpartition("/")[2])
+
+    def ok(self, what: str) -> CheckResult:
+        """Return the result of a check that passed."""
+        return CheckResult(self.check, Status.OK, what)
+
+    def skipped(self, why: str) -> CheckResult:
+        """Return the result of a check that did not run."""
+        return CheckResult(self.check, Status.SKIPPED, why)
+
+    def error(self, what: str, why: str, *fix: str) -> CheckResult:
+        """Return the result of a check that failed."""
+        return CheckResult(self.check, Status.ERROR, what, why, fix)
 
     def debug(self, action: Action) -> str:
         """Return the command that shows how an action goes."""
-        hook = f" --monitor-hook {printable(self.hook)}" if self.hook else ""
-        return f"ocf-systemd debug {action} --unit {self.unit}{hook}"
+        hook = f" --monitor-hook {shlex.quote(self.hook)}" if self.hook else ""
+        return f"ocf-systemd debug {action} --unit {shlex.quote(self.unit)}{hook}"
 
-    def drop_in(self, *lines: str) -> str:
-        """Return the words for a change of the unit's settings."""
-        return f"`systemctl edit {self.unit}`, then {' '.join(lines)}"
+    def edit(self, setting: str, section: str = "Service") -> str:
+        """Return the command that changes a setting of the unit."""
+        return f"systemctl edit {shlex.quote(self.unit)}   # [{section}] {setting}"
 
 
-def judge_twice(subject: Subject, dones: Sequence[Done], expected: ExitCode = ExitCode.SUCCESS) -> Outcome:
-    """Judge an action that was done twice in a row: every action is to be idempotent."""
-    for ordinal, done in zip(_ORDINALS, dones, strict=True):
-        if failure := judge_done(subject, done, expected, f"the {ordinal} {done.action}"):
+def judge_twice(subject: Subject, runs: Sequence[ActionRun], expected: ExitCode = ExitCode.SUCCESS) -> CheckResult:
+    """Judge an action that ran twice in a row: every action must be idempotent."""
+    for ordinal, run in zip(_ORDINALS, runs, strict=True):
+        if failure := judge_run(subject, run, expected, f"the {ordinal} {run.action}"):
             return failure
-    slowest = max(dones, key=lambda done: done.elapsed_s)
-    return Passed(f"{_codes(dones)} in {_seconds(slowest.elapsed_s)}{_describe_hook(dones)}{_told_of_readiness(dones)}")
+    slowest_s = max(run.elapsed_s for run in runs)
+    return subject.ok(f"returned {_codes(runs)} in {_seconds(slowest_s)}{_hook_time(runs)}{_active_time(runs)}")
 
 
-def _describe_hook(dones: Iterable[Done]) -> str:
-    taken_s = [done.hook_s for done in dones if done.hook_s is not None and done.action is Action.MONITOR]
-    is_up = all(done.is_success for done in dones)
-    return f", the hook {_seconds(max(taken_s))}" if taken_s and is_up else ""
+def _hook_time(runs: Sequence[ActionRun]) -> str:
+    times_s = [run.hook_s for run in runs if run.hook_s is not None and run.action is Action.MONITOR]
+    is_up = all(run.is_success for run in runs)
+    return f", the hook {_seconds(max(times_s))}" if times_s and is_up else ""
 
 
-def _told_of_readiness(dones: Iterable[Done]) -> str:
-    first = next(iter(dones))
+def _active_time(runs: Sequence[ActionRun]) -> str:
+    first = runs[0]
     if first.action is not Action.START or first.active_after_s is None or first.hook_s is None:
         return ""
     return f", active after {_seconds(first.active_after_s)}"
 
 
-def judge_done(subject: Subject, done: Done, expected: ExitCode, name: str) -> Failed | None:
-    """Judge one action; None: it answered as expected."""
-    if done.code == expected:
-        return _judge_end(subject, done, name) if done.action is Action.STOP else None
-    told = f"{name} answered {_code(done.code)} after {_seconds(done.elapsed_s)}, expected {expected}"
-    return Failed(f"{told}: {done.result.reason or subject.unit}", _remedy(subject, done))
+def judge_run(subject: Subject, run: ActionRun, expected: ExitCode, name: str) -> CheckResult | None:
+    """Judge one run of an action; None: it returned the expected code."""
+    if run.code == expected:
+        return _judge_end(subject, run, name) if run.action is Action.STOP else None
+    why = f"Pacemaker {consequence(run.action, run.code, recurring=expected is not ExitCode.NOT_RUNNING)}."
+    if run.action is Action.VALIDATE_ALL:
+        why = "With these parameters the resource cannot run on this host."
+    what = f"{name} returned {_code(run.code)} after {_seconds(run.elapsed_s)}, expected {expected}"
+    return subject.error(f"{what}: {run.result.reason or subject.unit}", why, *_fix(subject, run))
 
 
-def _judge_end(subject: Subject, done: Done, name: str) -> Failed | None:
-    """Judge how a unit went down: what has to be killed loses what it had not written, and takes long to fail over."""
-    remedy = (
-        f"let it end on SIGTERM, or name the signal it ends on, or an ExecStop= that waits for the end: "
-        f"{subject.drop_in('[Service]', 'KillSignal=…')}; where SIGKILL is right, say KillSignal=SIGKILL"
+def _judge_end(subject: Subject, run: ActionRun, name: str) -> CheckResult | None:
+    """Judge how a unit stopped: it must end on its own stop signal."""
+    limit = "infinity" if subject.stop_timeout_s == math.inf else f"{subject.stop_timeout_s:g}s"
+    if run.escalated:
+        what = f"{subject.unit} did not stop by itself (TimeoutStopSec={limit}): {name} sent SIGKILL"
+    elif run.unit_result == "timeout":
+        what = f"systemd killed {subject.unit} after TimeoutStopSec={limit} (Result=timeout) in {name}"
+    else:
+        return None
+    return subject.error(
+        f"{what}, which took {_seconds(run.elapsed_s)}, expected that it ends on its stop signal",
+        "A process that is killed loses what it has not written, and a failover waits for the timeout.",
+        "# Let it end on SIGTERM, set the signal on which it ends, or add an ExecStop= that waits for its end:",
+        subject.edit("KillSignal=…"),
+        "# If SIGKILL is right, set KillSignal=SIGKILL.",
     )
-    if done.sent_kill:
-        told = f"{subject.unit} did not stop: {name} sent SIGKILL and took {_seconds(done.elapsed_s)} in all"
-        return Failed(f"{told}, expected that it ends when it is told to (TimeoutStopSec={_span(subject)})", remedy)
-    if done.unit_result == "timeout":
-        told = f"systemd had to kill {subject.unit} after TimeoutStopSec={_span(subject)} (Result=timeout)"
-        return Failed(
-            f"{told}: {name} took {_seconds(done.elapsed_s)}, expected that it ends when it is told to", remedy
-        )
-    return None
 
 
-def _remedy(subject: Subject, done: Done) -> str:
-    reason = done.result.reason or ""
+def _fix(subject: Subject, run: ActionRun) -> tuple[str, ...]:
+    reason, debug = run.result.reason or "", subject.debug(run.action)
     if "start-limit-hit" in reason:
-        return f"a failover must not be refused: {subject.drop_in('[Unit]', 'StartLimitIntervalSec=0')}"
-    shows = f"`{subject.debug(done.action)}` shows"
+        return (subject.edit("StartLimitIntervalSec=0", "Unit"),)
     if subject.hook and reason.startswith("hook"):
-        return f"mend the hook, or what it asks: {shows} what it says"
-    return _REMEDIES.get(done.action, "{shows} how it goes").format(shows=shows, unit=subject.unit)
+        return ("# Fix the hook, or what it checks. To see its output:", debug)
+    if run.action is Action.START:
+        return ("# Fix the unit. To see how it starts:", debug, f"journalctl -u {shlex.quote(subject.unit)}")
+    return ("# To see how it goes:", debug)
 
 
-_REMEDIES = {
-    Action.START: "mend the unit: {shows} how it goes, `journalctl -u {unit}` what it says",
-    Action.STOP: "a failed stop fences the node: {shows} what it waits for",
-    Action.VALIDATE_ALL: "mend what it names: nothing else makes sense before",
-}
-
-
-def judge_left_behind(subject: Subject, left: Sequence[LeftBehind]) -> Outcome:
-    """Judge what outlived a stop: what still holds a port or a file while the service starts on another node."""
+def judge_left_behind(subject: Subject, left: Sequence[Leftover]) -> CheckResult:
+    """Judge which processes outlived a stop."""
     if not left:
-        return Passed("its control group is empty")
-    inside = [each for each in left if not each.elsewhere]
-    many = f"{len(left)} process{'es' if len(left) > 1 else ''}"
-    shown = "; ".join(f"{each.pid} {each.words}" for each in left[:_SHOWN_LEFT])
-    if inside:
-        mode = f" (KillMode={subject.kill_mode})" if subject.kill_mode else ""
-        told = f"{many} of {subject.unit} outlived its stop{mode}, expected none: {shown}"
-        return Failed(told, f"have systemd end them all: {subject.drop_in('[Service]', 'KillMode=control-group')}")
-    told = f"{many} of {subject.unit} left its control group and outlived its stop, expected none: {shown}"
-    return Failed(
-        told,
-        "systemd no longer knows them: have the service start them without systemd-run, su -l or a cgroup of their own,"
-        f" or an ExecStopPost= end them: {subject.drop_in('[Service]', 'ExecStopPost=…')}",
+        return subject.ok("no process outlived the stop")
+    number = f"{len(left)} process{'es' if len(left) > 1 else ''} of {subject.unit}"
+    shown = "; ".join(f"{each.pid} {each.command}" for each in left[:_SHOWN_PROCESSES])
+    why = "They may hold a port or a file while the service starts on another node."
+    if all(each.has_left_group for each in left):
+        return subject.error(
+            f"{number} left its control group and outlived its stop, expected none: {shown}",
+            f"{why} systemd does not track them any more.",
+            "# Start them without systemd-run, su -l or a control group of their own, or end them in ExecStopPost=:",
+            subject.edit("ExecStopPost=…"),
+        )
+    mode = f" (KillMode={subject.kill_mode})" if subject.kill_mode else ""
+    return subject.error(
+        f"{number} outlived its stop{mode}, expected none: {shown}", why, subject.edit("KillMode=control-group")
     )
 
 
-def judge_hook_down(subject: Subject, outcomes: tuple[HookOutcome, ...]) -> Outcome:
-    """Judge what the hook says while the unit is down."""
+def judge_hook_down(subject: Subject, outcomes: tuple[HookOutcome, ...]) -> CheckResult:
+    """Judge what the hook returns while the unit is down."""
+    hook, when = f"hook {subject.hook_name}", f"while {subject.unit} was down"
+    if any(isinstance(each, HookRan) and isinstance(each.outcome, TimedOut) for each in outcomes):
+        return subject.error(
+            f"{hook} did not end {when}, expected exit code 7 at once",
+            "A monitor of a service that is down waits until its deadline.",
+            "# Give the hook a time limit of its own, and exit code 7 if nothing responds.",
+        )
     result = judge_hooks(outcomes, subject.protocol)
-    says = f"hook {subject.hook_name} says {_code(result.code)} while {subject.unit} is down"
-    cut = [outcome for outcome in outcomes if isinstance(outcome, HookRan) and isinstance(outcome.outcome, TimedOut)]
-    if cut:
-        return Failed(
-            f"hook {subject.hook_name} does not end while {subject.unit} is down, expected 7 at once",
-            "give the hook a time limit of its own, and exit code 7 where nobody answers: it may wait for ever now",
-        )
+    reason = f": {result.reason}" if result.reason else ""
+    what = f"{hook} returned {_code(result.code)} {when}, expected 7 (not running){reason}"
     if result.code in {ExitCode.SUCCESS, ExitCode.DEGRADED}:
-        return Failed(
-            f"{says}, expected 7 (not running): it does not ask this service, so it cannot tell that it is dead",
-            "have it ask the service itself, as on its own address and port, and exit with 7 where nobody answers",
+        return subject.error(
+            what,
+            "It does not check this service, so it cannot detect that the service is dead.",
+            "# Have it query the service itself, on its own address and port, and exit with 7 if nothing responds.",
         )
-    if result.code in _HARD | {ExitCode.ERR_CONFIGURED}:
-        harm = "a hard error (the resource may not run on this node until cleanup)"
-        if result.code == ExitCode.ERR_CONFIGURED:
-            harm = "a fatal error (it stops the resource on every node)"
-        return Failed(
-            f"{says}, expected 7 (not running): to Pacemaker that code is {harm}{_reason(result.reason)}",
-            "exit with 7 where nobody answers, 1 for all else; or have its codes read otherwise: "
-            "-o monitor_hook_protocol=plain (or nagios)",
+    if result.code in HARD_ERRORS | {ExitCode.ERR_CONFIGURED}:
+        return subject.error(
+            what,
+            f"Pacemaker {consequence(Action.MONITOR, result.code, recurring=True)}.",
+            "# Exit with 7 if nothing responds, and with 1 on all other problems,",
+            "# or have its exit codes read differently: -o monitor_hook_protocol=plain (or nagios)",
         )
     if subject.stop_verify and result.code != ExitCode.NOT_RUNNING:
-        return Failed(
-            f"{says}, expected 7 (not running): with stop_verify=yes every stop waits for that, and fails",
-            "exit with 7 where nobody answers, or leave stop_verify at no",
+        return subject.error(
+            what,
+            "With stop_verify=yes every stop waits for 7, and fails.",
+            "# Exit with 7 if nothing responds, or leave stop_verify at no.",
         )
-    return Passed("says 7" if result.code == ExitCode.NOT_RUNNING else f"says {result.code}; 7 would tell more")
+    return subject.ok(f"returned {result.code}{'' if result.code == ExitCode.NOT_RUNNING else '; 7 is more precise'}")
 
 
-def judge_restarts(subject: Subject, dones: Sequence[Done]) -> Outcome:
+def judge_restarts(subject: Subject, runs: Sequence[ActionRun]) -> CheckResult:
     """Judge starts and stops in turn, up to the first that failed."""
-    for number, done in enumerate(dones):
-        name = f"{done.action} {number // 2 + 1} of {RESTARTS} in a row"
-        if failure := judge_done(subject, done, ExitCode.SUCCESS, name):
+    for number, run in enumerate(runs):
+        name = f"{run.action} {number // 2 + 1} of {RESTARTS} in a row"
+        if failure := judge_run(subject, run, ExitCode.SUCCESS, name):
             return failure
-    return Passed(f"{RESTARTS} of {RESTARTS}, {_seconds(sum(done.elapsed_s for done in dones) / RESTARTS)} each")
+    return subject.ok(f"{RESTARTS} of {RESTARTS}, {_seconds(sum(run.elapsed_s for run in runs) / RESTARTS)} each")
 
 
-def judge_pair(subject: Subject, dones: Sequence[Done], monitored: Done, expected: ExitCode) -> Outcome:
-    """Judge two of the same at once, and the monitor afterwards."""
-    for done in dones:
-        if failure := judge_done(subject, done, ExitCode.SUCCESS, f"one of two {done.action}s at once"):
+def judge_pair(subject: Subject, runs: Sequence[ActionRun], monitored: ActionRun, expected: ExitCode) -> CheckResult:
+    """Judge two concurrent runs of an action, and the monitor afterwards."""
+    for run in runs:
+        if failure := judge_run(subject, run, ExitCode.SUCCESS, f"one of two concurrent {run.action}s"):
             return failure
-    if failure := judge_done(subject, monitored, expected, f"the monitor after two {dones[0].action}s at once"):
+    if failure := judge_run(subject, monitored, expected, f"the monitor after two concurrent {runs[0].action}s"):
         return failure
-    return Passed(f"{_codes(dones)}, then monitor {monitored.code}")
+    return subject.ok(f"returned {_codes(runs)}, then monitor {monitored.code}")
 
 
-def judge_stop_while_starting(subject: Subject, seen: StopWhileStarting) -> Outcome:
-    """Judge a stop that overtakes a start, as when a cluster changes its mind: the stop is to win."""
-    if failure := judge_done(subject, seen.stopped, ExitCode.SUCCESS, "a stop while it starts"):
+def judge_stop_in_start(subject: Subject, runs: StopInStart) -> CheckResult:
+    """Judge a stop during a start, as when a cluster changes its decision: the unit must be down afterwards."""
+    if failure := judge_run(subject, runs.stopped, ExitCode.SUCCESS, "a stop during a start"):
         return failure
-    if failure := judge_done(subject, seen.monitored, ExitCode.NOT_RUNNING, "the monitor after a stop while it starts"):
+    if failure := judge_run(subject, runs.monitored, ExitCode.NOT_RUNNING, "the monitor after a stop during a start"):
         return failure
-    return Passed(f"stop {seen.stopped.code}, monitor {seen.monitored.code}; the start said {seen.started.code}")
+    return subject.ok(f"stop returned {runs.stopped.code}, monitor {runs.monitored.code}, start {runs.started.code}")
 
 
-def judge_killed(subject: Subject, seen: Killed) -> Outcome:
-    """Judge a crash: monitor has to tell it, and a start to mend it."""
-    if seen.started is None and seen.restart not in {"", "no"}:
-        told = f"{seen.victim} of {subject.unit} was killed, and systemd started it again (Restart={seen.restart})"
-        return Failed(
-            f"{told}: monitor answers {seen.monitored.code}, expected 7 or 1 and that the cluster decides what is next",
-            "leave order_at_shutdown at yes, whose drop-in says Restart=no while the cluster has the unit; or "
-            f"{subject.drop_in('[Service]', 'Restart=no')}",
+def judge_killed(subject: Subject, crash: Crash) -> CheckResult:
+    """Judge a crash: monitor must report it, and a start must recover it."""
+    what = f"{crash.victim} of {subject.unit} was killed, and"
+    if crash.started is None and crash.restart not in {"", "no"}:
+        return subject.error(
+            f"{what} systemd restarted it (Restart={crash.restart}): monitor returned {crash.monitored.code}, "
+            "expected 7 or 1",
+            "The service restarts without the cluster knowing, which neither counts failures nor fails over.",
+            "# Leave order_at_shutdown at yes: its drop-in sets Restart=no while the cluster runs the unit. Or:",
+            subject.edit("Restart=no"),
         )
-    if seen.started is None:
-        told = f"{seen.victim} of {subject.unit} was killed, and {_seconds(seen.after_s)} later monitor still answers "
-        return Failed(f"{told}{seen.monitored.code}, expected 7 or 1", _remedy_of_blindness(subject))
-    if failure := judge_done(subject, seen.started, ExitCode.SUCCESS, f"the start after {seen.victim} was killed"):
+    if crash.started is None:
+        fix = "# systemd does not see this crash, only a hook can: add --monitor-hook, such as one of examples/hooks."
+        if subject.hook:
+            fix = "# Have the hook query the service for a response that only a running service gives."
+        return subject.error(
+            f"{what} {_seconds(crash.after_s)} later monitor still returned {crash.monitored.code}, expected 7 or 1",
+            "The cluster does not recover a service whose crash no monitor reports.",
+            fix,
+        )
+    if failure := judge_run(subject, crash.started, ExitCode.SUCCESS, f"the start after {crash.victim} was killed"):
         return failure
-    return Passed(f"{seen.monitored.code} after {_seconds(seen.after_s)}, then start {_codes((seen.started,))}")
-
-
-def _remedy_of_blindness(subject: Subject) -> str:
-    if subject.hook:
-        return "have the hook ask the service for an answer that only a living one gives"
-    return "systemd does not see it, only a hook can: --monitor-hook, as one of examples/hooks"
-
-
-def judge_frozen(subject: Subject, seen: Frozen) -> Outcome:
-    """Judge a hang: processes that exist and do nothing, which only a hook can tell from a service that works."""
-    if seen.monitored.says_running:
-        told = f"all processes of {subject.unit} ({seen.processes}) were frozen by SIGSTOP, and monitor answered"
-        return Failed(
-            f"{told} {_code(seen.monitored.code)} {_why_unnoticed(subject)}, expected a failure",
-            _remedy_of_deafness(subject),
-        )
-    if seen.afterwards and not seen.afterwards.says_running:
-        told = f"{subject.unit} answers {_code(seen.afterwards.code)} after a hang that has passed, expected 0"
-        told += _reason(seen.afterwards.result.reason)
-        return Failed(told, f"`{subject.debug(Action.MONITOR)}` tells why")
-    how = ", cut off: the hook has no time limit" if seen.monitored.hook_cut else ""
-    return Passed(f"{seen.monitored.code} after {_seconds(seen.monitored.elapsed_s)}{how}")
-
-
-def _why_unnoticed(subject: Subject) -> str:
-    if subject.hook:
-        return f"all the same: hook {subject.hook_name} does not notice a hang"
-    return "all the same: systemd sees that processes exist, not that they work"
-
-
-def _remedy_of_deafness(subject: Subject) -> str:
-    if subject.hook:
-        return (
-            "have the hook wait for an answer of the service itself (a greeting, a page, a PONG): a port that accepts, "
-            "a pid or a file prove nothing, for the kernel accepts on behalf of a process that hangs"
-        )
-    return "without a hook a hang is never noticed: give it one with --monitor-hook, as one of examples/hooks"
-
-
-def judge_strays(subject: Subject, strays: Sequence[str]) -> Failed:
-    """Judge what hooks have left running."""
-    return Failed(
-        f"hook {subject.hook_name} left a process behind, expected none: {'; '.join(strays[:_SHOWN_LEFT])}",
-        "have it wait for all it starts, or kill it: every monitor would leave one more",
+    return subject.ok(
+        f"monitor returned {crash.monitored.code} after {_seconds(crash.after_s)}, then start {crash.started.code}"
     )
 
 
-def _codes(dones: Iterable[Done]) -> str:
-    return " ".join(str(done.code) for done in dones)
+def judge_frozen(subject: Subject, hang: Hang) -> CheckResult:
+    """Judge a hang: processes that exist and do not respond, which only a hook can tell from a service that works."""
+    if hang.monitored.reports_running:
+        return _undetected_hang(subject, hang)
+    if hang.afterwards and not hang.afterwards.reports_running:
+        reason = f": {hang.afterwards.result.reason}" if hang.afterwards.result.reason else ""
+        return subject.error(
+            f"monitor returned {_code(hang.afterwards.code)} after the hang was over, expected 0{reason}",
+            f"{subject.unit} does not work again once its processes continue.",
+            subject.debug(Action.MONITOR),
+        )
+    how = ", its deadline: the hook has no time limit" if hang.monitored.hook_timed_out else ""
+    return subject.ok(f"monitor returned {hang.monitored.code} after {_seconds(hang.monitored.elapsed_s)}{how}")
 
 
-def _reason(reason: str | None) -> str:
-    return f": {reason}" if reason else ""
+def _undetected_hang(subject: Subject, hang: Hang) -> CheckResult:
+    stopped = f"all processes of {subject.unit} ({hang.processes}) were frozen by SIGSTOP"
+    what = f"{stopped}, and monitor returned {_code(hang.monitored.code)}, expected a failure"
+    if subject.hook:
+        return subject.error(
+            what,
+            f"Hook {subject.hook_name} does not detect a hang, so the cluster does not recover it.",
+            "# Have the hook wait for a response of the service itself (a greeting, a page, a PONG). An open port,",
+            "# a pid or a file proves nothing: the kernel accepts connections for a process that hangs.",
+        )
+    return subject.error(
+        what,
+        "systemd sees that processes exist, not that they work. Without a hook no hang is detected.",
+        "# Add a hook with --monitor-hook, such as one of examples/hooks.",
+    )
+
+
+def judge_hook_leftovers(subject: Subject, commands: Sequence[str]) -> CheckResult:
+    """Judge the processes that hooks left running, by their command lines."""
+    return subject.error(
+        f"hook {subject.hook_name} left processes running, expected none: {'; '.join(commands[:_SHOWN_PROCESSES])}",
+        "Every monitor leaves more of them.",
+        "# Have the hook wait for all processes that it starts, or kill them.",
+    )
+
+
+def judge_restored(subject: Subject, before: UnitFacts, now: UnitFacts) -> CheckResult:
+    """Judge whether the unit is in the state in which the rehearsal found it."""
+    state = "running" if before.is_running else "stopped"
+    if before.is_running is now.is_running:
+        return subject.ok(f"{subject.unit} is {state}, as before")
+    return subject.error(
+        f"{subject.unit} was {state} before, and is {now.active_state or 'in an unknown state'} now",
+        "The rehearsal could not restore its state.",
+        f"systemctl {'start' if before.is_running else 'stop'} {shlex.quote(subject.unit)}",
+    )
+
+
+def judge_drop_in(subject: Subject, problem: str) -> CheckResult:
+    """Judge that the agent's drop-in could not be restored."""
+    return subject.error(
+        f"the drop-in of {subject.unit} is not as it was: {problem}",
+        "At shutdown, systemd may stop the unit before the cluster does, or restart it without the cluster knowing.",
+        "# Have the cluster start the resource again, which writes the drop-in.",
+    )
+
+
+def _codes(runs: Iterable[ActionRun]) -> str:
+    return " and ".join(str(run.code) for run in runs)
 
 
 def _code(code: int) -> str:
     return f"{code} ({code_name(code)})"
-
-
-def _span(subject: Subject) -> str:
-    return "infinity" if subject.stop_timeout_s is None else f"{subject.stop_timeout_s:g}s"
 
 
 def _seconds(seconds: float) -> str:

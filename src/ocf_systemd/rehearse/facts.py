@@ -1,4 +1,4 @@
-"""What a rehearsal has seen, as frozen facts: a unit's settings, an action done, processes left behind. Pure."""
+"""The facts of a rehearsal: a unit's properties, actions that ran, processes left behind. Pure."""
 
 import math
 from collections.abc import Mapping
@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from ocf_systemd.core.durations import timespan_s
 from ocf_systemd.core.judgement import PASSING_CODES
+from ocf_systemd.core.observations import RUNNING_STATES, ActiveState
 from ocf_systemd.core.ocf import Action, ActionResult, ExitCode
 
 UNIT_PROPERTIES = (
@@ -19,17 +20,18 @@ UNIT_PROPERTIES = (
     "CanReload",
     "TimeoutStartUSec",
     "TimeoutStopUSec",
+    "ExecStop",
     "WatchdogUSec",
 )
-"""What a rehearsal asks systemd for (org.freedesktop.systemd1(5))."""
+"""The properties that a rehearsal reads (org.freedesktop.systemd1(5))."""
 
 
 @dataclass(frozen=True, slots=True)
 class UnitFacts:
-    """What systemd says of a unit beyond its state.
+    """The properties of a unit.
 
-    Timeouts are seconds, None where there is none (infinity, or a unit of a type that has none); `main_pid` is 0 and
-    `control_group` empty where there is none.
+    Timeouts are seconds, `math.inf` where there is none (infinity, or a unit of a type that has none); `stop_commands`
+    is the number of ExecStop= commands. `main_pid` is 0 and `control_group` empty where there is none.
     """
 
     active_state: str = ""
@@ -40,18 +42,19 @@ class UnitFacts:
     kill_mode: str = ""
     restart: str = ""
     can_reload: bool = False
-    start_timeout_s: float | None = None
-    stop_timeout_s: float | None = None
+    start_timeout_s: float = math.inf
+    stop_timeout_s: float = math.inf
+    stop_commands: int = 0
     watchdog_s: float = 0.0
 
     @property
     def is_running(self) -> bool:
-        """Whether the unit is up, or on its way."""
-        return self.active_state not in {"", "inactive", "failed", "deactivating"}
+        """Whether the unit is active or becomes active."""
+        return self.active_state in RUNNING_STATES | {ActiveState.ACTIVATING}
 
 
 def unit_facts(properties: Mapping[str, str]) -> UnitFacts:
-    """Return the facts that a unit's properties tell, as `systemctl show` words them."""
+    """Return the facts from a unit's properties, as `core.unit_properties.parse_units` returns them."""
     return UnitFacts(
         active_state=properties.get("ActiveState", ""),
         type=properties.get("Type", ""),
@@ -63,23 +66,24 @@ def unit_facts(properties: Mapping[str, str]) -> UnitFacts:
         can_reload=properties.get("CanReload") == "yes",
         start_timeout_s=limit_s(properties.get("TimeoutStartUSec", "")),
         stop_timeout_s=limit_s(properties.get("TimeoutStopUSec", "")),
-        watchdog_s=limit_s(properties.get("WatchdogUSec", "")) or 0.0,
+        stop_commands=properties.get("ExecStop", "").count("argv[]="),
+        watchdog_s=limit_s(properties.get("WatchdogUSec", "0")),
     )
 
 
-def limit_s(text: str) -> float | None:
-    """Return the seconds of a time limit as systemctl prints it; None: there is none."""
+def limit_s(text: str) -> float:
+    """Return the seconds of a time limit as systemctl prints it, `math.inf` if there is none."""
     seconds = timespan_s(text)
-    return None if seconds == math.inf else seconds
+    return math.inf if seconds is None else seconds
 
 
 @dataclass(frozen=True, slots=True)
-class Done:
-    """An action done.
+class ActionRun:
+    """An action that ran to its result.
 
-    `active_after_s` is when systemd first called the unit active, `hook_s` the longest run of a hook, each in seconds,
-    None where it was not seen; `hook_cut` that a hook was still running when its time was up; `sent_kill` that a stop
-    did not wait any longer; `unit_result` the unit's own afterwards.
+    Times are seconds, None if not observed: `active_after_s` until systemd first reported the unit active, `hook_s` the
+    longest run of a hook. `hook_timed_out`: a hook without a time limit was still running at the deadline.
+    `escalated`: a stop sent SIGKILL. `unit_result` is the unit's property Result afterwards.
     """
 
     action: Action
@@ -87,88 +91,88 @@ class Done:
     elapsed_s: float
     active_after_s: float | None = None
     hook_s: float | None = None
-    hook_cut: bool = False
-    sent_kill: bool = False
+    hook_timed_out: bool = False
+    escalated: bool = False
     unit_result: str = ""
 
     @property
     def code(self) -> int:
-        """The result's code."""
+        """The exit code."""
         return self.result.code
 
     @property
     def is_success(self) -> bool:
-        """Whether the answer is 0."""
+        """Whether the exit code is 0."""
         return self.code == ExitCode.SUCCESS
 
     @property
-    def ready_s(self) -> float | None:
-        """Seconds from systemd's active to the end, which a start spends on waiting for its hook."""
+    def hook_wait_s(self) -> float | None:
+        """Seconds from systemd's active to the end, in which a start waits for its hook."""
         if self.active_after_s is None or self.hook_s is None:
             return None
         return max(self.elapsed_s - self.active_after_s, 0.0)
 
     @property
-    def says_running(self) -> bool:
-        """Whether a monitor took the unit for running."""
+    def reports_running(self) -> bool:
+        """Whether a monitor reported the unit running."""
         return self.code in PASSING_CODES
 
 
 @dataclass(frozen=True, slots=True)
-class LeftBehind:
-    """A process of the unit that outlived its stop; `elsewhere` it had left the unit's control group."""
+class Leftover:
+    """A process of the unit that outlived its stop, possibly outside the unit's control group."""
 
     pid: int
-    words: str
-    elsewhere: bool
+    command: str
+    has_left_group: bool
 
 
 @dataclass(frozen=True, slots=True)
-class Frozen:
-    """A hang: how many processes were stopped, what monitor said meanwhile, and once they went on.
+class Hang:
+    """A hang: how many processes were stopped by SIGSTOP, the monitor during the hang, and one after SIGCONT.
 
-    No `afterwards`: systemd had ended the unit, whose watchdog it is.
+    `afterwards` is None if the unit did not run any more, as when systemd's watchdog has ended it.
     """
 
     processes: int
-    monitored: Done
-    afterwards: Done | None
+    monitored: ActionRun
+    afterwards: ActionRun | None
 
 
 @dataclass(frozen=True, slots=True)
-class Killed:
-    """A crash: what was killed, what monitor said at last and how long after, and the start that followed.
+class Crash:
+    """A crash: what was killed, the last monitor and when it returned, and the start that followed.
 
-    No start: monitor never told it; `restart` is the unit's Restart= at that moment, drop-ins included.
+    `started` is None if no monitor reported the crash. `restart` is the unit's Restart= then, drop-ins included.
     """
 
     victim: str
-    monitored: Done
+    monitored: ActionRun
     after_s: float
-    started: Done | None
+    started: ActionRun | None
     restart: str = "no"
 
 
 @dataclass(frozen=True, slots=True)
-class StopWhileStarting:
-    """A stop that came while a start was under way, and a monitor after both."""
+class StopInStart:
+    """A stop that was requested while a start was running, and a monitor after both."""
 
-    started: Done
-    stopped: Done
-    monitored: Done
+    started: ActionRun
+    stopped: ActionRun
+    monitored: ActionRun
 
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """The longest times in seconds that a rehearsal has seen; None: not seen."""
+    """The longest times of a rehearsal in seconds; None: not measured."""
 
     start_s: float | None = None
     ready_s: float | None = None
-    """From systemd's active to the hook's 0."""
+    """From systemd's active to the hook's success."""
     stop_s: float | None = None
     monitor_s: float | None = None
     hook_s: float | None = None
     hang_s: float | None = None
-    """Until a monitor told of a hang."""
+    """Until a monitor reported a hang."""
     hook_was_cut: bool = False
-    """Of a hang the hook did not tell by itself: its time was up."""
+    """Whether that monitor ended the hook at its deadline, for the hook has no time limit."""

@@ -1,16 +1,16 @@
-"""A rehearsal for programs: one JSON object, at the end."""
+"""The JSON view of a rehearsal: one object at the end."""
 
 import json
 import sys
 from dataclasses import asdict, dataclass
 from typing import TextIO
 
-from ocf_systemd.rehearse import text
-from ocf_systemd.rehearse.progress import Record, Step
+from ocf_systemd.core.check_result import CheckResult
+from ocf_systemd.display.checks import Json, json_checks
+from ocf_systemd.rehearse.progress import Progress
 from ocf_systemd.rehearse.proposal import Proposal
-from ocf_systemd.rehearse.scenarios import TITLES, Failed
 
-_Json = str | int | float | bool | None | list["_Json"] | dict[str, "_Json"]
+_VERSION = 1
 
 
 @dataclass(slots=True)
@@ -19,50 +19,31 @@ class JsonView:
 
     stream: TextIO = sys.stdout
 
-    def begin(self, record: Record) -> None:
+    def begin(self, progress: Progress) -> None:
         """Show nothing yet."""
 
-    def ended(self, record: Record, step: Step) -> None:
+    def show(self, result: CheckResult) -> None:
         """Show nothing yet."""
 
-    def close(self, record: Record) -> None:
+    def close(self, progress: Progress) -> None:
         """Print the object."""
-        print(json.dumps(_record(record), indent=2), file=self.stream)
+        document: Json = {
+            "version": _VERSION,
+            "unit": progress.unit,
+            "monitor_hook": progress.hook,
+            "interrupted": progress.interrupted,
+            "elapsed_s": round(progress.now_s, 4),
+            "checks": json_checks(progress.results),
+            "measured": {
+                name: round(value, 4) if isinstance(value, float) else value
+                for name, value in asdict(progress.measured).items()
+            },
+            "proposal": _proposal(progress.proposal) if progress.proposal else None,
+        }
+        print(json.dumps(document, indent=2), file=self.stream)
 
 
-def _record(record: Record) -> dict[str, _Json]:
-    return {
-        "unit": record.unit,
-        "monitor_hook": record.hook,
-        "code": int(record.exit_code),
-        "passed": record.exit_code == 0,
-        "interrupted": record.interrupted,
-        "not_put_back": record.not_put_back,
-        "elapsed_s": round(record.now_s, 4),
-        "steps": [_step(step) for step in record.steps],
-        "measured": {
-            name: round(value, 4) if isinstance(value, float) else value
-            for name, value in asdict(record.measured).items()
-        },
-        "proposal": _proposal(record.proposal) if record.proposal else None,
-    }
-
-
-def _step(step: Step) -> _Json:
-    outcome = step.outcome
-    return {
-        "name": step.scene.value,
-        "title": TITLES[step.scene],
-        "outcome": text.label(outcome).lower() if outcome else None,
-        "told": text.told(outcome) if outcome else "",
-        "remedy": outcome.remedy if isinstance(outcome, Failed) else "",
-        "elapsed_s": round(step.ended_s - step.began_s, 4)
-        if step.ended_s is not None and step.began_s is not None
-        else None,
-    }
-
-
-def _proposal(proposal: Proposal) -> _Json:
+def _proposal(proposal: Proposal) -> Json:
     return {
         "start_timeout_s": proposal.start_s,
         "stop_timeout_s": proposal.stop_s,

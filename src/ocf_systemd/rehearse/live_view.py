@@ -1,43 +1,113 @@
-"""A rehearsal in a terminal: the list of scenes, as they are played; then what came of them."""
+"""The rich view of a rehearsal: the scenarios while they run, then the results, the times and the commands.
+
+Texts from outside are `Text`, never markup: a unit may be called `[red]`.
+"""
 
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 
-from rich.console import Console
+from rich.console import Console, Group, RenderableType
 from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.spinner import Spinner
+from rich.table import Table
+from rich.text import Text
 
+from ocf_systemd.core.check_result import CheckResult
+from ocf_systemd.core.text import printable
+from ocf_systemd.display.checks import by_severity
+from ocf_systemd.display.rich_checks import BAD, COMMAND, DIM, MARKS, print_checks, summary_style
 from ocf_systemd.display.terminal import hide_ctrl_c
-from ocf_systemd.rehearse.progress import Record, Step
-from ocf_systemd.rehearse.rich_view import played, playing
+from ocf_systemd.rehearse import text
+from ocf_systemd.rehearse.progress import Progress, ScenarioRun
 
 _REFRESHES_PER_S = 12
+_SPINNER = Spinner("dots", style="cyan")
 
 
 @dataclass(slots=True)
 class LiveView:
-    """Draws a rehearsal while it goes on, and leaves what came of it on the screen."""
+    """Draws the scenarios while they run, and leaves the results on the screen."""
 
     console: Console
-    _drawing: ExitStack = field(default_factory=ExitStack, init=False)
+    _live: ExitStack = field(default_factory=ExitStack, init=False)
 
-    def begin(self, record: Record) -> None:
-        """Begin to draw; where nobody watches, as in a pipe, only the last picture is drawn."""
+    def begin(self, progress: Progress) -> None:
+        """Begin to draw, unless the output is a pipe: that gets the results alone."""
         if not self.console.file.isatty():
             return
-        self._drawing.enter_context(hide_ctrl_c())
-        self._drawing.enter_context(
+        self._live.enter_context(hide_ctrl_c())
+        self._live.enter_context(
             Live(
                 console=self.console,
-                get_renderable=lambda: playing(record),
+                get_renderable=lambda: frame(progress),
                 refresh_per_second=_REFRESHES_PER_S,
                 transient=True,
             )
         )
 
-    def ended(self, record: Record, step: Step) -> None:
-        """Leave it to the drawing, which looks at the record."""
+    def show(self, result: CheckResult) -> None:
+        """Do nothing: the next frame shows it."""
 
-    def close(self, record: Record) -> None:
-        """Leave what came of it."""
-        self._drawing.close()
-        self.console.print(played(record))
+    def close(self, progress: Progress) -> None:
+        """Print the results, the most severe last, then the times, the commands and the conclusion."""
+        self._live.close()
+        self.console.print(_headline(progress))
+        print_checks(by_severity(progress.results), self.console)
+        if rows := list(text.times(progress)):
+            self.console.print("", _times(rows), sep="\n")
+        for command in text.commands(progress):
+            # Without a border, whose lines would be copied with the command.
+            self.console.print("", Text(command, COMMAND), sep="\n", soft_wrap=True)
+        style = f"bold {BAD}" if progress.interrupted else summary_style(progress.results)
+        self.console.print("", Text(text.conclusion(progress), style), sep="\n")
+
+
+def frame(progress: Progress) -> RenderableType:
+    """Return the picture of a rehearsal that runs; it fits a screen of 24 lines."""
+    ended = sum(run.result is not None for run in progress.runs)
+    foot = Table.grid(padding=(0, 1), expand=True)
+    foot.add_column(ratio=1)
+    foot.add_column(justify="right", no_wrap=True)
+    bar = ProgressBar(len(progress.runs), ended, complete_style="cyan")
+    foot.add_row(bar, f"{ended} of {len(progress.runs)}, {progress.now_s:.1f} s")
+    activity = Text(progress.activity, DIM, no_wrap=True, overflow="ellipsis")
+    return Group(_headline(progress), _scenarios(progress), foot, activity)
+
+
+def _headline(progress: Progress) -> Text:
+    verb, _, others = text.headline(progress).partition(" ")
+    return Text.assemble((verb, "bold"), " ", others, no_wrap=True, overflow="ellipsis")
+
+
+def _scenarios(progress: Progress) -> Table:
+    table = Table.grid(padding=(0, 1), expand=True)
+    table.add_column(no_wrap=True, width=1)
+    table.add_column(no_wrap=True)
+    table.add_column(justify="right", no_wrap=True, min_width=7)
+    table.add_column(ratio=1, no_wrap=True, overflow="ellipsis")
+    for run in progress.runs:
+        table.add_row(*_cells(progress, run))
+    return table
+
+
+def _cells(progress: Progress, run: ScenarioRun) -> tuple[RenderableType, ...]:
+    if run.began_s is None:
+        return Text("·", DIM), Text(run.scenario, DIM)
+    took = Text(f"{(run.ended_s or progress.now_s) - run.began_s:.2f} s", DIM)
+    if run.result is None:
+        return _SPINNER, Text(run.scenario, "bold"), took
+    mark, style = MARKS[run.result.status]
+    style = style if run.result.is_problem else DIM
+    return Text(mark, MARKS[run.result.status][1]), Text(run.scenario), took, Text(printable(run.result.what), style)
+
+
+def _times(rows: list[tuple[str, str, str, str]]) -> Table:
+    table = Table.grid(padding=(0, 2))
+    table.add_column(no_wrap=True)
+    table.add_column(no_wrap=True, justify="right")
+    table.add_column(no_wrap=True, justify="right", style="bold")
+    table.add_column(style=DIM)
+    for row in rows:
+        table.add_row(*map(Text, row), style=DIM if row is text.TIMES_HEAD else "")
+    return table

@@ -1,4 +1,4 @@
-"""What a rehearsal has come to so far: the record that every view is drawn from."""
+"""How far a rehearsal is and what it found, for the views."""
 
 import time
 from collections.abc import Callable
@@ -6,39 +6,41 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from ocf_systemd.agent.entry import INTERRUPTED
-from ocf_systemd.core.ocf import ExitCode
+from ocf_systemd.core import check_result
+from ocf_systemd.core.check_result import CheckResult
 from ocf_systemd.rehearse.facts import Measured
 from ocf_systemd.rehearse.proposal import Proposal
-from ocf_systemd.rehearse.scenarios import Failed, Outcome, Passed, Scene, Skipped
+from ocf_systemd.rehearse.scenarios import Scenario
 
 
 @dataclass(slots=True)
-class Step:
-    """A scene's place in a rehearsal; times are seconds since the rehearsal began, None: not yet."""
+class ScenarioRun:
+    """A scenario and its result; times are seconds since the rehearsal began, None: not yet."""
 
-    scene: Scene
+    scenario: Scenario
     began_s: float | None = None
     ended_s: float | None = None
-    outcome: Outcome | None = None
+    result: CheckResult | None = None
 
 
 @dataclass(slots=True)
-class Record:
-    """A rehearsal as it goes.
+class Progress:
+    """A rehearsal while it runs, and its results once it is over.
 
-    `now` says what is being done at the moment, `count_of` which time, `not_put_back` what could not be undone.
+    `activity` is what runs at the moment, `repetition` a text in front of that, such as `3 of 10: `. `restored` is the
+    result of restoring the unit at the end. `elapsed_s` is None until then.
     """
 
     unit: str
     hook: str | None = None
     clock: Callable[[], float] = time.monotonic
-    steps: list[Step] = field(default_factory=lambda: [Step(scene) for scene in Scene])
-    now: str = ""
-    count_of: str = ""
+    runs: list[ScenarioRun] = field(default_factory=lambda: [ScenarioRun(scenario) for scenario in Scenario])
+    activity: str = ""
+    repetition: str = ""
     measured: Measured = field(default_factory=Measured)
     proposal: Proposal | None = None
     interrupted: bool = False
-    not_put_back: str = ""
+    restored: CheckResult | None = None
     elapsed_s: float | None = None
     _began: float = field(default=0.0, init=False)
 
@@ -51,34 +53,32 @@ class Record:
         """Seconds since the rehearsal began; once it is over, the seconds it took."""
         return self.clock() - self._began if self.elapsed_s is None else self.elapsed_s
 
-    def tell(self, what: str) -> None:
-        """Note what is being done."""
-        self.now = f"{self.count_of}{what}"
+    @property
+    def results(self) -> list[CheckResult]:
+        """The results so far, in the order of the scenarios."""
+        return [result for result in (*(run.result for run in self.runs), self.restored) if result]
 
-    def count(self, kind: type[Passed] | type[Failed] | type[Skipped]) -> int:
-        """Return how many scenes came to an outcome of that kind."""
-        return sum(isinstance(step.outcome, kind) for step in self.steps)
+    def begin_action(self, name: str) -> None:
+        """Keep what runs from now on."""
+        self.activity = f"{self.repetition}{name}"
 
     @property
     def exit_code(self) -> int:
-        """0 only when all passed that could be played, and all is as it was before."""
-        if self.interrupted:
-            return INTERRUPTED
-        complete = all(isinstance(step.outcome, Passed | Skipped) for step in self.steps)
-        return ExitCode.SUCCESS if complete and not self.not_put_back else ExitCode.ERR_GENERIC
+        """The exit code of the command: 0 without errors, 1 with, 130 if it was interrupted."""
+        return INTERRUPTED if self.interrupted else check_result.exit_code(self.results)
 
 
 class View(Protocol):
     """Shows a rehearsal."""
 
-    def begin(self, record: Record) -> None:
+    def begin(self, progress: Progress) -> None:
         """Begin to show it."""
         ...
 
-    def ended(self, record: Record, step: Step) -> None:
-        """Show what a scene came to."""
+    def show(self, result: CheckResult) -> None:
+        """Show a result that was added."""
         ...
 
-    def close(self, record: Record) -> None:
-        """Show what all came to."""
+    def close(self, progress: Progress) -> None:
+        """Show the results as a whole."""
         ...

@@ -1,7 +1,6 @@
-"""What a rehearsal proposes: the timeouts of the operations, an interval, and the commands to configure them. Pure.
+"""Proposes the timeouts of the operations, an interval, and the commands that configure them. Pure.
 
-The rules are those of docs/pacemaker.md, "Timeouts": the agent's own deadline comes up to 5 s before Pacemaker's, and a
-stop sends SIGKILL up to 5 s before that.
+The timeouts of start and stop are those of `core.timeouts`, which doctor proposes too.
 """
 
 import math
@@ -10,20 +9,17 @@ import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from ocf_systemd.core.ocf import Action
 from ocf_systemd.core.parameters import Parameters
-from ocf_systemd.core.timeouts import ADVERTISED_TIMEOUT_S, least_stop_timeout_s, least_timeout_s
+from ocf_systemd.core.timeouts import SPARE_FACTOR, propose_start_timeout_s, propose_stop_timeout_s, rounded_up_s
 from ocf_systemd.rehearse.facts import Measured, UnitFacts
 
 _RESERVE_S = 5.0
-_STEP_S = 5.0
-_SPARE = 3.0  # a cluster's nodes are busiest when it matters
 _MONITOR_MIN_S, _INTERVAL_MIN_S = 20.0, 10.0
-_HOOK_SHARE = 0.1  # of the interval that a hook may take
+_HOOK_SHARE = 0.1  # of the interval, which the hook takes at most
 _HOOK_LIMIT_MIN_S = 5.0
 _NO_PARAMETERS = ("CRM_meta_", "OCF_")
 _AGENT = "ocf:pacemaker:systemd"
-# crmsh 4.4 writes what it has read as text and reads that anew: in between it escapes quotes, but no backslashes
+# crmsh 4.4 writes what it has read as text and reads that again: in between it escapes quotes, but no backslashes
 # (doublequote() in crmsh/utils.py), and breaks lines and tabs.
 _NOT_FOR_CRM = re.compile(r'\\("|\Z)|[\x00-\x1f\x7f]')
 
@@ -42,26 +38,26 @@ class Proposal:
 
 
 @dataclass(frozen=True, slots=True)
-class Wishes:
-    """What was asked for: parameters as they were given and as they were read, and the monitor's OCF_CHECK_LEVEL."""
+class Configuration:
+    """The resource to configure: parameters as text and as values, and the monitor's OCF_CHECK_LEVEL."""
 
     options: Mapping[str, str]
     parameters: Parameters
     check_level: int = 0
 
 
-def propose(wishes: Wishes, facts: UnitFacts, measured: Measured) -> Proposal:
-    """Return what suits a unit with these settings, which took these times."""
-    parameters = wishes.parameters
+def propose(configuration: Configuration, facts: UnitFacts, measured: Measured) -> Proposal:
+    """Return the proposal for a unit with these settings, which took these times."""
+    parameters = configuration.parameters
     start_s, why_start = _start(facts, measured)
     stop_s, why_stop = _stop(parameters, facts, measured)
     limit_s = _hook_limit_s(parameters, measured)
     monitor_s, why_monitor = _monitor(parameters, measured, limit_s)
-    interval_s = _rounded(max(_INTERVAL_MIN_S, (measured.hook_s or 0.0) / _HOOK_SHARE))
-    chosen = {name: value for name, value in wishes.options.items() if not name.startswith(_NO_PARAMETERS)}
+    interval_s = rounded_up_s(max(_INTERVAL_MIN_S, (measured.hook_s or 0.0) / _HOOK_SHARE))
+    chosen = {name: value for name, value in configuration.options.items() if not name.startswith(_NO_PARAMETERS)}
     if limit_s and parameters.monitor_hook_timeout_s is None:
         chosen["monitor_hook_timeout"] = f"{limit_s}s"
-    operations = _Operations(start_s, stop_s, monitor_s, interval_s, wishes.check_level)
+    operations = _Operations(start_s, stop_s, monitor_s, interval_s, configuration.check_level)
     hang_s = limit_s if measured.hook_was_cut else measured.hang_s
     why_interval = _why_interval(measured.hook_s, hang_s, interval_s)
     why = {"start": why_start, "stop": why_stop, "monitor": why_monitor, "interval": why_interval}
@@ -73,65 +69,54 @@ def propose(wishes: Wishes, facts: UnitFacts, measured: Measured) -> Proposal:
     )
 
 
-def _rounded(seconds: float) -> int:
-    return math.ceil(round(seconds / _STEP_S, 6)) * int(_STEP_S)
-
-
 def _start(facts: UnitFacts, measured: Measured) -> tuple[int, str]:
-    seen_s = (measured.start_s or 0.0) * _SPARE
-    ready_s = (measured.ready_s or 0.0) * _SPARE
-    if facts.start_timeout_s is None:
-        return _rounded(
-            max(seen_s + _RESERVE_S, ADVERTISED_TIMEOUT_S[Action.START])
-        ), "no TimeoutStartSec: three times what was measured"
-    # More than the sum: a start that systemd gives up is told better by systemd than by our own deadline.
-    needed_s = max(facts.start_timeout_s + ready_s, seen_s) + _RESERVE_S + 1
-    waits = ", the hook" if ready_s else ""
-    return _rounded(needed_s), f"above TimeoutStartSec={facts.start_timeout_s:g}s{waits} and 5 s"
+    wait_s = measured.ready_s or 0.0
+    timeout_s = propose_start_timeout_s(facts.start_timeout_s, start_s=measured.start_s or 0.0, hook_wait_s=wait_s)
+    if facts.start_timeout_s == math.inf:
+        return timeout_s, "no TimeoutStartSec: three times what was measured"
+    return timeout_s, f"above TimeoutStartSec={facts.start_timeout_s:g}s{', the hook' if wait_s else ''} and 5 s"
 
 
 def _stop(parameters: Parameters, facts: UnitFacts, measured: Measured) -> tuple[int, str]:
-    seen_s = (measured.stop_s or 0.0) * _SPARE
-    timeout_for = least_stop_timeout_s if parameters.stop_escalate else least_timeout_s
-    if facts.stop_timeout_s is None:
-        return _rounded(
-            max(timeout_for(seen_s), ADVERTISED_TIMEOUT_S[Action.STOP])
-        ), "no TimeoutStopSec: three times what was measured"
-    spare = "10 s" if parameters.stop_escalate else "5 s"
-    limit_s = facts.stop_timeout_s + parameters.stop_escalate  # systemd's own SIGKILL must come before the agent's
-    return _rounded(timeout_for(max(limit_s, seen_s))), (f"TimeoutStopSec={facts.stop_timeout_s:g}s and up to {spare}")
+    escalates, stop_s = parameters.stop_escalate, measured.stop_s or 0.0
+    timeout_s = propose_stop_timeout_s(
+        facts.stop_timeout_s, escalates=escalates, commands=facts.stop_commands, stop_s=stop_s
+    )
+    if facts.stop_timeout_s == math.inf:
+        return timeout_s, "no TimeoutStopSec: three times what was measured"
+    times = f"{1 + facts.stop_commands} times " if facts.stop_commands and not escalates else ""
+    return timeout_s, f"{times}TimeoutStopSec={facts.stop_timeout_s:g}s and up to {'10 s' if escalates else '5 s'}"
 
 
 def _hook_limit_s(parameters: Parameters, measured: Measured) -> int:
-    """Return the limit that one run of the hook is to have; 0: it has one of its own, or there is no hook."""
+    """Return the time limit in seconds for one run of the hook; 0: it has one of its own, or there is no hook."""
     if parameters.monitor_hook_timeout_s is not None:
         return math.ceil(parameters.monitor_hook_timeout_s)
     if not measured.hook_was_cut:
         return 0
-    return math.ceil(max(_HOOK_LIMIT_MIN_S, (measured.hook_s or 0.0) * _SPARE))
+    return math.ceil(max(_HOOK_LIMIT_MIN_S, (measured.hook_s or 0.0) * SPARE_FACTOR))
 
 
 def _monitor(parameters: Parameters, measured: Measured, limit_s: int) -> tuple[int, str]:
     longest_s = limit_s * (parameters.monitor_hook_retries + 1)
     if not measured.hook_was_cut:
         longest_s = max(longest_s, math.ceil(measured.hang_s or 0.0))
-    needed_s = max(_MONITOR_MIN_S, longest_s * 2, (measured.monitor_s or 0.0) * _SPARE + _RESERVE_S)
+    needed_s = max(_MONITOR_MIN_S, longest_s * 2, (measured.monitor_s or 0.0) * SPARE_FACTOR + _RESERVE_S)
     if parameters.monitor_hook is None:
-        return _rounded(needed_s), "no hook"
-    return _rounded(
-        needed_s
-    ), f"well above the {longest_s} s that a hang may take" if longest_s else "well above the hook"
+        return rounded_up_s(needed_s), "no hook"
+    why = f"well above the {longest_s} s that a hang may take" if longest_s else "well above the hook"
+    return rounded_up_s(needed_s), why
 
 
 def _why_interval(hook_s: float | None, hang_s: float | None, interval_s: int) -> str:
     if hook_s is None:
         return "no hook"
     busy = f"the hook takes {hook_s:.2f} s"
-    return busy if hang_s is None else f"{busy}, a hang shows in {interval_s + math.ceil(hang_s)} s"
+    return busy if hang_s is None else f"{busy}, a hang is detected in {interval_s + math.ceil(hang_s)} s"
 
 
 def resource_name(unit: str) -> str:
-    """Return an id for the resource: the unit's name as far as an XML id can have it."""
+    """Return an id for the resource: the unit's name, without characters that an XML id cannot have."""
     stem = unit.rpartition(".")[0].replace("\\", "-").replace("@", "-")
     name = re.sub("[^A-Za-z0-9_.-]+", "-", stem).strip("-.")
     return name if re.match("[A-Za-z_]", name) else f"unit-{name}".rstrip("-")
@@ -167,9 +152,9 @@ def _pcs(name: str, options: Mapping[str, str], operations: _Operations) -> str:
 
 
 def _crm(name: str, options: Mapping[str, str], operations: _Operations) -> str:
-    if spoiled := [option for option, value in options.items() if _NOT_FOR_CRM.search(value)]:
-        harm = "a backslash before a quote or at the end, tabs and line breaks"
-        return f"# crm spoils {harm}, as in {', '.join(spoiled)}"
+    if names := [option for option, value in options.items() if _NOT_FOR_CRM.search(value)]:
+        unsupported = "a backslash before a quote or at the end, a tab or a line break"
+        return f"# crm does not support {unsupported} in a value, as in {', '.join(names)}"
     given = [f"{option}={crm_quoted(value)}" for option, value in options.items()]
     return " \\\n    ".join(
         (
@@ -183,10 +168,11 @@ def _crm(name: str, options: Mapping[str, str], operations: _Operations) -> str:
 
 
 def crm_quoted(value: str) -> str:
-    """Return a value as the shell has to hand it to crm, which joins its arguments and splits them once more.
+    """Return a value quoted for the shell and for crm, which joins its arguments and splits them again.
 
-    crm quotes an argument that has a blank by itself, with double quotes, unless it holds these and single ones as well
-    (add_quotes() in crmsh/main.py): so those join in where its own quoting would not do.
+    crm itself puts double quotes around an argument with a blank, and single ones if it contains double quotes
+    (add_quotes() in crmsh/main.py). If it contains both, crm adds none: the value is quoted here, and an empty pair of
+    double quotes keeps crm from quoting it again.
     """
     needs_care = re.search(r"[^\w@%+=:,./ -]", value, re.ASCII)
     if not needs_care:

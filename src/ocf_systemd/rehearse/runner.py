@@ -1,4 +1,4 @@
-"""Plays the scenes one after the other, and puts all back as it was, whatever comes of them."""
+"""Runs the scenarios one after the other, and restores the unit's state at the end, whatever happened."""
 
 import signal
 from dataclasses import dataclass, field
@@ -6,304 +6,302 @@ from typing import assert_never
 
 import anyio
 
+from ocf_systemd.core.check_result import CheckResult, Status
 from ocf_systemd.core.ocf import Action, ExitCode
 from ocf_systemd.host.leftovers import adopt_orphans, end_leftovers
 from ocf_systemd.rehearse import checks
-from ocf_systemd.rehearse.actions import Agent, Call
+from ocf_systemd.rehearse.actions import Actions, Call
 from ocf_systemd.rehearse.checks import Subject
-from ocf_systemd.rehearse.facts import Done, Frozen, Killed, LeftBehind, StopWhileStarting, UnitFacts
-from ocf_systemd.rehearse.progress import Record, Step, View
-from ocf_systemd.rehearse.proposal import Wishes, propose
-from ocf_systemd.rehearse.scenarios import NEEDS, RESTARTS, Failed, Needs, Outcome, Passed, Scene, Skipped
-from ocf_systemd.rehearse.unit_control import Cast, Stage
+from ocf_systemd.rehearse.facts import ActionRun, Crash, Hang, Leftover, StopInStart, UnitFacts
+from ocf_systemd.rehearse.progress import Progress, ScenarioRun, View
+from ocf_systemd.rehearse.proposal import Configuration, propose
+from ocf_systemd.rehearse.scenarios import DECISIVE, NEEDS_RUNNING, NEEDS_STOPPED, RESTARTS, RESTORED, Scenario
+from ocf_systemd.rehearse.unit_control import UnitControl, UnitProcesses
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-_HANG_TIMEOUT_S = 10.0  # for a monitor of what hangs: no hook that is any good takes longer to give up
-_NOTICE_WITHIN_S = 5.0  # of a crash, or of a hang that is over
-_NOTICE_PAUSE_S = 0.1
-_LOOK_AGAIN_S = 0.02
-_OVERTAKE_SHARE = 0.5  # of the time that a start takes, until a stop overtakes it
-_ACTIONS_MAX = 2 * RESTARTS + 2  # most that a scene does one after the other, with what brings the unit there
+_HANG_TIMEOUT_S = 10.0  # of a monitor during a hang: a useful hook gives up earlier
+_DETECT_WITHIN_S = 5.0  # a crash, or that a hang is over
+_MONITOR_PAUSE_S = 0.1
+_POLL_S = 0.02
+_STOP_AFTER_SHARE = 0.5  # of the time that a start takes, until a stop is requested during it
+_STARTS_AND_STOPS = RESTARTS + 1  # in a scenario, including those that bring the unit into its first state
 _SPARE_S = 30.0
-_WATCHDOG_MAX_S = 30.0  # longer than that nobody waits for systemd to notice a hang
-_WITH_RESERVE = 1.2  # what a monitor is granted, its own deadline standing ahead of that
-_UP_STATES = frozenset({"active", "reloading", "activating", "refreshing"})
-
-_DECISIVE = frozenset({Scene.VALIDATE_ALL, Scene.START, Scene.STOP, Scene.RESTARTS})
-"""When one of these fails, what follows would fail as well, and take its time."""
+_WATCHDOG_MAX_S = 30.0  # a rehearsal does not wait for a watchdog that is slower
+_WITH_RESERVE = 1.2  # from what a monitor needs to its timeout, of which the agent keeps a reserve
 
 
 @dataclass(frozen=True, slots=True)
-class Before:
-    """How the unit was found: running or not, and with our drop-in, by which a cluster's start is told."""
+class InitialState:
+    """The unit before the rehearsal: its properties, and whether it has the drop-in that a cluster's start leaves."""
 
     facts: UnitFacts
     has_drop_in: bool
 
 
-def look(call: Call) -> Before:
-    """Return how the unit is, and touch nothing. Raises ParameterError."""
-    stage = Stage(call.parameters.unit, call.environment(Action.MONITOR))
+def read_initial_state(call: Call) -> InitialState:
+    """Return the state of the unit, without changing it. Raises ParameterError."""
+    control = UnitControl(call.parameters.unit, call.environment(Action.MONITOR))
 
-    async def main() -> Before:
-        return Before(await stage.facts(), stage.has_drop_in())
+    async def read() -> InitialState:
+        return InitialState(await control.facts(), control.has_drop_in())
 
-    return anyio.run(main)
+    return anyio.run(read)
 
 
-def rehearse(call: Call, before: Before, view: View) -> Record:
-    """Play all scenes, put all back as it was before, and return what was seen. Raises ParameterError.
+def rehearse(call: Call, initial: InitialState, view: View) -> Progress:
+    """Run all scenarios, restore the initial state, and return the results. Raises ParameterError.
 
-    SIGINT, SIGTERM and SIGHUP end it early; all is put back nevertheless.
+    SIGINT, SIGTERM and SIGHUP end it early; the state is restored nevertheless.
     """
     parameters = call.parameters
-    record = Record(parameters.unit, parameters.monitor_hook)
+    progress = Progress(parameters.unit, parameters.monitor_hook)
     adopt_orphans()
-    view.begin(record)
+    view.begin(progress)
     try:
-        anyio.run(_conduct, call, before, record, view)
+        anyio.run(_run_scenarios, call, initial, progress, view)
     finally:
         end_leftovers()
-        record.elapsed_s = record.now_s
-        view.close(record)
-    return record
+        progress.elapsed_s = progress.now_s
+        view.close(progress)
+    return progress
 
 
-async def _conduct(call: Call, before: Before, record: Record, view: View) -> None:
-    agent = Agent(call, call.parameters, record.tell)
-    stage = Stage(agent.parameters.unit, call.environment(Action.MONITOR))
-    conductor = _Conductor(agent, stage, before, record)
-    playing = anyio.CancelScope()
+async def _run_scenarios(call: Call, initial: InitialState, progress: Progress, view: View) -> None:
+    actions = Actions(call, call.parameters, progress.begin_action)
+    runner = _Runner(actions, UnitControl(progress.unit, call.environment(Action.MONITOR)), initial, progress)
+    scenarios = anyio.CancelScope()
 
-    async def watch() -> None:
+    async def cancel_on_signal() -> None:
         with anyio.open_signal_receiver(*_SIGNALS) as received:
             async for _ in received:
-                record.interrupted = True
-                playing.cancel()
+                progress.interrupted = True
+                scenarios.cancel()
 
-    async with anyio.create_task_group() as beside:
-        beside.start_soon(watch)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(cancel_on_signal)
         try:
-            with playing:
+            with scenarios:
                 await anyio.lowlevel.checkpoint()
-                for step in record.steps:
-                    await conductor.play(step)
-                    view.ended(record, step)
+                for run in progress.runs:
+                    view.show(await runner.run(run))
         finally:
             with anyio.CancelScope(shield=True):
-                await conductor.put_back()
-        beside.cancel_scope.cancel()
-    if not record.interrupted:
-        measured = record.measured = agent.measured(conductor.hang)
-        record.proposal = propose(Wishes(call.options, agent.parameters, call.check_level), conductor.facts, measured)
+                restored = progress.restored = await runner.restore()
+            view.show(restored)
+        tasks.cancel_scope.cancel()
+    if not progress.interrupted:
+        measured = progress.measured = actions.measured(runner.hang)
+        configuration = Configuration(call.options, actions.parameters, call.check_level)
+        progress.proposal = propose(configuration, runner.initial.facts, measured)
 
 
 @dataclass(slots=True)
-class _Conductor:
-    """Brings the unit where each scene needs it, plays it, and has it judged."""
+class _Runner:
+    """Brings the unit into the state that a scenario begins with, runs the scenario, and judges the facts."""
 
-    agent: Agent
-    stage: Stage
-    before: Before
-    record: Record
-    hang: Done | None = None
-    facts: UnitFacts = field(init=False)
+    actions: Actions
+    control: UnitControl
+    initial: InitialState
+    progress: Progress
+    hang: ActionRun | None = None  # the last monitor during the hang
     _given_up: str = ""
-    _cast: Cast = field(default_factory=Cast)
-    _left: tuple[LeftBehind, ...] = ()
+    _processes: UnitProcesses = field(default_factory=UnitProcesses)
+    _left: tuple[Leftover, ...] = ()
 
-    def __post_init__(self) -> None:
-        self.facts = self.before.facts
-
-    @property
-    def subject(self) -> Subject:
-        """Whom the words are about."""
-        parameters = self.agent.parameters
+    def _subject(self, check: str) -> Subject:
+        parameters, facts = self.actions.parameters, self.initial.facts
         return Subject(
-            *(parameters.unit, parameters.monitor_hook, parameters.monitor_hook_protocol, parameters.stop_verify),
-            kill_mode=self.facts.kill_mode,
-            stop_timeout_s=self.facts.stop_timeout_s,
+            *(check, parameters.unit, parameters.monitor_hook, parameters.monitor_hook_protocol),
+            stop_verify=parameters.stop_verify,
+            kill_mode=facts.kill_mode,
+            stop_timeout_s=facts.stop_timeout_s,
         )
 
-    async def play(self, step: Step) -> None:
-        """Play a scene in the time it has, and note what came of it."""
-        step.began_s, self.record.now = self.record.now_s, ""
-        limit_s = _ACTIONS_MAX * self.agent.call.timeout_s + _SPARE_S
-        outcome: Outcome = Failed(
-            f"{step.scene} of {self.stage.unit} did not end, expected an end within {limit_s:.0f} s",
-            f"`systemctl status {self.stage.unit}` and `systemctl list-jobs` tell what it waits for",
+    async def run(self, run: ScenarioRun) -> CheckResult:
+        """Run a scenario within its time limit, and keep its result."""
+        run.began_s, self.progress.activity = self.progress.now_s, ""
+        subject = self._subject(run.scenario)
+        limit_s = _STARTS_AND_STOPS * self._timeout_s(Action.START, Action.STOP) + _SPARE_S
+        result = subject.error(
+            f"did not end, expected an end within {limit_s:.0f} s",
+            f"{subject.unit} blocks every action of the cluster as well.",
+            f"systemctl status {subject.unit}; systemctl list-jobs   # what it waits for",
         )
         with anyio.move_on_after(limit_s):
-            outcome = await self._outcome(step.scene)
-        strays = end_leftovers().ended
-        if strays and isinstance(outcome, Passed):
-            outcome = checks.judge_strays(self.subject, strays)
-        step.outcome, step.ended_s = outcome, self.record.now_s
+            result = await self._result(subject, run.scenario)
+        commands = end_leftovers().ended
+        if commands and result.status is Status.OK:
+            result = checks.judge_hook_leftovers(subject, commands)
+        run.result, run.ended_s = result, self.progress.now_s
+        return result
 
-    async def _outcome(self, scene: Scene) -> Outcome:
-        if why := self._given_up or self._why_not(scene):
-            return Skipped(why)
-        if failure := await self._bring(NEEDS[scene]):
-            self._given_up = f"{self.stage.unit} cannot be brought where this begins"
+    def _timeout_s(self, *actions: Action) -> float:
+        return sum(map(self.actions.call.operations.timeout_s, actions))
+
+    async def _result(self, subject: Subject, scenario: Scenario) -> CheckResult:
+        if why := self._given_up or self._why_skipped(scenario):
+            return subject.skipped(why)
+        if failure := await self._bring_into_state(subject, scenario):
+            self._given_up = f"not run, since {subject.unit} is not in the state that it begins with"
             return failure
-        outcome = await self._play(scene)
-        if isinstance(outcome, Failed) and scene in _DECISIVE:
-            self._given_up = f"would tell nothing: {scene} failed"
-        return outcome
+        result = await self._run_scenario(subject, scenario)
+        if result.status is Status.ERROR and scenario in DECISIVE:
+            self._given_up = f"not run, since {scenario} failed"
+        return result
 
-    def _why_not(self, scene: Scene) -> str:
-        """Return why a scene cannot be played; empty: it can."""
-        if scene is Scene.RELOAD and not self.facts.can_reload:
-            return "it has no ExecReload="
-        if scene is Scene.HOOK_DOWN and self.agent.parameters.monitor_hook is None:
+    def _why_skipped(self, scenario: Scenario) -> str:
+        """Return why a scenario does not apply, or an empty string."""
+        if scenario is Scenario.RELOAD and not self.initial.facts.can_reload:
+            return "the unit has no ExecReload="
+        if scenario is Scenario.HOOK_DOWN and self.actions.parameters.monitor_hook is None:
             return "there is no hook"
         return ""
 
-    async def _bring(self, needs: Needs) -> Failed | None:
-        """Have the unit up or down; return why that cannot be had."""
-        wanted = needs is Needs.UP
-        if needs is Needs.ANY or (await self.stage.facts()).is_running is wanted:
+    async def _bring_into_state(self, subject: Subject, scenario: Scenario) -> CheckResult | None:
+        """Start or stop the unit if the scenario needs that; return the error if that fails."""
+        is_running = (await self.control.facts()).is_running
+        if scenario in NEEDS_RUNNING and not is_running:
+            run = await self.actions.run(Action.START)
+        elif scenario in NEEDS_STOPPED and is_running:
+            run = await self._stop()
+        else:
             return None
-        done = await (self.agent.perform(Action.START) if wanted else self._stop())
-        name = f"a {done.action}, to go on,"
-        return None if done.is_success else checks.judge_done(self.subject, done, ExitCode.SUCCESS, name)
+        if run.is_success:
+            return None
+        return checks.judge_run(subject, run, ExitCode.SUCCESS, f"the {run.action} before this scenario")
 
-    async def _play(self, scene: Scene) -> Outcome:
-        match scene:
-            case Scene.VALIDATE_ALL | Scene.START | Scene.MONITOR | Scene.RELOAD | Scene.RELOAD_AGENT:
-                outcome = await self._twice(Action(scene.value))
-            case Scene.STOP:
-                outcome = checks.judge_twice(self.subject, (await self._stop(), await self.agent.perform(Action.STOP)))
-            case Scene.LEFT_BEHIND:
-                outcome = checks.judge_left_behind(self.subject, self._left)
-            case Scene.MONITOR_DOWN:
-                outcome = await self._twice(Action.MONITOR, ExitCode.NOT_RUNNING)
-            case Scene.HOOK_DOWN:
-                outcome = checks.judge_hook_down(self.subject, await self.agent.hooks_alone())
-            case Scene.RESTARTS:
-                outcome = await self._restart()
-            case Scene.TWO_STARTS:
-                outcome = await self._two_at_once(Action.START, ExitCode.SUCCESS)
-            case Scene.TWO_STOPS:
-                outcome = await self._two_at_once(Action.STOP, ExitCode.NOT_RUNNING)
-            case Scene.STOP_WHILE_STARTING:
-                outcome = await self._overtake()
-            case Scene.KILLED:
-                outcome = await self._kill()
-            case Scene.FROZEN:
-                outcome = await self._freeze()
+    async def _run_scenario(self, subject: Subject, scenario: Scenario) -> CheckResult:
+        match scenario:
+            case Scenario.VALIDATE_ALL | Scenario.START | Scenario.MONITOR | Scenario.RELOAD | Scenario.RELOAD_AGENT:
+                result = checks.judge_twice(subject, await self.actions.run_twice(Action(scenario.value)))
+            case Scenario.STOP:
+                result = checks.judge_twice(subject, (await self._stop(), await self.actions.run(Action.STOP)))
+            case Scenario.LEFT_BEHIND:
+                result = checks.judge_left_behind(subject, self._left)
+            case Scenario.MONITOR_DOWN:
+                runs = await self.actions.run_twice(Action.MONITOR)
+                result = checks.judge_twice(subject, runs, ExitCode.NOT_RUNNING)
+            case Scenario.HOOK_DOWN:
+                result = checks.judge_hook_down(subject, await self.actions.run_hooks_alone())
+            case Scenario.RESTARTS:
+                result = checks.judge_restarts(subject, await self._restart())
+            case Scenario.TWO_STARTS:
+                result = await self._run_concurrently(subject, Action.START, ExitCode.SUCCESS)
+            case Scenario.TWO_STOPS:
+                result = await self._run_concurrently(subject, Action.STOP, ExitCode.NOT_RUNNING)
+            case Scenario.STOP_IN_START:
+                result = checks.judge_stop_in_start(subject, await self._stop_in_start())
+            case Scenario.KILLED:
+                result = await self._kill(subject)
+            case Scenario.FROZEN:
+                result = await self._freeze(subject)
             case _:
-                assert_never(scene)
-        return outcome
+                assert_never(scenario)
+        return result
 
-    async def _twice(self, action: Action, expected: ExitCode = ExitCode.SUCCESS) -> Outcome:
-        dones = await self.agent.twice(action)
-        return checks.judge_twice(self.subject, dones, expected)
+    async def _stop(self) -> ActionRun:
+        """Stop the unit; keep which processes outlived that, and kill them."""
+        self._processes = await self.control.processes()
+        run = await self.actions.run(Action.STOP)
+        await self._kill_leftovers()
+        return run
 
-    async def _stop(self) -> Done:
-        """Stop the unit; what outlives that is noted, and ended: it would be in the way."""
-        self._cast = await self.stage.cast()
-        done = await self.agent.perform(Action.STOP)
-        await self._clear()
-        return done
-
-    async def _clear(self) -> None:
-        self._left = await self.stage.left_behind(self._cast)
+    async def _kill_leftovers(self) -> None:
+        self._left = await self.control.leftovers(self._processes)
         if self._left:
-            await self.stage.end(self._cast)
+            await self.control.kill_leftovers(self._processes)
 
-    async def _restart(self) -> Outcome:
-        dones: list[Done] = []
+    async def _restart(self) -> list[ActionRun]:
+        runs: list[ActionRun] = []
         for number in range(RESTARTS):
-            self.record.count_of = f"{number + 1} of {RESTARTS}: "
-            dones.append(await self.agent.perform(Action.START))
-            if dones[-1].is_success:
-                dones.append(await self._stop())
-            if not dones[-1].is_success:
+            self.progress.repetition = f"{number + 1} of {RESTARTS}: "
+            runs.append(await self.actions.run(Action.START))
+            if runs[-1].is_success:
+                runs.append(await self._stop())
+            if not runs[-1].is_success:
                 break
-        self.record.count_of = ""
-        return checks.judge_restarts(self.subject, dones)
+        self.progress.repetition = ""
+        return runs
 
-    async def _two_at_once(self, action: Action, expected: ExitCode) -> Outcome:
+    async def _run_concurrently(self, subject: Subject, action: Action, expected: ExitCode) -> CheckResult:
         if action is Action.STOP:
-            self._cast = await self.stage.cast()
-        dones = await self.agent.two_at_once(action)
-        monitored = await self.agent.perform(Action.MONITOR)
+            self._processes = await self.control.processes()
+        runs = await self.actions.run_concurrently(action)
+        monitored = await self.actions.run(Action.MONITOR)
         if action is Action.STOP:
-            await self._clear()
-        return checks.judge_pair(self.subject, dones, monitored, expected)
+            await self._kill_leftovers()
+        return checks.judge_pair(subject, runs, monitored, expected)
 
-    async def _overtake(self) -> Outcome:
-        start_s = next(done.elapsed_s for done in reversed(self.agent.done) if done.action is Action.START)
-        started: list[Done] = []
+    async def _stop_in_start(self) -> StopInStart:
+        start_s = next(run.elapsed_s for run in reversed(self.actions.runs) if run.action is Action.START)
+        started: list[ActionRun] = []
 
         async def start() -> None:
-            started.append(await self.agent.perform(Action.START))
+            started.append(await self.actions.run(Action.START))
 
-        async with anyio.create_task_group() as beside:
-            beside.start_soon(start)
-            await anyio.sleep(_OVERTAKE_SHARE * start_s)
-            with anyio.move_on_after(_NOTICE_WITHIN_S):  # on a host that is busy it may not even have begun
-                while not (await self.stage.facts()).is_running and not started:  # noqa: ASYNC110
-                    await anyio.sleep(_LOOK_AGAIN_S)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(start)
+            await anyio.sleep(_STOP_AFTER_SHARE * start_s)
+            with anyio.move_on_after(_DETECT_WITHIN_S):  # on a busy host the start may not even have begun
+                while not (await self.control.facts()).is_running and not started:  # noqa: ASYNC110
+                    await anyio.sleep(_POLL_S)
             stopped = await self._stop()
-        monitored = await self.agent.perform(Action.MONITOR)
-        return checks.judge_stop_while_starting(self.subject, StopWhileStarting(started[0], stopped, monitored))
+        return StopInStart(started[0], stopped, await self.actions.run(Action.MONITOR))
 
-    async def _kill(self) -> Outcome:
-        restart = (await self.stage.facts()).restart
+    async def _kill(self, subject: Subject) -> CheckResult:
+        restart = (await self.control.facts()).restart
         began = anyio.current_time()
-        victim = await self.stage.kill_main()
+        victim = await self.control.kill_main()
         if not victim:
-            return Skipped("it has no process of its own")
-        monitored = await self._monitor_until(running=False, within_s=_NOTICE_WITHIN_S)
+            return subject.skipped("the unit has no process")
+        monitored = await self._monitor_until(running=False, within_s=_DETECT_WITHIN_S)
         after_s = anyio.current_time() - began
-        started = None if monitored.says_running else await self.agent.perform(Action.START)
-        return checks.judge_killed(self.subject, Killed(victim, monitored, after_s, started, restart))
+        started = None if monitored.reports_running else await self.actions.run(Action.START)
+        return checks.judge_killed(subject, Crash(victim, monitored, after_s, started, restart))
 
-    async def _freeze(self) -> Outcome:
-        frozen = await self.stage.freeze()
+    async def _freeze(self, subject: Subject) -> CheckResult:
+        frozen = await self.control.freeze()
         if not frozen:
-            return Skipped("it has no process of its own")
-        watchdog_s = self.facts.watchdog_s if self.facts.watchdog_s <= _WATCHDOG_MAX_S else 0.0
-        monitored = await self._monitor_until(running=False, within_s=watchdog_s + bool(watchdog_s))
-        self.hang = monitored
-        await self.stage.thaw()
-        is_there = (await self.stage.facts()).is_running
-        afterwards = await self._monitor_until(running=True, within_s=_NOTICE_WITHIN_S) if is_there else None
-        return checks.judge_frozen(self.subject, Frozen(frozen, monitored, afterwards))
+            return subject.skipped("the unit has no process")
+        watchdog_s = self.initial.facts.watchdog_s
+        watchdog_s = watchdog_s if watchdog_s <= _WATCHDOG_MAX_S else 0.0
+        monitored = self.hang = await self._monitor_until(running=False, within_s=watchdog_s + bool(watchdog_s))
+        await self.control.thaw()
+        is_running = (await self.control.facts()).is_running
+        afterwards = await self._monitor_until(running=True, within_s=_DETECT_WITHIN_S) if is_running else None
+        return checks.judge_frozen(subject, Hang(frozen, monitored, afterwards))
 
-    async def _monitor_until(self, *, running: bool, within_s: float) -> Done:
-        """Monitor, again and again, until it says that the unit runs or not, or time is up."""
-        limit_s = self.agent.parameters.monitor_hook_timeout_s or 0.0
-        tries = self.agent.parameters.monitor_hook_retries + 1
-        timeout_s = max(_HANG_TIMEOUT_S, (limit_s * tries + 1.0) * _WITH_RESERVE)
+    async def _monitor_until(self, *, running: bool, within_s: float) -> ActionRun:
+        """Run monitors until one reports the unit running, or not running, or the time is up; return the last."""
+        limit_s = self.actions.parameters.monitor_hook_timeout_s or 0.0
+        attempts = self.actions.parameters.monitor_hook_retries + 1
+        timeout_s = max(_HANG_TIMEOUT_S, (limit_s * attempts + 1.0) * _WITH_RESERVE)
         give_up_at = anyio.current_time() + within_s
         while True:
-            done = await self.agent.perform(Action.MONITOR, timeout_s)
-            if done.says_running is running or anyio.current_time() >= give_up_at:
-                return done
-            await anyio.sleep(_NOTICE_PAUSE_S)
+            run = await self.actions.run(Action.MONITOR, timeout_s)
+            if run.reports_running is running or anyio.current_time() >= give_up_at:
+                return run
+            await anyio.sleep(_MONITOR_PAUSE_S)
 
-    async def put_back(self) -> None:
-        """Have the unit as it was found."""
-        self.record.now = "putting things back"
-        await self.stage.thaw()
-        wanted = self.before.facts.is_running
-        if not wanted:
-            await self.agent.perform(Action.STOP)
-            await self._clear()
-        await self.stage.sweep()
+    async def restore(self) -> CheckResult:
+        """Restore the initial state of the unit."""
+        subject = self._subject(RESTORED)
+        self.progress.activity = "restoring the initial state"
+        await self.control.thaw()
+        was_running = self.initial.facts.is_running
+        if not was_running:
+            await self.actions.run(Action.STOP)
+            await self._kill_leftovers()
+        await self.control.kill_all_leftovers()
+        problem = ""
         try:
-            await self.stage.put_back_drop_in(wanted=self.before.has_drop_in)
+            await self.control.restore_drop_in(exists=self.initial.has_drop_in)
         except OSError as error:
-            self.record.not_put_back = f"the drop-in of {self.stage.unit} is not as it was: {error.strerror}"
-        if wanted and not (await self.stage.facts()).is_running:
-            await self.stage.start(self.agent.call.timeout_s)
-        state = (await self.stage.facts()).active_state
-        if (state in _UP_STATES) is not wanted:
-            self.record.not_put_back = (
-                f"{self.stage.unit} {'ran' if wanted else 'was down'} before and is {state or 'silent'} now: "
-                f"`systemctl {'start' if wanted else 'stop'} {self.stage.unit}`"
-            )
-        self.record.now = ""
+            problem = error.strerror or str(error)
+        if was_running and not (await self.control.facts()).is_running:
+            await self.control.start(self._timeout_s(Action.START))
+        facts = await self.control.facts()
+        self.progress.activity = ""
+        if problem:
+            return checks.judge_drop_in(subject, problem)
+        return checks.judge_restored(subject, self.initial.facts, facts)

@@ -1,47 +1,39 @@
-"""A rehearsal where nobody watches a screen: a line for each scene as it ends, no escape codes."""
+"""The text view of a rehearsal, for pipes and files: the lines of each result at once, no escape codes."""
 
 import sys
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TextIO
 
+from ocf_systemd.core.check_result import CheckResult
+from ocf_systemd.display.checks import text_lines
 from ocf_systemd.rehearse import text
-from ocf_systemd.rehearse.progress import Record, Step
-from ocf_systemd.rehearse.scenarios import TITLES, Failed
+from ocf_systemd.rehearse.progress import Progress
 
 
 @dataclass(slots=True)
-class PlainView:
-    """Writes lines as scenes end."""
+class TextView:
+    """Writes lines."""
 
     stream: TextIO = sys.stdout
 
-    def begin(self, record: Record) -> None:
+    def begin(self, progress: Progress) -> None:
         """Write what is rehearsed."""
-        self._write(text.headline(record))
+        self._write([text.headline(progress)])
 
-    def ended(self, record: Record, step: Step) -> None:  # noqa: ARG002  # a view that draws needs it
-        """Write what a scene came to."""
-        if step.outcome is None:
-            return
-        took_s = (step.ended_s or 0.0) - (step.began_s or 0.0)
-        line = f"  {text.label(step.outcome):7}  {TITLES[step.scene]:32} {took_s:6.2f} s  {text.told(step.outcome)}"
-        self._write(line)
-        if isinstance(step.outcome, Failed):
-            self._write(f"           what to do: {step.outcome.remedy}")
+    def show(self, result: CheckResult) -> None:
+        """Write a result."""
+        self._write(text_lines([result]))
 
-    def close(self, record: Record) -> None:
-        """Write what all came to, and the commands."""
-        rows = list(text.times(record))
-        for operation, took, timeout, why in (text.TIMES_HEAD, *rows) if rows else ():
-            self._write(f"  {operation:9}  {took:>8}  {timeout:>7}  {why}")
-        if record.proposal and record.exit_code == 0:
-            self._write(f"\n{record.proposal.pcs}\n\n{record.proposal.crm}\n")
-        if record.not_put_back:
-            self._write(f"not put back: {record.not_put_back}")
-        self._write(text.conclusion(record))
+    def close(self, progress: Progress) -> None:
+        """Write the times, the commands and the conclusion."""
+        rows = (f"{name:9}  {took:>8}  {propose:>7}  {why}" for name, took, propose, why in text.times(progress))
+        parts = ("\n".join(rows), *text.commands(progress), text.conclusion(progress))
+        self._write(f"\n{part}" for part in parts if part)
 
-    def _write(self, text: str) -> None:
-        """Write at once: who reads may be waiting for it. When nobody reads any more, the rehearsal goes on."""
+    def _write(self, lines: Iterable[str]) -> None:
+        """Write at once, for readers that wait. If there is no reader any more, the rehearsal goes on."""
         with suppress(OSError):
-            print(text, file=self.stream, flush=True)
+            for line in lines:
+                print(line, file=self.stream, flush=True)

@@ -1,6 +1,6 @@
-"""The unit on this host, as far as a rehearsal touches it: settings, signals, its processes, and putting it all back.
+"""What a rehearsal does to the unit besides the agent's actions: read properties, send signals, restore the state.
 
-Everything keeps to a deadline of its own; starting and stopping is left to the agent's actions.
+Everything has a deadline of its own.
 """
 
 import os
@@ -13,23 +13,23 @@ from signal import SIGCONT, SIGKILL
 import anyio
 
 from ocf_systemd.core.observations import Exited
+from ocf_systemd.core.unit_properties import parse_units
 from ocf_systemd.host import processes
 from ocf_systemd.host.cgroups import Cgroups
 from ocf_systemd.host.drop_in import drop_in_path, put_drop_in, remove_drop_in
-from ocf_systemd.host.processes import Command
 from ocf_systemd.host.procfs import Entry, command_line, descendants_of, environment_of, is_alive, read_stat
 from ocf_systemd.host.signals import send_signal
-from ocf_systemd.host.systemctl import tool_environment
-from ocf_systemd.rehearse.facts import UNIT_PROPERTIES, LeftBehind, UnitFacts, unit_facts
+from ocf_systemd.host.systemctl import systemctl_command
+from ocf_systemd.rehearse.facts import UNIT_PROPERTIES, Leftover, UnitFacts, unit_facts
 
 _SYSTEMCTL_S = 10.0
-_GONE_WITHIN_S = 0.5  # what was told to end has that long to do so
-_LOOK_AGAIN_S = 0.02
+_END_WITHIN_S = 0.5  # after a stop or SIGKILL
+_POLL_S = 0.02
 
 
 @dataclass(frozen=True, slots=True)
-class Cast:
-    """The processes of a unit while it ran: who, where, and by what they can be told from others later."""
+class UnitProcesses:
+    """The processes of a unit while it ran, and its control group and invocation, which later processes have too."""
 
     entries: frozenset[Entry] = frozenset()
     control_group: str = ""
@@ -37,86 +37,81 @@ class Cast:
 
 
 @dataclass(slots=True)
-class Stage:
-    """A unit on this host. `environment` is what systemctl gets, less what it must not."""
+class UnitControl:
+    """Controls a unit on this host. `environment` is an action's; systemctl gets what it may have of it."""
 
     unit: str
     environment: Mapping[str, str]
     _frozen: frozenset[Entry] = field(default_factory=frozenset)
-    _seen: dict[str, frozenset[Entry]] = field(default_factory=dict)
+    _known: dict[str, frozenset[Entry]] = field(default_factory=dict)  # by invocation
 
     async def facts(self) -> UnitFacts:
-        """Ask systemd for the unit's settings and where its processes are."""
-        told = await self._systemctl("show", f"--property={','.join(UNIT_PROPERTIES)}", "--", self.unit)
-        lines = told.decode(errors="backslashreplace").splitlines()
-        return unit_facts(dict(line.split("=", 1) for line in lines if "=" in line))
+        """Return the unit's properties."""
+        shown = await self._systemctl("show", f"--property={','.join(UNIT_PROPERTIES)}", "--", self.unit)
+        return unit_facts(parse_units(shown)[0])
 
-    async def cast(self) -> Cast:
-        """Return the unit's processes, those included that have left its control group as far as that can be told."""
+    async def processes(self) -> UnitProcesses:
+        """Return the unit's processes, including those that left its control group, as far as they can be found."""
         facts = await self.facts()
         inside = _members(facts.control_group)
         entries = frozenset(descendants_of(*inside)) | _invoked(facts.invocation)
-        self._seen[facts.invocation] = self._seen.get(facts.invocation, frozenset()) | entries
-        return Cast(entries, facts.control_group, facts.invocation)
+        self._known[facts.invocation] = self._known.get(facts.invocation, frozenset()) | entries
+        return UnitProcesses(entries, facts.control_group, facts.invocation)
 
-    async def left_behind(self, cast: Cast) -> tuple[LeftBehind, ...]:
-        """Return what still runs of a unit that has been stopped."""
-        with anyio.move_on_after(_GONE_WITHIN_S):
-            while _survivors(cast):  # noqa: ASYNC110  # no event tells of the end of others' children
-                await anyio.sleep(_LOOK_AGAIN_S)
-        inside = set(_members(cast.control_group))
-        left = (LeftBehind(each.pid, command_line(each.pid), each.pid not in inside) for each in _survivors(cast))
-        return tuple(sorted((each for each in left if each.words), key=lambda each: each.pid))
+    async def leftovers(self, before: UnitProcesses) -> tuple[Leftover, ...]:
+        """Return the processes that outlived a stop, from those before the stop."""
+        await _wait_for_end(before)
+        inside = set(_members(before.control_group))
+        left = (Leftover(each.pid, command_line(each.pid), each.pid not in inside) for each in _survivors(before))
+        return tuple(sorted((each for each in left if each.command), key=lambda each: each.pid))
 
-    async def end(self, cast: Cast) -> None:
-        """Kill what is left of a unit that has been stopped: it would be in the way of the next start."""
-        send_signal(_survivors(cast), SIGKILL)
-        with anyio.move_on_after(_GONE_WITHIN_S):
-            while _survivors(cast):  # noqa: ASYNC110
-                await anyio.sleep(_LOOK_AGAIN_S)
+    async def kill_leftovers(self, before: UnitProcesses) -> None:
+        """Kill the processes that outlived a stop, since the next start must not meet them."""
+        send_signal(_survivors(before), SIGKILL)
+        await _wait_for_end(before)
 
-    async def sweep(self) -> None:
-        """Kill what is left of every run of the unit that has been seen, but of the one that runs now."""
+    async def kill_all_leftovers(self) -> None:
+        """Kill the remaining processes of all invocations of the unit, except for the one that runs."""
         facts = await self.facts()
         running = facts.invocation if facts.is_running else None
-        for invocation, entries in self._seen.items():
+        for invocation, entries in self._known.items():
             if invocation != running:
                 send_signal(entries | _invoked(invocation), SIGKILL)
 
     async def freeze(self) -> int:
-        """Stop all of the unit's processes by SIGSTOP; return how many there are."""
-        cast = await self.cast()
-        self._frozen = cast.entries
+        """Send SIGSTOP to all processes of the unit; return their number."""
+        found = await self.processes()
+        self._frozen = found.entries
         await self._systemctl("kill", "--signal=SIGSTOP", "--", self.unit)
-        return len(_members(cast.control_group))
+        return len(_members(found.control_group))
 
     async def thaw(self) -> None:
-        """Have all go on that was stopped, new processes of the unit as well."""
+        """Send SIGCONT to all processes that were frozen, and to new ones of the unit."""
         if self._frozen:
             await self._systemctl("kill", "--signal=SIGCONT", "--", self.unit)
             send_signal(self._frozen, SIGCONT)
             self._frozen = frozenset()
 
     async def kill_main(self) -> str:
-        """Kill the main process, or all where systemd knows none; return who that was, empty: there is none."""
-        cast, facts = await self.cast(), await self.facts()
+        """Kill the main process, or all if systemd knows none; return a description, empty if there is no process."""
+        found, facts = await self.processes(), await self.facts()
         if facts.main_pid:
             with suppress(ProcessLookupError):
                 os.kill(facts.main_pid, SIGKILL)
             return f"main process {facts.main_pid}"
-        if not cast.entries:
+        if not found.entries:
             return ""
-        send_signal(_inside(cast.control_group), SIGKILL)  # by pid, as `Cgroups.send_signal` explains
+        send_signal(_inside(found.control_group), SIGKILL)  # by pid, as `Cgroups.send_signal` explains
         return "every process"
 
     def has_drop_in(self) -> bool:
-        """Tell whether a cluster's start has left its mark: our drop-in."""
+        """Return whether the agent's drop-in exists, as after a start by a cluster."""
         return drop_in_path(self.unit).exists()
 
-    async def put_back_drop_in(self, *, wanted: bool) -> None:
-        """Have the drop-in stand, or not, and in force. Raises OSError."""
+    async def restore_drop_in(self, *, exists: bool) -> None:
+        """Write or remove the agent's drop-in, and put that into force. Raises OSError."""
         path = drop_in_path(self.unit)
-        _ = put_drop_in(self.unit, path) if wanted else remove_drop_in(path)
+        _ = put_drop_in(self.unit, path) if exists else remove_drop_in(path)
         await self._systemctl("daemon-reload")
 
     async def start(self, timeout_s: float) -> None:
@@ -124,10 +119,8 @@ class Stage:
         await self._systemctl("reset-failed", "--", self.unit)
         await self._systemctl("start", "--", self.unit, timeout_s=timeout_s)
 
-    async def _systemctl(self, *arguments: str, timeout_s: float = _SYSTEMCTL_S) -> bytes:
-        command = Command(
-            ("systemctl", "--no-ask-password", "--no-pager", *arguments), tool_environment(self.environment)
-        )
+    async def _systemctl(self, verb: str, *arguments: str, timeout_s: float = _SYSTEMCTL_S) -> bytes:
+        command = systemctl_command(self.environment, verb, *arguments)
         match await processes.run(command, deadline=anyio.current_time() + timeout_s):
             case Exited(stdout=stdout):
                 return stdout
@@ -135,10 +128,16 @@ class Stage:
                 return b""
 
 
-def _invoked(invocation: str) -> frozenset[Entry]:
-    """Return the processes that were started by this invocation of the unit, wherever they are now.
+async def _wait_for_end(before: UnitProcesses) -> None:
+    with anyio.move_on_after(_END_WITHIN_S):
+        while _survivors(before):  # noqa: ASYNC110  # there is no event for the end of others' children
+            await anyio.sleep(_POLL_S)
 
-    systemd gives what it starts the variable INVOCATION_ID (systemd.exec(5)), which children have as well.
+
+def _invoked(invocation: str) -> frozenset[Entry]:
+    """Return the processes that were started by this invocation of the unit, in whatever control group they are.
+
+    systemd gives what it starts the variable INVOCATION_ID (systemd.exec(5)), which children inherit.
     """
     variable = f"INVOCATION_ID={invocation}".encode()
     pids = (int(path.name) for path in Path("/proc").glob("[1-9]*"))
@@ -146,8 +145,8 @@ def _invoked(invocation: str) -> frozenset[Entry]:
     return frozenset(stat.entry for stat in found if stat)
 
 
-def _survivors(cast: Cast) -> set[Entry]:
-    found = cast.entries | _invoked(cast.invocation) | _inside(cast.control_group)
+def _survivors(before: UnitProcesses) -> set[Entry]:
+    found = before.entries | _invoked(before.invocation) | _inside(before.control_group)
     return {entry for entry in found if is_alive(entry)}
 
 
