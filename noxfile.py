@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""All that can be done with this repository, on a fresh machine too.
+"""The sessions of this repository; they work on a fresh machine too.
 
 `python3 noxfile.py` is nox with nothing installed before it: without arguments it passes all tests, with `-s demo` it
 runs the demo. Sessions that boot sandboxes need root, and install the Debian packages they miss.
@@ -34,7 +34,7 @@ def _install_debian_packages(*packages: str) -> None:
 
 
 def _bring_nox() -> None:
-    """Become nox, from an environment of its own."""
+    """Execute nox from an environment of its own."""
     home = _ROOT / ".nox" / "nox"
     if not (home / "bin" / "nox").exists():
         probe = [sys.executable, "-c", "import ensurepip"]
@@ -58,14 +58,14 @@ nox.needs_version = ">=2025.5.1"
 
 _PROJECT = nox.project.load_toml("pyproject.toml")
 _SUPPORTED = ("3.11", "3.12", "3.13", "3.14")
-_PARALLEL = ("--numprocesses=auto", "--quiet")  # the quick tests only: others measure time, or use all of the machine
-# What is done both ways, cold and with the resident server: each worker has a sandbox, and takes file after file.
+_PARALLEL = ("--numprocesses=auto", "--quiet")  # only the quick tests: others measure time, or use the whole machine
+# Tests that run cold and with the resident server: each worker has a sandbox, and takes file after file.
 _BOTH_WAYS = ("--numprocesses=2", "--dist=loadgroup", "--no-loadscope-reorder", "--cov", "--cov-report=")
-# Clusters mostly wait: two side by side, each test on the one that is ready, in the order that tests/cluster gives.
+# Clusters mostly wait: two concurrently, each test on the one that is free, in the order that tests/cluster gives.
 _TWO_CLUSTERS = ("--numprocesses=2", "--dist=load", "--maxschedchunk=1")
 _COVERAGE_DATA = _ROOT / ".nox" / "coverage-data"
 
-# Whoever runs ocf-tester checks the agent as nobody too, who can read Debian's Python but none below a home directory.
+# ocf-tester runs the agent as nobody too, who can read Debian's Python but none below a home directory.
 _SYSTEM_PYTHON = "/usr/bin/python3"
 
 _SANDBOX_PACKAGES = ("systemd", "dbus", "util-linux", "procps")
@@ -81,7 +81,7 @@ _CLUSTER_PACKAGES = ("corosync", "pacemaker", "pacemaker-cli-utils", "crmsh")
 
 
 def _need(session: nox.Session, *packages: str) -> None:
-    """Have Debian packages; where they cannot be had, say so and fail in CI."""
+    """Install missing Debian packages; if that is impossible, skip the session, or fail in CI."""
     query = ["dpkg-query", "--show", "--showformat=${db:Status-Status} ${binary:Package}\n", *packages]
     known = subprocess.run(query, check=False, capture_output=True, text=True).stdout if shutil.which(query[0]) else ""
     there = {line.split()[1].split(":")[0] for line in known.splitlines() if line.startswith("installed ")}
@@ -131,7 +131,7 @@ def typing(session: nox.Session) -> None:
 
 @nox.session
 def unit(session: nox.Session) -> None:
-    """Run the quick tests: a minute or so, no root, no systemd."""
+    """Run the quick tests: about a minute, without root or systemd."""
     _install(session, "tests")
     tests = session.posargs or ["tests/unit"]
     with _measured(session) as environment:
@@ -183,7 +183,7 @@ def system(session: nox.Session) -> None:
 
 @nox.session(python=_SYSTEM_PYTHON if Path(_SYSTEM_PYTHON).exists() else None)
 def faults(session: nox.Session) -> None:
-    """Do to the agent, in a sandbox with a real systemd, all that docs/faults.md tells of."""
+    """Test the agent under the faults of docs/faults.md, in a sandbox with a real systemd."""
     _need(session, *_SANDBOX_PACKAGES, "libfaketime")
     _install(session, "tests")
     with _measured(session) as environment:
@@ -194,7 +194,7 @@ def faults(session: nox.Session) -> None:
 
 @nox.session(python=_SYSTEM_PYTHON if Path(_SYSTEM_PYTHON).exists() else None)
 def soak(session: nox.Session) -> None:
-    """Work units of a real systemd for long, and break them, each answer audited: `-- --minutes N --seed S`."""
+    """Start, stop and break units of a real systemd for long, and audit each result: `-- --minutes N --seed S`."""
     _need(session, *_SANDBOX_PACKAGES)
     _install(session, "tests")
     session.run("python", "-m", "tests.soak", *session.posargs)
@@ -238,7 +238,7 @@ def _program_of(session: nox.Session, revision: str) -> str:
 
 @nox.session
 def coverage(session: nox.Session) -> None:
-    """Put together what unit, system and faults have covered, and hold it against the limits."""
+    """Combine the coverage of unit, system and faults, and check it against the limits."""
     session.install(*nox.project.dependency_groups(_PROJECT, "tests"))
     environment = {"COVERAGE_FILE": str(_COVERAGE_DATA / ".coverage")}
     session.run("coverage", "combine", "--keep", env=environment)
@@ -264,7 +264,7 @@ def deb(session: nox.Session) -> None:
 
 @nox.session(python=_SYSTEM_PYTHON if Path(_SYSTEM_PYTHON).exists() else None)
 def docs(session: nox.Session) -> None:
-    """Write anew what the docs have from the code: tables, manual pages, and pictures of what a terminal shows."""
+    """Write what the docs take from the code: tables, manual pages, and pictures of what a terminal shows."""
     _need(session, *_SANDBOX_PACKAGES, "postfix", "netcat-openbsd", "nginx", "curl")
     session.install(".")
     session.run("python", "tools/write_reference.py")

@@ -132,5 +132,5 @@ operation_option = click.option(
     multiple=True,
     metavar="NAME=TIME",
     callback=operations,
-    help="The timeout of an operation (start=5min) or the monitor's interval=; repeatable. Default: as advertised.",
+    help="Operation timeout (start=5min) or interval=; repeatable.",
 )

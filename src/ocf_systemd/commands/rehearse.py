@@ -47,8 +47,7 @@ def rehearse(
     """Exercise a unit and its hook the way a cluster would: repeated actions, crashes, hangs.
 
     Runs each action twice and concurrently, restarts the unit ten times, kills and freezes it. Reports what failed, why
-    it matters and how to fix it. Proposes timeouts from the times that were measured. The state of the unit is restored
-    at the end. Exit code 0: no errors; 1: errors; 2: wrong usage.
+    and how to fix it. Proposes timeouts. Restores the unit's state. Exit code 0: no errors; 1: errors.
 
     \b
     Examples:
