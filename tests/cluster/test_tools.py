@@ -43,7 +43,7 @@ BAD_VALUES = [
     pytest.param(["unit=plain", "poll_interval=soon"], "poll_interval='soon' is not a duration", id="no duration"),
     pytest.param(
         ["unit=plain", "monitor_hook_protocol=http", "poll_interval=soon"],
-        "monitor_hook_protocol='http' is none of ocf, nagios, plain, lsb; poll_interval='soon' is not a duration",
+        "monitor_hook_protocol='http' is not one of ocf, nagios, plain, lsb; poll_interval='soon' is not a duration",
         id="two at once",
     ),
 ]

@@ -167,5 +167,7 @@ def hook_code(code: int, protocol: str) -> int:
             return 1 if code else 0
         case "lsb":
             return _LSB.get(code, 1)
-        case _:
+        case "ocf":
             return 1 if code in _PROMOTED else code
+        case _:
+            raise ValueError(f"the simulation does not know the protocol {protocol}")

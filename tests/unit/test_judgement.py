@@ -976,9 +976,8 @@ def check_guarantees(seen: Observation) -> None:
 
 
 def _is_not_running(hook: HookOutcome, protocol: HookProtocol) -> bool:
-    code = 3 if protocol is HookProtocol.LSB else 7
-    knows_it = protocol in {HookProtocol.OCF, HookProtocol.LSB}
-    return knows_it and isinstance(hook, HookRan) and isinstance(hook.outcome, Exited) and hook.outcome.code == code
+    outcome = hook.outcome if isinstance(hook, HookRan) else None
+    return isinstance(outcome, Exited) and exit_code_of(outcome.code, protocol) == 7
 
 
 @pytest.fixture

@@ -15,10 +15,13 @@ from ocf_systemd.agent.unit_files import take_back_drop_in
 from ocf_systemd.core.judgement import Judgement, judge_stop
 from ocf_systemd.core.observations import ActiveState, JobOutcome, JobResult, NoAnswer, Observation, UnitState
 from ocf_systemd.core.ocf import ActionResult, ExitCode
-from ocf_systemd.core.timeouts import FIRST_PAUSE_S, escalation_after_s, spare_stop_post_until
-
-_ESCALATION_PAUSE_MAX_S = 0.2  # between two SIGKILLs: what is forked meanwhile gets the next one
-_SHUTDOWN_CHECK_S = 0.2  # a stop that takes longer may wait for Pacemaker, which waits for it
+from ocf_systemd.core.timeouts import (
+    ESCALATION_PAUSE_MAX_S,
+    FIRST_PAUSE_S,
+    SHUTDOWN_CHECK_S,
+    escalation_after_s,
+    spare_stop_post_until,
+)
 
 
 class _Progress:
@@ -73,7 +76,7 @@ async def _stop_ahead_of_pacemaker(request: Request) -> None:
     By the drop-in, the unit's stop job waits for Pacemaker's, which waits for this stop. Only then: a stop without
     regard to dependencies leaves units running that require this one. Repeatedly: Pacemaker's job may come later.
     """
-    pause_s = _SHUTDOWN_CHECK_S
+    pause_s = SHUTDOWN_CHECK_S
     while True:
         await anyio.sleep(min(pause_s, request.parameters.poll_interval_s))
         if await request.systemctl.is_stopping_pacemaker(share(request.deadline)):
@@ -113,7 +116,7 @@ async def _escalate(request: Request, at: float, lead_s: float, refused: anyio.E
         if isinstance(unit, UnitState) and (spare_until is None or now >= spare_until):
             request.unit_processes.send_signal(unit, SIGKILL)
         await anyio.sleep(pause_s)
-        pause_s = min(pause_s * 2, _ESCALATION_PAUSE_MAX_S)
+        pause_s = min(pause_s * 2, ESCALATION_PAUSE_MAX_S)
 
 
 async def _send_signal(request: Request, number: Signals) -> None:

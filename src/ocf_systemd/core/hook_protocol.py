@@ -41,3 +41,8 @@ def exit_code_of(raw: int, protocol: HookProtocol) -> int:
     if codes is not None:
         return codes.get(raw, ExitCode.ERR_GENERIC)
     return ExitCode.ERR_GENERIC if raw in _PROMOTED else raw
+
+
+def reports_not_running(protocol: HookProtocol) -> bool:
+    """Return whether a hook of this protocol can report that the service is not running."""
+    return protocol not in PROTOCOL_CODES or ExitCode.NOT_RUNNING in PROTOCOL_CODES[protocol].values()

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping
 
-from ocf_systemd.core.hook_protocol import HookProtocol
+from ocf_systemd.core.hook_protocol import HookProtocol, reports_not_running
 from ocf_systemd.core.parameter_table import GATED, PREFIX, TABLE, Parameter
 from ocf_systemd.core.parameter_values import whole_number
 from ocf_systemd.core.records import Record, record_of, replace
@@ -92,8 +92,9 @@ def _read(row: Parameter, environment: Mapping[str, str], problems: list[str]) -
 def _why_not_verifiable(parameters: Parameters) -> str:
     if parameters.monitor_hook is None:
         return "stop_verify=yes needs a monitor_hook"
-    if parameters.monitor_hook_protocol not in {HookProtocol.OCF, HookProtocol.LSB}:
-        return "stop_verify=yes needs monitor_hook_protocol=ocf or lsb: no other can report not running"
+    if not reports_not_running(parameters.monitor_hook_protocol):
+        able = " or ".join(protocol for protocol in HookProtocol if reports_not_running(protocol))
+        return f"stop_verify=yes needs monitor_hook_protocol={able}: no other can report not running"
     return ""
 
 

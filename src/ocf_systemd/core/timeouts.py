@@ -44,6 +44,12 @@ _REAP_S, _REAP_SHARE = 0.1, 0.02  # longest wait for the end of what was killed,
 FIRST_PAUSE_S, PAUSE_GROWTH = 0.02, 1.15
 """The pause in seconds before the second poll, and the factor from one pause to the next."""
 
+ESCALATION_PAUSE_MAX_S = 0.2
+"""Longest pause in seconds between two SIGKILLs of a stop: a process forked meanwhile gets the next one."""
+
+SHUTDOWN_CHECK_S = 0.2
+"""Seconds after which a stop first checks whether Pacemaker is being stopped, and so waits for this stop."""
+
 LOG_LINE_S = 1.0
 """Longest time in seconds to read the last log line of a unit that failed."""
 
