@@ -175,7 +175,7 @@ def system(session: nox.Session) -> None:
     """Run the tests with a real systemd, real postfix and other real servers, and the docs' commands, in sandboxes."""
     _need(session, *_SYSTEM_PACKAGES)
     _install(session, "tests")
-    directories = ("tools", "packaging", "system", "sandbox", "resident", "examples")  # the longest first
+    directories = ("docs", "packaging", "system", "sandbox", "resident", "examples")  # the longest first
     tests = session.posargs or [f"tests/{name}" for name in directories]
     with _measured(session) as environment:
         session.run("pytest", *_BOTH_WAYS, *tests, env=environment)

@@ -83,6 +83,15 @@ def test_commands_say_where_they_run(page: Path) -> None:
     assert "" not in re.findall(r"^ *```(\w*)$", text, re.MULTILINE)[::2]
 
 
+def test_every_test_is_in_a_session() -> None:
+    """A directory of tests is named in noxfile.py, and a directory that is named there has tests."""
+    directories = {path.parent.name for path in (ROOT / "tests").glob("*/test_*.py")}
+    text = (ROOT / "noxfile.py").read_text(encoding="utf-8")
+    assert directories <= set(re.findall(r"[\w]+", text))
+    (listed,) = re.findall(r"directories = \((.*)\)", text)
+    assert set(re.findall(r"\w+", listed)) <= directories | {"the", "longest", "first"}
+
+
 @pytest.mark.parametrize("page", A_PAGE)
 def test_sessions_are_there(page: Path) -> None:
     """Every nox session that a page names exists."""

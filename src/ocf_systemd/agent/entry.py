@@ -104,7 +104,7 @@ def _perform(action: Action) -> int:
         if action is Action.STOP:
             _restart_process_image()
         if _is_import_failure(error):
-            raise ImportError(str(error)) from error  # the agent file starts again, without the package
+            raise ImportError(str(cause_of(error))) from error  # the agent file starts again, without the package
         result = result_of_bug(error)
     return _report_result(result)
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from ocf_systemd.core.observations import (
     UnitState,
 )
+from ocf_systemd.host.atomic_write import write
 
 
 class DropInChange(StrEnum):
@@ -58,8 +59,6 @@ def put_drop_in(unit: str, path: Path) -> DropInChange:
         if path.read_bytes() == text:
             return DropInChange.WRITTEN if old else DropInChange.UNCHANGED
     _make_directories(path.parent)
-    from ocf_systemd.host.atomic_write import write  # a monitor imports this module, and writes no drop-in
-
     write(path, text, 0o644)  # systemd reads no hidden file, so never half a drop-in; Pacemaker's umask is 0026
     return DropInChange.WRITTEN
 
