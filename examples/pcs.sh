@@ -6,7 +6,7 @@
 #
 # On every node first:
 #   install -D -m 0755 -o root -g root smtp /usr/local/lib/ocf-systemd/hooks/smtp
-#   systemctl disable --now postfix.service     # from now on the cluster starts it, not the boot
+#   systemctl disable --now postfix.service     # only Pacemaker may start it
 #   inet_interfaces = all                       # in main.cf: the address moves, loopback stays
 #
 # On Debian postfix@-.service is the daemon; postfix.service only groups its instances. On other
@@ -29,8 +29,9 @@ pcs -f "$cib" resource create mail-ip ocf:heartbeat:IPaddr2 \
     --group mail
 
 # start: longer than systemd's own limit (TimeoutStartSec, 90 s by default).
-# stop: systemd's own limit (TimeoutStopSec, 90 s by default) plus 20 s. The agent kills what is left
-#   10 s before the timeout: a stop that fails fences the node.
+# stop: at least systemd's own limit (TimeoutStopSec, 90 s by default) plus 11 s; 110 s is what the
+#   metadata advertise. The agent kills what is left 10 s before the timeout: a stop that fails fences
+#   the node.
 # monitor: every 10 s, unit and hook concurrently. The hook's own limit of 5 s is well below 20 s.
 # the second monitor: the hook sees OCF_CHECK_LEVEL=10, and then also tests whether mail is taken.
 #   Two monitors of one resource need different intervals.

@@ -38,9 +38,10 @@ A hook exits with 0 for running, 7 for not running, 190 for degraded; any other 
 it and all directories above it must be writable only by root.
 
 The agent returns before Pacemaker's timeout, and leaves no process behind. It returns 7 (not running) only if the \
-unit was observed down, or if the hook reported 7 in a recurring monitor; it returns 0 from a stop only if the \
-unit was observed down and none of its processes is alive. A probe of an active unit never returns 7, whatever the \
-hook reports.
+unit was observed down, or if the hook reported 7 in a recurring monitor or at the end of a reload; it returns 0 from \
+a stop only if the unit was observed down and none of its processes is alive. A probe of an active unit never returns \
+7, whatever the hook reports. Two exceptions, where no unit can run: without a valid `unit` a probe returns 7 and a \
+stop 0, and on a host that systemd did not boot a stop returns 0.
 """
 
 _CODES_PROSE = """\
@@ -54,10 +55,31 @@ and shows what the agent does. *ocf_pacemaker_systemd*(7) describes the agent.
 """
 
 _STATUS_PROSE = """\
-`debug` exits with the action's OCF exit code, `sandbox` with the exit code of the command in the sandbox. Any other \
-command exits with 0 on success, 1 if it has failed or found a problem, 2 if its name or its options are wrong, 130 \
-after Ctrl-C. The installed agent file exits with 3 for an unknown action.
+Every command exits with 2 if its name or its options are wrong, and with 130 after Ctrl-C; in a sandbox only the \
+command that runs there gets Ctrl-C.
 """
+
+_STATUS = (
+    ("doctor", "0: no errors. 1: errors. 2: also if systemd did not boot this host."),
+    (
+        "rehearse",
+        (
+            "0: no errors. 1: errors, or no rehearsal: it was declined, the user is not root, systemd did not boot "
+            "this host, or the sandbox cannot be booted. 2: also if the unit is running, and there is neither `--yes` "
+            "nor a terminal."
+        ),
+    ),
+    (
+        "debug",
+        (
+            "The OCF exit code of the action. Of `cycle` the first exit code that is not expected (1 in place of 0), "
+            "or 0 if all are as expected. 1 if systemd did not boot this host, where the action itself would return 5."
+        ),
+    ),
+    ("sandbox", "The exit code of the command in the sandbox. 1 if the sandbox cannot be booted."),
+    ("any other command", "0: done. 1: failed."),
+    ("the agent file", "The OCF exit code of the action. 3 for an unknown action."),
+)
 
 _ENVIRONMENT = (
     ("TERM", "A terminal that is `dumb` gets plain text."),
@@ -77,7 +99,7 @@ _FILES = (
     ),
     (
         "/run/systemd/system/UNIT.d/zz-ocf-systemd.conf",
-        "Drop-in of a unit that Pacemaker has started: shutdown stops Pacemaker first, systemd does not restart it.",
+        "Drop-in of a unit that Pacemaker has started: shutdown stops Pacemaker first, and only Pacemaker restarts it.",
     ),
     (
         "/run/ocf-systemd",
@@ -141,7 +163,7 @@ def _agent_page() -> Iterator[str]:
     for row in TABLE:
         yield from _parameter(row)
     yield from _section("ACTIONS")
-    yield from _prose("With the least timeout that each should have.")
+    yield from _prose("Recommended minimum timeouts:")
     for action in agent.iterfind("actions/action"):
         text = ", ".join(f"{name} {value}" for name, value in action.items() if name in {"timeout", "interval"})
         yield from _tagged(f"\\fB{escaped(action.get('name', ''))}\\fP", text)
@@ -195,6 +217,7 @@ def _program_page() -> Iterator[str]:
         yield from _tagged(f"\\fB{escaped(action)}\\fP", program.commands[action].help or "")
     yield from _section("EXIT STATUS")
     yield from _prose(_STATUS_PROSE)
+    yield from chain.from_iterable(_tagged(f"\\fB{escaped(name)}\\fP", text) for name, text in _STATUS)
     yield from _section("ENVIRONMENT")
     yield from chain.from_iterable(_tagged(f"\\fB{escaped(name)}\\fP", text) for name, text in _ENVIRONMENT)
     yield from _section("FILES")

@@ -37,15 +37,21 @@ Written by `tools/write_results.py`, from [`judgement.py`](../src/ocf_systemd/co
 
 Each action observes the unit and its hooks, and applies the rules at the head of that module. The unit outranks the
 hook: a hook can make an active unit's result worse, never an inactive unit's better. The result is 7 only if the unit
-was observed down, or if its hook reported 7 in a recurring monitor. If in doubt, it is 1.
+was observed down, or if its hook reported 7 in a recurring monitor or at the end of a reload; without a valid `unit` a
+probe returns 7 and a stop 0. If in doubt, the result is 1.
 
-## One look
+## One poll
 
-*Waits, then 1* means that the look does not decide: the action looks again, and returns 1 if nothing has changed at
-its deadline. A *probe* is a monitor without interval, or one with `role=Stopped`: Pacemaker learns from it where the
-resource runs. The columns *start* and *stop* have the result of the look after `systemctl start` or `stop` has done its
-job. The reason is the monitor's. Pacemaker's response to each code is in the
+A *poll* is one query of the unit with one run of its hooks. *Waits, then 1* means that the poll does not decide: the
+action polls again, and returns this code if nothing has changed at the agent deadline. A *probe* is a monitor without
+interval, or one with `role=Stopped`: Pacemaker learns from it where the resource runs. The columns *start*, *stop* and
+*reload* have the result of the poll after `systemctl start`, `stop` or `reload` has succeeded. The reason is the
+monitor's. Pacemaker's response to each code is in the
 [reference](reference.md#exit-codes-and-what-pacemaker-does-with-them).
+
+Before the first poll, a reload of a unit that is not running returns what a recurring monitor returns, unless that is 0
+or 190, and a reload of a unit without `ExecReload=` returns 3, a hard error. A start or stop that systemd refuses
+because access is denied returns 4 instead of 1.
 """
 
 _PROTOCOLS = """\
@@ -133,7 +139,7 @@ _SEVERAL = ((0, 0, 0), (0, 190, 0), (7, 7, 7), (0, 7, 190), (0, 1, 7), (3, 1, 19
 
 def results() -> str:
     """Return the page."""
-    parts = ((_HEAD, _looks), (_PROTOCOLS, _protocols), (_TOGETHER, _together), (_UNBOOTED, _unbooted))
+    parts = ((_HEAD, _polls), (_PROTOCOLS, _protocols), (_TOGETHER, _together), (_UNBOOTED, _unbooted))
     return "\n".join(line for text, table in parts for line in (text, *table(), ""))
 
 
@@ -142,25 +148,26 @@ def _table(*rows: Sequence[str]) -> list[str]:
     return [lines[0], f"|{'---|' * len(rows[0])}", *lines[1:]]
 
 
-def _looks() -> list[str]:
-    looks = [("active", code, Observation(_unit(ActiveState.ACTIVE), hooks)) for code, hooks in _HOOKS]
-    looks += [(f"{state}", "0", Observation(_unit(state), (_exited(0),))) for state in _RUNNING_TOO]
-    looks += [
+def _polls() -> list[str]:
+    polls = [("active", code, Observation(_unit(ActiveState.ACTIVE), hooks)) for code, hooks in _HOOKS]
+    polls += [(f"{state}", "0", Observation(_unit(state), (_exited(0),))) for state in _RUNNING_TOO]
+    polls += [
         (f"{name}, active", "0", Observation(_unit(ActiveState.ACTIVE, load), (_exited(0),)))
         for name, load in _STILL_ACTIVE
     ]
-    looks += [(state, _ANY, Observation(unit)) for state, unit in _OTHERS]
-    head = ("unit", "hook exits with", "monitor", "probe", "start", "stop", "reason")
-    return _table(head, *((state, code, *_results(seen)) for state, code, seen in looks))
+    polls += [(state, _ANY, Observation(unit)) for state, unit in _OTHERS]
+    head = ("unit", "hook exits with", "monitor", "probe", "start", "stop", "reload", "reason")
+    return _table(head, *((state, code, *_results(seen)) for state, code, seen in polls))
 
 
 def _results(seen: Observation) -> tuple[str, ...]:
-    """Return the result of each action after a look, and the monitor's reason."""
+    """Return the result of each action after a poll, and the monitor's reason."""
     protocol = HookProtocol.OCF
     monitor = judge_monitor(seen, probe=False, protocol=protocol)
     probe = judge_monitor(seen, probe=True, protocol=protocol)
     stop = judgement.judge_stop(seen, _DONE, verify=False, protocol=protocol)
-    cells = [_cell(each) for each in (monitor, probe, _start(seen), stop)]
+    reload = judgement.judge_reload(seen, _DONE, protocol)
+    cells = [_cell(each) for each in (monitor, probe, _start(seen), stop, reload)]
     return (*cells, _reason(monitor))
 
 

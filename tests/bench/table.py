@@ -87,7 +87,7 @@ def _is_odd(results: Results) -> bool:
 def _memory(results: Results) -> Row:
     memory = results.memory
     actions, last_mb = memory.looks[-1]
-    text = f"{last_mb:.1f} MB, {memory.grown_mb:+.1f} MB since a fifth of them"
+    text = f"{last_mb:.1f} MB, {memory.grown_mb:+.1f} MB after the first fifth of the actions"
     text += f"; restarted {memory.restarts} times" if memory.restarts else ""
     is_met = last_mb <= _MEMORY_MAX_MB and memory.grown_mb <= _FLAT_MB and not memory.restarts
     return Row(f"server memory after {actions:,} actions", f"≤ {_MEMORY_MAX_MB:.0f} MB, flat", text, is_met)
@@ -108,7 +108,7 @@ def _pacemaker(results: Results) -> Row:
 def _growth(results: Results) -> Row:
     powers = {variant: _powers(runs) for variant, runs in results.crowds.items()}
     text = "; ".join(f"{variant}: wall {wall:.2f}, CPU {cpu:.2f}" for variant, (wall, cpu) in powers.items())
-    what = f"from {_LINEAR_FROM} to {CALLERS[-1]} callers wall and CPU of all grow by the power of"
+    what = f"scaling exponent of wall and CPU time, {_LINEAR_FROM} to {CALLERS[-1]} callers"
     return Row(what, f"≤ {_LINEAR_MAX} (linear: 1)", text, max(powers[Variant.RESIDENT]) <= _LINEAR_MAX)
 
 

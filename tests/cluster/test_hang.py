@@ -113,7 +113,7 @@ class TestHang:
         cluster.node("node3").run("systemctl", "kill", "--signal=CONT", POSTFIX)
 
     @pytest.mark.fault(
-        "the same, without a migration threshold",
+        "all processes of the service stopped by SIGSTOP, without a migration threshold",
         "it is restarted on the same node, and responds",
     )
     def test_recovered_in_place(self, cluster: Cluster, report: Callable[[str], None]) -> None:

@@ -3,7 +3,7 @@
 A comment before a block names the place. It may contain commands of its own, which run first and which a reader does
 not see:
 
-    <!-- run: sandbox -->       in a throw-away host for this page
+    <!-- run: sandbox -->       in a sandbox for this page
     <!-- run: cluster -->       on a node of a cluster
     <!-- run: every node -->    on each of its nodes
     <!-- file: PATH -->         nowhere: it is a script, which is created at PATH in the sandbox

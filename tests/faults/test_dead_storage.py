@@ -67,7 +67,9 @@ class TestUnit:
         assert agent("stop", unit=unit).code == 0
         assert agent("monitor", unit=unit).code == 7
 
-    @pytest.mark.fault("another process of the unit in uninterruptible sleep, its main process gone", "the same")
+    @pytest.mark.fault(
+        "another process of the unit in uninterruptible sleep, its main process gone", "stop 1; monitor 1, naming it"
+    )
     def test_child(self, agent: Agent, box: Box, storage: SilentStorage) -> None:
         """A child counts like the main process, and is named before what is merely alive."""
         unit = box.started(f"ExecStart=sh -c '{READ} & sleep 9876 & wait'", *GIVES_UP)
@@ -81,7 +83,7 @@ class TestUnit:
 
 class TestHook:
     @pytest.mark.fault(
-        "hook in uninterruptible sleep",
+        "hook in uninterruptible sleep, one monitor",
         "1 in time, with the hook's time, naming the process that cannot be killed; the log does not name it as killed",
     )
     @pytest.mark.parametrize("timeout_s", [4, 20])
@@ -96,7 +98,9 @@ class TestHook:
         assert "cannot be killed" in log
         assert "killed now" not in log
 
-    @pytest.mark.fault("hook in uninterruptible sleep", "nine monitors leave one process; the later ones 1 at once")
+    @pytest.mark.fault(
+        "hook in uninterruptible sleep, nine monitors", "the monitors leave one process; the later ones 1 at once"
+    )
     @pytest.mark.parametrize("user", ["", "nobody"])
     def test_does_not_pile_up(self, agent: Agent, box: Box, storage: SilentStorage, user: str) -> None:
         """A hook whose last run cannot be killed is not started again, until it has ended: then it is."""
@@ -115,7 +119,7 @@ class TestHook:
         assert agent("monitor", variables=given).code == 190
         assert box.marks("ran") == ["ran", "ran"]
 
-    @pytest.mark.fault("hook in uninterruptible sleep", "probe and start 1 with the same reason; stop 0")
+    @pytest.mark.fault("hook in uninterruptible sleep, other actions", "probe and start 1 with the same reason; stop 0")
     def test_other_actions(self, agent: Agent, box: Box, storage: SilentStorage) -> None:
         """No action waits for a hook that cannot be killed, and none starts it a second time."""
         assert storage.path == PLACE
@@ -129,7 +133,7 @@ class TestHook:
         assert agent("stop", unit=unit, monitor_hook=hook).code == 0
         assert len(readers(box)) == 1
 
-    @pytest.mark.fault("one hook of a directory in uninterruptible sleep", "1, naming that one; the others run")
+    @pytest.mark.fault("one of several hooks, in uninterruptible sleep", "1, naming that one; the others run")
     def test_one_of_a_directory(self, agent: Agent, box: Box, storage: SilentStorage) -> None:
         """The others go on being run, and their failures count."""
         assert storage.path == PLACE

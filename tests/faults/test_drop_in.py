@@ -26,7 +26,7 @@ def warnings(box: Box) -> list[str]:
 class TestOverrides:
     @pytest.mark.fault(
         "`Restart=always` and `RestartForceExitStatus=` in `override.conf`, or in the unit itself",
-        "neither is in force after start: a service that dies stays dead, monitor 7",
+        "systemd applies neither after start: a service that dies stays dead, monitor 7",
     )
     @pytest.mark.parametrize("where", ["override.conf", "zz-local.conf", "unit", "service.d"])
     @pytest.mark.parametrize("stays_loaded", [True, False], ids=["stays-loaded", "forgotten"])
@@ -60,7 +60,9 @@ class TestOverrides:
         assert agent("stop", unit=unit).code == 0
         assert box.state(unit) == "inactive"
 
-    @pytest.mark.fault("the same, with `order_at_shutdown=no`", "start 0, no warning: no drop-in is wanted")
+    @pytest.mark.fault(
+        "`Restart=always` in `override.conf`, with `order_at_shutdown=no`", "start 0, no warning: no drop-in is wanted"
+    )
     def test_not_wanted(self, agent: Agent, box: Box) -> None:
         """Without our drop-in restarts are systemd's, as the administrator has chosen."""
         box.sh("mkdir -p /run/test")

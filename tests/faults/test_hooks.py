@@ -21,7 +21,7 @@ PEAK_KIB_MAX = 100_000  # an agent that kept what its hook prints would need 2,0
 
 
 class TestHang:
-    @pytest.mark.fault("hook hangs", "1 with its reason, before Pacemaker's timeout")
+    @pytest.mark.fault("hook hangs in a monitor", "1 with its reason, before Pacemaker's timeout")
     @pytest.mark.parametrize("action", ["monitor", "start"])
     def test_hangs(self, agent: Agent, box: Box, action: str) -> None:
         """A hook that hangs is 1 with the time it had."""
@@ -30,14 +30,14 @@ class TestHang:
         assert answer.code == 1
         assert re.fullmatch(r"hook hook: timed out after [01]\.\d s", answer.reason)
 
-    @pytest.mark.fault("hook hangs", "a start has time left for another attempt")
+    @pytest.mark.fault("hook hangs in its first run after a start", "the start has time left for another attempt")
     def test_hangs_once(self, agent: Agent, box: Box) -> None:
         """A hook that hangs the first time is run again within the deadline."""
         box.sh("mkdir -p /run/test")
         hook = box.hook("[ -e /run/test/second ] || { touch /run/test/second; sleep 1000; }")
         assert agent("start", unit=box.service(), monitor_hook=hook, timeout_s=6).code == 0
 
-    @pytest.mark.fault("hook hangs", "within `monitor_hook_timeout`, 1 with the time it had")
+    @pytest.mark.fault("hook hangs, with `monitor_hook_timeout`", "1 within that time; the reason has the elapsed time")
     def test_time_limit(self, agent: Agent, box: Box) -> None:
         """A hook that hangs is not waited for longer than it is allowed to take."""
         hook = box.hook("sleep 1000")
@@ -104,7 +104,7 @@ class TestLeftovers:
         assert agent("monitor", unit=box.started(), monitor_hook=hook, monitor_hook_timeout="300ms").code == code
 
     @pytest.mark.fault(
-        "hook leaves a process in uninterruptible sleep that a fatal signal ends, in a session of its own",
+        "hook leaves a process in killable state-D sleep (TASK_KILLABLE), in a session of its own",
         "found and ended",
     )
     def test_asleep(self, agent: Agent, box: Box) -> None:

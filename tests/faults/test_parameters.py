@@ -129,7 +129,9 @@ class TestWrongValues:
         assert codes == [0, 0, 7]
         assert box.marks("ran") == []
 
-    @pytest.mark.fault("several wrong values at once", "the same; one reason and the log name all of them")
+    @pytest.mark.fault(
+        "several wrong values at once", "as for one wrong value; one reason and the log name all of them"
+    )
     def test_all(self, agent: Agent, box: Box) -> None:
         """One round is enough to find them all."""
         unit = box.started()

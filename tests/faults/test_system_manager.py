@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 SOCKETS = ("/run/systemd/private", "/run/dbus/system_bus_socket")
 
 
-@pytest.mark.fault("systemctl hangs", "1 at the agent's own deadline, whatever the action")
+@pytest.mark.fault("systemctl hangs", "1 at the agent deadline, whatever the action")
 @pytest.mark.parametrize("state", ["active", "inactive"])
 def test_system_manager_hangs(agent: Agent, box: Box, state: str) -> None:
     """A systemd that does not respond is 1 before the deadline, never stopped."""

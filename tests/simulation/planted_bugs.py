@@ -133,7 +133,7 @@ def _judge_start_by_request(seen: Observation, job: JobOutcome, protocol: HookPr
 def _write_by_disk(request: Request, unit: UnitState) -> unit_files.DropInState | ActionResult:
     path = drop_in_path(request.parameters.unit, request.run_directory)
     if path.exists() is request.parameters.order_at_shutdown:
-        return unit_files.DropInState.IN_FORCE
+        return unit_files.DropInState.LOADED
     return _write_drop_in(request, unit)
 
 

@@ -437,4 +437,4 @@ class TestSandbox:
         assert (done.returncode, done.stderr) == (1, "")
         assert "hook hook: cannot be run: it is not executable" in " ".join(done.stdout.split())
         assert "nginx.service is not ready for a cluster: 1 problem found, 1 check passed" in done.stdout
-        assert done.stdout.count("not run, since validate-all failed") == 14
+        assert done.stdout.count("not run: validate-all failed") == 14

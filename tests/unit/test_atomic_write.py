@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from ocf_systemd.host.atomic_write import staged_file, write
+from ocf_systemd.host.atomic_write import temporary_file, write
 
 
 def test_write(tmp_path: Path) -> None:
@@ -41,9 +41,9 @@ def test_interrupted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str)
     assert not [*tmp_path.iterdir()]
 
 
-def test_staged_file(tmp_path: Path) -> None:
+def test_temporary_file(tmp_path: Path) -> None:
     """It is complete and hidden; unless renamed, it is removed."""
-    with staged_file(tmp_path / "file", b"new", 0o755) as staged:
+    with temporary_file(tmp_path / "file", b"new", 0o755) as staged:
         assert staged.read_bytes() == b"new"
         assert stat.S_IMODE(staged.stat().st_mode) == 0o755
         assert staged.name.startswith(".file.")

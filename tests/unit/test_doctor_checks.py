@@ -426,7 +426,7 @@ ROWS: dict[str, tuple[list[tuple[str, Facts]], list[tuple[str, Facts]]]] = {
                 "/opt is writable by everyone",
                 "/opt is writable by group 50",
                 "/opt may be writable by others: it has an access control list",
-                "/opt/x does not lead where its links point",
+                "/opt/x resolves to a different file than its symbolic links name",
             )
         ],
         [("only root", known(hook=hooked()))],

@@ -18,8 +18,8 @@ from ocf_systemd.host.drop_in import (
     DropInChange,
     drop_in_path,
     drop_in_text,
-    drop_ins_in_force,
-    has_in_force,
+    has_loaded,
+    loaded_drop_ins,
     put_drop_in,
     remove_drop_in,
 )
@@ -161,10 +161,10 @@ put_drop_in(sys.argv[1], Path(sys.argv[2]))
         unit = UnitState(
             UNIT, LoadState.LOADED, ActiveState.ACTIVE, needs_daemon_reload=needs_reload, drop_in_paths=paths
         )
-        assert has_in_force(unit, path, wanted=True) is has_it
-        assert has_in_force(unit, path, wanted=False) is has_none
+        assert has_loaded(unit, path, wanted=True) is has_it
+        assert has_loaded(unit, path, wanted=False) is has_none
         ours = {"50-ocf-systemd.conf", "zz-ocf-systemd.conf"}.intersection(listed)
-        assert drop_ins_in_force(unit, path) == {str(path.with_name(name)) for name in ours}
+        assert loaded_drop_ins(unit, path) == {str(path.with_name(name)) for name in ours}
 
     @pytest.mark.parametrize(
         "there",

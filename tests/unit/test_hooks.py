@@ -151,7 +151,7 @@ class TestFind:
         """A directory without hooks is an error: it was meant to have some."""
         if name:
             executable(place / name, "#!/bin/sh\n")
-        named = "the directory holds no executable named with letters, digits, - and _ alone: not x.sh"
+        named = "no executable file has a valid hook name (only letters, digits, - and _); ignored: x.sh"
         missing = HookMissing(str(place), named if name else "the directory holds no executable file")
         assert find_hooks(str(place)) == missing
         assert run_now(place) == check_hooks(parameters(monitor_hook=str(place))) == (missing,)
@@ -488,7 +488,7 @@ class TestTrust:
             assert why_unsafe(link, ME) is None
             path.unlink()
             executable(place / "hook (deleted)", "#!/bin/sh\n")
-            assert why_unsafe(link, ME) == f"{link} does not lead where its links point"
+            assert why_unsafe(link, ME) == f"{link} resolves to a different file than its symbolic links name"
 
     def test_an_unsafe_directory_is_not_looked_into(self, place: Path) -> None:
         """A user who may write it chooses its content: a million files, or none that can be run."""

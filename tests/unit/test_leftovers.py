@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from ocf_systemd.host import procfs
-from ocf_systemd.host.leftovers import ROUNDS, Leftovers
+from ocf_systemd.host.leftovers import CHECKS_MAX, Leftovers
 from tests.unit.builders import run_python
 from tests.unit.odd_processes import (
     entry_of,
@@ -77,14 +77,14 @@ class TestLeftovers:
         """The init process of a pid namespace, which no SIGKILL from within reaches, is reported after a short wait."""
         code = """
 import os, sys
-from ocf_systemd.host.leftovers import ROUNDS, Leftovers
+from ocf_systemd.host.leftovers import CHECKS_MAX, Leftovers
 from ocf_systemd.host.procfs import read_stat
 child = os.fork()
 if child:
     os.waitpid(child, 0)
     os._exit(0)
 left, rounds = Leftovers(), 0
-while rounds < ROUNDS and left.kill([read_stat(1).entry]):
+while rounds < CHECKS_MAX and left.kill([read_stat(1).entry]):
     rounds += 1
 print(rounds, left.ended, *map(str, left.survivors))
 sys.stdout.flush()
@@ -94,7 +94,7 @@ os._exit(0)
         done = run_python(code, prefix=wrapped)
         assert done.stderr == ""
         rounds, ended, name = done.stdout.split()
-        assert (rounds, ended) == (str(ROUNDS), "()")
+        assert (rounds, ended) == (str(CHECKS_MAX), "()")
         assert re.fullmatch(r"python[\d.]*\[1\]", name)
 
 

@@ -76,7 +76,7 @@ class TestDeclined:
         )
         *results, log_a, log_b = self.lines(tmp_path, first, first, second, first)
         assert results == ["declined"] * 4
-        assert log_a.startswith("monitor of a is left to the agent: the hook ")
+        assert log_a.startswith("monitor of a is declined: the hook ")
         assert log_b == log_a.replace(" of a ", " of b ")
 
     def test_what_is_not_parsed_is_not_logged(self, tmp_path: Path) -> None:

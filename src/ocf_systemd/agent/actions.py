@@ -100,7 +100,7 @@ async def monitor(request: Request, *, probe: bool) -> ActionResult:
 
 
 async def reload(request: Request) -> ActionResult:
-    """Have the unit reload its configuration, then wait until unit and hooks report that it runs."""
+    """Make the unit reload its configuration, then wait until unit and hooks report that it runs."""
     unit = await query_unit(request)
     if isinstance(unit, ActionResult):
         return unit
@@ -125,17 +125,17 @@ async def reload(request: Request) -> ActionResult:
 
 async def reload_agent(request: Request) -> ActionResult:
     """Apply changed parameters: validate them, and have the drop-in as they say; nothing is restarted."""
-    from ocf_systemd.agent.unit_files import DropInState, put_in_force, write_drop_in
+    from ocf_systemd.agent.unit_files import DropInState, load_drop_in, write_drop_in
 
     unit = await validate(request, await query_unit(request))
     if isinstance(unit, ActionResult):
         return unit
-    drop_in = write_drop_in(request, unit) if unit.is_running else DropInState.IN_FORCE
+    drop_in = write_drop_in(request, unit) if unit.is_running else DropInState.LOADED
     if isinstance(drop_in, ActionResult):
         return drop_in
 
     async def poll() -> Judgement:
-        why = await put_in_force(request) if drop_in is DropInState.ON_DISK else ""
+        why = await load_drop_in(request) if drop_in is DropInState.ON_DISK else ""
         return KeepWaiting(judge_no_answer(NoAnswer(why))) if why else ActionResult(ExitCode.SUCCESS)
 
     return await until_judged(request, poll)

@@ -160,7 +160,7 @@ def _run_action(action: Action) -> ActionResult:
     return _run_with_watchdog(action, age_s(), lambda: run_action(action, os.environ, reporter, age_s=age_s))
 
 
-# The watchdog ends this process with exit code 1 and a reason, between the action's own deadline and Pacemaker's
+# The watchdog ends this process with exit code 1 and a reason, between the action's deadline and Pacemaker's
 # timeout. It is for system calls that do not return: a hook on a file system that does not respond, a user database
 # that does not. The event loop then cannot act on its deadline, and no Python thread runs while a call holds the GIL,
 # as starting a process does. The timer thread of faulthandler is written in C and needs no GIL, but all that it can

@@ -18,7 +18,7 @@ class Purpose(StrEnum):
 
 
 class ActionStarted(Record):
-    """An action has started; `time_s` is what it has until its own deadline, `timeout_s` what Pacemaker grants."""
+    """An action has started; `time_s` is the time to the agent's deadline, `timeout_s` Pacemaker's timeout."""
 
     action: Action
     unit: str

@@ -1,6 +1,6 @@
 """Polls until there is a result: short pauses at first, longer ones later, up to the deadline or a limit of polls.
 
-docs/design/deadlines.md describes the schedule, and how an action shares its time.
+docs/design/deadlines.md describes the schedule, and how an action divides the time until its deadline.
 """
 
 from collections.abc import Awaitable, Callable
@@ -56,15 +56,15 @@ class Pauses:
 
 
 def share(deadline: float) -> float:
-    """Return the deadline of one try of several until `deadline`."""
+    """Return the deadline of a command that may run again before `deadline`."""
     return timeouts.try_deadline(anyio.current_time(), deadline)
 
 
 def before_observing(deadline: float) -> float:
-    """Return the deadline of a job, so much before `deadline` that its effect can be observed while it still runs."""
+    """Return the deadline of a job: early enough that its effect can be observed while it still runs."""
     return timeouts.job_deadline(anyio.current_time(), deadline)
 
 
 def before_explaining(request: Request) -> Request:
-    """Return a request that ends so much earlier that the unit's last log line can be read if it fails."""
+    """Return the request with an earlier deadline, so that the unit's last log line can be read if it fails."""
     return replace(request, deadline=timeouts.polls_deadline(anyio.current_time(), request.deadline))

@@ -28,7 +28,7 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 def run_action(
     action: Action, environment: Mapping[str, str], reporter: Reporter, *, age_s: Callable[[], float]
 ) -> ActionResult:
-    """Perform an action that was requested `age_s()` seconds ago, and end what hooks leave behind.
+    """Perform an action that was requested `age_s()` seconds ago, and end the leftovers of hooks.
 
     SIGINT, SIGTERM and SIGHUP end it early: hooks and systemctl are ended, and the result is 1.
     """
@@ -84,7 +84,7 @@ def parameters_or_result(
 
 
 def report_leftovers(reporter: Reporter, parameters: Parameters, leftovers: Leftovers) -> None:
-    """Report what hooks left behind, and record what of it cannot be killed, so that it does not pile up."""
+    """Report the leftovers of hooks, and record those that cannot be killed, so that they do not pile up."""
     for command_line in leftovers.ended:
         reporter.report(WarningNotice(f"a hook left a process behind, killed now: {command_line}"))
     if survivors := leftovers.survivors:

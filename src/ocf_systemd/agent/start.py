@@ -1,4 +1,4 @@
-"""start: has systemd start the unit, and waits until unit and hooks report that it runs.
+"""start: makes systemd start the unit, and waits until unit and hooks report that it runs.
 
 docs/design/start-and-stop.md describes the life of a start.
 """
@@ -9,7 +9,7 @@ from ocf_systemd.agent.events import WarningNotice
 from ocf_systemd.agent.observing import add_log_line, is_running, observe, validate
 from ocf_systemd.agent.polling import before_explaining, before_observing, share, until_judged
 from ocf_systemd.agent.request import Request
-from ocf_systemd.agent.unit_files import DropInState, put_in_force, query_unit_file, write_drop_in
+from ocf_systemd.agent.unit_files import DropInState, load_drop_in, query_unit_file, write_drop_in
 from ocf_systemd.core.judgement import Judgement, KeepWaiting, judge_no_answer, judge_start
 from ocf_systemd.core.observations import JobOutcome, JobResult, NoAnswer, Observation, UnitState
 from ocf_systemd.core.ocf import ActionResult, ExitCode
@@ -48,13 +48,13 @@ async def start(request: Request) -> ActionResult:
 async def _poll(request: Request, progress: _Progress) -> Judgement:
     """Do the next step of a start that is not done yet, and observe.
 
-    The drop-in must be in force before the job is requested: with the unit's own Restart=, systemd would restart it
-    without the cluster knowing. A request that was lost, as while PID 1 re-executes, is made again.
+    The drop-in must be loaded by systemd before the job is requested: with the unit's own Restart=, systemd would
+    restart it without the cluster knowing. A request that was lost, as while PID 1 re-executes, is made again.
     """
     if progress.drop_in is DropInState.ON_DISK:
-        if why := await put_in_force(request):
+        if why := await load_drop_in(request):
             return KeepWaiting(judge_no_answer(NoAnswer(why)))
-        progress.drop_in = DropInState.IN_FORCE
+        progress.drop_in = DropInState.LOADED
     if progress.job.result is JobResult.LOST:
         await request.systemctl.reset_failed(share(request.deadline))
         progress.job = await request.systemctl.start(before_observing(request.deadline))

@@ -1,4 +1,4 @@
-"""stop: has systemd stop the unit, sends SIGKILL in time if that is not enough, and waits until it is observed stopped.
+"""stop: makes systemd stop the unit, sends SIGKILL in time if needed, and waits until it is observed stopped.
 
 docs/design/start-and-stop.md describes the life of a stop.
 """
@@ -47,7 +47,7 @@ async def stop(request: Request) -> ActionResult:
         result = await until_judged(request, lambda: _poll(inner, progress), limit=limit)
         concurrently.cancel_scope.cancel()
     if result.code != ExitCode.SUCCESS:
-        # Because of a hook, if the unit is down.
+        # If the unit is down, a hook caused the failure: add no log line.
         return result if is_down(progress.unit) else await add_log_line(result, request, progress.unit, began)
     warn_of_spared_processes(request, progress.unit)
     await take_back_drop_in(request, progress.unit)
@@ -73,8 +73,9 @@ async def _stop_unit(request: Request) -> JobOutcome:
 async def _stop_ahead_of_pacemaker(request: Request) -> None:
     """Run the unit's stop job at once as soon as Pacemaker itself is being stopped, as at the host's shutdown.
 
-    By the drop-in, the unit's stop job waits for Pacemaker's, which waits for this stop. Only then: a stop without
-    regard to dependencies leaves units running that require this one. Repeatedly: Pacemaker's job may come later.
+    Because of the drop-in, the unit's stop job waits for Pacemaker's, which waits for this stop. In all other cases the
+    job must wait: a stop that ignores dependencies leaves units running that require this one. The check is repeated,
+    because Pacemaker's stop job may be queued later than the unit's.
     """
     pause_s = SHUTDOWN_CHECK_S
     while True:
@@ -98,9 +99,9 @@ async def _judge_stopped(request: Request, unit: UnitState | NoAnswer, job: JobO
 async def _escalate(request: Request, at: float, lead_s: float, refused: anyio.Event) -> None:
     """Send SIGKILL to the processes that have not ended by then, again and again until the stop ends.
 
-    If systemd refuses to stop the unit (RefuseManualStop=), SIGTERM comes at once and SIGKILL `lead_s` seconds later,
-    if that is sooner. An ExecStopPost= that runs once the others are dead gets half of what is left before it is killed
-    as well.
+    If systemd refuses to stop the unit (RefuseManualStop=), SIGTERM comes at once, and SIGKILL `lead_s` seconds later,
+    or at the escalation time if that is earlier. An ExecStopPost= that runs once the others are dead gets half of the
+    time left before it is killed as well.
     """
     with anyio.CancelScope(deadline=at):
         await refused.wait()

@@ -1,4 +1,4 @@
-"""Has systemd read what it must know of the unit's files: the unit file itself, and the agent's drop-in."""
+"""Makes systemd load the unit's files: the unit file itself, and the agent's drop-in."""
 
 from collections.abc import Callable
 from enum import Enum
@@ -12,19 +12,19 @@ from ocf_systemd.agent.request import Request
 from ocf_systemd.core.judgement import judge_no_answer
 from ocf_systemd.core.observations import LoadState, NoAnswer, UnitState
 from ocf_systemd.core.ocf import ActionResult, ExitCode
-from ocf_systemd.host.drop_in import DropInChange, drop_ins_in_force, has_in_force, put_drop_in, remove_drop_in
+from ocf_systemd.host.drop_in import DropInChange, has_loaded, loaded_drop_ins, put_drop_in, remove_drop_in
 from ocf_systemd.host.reload_lock import reload_lock
 
 
 class DropInState(Enum):
     """How far the drop-in, or its absence, is."""
 
-    IN_FORCE = "systemd applies it"
+    LOADED = "systemd applies it"
     ON_DISK = "systemd must read it"
 
 
 async def query_unit_file(request: Request) -> UnitState | ActionResult:
-    """Query the unit's state; if systemd does not find the unit, or an outdated one, have it read its unit files again.
+    """Query the unit's state; if systemd does not find the unit, or an outdated one, make it read its unit files again.
 
     The file's storage may have been mounted a moment ago, by another resource. Until systemd has read its unit files it
     is not known that there is none, and 5 would be a hard error: the resource may not run on this node until cleanup.
@@ -58,19 +58,19 @@ def write_drop_in(request: Request, unit: UnitState) -> DropInState | ActionResu
     if change is not DropInChange.UNCHANGED:
         request.reporter.report(Notice(f"drop-in {path} {change}"))
         return DropInState.ON_DISK
-    # It may have been changed by an action that was killed before it had systemd read it.
-    return DropInState.IN_FORCE if has_in_force(unit, path, wanted=wanted) else DropInState.ON_DISK
+    # It may have been changed by an action that was killed before it made systemd load it.
+    return DropInState.LOADED if has_loaded(unit, path, wanted=wanted) else DropInState.ON_DISK
 
 
-async def put_in_force(request: Request) -> str:
-    """Have systemd read the drop-in, or its absence; return why it did not, or nothing.
+async def load_drop_in(request: Request) -> str:
+    """Make systemd load the drop-in, or its absence; return why it did not, or an empty string.
 
     A unit that is down and that no other names is forgotten between two queries, and loaded with its drop-ins by the
     next ("Unit garbage collection" in systemd.unit(5)): then no daemon-reload is needed, which takes
     longest in a start.
     """
     path, wanted = request.drop_in_path, request.parameters.order_at_shutdown
-    return await reload_daemon(request, lambda unit: has_in_force(unit, path, wanted=wanted), share(request.deadline))
+    return await reload_daemon(request, lambda unit: has_loaded(unit, path, wanted=wanted), share(request.deadline))
 
 
 async def take_back_drop_in(request: Request, unit: UnitState | NoAnswer) -> None:
@@ -88,9 +88,9 @@ async def take_back_drop_in(request: Request, unit: UnitState | NoAnswer) -> Non
     if change is not DropInChange.UNCHANGED:
         request.reporter.report(Notice(f"drop-in {path} {change}"))
         unit = await show_unit(request, share(request.deadline))
-    # It may have been removed by an action that was killed before it had systemd read that.
-    if isinstance(unit, UnitState) and drop_ins_in_force(unit, path):
-        await reload_daemon(request, lambda unit: not drop_ins_in_force(unit, path), request.deadline)
+    # It may have been removed by an action that was killed before it made systemd load that.
+    if isinstance(unit, UnitState) and loaded_drop_ins(unit, path):
+        await reload_daemon(request, lambda unit: not loaded_drop_ins(unit, path), request.deadline)
 
 
 async def reload_daemon(request: Request, is_settled: Callable[[UnitState], bool], deadline: float) -> str:

@@ -45,7 +45,8 @@ def debug(
     \b
     Examples:
       ocf-systemd debug start --unit postfix@-
-      ocf-systemd debug monitor --unit nginx --monitor-hook /usr/local/lib/http
+      ocf-systemd debug monitor --unit nginx \\
+          --monitor-hook /usr/local/lib/ocf-systemd/hooks/http
       ocf-systemd debug start --unit mariadb --op start=15min
       ocf-systemd debug cycle --unit redis-server -o monitor_hook_timeout=2s
     """

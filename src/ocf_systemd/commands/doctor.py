@@ -47,7 +47,8 @@ def doctor(
     \b
     Examples:
       ocf-systemd doctor --unit nginx
-      ocf-systemd doctor --unit postfix@- --monitor-hook /usr/local/lib/hooks/smtp
+      ocf-systemd doctor --unit postfix@- \\
+          --monitor-hook /usr/local/lib/ocf-systemd/hooks/smtp
       ocf-systemd doctor --unit mariadb --op start=15min --op stop=20min
       ocf-systemd doctor --unit redis-server -o stop_escalate=no --op interval=30s
     """

@@ -44,8 +44,8 @@ def install_agent(
 ) -> int:
     """Install the resource agent, manual pages and completion.
 
-    With --resident, systemd listens on a socket and starts a server that runs the monitors of all resources. If the
-    server cannot answer, the agent runs the monitor in its own process. An installed server is upgraded with it.
+    With --resident, systemd listens on a socket and starts a server that runs the monitors of all resources. If it
+    does not answer, the agent runs the monitor itself. An installed server of the same Python is upgraded too.
 
     \b
     Examples:

@@ -124,7 +124,7 @@ parameter_option = click.option(
     metavar="NAME=VALUE",
     callback=assignments,
     shell_complete=_completed("assignments"),
-    help="Set any parameter; repeatable.",
+    help="Set a parameter, CRM_meta_* or OCF_*; repeatable.",
 )
 operation_option = click.option(
     "--op",
@@ -132,5 +132,5 @@ operation_option = click.option(
     multiple=True,
     metavar="NAME=TIME",
     callback=operations,
-    help="Operation timeout (start=5min) or interval=; repeatable.",
+    help="Operation timeout (start=5min), interval=; repeatable.",
 )

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 @parameter_option
 @operation_option
 @click.option("--yes", is_flag=True, help="Do not ask for confirmation if the unit is running.")
-@click.option("--sandbox", "in_sandbox", is_flag=True, help="Run in a throw-away host over the files of this one.")
+@click.option("--sandbox", "in_sandbox", is_flag=True, help="Run in a sandbox: a container over this host's files.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def rehearse(
     unit: str,
@@ -53,7 +53,7 @@ def rehearse(
     Examples:
       ocf-systemd rehearse --sandbox --unit nginx
       ocf-systemd rehearse --unit redis-server --op start=5min \\
-                           --monitor-hook /usr/local/lib/redis
+                           --monitor-hook /usr/local/lib/ocf-systemd/hooks/redis
     """
     from ocf_systemd.rehearse.actions import Call
 
@@ -91,7 +91,7 @@ def _is_confirmed(unit: str, initial: "InitialState") -> bool:
     if not sys.stdin.isatty():
         raise click.UsageError(
             f"{unit} is running, and there is no terminal to ask for confirmation on: add --yes to stop it, "
-            "or --sandbox to rehearse in a throw-away host"
+            "or --sandbox to rehearse in a temporary container"
         )
     warning = (
         f"{unit} was probably started by a cluster: put the resource into maintenance first, "

@@ -1,4 +1,4 @@
-"""`ocf-systemd sandbox`: a throw-away host with a real systemd, to test a unit or a hook in."""
+"""`ocf-systemd sandbox`: a temporary container with its own systemd, to test a unit or a hook in."""
 
 import os
 import signal
@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 
 @program.group()
 def sandbox() -> None:
-    """Run commands in a throw-away host with a real systemd.
+    """Run commands in a temporary container with its own systemd.
 
-    It boots in namespaces within about a second, with a copy-on-write view of this host's files, and leaves nothing
-    behind. It needs root, cgroup2 and overlayfs.
+    It boots in about a second, with an overlay of this host's files, and all changes are lost when it ends. It needs
+    root, cgroup2 and overlayfs.
 
     \b
     Examples:
@@ -80,9 +80,10 @@ def run_in_sandbox(copies: "list[Copy]", command: tuple[str, ...]) -> int:
     \b
     Examples:
       ocf-systemd sandbox run -- systemctl start nginx
-      ocf-systemd sandbox run --copy ./smtp:/usr/local/lib/smtp -- \\
+      ocf-systemd sandbox run \\
+          --copy ./smtp:/usr/local/lib/ocf-systemd/hooks/smtp -- \\
           ocf-systemd debug cycle --unit postfix@- \\
-                                  --monitor-hook /usr/local/lib/smtp
+              --monitor-hook /usr/local/lib/ocf-systemd/hooks/smtp
     """
     with booted(copies) as host:
         return run_in_foreground(host, command)

@@ -1,23 +1,26 @@
 """What observations mean for the cluster: pure functions from observations to an `ActionResult` or `KeepWaiting`.
 
-The rules, in the order in which they bind:
+The rules:
 
-1. Never 7 unless the unit was observed down, or a recurring monitor's hook returned 7. Never 0 from stop unless
-   observed down.
-2. Down is: inactive or failed, and nothing of the unit is alive that may still write. With a process alive in its
+1. 7 only if the unit was observed down, or its hook returned 7 in a recurring monitor or at the end of a reload.
+   Exception: a probe without a valid unit.
+2. 0 from stop only if the unit was observed down. Exceptions: a stop without a valid unit, and a host that systemd did
+   not boot.
+3. Down is: inactive or failed, and nothing of the unit is alive that may still write. With a process alive in its
    cgroup (KillMode control-group or mixed), or its main process, a monitor returns 1 and a stop goes on.
-3. The unit outranks the hook: a hook can make an active unit's result worse, never an inactive unit's better.
-4. The agent waits for a unit between two states, for an inactive one with a job queued, and for a systemd that does
-   not answer; at the deadline the result is 1.
-5. A probe, and a monitor with role=Stopped, decides where Pacemaker believes the service runs. Of an active unit it
-   returns 1 if the hook returned 2 to 7: 7 and 5 would be recorded as stopped there, 2 to 6 are hard errors.
-6. A unit that is not found is 7 to a probe, 5 otherwise; to stop it is stopped. While it still runs (its file was
-   removed under it) it is judged by its ActiveState, as a masked one is.
-7. A hook's 8, 9 and 191 are 1: this agent has no roles, and Pacemaker would call its demote action.
-8. Among several hooks any failure wins, the first by name; 7 from some but not all is a failure of its own.
-9. Start returns 0 when the unit runs and the hook reports running (0 or 190), ends at once when nothing will change any
-   more, and never returns 7.
-10. On a host that systemd did not boot nothing can run: stop is 0, everything else 5.
+4. The unit outranks the hook: a hook can make an active unit's result worse, never an inactive unit's better.
+5. The agent waits for a unit that is activating or deactivating, for an inactive one with a job queued, and for a
+   systemd that does not answer; at the deadline the result is 1.
+6. A probe, and a monitor with role=Stopped, decides where Pacemaker believes the service runs. For an active unit it
+   returns 1 if the hook returned 2 to 7: Pacemaker records 7 and 5 as stopped; 2 to 5 are hard errors, 6 is fatal.
+7. A unit that is not found and does not run: a probe returns 7, stop 0, everything else 5. While a unit without a unit
+   file still runs, its ActiveState counts, as that of a masked unit does; but start of a masked unit returns 5.
+8. A hook's 8, 9 and 191 are 1: this agent has no roles, and Pacemaker would call its demote action.
+9. Among several hooks any failure wins, the first by name; 7 from some but not all is a failure of its own.
+10. Start returns 0 when the unit runs and the hook reports running (0 or 190), ends at once when nothing will change
+    any more, and never returns 7.
+11. On a host that systemd did not boot no unit can run: stop returns 0, everything else 5, except meta-data, and
+    validate-all below check level 10.
 
 A reason begins with what failed and its message, and ends with numbers: Pacemaker before 3.0.2 keeps 128 bytes.
 
@@ -69,7 +72,10 @@ _MEANINGS: Mapping[int, str] = MappingProxyType({ExitCode.NOT_RUNNING: "not runn
 
 
 class KeepWaiting(Record):
-    """No result yet: poll again, a whole poll_interval later if `spaced`. `at_deadline` is the result without one."""
+    """No result yet: poll again, a whole poll_interval later if `spaced`.
+
+    `at_deadline` is the result if the deadline is reached first.
+    """
 
     at_deadline: ActionResult
     spaced: bool = False
@@ -140,21 +146,21 @@ def judge_start(seen: Observation, job: JobOutcome, protocol: HookProtocol) -> J
 
 
 def _judge_started_hooks(hooks: tuple[HookOutcome, ...], protocol: HookProtocol) -> Judgement:
-    if hindered := _hindered(hooks):
-        return judge_hooks(hindered, protocol)
+    if unrunnable := _unrunnable(hooks):
+        return judge_hooks(unrunnable, protocol)
     result = judge_hooks(hooks, protocol)
     if result.code in PASSING_CODES:
         return RUNNING
     return KeepWaiting(ActionResult(ExitCode.ERR_GENERIC, result.reason))
 
 
-def _hindered(hooks: tuple[HookOutcome, ...]) -> tuple[HookOutcome, ...]:
+def _unrunnable(hooks: tuple[HookOutcome, ...]) -> tuple[HookOutcome, ...]:
     """Return the hooks that cannot be run: waiting does not change that."""
     return tuple(hook for hook in hooks if isinstance(hook, HookMissing | HookUnsafe))
 
 
 def _judge_failed_start(unit: UnitState, job: JobOutcome) -> Judgement:
-    if job.result is JobResult.LOST:  # a unit that is failed then is so from before
+    if job.result is JobResult.LOST:  # if the unit is failed, that is from an earlier run
         return KeepWaiting(_failed(f"{_describe(unit)}: systemctl start: {job.message or 'no job was queued'}"))
     code = ExitCode.ERR_PERM if job.result is JobResult.REFUSED else ExitCode.ERR_GENERIC
     return ActionResult(code, _describe(unit, *_describe_job("start", unit, job)))
@@ -217,14 +223,14 @@ def judge_reload_request(unit: UnitState) -> ActionResult:
 
 
 def judge_reload(seen: Observation, job: JobOutcome, protocol: HookProtocol) -> Judgement:
-    """Judge one observation after `systemctl reload`: as a monitor's, but a hook that fails is tried again."""
+    """Judge one observation after `systemctl reload`: like a monitor, but a hook that fails runs again."""
     judgement = judge_monitor(seen, probe=False, protocol=protocol)
     if isinstance(judgement, KeepWaiting):
         return judgement
     if judgement.code in PASSING_CODES:
         return _judge_reload_job(judgement, job, seen.unit)
     is_running = isinstance(seen.unit, UnitState) and seen.unit.is_running
-    return KeepWaiting(judgement) if is_running and not _hindered(seen.hooks) else judgement
+    return KeepWaiting(judgement) if is_running and not _unrunnable(seen.hooks) else judgement
 
 
 def _judge_reload_job(monitored: ActionResult, job: JobOutcome, unit: UnitState | NoAnswer) -> Judgement:
@@ -342,7 +348,7 @@ def describe_process(process: Process) -> str:
 
 
 def _not_stopped(unit: UnitState) -> str:
-    # What no signal can end is the more important to know.
+    # Name a process that no signal can end first.
     first, *others = sorted(unit.remaining, key=lambda process: not process.is_uninterruptible)
     more = f" and {len(others)} more" if others else ""
     return f"{unit.unit} {unit.active_state}, but not stopped: {describe_process(first)}{more}"

@@ -105,7 +105,7 @@ class UnitState(Record):
 
     `result` is the unit's Result, `main_exit` how its main process ended ("status 1", "SIGSEGV", empty when it did
     not), `has_job` whether a job is queued for it, `condition_met` False when systemd skipped its last start,
-    `drop_in_paths` the drop-ins that are in force. `main_process` and `processes` are alive although the unit is
+    `drop_in_paths` the drop-ins that systemd has loaded. `main_process` and `processes` are alive although the unit is
     inactive or failed: its main process, and the others in its cgroup.
     """
 
@@ -152,7 +152,7 @@ class UnitState(Record):
 
     @property
     def spared(self) -> tuple[Process, ...]:
-        """The processes that outlive the unit as its KillMode= (process, none) asks for."""
+        """The processes, other than the main process, that KillMode=process or none leaves alive."""
         return () if self._kills_all else self.processes
 
     @property
@@ -201,7 +201,7 @@ class Signalled(_Ran):
 
 
 class TimedOut(_Ran):
-    """A command was still running when its time was up, and was ended with all its descendants.
+    """A command was still running at its deadline or time limit, and was ended with all its descendants.
 
     `survivors` are those of its processes that are alive in spite of SIGKILL.
     """

@@ -25,7 +25,7 @@ _RUNNING = frozenset({ExitCode.SUCCESS, ExitCode.DEGRADED})
 _RECOVER = "counts a failure and recovers the resource: stop, then start, on this node or another"
 _HARD_ERROR = "stops the resource, which may not run on this node until cleanup (hard error)"
 _FATAL = "stops the resource on every node until its configuration is corrected (fatal error)"
-_FENCE = "fences this node; without fencing, blocks the resource until an administrator intervenes"
+_FENCE = "fences this node; if fencing is disabled, it blocks the resource until an administrator intervenes"
 
 
 def meaning(code: int) -> str:
@@ -71,7 +71,7 @@ def _after_change(action: Action, code: int) -> str:
     if code in _RUNNING:
         return f"records the {action} as done"
     if action is Action.START and code not in HARD_ERRORS | {ExitCode.ERR_CONFIGURED}:
-        return "stops the resource and, as start-failure-is-fatal is by default, tries another node"
+        return "stops the resource and tries another node, because start-failure-is-fatal is true by default"
     return _after_failure(code)
 
 

@@ -72,12 +72,12 @@ MONITOR_HOOK = Parameter(
     "monitor_hook",
     absolute_path,
     "health hook, or directory of hooks",
-    "Absolute path of an executable that tests whether the service works. Every monitor runs it concurrently with "
-    "systemctl. Exit code 0 is running, 7 not running, 190 degraded; for others see monitor_hook_protocol. Of a "
-    "directory, all executable files run, at most 64 in all and 16 at a time, except those with a dot in their name, "
-    "such as check.sh; any failure wins. A probe (a monitor without interval or with role=Stopped) runs the hook only "
-    "once the unit is known to be active. A hook that runs as root must be owned by root and writable by nobody else, "
-    "as must every directory on the way to it.",
+    "Absolute path of an executable that tests whether the service works. By default, a recurring monitor runs it "
+    "concurrently with systemctl. Exit code 0 is running, 7 not running, 190 degraded; for others see "
+    "monitor_hook_protocol. Of a directory, all executable files run whose names have only letters, digits, - and _ "
+    "(not check.sh), at most 64 in all and 16 at a time; any failure wins. A probe (a monitor without interval or with "
+    "role=Stopped) runs the hook only once the unit is known to be active. A hook that runs as root must be owned by "
+    "root and writable by nobody else, as must every directory on the way to it.",
 )
 
 
@@ -93,7 +93,7 @@ MONITOR_HOOK_PROTOCOL = Parameter(
     "monitor_hook_protocol",
     lambda text: HookProtocol(one_of(*HookProtocol)(text)),
     "meaning of the hook's exit codes",
-    "ocf: unchanged; note that 2, 4 and 5 are hard errors to Pacemaker (the resource may not run on this node until "
+    "ocf: unchanged; note that 2 to 5 are hard errors to Pacemaker (the resource may not run on this node until "
     "cleanup) and 6 stops it on every node. 8, 9 and 191 are for promotable resources and become 1. nagios: 0 is "
     "running, 1 degraded, all others failed, so that any monitoring plugin serves as a hook. plain: 0 is running, all "
     "others failed. lsb: 0 is running, 3 not running, all others failed, as for the status action of an init script.",
@@ -106,8 +106,8 @@ MONITOR_HOOK_TIMEOUT = Parameter(
     "monitor_hook_timeout",
     optional_duration_s,
     "longest run of the hook",
-    "How long one run of the hook may take before it is ended, with all it started. Not set: what is left until the "
-    "agent's own deadline; while polling, half of it.",
+    "How long one run of the hook may take before it is ended, with all it started. Not set: the time left until the "
+    "agent's deadline (the timeout less a reserve of at most 5 s), or half of it where another run may follow.",
     field="monitor_hook_timeout_s",
 )
 
@@ -115,8 +115,8 @@ MONITOR_HOOK_TIMEOUT = Parameter(
 MONITOR_HOOK_RETRIES = Parameter(
     "monitor_hook_retries",
     whole_number,
-    "further tries of a failed hook",
-    "How often a monitor runs a failed hook again, poll_interval apart, while its timeout lasts.",
+    "retries of a failed hook",
+    "Maximum number of retries in a monitor, after any result but 0 and 190, poll_interval apart, until the deadline.",
     default="0",
     content_type="integer",
 )
@@ -157,7 +157,7 @@ POLL_INTERVAL = Parameter(
     "poll_interval",
     duration_s,
     "longest pause between two polls",
-    "The longest pause between two polls of a unit that starts or stops, and the pause between two tries of a failed "
+    "The longest pause between two polls of a unit that starts or stops, and the pause before a retry of a failed "
     "hook. The first pauses of a start or stop are much shorter.",
     default="1s",
     field="poll_interval_s",
@@ -167,8 +167,8 @@ POLL_INTERVAL = Parameter(
 START_POLL_LIMIT = Parameter(
     "start_poll_limit",
     whole_number,
-    "most polls after start",
-    "The number of polls of the unit and its hook after which start gives up. 0: until its timeout.",
+    "maximum number of polls after start",
+    "The number of polls of the unit and its hook after which start gives up. 0: no limit.",
     default="0",
     content_type="integer",
 )
@@ -177,8 +177,8 @@ START_POLL_LIMIT = Parameter(
 STOP_POLL_LIMIT = Parameter(
     "stop_poll_limit",
     whole_number,
-    "most polls after stop",
-    "The number of polls of the unit after which stop gives up. 0: until its timeout.",
+    "maximum number of polls after stop",
+    "The number of polls of the unit after which stop gives up. 0: no limit.",
     default="0",
     content_type="integer",
 )
@@ -200,9 +200,9 @@ STOP_ESCALATE = Parameter(
     "stop_escalate",
     boolean,
     "kill what does not stop in time",
-    "Whether a stop that nears its timeout sends SIGKILL to each process of a service: 5 s before the agent's own "
-    "deadline, or a quarter of the agent's time if that is less. With the advertised timeout that is later than "
-    "systemd's default TimeoutStopSec, 90 s. A failed stop means fencing.",
+    "Whether a stop that nears its timeout sends SIGKILL to each process of a service: 5 s before the agent's "
+    "deadline, or a quarter of the time until the deadline if that is less. With the advertised timeout that is later "
+    "than systemd's default TimeoutStopSec, 90 s. A failed stop means fencing.",
     default="yes",
     choices=_YES_OR_NO,
     content_type="boolean",
@@ -213,9 +213,8 @@ ORDER_AT_SHUTDOWN = Parameter(
     "order_at_shutdown",
     boolean,
     "order the unit after Pacemaker at shutdown",
-    "Whether start writes a drop-in by which the host's shutdown stops Pacemaker, and so its resources, before the "
-    "unit, and which leaves restarts to Pacemaker (Restart=no and no RestartForceExitStatus=). It is a file below /run "
-    "that stop removes.",
+    "Whether start writes a drop-in under /run that makes systemd stop Pacemaker before it stops the unit at shutdown, "
+    "and that disables systemd's own restarts (Restart=no and no RestartForceExitStatus=). stop removes it.",
     default="yes",
     choices=_YES_OR_NO,
     content_type="boolean",

@@ -119,14 +119,14 @@ class Operation(Record):
 
     @property
     def reserve_s(self) -> float:
-        """Seconds before Pacemaker's timeout at which the agent's own deadline stands.
+        """The seconds from the agent's deadline to Pacemaker's timeout.
 
         They pay for the interpreter's start and end, so that a reason is out before SIGKILL comes.
         """
         return reserve_s(self.timeout_s)
 
     def deadline(self, started: float) -> float:
-        """Return the agent's own deadline, on the clock that `started` was read from."""
+        """Return the agent's deadline, on the clock that `started` was read from."""
         return started + self.timeout_s - self.reserve_s
 
 

@@ -1,5 +1,6 @@
-"""The times of an operation: what Pacemaker grants, what the agent keeps of it, when a stop sends SIGKILL.
+"""The times of an operation: Pacemaker's timeout, the agent's deadline, when a stop sends SIGKILL.
 
+The agent's deadline is Pacemaker's timeout less a reserve (`reserve_s`).
 docs/design/deadlines.md describes how an action uses them.
 """
 
@@ -11,8 +12,8 @@ from ocf_systemd.core.ocf import Action
 DEFAULT_TIMEOUT_S = 20.0
 """What the agent assumes where no timeout is set."""
 
-# systemd gives a unit 90 s to stop (DefaultTimeoutStopSec=), and the agent's own SIGKILL must come later: 10 s before
-# the timeout of stop (`escalation_after_s`).
+# Without ExecStop=, systemd sends SIGKILL 90 s after the start of a stop (DefaultTimeoutStopSec=). The agent's SIGKILL
+# must come after that; with 110 s it comes at 100 s (`escalation_after_s`).
 ADVERTISED_TIMEOUT_S: Mapping[Action, int] = {
     Action.START: 100,
     Action.STOP: 110,
@@ -60,25 +61,25 @@ _LOG_LINE_SHARE, _LOG_LINE_RESERVE_S = 0.05, 0.25  # of the time left, kept for 
 
 
 def reserve_s(timeout_s: float) -> float:
-    """Return how many seconds before Pacemaker's timeout the agent's own deadline is.
+    """Return how many seconds before Pacemaker's timeout the agent's deadline is.
 
-    They pay for the interpreter's start and end, so that a reason is out before Pacemaker sends SIGKILL.
+    This covers the interpreter's start and end, so that the reason is written before Pacemaker sends SIGKILL.
     """
     reserve = min(max(timeout_s * _RESERVE_SHARE, _RESERVE_MIN_S), _RESERVE_MAX_S)
     return min(reserve, timeout_s / 2)
 
 
 def escalation_after_s(own_time_s: float) -> float:
-    """Return after how many seconds a stop sends SIGKILL that has `own_time_s` seconds until its own deadline.
+    """Return when a stop sends SIGKILL, in seconds after its start; its deadline is `own_time_s` after its start.
 
-    As late as leaves time to observe the end: systemd's TimeoutStopSec (90 s by default) must come first under the
-    advertised timeout.
+    As late as possible while leaving time to observe the effect: with the advertised timeout, systemd's own SIGKILL
+    after TimeoutStopSec (90 s by default, without ExecStop=) must come first.
     """
     return own_time_s - min(_ESCALATION_MAX_S, own_time_s * _ESCALATION_SHARE)
 
 
 def least_timeout_s(own_time_s: float) -> int:
-    """Return the least timeout of an operation, in whole seconds, of which the agent has that much for itself."""
+    """Return the least timeout of an operation, in whole seconds, with a deadline at `own_time_s` or later."""
     timeout_s = math.ceil(own_time_s)
     while timeout_s - reserve_s(timeout_s) < own_time_s:
         timeout_s += 1
@@ -86,7 +87,7 @@ def least_timeout_s(own_time_s: float) -> int:
 
 
 def least_stop_timeout_s(stop_time_s: float) -> int:
-    """Return the least timeout of a stop, in whole seconds, that sends SIGKILL no sooner than after that much."""
+    """Return the least timeout of a stop, in whole seconds, with SIGKILL at `stop_time_s` or later."""
     timeout_s = math.ceil(stop_time_s)
     while escalation_after_s(timeout_s - reserve_s(timeout_s)) < stop_time_s:
         timeout_s += 1
@@ -96,8 +97,8 @@ def least_stop_timeout_s(stop_time_s: float) -> int:
 def propose_start_timeout_s(unit_limit_s: float, *, start_s: float = 0.0, hook_wait_s: float = 0.0) -> int:
     """Return the timeout to propose for a start, in whole seconds.
 
-    `unit_limit_s` is the unit's TimeoutStartSec (`math.inf`: none). Measured were `start_s`, the longest start, and
-    `hook_wait_s`, the part of it between systemd's active and the end; both are tripled, for a node under load.
+    `unit_limit_s` is the unit's TimeoutStartSec (`math.inf`: none). `start_s` and `hook_wait_s` are measured values:
+    the longest start, and the part of it after systemd reports active. Both are tripled, for a node under load.
     """
     if unit_limit_s == math.inf:
         return rounded_up_s(max(start_s * SPARE_FACTOR + _RESERVE_MAX_S, ADVERTISED_TIMEOUT_S[Action.START]))
@@ -133,12 +134,12 @@ def ending_times_s(time_s: float) -> tuple[float, float]:
 
 
 def last_poll_at(now: float, deadline: float) -> float:
-    """Return the time after which no further poll begins, of an action that begins now."""
+    """Return the time after which no further poll begins, of an action that has just started."""
     return deadline - min((deadline - now) * _LAST_POLL_SHARE, _LAST_POLL_MAX_S)
 
 
 def try_deadline(now: float, deadline: float) -> float:
-    """Return the deadline of one try of several: half of what is left, so that another may follow."""
+    """Return the deadline of a command that may run again: half of the time left, so that another run can follow."""
     time_left = deadline - now
     return deadline if time_left < _SINGLE_TRY_S else deadline - time_left / 2
 
@@ -154,5 +155,5 @@ def polls_deadline(now: float, deadline: float) -> float:
 
 
 def spare_stop_post_until(now: float, deadline: float) -> float:
-    """Return until when a stop spares an ExecStopPost= that runs since now: half of what is left before a last poll."""
+    """Return until when a stop does not kill an ExecStopPost= that started now: half of the time before a last poll."""
     return now + max(deadline - _LAST_POLL_MAX_S - now, 0.0) / 2

@@ -161,8 +161,8 @@ def check_exec_stop(check: Check, loaded: _Loaded) -> CheckResult:
         return check.ok("ExecStop= does more than send a signal")
     return check.error(
         f"ExecStop={service.exec_stop[-1]} does not wait, and KillMode={service.kill_mode}",
-        "systemd reports the unit stopped while the service still runs. The cluster starts it on another node: it runs "
-        "twice.",
+        "systemd reports the unit stopped while its processes still run, and the agent waits only for the main "
+        "process. The cluster starts the service on another node, while the other processes still use the same data.",
         *drop_in(loaded.unit.id, "KillMode=control-group"),
     )
 
@@ -173,11 +173,10 @@ def check_kill_mode(check: Check, loaded: _Loaded) -> CheckResult:
     kill_mode = loaded.service.kill_mode
     if kill_mode not in _LEAVES_PROCESSES:
         return check.ok(f"KillMode={kill_mode}")
-    left = "all processes" if kill_mode == "none" else "all but the main process"
     return check.error(
-        f"KillMode={kill_mode} leaves {left} running after a stop",
-        "The cluster considers the service stopped and starts it on another node, while these processes still use the "
-        "same data.",
+        f"KillMode={kill_mode} leaves processes running after a stop",
+        "The cluster considers the service stopped once its main process has ended, and starts it on another node, "
+        "while its other processes still use the same data.",
         *drop_in(loaded.unit.id, "KillMode=control-group"),
     )
 
@@ -190,7 +189,10 @@ def check_send_sigkill(check: Check, loaded: _Loaded) -> CheckResult:
         return check.ok("SendSIGKILL=yes")
     report = check.error
     if service.kill_mode in _LEAVES_PROCESSES:
-        harm = "The cluster considers it stopped and starts it on another node, while these may still write."
+        harm = (
+            "The agent waits only for the main process. The cluster then starts the service on another node, while the "
+            "other processes may still write."
+        )
     elif loaded.parameters.stop_escalate:
         report, after = check.warning, time_span(loaded.facts.operations.escalation_after_s)
         harm = f"The agent does not consider it stopped, and sends SIGKILL itself after {after}."

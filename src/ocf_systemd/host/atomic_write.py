@@ -7,23 +7,23 @@ from pathlib import Path
 
 
 @contextmanager
-def staged_file(path: Path, content: bytes, mode: int) -> Iterator[Path]:
+def temporary_file(path: Path, content: bytes, mode: int) -> Iterator[Path]:
     """Yield a hidden temporary file next to `path` with this content and mode; rename it to keep it.
 
     It is removed at the end of the block. Raises OSError.
     """
     # Unlike mkstemp(3)'s, the name is known before the file exists, so that Ctrl-C at any moment leaves none behind.
-    staged = path.with_name(f".{path.name}.{os.urandom(8).hex()}")
+    temporary = path.with_name(f".{path.name}.{os.urandom(8).hex()}")
     try:
-        staged.touch(0o600, exist_ok=False)  # never writable by others, whatever the umask
-        staged.write_bytes(content)
-        staged.chmod(mode)
-        yield staged
+        temporary.touch(0o600, exist_ok=False)  # never writable by others, whatever the umask
+        temporary.write_bytes(content)
+        temporary.chmod(mode)
+        yield temporary
     finally:
-        staged.unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
 
 
 def write(path: Path, content: bytes, mode: int) -> None:
     """Write or replace a file. Raises OSError, and then the file at `path` is unchanged."""
-    with staged_file(path, content, mode) as staged:
-        staged.replace(path)
+    with temporary_file(path, content, mode) as temporary:
+        temporary.replace(path)

@@ -1,6 +1,6 @@
 """The drop-in of a unit under the cluster's control: written below /run by start, removed by stop.
 
-docs/design/start-and-stop.md describes when it is in force. Source: systemd.unit(5).
+docs/design/start-and-stop.md describes when systemd loads it. Source: systemd.unit(5).
 """
 
 from contextlib import suppress
@@ -90,12 +90,12 @@ def _remove(path: Path) -> bool:
     return True
 
 
-def has_in_force(unit: UnitState, path: Path, *, wanted: bool) -> bool:
-    """Return whether systemd has the drop-in at `path` in force, or none of this agent's, as wanted."""
+def has_loaded(unit: UnitState, path: Path, *, wanted: bool) -> bool:
+    """Return whether systemd has loaded the drop-in at `path`, or none of this agent's, as wanted."""
     # NeedDaemonReload is not enough: systemd 252 overlooks a drop-in whose directory is new.
-    return drop_ins_in_force(unit, path) == ({str(path)} if wanted else set()) and not unit.needs_daemon_reload
+    return loaded_drop_ins(unit, path) == ({str(path)} if wanted else set()) and not unit.needs_daemon_reload
 
 
-def drop_ins_in_force(unit: UnitState, path: Path) -> set[str]:
-    """Return which drop-ins of this agent systemd has in force: that at `path`, and one of an older version."""
+def loaded_drop_ins(unit: UnitState, path: Path) -> set[str]:
+    """Return which drop-ins of this agent systemd has loaded: that at `path`, and one of an older version."""
     return {str(path), str(path.with_name(_OLD_DROP_IN_NAME))}.intersection(unit.drop_in_paths)

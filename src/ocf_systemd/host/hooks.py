@@ -63,7 +63,7 @@ def find_hooks(path: str) -> tuple[str, ...] | HookMissing | HookRan:
     """Return the hooks that a `monitor_hook` names: itself, or a directory's executable files in order of name.
 
     Of a directory, the files count whose names run-parts(8) would run, and those whose status cannot be read, so that a
-    dangling link is reported. An outcome: why there are none to run.
+    dangling link is reported. If it returns an outcome, that says why there are none to run.
     """
     if not os.path.isdir(path):  # noqa: PTH112  # a str: paths are compared and printed, not joined
         return (path,)
@@ -79,10 +79,10 @@ def find_hooks(path: str) -> tuple[str, ...] | HookMissing | HookRan:
 
 
 def _why_empty(names: list[str]) -> str:
-    passed_over = [name for name in names if not name.startswith(".") and not _RUN_PARTS_NAME.fullmatch(name)]
-    if not passed_over:
+    ignored = [name for name in names if not name.startswith(".") and not _RUN_PARTS_NAME.fullmatch(name)]
+    if not ignored:
         return "the directory holds no executable file"
-    return f"the directory holds no executable named with letters, digits, - and _ alone: not {passed_over[0]}"
+    return f"no executable file has a valid hook name (only letters, digits, - and _); ignored: {ignored[0]}"
 
 
 def _unstarted(path: str, failure: NotStarted) -> HookMissing | HookRan:
@@ -101,10 +101,10 @@ def _is_meant_to_run(path: str) -> bool:
 def why_unsafe(path: str, trusted_uids: frozenset[int]) -> str | None:
     """Return which component of `path` another user could change, or None.
 
-    Every component counts that the kernel passes as it resolves the path, including the targets of symbolic links and
-    their directories. A component is safe if a trusted user owns it and no other user may write to it, except group
-    root; in a sticky directory others cannot change what they do not own. If the kernel follows a link to another
-    place than its text names, as for /proc/PID/root, the components are not known.
+    Every component that the kernel traverses is checked, including the targets of symbolic links and their directories.
+    A component is safe if a trusted user owns it and no other user may write to it, except group root; in a sticky
+    directory others cannot change what they do not own. If the kernel resolves a link differently from readlink(2), as
+    for /proc/PID/root, the components are not known.
 
     Raises OSError if the path does not exist or cannot be read.
     """
@@ -122,7 +122,7 @@ def why_unsafe(path: str, trusted_uids: frozenset[int]) -> str | None:
         if seen.st_mode & stat.S_IWGRP and _has_acl(place):
             return f"{place} may be writable by others: it has an access control list"
     if seen is None or not os.path.samestat(seen, Path(path).stat()):
-        return f"{path} does not lead where its links point"
+        return f"{path} resolves to a different file than its symbolic links name"
     return None
 
 
@@ -135,7 +135,7 @@ def _has_acl(place: str) -> bool:
 
 
 def _places(path: str) -> Iterator[str]:
-    """Yield every component that the kernel passes as it resolves a path (path_resolution(7)), in that order.
+    """Yield every component that the kernel traverses as it resolves a path (path_resolution(7)), in that order.
 
     The last one is where the path leads.
     """
@@ -222,7 +222,7 @@ async def check_access(
 
 
 async def _why_not_as_user(hook: str, command: Command, run: Runner, deadline: float) -> HookMissing | None:
-    """Return why a hook's user may not execute it. The kernel decides, which knows access control lists as well."""
+    """Return why a hook's user may not execute it. The kernel decides, because it also knows ACLs."""
     places = {hook: "it"}
     with suppress(OSError):
         if interpreter := _interpreter(_first_line(hook)):
@@ -235,9 +235,9 @@ async def _why_not_as_user(hook: str, command: Command, run: Runner, deadline: f
 
 
 def _find_trusted(parameters: Parameters) -> tuple[str, ...] | HookOutcome:
-    """Return the hooks that `monitor_hook` names; an outcome: there are none, or it is not safe to read the directory.
+    """Return the hooks that `monitor_hook` names. If it returns an outcome, that says why there are none to run.
 
-    Others who may write to a directory choose what it contains: possibly a million files.
+    A user who can write to the directory controls its contents, possibly a million files: so it is checked first.
     """
     path = parameters.monitor_hook
     if path is None:

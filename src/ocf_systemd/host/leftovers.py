@@ -1,8 +1,9 @@
-"""Ends the processes that hooks leave behind.
+"""Ends leftovers: processes of a hook that are alive when the hook's command has ended.
 
+A leftover whose parent has ended is an orphan; a survivor is alive despite SIGKILL (uninterruptible sleep).
 A hook may start a process in the background and exit, or fork twice. Linux gives such an orphan to the nearest
-ancestor that is a child subreaper, which an agent's process is: so all that its hooks left behind is found among its
-descendants, and is killed before the action ends (docs/design/processes.md).
+ancestor that is a child subreaper, which an agent's process is: so all leftovers are found among its
+descendants, and are killed before the action ends (docs/design/processes.md).
 """
 
 import ctypes
@@ -16,18 +17,18 @@ from ocf_systemd.core.observations import Process
 from ocf_systemd.host.procfs import Entry, command_line, descendants_of, find_process
 from ocf_systemd.host.signals import send_signal
 
-LOOK_AGAIN_S = 0.005
+CHECK_PAUSE_S = 0.005
 """Seconds between two checks whether a killed process has ended."""
 
-ROUNDS = 40
+CHECKS_MAX = 40
 """Checks after which a killed process is left to the kernel."""
 
-_UNINTERRUPTIBLE_ROUNDS = 10  # the same for processes that are all in uninterruptible sleep
+_UNINTERRUPTIBLE_CHECKS = 10  # the same for processes that are all in uninterruptible sleep
 _PR_SET_CHILD_SUBREAPER = 36  # prctl(2)
 
 
 def adopt_orphans() -> None:
-    """Make this process a child subreaper: the parent of all that its descendants leave behind (prctl(2))."""
+    """Make this process a child subreaper: the new parent of orphans among its descendants (prctl(2))."""
     ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
@@ -40,11 +41,11 @@ def survivors_of(entries: Iterable[Entry]) -> tuple[Process, ...]:
 class Leftovers:
     """The leftover processes that were sent SIGKILL, with their command lines."""
 
-    __slots__ = ("_seen", "_uninterruptible_rounds")
+    __slots__ = ("_seen", "_uninterruptible_checks")
 
     def __init__(self, seen: dict[Entry, str] | None = None) -> None:
         self._seen = seen or {}
-        self._uninterruptible_rounds = 0
+        self._uninterruptible_checks = 0
 
     def kill(self, entries: Iterable[Entry]) -> bool:
         """Send SIGKILL to those that are alive; return whether to check again."""
@@ -55,8 +56,8 @@ class Leftovers:
                 self._seen[entry] = _command_line_of(process)
         send_signal(alive, SIGKILL)
         # Any disk access is an uninterruptible sleep as well, if a short one.
-        self._uninterruptible_rounds += bool(alive) and all(process.is_uninterruptible for process in alive)
-        return self._uninterruptible_rounds < _UNINTERRUPTIBLE_ROUNDS
+        self._uninterruptible_checks += bool(alive) and all(process.is_uninterruptible for process in alive)
+        return self._uninterruptible_checks < _UNINTERRUPTIBLE_CHECKS
 
     @property
     def survivors(self) -> tuple[Process, ...]:
@@ -78,14 +79,14 @@ def _command_line_of(process: Process) -> str:
 def end_leftovers() -> Leftovers:
     """Kill and reap all descendants of this process.
 
-    To be called when no command runs any more: what is left then was left behind by a hook.
+    Call it when no command runs any more: all descendants are leftovers then.
     """
     leftovers = Leftovers()
-    for _ in range(ROUNDS):
+    for _ in range(CHECKS_MAX):
         descendants = [entry for entry in descendants_of(os.getpid()) if entry.pid != os.getpid()]
         if not _reap() or not leftovers.kill(descendants):
             break
-        time.sleep(LOOK_AGAIN_S)
+        time.sleep(CHECK_PAUSE_S)
     return leftovers
 
 

@@ -30,7 +30,7 @@ from ocf_systemd.core.observations import (
 )
 from ocf_systemd.core.records import Record
 from ocf_systemd.core.timeouts import ending_times_s
-from ocf_systemd.host.leftovers import LOOK_AGAIN_S, survivors_of
+from ocf_systemd.host.leftovers import CHECK_PAUSE_S, survivors_of
 from ocf_systemd.host.procfs import Entry, descendants_of, is_alive
 from ocf_systemd.host.signals import send_signal
 
@@ -71,7 +71,7 @@ class DeathSignal(Enum):
 
 
 class ChildContext(Record):
-    """What a command's process gets of this one. A `directory` of None and a `umask` of -1 are this process's own."""
+    """What a command's process inherits. A `directory` of None and a `umask` of -1 are this process's own."""
 
     environment: Mapping[str, str]
     death_signal: DeathSignal
@@ -90,7 +90,7 @@ class ChildPolicy(Protocol):
         ...
 
     def context(self, command: Command) -> ChildContext:
-        """Return what the command's process gets of this one."""
+        """Return what the command's process inherits from this one."""
         ...
 
     async def start(self, command: Command, spawn: Callable[[], T], deadline: float) -> T:
@@ -106,14 +106,14 @@ class OneAction:
     """The policy of a process that performs one action and ends with it: the agent, as Pacemaker starts it.
 
     Commands stay in the agent's process group, so that Pacemaker's SIGKILL to that group reaches them. A command of
-    another user does not share a terminal with the agent: it could type into it (TIOCSTI in ioctl_tty(2)). Pacemaker
-    gives no terminal, so there the group stays the agent's.
+    another user could inject input into a shared terminal (TIOCSTI in ioctl_tty(2)), so it gets a new session. Under
+    Pacemaker there is no terminal, so it stays in the group.
     """
 
     grants_grace = True
 
     def context(self, command: Command) -> ChildContext:
-        """Return this process's own, except for a command of another user."""
+        """Return this process's own context, except for a command of another user."""
         if command.user is None:
             leads_group = os.getpgrp() == os.getpid()
             return ChildContext(command.environment, DeathSignal.OUR_GROUP if leads_group else DeathSignal.CHILD)
@@ -329,15 +329,15 @@ async def _end_tree(
         await _wait_for_end(tree, exit_descriptor)
     tree = tuple(dict.fromkeys((*tree, *descendants_of(process.pid))))
     send_signal(tree, SIGKILL)
-    # A process in uninterruptible sleep outlives even this, for as long as the kernel likes: not our deadline.
+    # A process in uninterruptible sleep outlives even SIGKILL, for an unlimited time: do not wait past the deadline.
     with anyio.move_on_after(max(reap_s, _REAP_MIN_S)):
         await _wait_for_end(tree, exit_descriptor)
     process.poll()
-    # What is not in such a sleep is on its way to its end, on a machine that is busy.
+    # Other processes have been killed but not yet reaped, on a busy host.
     return tuple(survivor for survivor in survivors_of(tree) if survivor.is_uninterruptible)
 
 
 async def _wait_for_end(tree: Iterable[Entry], exit_descriptor: int) -> None:
     await anyio.wait_readable(exit_descriptor)
     while any(is_alive(entry) for entry in tree):  # noqa: ASYNC110  # only our own child's end is an event
-        await anyio.sleep(LOOK_AGAIN_S)
+        await anyio.sleep(CHECK_PAUSE_S)

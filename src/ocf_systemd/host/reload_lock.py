@@ -11,7 +11,7 @@ from pathlib import Path
 
 import anyio
 
-_LOOK_AGAIN_S = 0.02
+_CHECK_PAUSE_S = 0.02
 
 
 @asynccontextmanager
@@ -25,7 +25,7 @@ async def reload_lock(run_directory: Path, deadline: float) -> AsyncIterator[Non
     try:
         with anyio.CancelScope(deadline=deadline):
             while descriptor is not None and not _is_locked(descriptor):  # noqa: ASYNC110  # another process's
-                await anyio.sleep(_LOOK_AGAIN_S)
+                await anyio.sleep(_CHECK_PAUSE_S)
         yield
     finally:
         if descriptor is not None:

@@ -20,7 +20,7 @@ from pathlib import Path
 import ocf_systemd
 from ocf_systemd.core.text import printable
 from ocf_systemd.core.timeouts import DEFAULT_TIMEOUT_S
-from ocf_systemd.host.atomic_write import staged_file
+from ocf_systemd.host.atomic_write import temporary_file
 from ocf_systemd.install import data_files
 from ocf_systemd.install.ownership import is_ours
 
@@ -119,8 +119,8 @@ def install(agent: AgentFile, *, share: Path | None = None, force: bool = False)
     """Install the agent file atomically, after a test run of it; return warnings.
 
     The packages that the agent imports are compiled to byte code where that is possible. Manual pages and completion
-    are installed below `share`. Raises `InstallationError`; then, or if it is interrupted, nothing else has changed.
-    `force` replaces a file of another program.
+    are installed below `share`. Raises `InstallationError`; then, or if it is interrupted, nothing but byte code has
+    changed. `force` replaces a file of another program.
     """
     if not force and agent.path.exists() and not _is_ours(agent.path):
         raise InstallationError(f"{agent.path} is not an agent of ocf-systemd; --force replaces it")
@@ -136,11 +136,11 @@ def install(agent: AgentFile, *, share: Path | None = None, force: bool = False)
 
 
 def _install_files(agent: AgentFile, share: Path | None) -> tuple[str, ...]:
-    # The staged file is hidden: Pacemaker's tools do not list it.
-    with staged_file(agent.path, _agent_text().encode(), 0o755) as staged:
-        _test_run(staged, agent)
+    # The temporary file is hidden: Pacemaker's tools do not list it.
+    with temporary_file(agent.path, _agent_text().encode(), 0o755) as temporary:
+        _test_run(temporary, agent)
         with uninterrupted():
-            staged.replace(agent.path)
+            temporary.replace(agent.path)
             return data_files.install(share) if share else ()
 
 
@@ -244,8 +244,8 @@ def _shebang(interpreter: str) -> str:
     """Return one or three first lines that start the interpreter, isolated from the caller's environment (-I).
 
     -S skips the search for installed packages: a client of the resident server needs none, and the search takes half
-    of its time. If execve(2) would split or truncate the interpreter's path, sh runs the file first and starts the
-    interpreter; to Python the second line is a string.
+    of the client's run time. If execve(2) would split or truncate the interpreter's path, sh runs the file first and
+    starts the interpreter; to Python the second line is a string.
     """
     line = f"#!{interpreter} -IS"
     if len(line) <= _SHEBANG_MAX and not re.search(r"\s", interpreter):
@@ -254,10 +254,10 @@ def _shebang(interpreter: str) -> str:
     return f"#!/bin/sh\n'''exec' '{quoted}' -IS \"$0\" \"$@\"\n' '''"
 
 
-def _test_run(staged: Path, agent: AgentFile) -> None:
+def _test_run(temporary: Path, agent: AgentFile) -> None:
     """Run the agent's meta-data, with no other environment, as pcs does; with timeout 0 it waits for no upgrade."""
     environment = {"OCF_RESOURCE_TYPE": agent.name, "OCF_RESKEY_CRM_meta_timeout": "0"}
-    command = [str(staged), "meta-data"]
+    command = [str(temporary), "meta-data"]
     try:
         done = subprocess.run(
             command, env=environment, capture_output=True, text=True, check=False, timeout=_META_DATA_TIMEOUT_S

@@ -204,7 +204,7 @@ def _restart_changed_socket(paths: UnitPaths, before: Mapping[Path, bytes | None
 
 @contextmanager
 def _rollback_on_failure(paths: UnitPaths) -> Iterator[Mapping[Path, bytes | None]]:
-    """Yield the content of the unit files; if the block raises, restore it and have systemd load it."""
+    """Yield the content of the unit files; if the block raises, restore it and make systemd load it."""
     was_enabled = paths.enabling_link.is_symlink()
     try:
         before = {path: path.read_bytes() if path.exists() else None for path in paths.files}

@@ -27,12 +27,12 @@ _STOP_AFTER_SHARE = 0.5  # of the time that a start takes, until a stop is reque
 _STARTS_AND_STOPS = RESTARTS + 1  # in a scenario, including those that bring the unit into its first state
 _SPARE_S = 30.0
 _WATCHDOG_MAX_S = 30.0  # a rehearsal does not wait for a watchdog that is slower
-_WITH_RESERVE = 1.2  # from what a monitor needs to its timeout, of which the agent keeps a reserve
+_WITH_RESERVE = 1.2  # factor from a monitor's needed time to its timeout, including the reserve
 
 
 @dataclass(frozen=True, slots=True)
 class InitialState:
-    """The unit before the rehearsal: its properties, and whether it has the drop-in that a cluster's start leaves."""
+    """The unit before the rehearsal: its properties, and whether it has the drop-in that a cluster's start writes."""
 
     facts: UnitFacts
     has_drop_in: bool
@@ -142,11 +142,11 @@ class _Runner:
         if why := self._given_up or self._why_skipped(scenario):
             return subject.skipped(why)
         if failure := await self._bring_into_state(subject, scenario):
-            self._given_up = f"not run, since {subject.unit} is not in the state that it begins with"
+            self._given_up = f"not run: {subject.unit} could not be brought into the required state"
             return failure
         result = await self._run_scenario(subject, scenario)
         if result.status is Status.ERROR and scenario in DECISIVE:
-            self._given_up = f"not run, since {scenario} failed"
+            self._given_up = f"not run: {scenario} failed"
         return result
 
     def _why_skipped(self, scenario: Scenario) -> str:

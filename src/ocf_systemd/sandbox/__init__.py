@@ -1,4 +1,4 @@
-"""Boots a sandbox: a throw-away host with a real systemd, to test a unit and a hook in.
+"""Boots a sandbox: a temporary container with its own systemd and an overlay of this host's files.
 
 boot.sh creates the namespaces and their root file system, and removes both; this module runs it. A sandbox is no
 security boundary: it contains accidents, not a malicious root.

@@ -29,7 +29,7 @@ PRIVATE_SOCKET = "/run/systemd/private"
 _PATIENCE_S = 1.0
 _PATIENCE_SHARE = 0.1  # of the time left: if PID 1 hangs, systemctl must find that, and needs its time
 _CHUNK = 64 * 1024
-_LOOK_AGAIN_S = 0.005
+_CHECK_PAUSE_S = 0.005
 _PAUSE_S = 1.0  # before a broken connection is opened again
 _SERIAL_MAX = 2**32 - 16  # room for the calls of one query
 
@@ -119,7 +119,7 @@ class _Connection:
             with suppress(BlockingIOError):
                 self.socket.send(data, MSG_NOSIGNAL)
                 return
-            await anyio.sleep(_LOOK_AGAIN_S)
+            await anyio.sleep(_CHECK_PAUSE_S)
 
     async def _receive(self) -> None:
         await anyio.wait_readable(self.socket)

@@ -1,7 +1,7 @@
 """The child processes of a server that performs many actions at once: whose they are, and the end of orphans.
 
-The server is a child subreaper: what any hook leaves behind becomes the server's child, and does not show which action
-it belongs to. So each action has a mark, a variable in the environment of its commands, which their children inherit;
+The server is a child subreaper: the orphans of any hook become the server's children, and do not show which action
+they belong to. So each action has a mark, a variable in the environment of its commands, which their children inherit;
 docs/design/processes.md has the rules for a process without a mark.
 """
 
@@ -17,7 +17,7 @@ from typing import TypeVar
 import anyio
 
 from ocf_systemd.core.observations import CommandOutcome
-from ocf_systemd.host.leftovers import LOOK_AGAIN_S, ROUNDS, Leftovers
+from ocf_systemd.host.leftovers import CHECK_PAUSE_S, CHECKS_MAX, Leftovers
 from ocf_systemd.host.processes import ChildContext, Command, DeathSignal, run_child
 from ocf_systemd.host.procfs import Stat, children_of, descendants_of, environment_of, read_stat, ticks_now
 
@@ -100,7 +100,7 @@ class ServedAction:
 
 
 class OrphanReaper:
-    """Knows all actions that run, and since when, and ends what their hooks left behind.
+    """Knows all actions that run, and since when, and ends the leftovers of their hooks.
 
     `descriptors` is the limit on open files that the commands of actions have.
     """
@@ -126,13 +126,13 @@ class OrphanReaper:
         return f"{MARK}={os.getpid()}.{next(self._numbers)}"
 
     async def end_leftovers(self, action: ServedAction) -> Leftovers:
-        """Kill and reap all that an action, whose commands have ended, left behind."""
+        """Kill and reap all leftovers of an action whose commands have ended."""
         leftovers = Leftovers()
-        for _ in range(ROUNDS):
+        for _ in range(CHECKS_MAX):
             orphans = [orphan for orphan in self._orphans() if self._is_left_by(action, orphan)]
             if not orphans or not leftovers.kill(descendants_of(*(orphan.entry.pid for orphan in orphans))):
                 break
-            await anyio.sleep(LOOK_AGAIN_S)
+            await anyio.sleep(CHECK_PAUSE_S)
         return leftovers
 
     def _orphans(self) -> Iterator[Stat]:

@@ -1,9 +1,9 @@
 """The resident server: performs monitor and validate-all for agents that connect over a UNIX socket, a task for each.
 
-A client gets what its own process would have given it. Where the server cannot give that, it declines: it closes the
+A client gets the same result as without the server. Where the server cannot ensure that, it declines: it closes the
 connection without a result, and the client runs the action in its own process. Actions that change something are not
-served: a server that was frozen would carry them out after its client is gone. docs/design/server.md has the life of a
-request.
+served: a server that was frozen would carry them out after its client has disconnected. docs/design/server.md describes
+the protocol.
 """
 
 import errno
@@ -33,7 +33,7 @@ from ocf_systemd.core.parameters import read_operation
 from ocf_systemd.core.records import Record
 from ocf_systemd.core.text import printable
 from ocf_systemd.host.hooks import is_root_owned
-from ocf_systemd.host.leftovers import LOOK_AGAIN_S, adopt_orphans
+from ocf_systemd.host.leftovers import CHECK_PAUSE_S, adopt_orphans
 from ocf_systemd.host.procfs import age_s
 from ocf_systemd.server.dbus import SystemManager
 from ocf_systemd.server.orphans import OrphanReaper, ServedAction, ShortageError
@@ -43,7 +43,7 @@ PULSE_S = 0.5
 
 _TRANSFER_WITHIN_S = 5.0  # for a request to arrive, and for a result to be taken
 _REQUEST_MAX = 8 * 1024 * 1024  # bytes: execve(2) allows an environment of 6 MiB at most
-_DRAIN_S = 2.0  # for running actions to end when the server must; then their clients run them themselves
+_DRAIN_S = 2.0  # for running actions to end when the server is stopping; then their clients run them
 _BACKLOG = 4096
 _DESCRIPTORS_PER_CLIENT = 24  # its connection, and five for each of its commands
 _DESCRIPTORS_OURS = 32
@@ -68,7 +68,7 @@ class Answer(Record):
 
 
 class Declined(Record):
-    """The client runs the action in its own process; `why` is for the log, and empty where the client has gone."""
+    """The client runs the action in its own process; `why` is for the log, and empty if it has disconnected."""
 
     why: str = ""
 
@@ -127,7 +127,7 @@ class _Client:
             self.connection.shutdown(socket.SHUT_RDWR)
 
     async def receive(self) -> bytes:
-        """Wait for what it sends; nothing: it has gone."""
+        """Wait for what it sends and return it; empty if disconnected."""
         if self.unread:
             received, self.unread = self.unread, b""
             return received
@@ -140,7 +140,7 @@ class _Client:
                 return b""
 
     async def receive_request(self) -> bytes:
-        """Wait for its request; nothing: it sends none in time, or has gone."""
+        """Wait for its request and return it; empty if none comes in time, or if disconnected."""
         received = b""
         with anyio.move_on_after(_TRANSFER_WITHIN_S):
             while chunk := await self.receive():
@@ -190,7 +190,7 @@ class Server:
         self._is_outdated = False
 
     async def run(self, idle_after_s: float) -> None:
-        """Serve until a signal comes, no client connects for so many seconds (0: for ever), or it is outdated."""
+        """Serve until a signal arrives, it is idle for `idle_after_s` (0: no limit), or it is outdated."""
         async with anyio.create_task_group() as serving:
             serving.start_soon(self._manager.keep_connected)
             async with anyio.create_task_group() as accepting:
@@ -203,11 +203,11 @@ class Server:
             self._notify("STOPPING=1")
             with anyio.move_on_after(_DRAIN_S):
                 while self._clients:  # noqa: ASYNC110  # once, at the end of the process
-                    await anyio.sleep(LOOK_AGAIN_S)
+                    await anyio.sleep(CHECK_PAUSE_S)
             for client in self._clients:
                 client.disconnect()
             while self._clients:  # noqa: ASYNC110
-                await anyio.sleep(LOOK_AGAIN_S)
+                await anyio.sleep(CHECK_PAUSE_S)
             serving.cancel_scope.cancel()
 
     async def _accept(self, serving: TaskGroup) -> None:
@@ -216,13 +216,13 @@ class Server:
                 connection, _ = self._listener.accept()
             except BlockingIOError:
                 await anyio.wait_readable(self._listener)
-            except OSError:  # the client has gone already, or there are no descriptors left
-                await anyio.sleep(LOOK_AGAIN_S)
+            except OSError:  # the client has disconnected already, or there are no descriptors left
+                await anyio.sleep(CHECK_PAUSE_S)
             else:
                 connection.settimeout(0)
                 self._greet(connection, serving)
             while len(self._clients) >= self._clients_max:  # noqa: ASYNC110  # very rare
-                await anyio.sleep(LOOK_AGAIN_S)  # a client that is not greeted in time runs its action itself
+                await anyio.sleep(CHECK_PAUSE_S)  # a client that is not greeted in time runs its action itself
 
     def _greet(self, connection: socket.socket, serving: TaskGroup) -> None:
         """Greet a client at once: it must know that the server lives before its turn has come."""
@@ -273,7 +273,7 @@ class Server:
         result = await self._perform(client, request)
         why = result.why if isinstance(result, Declined) else ""
         if why and self._declined.get(request.resource) != why:
-            self._log(f"{request.action} of {request.resource} is left to the agent: {why}")
+            self._log(f"{request.action} of {request.resource} is declined: {why}")
         if why:
             self._declined[request.resource] = why
         return result
@@ -287,8 +287,8 @@ class Server:
                 result = await self._perform_action(client, request, action, reporter)
             except Exception as error:  # noqa: BLE001
                 cause = cause_of(error)
-                if isinstance(cause, _SHORTAGES):  # what this process is short of its client may have
-                    return Declined(f"the server is short of something: {cause}")
+                if isinstance(cause, _SHORTAGES):  # the client's process may have what this one lacks
+                    return Declined(f"the server is out of a resource: {cause}")
                 result = result_of_bug(error)
         if isinstance(result, Declined):
             return result
@@ -305,7 +305,7 @@ class Server:
         if isinstance(parameters, ActionResult):
             return parameters
         if not is_root_owned(parameters):
-            return Declined("the hook is not root's alone, and its file system could block the server")
+            return Declined("the hook is not owned and writable only by root: its file system could block the server")
         deadline = operation.deadline(anyio.current_time() - age_s(client.pid))
         work = Request(
             *(request.action, parameters, operation, deadline, request.environment, reporter, action.run),
