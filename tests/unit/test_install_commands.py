@@ -28,8 +28,8 @@ main()
 """
 SERVE = """
 import os
-from ocf_systemd.server import server
-server.serve = lambda path, idle_after_s, environment: print(path, idle_after_s, environment["X"]) or 0
+from ocf_systemd.server import process
+process.serve = lambda path, idle_after_s, environment: print(path, idle_after_s, environment["X"]) or 0
 from ocf_systemd.commands import main
 main()
 """

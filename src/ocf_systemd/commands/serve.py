@@ -38,7 +38,7 @@ def serve(path: Path | None, idle_after: float) -> int:
     Example:
       ocf-systemd serve --socket /run/ocf-systemd.socket --idle-after 0
     """
-    from ocf_systemd.server.server import serve as run_server
+    from ocf_systemd.server.process import serve as run_server
 
     try:
         return run_server(path, idle_after, os.environ)

@@ -6,8 +6,6 @@ served: a server that was frozen would carry them out after its client has disco
 the protocol.
 """
 
-import errno
-import gc
 import os
 import resource
 import signal
@@ -33,7 +31,7 @@ from ocf_systemd.core.parameters import read_operation
 from ocf_systemd.core.records import Record
 from ocf_systemd.core.text import printable
 from ocf_systemd.host.hooks import is_root_owned
-from ocf_systemd.host.leftovers import CHECK_PAUSE_S, adopt_orphans
+from ocf_systemd.host.leftovers import CHECK_PAUSE_S
 from ocf_systemd.host.procfs import age_s
 from ocf_systemd.server.dbus import SystemManager
 from ocf_systemd.server.orphans import OrphanReaper, ServedAction, ShortageError
@@ -44,15 +42,11 @@ PULSE_S = 0.5
 _TRANSFER_WITHIN_S = 5.0  # for a request to arrive, and for a result to be taken
 _REQUEST_MAX = 8 * 1024 * 1024  # bytes: execve(2) allows an environment of 6 MiB at most
 _DRAIN_S = 2.0  # for running actions to end when the server is stopping; then their clients run them
-_BACKLOG = 4096
 _DESCRIPTORS_PER_CLIENT = 24  # its connection, and five for each of its commands
 _DESCRIPTORS_OURS = 32
-_UMASK = 0o026  # Pacemaker's, which log files that an agent creates have
 _CHUNK = 64 * 1024
 _SIZE = 4  # bytes of a request's length
-_LISTEN_FDS_START = 3  # sd_listen_fds(3)
 _UCRED = struct.Struct("3i")  # pid, uid, gid: SO_PEERCRED in unix(7)
-_DEBUG_PREFIX = "<7>"  # sd-daemon(3): the line's priority in the journal
 
 # Errors that may be this process's own, and not its client's.
 _SHORTAGES = (ShortageError, OSError, MemoryError, ImportError)  # the last while the package is upgraded
@@ -288,7 +282,8 @@ class Server:
             except Exception as error:  # noqa: BLE001
                 cause = cause_of(error)
                 if isinstance(cause, _SHORTAGES):  # the client's process may have what this one lacks
-                    return Declined(f"the server is out of a resource: {cause}")
+                    what = cause.strerror if isinstance(cause, OSError) else cause
+                    return Declined(f"the server is out of a resource: {printable(str(what))}")
                 result = result_of_bug(error)
         if isinstance(result, Declined):
             return result
@@ -347,54 +342,3 @@ def _raise_limit() -> int:
     _, limit = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit))
     return limit
-
-
-def serve(path: Path | None, idle_after_s: float, environment: Mapping[str, str]) -> int:
-    """Serve on the socket that systemd has passed, or on one at `path`; return the exit code of the process.
-
-    Ends after `idle_after_s` seconds without work, if that is not 0. Raises OSError where there is no socket to listen
-    on.
-    """
-    listener = _inherited(environment) or _bound(path)
-    adopt_orphans()
-    os.umask(_UMASK)
-    gc.freeze()  # what has been imported stays
-    with listener:
-        anyio.run(Server(listener, SystemManager(), _notifier(environment), _log).run, idle_after_s)
-    return 0
-
-
-def _log(text: str) -> None:
-    with suppress(OSError):
-        os.write(2, f"{_DEBUG_PREFIX}{text}\n".encode(errors="backslashreplace"))
-
-
-def _inherited(environment: Mapping[str, str]) -> socket.socket | None:
-    """Return the socket that systemd has passed to this process, if it has (sd_listen_fds(3))."""
-    if environment.get("LISTEN_PID") != str(os.getpid()) or environment.get("LISTEN_FDS") != "1":
-        return None
-    return socket.socket(fileno=_LISTEN_FDS_START)
-
-
-def _bound(path: Path | None) -> socket.socket:
-    if path is None:
-        raise FileNotFoundError(errno.ENOENT, "systemd has passed no socket: name one with --socket")
-    listener = socket.socket(socket.AF_UNIX)
-    before = os.umask(0o177)  # only root may connect, from the first moment on
-    try:
-        listener.bind(str(path))
-    finally:
-        os.umask(before)
-    listener.listen(_BACKLOG)
-    return listener
-
-
-def _notifier(environment: Mapping[str, str]) -> Callable[[str], None]:
-    """Return a function that sends a state to systemd, if systemd has passed NOTIFY_SOCKET."""
-    address = environment.get("NOTIFY_SOCKET", "")
-
-    def notify(state: str) -> None:
-        with suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) as manager:
-            manager.sendto(state.encode(), address.replace("@", "\0", 1) if address.startswith("@") else address)
-
-    return notify if address else lambda _: None
