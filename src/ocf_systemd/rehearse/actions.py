@@ -124,6 +124,7 @@ def _action_run(timeline: Timeline, result: ActionResult, *, has_limit: bool) ->
         active_after_s=next((at_s for at_s, state in states if state.is_running), None),
         hook_s=_longest(span.outcome.elapsed_s for span in hooks if isinstance(span.outcome, Exited)),
         hook_timed_out=not has_limit and any(isinstance(span.outcome, TimedOut) for span in hooks),
+        ended_hook=any(span.outcome is None or isinstance(span.outcome, TimedOut) for span in hooks),
         escalated=timeline.escalated,
         unit_result=states[-1][1].result if states else "",
     )

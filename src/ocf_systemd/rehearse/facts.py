@@ -83,6 +83,7 @@ class ActionRun:
 
     Times are seconds, None if not observed: `active_after_s` until systemd first reported the unit active, `hook_s` the
     longest run of a hook. `hook_timed_out`: a hook without a time limit was still running at the deadline.
+    `ended_hook`: the agent ended a hook, because its time was up or its result was no longer needed.
     `escalated`: a stop sent SIGKILL. `unit_result` is the unit's property Result afterwards.
     """
 
@@ -92,6 +93,7 @@ class ActionRun:
     active_after_s: float | None = None
     hook_s: float | None = None
     hook_timed_out: bool = False
+    ended_hook: bool = False
     escalated: bool = False
     unit_result: str = ""
 
