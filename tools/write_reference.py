@@ -18,9 +18,9 @@ removed; an empty value counts as not set. All parameters but `unit` can be chan
 (`reload-agent`).
 
 With a wrong value, `start`, a recurring `monitor`, `reload`, `reload-agent` and `validate-all` return 6, and the reason
-names all wrong values. A probe and a `stop` log a warning instead, because a probe's 6 makes Pacemaker stop the
-resource, and 6 from that stop would fence the node for a typing error: the probe reports the unit's state alone, and
-`stop` assumes the default. Without a valid `unit`, the probe returns 7 and `stop` returns 0.
+names all wrong values. A probe and a `stop` log a warning instead: the probe reports the unit's state alone, and `stop`
+assumes the default. After 6 from a probe Pacemaker would run `stop`, and after 6 from that it would fence the node,
+because of a typing error. Without a valid `unit`, the probe returns 7 and `stop` returns 0.
 """
 
 _WARNING = """\

@@ -171,7 +171,9 @@ class TestWrongValues:
         assert codes == [190, 0]
 
 
-@pytest.mark.fault("timeout missing, 0, 1, 20s, negative, huge, text", "default, clamp or quick failure; no traceback")
+@pytest.mark.fault(
+    "timeout missing, 0, 1, 20s, negative, huge, text", "20 s, the nearest possible value, or 1 at once; no traceback"
+)
 @pytest.mark.parametrize(
     ("timeout", "code"),
     [

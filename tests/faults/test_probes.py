@@ -34,7 +34,9 @@ class TestActiveUnit:
         assert agent("monitor", unit=unit, monitor_hook=hook, interval_s=10, variables=STOPPED_ROLE).code == 1
         assert agent("monitor", unit=unit, monitor_hook=hook).code == code
 
-    @pytest.mark.fault("probe of an active unit whose hook passes, or fails softly", "the hook's own code")
+    @pytest.mark.fault(
+        "probe of an active unit whose hook passes, or returns a code that is no hard error", "the hook's own code"
+    )
     @pytest.mark.parametrize("code", [0, 1, 42, 190])
     def test_other_codes(self, agent: Agent, box: Box, code: int) -> None:
         """Codes that are neither hard errors nor 7 are returned."""

@@ -40,7 +40,7 @@ def debug(
     """Run an OCF ACTION as Pacemaker would, and show how it goes.
 
     ACTION is start, stop, monitor, reload, reload-agent, validate-all, meta-data, or cycle: monitor, stop,
-    monitor, start, monitor, each of them twice. The exit code is that of the action.
+    monitor, start, monitor, each of them twice. The exit code is the action's; of cycle, the first unexpected.
 
     \b
     Examples:

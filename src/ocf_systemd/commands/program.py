@@ -124,7 +124,7 @@ parameter_option = click.option(
     metavar="NAME=VALUE",
     callback=assignments,
     shell_complete=_completed("assignments"),
-    help="Set a parameter, CRM_meta_* or OCF_*; repeatable.",
+    help="Set a parameter, a CRM_meta_ or an OCF_ variable.",
 )
 operation_option = click.option(
     "--op",

@@ -12,7 +12,8 @@ The rules:
 5. The agent waits for a unit that is activating or deactivating, for an inactive one with a job queued, and for a
    systemd that does not answer; at the deadline the result is 1.
 6. A probe, and a monitor with role=Stopped, decides where Pacemaker believes the service runs. For an active unit it
-   returns 1 if the hook returned 2 to 7: Pacemaker records 7 and 5 as stopped; 2 to 5 are hard errors, 6 is fatal.
+   returns 1 if the hook returned 2 to 7: Pacemaker records 5 and 7 as stopped; 2, 3 and 4 are hard
+   errors, 6 is fatal.
 7. A unit that is not found and does not run: a probe returns 7, stop 0, everything else 5. While a unit without a unit
    file still runs, its ActiveState counts, as that of a masked unit does; but start of a masked unit returns 5.
 8. A hook's 8, 9 and 191 are 1: this agent has no roles, and Pacemaker would call its demote action.

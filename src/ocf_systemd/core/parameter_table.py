@@ -188,8 +188,8 @@ STOP_VERIFY = Parameter(
     "stop_verify",
     boolean,
     "stop waits for the hook too",
-    "Whether stop also waits for the hook to return 7 (not running): for a unit whose ExecStop= only triggers the "
-    "stop. It needs a hook of the ocf or lsb protocol.",
+    "Whether stop also waits for the hook to return 7 (not running): for a unit whose ExecStop= returns "
+    "before the service has stopped. It needs a hook of the ocf or lsb protocol.",
     default="no",
     choices=_YES_OR_NO,
     content_type="boolean",

@@ -73,8 +73,8 @@ def _start(facts: UnitFacts, measured: Measured) -> tuple[int, str]:
     wait_s = measured.ready_s or 0.0
     timeout_s = propose_start_timeout_s(facts.start_timeout_s, start_s=measured.start_s or 0.0, hook_wait_s=wait_s)
     if facts.start_timeout_s == math.inf:
-        return timeout_s, "no TimeoutStartSec: three times what was measured"
-    return timeout_s, f"above TimeoutStartSec={facts.start_timeout_s:g}s{', the hook' if wait_s else ''} and 5 s"
+        return timeout_s, "no TimeoutStartSec: 3 times what was measured, and at least 100 s"
+    return timeout_s, f"above TimeoutStartSec={facts.start_timeout_s:g}s{', the hook' if wait_s else ''} and 6 s"
 
 
 def _stop(parameters: Parameters, facts: UnitFacts, measured: Measured) -> tuple[int, str]:
@@ -83,9 +83,12 @@ def _stop(parameters: Parameters, facts: UnitFacts, measured: Measured) -> tuple
         facts.stop_timeout_s, escalates=escalates, commands=facts.stop_commands, stop_s=stop_s
     )
     if facts.stop_timeout_s == math.inf:
-        return timeout_s, "no TimeoutStopSec: three times what was measured"
+        return timeout_s, "no TimeoutStopSec: 3 times what was measured, and at least 110 s"
     times = f"{1 + facts.stop_commands} times " if facts.stop_commands and not escalates else ""
-    return timeout_s, f"{times}TimeoutStopSec={facts.stop_timeout_s:g}s and up to {'10 s' if escalates else '5 s'}"
+    return (
+        timeout_s,
+        f"{times}TimeoutStopSec={facts.stop_timeout_s:g}s and {'11 s' if escalates else '5 s'}, rounded up",
+    )
 
 
 def _hook_limit_s(parameters: Parameters, measured: Measured) -> int:

@@ -19,7 +19,7 @@ from ocf_systemd.server.dbus import SystemManager
 from ocf_systemd.server.server import Server
 
 _BACKLOG = 4096
-_UMASK = 0o026  # Pacemaker's, which log files that an agent creates have
+_UMASK = 0o026  # Pacemaker's: log files created here have the mode of those that an agent creates
 _LISTEN_FDS_START = 3  # sd_listen_fds(3)
 _DEBUG_PREFIX = "<7>"  # sd-daemon(3): the line's priority in the journal
 
