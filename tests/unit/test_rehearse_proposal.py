@@ -172,7 +172,9 @@ class TestTimeouts:
         }
         assert proposed({"stop_escalate": "no"}).why["stop"] == "TimeoutStopSec=90s and 5 s, rounded up"
         commands = UnitFacts(start_timeout_s=90.0, stop_timeout_s=90.0, stop_commands=1)
-        assert proposed({"stop_escalate": "no"}, commands).why["stop"] == "2 times TimeoutStopSec=90s and 5 s, rounded up"
+        assert (
+            proposed({"stop_escalate": "no"}, commands).why["stop"] == "2 times TimeoutStopSec=90s and 5 s, rounded up"
+        )
 
 
 class TestCommands:

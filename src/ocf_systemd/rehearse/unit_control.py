@@ -23,7 +23,7 @@ from ocf_systemd.host.systemctl import systemctl_command
 from ocf_systemd.rehearse.facts import UNIT_PROPERTIES, Leftover, UnitFacts, unit_facts
 
 _SYSTEMCTL_S = 10.0
-_END_WITHIN_S = 0.5  # after a stop or SIGKILL
+_END_WITHIN_S = 0.5  # after a stop, SIGKILL or SIGSTOP
 _POLL_S = 0.02
 
 
@@ -79,11 +79,15 @@ class UnitControl:
                 send_signal(entries | _invoked(invocation), SIGKILL)
 
     async def freeze(self) -> int:
-        """Send SIGSTOP to all processes of the unit; return their number."""
+        """Send SIGSTOP to all processes of the unit, and wait until they are stopped; return their number."""
         found = await self.processes()
         self._frozen = found.entries
         await self._systemctl("kill", "--signal=SIGSTOP", "--", self.unit)
-        return len(_members(found.control_group))
+        pids = _members(found.control_group)
+        with anyio.move_on_after(_END_WITHIN_S):  # a process stops when it is next scheduled
+            while not all(map(_is_stopped, pids)):  # noqa: ASYNC110
+                await anyio.sleep(_POLL_S)
+        return len(pids)
 
     async def thaw(self) -> None:
         """Send SIGCONT to all processes that were frozen, and to new ones of the unit."""
@@ -153,6 +157,11 @@ def _survivors(before: UnitProcesses) -> set[Entry]:
 def _inside(control_group: str) -> frozenset[Entry]:
     found = map(read_stat, _members(control_group))
     return frozenset(stat.entry for stat in found if stat)
+
+
+def _is_stopped(pid: int) -> bool:
+    stat = read_stat(pid)
+    return stat is None or stat.state in "TtZX"
 
 
 def _members(control_group: str) -> list[int]:
