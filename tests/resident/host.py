@@ -97,8 +97,13 @@ class Host:
             start_new_session=True,  # as under systemd; the kernel shares processors out by sessions (sched(7))
         )
         self._processes.append(process)
-        wait_until(Path(self.address).exists)
+        wait_until(self._listens)
         return psutil.Process(process.pid)
+
+    def _listens(self) -> bool:
+        """Return whether the server accepts connections; its socket's file exists a moment before that."""
+        with socket.socket(socket.AF_UNIX) as connection:
+            return connection.connect_ex(self.address) == 0
 
     def begin(
         self,
