@@ -55,28 +55,28 @@ and shows what the agent does. *ocf_pacemaker_systemd*(7) describes the agent.
 """
 
 _STATUS_PROSE = """\
-Every command exits with 2 if its name or its options are wrong, and with 130 after Ctrl-C; in a sandbox only the \
+Every command exits with 2 if its name or its options are wrong, or if it cannot run here: systemd did not boot this \
+host, the sandbox cannot be booted, the user is not root. It exits with 130 after Ctrl-C; in a sandbox only the \
 command that runs there gets Ctrl-C.
 """
 
 _STATUS = (
-    ("doctor", "0: no errors. 1: errors. 2: also if systemd did not boot this host."),
+    ("doctor", "0: no errors. 1: errors."),
     (
         "rehearse",
         (
-            "0: no errors. 1: errors, or no rehearsal: it was declined, the user is not root, systemd did not boot "
-            "this host, or the sandbox cannot be booted. 2: also if the unit is running, and there is neither `--yes` "
-            "nor a terminal."
+            "0: no errors. 1: errors. 2: also if the unit is running, and the rehearsal was not confirmed on a "
+            "terminal or with `--yes`."
         ),
     ),
     (
         "debug",
         (
             "The OCF exit code of the action. Of `cycle` the first exit code that is not expected (1 in place of 0), "
-            "or 0 if all are as expected. 1 if systemd did not boot this host, where the action itself would return 5."
+            "or 0 if all are as expected."
         ),
     ),
-    ("sandbox", "The exit code of the command in the sandbox. 1 if the sandbox cannot be booted."),
+    ("sandbox", "The exit code of the command in the sandbox."),
     ("any other command", "0: done. 1: failed."),
     ("the agent file", "The OCF exit code of the action. 3 for an unknown action."),
 )

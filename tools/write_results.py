@@ -45,13 +45,14 @@ probe returns 7 and a stop 0. If in doubt, the result is 1.
 A *poll* is one query of the unit with one run of its hooks. *Waits, then 1* means that the poll does not decide: the
 action polls again, and returns this code if nothing has changed at the agent deadline. A *probe* is a monitor without
 interval, or one with `role=Stopped`: Pacemaker learns from it where the resource runs. The columns *start*, *stop* and
-*reload* have the result of the poll after `systemctl start`, `stop` or `reload` has succeeded, or of the check before
-it. The reason is the monitor's. Pacemaker's response to each code is in the
-[reference](reference.md#exit-codes-and-what-pacemaker-does-with-them).
+*reload* have the result of the first poll after `systemctl start`, `stop` or `reload` has succeeded. In the column
+*start*, 4 and 5 come from the check before the start. The reason is the monitor's. Pacemaker's response to each code is
+in the [reference](reference.md#exit-codes-and-what-pacemaker-does-with-them).
 
-Before the first poll, a reload of a unit that is not running returns what a recurring monitor returns, unless that is 0
-or 190, and a reload of a unit without `ExecReload=` returns 3, a hard error. A start or stop that systemd refuses
-because access is denied returns 4 instead of 1.
+A reload of a unit that is not active first waits as a recurring monitor does. If the unit becomes active and its hooks
+pass, the reload takes place; otherwise the reload returns the monitor's result. A reload of a unit without
+`ExecReload=` returns 3, a hard error. A start or stop that systemd refuses because access is denied returns 4 instead
+of 1.
 """
 
 _PROTOCOLS = """\

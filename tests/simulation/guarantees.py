@@ -79,10 +79,10 @@ def _of_results(account: Account) -> tuple[Callable[[Account, ActionResult], Ite
 
 
 def _is_in_time(account: Account) -> Iterator[str]:
-    """Hold it to its own deadline, which is ahead of Pacemaker's; a signal ends it sooner."""
+    """Hold it to the agent deadline, which is ahead of Pacemaker's; a signal ends it sooner."""
     latest = max(account.deadline, account.began)
     if account.ended > latest + _EPSILON_S:
-        yield f"ended {account.ended - latest:.3f} s after its own deadline"
+        yield f"ended {account.ended - latest:.3f} s after the agent deadline"
     if account.interrupted_by and account.ended > account.interrupted_at + _ENDING_S + _EPSILON_S:
         yield f"ended {account.ended - account.interrupted_at:.3f} s after {account.interrupted_by.name}"
     for call in account.calls:

@@ -133,7 +133,7 @@ def _judge_start_by_request(seen: Observation, job: JobOutcome, protocol: HookPr
 def _write_by_disk(request: Request, unit: UnitState) -> unit_files.DropInState | ActionResult:
     path = drop_in_path(request.parameters.unit, request.run_directory)
     if path.exists() is request.parameters.order_at_shutdown:
-        return unit_files.DropInState.LOADED
+        return unit_files.DropInState.APPLIED
     return _write_drop_in(request, unit)
 
 
@@ -240,7 +240,7 @@ BUGS = {
         "a probe of a unit that was active", "judge_monitor", _judge_probe_as_monitor
     ),
     "a probe that runs its hook at once": Bug("ran a hook of a probe", "observe", _observe_at_once),
-    "a poll past the deadline": Bug("after its own deadline", "Pauses", _EndlessPatience),
+    "a poll past the deadline": Bug("after the agent deadline", "Pauses", _EndlessPatience),
     "a hook that is tried again at once": Bug("tried a hook again", "Pauses", _Impatience),
     "a hook that is not tried again": Bug("gave up", "Pauses", _NoRetries),
     "a hook that is started although its last run cannot be killed": Bug(
@@ -257,7 +257,7 @@ BUGS = {
         "a process of the unit", "_main_pid", _main_pid, (unit_properties,)
     ),
     "a stop that says nothing of what it leaves running": Bug(
-        "warned 0 times", "warn_of_spared_processes", _warn_of_nothing
+        "warned 0 times", "warn_of_processes_left_running", _warn_of_nothing
     ),
     "a start that answers what the hook says": Bug("", "judge_start", _judge_start_by_hook),
     "a start that takes a lost request for a failed job": Bug("gave up", "judge_start", _judge_start_by_request),
@@ -280,7 +280,7 @@ BUGS = {
     "a stop that never escalates": Bug("expected 0", "_escalate", _never_escalate),
     "a stop that escalates too early": Bug("killed the unit", "escalation_after_s", _escalate_halfway),
     "a stop that kills at once what refuses it": Bug("killed the unit", "_escalate", _escalate_when_refused),
-    "a command that may outlast its action": Bug("was given until", "try_deadline", _try_beyond, (timeouts,)),
+    "a command that may outlast its action": Bug("was given until", "attempt_deadline", _try_beyond, (timeouts,)),
     "a request that outlives its action": Bug("after its end", "_stop_unit", _stop_in_background),
     "a stop that fails for a wrong parameter": Bug(
         "failed for a wrong parameter", "parameters_or_result", _fail_for_any_problem, (run,)

@@ -160,12 +160,12 @@ class Account:
 
     @property
     def time_s(self) -> float:
-        """How long it had by its own deadline."""
+        """How long it had by the agent deadline."""
         return self.deadline - self.began
 
     @property
     def escalation_s(self) -> float:
-        """How long before its own deadline a stop may send SIGKILL."""
+        """How long before the agent deadline a stop may send SIGKILL."""
         return min(5.0, self.time_s / 4)
 
     @property

@@ -157,7 +157,7 @@ class TestUnits:
         assert self.tally.add(done) == {
             *("enabled", "wanted", "triggered", "d-bus"),
             *("drop-in", "main-process", "exec-stop", "kill-mode", "send-sigkill"),
-            *("start-timeout", "stop-timeout", "start-limit", "emergency"),
+            *("start-timeout", "stop-timeout", "start-limit", "failure-action"),
         }
         without = doctor("--unit", "probe-daemon", "-o", "order_at_shutdown=no", "--json")
         assert "restart" in self.tally.add(without)  # which the agent's drop-in would prevent
@@ -198,7 +198,7 @@ class TestUnits:
     def test_oneshots(self, box: Box, doctor: Doctor) -> None:
         """One that does not stay active cannot be monitored; one that runs nothing detects no failure."""
         unit = box.service("Type=oneshot", "ExecStart=/bin/echo done")
-        assert self.tally.add(doctor("--unit", unit, "--json")) == {"remains"}
+        assert self.tally.add(doctor("--unit", unit, "--json")) == {"remain-after-exit"}
         unit = box.service("Type=oneshot", "RemainAfterExit=yes", "ExecStart=/bin/true")
         assert self.tally.add(doctor("--unit", unit, "--json")) == {"placeholder"}
         unit = box.service("Type=oneshot", "RemainAfterExit=yes", "ExecStart=/bin/echo done")

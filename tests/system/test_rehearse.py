@@ -332,7 +332,7 @@ class TestConfirmation:
         seen.child.sendline("n")
         last = "\n".join(seen.watch())
         assert "nothing was changed" in last
-        assert (seen.child.exitstatus, invocation(box, unit)) == (1, before)
+        assert (seen.child.exitstatus, invocation(box, unit)) == (2, before)
 
     @pytest.mark.parametrize(
         ("words", "error"),

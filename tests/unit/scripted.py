@@ -232,7 +232,7 @@ def act(
 
     clock = MockClock(autojump_threshold=0)
     result, took_s, time_s = anyio.run(main, backend="trio", backend_options={"clock": clock})
-    assert took_s <= time_s + 1e-6, "the result came after the action's own deadline"
+    assert took_s <= time_s + 1e-6, "the result came after the agent deadline"
     assert all(call.deadline_s <= time_s + 1e-6 for call in host.calls), "a command had more time than there was"
     assert all(call.ended_s <= took_s + 1e-6 for call in host.calls), "a command outlived its action"
     assert all(signal.at_s <= took_s + 1e-6 for signal in host.signals), "a signal came after its action"

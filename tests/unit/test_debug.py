@@ -309,7 +309,7 @@ class TestPlain:
         """The lines are in the order of the events, the result last."""
         lines = self.shown(story(), journal=("Nov 22 postfix: hello",)).splitlines()
         assert lines == [
-            f"monitor {UNIT}   timeout 20 s, own deadline 18.0 s",
+            f"monitor {UNIT}   timeout 20 s, agent deadline 18.0 s",
             "    0.300 s  systemctl show: exit 0, took 0.100 s",
             "    0.500 s  unit: active (running)",
             "    0.200 s  hook smtp: exit 1, took 0.400 s",
@@ -455,7 +455,7 @@ class TestLive:
         """It has the headline, the commands on an axis with the hook's output, notes, states and the deadline."""
         shown = rendered(frame(recorded(story())), width)
         lines = shown.splitlines()
-        assert lines[0].startswith(f"monitor {UNIT}   timeout 20 s, own deadline 18.0 s")
+        assert lines[0].startswith(f"monitor {UNIT}   timeout 20 s, agent deadline 18.0 s")
         for expected in (
             "hook smtp",
             "exit 1",

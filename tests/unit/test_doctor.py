@@ -84,7 +84,7 @@ class TestParse:
         assert parse.edges(web) == (Edge("WantedBy", "multi-user.target"), Edge("TriggeredBy", "web.socket"))
         assert parse.related_unit(web) == RelatedUnit("web.service", "enabled", ActiveState.ACTIVE, parse.edges(web))
         assert parse.start_limit(web) == StartLimit("web.service", 5, 10.0)
-        assert parse.emergencies(web) == ("StartLimitAction=reboot",)
+        assert parse.failure_actions(web) == ("StartLimitAction=reboot",)
 
     def test_the_manager(self) -> None:
         """It has no LoadState, so a blank line ends nothing; a line without `=` is ignored."""

@@ -307,7 +307,7 @@ ROWS: dict[str, tuple[list[tuple[str, Facts]], list[tuple[str, Facts]]]] = {
             ("a hook of a higher level", known(serving(type="simple"), hook=hooked(), monitor_hook_level="10")),
         ],
     ),
-    "remains": (
+    "remain-after-exit": (
         [("no", known(serving(type="oneshot")))],
         [("yes", known(serving(type="oneshot", remain_after_exit=True)))],
     ),
@@ -401,8 +401,8 @@ ROWS: dict[str, tuple[list[tuple[str, Facts]], list[tuple[str, Facts]]]] = {
             ("none", known(replace(DOWN, start_limit=StartLimit(NAME, 0, 10.0)))),
         ],
     ),
-    "emergency": (
-        [("reboots", known(replace(DOWN, emergencies=("FailureAction=reboot", "StartLimitAction=reboot"))))],
+    "failure-action": (
+        [("reboots", known(replace(DOWN, failure_actions=("FailureAction=reboot", "StartLimitAction=reboot"))))],
         [("none", known())],
     ),
     "hook": (

@@ -88,7 +88,7 @@ SLEEP, LS = Process(812, 10, "sleep"), Process(813, 11, "ls", is_uninterruptible
 
 class TestProcessesOfAUnit:
     @pytest.mark.parametrize(
-        ("kill_mode", "remaining", "spared"),
+        ("kill_mode", "remaining", "left_running"),
         [
             pytest.param("control-group", (SLEEP, LS), (), id="control-group"),
             pytest.param("mixed", (SLEEP, LS), (), id="mixed"),
@@ -104,12 +104,12 @@ class TestProcessesOfAUnit:
         active: ActiveState,
         kill_mode: str | None,
         remaining: tuple[Process, ...],
-        spared: tuple[Process, ...],
+        left_running: tuple[Process, ...],
     ) -> None:
         """The main process never; the others unless KillMode= spares them. While one is there, nothing is down."""
         details = None if kill_mode is None else UnitDetails("a.service", kill_mode=kill_mode)
         unit = UnitState("a.service", LoadState.LOADED, active, details=details, main_process=SLEEP, processes=(LS,))
-        assert (unit.remaining, unit.spared) == (remaining, spared)
+        assert (unit.remaining, unit.left_running) == (remaining, left_running)
         assert unit.is_inactive == (active in DOWN_STATES)
         assert not unit.is_down
 

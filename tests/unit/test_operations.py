@@ -31,9 +31,9 @@ def test_the_interval() -> None:
 def test_what_the_agent_has_for_itself() -> None:
     """The reserve is subtracted from the timeout, and a stop escalates within the rest."""
     operations = Operations({Action.STOP: 40.0})
-    own_time_s = 40.0 - reserve_s(40.0)
-    assert operations.own_time_s(Action.STOP) == own_time_s
-    assert operations.escalation_after_s == escalation_after_s(own_time_s)
+    agent_deadline_s = 40.0 - reserve_s(40.0)
+    assert operations.agent_deadline_s(Action.STOP) == agent_deadline_s
+    assert operations.escalation_after_s == escalation_after_s(agent_deadline_s)
 
 
 def test_names() -> None:

@@ -34,7 +34,7 @@ class TestTimesOfAStop:
         ],
     )
     def test_a_stop_escalates_in_its_last_part(self, budget_s: float, after_s: float) -> None:
-        """5 s before its own deadline; of less than 20 s a quarter before."""
+        """5 s before the agent deadline; of less than 20 s a quarter before."""
         assert escalation_after_s(budget_s) == pytest.approx(after_s)
 
     def test_systemds_own_limit_comes_first_under_the_advertised_timeout(self) -> None:
@@ -50,15 +50,15 @@ class TestTimesOfAStop:
         assert after_s >= budget_s * 0.75
 
     @given(st.floats(0.001, 1e4))
-    def test_the_least_timeout_is_the_least(self, own_time_s: float) -> None:
+    def test_the_least_timeout_is_the_least(self, agent_deadline_s: float) -> None:
         """The agent has that much time of its own under it, and would not under a second less."""
 
-        def own_s(timeout_s: int) -> float:
+        def deadline_s(timeout_s: int) -> float:
             return timeout_s - Operation(timeout_s).reserve_s
 
-        least = least_timeout_s(own_time_s)
-        assert own_s(least) >= own_time_s
-        assert all(own_s(timeout_s) < own_time_s for timeout_s in range(max(least - 20, 0), least))
+        least = least_timeout_s(agent_deadline_s)
+        assert deadline_s(least) >= agent_deadline_s
+        assert all(deadline_s(timeout_s) < agent_deadline_s for timeout_s in range(max(least - 20, 0), least))
 
     @given(st.floats(0.001, 1e4))
     def test_the_least_timeout_of_a_stop_is_the_least(self, stop_time_s: float) -> None:

@@ -9,8 +9,8 @@ from typing import assert_never
 import anyio
 
 from ocf_systemd.agent.events import ActionEnded, ActionStarted, WarningNotice
-from ocf_systemd.agent.observing import is_running, observe, query_unit, validate, warn_of_spared_processes
-from ocf_systemd.agent.polling import before_observing, until_judged
+from ocf_systemd.agent.observing import is_running, observe, query_unit, validate, warn_of_processes_left_running
+from ocf_systemd.agent.polling import job_deadline, until_judged
 from ocf_systemd.agent.request import Request
 from ocf_systemd.core.judgement import (
     PASSING_CODES,
@@ -95,7 +95,7 @@ async def monitor(request: Request, *, probe: bool) -> ActionResult:
 
     result = await until_judged(request, poll)
     if result.code == ExitCode.NOT_RUNNING:
-        warn_of_spared_processes(request, observation.unit)
+        warn_of_processes_left_running(request, observation.unit)
     return result
 
 
@@ -111,12 +111,12 @@ async def reload(request: Request) -> ActionResult:
     refusal = judge_reload_request(unit)
     if refusal.code != ExitCode.SUCCESS:
         return refusal
-    job = JobOutcome(JobResult.LOST)
+    job: JobOutcome | None = None
 
     async def poll() -> Judgement:
         nonlocal job
-        if job.result is JobResult.LOST:
-            job = await request.systemctl.reload(before_observing(request.deadline))
+        if job is None or job.result is JobResult.LOST:
+            job = await request.systemctl.reload(job_deadline(request.deadline))
         observation = await observe(request, with_hooks=request.has_hook, gated=job.result is not JobResult.DONE)
         return judge_reload(observation, job, request.parameters.monitor_hook_protocol)
 
@@ -124,18 +124,18 @@ async def reload(request: Request) -> ActionResult:
 
 
 async def reload_agent(request: Request) -> ActionResult:
-    """Apply changed parameters: validate them, and have the drop-in as they say; nothing is restarted."""
+    """Apply changed parameters: validate them, and write or remove the drop-in accordingly; nothing is restarted."""
     from ocf_systemd.agent.unit_files import DropInState, load_drop_in, write_drop_in
 
     unit = await validate(request, await query_unit(request))
     if isinstance(unit, ActionResult):
         return unit
-    drop_in = write_drop_in(request, unit) if unit.is_running else DropInState.LOADED
+    drop_in = write_drop_in(request, unit) if unit.is_running else DropInState.APPLIED
     if isinstance(drop_in, ActionResult):
         return drop_in
 
     async def poll() -> Judgement:
-        why = await load_drop_in(request) if drop_in is DropInState.ON_DISK else ""
+        why = await load_drop_in(request) if drop_in is DropInState.PENDING else ""
         return KeepWaiting(judge_no_answer(NoAnswer(why))) if why else ActionResult(ExitCode.SUCCESS)
 
     return await until_judged(request, poll)

@@ -38,15 +38,6 @@ _DEFAULT_TIMEOUT_S, _DEADLINE_SHARE, _RESERVE_MIN_S = 20.0, 0.9, 0.25
 _RESTART_PAUSE_S = 0.5  # before a stop that failed by an exception starts again
 _IMPORT_FAILURES = (ImportError, SyntaxError)  # what an import raises while the package is replaced
 _TRACE_VARIABLES = frozenset({"OCF_TRACE_RA", "OCF_RESKEY_trace_ra"})
-_ACTION_HELP = {
-    Action.START: "Start the unit, and wait until systemd and the hook report it running.",
-    Action.STOP: "Stop the unit, and wait until it has stopped.",
-    Action.MONITOR: "Query systemd and run the hook, concurrently.",
-    Action.RELOAD: "Reload the unit's configuration, and wait as after a start.",
-    Action.RELOAD_AGENT: "Apply changed parameters without a restart.",
-    Action.VALIDATE_ALL: "Check the parameters, and with OCF_CHECK_LEVEL=10 this host.",
-    Action.META_DATA: "Print the agent's metadata as XML.",
-}
 
 
 class AgentGroup(click.Group):
@@ -58,11 +49,12 @@ class AgentGroup(click.Group):
 
     def __init__(self) -> None:
         super().__init__(PROGRAM, callback=_report_no_action, invoke_without_command=True, add_help_option=False)
-        add_actions(self)
+        for action in Action:
+            self.add_command(_lenient_command(action, partial(perform_action, action)))
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command:
         """Return the command of an action, or for any other name a command that reports that it is not implemented."""
-        return super().get_command(ctx, cmd_name) or _action_command(
+        return super().get_command(ctx, cmd_name) or _lenient_command(
             cmd_name, partial(_report_unimplemented, f"unknown action '{printable(cmd_name)}'")
         )
 
@@ -71,16 +63,10 @@ class AgentGroup(click.Group):
         return super().parse_args(ctx, ["--", *args])
 
 
-def add_actions(group: click.Group) -> None:
-    """Add a command for each OCF action."""
-    for action in Action:
-        group.add_command(_action_command(action, partial(_perform, action), _ACTION_HELP[action]))
-
-
-def _action_command(name: str, callback: "Callable[[], int]", summary: str = "") -> click.Command:
+def _lenient_command(name: str, callback: "Callable[[], int]") -> click.Command:
     """Return a command that ignores surplus arguments (OCF 1.1, Execution Syntax)."""
     settings = {"ignore_unknown_options": True, "allow_extra_args": True}
-    return click.Command(name, help=summary, callback=callback, context_settings=settings, add_help_option=False)
+    return click.Command(name, callback=callback, context_settings=settings, add_help_option=False)
 
 
 @click.pass_context
@@ -94,7 +80,7 @@ def _report_unimplemented(problem: str) -> int:
     return _report_result(ActionResult(ExitCode.ERR_UNIMPLEMENTED, f"{problem}, expected {', '.join(Action)}"))
 
 
-def _perform(action: Action) -> int:
+def perform_action(action: Action) -> int:
     """Perform an action with the parameters in the environment; report its result and return its exit code."""
     if action is Action.META_DATA:
         return _print_metadata()

@@ -18,7 +18,7 @@ class Purpose(StrEnum):
 
 
 class ActionStarted(Record):
-    """An action has started; `time_s` is the time to the agent's deadline, `timeout_s` Pacemaker's timeout."""
+    """An action has started; `time_s` is the time to the agent deadline, `timeout_s` Pacemaker's timeout."""
 
     action: Action
     unit: str

@@ -3,7 +3,7 @@
 import anyio
 
 from ocf_systemd.agent.events import Observed, Purpose, UnitObserved, WarningNotice
-from ocf_systemd.agent.polling import Pauses, share
+from ocf_systemd.agent.polling import Pauses, attempt_deadline
 from ocf_systemd.agent.request import Request
 from ocf_systemd.core.judgement import judge_host, judge_no_answer, with_log_line
 from ocf_systemd.core.observations import HookOutcome, NoAnswer, Observation, UnitState
@@ -24,13 +24,13 @@ async def observe(
 
     async def run_all() -> None:
         nonlocal hooks
-        hooks = await run_due_hooks(request, request.deadline if is_only_poll else share(request.deadline))
+        hooks = await run_due_hooks(request, request.deadline if is_only_poll else attempt_deadline(request.deadline))
 
     gated = gated or request.parameters.gated
     async with anyio.create_task_group() as concurrently:
         if with_hooks and not gated:
             concurrently.start_soon(run_all)
-        unit = await show_unit(request, share(request.deadline))
+        unit = await show_unit(request, attempt_deadline(request.deadline))
         if not is_running(unit):
             concurrently.cancel_scope.cancel()
         elif with_hooks and gated:
@@ -58,7 +58,7 @@ async def show_unit(request: Request, deadline: float) -> UnitState | NoAnswer:
 async def query_unit(request: Request) -> UnitState | ActionResult:
     """Query the unit's state until systemd answers; a result: it did not, and time is up."""
     pauses = Pauses(request)
-    while isinstance(unit := await show_unit(request, share(request.deadline)), NoAnswer):
+    while isinstance(unit := await show_unit(request, attempt_deadline(request.deadline)), NoAnswer):
         result = judge_no_answer(unit)
         if not await pauses.wait(result):
             return result
@@ -69,7 +69,7 @@ async def validate(request: Request, unit: UnitState | ActionResult) -> UnitStat
     """Return the unit's state if this host has all that the parameters name; else a result that says what it lacks."""
     if isinstance(unit, ActionResult):
         return unit
-    run, deadline = request.running(Purpose.HOOK), share(request.deadline)
+    run, deadline = request.running(Purpose.HOOK), attempt_deadline(request.deadline)
     problems = check_hooks(request.parameters)
     problems = problems or await check_access(request.parameters, request.environment, run, deadline)
     result = judge_host(unit, problems)
@@ -88,10 +88,10 @@ async def add_log_line(
     return with_log_line(result, await read(unit.id, now - began, min(now + LOG_LINE_S, request.deadline)))
 
 
-def warn_of_spared_processes(request: Request, unit: UnitState | NoAnswer) -> None:
+def warn_of_processes_left_running(request: Request, unit: UnitState | NoAnswer) -> None:
     """Warn of processes that a stopped unit leaves running, as its KillMode= asks for."""
-    if isinstance(unit, UnitState) and unit.details and unit.spared:
-        left = ", ".join(map(str, unit.spared))
+    if isinstance(unit, UnitState) and unit.details and unit.left_running:
+        left = ", ".join(map(str, unit.left_running))
         request.reporter.report(WarningNotice(f"KillMode={unit.details.kill_mode} of {unit.id} leaves {left} running"))
 
 

@@ -39,8 +39,8 @@ class Pauses:
     async def wait(self, so_far: ActionResult, *, spaced: bool = False) -> bool:
         """Pause before another poll, for a whole poll_interval if `spaced`; False: there must be none.
 
-        The last pause is as short as leaves time for a poll, however long poll_interval is: what a stop's SIGKILL has
-        ended is observed.
+        The last pause is shortened so that one more poll fits, however long poll_interval is. So a stop observes the
+        effect of its SIGKILL.
         """
         if self._polls_left is not None:
             self._polls_left -= 1
@@ -55,16 +55,16 @@ class Pauses:
         return True
 
 
-def share(deadline: float) -> float:
+def attempt_deadline(deadline: float) -> float:
     """Return the deadline of a command that may run again before `deadline`."""
-    return timeouts.try_deadline(anyio.current_time(), deadline)
+    return timeouts.attempt_deadline(anyio.current_time(), deadline)
 
 
-def before_observing(deadline: float) -> float:
+def job_deadline(deadline: float) -> float:
     """Return the deadline of a job: early enough that its effect can be observed while it still runs."""
     return timeouts.job_deadline(anyio.current_time(), deadline)
 
 
-def before_explaining(request: Request) -> Request:
+def with_time_for_log_line(request: Request) -> Request:
     """Return the request with an earlier deadline, so that the unit's last log line can be read if it fails."""
     return replace(request, deadline=timeouts.polls_deadline(anyio.current_time(), request.deadline))

@@ -7,7 +7,7 @@ import anyio
 
 from ocf_systemd.agent.events import WarningNotice
 from ocf_systemd.agent.observing import add_log_line, is_running, observe, validate
-from ocf_systemd.agent.polling import before_explaining, before_observing, share, until_judged
+from ocf_systemd.agent.polling import attempt_deadline, job_deadline, until_judged, with_time_for_log_line
 from ocf_systemd.agent.request import Request
 from ocf_systemd.agent.unit_files import DropInState, load_drop_in, query_unit_file, write_drop_in
 from ocf_systemd.core.judgement import Judgement, KeepWaiting, judge_no_answer, judge_start
@@ -16,13 +16,13 @@ from ocf_systemd.core.ocf import ActionResult, ExitCode
 
 
 class _Progress:
-    """How far a start is: the drop-in, the start job (LOST: to be requested), the last observation."""
+    """How far a start is: the drop-in, the start job (None: not requested yet), the last observation."""
 
     __slots__ = ("drop_in", "job", "observation")
 
     def __init__(self, unit: UnitState, drop_in: DropInState) -> None:
         self.drop_in = drop_in
-        self.job = JobOutcome(JobResult.LOST)
+        self.job: JobOutcome | None = None
         self.observation = Observation(unit)
 
 
@@ -35,7 +35,7 @@ async def start(request: Request) -> ActionResult:
     drop_in = write_drop_in(request, unit)
     if isinstance(drop_in, ActionResult):
         return drop_in
-    progress, inner = _Progress(unit, drop_in), before_explaining(request)
+    progress, inner = _Progress(unit, drop_in), with_time_for_log_line(request)
     limit = request.parameters.start_poll_limit
     result = await until_judged(request, lambda: _poll(inner, progress), limit=limit)
     unit_after = progress.observation.unit
@@ -51,13 +51,13 @@ async def _poll(request: Request, progress: _Progress) -> Judgement:
     The drop-in must be loaded by systemd before the job is requested: with the unit's own Restart=, systemd would
     restart it without the cluster knowing. A request that was lost, as while PID 1 re-executes, is made again.
     """
-    if progress.drop_in is DropInState.ON_DISK:
+    if progress.drop_in is DropInState.PENDING:
         if why := await load_drop_in(request):
             return KeepWaiting(judge_no_answer(NoAnswer(why)))
-        progress.drop_in = DropInState.LOADED
-    if progress.job.result is JobResult.LOST:
-        await request.systemctl.reset_failed(share(request.deadline))
-        progress.job = await request.systemctl.start(before_observing(request.deadline))
+        progress.drop_in = DropInState.APPLIED
+    if progress.job is None or progress.job.result is JobResult.LOST:
+        await request.systemctl.reset_failed(attempt_deadline(request.deadline))
+        progress.job = await request.systemctl.start(job_deadline(request.deadline))
     gated = progress.job.result is not JobResult.DONE
     progress.observation = await observe(request, with_hooks=request.has_hook, gated=gated)
     return judge_start(progress.observation, progress.job, request.parameters.monitor_hook_protocol)

@@ -7,7 +7,7 @@ import anyio
 
 from ocf_systemd.agent.events import Notice, WarningNotice
 from ocf_systemd.agent.observing import query_unit, show_unit
-from ocf_systemd.agent.polling import Pauses, share
+from ocf_systemd.agent.polling import Pauses, attempt_deadline
 from ocf_systemd.agent.request import Request
 from ocf_systemd.core.judgement import judge_no_answer
 from ocf_systemd.core.observations import LoadState, NoAnswer, UnitState
@@ -17,10 +17,10 @@ from ocf_systemd.host.reload_lock import reload_lock
 
 
 class DropInState(Enum):
-    """How far the drop-in, or its absence, is."""
+    """Whether systemd has read that the drop-in was written, or removed."""
 
-    LOADED = "systemd applies it"
-    ON_DISK = "systemd must read it"
+    APPLIED = "systemd has read it"
+    PENDING = "systemd must read it"
 
 
 async def query_unit_file(request: Request) -> UnitState | ActionResult:
@@ -34,7 +34,7 @@ async def query_unit_file(request: Request) -> UnitState | ActionResult:
         unit = await query_unit(request)
         if isinstance(unit, ActionResult) or not _may_be_outdated(unit):
             return unit
-        why = await reload_daemon(request, lambda unit: not _may_be_outdated(unit), share(request.deadline))
+        why = await reload_daemon(request, lambda unit: not _may_be_outdated(unit), attempt_deadline(request.deadline))
         if not why:
             return await query_unit(request)
         result = judge_no_answer(NoAnswer(why))
@@ -57,9 +57,9 @@ def write_drop_in(request: Request, unit: UnitState) -> DropInState | ActionResu
         return ActionResult(code, f"drop-in {path} cannot be {'written' if wanted else 'removed'}: {error.strerror}")
     if change is not DropInChange.UNCHANGED:
         request.reporter.report(Notice(f"drop-in {path} {change}"))
-        return DropInState.ON_DISK
+        return DropInState.PENDING
     # It may have been changed by an action that was killed before it made systemd load it.
-    return DropInState.LOADED if has_loaded(unit, path, wanted=wanted) else DropInState.ON_DISK
+    return DropInState.APPLIED if has_loaded(unit, path, wanted=wanted) else DropInState.PENDING
 
 
 async def load_drop_in(request: Request) -> str:
@@ -70,10 +70,12 @@ async def load_drop_in(request: Request) -> str:
     longest in a start.
     """
     path, wanted = request.drop_in_path, request.parameters.order_at_shutdown
-    return await reload_daemon(request, lambda unit: has_loaded(unit, path, wanted=wanted), share(request.deadline))
+    return await reload_daemon(
+        request, lambda unit: has_loaded(unit, path, wanted=wanted), attempt_deadline(request.deadline)
+    )
 
 
-async def take_back_drop_in(request: Request, unit: UnitState | NoAnswer) -> None:
+async def unload_drop_in(request: Request, unit: UnitState | NoAnswer) -> None:
     """Remove the drop-in of a unit that is down; an error here does not make the stop fail.
 
     systemd forgets the drop-in of a unit that it unloads by itself, which is one that no other names ("Unit garbage
@@ -87,7 +89,7 @@ async def take_back_drop_in(request: Request, unit: UnitState | NoAnswer) -> Non
         return
     if change is not DropInChange.UNCHANGED:
         request.reporter.report(Notice(f"drop-in {path} {change}"))
-        unit = await show_unit(request, share(request.deadline))
+        unit = await show_unit(request, attempt_deadline(request.deadline))
     # It may have been removed by an action that was killed before it made systemd load that.
     if isinstance(unit, UnitState) and loaded_drop_ins(unit, path):
         await reload_daemon(request, lambda unit: not loaded_drop_ins(unit, path), request.deadline)

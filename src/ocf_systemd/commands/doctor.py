@@ -24,12 +24,6 @@ if TYPE_CHECKING:
     from ocf_systemd.doctor.facts import Facts
 
 
-class _NoSystemdError(click.ClickException):
-    """There is nothing to check, which must not be mistaken for errors found."""
-
-    exit_code = 2
-
-
 @program.command()
 @unit_option
 @hook_option
@@ -59,7 +53,7 @@ def doctor(
 
     given = {"unit": unit, **({"monitor_hook": monitor_hook} if monitor_hook else {}), **options}
     known = _known(given, operations)
-    require_systemd(f"Use a sandbox: {PROGRAM} sandbox run -- {PROGRAM} doctor …", _NoSystemdError)
+    require_systemd(f"Use a sandbox: {PROGRAM} sandbox run -- {PROGRAM} doctor …")
     is_rich = not as_json and uses_rich()
     with _waiting() if is_rich else nullcontext():
         facts = collect(known, given)
@@ -81,7 +75,7 @@ def _waiting() -> "AbstractContextManager[None]":
 
 
 def _known(given: dict[str, str], operations: "Operations") -> "Facts":
-    """Return the facts from the command line. A name that the agent rejects is one; other wrong values are not."""
+    """Return the facts from the command line. A wrong unit name is one; other wrong values are usage errors."""
     from ocf_systemd.core.parameter_table import PREFIX, UNIT
     from ocf_systemd.core.parameters import ParameterError, read_parameters
     from ocf_systemd.doctor.facts import Facts

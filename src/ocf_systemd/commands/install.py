@@ -45,7 +45,7 @@ def install_agent(
     """Install the resource agent, manual pages and completion.
 
     With --resident, systemd listens on a socket and starts a server that runs the monitors of all resources. If it
-    does not answer, the agent runs the monitor itself. Server units of this Python are upgraded too.
+    does not answer, the agent runs the monitor itself. `install` upgrades an installed server.
 
     \b
     Examples:

@@ -1,11 +1,12 @@
 """The click group of all commands, and the options that several commands have."""
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 import click
 
 from ocf_systemd import __version__
-from ocf_systemd.agent.entry import PROGRAM, add_actions
+from ocf_systemd.agent.entry import PROGRAM, perform_action
 from ocf_systemd.core.ocf import Action
 
 if TYPE_CHECKING:
@@ -22,6 +23,19 @@ Examples:
   ocf-systemd doctor --unit nginx
   ocf-systemd rehearse --sandbox --unit nginx
 """
+
+_ACTION_HELP = {
+    Action.START: "Start the unit, and wait until systemd and the hook report it running.",
+    Action.STOP: "Stop the unit, and wait until it has stopped.",
+    Action.MONITOR: "Query systemd and run the hook, concurrently.",
+    Action.RELOAD: "Reload the unit's configuration, and wait as after a start.",
+    Action.RELOAD_AGENT: "Apply changed parameters without a restart.",
+    Action.VALIDATE_ALL: "Check the parameters, and with OCF_CHECK_LEVEL=10 this host.",
+    Action.META_DATA: "Print the agent's metadata as XML.",
+}
+_ACTION_PARAMETERS = (
+    f"The parameters are the OCF_RESKEY_* variables of the environment. To try an action, use {PROGRAM} debug."
+)
 
 
 class ProgramGroup(click.Group):
@@ -42,16 +56,24 @@ class ProgramGroup(click.Group):
             formatter.write_text(" ".join(Action))
 
 
-def require_systemd(advice: str, error: type[click.ClickException] = click.ClickException) -> None:
-    """Raise an error with this advice unless systemd is running on this host."""
+class NotRunError(click.ClickException):
+    """The command has not run, which must not be mistaken for an error that it found: exit code 2, as for usage."""
+
+    exit_code = 2
+
+
+def require_systemd(advice: str) -> None:
+    """Raise `NotRunError` with this advice unless systemd is running on this host."""
     from ocf_systemd.host.systemctl import is_booted
 
     if not is_booted():
-        raise error(f"systemd is not running on this host. {advice}")
+        raise NotRunError(f"systemd is not running on this host. {advice}")
 
 
 program = ProgramGroup(PROGRAM, help=_SUMMARY)
-add_actions(program)
+for _action, _description in _ACTION_HELP.items():
+    _help = f"{_description}\n\n{_ACTION_PARAMETERS}"
+    program.add_command(click.Command(_action, help=_help, callback=partial(perform_action, _action)))
 click.version_option(__version__, prog_name=PROGRAM)(program)
 
 
@@ -132,5 +154,5 @@ operation_option = click.option(
     multiple=True,
     metavar="NAME=TIME",
     callback=operations,
-    help="Operation timeout (start=5min), interval=; repeatable.",
+    help="Timeout of an operation, or interval=30s; repeatable.",
 )

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ocf_systemd.commands.program import (
+    NotRunError,
     hook_option,
     operation_option,
     parameter_option,
@@ -15,7 +16,6 @@ from ocf_systemd.commands.program import (
     require_systemd,
     unit_option,
 )
-from ocf_systemd.core.ocf import ExitCode
 from ocf_systemd.display.terminal import console, uses_rich
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def rehearse(
     """Exercise a unit and its hook the way a cluster would: repeated actions, crashes, hangs.
 
     Runs each action twice and concurrently, restarts the unit ten times, kills and freezes it. Reports what failed, why
-    and how to fix it. Proposes timeouts. Restores the unit's state. Exit code 0: no errors; 1: errors.
+    and how to fix it. Proposes timeouts. Restores the unit's state. Exit code 0: no errors; 1: errors; 2: not run.
 
     \b
     Examples:
@@ -63,7 +63,7 @@ def rehearse(
         return _rehearse_in_sandbox(call, as_json=as_json)
     require_systemd("Use --sandbox")
     if os.geteuid() != 0:
-        raise click.ClickException("a rehearsal starts, stops and kills the unit: run this command as root")
+        raise NotRunError("a rehearsal starts, stops and kills the unit: run this command as root")
     return _rehearse_here(call, yes=yes, as_json=as_json)
 
 
@@ -81,8 +81,7 @@ def _rehearse_here(call: "Call", *, yes: bool, as_json: bool) -> int:
 
     initial = runner.read_initial_state(call)
     if initial.facts.is_running and not yes and not _is_confirmed(call.parameters.unit, initial):
-        click.echo("nothing was changed", err=True)
-        return ExitCode.ERR_GENERIC
+        raise NotRunError("not confirmed; nothing was changed")
     return runner.rehearse(call, initial, _view(as_json=as_json)).exit_code
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ocf_systemd.agent.entry import PROGRAM
-from ocf_systemd.commands.program import program
+from ocf_systemd.commands.program import NotRunError, program
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
@@ -114,7 +114,7 @@ def booted(copies: "list[Copy]") -> "Iterator[Sandbox]":
         with boot(copies=copies) as host:
             yield host
     except (SandboxUnavailableError, OSError) as error:
-        raise click.ClickException(str(error)) from error
+        raise NotRunError(str(error)) from error
 
 
 def run_in_foreground(host: "Sandbox", command: Sequence[str], **variables: str) -> int:

@@ -85,13 +85,13 @@ class KeepWaiting(Record):
 Judgement = ActionResult | KeepWaiting
 
 
-def judge_monitor(seen: Observation, *, probe: bool, protocol: HookProtocol) -> Judgement:
+def judge_monitor(observation: Observation, *, probe: bool, protocol: HookProtocol) -> Judgement:
     """Judge one observation of a monitor; a probe reports whether the unit runs, not why it does not."""
-    match seen.unit:
-        case NoAnswer() as silence:
-            return KeepWaiting(judge_no_answer(silence))
+    match observation.unit:
+        case NoAnswer() as no_answer:
+            return KeepWaiting(judge_no_answer(no_answer))
         case UnitState(is_running=True):
-            result = judge_hooks(seen.hooks, protocol)
+            result = judge_hooks(observation.hooks, protocol)
             return _judge_probe(result) if probe else result
         case UnitState(is_inactive=True, has_job=False) as unit:
             return _judge_inactive(unit, probe=probe)
@@ -133,13 +133,13 @@ def judge_start_request(unit: UnitState) -> ActionResult:
             return RUNNING
 
 
-def judge_start(seen: Observation, job: JobOutcome, protocol: HookProtocol) -> Judgement:
+def judge_start(observation: Observation, job: JobOutcome, protocol: HookProtocol) -> Judgement:
     """Judge one observation after `systemctl start`, which ended with `job`."""
-    match seen.unit:
-        case NoAnswer() as silence:
-            return KeepWaiting(judge_no_answer(silence))
+    match observation.unit:
+        case NoAnswer() as no_answer:
+            return KeepWaiting(judge_no_answer(no_answer))
         case UnitState(is_running=True):
-            return _judge_started_hooks(seen.hooks, protocol)
+            return _judge_started_hooks(observation.hooks, protocol)
         case UnitState(is_inactive=True, has_job=False) as unit:
             return _judge_failed_start(unit, job)
         case unit:
@@ -185,15 +185,15 @@ def _describe_job(verb: str, unit: UnitState, job: JobOutcome) -> tuple[str, ...
             return (f"{verb} job {job.result}",)
 
 
-def judge_stop(seen: Observation, job: JobOutcome, *, verify: bool, protocol: HookProtocol) -> Judgement:
+def judge_stop(observation: Observation, job: JobOutcome, *, verify: bool, protocol: HookProtocol) -> Judgement:
     """Judge one observation after `systemctl stop`; with `verify` the hook must report not running as well."""
-    match seen.unit:
-        case NoAnswer() as silence:
-            return KeepWaiting(judge_no_answer(silence))
+    match observation.unit:
+        case NoAnswer() as no_answer:
+            return KeepWaiting(judge_no_answer(no_answer))
         case UnitState(is_inactive=True, has_job=True) as unit:  # it would be started after all
             return KeepWaiting(_failed(_describe(unit, "a job queued", *filter(None, (job.message,)))))
         case UnitState(is_down=True):
-            return _judge_stopped_hooks(seen.hooks, protocol) if verify else ActionResult(ExitCode.SUCCESS)
+            return _judge_stopped_hooks(observation.hooks, protocol) if verify else ActionResult(ExitCode.SUCCESS)
         case UnitState(is_inactive=True) as unit:
             return KeepWaiting(_failed(_not_stopped(unit)))
         case unit:
@@ -208,11 +208,11 @@ def _judge_failed_stop(unit: UnitState, job: JobOutcome) -> ActionResult:
 
 def _judge_stopped_hooks(hooks: tuple[HookOutcome, ...], protocol: HookProtocol) -> Judgement:
     # A hook that cannot be run never returns 7, and a stop that fails because of it would fence the node.
-    able = tuple(hook for hook in hooks if isinstance(hook, HookRan))
-    result = judge_hooks(able, protocol)
-    if not able or result.code == ExitCode.NOT_RUNNING:
+    ran = tuple(hook for hook in hooks if isinstance(hook, HookRan))
+    result = judge_hooks(ran, protocol)
+    if not ran or result.code == ExitCode.NOT_RUNNING:
         return ActionResult(ExitCode.SUCCESS)
-    described = result.reason or f"hook {_base_name(able[0].hook)}: running"
+    described = result.reason or f"hook {_base_name(ran[0].hook)}: running"
     return KeepWaiting(_failed(f"{described}, expected not running after stop"))
 
 
@@ -223,15 +223,15 @@ def judge_reload_request(unit: UnitState) -> ActionResult:
     return ActionResult(ExitCode.ERR_UNIMPLEMENTED, f"{unit.unit} cannot reload: it has no ExecReload=")
 
 
-def judge_reload(seen: Observation, job: JobOutcome, protocol: HookProtocol) -> Judgement:
+def judge_reload(observation: Observation, job: JobOutcome, protocol: HookProtocol) -> Judgement:
     """Judge one observation after `systemctl reload`: like a monitor, but a hook that fails runs again."""
-    judgement = judge_monitor(seen, probe=False, protocol=protocol)
+    judgement = judge_monitor(observation, probe=False, protocol=protocol)
     if isinstance(judgement, KeepWaiting):
         return judgement
     if judgement.code in PASSING_CODES:
-        return _judge_reload_job(judgement, job, seen.unit)
-    is_running = isinstance(seen.unit, UnitState) and seen.unit.is_running
-    return KeepWaiting(judgement) if is_running and not _unrunnable(seen.hooks) else judgement
+        return _judge_reload_job(judgement, job, observation.unit)
+    is_running = isinstance(observation.unit, UnitState) and observation.unit.is_running
+    return KeepWaiting(judgement) if is_running and not _unrunnable(observation.hooks) else judgement
 
 
 def _judge_reload_job(monitored: ActionResult, job: JobOutcome, unit: UnitState | NoAnswer) -> Judgement:
@@ -262,6 +262,7 @@ def judge_hooks(hooks: tuple[HookOutcome, ...], protocol: HookProtocol) -> Actio
     if down and len(down) < len(judged):
         up = [name for name, result in judged if result.code in PASSING_CODES]
         return _failed(f"hooks disagree: {', '.join(down)} not running; {', '.join(up)} running")
+    # All are 7, or all are 0 or 190.
     return max((result for _, result in judged), key=lambda result: result.code, default=RUNNING)
 
 

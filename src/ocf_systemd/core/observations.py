@@ -151,7 +151,7 @@ class UnitState(Record):
         return main + (self.processes if self._kills_all else ())
 
     @property
-    def spared(self) -> tuple[Process, ...]:
+    def left_running(self) -> tuple[Process, ...]:
         """The processes, other than the main process, that KillMode=process or none leaves alive."""
         return () if self._kills_all else self.processes
 

@@ -32,11 +32,11 @@ class Operations:
         """Seconds between two monitors."""
         return self.chosen.get(INTERVAL, ADVERTISED_INTERVAL_S)
 
-    def own_time_s(self, action: Action) -> float:
+    def agent_deadline_s(self, action: Action) -> float:
         """Return how many seconds the agent has for an action: the timeout less the reserve."""
         return self.timeout_s(action) - reserve_s(self.timeout_s(action))
 
     @property
     def escalation_after_s(self) -> float:
         """Seconds after which a stop sends SIGKILL."""
-        return escalation_after_s(self.own_time_s(Action.STOP))
+        return escalation_after_s(self.agent_deadline_s(Action.STOP))

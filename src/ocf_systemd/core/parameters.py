@@ -93,8 +93,8 @@ def _why_not_verifiable(parameters: Parameters) -> str:
     if parameters.monitor_hook is None:
         return "stop_verify=yes needs a monitor_hook"
     if not reports_not_running(parameters.monitor_hook_protocol):
-        able = " or ".join(protocol for protocol in HookProtocol if reports_not_running(protocol))
-        return f"stop_verify=yes needs monitor_hook_protocol={able}: no other can report not running"
+        protocols = " or ".join(protocol for protocol in HookProtocol if reports_not_running(protocol))
+        return f"stop_verify=yes needs monitor_hook_protocol={protocols}: no other can report not running"
     return ""
 
 
@@ -119,14 +119,14 @@ class Operation(Record):
 
     @property
     def reserve_s(self) -> float:
-        """The seconds from the agent's deadline to Pacemaker's timeout.
+        """The seconds from the agent deadline to Pacemaker's timeout.
 
         They pay for the interpreter's start and end, so that a reason is out before SIGKILL comes.
         """
         return reserve_s(self.timeout_s)
 
     def deadline(self, started: float) -> float:
-        """Return the agent's deadline, on the clock that `started` was read from."""
+        """Return the agent deadline, on the clock that `started` was read from."""
         return started + self.timeout_s - self.reserve_s
 
 

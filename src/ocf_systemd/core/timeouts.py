@@ -1,6 +1,6 @@
-"""The times of an operation: Pacemaker's timeout, the agent's deadline, when a stop sends SIGKILL.
+"""The times of an operation: Pacemaker's timeout, the agent deadline, when a stop sends SIGKILL.
 
-The agent's deadline is Pacemaker's timeout less a reserve (`reserve_s`).
+The agent deadline is Pacemaker's timeout less a reserve (`reserve_s`).
 docs/design/deadlines.md describes how an action uses them.
 """
 
@@ -61,7 +61,7 @@ _LOG_LINE_SHARE, _LOG_LINE_RESERVE_S = 0.05, 0.25  # of the time left, kept for 
 
 
 def reserve_s(timeout_s: float) -> float:
-    """Return how many seconds before Pacemaker's timeout the agent's deadline is.
+    """Return how many seconds before Pacemaker's timeout the agent deadline is.
 
     This covers the interpreter's start and end, so that the reason is written before Pacemaker sends SIGKILL.
     """
@@ -69,19 +69,19 @@ def reserve_s(timeout_s: float) -> float:
     return min(reserve, timeout_s / 2)
 
 
-def escalation_after_s(own_time_s: float) -> float:
-    """Return when a stop sends SIGKILL, in seconds after its start; its deadline is `own_time_s` after its start.
+def escalation_after_s(agent_deadline_s: float) -> float:
+    """Return when a stop sends SIGKILL, in seconds after its start; its deadline is `agent_deadline_s` after its start.
 
     As late as possible while leaving time to observe the effect: with the advertised timeout, systemd's own SIGKILL
     after TimeoutStopSec (90 s by default, without ExecStop=) must come first.
     """
-    return own_time_s - min(_ESCALATION_MAX_S, own_time_s * _ESCALATION_SHARE)
+    return agent_deadline_s - min(_ESCALATION_MAX_S, agent_deadline_s * _ESCALATION_SHARE)
 
 
-def least_timeout_s(own_time_s: float) -> int:
-    """Return the least timeout of an operation, in whole seconds, with a deadline at `own_time_s` or later."""
-    timeout_s = math.ceil(own_time_s)
-    while timeout_s - reserve_s(timeout_s) < own_time_s:
+def least_timeout_s(agent_deadline_s: float) -> int:
+    """Return the least timeout of an operation, in whole seconds, with a deadline at `agent_deadline_s` or later."""
+    timeout_s = math.ceil(agent_deadline_s)
+    while timeout_s - reserve_s(timeout_s) < agent_deadline_s:
         timeout_s += 1
     return timeout_s
 
@@ -138,7 +138,7 @@ def last_poll_at(now: float, deadline: float) -> float:
     return deadline - min((deadline - now) * _LAST_POLL_SHARE, _LAST_POLL_MAX_S)
 
 
-def try_deadline(now: float, deadline: float) -> float:
+def attempt_deadline(now: float, deadline: float) -> float:
     """Return the deadline of a command that may run again: half of the time left, so that another run can follow."""
     time_left = deadline - now
     return deadline if time_left < _SINGLE_TRY_S else deadline - time_left / 2
@@ -154,6 +154,6 @@ def polls_deadline(now: float, deadline: float) -> float:
     return deadline - min((deadline - now) * _LOG_LINE_SHARE, _LOG_LINE_RESERVE_S)
 
 
-def spare_stop_post_until(now: float, deadline: float) -> float:
-    """Return until when a stop does not kill an ExecStopPost= that started now: half of the time before a last poll."""
+def stop_post_kill_time(now: float, deadline: float) -> float:
+    """Return when a stop kills an ExecStopPost= that has started now: after half of the time until the last poll."""
     return now + max(deadline - _LAST_POLL_MAX_S - now, 0.0) / 2

@@ -60,7 +60,7 @@ class Step:
 
     @property
     def consequence(self) -> str:
-        """Pacemaker's response to this result."""
+        """Pacemaker's response to this result, as a predicate: "would ..."."""
         if self.timeline.interrupted:
             return "would not have interrupted it"
         return consequence(self.timeline.action, self.result.code, recurring=self.recurring)

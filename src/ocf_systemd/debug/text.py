@@ -42,7 +42,7 @@ def state(unit: UnitState | NoAnswer) -> str:
 
 def headline(timeline: Timeline) -> str:
     """Return the action, the unit and the times."""
-    times = f"   timeout {timeline.timeout_s:g} s, own deadline {timeline.time_s:.1f} s" if timeline.timeout_s else ""
+    times = f"   timeout {timeline.timeout_s:g} s, agent deadline {timeline.time_s:.1f} s" if timeline.timeout_s else ""
     return f"{timeline.action} {printable(timeline.unit)}{times}"
 
 

@@ -148,7 +148,7 @@ def _unit(view: _View, others: Mapping[str, Properties]) -> Unit:
         has_drop_in=str(drop_in) in drop_ins,
         hidden_by=unit_files.hiding_drop_in(view.unit_path, view.names, drop_in),
         later_restarts=unit_files.later_restarts(drop_ins, drop_in),
-        emergencies=parse.emergencies(properties),
+        failure_actions=parse.failure_actions(properties),
         start_limit=parse.start_limit(properties),
         required_limits=_required_limits(view, others),
         service=parse.service(properties) if view.id.endswith(".service") else None,
@@ -198,7 +198,7 @@ async def _run_hook(facts: Facts, options: Mapping[str, str]) -> Hook | None:
     if parameters is None or parameters.monitor_hook is None:
         return None
     environment = pacemaker_environment(Action.MONITOR, options, operations)
-    deadline = anyio.current_time() + operations.own_time_s(Action.MONITOR)
+    deadline = anyio.current_time() + operations.agent_deadline_s(Action.MONITOR)
     failures, not_run = check_hooks(parameters), _why_not_run(parameters, facts.unit)
     if not failures and not not_run:
         failures = await check_access(parameters, environment, processes.run, deadline)

@@ -75,7 +75,7 @@ class Unit:
     `links` are the administrator's symbolic links that start it, `edges` the other dependencies that do. `alias_link`
     is the link that makes the given name an alias. `unread` are the drop-ins that systemd has not loaded yet.
     `bus_files` are the D-Bus activation files that start it. `hidden_by` is a file that hides the agent's drop-in,
-    `later_restarts` the drop-in that sets Restart= after it. `emergencies` are settings such as FailureAction= that
+    `later_restarts` the drop-in that sets Restart= after it. `failure_actions` are settings such as FailureAction= that
     affect the host. `required_limits` are the limits of required units that start and stop with this one.
     """
 
@@ -97,7 +97,7 @@ class Unit:
     has_drop_in: bool = False
     hidden_by: str = ""
     later_restarts: tuple[str, ...] = ()
-    emergencies: tuple[str, ...] = ()
+    failure_actions: tuple[str, ...] = ()
     start_limit: StartLimit = StartLimit("", 5, 10.0)
     required_limits: tuple[StartLimit, ...] = ()
     service: Service | None = None

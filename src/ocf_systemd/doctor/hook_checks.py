@@ -104,13 +104,13 @@ def check_timeout(check: Check, hooked: _Hooked) -> CheckResult:
     facts, hook, parameters = hooked
     if not hook.scripts:
         return check.skipped("the hook cannot be run")
-    own_s, limit_s = facts.operations.own_time_s(Action.MONITOR), parameters.monitor_hook_timeout_s
-    set_timeout = update(f"monitor_hook_timeout={max(math.floor(own_s / 2), 1)}s")
-    if limit_s is not None and limit_s <= own_s:
+    deadline_s, limit_s = facts.operations.agent_deadline_s(Action.MONITOR), parameters.monitor_hook_timeout_s
+    set_timeout = update(f"monitor_hook_timeout={max(math.floor(deadline_s / 2), 1)}s")
+    if limit_s is not None and limit_s <= deadline_s:
         return check.ok(f"monitor_hook_timeout={limit_s:g}s")
     if limit_s is not None:
         return check.warning(
-            f"monitor_hook_timeout={limit_s:g}s is longer than the {time_span(own_s)} that a monitor may take",
+            f"monitor_hook_timeout={limit_s:g}s is longer than the {time_span(deadline_s)} that a monitor may take",
             "It has no effect: if the service hangs, each monitor takes its whole time.",
             set_timeout,
         )
@@ -118,11 +118,11 @@ def check_timeout(check: Check, hooked: _Hooked) -> CheckResult:
     is_plugin = parameters.monitor_hook_protocol is HookProtocol.NAGIOS
     if not unbounded or is_plugin:
         return check.ok("a plugin's own timeout of 10 s" if unbounded else "the hook sets a timeout")
-    first_s = facts.operations.own_time_s(Action.START) / 2
+    first_s = facts.operations.agent_deadline_s(Action.START) / 2
     return check.warning(
         f"no timeout was found in hook {unbounded[0]}, and monitor_hook_timeout is not set",
-        f"If the service hangs, so does the hook: each monitor takes {time_span(own_s)}, and the first attempt of a "
-        f"start takes {time_span(first_s)}.",
+        f"If the service hangs, so does the hook: each monitor takes {time_span(deadline_s)}, and the first attempt of "
+        f"a start takes {time_span(first_s)}.",
         set_timeout,
         "# or, in the hook: timeout --foreground 5 COMMAND",
     )
@@ -132,7 +132,7 @@ def check_timeout(check: Check, hooked: _Hooked) -> CheckResult:
 def check_speed(check: Check, hooked: _Hooked) -> CheckResult:
     """Check that the hook is fast enough for the monitor."""
     facts, hook, parameters = hooked
-    operations, own_s = facts.operations, facts.operations.own_time_s(Action.MONITOR)
+    operations, deadline_s = facts.operations, facts.operations.agent_deadline_s(Action.MONITOR)
     late = [ran for ran in hook.outcomes if isinstance(ran, HookRan) and isinstance(ran.outcome, TimedOut)]
     if late and facts.unit and facts.unit.is_running:
         return check.error(
@@ -140,12 +140,12 @@ def check_speed(check: Check, hooked: _Hooked) -> CheckResult:
             f"A monitor fails. {response(Action.MONITOR, ExitCode.ERR_GENERIC)}",
             f"ocf-systemd debug monitor --unit {quoted(parameters.unit)} --monitor-hook {quoted(late[0].hook)}",
         )
-    if hook.elapsed_s <= min(operations.interval_s, own_s) * _SLOW_SHARE:
+    if hook.elapsed_s <= min(operations.interval_s, deadline_s) * _SLOW_SHARE:
         return check.ok(f"took {hook.elapsed_s:.3f} s")
     interval_s = math.ceil(hook.elapsed_s * _SPARE)
     timeout_s = max(math.ceil(operations.timeout_s(Action.MONITOR)), least_timeout_s(hook.elapsed_s * _SPARE))
     return (check.error if late else check.warning)(
-        f"the hook took {time_span(hook.elapsed_s)}; a monitor may take {time_span(own_s)} and runs every "
+        f"the hook took {time_span(hook.elapsed_s)}; a monitor may take {time_span(deadline_s)} and runs every "
         f"{time_span(operations.interval_s)}",
         "Under load the monitor may time out, and the cluster then restarts a service that is only slow.",
         update(f"op monitor interval={interval_s}s timeout={timeout_s}s"),

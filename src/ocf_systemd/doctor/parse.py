@@ -81,7 +81,7 @@ def start_limit(properties: Properties) -> StartLimit:
     return StartLimit(properties.get("Id", ""), int(burst), span_s(properties.get("StartLimitIntervalUSec", "")))
 
 
-def emergencies(properties: Properties) -> tuple[str, ...]:
+def failure_actions(properties: Properties) -> tuple[str, ...]:
     """Return the settings by which a failure of the unit affects the whole host, as NAME=VALUE."""
     found = ((name, properties.get(name, "none")) for name in EMERGENCIES)
     return tuple(f"{name}={action}" for name, action in found if action not in {"none", ""})

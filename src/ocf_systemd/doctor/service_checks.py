@@ -96,7 +96,7 @@ def check_readiness(check: Check, loaded: _Loaded) -> CheckResult:
 
 
 @needs(_find_service)
-def check_remains(check: Check, loaded: _Loaded) -> CheckResult:
+def check_remain_after_exit(check: Check, loaded: _Loaded) -> CheckResult:
     """Check that a oneshot service stays active after its command has ended."""
     if loaded.service.type != "oneshot":
         return check.skipped("the unit is not a oneshot service")
@@ -210,17 +210,17 @@ def check_send_sigkill(check: Check, loaded: _Loaded) -> CheckResult:
 def check_start_timeout(check: Check, loaded: _Loaded) -> CheckResult:
     """Check that the agent waits for a start as long as systemd does."""
     operations, limit_s = loaded.facts.operations, loaded.service.start_timeout_s
-    own_s = operations.own_time_s(Action.START)
-    if limit_s <= own_s:
-        return check.ok(f"{time_span(limit_s)}; the agent waits {time_span(own_s)}")
+    deadline_s = operations.agent_deadline_s(Action.START)
+    if limit_s <= deadline_s:
+        return check.ok(f"{time_span(limit_s)}; the agent waits {time_span(deadline_s)}")
     if limit_s == FOREVER_S and (loaded.service.type == "oneshot" or Action.START in operations.chosen):
-        return check.ok(f"the unit has no limit; the agent waits {time_span(own_s)}")
+        return check.ok(f"the unit has no limit; the agent waits {time_span(deadline_s)}")
     return check.error(
-        f"TimeoutStartSec={time_span(limit_s)}, but the agent waits only {time_span(own_s)}",
+        f"TimeoutStartSec={time_span(limit_s)}, but the agent waits only {time_span(deadline_s)}",
         "A start that takes longer, such as the recovery of a database after a crash, fails although systemd would "
         "wait for it: the cluster stops the service and tries the next node.",
         *_match_limits(
-            loaded.unit.id, _Limit(Action.START, "TimeoutStartSec", limit_s, own_s, propose_start_timeout_s)
+            loaded.unit.id, _Limit(Action.START, "TimeoutStartSec", limit_s, deadline_s, propose_start_timeout_s)
         ),
     )
 
@@ -264,13 +264,13 @@ def _match_limits(unit: str, limit: _Limit) -> tuple[str, ...]:
 def check_stop_timeout(check: Check, loaded: _Loaded) -> CheckResult:
     """Check that the agent waits for a stop as long as systemd does."""
     operations, limit_s = loaded.facts.operations, loaded.service.stop_timeout_s
-    own_s, kill_s = operations.own_time_s(Action.STOP), operations.escalation_after_s
+    deadline_s, kill_s = operations.agent_deadline_s(Action.STOP), operations.escalation_after_s
     if not loaded.parameters.stop_escalate:
-        return _check_unescalated_stop(check, loaded, own_s)
+        return _check_unescalated_stop(check, loaded, deadline_s)
     if limit_s <= kill_s:
         return check.ok(f"{time_span(limit_s)}; the agent sends SIGKILL after {time_span(kill_s)}")
     # systemd's default was not chosen for this unit, and a SIGKILL a little earlier rarely does harm.
-    if limit_s == loaded.facts.host.stop_timeout_s and limit_s <= own_s:
+    if limit_s == loaded.facts.host.stop_timeout_s and limit_s <= deadline_s:
         return check.ok(f"{time_span(limit_s)} by default; the agent sends SIGKILL after {time_span(kill_s)}")
     if limit_s == FOREVER_S and Action.STOP in operations.chosen:
         return check.ok(f"the unit has no limit; the agent sends SIGKILL after {time_span(kill_s)}")
@@ -283,19 +283,20 @@ def check_stop_timeout(check: Check, loaded: _Loaded) -> CheckResult:
     )
 
 
-def _check_unescalated_stop(check: Check, loaded: _Loaded, own_s: float) -> CheckResult:
+def _check_unescalated_stop(check: Check, loaded: _Loaded, deadline_s: float) -> CheckResult:
     # TimeoutStopSec= applies to each ExecStop= command, and once more to the processes (systemd.service(5)).
     periods = 1 + len(loaded.service.exec_stop)
     longest_s = loaded.service.stop_timeout_s * periods
-    if longest_s <= own_s:
-        return check.ok(f"at most {time_span(longest_s)}; the agent waits {time_span(own_s)}")
+    if longest_s <= deadline_s:
+        return check.ok(f"at most {time_span(longest_s)}; the agent waits {time_span(deadline_s)}")
     timeout_s = propose_stop_timeout_s(loaded.service.stop_timeout_s, escalates=False, commands=periods - 1)
     raised = () if longest_s == FOREVER_S else (update(f"op stop timeout={timeout_s}s"), "# or:")
     return check.error(
-        f"a stop may take {time_span(longest_s)}, but with stop_escalate=no the agent waits only {time_span(own_s)}",
+        f"a stop may take {time_span(longest_s)}, but with stop_escalate=no the agent waits only "
+        f"{time_span(deadline_s)}",
         "A stop that takes longer fails, and the cluster fences the node.",
         *raised,
-        *drop_in(loaded.unit.id, f"TimeoutStopSec={_whole(own_s / periods)}s"),
+        *drop_in(loaded.unit.id, f"TimeoutStopSec={_whole(deadline_s / periods)}s"),
     )
 
 
@@ -318,15 +319,15 @@ def check_start_limit(check: Check, loaded: _Loaded) -> CheckResult:
     return check.ok(f"{limit.burst} in {time_span(limit.interval_s)}; the agent resets the count before a start")
 
 
-def check_emergency(check: Check, facts: Facts) -> CheckResult:
+def check_failure_action(check: Check, facts: Facts) -> CheckResult:
     """Check that a failure of the unit does not reboot or power off the host."""
     if (unit := facts.unit) is None:
         return check.skipped("the unit is not found")
-    if not unit.emergencies:
+    if not unit.failure_actions:
         return check.ok("a failure does not affect the host")
-    names = tuple(setting.partition("=")[0] for setting in unit.emergencies)
+    names = tuple(setting.partition("=")[0] for setting in unit.failure_actions)
     return check.error(
-        ", ".join(unit.emergencies),
+        ", ".join(unit.failure_actions),
         "This takes down all other resources of the node without a failover. Pacemaker must decide when to fence it.",
         *drop_in(unit.id, *(f"{name}=none" for name in names), section="Unit"),
     )
@@ -336,7 +337,7 @@ CHECKS = (
     Check("restart", check_restart),
     Check("drop-in", check_drop_in),
     Check("readiness", check_readiness),
-    Check("remains", check_remains),
+    Check("remain-after-exit", check_remain_after_exit),
     Check("main-process", check_main_process),
     Check("exec-stop", check_exec_stop),
     Check("kill-mode", check_kill_mode),
@@ -344,5 +345,5 @@ CHECKS = (
     Check("start-timeout", check_start_timeout),
     Check("stop-timeout", check_stop_timeout),
     Check("start-limit", check_start_limit),
-    Check("emergency", check_emergency),
+    Check("failure-action", check_failure_action),
 )

@@ -62,8 +62,8 @@ class Runner(Protocol):
         ...
 
 
-class DeathSignal(Enum):
-    """Which processes the kernel sends SIGKILL to, should the parent of a command die."""
+class KilledWithParent(Enum):
+    """Which processes the kernel kills if the parent of a command dies."""
 
     OUR_GROUP = "the parent's process group"
     CHILD_GROUP = "the command's process group"
@@ -74,7 +74,7 @@ class ChildContext(Record):
     """What a command's process inherits. A `directory` of None and a `umask` of -1 are this process's own."""
 
     environment: Mapping[str, str]
-    death_signal: DeathSignal
+    killed_with_parent: KilledWithParent
     directory: str | None = None
     umask: int = -1
     new_group: bool = False
@@ -116,9 +116,10 @@ class OneAction:
         """Return this process's own context, except for a command of another user."""
         if command.user is None:
             leads_group = os.getpgrp() == os.getpid()
-            return ChildContext(command.environment, DeathSignal.OUR_GROUP if leads_group else DeathSignal.CHILD)
+            killed = KilledWithParent.OUR_GROUP if leads_group else KilledWithParent.CHILD
+            return ChildContext(command.environment, killed)
         # In a directory that its user can enter.
-        return ChildContext(command.environment, DeathSignal.CHILD, directory="/", new_session=_has_terminal())
+        return ChildContext(command.environment, KilledWithParent.CHILD, directory="/", new_session=_has_terminal())
 
     async def start(self, _command: Command, spawn: Callable[[], T], _deadline: float) -> T:
         """Call `spawn` at once."""
@@ -214,11 +215,11 @@ def _start(command: Command, policy: ChildPolicy, resources: ExitStack) -> _Star
     death_pipe = _open_death_pipe(resources)
     with ExitStack() as write_ends:
         pipes = [_output_pipe(command, resources, write_ends) for _ in range(2)]
-        if context.death_signal is DeathSignal.OUR_GROUP:
+        if context.killed_with_parent is KilledWithParent.OUR_GROUP:
             fcntl.fcntl(death_pipe, fcntl.F_SETOWN, -os.getpgrp())
         process = _spawn(command, context, death_pipe, (pipes[0][1], pipes[1][1]))
-    if context.death_signal is not DeathSignal.OUR_GROUP:
-        is_group = context.death_signal is DeathSignal.CHILD_GROUP
+    if context.killed_with_parent is not KilledWithParent.OUR_GROUP:
+        is_group = context.killed_with_parent is KilledWithParent.CHILD_GROUP
         fcntl.fcntl(death_pipe, fcntl.F_SETOWN, -process.pid if is_group else process.pid)
     policy.track(process.pid, resources)
     try:

@@ -147,7 +147,7 @@ def judge_hook_down(subject: Subject, outcomes: tuple[HookOutcome, ...]) -> Chec
         return subject.error(
             f"{hook} did not end {when}, expected exit code 7 at once",
             "A monitor of a service that is down waits until its deadline.",
-            "# Give the hook a time limit of its own, and exit code 7 if nothing responds.",
+            "# Give the hook a time limit of its own, and exit code 7 if connections are refused.",
         )
     result = judge_hooks(outcomes, subject.protocol)
     reason = f": {result.reason}" if result.reason else ""
@@ -156,20 +156,20 @@ def judge_hook_down(subject: Subject, outcomes: tuple[HookOutcome, ...]) -> Chec
         return subject.error(
             what,
             "It does not check this service, so it cannot detect that the service is dead.",
-            "# Have it query the service itself, on its own address and port, and exit with 7 if nothing responds.",
+            "# Have it query the service itself, on its own address and port; exit with 7 if connections are refused.",
         )
     if result.code in HARD_ERRORS | {ExitCode.ERR_CONFIGURED}:
         return subject.error(
             what,
             f"Pacemaker {consequence(Action.MONITOR, result.code, recurring=True)}.",
-            "# Exit with 7 if nothing responds, and with 1 on all other problems,",
+            "# Exit with 7 if connections are refused, and with 1 on all other problems,",
             "# or have its exit codes read differently: -o monitor_hook_protocol=plain (or nagios)",
         )
     if subject.stop_verify and result.code != ExitCode.NOT_RUNNING:
         return subject.error(
             what,
             "With stop_verify=yes every stop waits for 7, and fails.",
-            "# Exit with 7 if nothing responds, or leave stop_verify at no.",
+            "# Exit with 7 if connections are refused, or leave stop_verify at no.",
         )
     return subject.ok(f"returned {result.code}{'' if result.code == ExitCode.NOT_RUNNING else '; 7 is more precise'}")
 

@@ -23,9 +23,10 @@ _HANG_TIMEOUT_S = 10.0  # of a monitor during a hang: a useful hook gives up ear
 _DETECT_WITHIN_S = 5.0  # a crash, or that a hang is over
 _MONITOR_PAUSE_S = 0.1
 _POLL_S = 0.02
-_STOP_AFTER_SHARE = 0.5  # of the time that a start takes, until a stop is requested during it
+_STOP_AFTER_SHARE = 0.5  # a stop during a start is requested after this share of the time that a start takes
 _STARTS_AND_STOPS = RESTARTS + 1  # in a scenario, including those that bring the unit into its first state
 _SPARE_S = 30.0
+_WATCHDOG_SPARE_S = 1.0  # for systemd to end the service whose watchdog has expired
 _WATCHDOG_MAX_S = 30.0  # a rehearsal does not wait for a watchdog that is slower
 _WITH_RESERVE = 1.2  # factor from a monitor's needed time to its timeout, including the reserve
 
@@ -111,7 +112,10 @@ class _Runner:
     def _subject(self, check: str) -> Subject:
         parameters, facts = self.actions.parameters, self.initial.facts
         return Subject(
-            *(check, parameters.unit, parameters.monitor_hook, parameters.monitor_hook_protocol),
+            check=check,
+            unit=parameters.unit,
+            hook=parameters.monitor_hook,
+            protocol=parameters.monitor_hook_protocol,
             stop_verify=parameters.stop_verify,
             kill_mode=facts.kill_mode,
             stop_timeout_s=facts.stop_timeout_s,
@@ -267,8 +271,8 @@ class _Runner:
         if not frozen:
             return subject.skipped("the unit has no process")
         watchdog_s = self.initial.facts.watchdog_s
-        watchdog_s = watchdog_s if watchdog_s <= _WATCHDOG_MAX_S else 0.0
-        monitored = self.hang = await self._monitor_until(running=False, within_s=watchdog_s + bool(watchdog_s))
+        within_s = watchdog_s + _WATCHDOG_SPARE_S if 0 < watchdog_s <= _WATCHDOG_MAX_S else 0.0
+        monitored = self.hang = await self._monitor_until(running=False, within_s=within_s)
         await self.control.thaw()
         is_running = (await self.control.facts()).is_running
         afterwards = await self._monitor_until(running=True, within_s=_DETECT_WITHIN_S) if is_running else None

@@ -18,7 +18,7 @@ import anyio
 
 from ocf_systemd.core.observations import CommandOutcome
 from ocf_systemd.host.leftovers import CHECK_PAUSE_S, CHECKS_MAX, Leftovers
-from ocf_systemd.host.processes import ChildContext, Command, DeathSignal, run_child
+from ocf_systemd.host.processes import ChildContext, Command, KilledWithParent, run_child
 from ocf_systemd.host.procfs import Stat, children_of, descendants_of, environment_of, read_stat, ticks_now
 
 T = TypeVar("T")
@@ -61,7 +61,7 @@ class ServedAction:
         """Return the client's; in a group of its own: a command may signal its group, and must not hit others."""
         return ChildContext(
             self._marked(command.environment),
-            DeathSignal.CHILD_GROUP,
+            KilledWithParent.CHILD_GROUP,
             directory="/" if command.user else self.directory,
             umask=self.umask,
             new_group=True,

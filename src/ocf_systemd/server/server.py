@@ -50,7 +50,7 @@ _UCRED = struct.Struct("3i")  # pid, uid, gid: SO_PEERCRED in unix(7)
 
 # Errors that may be this process's own, and not its client's.
 _SHORTAGES = (ShortageError, OSError, MemoryError, ImportError)  # the last while the package is upgraded
-# A hard error to Pacemaker, in a probe recorded as stopped: the agent decides, with its own limits and no caches.
+# Hard errors to Pacemaker: the agent's own process decides, since this one may have other limits.
 _DECIDED_BY_CLIENT = frozenset({ExitCode.ERR_PERM, ExitCode.ERR_INSTALLED})
 
 
@@ -303,7 +303,13 @@ class Server:
             return Declined("the hook is not owned and writable only by root: its file system could block the server")
         deadline = operation.deadline(anyio.current_time() - age_s(client.pid))
         work = Request(
-            *(request.action, parameters, operation, deadline, request.environment, reporter, action.run),
+            action=request.action,
+            parameters=parameters,
+            operation=operation,
+            deadline=deadline,
+            environment=request.environment,
+            reporter=reporter,
+            run=action.run,
             query_unit=self._manager.unit,
         )
         try:
