@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 _CORES = 2
 _STEADY = 16  # at once, while the server's memory is watched
-_WRONG_TOLD = 10
+_WRONG_SHOWN = 10
 _BATCHES_MAX = 50  # each takes as long as all the rounds of single calls
 _ACTIONS = 100_000
 
@@ -59,7 +59,7 @@ def main(*, quick: bool, no_cluster: bool, rounds: int, write_docs: bool, before
     wrong: list[str] = []
     results = measure(extent, wrong, with_cluster=not (quick or no_cluster))
     click.echo(f"\n{measured(results)}")
-    for each in wrong[:_WRONG_TOLD]:
+    for each in wrong[:_WRONG_SHOWN]:
         click.echo(f"WRONG {each}")
     if write_docs:
         write(results)
@@ -69,7 +69,7 @@ def main(*, quick: bool, no_cluster: bool, rounds: int, write_docs: bool, before
 def _compare(before: Path, rounds: int, *, write_docs: bool) -> int:
     comparison = compare(before, rounds)
     click.echo(f"\n{comparison_table(comparison)}")
-    for each in comparison.wrong[:_WRONG_TOLD]:
+    for each in comparison.wrong[:_WRONG_SHOWN]:
         click.echo(f"WRONG {each}")
     if write_docs:
         write_comparison(comparison)

@@ -25,7 +25,7 @@ _HURTS = 'echo "$OCF_RESOURCE_INSTANCE hurts" >&2;'
 # What a caller may get: the hook's script, the code, and what the reason holds.
 _KINDS = {
     "well": ("exit 0", 0, ""),
-    "off": ("exit 7", 7, f"{HOOKS}/off"),
+    "off": ("exit 7", 7, "hook off: not running"),
     "degraded": (f"{_HURTS} exit 190", 190, "{} hurts"),
     "failed": (f"{_HURTS} exit 1", 1, "{} hurts"),
 }
@@ -62,14 +62,14 @@ def mixed(host: Host, memory: Memory, actions: int, at_once: int) -> None:
     """Run so many actions of all kinds on the server, so many at once, and check each result."""
     batches = range(max(1, -(-(actions - host.served) // _BATCH)))
     for _ in tracked(f"actions of all kinds, {at_once} at once, {_BATCH} times", batches):
-        asked = [_asked(number) for number in range(_BATCH)]
-        response = host.run(Variant.RESIDENT, [call for call, _, _ in asked], at_once=at_once)
-        for (call, code, reason), ended in zip(asked, response["ended"], strict=True):
+        requested = [_requested(number) for number in range(_BATCH)]
+        response = host.run(Variant.RESIDENT, [call for call, _, _ in requested], at_once=at_once)
+        for (call, code, reason), ended in zip(requested, response["ended"], strict=True):
             host.check(f"mixed, {call}", ended, code, reason)
         look(host, memory)
 
 
-def _asked(number: int) -> tuple[Call, int, str]:
+def _requested(number: int) -> tuple[Call, int, str]:
     """Return a call with a result of its own."""
     instance = f"caller{number}"
     if number % 6 == 4:

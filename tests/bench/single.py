@@ -54,10 +54,10 @@ def monitors(host: Host, rounds: int) -> Single:
 def _monitors(host: Host) -> tuple[list[_Subject], dict[str, list[str]]]:
     """Return what is measured in each round, and for each agent's call what of it others did."""
     agents, alone, others = list[_Subject](), dict[str, _Subject](), dict[str, list[str]]()
-    for told_as, hook in HOOKS.items():
+    for hook_name, hook in HOOKS.items():
         for variant in Variant:
             call = call_of(variant, "monitor", unit_of(0), hook)
-            subject = _Subject(name_of(variant, told_as), variant, call)
+            subject = _Subject(name_of(variant, hook_name), variant, call)
             agents.append(subject)
             started = host.systemctl_of(variant, call)
             started += [{"argv": [hook], "environment": call["environment"]}] if hook else []
