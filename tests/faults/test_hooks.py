@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.system.box import HOOKS
+from tests.unit.builders import UNTIL_ASLEEP
 from tests.unit.odd_processes import SLEEPER
 
 if TYPE_CHECKING:
@@ -66,7 +67,7 @@ class TestLeftovers:
         """A hook's own exit counts at once, even if another process keeps its output open; that one is ended."""
         log = {"HA_LOGFILE": "/run/test/log", "HA_LOGFACILITY": "none"}
         box.sh("mkdir -p /run/test")
-        hook = box.hook("sleep 999 & sleep 0.2; exit 42")
+        hook = box.hook(f"sleep 999 & {UNTIL_ASLEEP}; exit 42")
         answer = agent("monitor", unit=box.started(), monitor_hook=hook, variables=log, measured=False)
         assert answer.code == 42
         assert answer.elapsed_s < 2

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.unit.builders import UNTIL_ASLEEP
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -136,10 +138,11 @@ class TestOtherProcesses:
     @pytest.mark.parametrize("mode", ["process", "none"])
     def test_wanted_leftovers(self, agent: Agent, box: Box, mode: str) -> None:
         """Processes that KillMode= leaves alive do not count, and the log names them."""
-        box.sh("mkdir -p /run/test")
-        start = "ExecStart=sh -c 'sleep 9876 & exec sleep 1000'"
+        box.sh("mkdir -p /run/test; rm -f /run/test/ready")
+        wait = UNTIL_ASLEEP.replace("$", "$$")
+        start = f"ExecStart=sh -c 'sleep 9876 & {wait}; touch /run/test/ready; exec sleep 1000'"
         stop = ("ExecStop=kill $MAINPID",) if mode == "none" else ()
-        unit = box.started(start, f"KillMode={mode}", *stop)
+        unit = box.started(start, f"KillMode={mode}", *stop, READY)
         with ended(box, unit):
             assert agent("stop", unit=unit, variables=LOGGED).code == 0
             assert agent("monitor", unit=unit, variables=LOGGED).code == 7

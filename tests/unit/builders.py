@@ -33,6 +33,11 @@ if TYPE_CHECKING:
 
 UNIT = "postfix@-.service"
 HOOK = "/usr/local/lib/hooks/smtp"
+UNTIL_ASLEEP = "until grep -q ^sleep /proc/$!/cmdline; do sleep 0.02; done"
+"""For a hook: wait until the last process that it started in the background has executed sleep(1).
+
+Before that the process has the command line of the hook's shell.
+"""
 
 BIDI_CONTROLS = "\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
 """Unicode's Bidi_Control property, all of it."""

@@ -18,7 +18,7 @@ import pytest
 
 from ocf_systemd import __version__
 from ocf_systemd.core.ocf import Action
-from tests.unit.builders import executable, run_python
+from tests.unit.builders import UNTIL_ASLEEP, executable, run_python
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -394,7 +394,7 @@ class TestMonitor:
     def test_leftover_processes_of_a_hook(self, tmp_path: Path, host: dict[str, str]) -> None:
         """They are killed and named in the log; the result is the hook's."""
         mark = f"{2000 + os.getpid()}.25"
-        hook = executable(tmp_path / "hook", f"#!/bin/sh\nsetsid sleep {mark} &\nsleep 0.1; exit 0\n")
+        hook = executable(tmp_path / "hook", f"#!/bin/sh\nsetsid sleep {mark} &\n{UNTIL_ASLEEP}; exit 0\n")
         done = act("monitor", {**host, "OCF_RESKEY_monitor_hook": str(hook)})
         assert (done.returncode, done.stdout) == (0, "")
         assert done.stderr.endswith(f"WARNING: a hook left a process behind, killed now: sleep {mark}\n")

@@ -29,6 +29,16 @@ CAN_UNSHARE = not subprocess.run(
     ["unshare", "--map-root-user", "--pid", "--fork", "--mount-proc", "true"], check=False, capture_output=True
 ).returncode
 
+# Wait until two descendants have executed sleep(1): before that they have the command line of their shell.
+TWO_ASLEEP = """
+import os
+deadline = time.monotonic() + 10
+def is_asleep(entry):
+    return procfs.command_line(entry.pid) == "sleep {mark}"
+while sum(map(is_asleep, procfs.descendants_of(os.getpid()))) < 2 and time.monotonic() < deadline:
+    time.sleep(0.01)
+"""
+
 
 class TestLeftovers:
     """Ended processes and those that cannot be killed are distinguished, with real processes."""
@@ -111,7 +121,7 @@ async def main():
     command = processes.Command(("/bin/sh", "-c", {hook!r}), {{"PATH": "/usr/bin:/bin"}})
     return await processes.run(command, deadline=anyio.current_time() + 10)
 print(anyio.run(main).code)
-time.sleep(0.1)
+{TWO_ASLEEP.format(mark=mark)}
 leftovers = end_leftovers()
 print(*sorted(leftovers.ended), leftovers.survivors, sep="\\n")
 leftovers = end_leftovers()
@@ -134,7 +144,7 @@ async def main():
     command = processes.Command(("/bin/sh", "-c", {hook!r}), {{"PATH": "/usr/bin:/bin"}})
     return await processes.run(command, deadline=anyio.current_time() + 10)
 anyio.run(main)
-time.sleep(0.1)
+{TWO_ASLEEP.format(mark=mark)}
 leftovers = end_leftovers()
 print(len(leftovers.ended) > 1, leftovers.survivors)
 """
