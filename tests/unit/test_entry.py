@@ -33,6 +33,7 @@ BOOTED = "" if HAS_SYSTEMD else "import ocf_systemd.host.systemctl as s; s.is_bo
 
 ACTIVE = "echo LoadState=loaded; echo ActiveState=active; echo SubState=running"
 DOWN = "echo LoadState=loaded; echo ActiveState=inactive; echo SubState=dead"
+ATTEMPTS = 3  # to end in time: the process of an agent that has ended may get no processor for a moment
 
 
 def agent(
@@ -469,11 +470,17 @@ class TestShortage:
 
     def test_a_stop_starts_again_until_its_deadline(self, host: dict[str, str]) -> None:
         """The time counts from its first start; at the deadline it exits with 1 and the reason."""
-        began = time.monotonic()
-        done = act("stop", {**host, "OCF_RESKEY_CRM_meta_timeout": "2500"}, self.BROKEN + AGENT)
-        assert 1.5 < time.monotonic() - began < 2.5
-        assert done.returncode == 1
-        assert done.stderr == "ocf-exit-reason:internal error: TypeError: 'NoneType' object is not callable\n"
+
+        def ends_in_time() -> bool:
+            began = time.monotonic()
+            done = act("stop", {**host, "OCF_RESKEY_CRM_meta_timeout": "2500"}, self.BROKEN + AGENT)
+            elapsed_s = time.monotonic() - began
+            assert done.returncode == 1
+            assert done.stderr == "ocf-exit-reason:internal error: TypeError: 'NoneType' object is not callable\n"
+            assert elapsed_s > 1.5
+            return elapsed_s < 2.5
+
+        assert any(ends_in_time() for _ in range(ATTEMPTS))
 
     def test_no_thread_for_the_watchdog(self, host: dict[str, str]) -> None:
         """The action runs without it."""
@@ -684,12 +691,18 @@ class TestWatchdog:
     @pytest.mark.parametrize("action", [pytest.param(each, id=each) for each in ("monitor", "start", "stop", "reload")])
     def test_a_call_that_hangs_in_the_kernel(self, action: str) -> None:
         """The exit code is 1, before Pacemaker's timeout, and the text after the last prefix is the reason."""
-        began = time.monotonic()
         environment = {"OCF_RESKEY_unit": "nginx", "OCF_RESKEY_CRM_meta_timeout": "3000"}
-        done = act(action, environment, HANGING + AGENT)
-        assert (done.returncode, done.stdout) == (1, "")
-        assert 2.0 < time.monotonic() - began < 3.0
-        assert reason_in(done.stderr) == f"{action} of nginx: a system call did not return within 2.9 s"
+
+        def ends_in_time() -> bool:
+            began = time.monotonic()
+            done = act(action, environment, HANGING + AGENT)
+            elapsed_s = time.monotonic() - began
+            assert (done.returncode, done.stdout) == (1, "")
+            assert reason_in(done.stderr) == f"{action} of nginx: a system call did not return within 2.9 s"
+            assert elapsed_s > 2.0
+            return elapsed_s < 3.0
+
+        assert any(ends_in_time() for _ in range(ATTEMPTS))
 
     @pytest.mark.parametrize(
         ("unit", "shown"),
