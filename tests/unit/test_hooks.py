@@ -668,17 +668,17 @@ class TestRun:
         assert codes == [(f"{hooks}/a", 7), (f"{hooks}/b", 0), (f"{hooks}/c", 190)]
 
     @pytest.mark.parametrize(
-        ("script", "kind"),
+        ("script", "kind", "time_s"),
         [
-            pytest.param("exit 42", Exited, id="exit"),
-            pytest.param("kill -SEGV $$", Signalled, id="signal"),
-            pytest.param("exec sleep 60", TimedOut, id="hang"),
+            pytest.param("exit 42", Exited, 10.0, id="exit"),
+            pytest.param("kill -SEGV $$", Signalled, 10.0, id="signal"),
+            pytest.param("exec sleep 60", TimedOut, 0.5, id="hang"),
         ],
     )
-    def test_what_came_of_it(self, place: Path, script: str, kind: type) -> None:
+    def test_what_came_of_it(self, place: Path, script: str, kind: type, time_s: float) -> None:
         """Exit, signal and hang have different outcomes."""
         hook = executable(place / "hook", f"#!/bin/sh\nulimit -c 0\n{script}\n")
-        (ran,) = run_now(hook, time_s=0.5)
+        (ran,) = run_now(hook, time_s=time_s)
         assert isinstance(ran, HookRan)
         assert ran.hook == str(hook)
         assert isinstance(ran.outcome, kind)

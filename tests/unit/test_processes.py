@@ -213,14 +213,14 @@ anyio.run(main)
 
     def test_what_was_printed_before_a_timeout_is_kept(self) -> None:
         """A hook that hangs may have printed why."""
-        outcome = shell("echo connecting; echo to nowhere >&2; exec sleep 60", time_s=0.5)
+        outcome = shell("echo connecting; echo to nowhere >&2; exec sleep 60", time_s=2.0)
         assert isinstance(outcome, TimedOut)
         assert (outcome.stdout, outcome.stderr) == (b"connecting\n", b"to nowhere\n")
 
     def test_the_last_words_of_one_that_ignores_no_term(self) -> None:
         """What it prints as it is ended is kept as well."""
         script = "trap 'echo giving up; exit 0' TERM; while :; do sleep 0.02; done"
-        outcome = shell(script, time_s=1.0, time_limit_s=0.2)
+        outcome = shell(script, time_limit_s=1.0)
         assert isinstance(outcome, TimedOut)
         assert outcome.stdout == b"giving up\n"
 
@@ -243,9 +243,15 @@ class TestTime:
 
     def test_a_timeout_ends_before_the_deadline(self) -> None:
         """The time for ending comes out of the deadline; a command that goes at once saves it."""
-        with took(at_least_s=0.7, less_than_s=1.0):
-            outcome = shell("exec sleep 60", time_s=1.0)
-        assert isinstance(outcome, TimedOut)
+
+        def ends_in_time() -> bool:
+            began = time.monotonic()
+            assert isinstance(shell("exec sleep 60", time_s=2.0), TimedOut)
+            elapsed_s = time.monotonic() - began
+            assert elapsed_s >= 1.4
+            return elapsed_s < 2.0
+
+        assert any(ends_in_time() for _ in range(3))  # this process may get no processor for a moment
 
     def test_a_time_limit_of_its_own(self) -> None:
         """A command may get less time than there is until the deadline."""
@@ -265,13 +271,25 @@ class TestTime:
             outcome = shell("trap '' TERM; while :; do sleep 0.02; done", time_s=1.0)
         assert isinstance(outcome, TimedOut)
 
-    @pytest.mark.parametrize("time_s", [0.4, 0.5, 0.6, 0.7])
-    def test_a_shell_that_waits_says_nothing(self, time_s: float) -> None:
+    def test_a_shell_that_waits_says_nothing(self) -> None:
         """A shell does not live to report that its child was terminated: the output is the command's own to the end."""
         others = "for i in 1 2 3 4 5 6 7 8 9; do for j in 1 2 3 4 5; do sleep 60 & done; done"  # to signal takes longer
-        outcome = shell(f"{others}; echo waiting; sleep 60; echo ended", time_s=time_s)
-        assert isinstance(outcome, TimedOut)
-        assert (outcome.stdout, outcome.stderr) == (b"waiting\n", b"")
+        command = Command(("/bin/sh", "-c", f"{others}; echo waiting; sleep 60; echo ended"), ENVIRONMENT)
+        outcomes = []
+
+        async def time_out(time_s: float) -> None:
+            outcomes.append(await run(command, deadline=anyio.current_time() + time_s))
+
+        async def main() -> None:
+            async with anyio.create_task_group() as together:  # a shell needs time to start all the others
+                for time_s in (2.0, 2.1, 2.2, 2.3):
+                    together.start_soon(time_out, time_s)
+
+        anyio.run(main)
+        assert len(outcomes) == 4
+        for outcome in outcomes:
+            assert isinstance(outcome, TimedOut)
+            assert (outcome.stdout, outcome.stderr) == (b"waiting\n", b"")
 
     def test_the_grace_is_one_second_at_most(self) -> None:
         """A command that ignores SIGTERM has a second, however much time there is."""
@@ -296,19 +314,19 @@ class TestTree:
         with took(less_than_s=2.0):
             outcome = shell(script.format(mark=mark), time_s=0.5)
         assert isinstance(outcome, TimedOut)
-        assert marked(mark) == []
+        wait_until(lambda: not marked(mark))  # what was killed may still be ending
 
     def test_cancellation_ends_the_whole_tree(self, mark: str) -> None:
         """A cancelled call leaves nothing running."""
 
-        async def main() -> int:
+        async def main() -> None:
             with anyio.move_on_after(0.3):
                 command = Command(("/bin/sh", "-c", f"setsid sleep {mark} & sleep {mark}; :"), ENVIRONMENT)
                 await run(command, deadline=anyio.current_time() + 60)
-            return len(marked(mark))
 
         with took(less_than_s=2.0):
-            assert anyio.run(main) == 0
+            anyio.run(main)
+        wait_until(lambda: not marked(mark))  # what was killed may still be ending
 
     @pytest.mark.parametrize(
         ("leads_group", "script"),
