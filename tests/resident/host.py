@@ -25,6 +25,9 @@ ACTIVE = "echo LoadState=loaded; echo ActiveState=active; echo SubState=running"
 NO_ANSWER = 99
 """The exit code of an agent of these tests that would run its action in its own process."""
 
+LONG_GREETING_TIMEOUT_S = (10.0, 10.0)
+"""What agents of these tests have in place of `client.GREETING_TIMEOUT_S`: the server may be late on a busy machine."""
+
 # A /run of its own in which systemd has booted the host (sd_booted(3)), whatever is true of the one that tests run on.
 _BOOTED = (
     "unshare",
@@ -39,8 +42,9 @@ _PACKAGES = str(Path(ocf_systemd.__file__).parent.parent)
 _AGENT = f"""
 import sys
 sys.path.insert(0, {_PACKAGES!r})
-from ocf_systemd.client import request_action
-code = request_action(["/usr/lib/ocf/resource.d/pacemaker/systemd", sys.argv[2]], sys.argv[1])
+from ocf_systemd import client
+client.GREETING_TIMEOUT_S = tuple(map(float, sys.argv[3:]))
+code = client.request_action(["/usr/lib/ocf/resource.d/pacemaker/systemd", sys.argv[2]], sys.argv[1])
 sys.exit({NO_ANSWER} if code is None else code)
 """
 
@@ -112,6 +116,7 @@ class Host:
         timeout_s: float = 10,
         variables: Mapping[str, str] | None = None,
         umask: int = -1,
+        greeting_timeout_s: tuple[float, float] = LONG_GREETING_TIMEOUT_S,
         **parameters: str,
     ) -> Agent:
         environment = {
@@ -123,7 +128,7 @@ class Host:
             **(variables or {}),
         }
         process = subprocess.Popen(
-            [sys.executable, "-IS", "-c", _AGENT, self.address, action],
+            [sys.executable, "-IS", "-c", _AGENT, self.address, action, *map(str, greeting_timeout_s)],
             env=environment,
             cwd=self.directory,
             umask=umask,

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import socket
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 from signal import SIGKILL, SIGSTOP, SIGTERM
 from typing import TYPE_CHECKING
@@ -111,7 +113,7 @@ class TestGoneTheirOwnWay:
     def test_a_server_that_does_not_accept(self, host: Host) -> None:
         """The agent waits a moment for the greeting."""
         with host.listen():
-            result = host.run_agent()
+            result = host.begin(greeting_timeout_s=GREETING_TIMEOUT_S).finish()
         assert result.code == NO_ANSWER
         assert GREETING_TIMEOUT_S[0] <= result.elapsed_s < GREETING_TIMEOUT_S[1] + 1
 
@@ -303,15 +305,23 @@ class TestVanished:
     )
     def test_all_it_started_ends_within_100_ms(self, served: Host, script: str) -> None:
         """As with Pacemaker's SIGKILL to its group, and more; processes of other actions are not ended."""
-        other = served.begin(monitor_hook=served.hook("sleep 2; exit 0", "other"))
-        agent = served.begin(monitor_hook=served.hook(f"echo $$ >pid\n{script}"))
-        hook = psutil.Process(int(served.wait_for("pid")))
-        wait_until(lambda: any(child.name() == "sleep" for child in [hook, *hook.children(recursive=True)]))
-        time.sleep(0.1)
-        theirs = [process for process in psutil.Process(hook.ppid()).children(recursive=True) if is_of(process, hook)]
-        agent.process.kill()
-        assert gone(theirs, VANISHED_WITHIN_S + BUSY_S)
-        assert other.finish().code == 0
+
+        def ends_in_time() -> bool:
+            (served.directory / "pid").unlink(missing_ok=True)
+            other = served.begin(monitor_hook=served.hook("sleep 2; exit 0", "other"))
+            agent = served.begin(monitor_hook=served.hook(f"echo $$ >pid\n{script}"))
+            hook = psutil.Process(int(served.wait_for("pid")))
+            wait_until(lambda: any(map(sleeps, [hook, *hook.children(recursive=True)])))
+            time.sleep(0.1)
+            children = psutil.Process(hook.ppid()).children(recursive=True)
+            theirs = [process for process in children if is_of(process, hook)]
+            agent.process.kill()
+            in_time = gone(theirs, VANISHED_WITHIN_S + BUSY_S)
+            assert in_time or gone(theirs, 5)
+            assert other.finish().code == 0
+            return in_time
+
+        assert any(ends_in_time() for _ in range(3))  # the server may get no processor for a moment
 
     def test_what_has_rid_itself_of_its_mark(self, served: Host) -> None:
         """Its action is unknown until all actions that may have started it have ended."""
@@ -334,32 +344,51 @@ class TestVanished:
         assert not log.exists()
 
 
+def sleeps(process: psutil.Process) -> bool:
+    """Return whether a process has executed sleep(1); not if it has ended meanwhile."""
+    with suppress(psutil.Error):
+        return process.name() == "sleep"
+    return False
+
+
 def is_of(process: psutil.Process, hook: psutil.Process) -> bool:
     """Return whether a process is a hook, descends from it or has come from it, and not the other hook of the test."""
     own = [hook, *hook.children(recursive=True)]
-    return process in own or process.cmdline()[-2:] == ["sleep", "60"] or process.cmdline()[-1:] == ["60"]
+    with suppress(psutil.Error):  # it has ended meanwhile
+        return process in own or process.cmdline()[-1:] == ["60"]
+    return False
 
 
 class TestLeftBehind:
     @pytest.mark.parametrize(
-        "script", ["sleep 60 &", "setsid sleep 60 &", "(setsid sleep 60 &) &", "env -i setsid /bin/sleep 60 &"]
+        "script",
+        [
+            pytest.param("sleep {mark} &", id="a child"),
+            pytest.param("setsid sleep {mark} &", id="a session of its own"),
+            pytest.param("(setsid sleep {mark} &) &", id="forked twice"),
+            pytest.param("env -i setsid /bin/sleep {mark} &", id="without its mark"),
+        ],
     )
     def test_it_is_named_and_ended(self, served: Host, script: str) -> None:
         """It is ended with its action, as without the server."""
-        result = served.run_agent(monitor_hook=served.hook(f"{script} sleep 0.2"))
+        mark = f"60.{os.getpid()}"
+        # Before it has executed a program it has the command line of the hook's shell.
+        wait = f"until pgrep -f '^(/bin/)?sleep {mark}$' >/dev/null; do sleep 0.02; done"
+        result = served.run_agent(monitor_hook=served.hook(f"{script.format(mark=mark)} {wait}"))
         assert result.code == 0
-        assert re.search("left a process behind, killed now: .*sleep 60", result.stderr)
+        assert re.search(f"left a process behind, killed now: .*sleep {mark}", result.stderr)
 
     def test_not_that_of_another(self, served: Host) -> None:
         """A process that another action's hook has left so far is not touched."""
         log = served.directory / "log"
         slow = served.begin(
-            monitor_hook=served.hook("setsid sleep 61 & echo $! >pid; sleep 1.5", "slow"),
+            monitor_hook=served.hook("setsid sleep 61 & echo $! >pid; until [ -e go ]; do sleep 0.02; done", "slow"),
             variables={"HA_LOGFILE": str(log)},
         )
         left = psutil.Process(int(served.wait_for("pid")))
         assert served.run_agent(monitor_hook=served.hook("sleep 62 & exit 0")).code == 0
         assert left.is_running()
+        (served.directory / "go").touch()
         assert slow.finish().code == 0
         assert gone([left], 1)
         assert "sleep 61" in log.read_text()
