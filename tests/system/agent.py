@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 AGENT = "/usr/lib/ocf/resource.d/pacemaker/systemd"
 RESIDENT = "/usr/lib/ocf/resource.d/resident/systemd"
 SLOW_AS_MEASURED_S = 30.0  # far more than any action of these tests may take
+MEASURED_FROM_S = 5.0  # the timeout from which on an agent has time left, at its deadline, to write coverage data
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,11 +69,15 @@ class Agent:
         through: Sequence[str] = (),
         **parameters: str,
     ) -> Call:
-        """Begin a call; `through` is what starts it, as prlimit(1). A monitor recurs unless `interval_s` is 0."""
+        """Begin a call; `through` is what starts it, as prlimit(1). A monitor recurs unless `interval_s` is 0.
+
+        Coverage is measured if `measured`, and the timeout is not so short that writing its data could exceed it.
+        """
         action = words[0] if words else ""
         environment = executor_environment(action, timeout_s, interval_s if action == "monitor" else 0)
         environment |= as_variables(parameters)
-        environment |= {**(variables or {}), **(self.measuring if measured else {})}
+        is_measured = measured and timeout_s >= MEASURED_FROM_S
+        environment |= {**(variables or {}), **(self.measuring if is_measured else {})}
         before = self.box.visitors()
         began = time.monotonic()
         process = self.start(words, environment, through)
