@@ -57,6 +57,7 @@ class TestUnit:
     ) -> None:
         """What cannot be killed may still write: neither stopped nor down, however much systemd calls it failed."""
         unit = box.started(f"ExecStart={READ}", *GIVES_UP, *lines)
+        storage.wait_until_in_use()
         answers = [agent("stop", unit=unit, stop_escalate=escalate, timeout_s=5)]
         assert box.state(unit) == "failed"
         answers += [agent("monitor", unit=unit, interval_s=interval_s) for interval_s in (0, 10)]
@@ -73,6 +74,7 @@ class TestUnit:
     def test_child(self, agent: Agent, box: Box, storage: SilentStorage) -> None:
         """A child counts like the main process, and is named before what is merely alive."""
         unit = box.started(f"ExecStart=sh -c '{READ} & sleep 9876 & wait'", *GIVES_UP)
+        storage.wait_until_in_use()
         assert agent("stop", unit=unit, timeout_s=4).code == 1
         answer = agent("monitor", unit=unit)
         assert answer.code == 1
@@ -152,8 +154,13 @@ class TestHook:
     )
     def test_leaves_a_child(self, agent: Agent, box: Box, storage: SilentStorage) -> None:
         """Processes that a hook leaves behind are reported correctly, and do not accumulate."""
-        unit, hook = box.started(), box.hook(f"{READ} & sleep 0.2; exit 0")
-        answer = agent("monitor", unit=unit, monitor_hook=hook, variables=LOGGED)
+        wait = "until [ -e /run/test/in-use ]; do sleep 0.02; done"
+        unit, hook = box.started(), box.hook(f"{READ} & {wait}; exit 0")
+        call = agent.begin("monitor", unit=unit, monitor_hook=hook, variables=LOGGED)
+        storage.wait_until_in_use()
+        box.write("/run/test/in-use", "")
+        answer = call.finish()
+        agent.audit(call, answer)
         assert answer.code == 0
         log = "\n".join(box.marks("log"))
         assert re.search(rf"a hook left a process behind that cannot be killed: {ASLEEP}", log)
@@ -173,8 +180,9 @@ def test_nothing_is_left(box: Box) -> None:
     unit = box.service(f"ExecStart={READ}")
 
     def fail() -> None:
-        with silent_storage(box):
+        with silent_storage(box) as storage:
             box.sh('systemctl start -- "$1"', unit)
+            storage.wait_until_in_use()
             raise LookupError(box.show(unit, "MainPID"))
 
     with pytest.raises(LookupError) as failure:

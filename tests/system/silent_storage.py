@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import select
 import struct
 import subprocess
 import sys
@@ -29,6 +30,8 @@ READ = f"ls {PLACE}"
 _REQUEST_HEADER = struct.Struct("=IIQQIII4x")  # fuse_in_header in linux/fuse.h: its third field is the request's number
 _INIT_REPLY = struct.Struct("=IiQ IIII HHI 36x")  # fuse_out_header, fuse_init_out
 _BUFFER = 1024 * 1024  # for any request
+_MOUNTED, _TAKEN = b"mounted\n", b"taken\n"  # what the server reports: once, and for each request
+_FIRST_REQUEST_WITHIN_S = 10.0
 
 
 @dataclass(slots=True)
@@ -38,6 +41,13 @@ class SilentStorage:
     box: Box
     server: subprocess.Popen[bytes]
     path: str = PLACE
+
+    def wait_until_in_use(self) -> None:
+        """Wait until a request of a process has been taken: from then on that process cannot be killed."""
+        assert self.server.stdout is not None
+        readable, _, _ = select.select([self.server.stdout], [], [], _FIRST_REQUEST_WITHIN_S)
+        assert readable, f"no process uses {self.path}"
+        assert self.server.stdout.readline() == _TAKEN
 
     def revive(self) -> None:
         """Abort all requests, which then fail, and have an empty directory in its place."""
@@ -52,11 +62,12 @@ def silent_storage(box: Box) -> Iterator[SilentStorage]:
     """Mount it in a box for the time of the block; after that no process waits for it, and nothing is mounted."""
     box.sh('[ -c /dev/fuse ] || mknod /dev/fuse c 10 229; mkdir -p "$1"', PLACE)
     command = box.sandbox.command([sys.executable, "-I", __file__, PLACE])
-    with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE) as server:
+    # Unbuffered, so that select() reports every line that has not been read.
+    with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, bufsize=0) as server:
         storage = SilentStorage(box, server)
         try:
             assert server.stdout is not None
-            assert server.stdout.readline() == b"mounted\n"
+            assert server.stdout.readline() == _MOUNTED
             box.cannot_be_killed = READ
             yield storage
         finally:
@@ -72,9 +83,10 @@ def _serve(mount_point: str) -> None:
         raise OSError(ctypes.get_errno(), "mount(2)")
     _, _, number, *_ = _REQUEST_HEADER.unpack_from(os.read(device, _BUFFER))  # FUSE_INIT
     os.write(device, _INIT_REPLY.pack(_INIT_REPLY.size, 0, number, 7, 31, 0, 0, 16, 16, _BUFFER // 2))
-    os.write(1, b"mounted\n")
+    os.write(1, _MOUNTED)
     while True:
         os.read(device, _BUFFER)
+        os.write(1, _TAKEN)
 
 
 if __name__ == "__main__":
