@@ -11,11 +11,13 @@ if TYPE_CHECKING:
     from tests.system.agent import Agent
     from tests.system.box import Box
 
-# Starts slowly, but for the first time: what requires it is inactive meanwhile.
+QUERIED_WITHIN_S = 1.5  # the time in which agents that have been started query the unit's state
+HELD = "/run/test/held"
+# Its start takes as long as there is that file: what requires it is inactive meanwhile.
 SLOW = (
     "Type=oneshot",
     "RemainAfterExit=yes",
-    "ExecStart=sh -c '[ ! -e /run/test/slow ] || sleep $(cat /run/test/slow)'",
+    f"ExecStart=sh -c 'while [ -e {HELD} ]; do sleep 0.05; done'",
 )
 
 
@@ -27,14 +29,19 @@ def needed_and_unit(box: Box, dependency: str) -> tuple[str, str]:
     return needed, unit
 
 
-def restart(box: Box, needed: str, unit: str, takes_s: float) -> None:
-    """Restart a unit that then takes its time, and wait until the one that needs it is inactive, its start queued."""
-    box.write("/run/test/slow", str(takes_s))
+def restart(box: Box, needed: str, unit: str) -> None:
+    """Restart a unit whose start is then held, and wait until the one that needs it is inactive, its start queued."""
+    box.write(HELD, "")
     box.sh('systemctl restart --no-block -- "$1"', needed)
     deadline = time.monotonic() + 10
     while (box.state(unit), box.show(unit, "Job") != "") != ("inactive", True):
         assert time.monotonic() < deadline, "the unit is not inactive with a job queued"
         time.sleep(0.02)
+
+
+def release(box: Box) -> None:
+    """Let the start of the restarted unit end."""
+    box.path(HELD).unlink()
 
 
 @pytest.mark.fault(
@@ -46,10 +53,12 @@ def test_restart_of_a_dependency(agent: Agent, box: Box, dependency: str) -> Non
     """A restart that passes through `inactive` is waited for: 7 would have the cluster recover what is not lost."""
     needed, unit = needed_and_unit(box, dependency)
     hook = box.hook("exit 190")
-    restart(box, needed, unit, 2)
+    restart(box, needed, unit)
     calls = [agent.begin("monitor", unit=unit, monitor_hook=hook, interval_s=interval_s) for interval_s in (0, 10)]
     calls.append(agent.begin("monitor", unit=unit))
+    time.sleep(QUERIED_WITHIN_S)
     assert box.state(unit) == "inactive"
+    release(box)
     answers = [call.finish() for call in calls]
     for call, answer in zip(calls, answers, strict=True):
         agent.audit(call, answer)
@@ -60,7 +69,7 @@ def test_restart_of_a_dependency(agent: Agent, box: Box, dependency: str) -> Non
 def test_beyond_the_deadline(agent: Agent, box: Box) -> None:
     """A unit that may start at any moment is not stopped, and the reason says why."""
     needed, unit = needed_and_unit(box, "Requires")
-    restart(box, needed, unit, 60)
+    restart(box, needed, unit)
     calls = [agent.begin("monitor", unit=unit, timeout_s=4, interval_s=interval_s) for interval_s in (0, 10)]
     answers = [call.finish() for call in calls]
     for call, answer in zip(calls, answers, strict=True):
@@ -76,7 +85,7 @@ def test_beyond_the_deadline(agent: Agent, box: Box) -> None:
 def test_dependency_fails(agent: Agent, box: Box) -> None:
     """After a job that fails the unit is down, and 7 is returned."""
     needed, unit = needed_and_unit(box, "Requires")
-    restart(box, needed, unit, 60)
+    restart(box, needed, unit)
     call = agent.begin("monitor", unit=unit)
     time.sleep(0.5)
     box.kill(needed)
@@ -89,5 +98,10 @@ def test_dependency_fails(agent: Agent, box: Box) -> None:
 def test_start(agent: Agent, box: Box) -> None:
     """A start merges into the job that is there."""
     needed, unit = needed_and_unit(box, "Requires")
-    restart(box, needed, unit, 1)
-    assert agent("start", unit=unit).code == 0
+    restart(box, needed, unit)
+    call = agent.begin("start", unit=unit)
+    time.sleep(QUERIED_WITHIN_S)
+    release(box)
+    answer = call.finish()
+    agent.audit(call, answer)
+    assert answer.code == 0
