@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 STARTED, STOPPING = "39f53479d3a045ac8e11786248231fbf", "de5b426a63be47a7b6ac3eaac82e2f6f"
 STOPPED, STARTING = "9d1aaa27d60140bd96365438aad20286", "7d4958e842da4a758f6c1cdc7b36dcc5"
 TOLD = {STARTED: "up", STOPPING: "stopping", STOPPED: "down", STARTING: "starting"}
-LATE_S = 0.1  # how much later journald may have come to it than it was
+LATE_S = 0.1  # how much later PID 1 may have logged it than it was
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,11 +30,12 @@ class History:
     def read(cls, box: Box, unit: str) -> History:
         """Read it from the journal, which is to hold all that happened to the unit."""
         lines = box.sh('journalctl --sync; journalctl --quiet --output=json _PID=1 "UNIT=$1"', unit).splitlines()
+        ahead_s = time.time() - time.monotonic()
         turns: list[tuple[str, float]] = []
         for line in lines:
             entry = json.loads(line)
             state = TOLD.get(entry["MESSAGE_ID"])
-            at = int(entry["__MONOTONIC_TIMESTAMP"]) / 1e6
+            at = int(entry["_SOURCE_REALTIME_TIMESTAMP"]) / 1e6 - ahead_s
             if state in {"starting", "up"} and turns and turns[-1][0] == "stopping":
                 # PID 1 does not report a stop as done whose job a start has replaced.
                 turns.append(("down", at))
