@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from contextlib import contextmanager
+from select import select
 from typing import TYPE_CHECKING
 
 import pytest
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 SERVER = "/sys/fs/cgroup/system.slice/ocf-systemd.service"
 GREETING_S = 1.0  # how long an agent with that timeout would wait for the server (client.GREETING_TIMEOUT_S)
 LONG_TIMEOUT_S = 60
+SLOW_S = 10.0  # how much later than in time a busy machine may have the reason
 CARRIED_OUT_S = 0.5  # a request that was held up would have had its effect by then
 
 # Stands in front of systemctl: holds a start, or a stop, of a unit the first time, until all are told to go on. It goes
@@ -153,15 +155,25 @@ class TestHooksOfOthers:
         "1 with a reason in time; monitors of other units return their state",
     )
     def test_on_dead_storage(self, agent: Agent, box: Box) -> None:
-        """A process that accesses such a hook hangs: its client gets a result in time, and no other is affected."""
+        """A process that accesses such a hook hangs: its client gets a result in time, and no other is affected.
+
+        The client's own process reports the reason and then waits for the storage, so the test revives that.
+        """
         unit, hook = box.started(), box.hook("exit 190")
-        with silent_storage(box) as storage, box.fallbacks_allowed():
-            hanging = agent.begin("monitor", unit=unit, monitor_hook=f"{PLACE}/hook", timeout_s=6, measured=False)
-            others = [agent.begin("monitor", unit=unit, monitor_hook=hook, timeout_s=10) for _ in range(3)]
-            codes = [call.finish().code for call in others]
-            time.sleep(max(hanging.began + 5.9 - time.monotonic(), 0))
-            storage.revive()
-            answer = hanging.finish()
-        assert codes == [190] * len(others)
-        assert answer.code == 1
-        assert "a system call did not return within" in answer.reason
+
+        def reports_in_time() -> bool:
+            with silent_storage(box) as storage, box.fallbacks_allowed():
+                hanging = agent.begin("monitor", unit=unit, monitor_hook=f"{PLACE}/hook", timeout_s=6, measured=False)
+                others = [agent.begin("monitor", unit=unit, monitor_hook=hook, timeout_s=10) for _ in range(3)]
+                codes = [call.finish().code for call in others]
+                assert hanging.process.stderr is not None
+                select([hanging.process.stderr], [], [], hanging.timeout_s + SLOW_S)
+                elapsed_s = time.monotonic() - hanging.began
+                storage.revive()
+                answer = hanging.finish()
+            assert codes == [190] * len(others)
+            assert answer.code == 1
+            assert "a system call did not return within" in answer.reason
+            return elapsed_s < hanging.timeout_s
+
+        assert any(reports_in_time() for _ in range(3))  # its process may get no processor for a moment
