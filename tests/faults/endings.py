@@ -71,9 +71,9 @@ class Lane:
 
 
 def finish(box: Box, calls: list[Call]) -> list[AgentResult]:
-    """Wait for the end of concurrent calls; processes that they left behind have a second to end."""
+    """Wait for the end of concurrent calls; processes that they left behind have three seconds to end."""
     answers = [call.finish() for call in calls]
-    box.wait_until_gone(calls[0].before)
+    box.wait_until_gone(calls[0].before, within_s=3.0)
     return answers
 
 

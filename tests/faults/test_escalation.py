@@ -113,7 +113,7 @@ class TestHow:
         """It has a share of the time, and not all of it."""
         unit = box.stubborn(FOREVER, f"ExecStopPost={IGNORES_TERM}")
         box.sh('systemctl start -- "$1"', unit)
-        assert agent("stop", unit=unit, timeout_s=6).code == 0
+        assert agent("stop", unit=unit, timeout_s=12).code == 0
 
     @pytest.mark.fault(
         "unit whose processes ignore TERM and start others as these end, forty of them", "stop kills all: 0"
@@ -127,7 +127,7 @@ class TestHow:
         while len(group.read_text(encoding="ascii").split()) < 2 * PARENTS:
             assert time.monotonic() < deadline, "the processes do not appear"
             time.sleep(0.05)
-        assert agent("stop", unit=unit, timeout_s=8).code == 0
+        assert agent("stop", unit=unit, timeout_s=16).code == 0
         assert not group.exists() or not group.read_text(encoding="ascii")
 
 

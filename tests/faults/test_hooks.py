@@ -52,9 +52,9 @@ class TestHang:
         """A hook that ignores SIGTERM gets it, and a second later SIGKILL."""
         box.sh("mkdir -p /run/test")
         hook = box.hook("trap 'echo TERM >>/run/test/got' TERM; while :; do sleep 0.1; done")
-        answer = agent("monitor", unit=box.started(), monitor_hook=hook, monitor_hook_timeout="300ms", measured=False)
+        answer = agent("monitor", unit=box.started(), monitor_hook=hook, monitor_hook_timeout="1s", measured=False)
         assert answer.code == 1
-        assert 1.3 <= answer.elapsed_s < 3
+        assert 2 <= answer.elapsed_s < 5
         assert "timed out" in answer.reason
         assert box.marks("got") == ["TERM"]
 

@@ -214,8 +214,9 @@ NEVER_REAPS = """
 import os, sys, time
 os.makedirs('/run/test', exist_ok=True)
 pid = os.fork() or (open(sys.argv[1], 'w').write(str(os.getpid())), os._exit(0))
-time.sleep(0.2)
-open('/run/test/zombie', 'w').write(str(pid))
+os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+open('/run/test/zombie.new', 'w').write(str(pid))
+os.rename('/run/test/zombie.new', '/run/test/zombie')
 time.sleep(9876)
 """.strip().replace("\n", "; ")
 
