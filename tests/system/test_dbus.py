@@ -44,7 +44,7 @@ from ocf_systemd.server.dbus import SystemManager
 async def main():
     began = anyio.current_time()
     told = await SystemManager().unit("init.scope", began + 2)
-    print(told, round(anyio.current_time() - began, 1))
+    print(told, 0.2 <= anyio.current_time() - began < 1)
 
 anyio.run(main)
 """
@@ -133,6 +133,7 @@ def test_what_does_not_just_run(box: Box) -> None:
     box.sh(
         'systemctl start "$1"; systemctl start --no-block "$2"; systemctl mask --runtime "$3"', failed, starting, masked
     )
+    box.wait_for(failed, "failed")  # its process may still be about to execute false(1)
     units = (down, failed, starting, masked, "unknown.service", "probe@.service")
     assert ask(box, *units) == dict.fromkeys(units, "None")
     box.sh('systemctl unmask --runtime "$1"', masked)
@@ -150,4 +151,4 @@ def test_a_pid_1_that_hangs(box: Box) -> None:
     """It takes a tenth of the time, the rest is systemctl's."""
     with box.freeze():
         done = box.sandbox.run([sys.executable, "-c", TIME_OF_SILENCE])
-    assert (done.stdout, done.stderr) == ("None 0.2\n", "")
+    assert (done.stdout, done.stderr) == ("None True\n", "")

@@ -67,23 +67,23 @@ def test_service_that_hangs_is_seen_before_the_deadline(agent: Agent, postfix: B
 
 
 def test_systemctl_and_hook_run_at_once(agent: Agent, box: Box) -> None:
-    """With a systemctl of 1 s and a hook of 1 s, a monitor takes less than 1.6 s."""
-    path = box.in_front_of_systemctl("sleep 1")
-    hook = box.hook("sleep 1")
+    """With a systemctl of 3 s and a hook of 3 s, a monitor takes less than 5 s."""
+    path = box.in_front_of_systemctl("sleep 3")
+    hook = box.hook("sleep 3")
     unit = box.started()
     answer = agent("monitor", unit=unit, monitor_hook=hook, variables={"PATH": path}, measured=False)
     assert answer.code == 0
-    assert 1 <= answer.elapsed_s < 1.6
+    assert 3 <= answer.elapsed_s < 5
 
 
 def test_hook_of_a_stopped_unit_is_not_waited_for(agent: Agent, box: Box) -> None:
-    """With the unit down, a monitor takes as long as systemctl, though its hook would take 30 s."""
+    """With the unit down, a monitor does not wait for its hook, which would take 30 s."""
     path = box.in_front_of_systemctl("sleep 1")
     hook = box.hook("sleep 30")
     unit = box.service()
     answer = agent("monitor", unit=unit, monitor_hook=hook, variables={"PATH": path}, measured=False)
     assert answer.code == 7
-    assert 1 <= answer.elapsed_s < 1.6
+    assert 1 <= answer.elapsed_s < 10
 
 
 @COLD_ONLY
