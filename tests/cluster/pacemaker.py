@@ -238,11 +238,15 @@ class Cluster:
         return self.status()  # not the one before: the DC may have come to rest, and to a conclusion, in between
 
     def _is_idle(self) -> bool:
-        """Return whether the DC rests, and would by the state the cluster is in now."""
-        node = self._first
+        """Return whether the DC rests, and would by the state the cluster is in now; not if no node answers."""
+        node = next((node for node in self.nodes if node.is_in_cluster()), None)
+        status = self._look()
+        if node is None or status is None:
+            return False
         planned = node.sandbox.run(["crm_simulate", "--live-check", "--simulate", "--output-as=xml"], timeout_s=30)
-        dc = self.status().dc
-        rests = bool(dc) and "S_IDLE" in node.run("crmadmin", "--output-as=xml", "--status", dc, check=False)
+        rests = bool(status.dc) and "S_IDLE" in node.run(
+            "crmadmin", "--output-as=xml", "--status", status.dc, check=False
+        )
         return (
             rests and planned.returncode == 0 and not etree.fromstring(planned.stdout.encode()).findall("transition/*")
         )
