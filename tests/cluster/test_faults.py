@@ -12,12 +12,13 @@ import pytest
 from tests.cluster.configuration import Primitive
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Collection, Iterator
 
     from tests.cluster.node import Node
     from tests.cluster.pacemaker import Cluster
 
 SLOW_S = 2
+SLOW_HOOK_S = 5
 # Each step of a start and of a stop takes long enough to be interrupted in it.
 SLOW_SERVICE = (f"ExecStartPre=sleep {SLOW_S}", "ExecStart=sleep infinity", f"ExecStop=sleep {SLOW_S}")
 # The DC gives up an action whose end is not reported only after its timeout: no test may wait longer.
@@ -35,21 +36,33 @@ def create(cluster: Cluster, name: str, *lines: str, hook: str = "") -> str:
     return unit
 
 
-def wait_for_agent(cluster: Cluster, action: str, timeout_s: float = 30) -> tuple[Node, int]:
-    """Wait until the agent performs an action, far enough to have called for it; return where, and its process."""
-    deadline = time.monotonic() + timeout_s
+def agents(node: Node, action: str) -> list[int]:
+    """Return the processes of agents that perform an action on a node."""
+    pids = node.run("pgrep", "-f", f"resource.d/pacemaker/systemd {action}$", check=False)
+    return [int(pid) for pid in pids.split()]
+
+
+def wait_for_agent(
+    cluster: Cluster, action: str, *, child: str = ".", but: Collection[tuple[str, int]] = ()
+) -> tuple[Node, int]:
+    """Wait until the agent performs an action, far enough to have started a child; return where, and its process.
+
+    `child` is a pattern for the child's command line; `but` has nodes and processes of agents that do not count.
+    """
+    deadline = time.monotonic() + 30
     while time.monotonic() < deadline:
         for node in cluster.up:
-            pids = node.run("pgrep", "-f", f"resource.d/pacemaker/systemd {action}$", check=False).split()
-            if pids and node.sandbox.run(["pgrep", "-P", pids[0]]).returncode == 0:
-                return node, int(pids[0])
+            for pid in agents(node, action):
+                found = ["pgrep", "-P", str(pid), "-f", child]
+                if (node.name, pid) not in but and node.sandbox.run(found).returncode == 0:
+                    return node, pid
         time.sleep(0.02)
     pytest.fail(f"no agent performs {action}\n{cluster.portrait()}")
 
 
 def begin(cluster: Cluster, action: str) -> tuple[Node, int]:
     """Have the cluster run a slow service, with a slow hook, and begin an action; return where, and its process."""
-    hook = cluster.hook("slow", f"sleep {SLOW_S}" if action == "monitor" else "exit 0")
+    hook = cluster.hook("slow", f"sleep {SLOW_HOOK_S}" if action == "monitor" else "exit 0")
     unit = create(cluster, "faulty", *(() if action == "monitor" else SLOW_SERVICE), hook=hook)
     if action == "start":
         return wait_for_agent(cluster, action)
@@ -57,7 +70,9 @@ def begin(cluster: Cluster, action: str) -> tuple[Node, int]:
     if action == "stop":
         cluster.pcs("constraint", "location", "faulty", "avoids", node.name)
         return node, wait_until_stopping(cluster, node, unit)
-    return wait_for_agent(cluster, action)
+    # One whose hook has just been started: that of another may end before the test comes to it.
+    begun = {(each.name, pid) for each in cluster.up for pid in agents(each, action)}
+    return wait_for_agent(cluster, action, child="hooks/slow", but=begun)
 
 
 def wait_until_stopping(cluster: Cluster, node: Node, unit: str) -> int:
@@ -114,7 +129,7 @@ class TestAgentKilled:
     def test_in_monitor(self, cluster: Cluster) -> None:
         """A monitor whose agent dies has failed: the service is recovered, the killed agent's hook is gone."""
         node, pid = begin(cluster, "monitor")
-        hook = node.run("pgrep", "-f", "hooks/slow")
+        hook = node.run("pgrep", "-P", str(pid), "-f", "hooks/slow")
         node.run("kill", "-KILL", str(pid))
         cluster.wait_until(lambda seen: seen.fail_count("faulty") == 1, 30, "a failed monitor")
         runs_on = cluster.wait_until_runs("faulty")
