@@ -134,6 +134,7 @@ class TestShutdown:
         node.run("systemctl", "restart", "pacemaker")
         elapsed_s = time.time() - began
         report(f"systemctl restart pacemaker: {elapsed_s:.1f} s")
+        node.wait_for_entry(lambda entry: entry.time_s > began and STOPPED in entry.message, STOPPED)
         assert_stopped_through_pacemaker(node, began, "slow")
         assert elapsed_s < RESTART_WITHIN_S
         cluster.wait_until_whole()
