@@ -213,8 +213,10 @@ class Pid1:
                 self._file = LoadState.MASKED
             case Deed.PUT_FILE | Deed.LAY_FILE:
                 self._file = LoadState.LOADED
-            case _:
+            case Deed.DAEMON_RELOAD:
                 pass
+            case _:
+                raise AssertionError(f"{deed} is not simulated")
         if deed not in {Deed.REMOVE_DROP_IN, Deed.LAY_FILE}:
             self._read_files()
 
