@@ -507,6 +507,16 @@ class TestSmtpAndTcp:
             assert run("tcp", "127.0.0.1", server.port, 1).code == 0
         assert "accepts connections on behalf of" in (HOOKS / "tcp").read_text()
 
+    @pytest.mark.parametrize("hook", [pytest.param("smtp", id="smtp"), pytest.param("tcp", id="tcp")])
+    def test_timeout_that_does_not_pass_signals_on(self, tmp_path: Path, hook: str) -> None:
+        """timeout(1) leaves its command running if a signal comes before its fork(2) has returned, on a busy host."""
+        env = tools(tmp_path, "sh", "nc")
+        stand_in = tmp_path / "timeout"
+        stand_in.write_text('#!/bin/sh\nshift 4\nexec 3<&0\n"$@" <&3 3<&- &\nwait "$!"\n', encoding="ascii")
+        stand_in.chmod(0o755)
+        with line_server(*SMTP) as server:
+            assert run(hook, *arguments(hook, server.port, 5), env=env).code == 0
+
     def test_one_address_of_two(self) -> None:
         """A name with two addresses, one of which refuses, passes if the other one accepts."""
         with line_server(*SMTP) as server:

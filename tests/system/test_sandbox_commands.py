@@ -139,5 +139,5 @@ def test_not_root(require: Requirements, words: tuple[str, ...]) -> None:
         text=True,
         check=False,
     )
-    assert (done.returncode, done.stdout) == (1, "")
+    assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == "Error: a sandbox needs root privileges. Run this command as root\n"
