@@ -229,9 +229,14 @@ def run(hook: str | Path, *args: object, env: dict[str, str] | None = None, inte
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
     ) as process:
-        out, err = process.communicate(timeout=30)
-    elapsed_s = time.monotonic() - begun
-    assert marked(marker) == [], "the hook left a process behind"
+        try:
+            out, err = process.communicate(timeout=30)
+            elapsed_s = time.monotonic() - begun
+        finally:
+            left = marked(marker)
+            for each in left:
+                each.kill()
+    assert left == [], "the hook left a process behind"
     spoken, silent = (out, err) if "check_" in str(hook) else (err, out)
     assert silent == "", "the hook speaks on the wrong stream"
     if Path(hook).is_absolute():
