@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 UNIT = "postfix@-.service"
 HOOK = "/usr/local/lib/hooks/smtp"
-UNTIL_ASLEEP = "until grep -q ^sleep /proc/$!/cmdline; do sleep 0.02; done"
+UNTIL_ASLEEP = "until head -c 5 /proc/$!/cmdline | grep -q ^sleep; do sleep 0.02; done"
 """For a hook: wait until the last process that it started in the background has executed sleep(1).
 
 Before that the process has the command line of the hook's shell.
