@@ -83,7 +83,7 @@ class TestIgnoresTerm:
     def test_not_stopped(self, agent: Agent, box: Box, mode: str) -> None:
         """A unit with a live process is neither stopped nor down, and the reason names the process."""
         with survived(box, f"ExecStart={IGNORES_TERM}", f"KillMode={mode}", *GIVES_UP) as (unit, process):
-            answers = [agent("stop", unit=unit, stop_escalate="no", timeout_s=2)]
+            answers = [agent("stop", unit=unit, stop_escalate="no", timeout_s=4)]
             answers += [agent("monitor", unit=unit, interval_s=interval_s) for interval_s in INTERVALS_S]
             for answer in answers:
                 assert answer.code == 1
