@@ -20,6 +20,7 @@ RICH = {"debug/live_view", "display/rich_checks", "doctor/rich_view", "rehearse/
 RICH_LAZILY = {*RICH, "display/terminal"}
 IMPURE = {"anyio", "os", "subprocess", "logging", "click", "rich", "socket", "time", "sys", "io", "shutil", "trio"}
 STARTS_PROCESSES = {"host/processes", "commands/candidates", "install/agent_file", "install/server_units"}
+STARTS_PROCESSES |= {"host/cluster"}
 READS_ENVIRONMENT = {"agent/entry", "client", "display/terminal"}
 LINES_MAX, FUNCTION_LINES_MAX = 400, 30
 

@@ -47,13 +47,17 @@ from ocf_systemd.core.pacemaker import MEANINGS, consequence, meaning
 from ocf_systemd.core.parameters import read_operation
 from ocf_systemd.core.timeouts import ADVERTISED_TIMEOUT_S
 from ocf_systemd.debug import text
+from ocf_systemd.debug.changes import Changes
 from ocf_systemd.debug.json_view import JsonView
 from ocf_systemd.debug.live_view import LiveView, frame, result_panel
 from ocf_systemd.debug.session import Call, Step, View, run_call
 from ocf_systemd.debug.text_view import TextView
+from ocf_systemd.host.drop_in import drop_in_path
 from ocf_systemd.host.processes import Command
 from tests.unit.builders import HOOK, UNIT
 
+DROP_IN = drop_in_path(UNIT)
+UNCHANGED, STARTED = Changes(), Changes(UNIT, has_started=True, drop_in=DROP_IN)
 ESCAPES = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f]")
 ODD = "a[red]b[/red] :smile: [link=x]"
 """What rich takes for markup, unless it is `Text`."""
@@ -295,14 +299,21 @@ class TestConsequences:
 
 
 class TestPlain:
-    def shown(self, events: tuple[Event, ...], *, journal: tuple[str, ...] = (), name: str = "monitor") -> str:
+    def shown(
+        self,
+        events: tuple[Event, ...],
+        *,
+        journal: tuple[str, ...] = (),
+        name: str = "monitor",
+        changes: Changes = UNCHANGED,
+    ) -> str:
         stream, clock = io.StringIO(), Clock()
         view = TextView(stream)
         timeline = Timeline(Action.MONITOR, UNIT, clock)
         report(view.begin(timeline), clock, *events)
         step = step_of(timeline, journal=journal)
         view.end(step)
-        view.close(Call(name, {"unit": UNIT}), [step], 0)
+        view.close(Call(name, {"unit": UNIT}), [step], 0, changes)
         return stream.getvalue()
 
     def test_a_line_for_all_that_happens(self) -> None:
@@ -347,6 +358,22 @@ class TestPlain:
         shown = self.shown((ActionEnded(Action.MONITOR, ActionResult(7)),), name="cycle")
         assert shown.splitlines()[-1] == "cycle: 7 (as expected)"
 
+    def test_what_is_left(self) -> None:
+        """A line for the unit and one for the drop-in follow the result, with the commands that undo them."""
+        lines = self.shown(story(), changes=STARTED).splitlines()
+        assert [line.split()[0] for line in lines[-2:]] == ["left", "left"]
+        assert f"{UNIT} is up" in lines[-2]
+        assert f"ocf-systemd debug stop --unit {UNIT}" in lines[-2]
+        assert str(DROP_IN) in lines[-1]
+        lines = self.shown(story(), changes=Changes(UNIT, has_stopped=True)).splitlines()
+        assert f"systemctl start {UNIT}" in lines[-1]
+        assert "left " not in self.shown(story())
+
+    def test_a_cycle_ends_with_its_summary(self) -> None:
+        """What is left stands before the summary."""
+        lines = self.shown(story(), name="cycle", changes=STARTED).splitlines()
+        assert [line.split()[0] for line in lines[-3:]] == ["left", "left", "cycle:"]
+
     def test_metadata_is_all_that_is_written(self) -> None:
         """The XML alone is written, for a pipe."""
         stream = io.StringIO()
@@ -376,20 +403,20 @@ KEYS = {
 
 
 class TestJson:
-    def shown(self, steps: list[Step], name: str = "monitor", code: int = 1) -> str:
+    def shown(self, steps: list[Step], name: str = "monitor", code: int = 1, changes: Changes = UNCHANGED) -> str:
         stream = io.StringIO()
         view = JsonView(stream)
         for step in steps:
             assert view.begin(step.timeline) is step.timeline
             view.end(step)
         assert stream.getvalue() == ""
-        view.close(Call(name, {"unit": UNIT}), steps, code)
+        view.close(Call(name, {"unit": UNIT}), steps, code, changes)
         return stream.getvalue()
 
     def test_one_object_with_the_documented_keys(self) -> None:
         """Times are in seconds, states and commands in order; bytes that are not UTF-8 are escaped."""
         document = json.loads(self.shown([step_of(recorded(story()), journal=("one", "two"))]))
-        assert set(document) == KEYS
+        assert set(document) == KEYS | {"left"}
         plain = {
             key: document[key] for key in ("action", "unit", "code", "name", "meaning", "looks", "journal", "output")
         }
@@ -440,6 +467,14 @@ class TestJson:
         assert (document["action"], document["unit"], document["code"]) == ("cycle", UNIT, 5)
         assert [set(step) for step in document["steps"]] == [KEYS, KEYS]
         assert json.loads(self.shown([], "cycle"))["steps"] == []
+
+    @pytest.mark.parametrize("name", [pytest.param(name, id=name) for name in ("start", "cycle")])
+    def test_what_is_left(self, name: str) -> None:
+        """The object has what the call has left, of a cycle next to its steps."""
+        shown = self.shown([step_of(recorded(story()))], name, changes=STARTED)
+        assert json.loads(shown)["left"] == {"started": True, "stopped": False, "drop_in": str(DROP_IN)}
+        shown = self.shown([step_of(recorded(story()))], name)
+        assert json.loads(shown)["left"] == {"started": False, "stopped": False, "drop_in": None}
 
     def test_an_action_without_a_result(self) -> None:
         """Without a result there is an object without steps."""
@@ -532,8 +567,10 @@ class TestLive:
             report(view.begin(timeline), clock, *story()[:-1], ActionEnded(Action.MONITOR, result))
             steps.append(step_of(timeline))
             view.end(steps[-1])
-        view.close(Call("cycle" if in_cycle else "monitor", {"unit": UNIT}), steps, 1)
+        view.close(Call("cycle" if in_cycle else "monitor", {"unit": UNIT}), steps, 1, STARTED)
         shown = stream.getvalue()
+        assert shown.count("left  ") == 2
+        assert str(DROP_IN) in shown
         assert shown.count(f"monitor {UNIT}") == (1 if in_cycle else 2)
         assert ("  1 monitor" in shown) == in_cycle
         assert ("cycle  0 1   not as expected" in shown) == in_cycle

@@ -617,7 +617,7 @@ class TestCommandsForPeople:
             pytest.param(("debug", "start"), id="debug start"),
             pytest.param(("debug", "cycle"), id="debug cycle"),
             pytest.param(("doctor",), id="doctor"),
-            pytest.param(("rehearse",), id="rehearse"),
+            pytest.param(("rehearse", "--on-this-host"), id="rehearse"),
         ],
     )
     def test_without_systemd(self, command: tuple[str, ...]) -> None:

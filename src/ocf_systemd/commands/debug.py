@@ -1,11 +1,14 @@
 """`ocf-systemd debug`: runs an action and shows how it goes."""
 
+import sys
 from typing import TYPE_CHECKING
 
 import click
 
 from ocf_systemd.agent.entry import PROGRAM
+from ocf_systemd.commands.cluster import advice, controlled
 from ocf_systemd.commands.program import (
+    NotRunError,
     hook_option,
     operation_option,
     parameter_option,
@@ -20,6 +23,8 @@ if TYPE_CHECKING:
     from ocf_systemd.core.operations import Operations
     from ocf_systemd.debug.session import View
 
+_CHANGING = frozenset({"start", "stop", "reload", "cycle"})
+
 
 @program.command()
 @click.argument("action", type=click.Choice([*map(str, Action), "cycle"]), metavar="ACTION")
@@ -27,6 +32,7 @@ if TYPE_CHECKING:
 @hook_option
 @parameter_option
 @operation_option
+@click.option("--yes", is_flag=True, help="Do not ask for confirmation if Pacemaker controls it.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def debug(
     action: str,
@@ -35,6 +41,7 @@ def debug(
     options: dict[str, str],
     operations: "Operations",
     *,
+    yes: bool,
     as_json: bool,
 ) -> int:
     """Run an OCF ACTION as Pacemaker would, and show how it goes.
@@ -56,7 +63,32 @@ def debug(
     call = Call(action, given, operations)
     if action != Action.META_DATA:
         require_systemd(f"Use a sandbox: {PROGRAM} sandbox run -- {PROGRAM} debug …")
+    if action in _CHANGING and not yes:
+        _confirm_if_controlled(action, given["unit"])
     return run_call(call, _view(call.name, as_json=as_json))
+
+
+def _confirm_if_controlled(action: str, unit: str) -> None:
+    """Ask whether to act on a unit that Pacemaker controls. Raises NotRunError without a yes."""
+    from ocf_systemd.core.parameter_values import unit_name
+    from ocf_systemd.host.cluster import ClusterError, resources_of
+
+    try:
+        found = controlled(resources_of(unit_name(unit.strip())))
+        concern = f"Pacemaker controls {unit} by {', '.join(map(str, found))}" if found else ""
+    except ValueError:  # the action reports it
+        return
+    except ClusterError as error:
+        found, concern = [], f"{error}. It may control {unit}"
+    if not concern:
+        return
+    if not sys.stdin.isatty():
+        alone = f". To make Pacemaker leave it alone first:\n{advice(found)}" if found else ""
+        raise NotRunError(
+            f"{concern}. There is no terminal to ask for confirmation on: add --yes to {action} it{alone}"
+        )
+    if not click.confirm(f"{concern}. Run {action} nevertheless?", err=True):
+        raise NotRunError("not confirmed; nothing was changed")
 
 
 def _view(name: str, *, as_json: bool) -> "View":

@@ -2,10 +2,14 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from ocf_systemd.commands.program import program
+
+if TYPE_CHECKING:
+    from ocf_systemd.install.agent_file import AgentFile
 
 _ocf_root = click.option(
     "--ocf-root",
@@ -79,12 +83,12 @@ def install_agent(
 @_provider
 @_name
 @_share
-@click.option("--force", is_flag=True, help="Remove files that ocf-systemd did not install.")
+@click.option("--force", is_flag=True, help="Remove it from a cluster that uses it; remove files of others.")
 def uninstall_agent(ocf_root: Path, provider: str, name: str, share: Path, *, force: bool) -> int:
     """Remove the resource agent.
 
-    With the last agent, the resident server, manual pages and completion are removed too. Managed units keep running;
-    remove the resources from the cluster first.
+    Refuses while the cluster has resources of this agent: their stop would fail, and the node would be fenced. With the
+    last agent, the resident server, manual pages, completion and drop-ins are removed too. Units keep running.
 
     \b
     Examples:
@@ -95,16 +99,45 @@ def uninstall_agent(ocf_root: Path, provider: str, name: str, share: Path, *, fo
 
     try:
         agent = AgentFile(ocf_root, provider, name)
+        units_in_use = _units_in_use(agent, force=force)
         removed = uninstall(agent, force=force)
         click.echo(f"removed {agent.path}" if removed else f"{agent.path} does not exist: nothing to remove")
-        for message in _remove_shared_files(ocf_root, share, force=force):
+        for message in _remove_shared_files(ocf_root, share, units_in_use, force=force):
             click.echo(message)
     except InstallationError as error:
         raise click.ClickException(str(error)) from error
     return 0
 
 
-def _remove_shared_files(ocf_root: Path, share: Path, *, force: bool) -> Iterator[str]:
+def _units_in_use(agent: "AgentFile", *, force: bool) -> "frozenset[str] | None":
+    """Return the units of active resources of the cluster on this host; None: it does not answer.
+
+    Raises InstallationError if the cluster has resources of this agent, or does not answer, unless forced.
+    """
+    from ocf_systemd.host.cluster import ClusterError, query_cluster
+    from ocf_systemd.install.agent_file import InstallationError
+
+    must_check = agent.path.exists() and not force
+    try:
+        cluster = query_cluster()
+    except ClusterError as error:
+        if must_check:
+            raise InstallationError(f"{error}. It may have resources of {agent.standard}; --force removes it") from None
+        return None
+    resources = cluster.resources if cluster else ()
+    if must_check and (own := [each for each in resources if each.agent == agent.standard]):
+        names = "".join(f"\n  {each}" for each in own)
+        delete = f"pcs resource delete {own[0].id}"
+        raise InstallationError(
+            f"the cluster has resources of {agent.standard}. Without it, their stop fails and the node is "
+            f"fenced:{names}\nDelete them first: {delete}. --force removes the agent nevertheless"
+        )
+    return frozenset(each.unit for each in resources if each.nodes)
+
+
+def _remove_shared_files(
+    ocf_root: Path, share: Path, units_in_use: "frozenset[str] | None", *, force: bool
+) -> Iterator[str]:
     """Remove what all agents share, unless another agent is installed; yield messages for the user."""
     from ocf_systemd.install import server_units
     from ocf_systemd.install.agent_file import DEFAULT_OCF_ROOT, agents_below, remove_data_files
@@ -115,3 +148,17 @@ def _remove_shared_files(ocf_root: Path, share: Path, *, force: bool) -> Iterato
             yield f"kept {server_units.SERVICE_UNIT}: {others[0]} is installed"
         return
     yield from filter(None, (remove_data_files(share), server_units.remove(paths, force=force)))
+    if units_in_use is not None:
+        yield from _remove_drop_ins(paths.run_directory, units_in_use)
+
+
+def _remove_drop_ins(run_directory: Path, needed: "frozenset[str]") -> Iterator[str]:
+    from ocf_systemd.install.agent_file import InstallationError
+    from ocf_systemd.install.drop_ins import remove_drop_ins
+
+    try:
+        removed = remove_drop_ins(run_directory, needed)
+    except OSError as error:
+        raise InstallationError(f"{error.filename} cannot be removed: {error.strerror}") from error
+    if removed:
+        yield f"removed the drop-ins of {', '.join(removed)}"

@@ -21,7 +21,7 @@ _SUMMARY = """Run systemd units under Pacemaker, with a health hook in their mon
 \b
 Examples:
   ocf-systemd doctor --unit nginx
-  ocf-systemd rehearse --sandbox --unit nginx
+  ocf-systemd rehearse --unit nginx
 """
 
 _ACTION_HELP = {

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from ocf_systemd.commands.cluster import advice, controlled
 from ocf_systemd.commands.program import (
     NotRunError,
     hook_option,
@@ -19,10 +20,10 @@ from ocf_systemd.commands.program import (
 from ocf_systemd.display.terminal import console, uses_rich
 
 if TYPE_CHECKING:
+    from ocf_systemd.core.cluster import Resource
     from ocf_systemd.core.operations import Operations
     from ocf_systemd.rehearse.actions import Call
     from ocf_systemd.rehearse.progress import View
-    from ocf_systemd.rehearse.runner import InitialState
     from ocf_systemd.sandbox import Sandbox
 
 
@@ -31,8 +32,8 @@ if TYPE_CHECKING:
 @hook_option
 @parameter_option
 @operation_option
-@click.option("--yes", is_flag=True, help="Do not ask for confirmation if the unit is running.")
-@click.option("--sandbox", "in_sandbox", is_flag=True, help="Run in a sandbox: a container over this host's files.")
+@click.option("--on-this-host", is_flag=True, help="Start, stop and kill the unit of this host itself.")
+@click.option("--yes", is_flag=True, help="Do not ask for confirmation on this host.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def rehearse(
     unit: str,
@@ -40,18 +41,19 @@ def rehearse(
     options: dict[str, str],
     operations: "Operations",
     *,
+    on_this_host: bool,
     yes: bool,
-    in_sandbox: bool,
     as_json: bool,
 ) -> int:
     """Exercise a unit and its hook the way a cluster would: repeated actions, crashes, hangs.
 
-    Runs each action twice and concurrently, restarts the unit ten times, kills and freezes it. Reports what failed, why
-    and how to fix it. Proposes timeouts. Restores the unit's state. Exit code 0: no errors; 1: errors; 2: not run.
+    In a sandbox over this host's files, runs each action twice and concurrently, restarts the unit ten times, kills and
+    freezes it. Reports what failed, why and how to fix it. Proposes timeouts. Exit code 0: no errors; 1: errors; 2:
+    not run.
 
     \b
     Examples:
-      ocf-systemd rehearse --sandbox --unit nginx
+      ocf-systemd rehearse --unit nginx
       ocf-systemd rehearse --unit redis-server --op start=5min \\
                            --monitor-hook /usr/local/lib/ocf-systemd/hooks/redis
     """
@@ -59,9 +61,9 @@ def rehearse(
 
     call = Call({"unit": unit, **({"monitor_hook": monitor_hook} if monitor_hook else {}), **options}, operations)
     _check_parameters(call)
-    if in_sandbox:
+    if not on_this_host:
         return _rehearse_in_sandbox(call, as_json=as_json)
-    require_systemd("Use --sandbox")
+    require_systemd("Use the sandbox: leave out --on-this-host")
     if os.geteuid() != 0:
         raise NotRunError("a rehearsal starts, stops and kills the unit: run this command as root")
     return _rehearse_here(call, yes=yes, as_json=as_json)
@@ -79,27 +81,47 @@ def _check_parameters(call: "Call") -> None:
 def _rehearse_here(call: "Call", *, yes: bool, as_json: bool) -> int:
     from ocf_systemd.rehearse import runner
 
+    unit = call.parameters.unit
+    resources = _uncontrolled_resources(unit)
     initial = runner.read_initial_state(call)
-    if initial.facts.is_running and not yes and not _is_confirmed(call.parameters.unit, initial):
+    concerns = [f"{each}" for each in resources if each.nodes]
+    if initial.facts.is_running:
+        concerns.append(f"{unit} is running")
+    if concerns and not yes and not _is_confirmed(unit, concerns):
         raise NotRunError("not confirmed; nothing was changed")
     return runner.rehearse(call, initial, _view(as_json=as_json)).exit_code
 
 
-def _is_confirmed(unit: str, initial: "InitialState") -> bool:
-    """Ask whether a unit that is running may be stopped."""
+def _uncontrolled_resources(unit: str) -> "tuple[Resource, ...]":
+    """Return the cluster's resources for the unit. Raises NotRunError if Pacemaker may act on one of them."""
+    from ocf_systemd.host.cluster import ClusterError, resources_of
+
+    try:
+        resources = resources_of(unit)
+    except ClusterError as error:
+        raise NotRunError(
+            f"{error}. It may run {unit} while the rehearsal stops and starts it. Leave out --on-this-host to rehearse "
+            "in a sandbox"
+        ) from None
+    if found := controlled(resources):
+        raise NotRunError(
+            f"Pacemaker controls {unit} by {', '.join(map(str, found))}. It would count each crash and stop of a "
+            f"rehearsal as a failure, and may start the service on two nodes at once. Leave out --on-this-host to "
+            f"rehearse in a sandbox, or run first:\n{advice(found)}"
+        )
+    return resources
+
+
+def _is_confirmed(unit: str, concerns: list[str]) -> bool:
+    """Ask whether a unit that runs, here or on another node, may be started and stopped here."""
+    what = "; ".join(concerns)
     if not sys.stdin.isatty():
         raise click.UsageError(
-            f"{unit} is running, and there is no terminal to ask for confirmation on: add --yes to stop it, "
-            "or --sandbox to rehearse in a temporary container"
+            f"{what}, and there is no terminal to ask for confirmation on: add --yes to stop it, "
+            "or leave out --on-this-host to rehearse in a sandbox"
         )
-    warning = (
-        f"{unit} was probably started by a cluster: put the resource into maintenance first, "
-        "or the cluster counts all of this as failures.\n"
-        if initial.has_drop_in
-        else ""
-    )
-    question = f"{unit} is running. A rehearsal stops, kills and freezes it about a dozen times, then starts it again."
-    return click.confirm(f"{warning}{question} Continue?", err=True)
+    question = f"A rehearsal starts, stops, kills and freezes {unit} here about a dozen times, then restores its state."
+    return click.confirm(f"{what}. {question} Continue?", err=True)
 
 
 def _view(*, as_json: bool) -> "View":
@@ -123,7 +145,7 @@ def _rehearse_in_sandbox(call: "Call", *, as_json: bool) -> int:
 
     arguments = [f"-o{name}={value}" for name, value in call.options.items() if name != "unit"]
     arguments += [f"--op={name}={round(time_s * 1000)}ms" for name, time_s in call.operations.chosen.items()]
-    arguments += [f"--unit={call.options['unit']}", "--yes", *(["--json"] if as_json else [])]
+    arguments += [f"--unit={call.options['unit']}", "--on-this-host", "--yes", *(["--json"] if as_json else [])]
     with booted([]) as host:
         _copy_hook(host, call.parameters.monitor_hook)
         return run_in_foreground(host, [sys.executable, "-m", "ocf_systemd", "rehearse", *arguments])

@@ -10,6 +10,7 @@ from ocf_systemd.core.observations import NoAnswer, NotStarted, UnitState
 from ocf_systemd.core.ocf import code_name
 from ocf_systemd.core.pacemaker import meaning
 from ocf_systemd.debug import text
+from ocf_systemd.debug.changes import Changes
 from ocf_systemd.debug.session import CYCLE, Call, Step
 from ocf_systemd.display.checks import Json
 
@@ -27,15 +28,15 @@ class JsonView:
     def end(self, step: Step) -> None:
         """Show nothing yet."""
 
-    def close(self, call: Call, done: list[Step], code: int) -> None:
+    def close(self, call: Call, done: list[Step], code: int, changes: Changes) -> None:
         """Print the object."""
         steps: list[Json] = [_action(step) for step in done]
-        cycle: Json = {"action": CYCLE, "unit": call.options.get("unit", ""), "code": code, "steps": steps}
-        document = cycle if call.name == CYCLE or not steps else steps[0]
-        print(json.dumps(document, indent=2), file=self._stream)
+        cycle: dict[str, Json] = {"action": CYCLE, "unit": call.options.get("unit", ""), "code": code, "steps": steps}
+        document = cycle if call.name == CYCLE or not done else _action(done[0])
+        print(json.dumps(document | {"left": _left(changes)}, indent=2), file=self._stream)
 
 
-def _action(step: Step) -> Json:
+def _action(step: Step) -> dict[str, Json]:
     timeline, result = step.timeline, step.result
     return {
         "action": timeline.action.value,
@@ -57,6 +58,11 @@ def _action(step: Step) -> Json:
         "journal": list(step.journal),
         "output": step.output,
     }
+
+
+def _left(changes: Changes) -> Json:
+    drop_in = str(changes.drop_in) if changes.drop_in else None
+    return {"started": changes.has_started, "stopped": changes.has_stopped, "drop_in": drop_in}
 
 
 def _state(at_s: float, state: UnitState | NoAnswer) -> Json:

@@ -22,6 +22,7 @@ from ocf_systemd.core.judgement import PASSING_CODES
 from ocf_systemd.core.observations import Exited, NoAnswer, UnitState
 from ocf_systemd.core.ocf import ExitCode
 from ocf_systemd.debug import text
+from ocf_systemd.debug.changes import Changes
 from ocf_systemd.debug.session import CYCLE, Call, Step
 from ocf_systemd.display.rich_checks import BAD, DIM, GOOD, POOR
 from ocf_systemd.display.terminal import hide_ctrl_c
@@ -67,9 +68,11 @@ class LiveView:
         else:
             self.console.print(frame(step.timeline), result_panel(step))
 
-    def close(self, call: Call, steps: list[Step], code: int) -> None:
-        """Remove the live display, and print the summary of a cycle."""
+    def close(self, call: Call, steps: list[Step], code: int, changes: Changes) -> None:
+        """Remove the live display, and print what is left on this host and the summary of a cycle."""
         self._live.close()
+        for line in text.left_lines(changes):
+            self.console.print(Text.assemble(("left  ", "bold"), (line, POOR)))
         if call.name == CYCLE:
             codes = Text(" ").join(Text(str(each.result.code), _style(each.result.code)) for each in steps)
             summary = Text(f"   {text.cycle_line(code)}", GOOD if code == 0 else BAD)

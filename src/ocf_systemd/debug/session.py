@@ -16,6 +16,7 @@ from ocf_systemd.core.ocf import Action, ActionResult, ExitCode
 from ocf_systemd.core.operations import Operations
 from ocf_systemd.core.pacemaker import consequence
 from ocf_systemd.core.parameters import read_operation
+from ocf_systemd.debug.changes import Changes, HostChanges
 from ocf_systemd.host import processes
 from ocf_systemd.host.systemctl import Systemctl
 
@@ -26,6 +27,8 @@ _CYCLE_ACTIONS = tuple(
 
 # For a unit that is down at first: 7 7 0 0 7 7 0 0 0 0. The first two are 0 0 if it is running.
 _CYCLE_CODES = (None, None, 0, 0, 7, 7, 0, 0, 0, 0)
+
+_CHANGING = frozenset({Action.START, Action.STOP, CYCLE})  # those that start or stop the unit, and write the drop-in
 
 _JOURNAL_LINES = 5
 _JOURNAL_TIME_S = 2.0
@@ -77,19 +80,21 @@ class View(Protocol):
         """Show its result."""
         ...
 
-    def close(self, call: Call, steps: list[Step], code: int) -> None:
-        """Show the result of the whole."""
+    def close(self, call: Call, steps: list[Step], code: int, changes: Changes) -> None:
+        """Show what is left on this host, and the result of the whole."""
         ...
 
 
 def run_call(call: Call, view: View) -> int:
     """Run the call and return the exit code: of the action, or of the first in a cycle that is not as expected."""
     steps: list[Step] = []
+    changes = HostChanges(call.options.get("unit", "")) if call.name in _CHANGING else None
     try:
         steps.extend(_steps(call, view))
     finally:
         code = _exit_code(call, steps)
-        view.close(call, steps, code)
+        is_start, is_stop = call.name == Action.START, call.name == Action.STOP
+        view.close(call, steps, code, changes.finish(is_start=is_start, is_stop=is_stop) if changes else Changes())
     return code
 
 

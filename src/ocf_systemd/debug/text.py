@@ -1,5 +1,6 @@
 """The texts that the views of debug mode have in common."""
 
+from ocf_systemd.agent.entry import PROGRAM
 from ocf_systemd.agent.events import Purpose
 from ocf_systemd.agent.log import describe_outcome
 from ocf_systemd.agent.timeline import Span, Timeline
@@ -7,6 +8,7 @@ from ocf_systemd.core.observations import NoAnswer, NotStarted, UnitState
 from ocf_systemd.core.ocf import ActionResult, code_name
 from ocf_systemd.core.pacemaker import meaning
 from ocf_systemd.core.text import printable, printed_lines
+from ocf_systemd.debug.changes import Changes
 
 
 def label(span: Span) -> str:
@@ -49,6 +51,20 @@ def headline(timeline: Timeline) -> str:
 def result_line(result: ActionResult) -> str:
     """Return a result's exit code by name and number, and its meaning."""
     return f"{code_name(result.code)} ({result.code}): {meaning(result.code)}"
+
+
+def left_lines(changes: Changes) -> list[str]:
+    """Return what debug mode has left on this host, and how to undo it."""
+    lines = []
+    stop = f"{PROGRAM} debug stop --unit {changes.unit}"
+    if changes.has_started:
+        lines.append(f"{changes.unit} is up, and was down before. To stop it: {stop}")
+    if changes.has_stopped:
+        lines.append(f"{changes.unit} is down, and was up before. To start it: systemctl start {changes.unit}")
+    if changes.drop_in:
+        removal = "The stop removes it" if changes.has_started else f"To stop the unit and remove it: {stop}"
+        lines.append(f"{changes.drop_in}, as a start by Pacemaker leaves it. {removal}")
+    return lines
 
 
 def cycle_line(code: int) -> str:

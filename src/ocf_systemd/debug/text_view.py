@@ -18,6 +18,7 @@ from ocf_systemd.agent.events import (
 )
 from ocf_systemd.agent.timeline import Timeline
 from ocf_systemd.debug import text
+from ocf_systemd.debug.changes import Changes
 from ocf_systemd.debug.session import CYCLE, Call, Step
 
 
@@ -43,8 +44,10 @@ class TextView:
         for line in step.journal:
             self.write(f"  journal    {line}")
 
-    def close(self, call: Call, steps: list[Step], code: int) -> None:
-        """Write the summary of a cycle."""
+    def close(self, call: Call, steps: list[Step], code: int, changes: Changes) -> None:
+        """Write what is left on this host, and the summary of a cycle."""
+        for line in text.left_lines(changes):
+            self.write(f"  left       {line}")
         if call.name == CYCLE:
             codes = " ".join(str(step.result.code) for step in steps)
             self.write(f"cycle: {codes} ({text.cycle_line(code)})")

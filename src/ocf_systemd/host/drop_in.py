@@ -46,6 +46,12 @@ def drop_in_path(unit: str, run_directory: Path = Path("/run")) -> Path:
     return run_directory / "systemd/system" / f"{unit}.d" / _DROP_IN_NAME
 
 
+def units_with_drop_in(run_directory: Path = Path("/run")) -> list[str]:
+    """Return the units that have a drop-in of this agent, also one of an older version."""
+    found = (run_directory.glob(f"systemd/system/*.d/{name}") for name in (_DROP_IN_NAME, _OLD_DROP_IN_NAME))
+    return sorted({path.parent.name.removesuffix(".d") for paths in found for path in paths})
+
+
 def drop_in_text(unit: str) -> str:
     """Return the drop-in: at shutdown the unit outlives Pacemaker, and restarts are Pacemaker's."""
     return _DROP_IN_UNIT + (_DROP_IN_SERVICE if unit.endswith(".service") else "")

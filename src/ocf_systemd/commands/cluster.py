@@ -1,0 +1,22 @@
+"""What commands ask and refuse for the sake of a cluster on this host."""
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from ocf_systemd.core.cluster import Resource
+
+
+def controlled(resources: "Iterable[Resource]") -> "list[Resource]":
+    """Return the resources that Pacemaker may start, stop or recover at any time."""
+    return [each for each in resources if each.is_controlled]
+
+
+def advice(resources: "Iterable[Resource]") -> str:
+    """Return the commands after which Pacemaker leaves resources alone, one a line, for pcs and for crm."""
+    lines = []
+    for name in (each.id for each in resources):
+        lines.append(f"  pcs resource meta {name} maintenance=true   # or: pcs resource disable {name} --wait")
+        lines.append(f"  crm resource maintenance {name} on          # or: crm --wait resource stop {name}")
+    return "\n".join(lines)

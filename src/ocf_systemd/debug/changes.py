@@ -1,0 +1,86 @@
+"""What debug mode has changed on this host: whether the unit runs, and the agent's drop-in.
+
+A start leaves the drop-in while the unit runs, as a start by Pacemaker does. In all other cases a drop-in that debug
+mode has written is removed again. One that was there before stays with its unit: a start by Pacemaker has written it.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import anyio
+
+from ocf_systemd.agent.environment import pacemaker_environment
+from ocf_systemd.agent.observing import show_unit
+from ocf_systemd.agent.request import Request
+from ocf_systemd.agent.timeline import Timeline
+from ocf_systemd.agent.unit_files import unload_drop_in
+from ocf_systemd.core.observations import UnitState
+from ocf_systemd.core.ocf import Action
+from ocf_systemd.core.operations import Operations
+from ocf_systemd.core.parameters import read_leniently, read_operation
+from ocf_systemd.host import processes
+
+_SHOW_S = 2.0
+_UNLOAD_S = 10.0  # for a daemon-reload
+
+
+@dataclass(frozen=True, slots=True)
+class HostState:
+    """Whether the unit runs, is starting or is stopping, and whether the agent's drop-in exists."""
+
+    is_up: bool
+    has_drop_in: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """What debug mode has left: a unit that was down before, or that ran before, and a drop-in that it has written."""
+
+    unit: str = ""
+    has_started: bool = False
+    has_stopped: bool = False
+    drop_in: Path | None = None
+
+
+class HostChanges:
+    """Observes the unit before and after a start, a stop or a cycle, and removes a drop-in that must not stay."""
+
+    def __init__(self, unit: str) -> None:
+        environment = pacemaker_environment(Action.STOP, {"unit": unit}, Operations())
+        self._parameters, _ = read_leniently(environment)
+        self._environment = environment
+        self._before = anyio.run(self._state) if self._parameters.unit else None
+
+    def finish(self, *, is_start: bool, is_stop: bool) -> Changes:
+        """Remove the drop-in if it must not stay, and return what is left; a cycle is neither a start nor a stop."""
+        if self._before is None:
+            return Changes()
+        return anyio.run(self._finish, self._before, is_start, is_stop)
+
+    async def _finish(self, before: HostState, is_start: bool, is_stop: bool) -> Changes:  # noqa: FBT001  # anyio.run
+        after = await self._state()
+        if after is None:
+            return Changes()
+        was_restarted = before.is_up and not before.has_drop_in and not is_start
+        if after.has_drop_in and (was_restarted if after.is_up else not (is_start and before.has_drop_in)):
+            request = self._request()
+            await unload_drop_in(request, await show_unit(request, request.deadline))
+        path = self._request().drop_in_path
+        return Changes(
+            unit=self._parameters.unit,
+            has_started=after.is_up and not before.is_up,
+            has_stopped=before.is_up and not after.is_up and not is_stop,
+            drop_in=path if path.exists() and not before.has_drop_in else None,
+        )
+
+    async def _state(self) -> HostState | None:
+        request = self._request()
+        unit = await show_unit(request, anyio.current_time() + _SHOW_S)
+        if not isinstance(unit, UnitState):
+            return None
+        return HostState(not unit.is_inactive or unit.has_job, request.drop_in_path.exists())
+
+    def _request(self) -> Request:
+        timeline = Timeline(Action.STOP, self._parameters.unit)
+        operation, deadline = read_operation(self._environment), anyio.current_time() + _UNLOAD_S
+        return Request(Action.STOP, self._parameters, operation, deadline, self._environment, timeline, processes.run)

@@ -1,0 +1,81 @@
+"""Queries the cluster on this host with cibadmin(8) and crm_mon(8), for commands that people run.
+
+Where no cluster runs, that is known without starting a process.
+"""
+
+import subprocess
+from collections.abc import Iterable
+from pathlib import Path
+
+from ocf_systemd.core.cluster import Cluster, Resource, parse_cluster
+from ocf_systemd.core.text import printable
+from ocf_systemd.core.unit_properties import parse_units
+
+# What Pacemaker's daemons listen on, also those of a remote node: abstract sockets, or files if libqb(7) is set up so.
+_SOCKETS = frozenset({"pacemakerd", "cib_ro", "cib_rw"})
+_TIMEOUT_S = 5.0
+# Not the caller's: with CIB_file or CIB_shadow, the tools would query something other than the cluster.
+_ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C"}
+
+
+class ClusterError(Exception):
+    """A cluster runs on this host, but its state is unknown; the message says why."""
+
+
+def runs_cluster(sockets: Path = Path("/proc/net/unix")) -> bool:
+    """Return whether Pacemaker runs on this host, in this network namespace (proc_pid_net(5))."""
+    try:
+        lines = sockets.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return False
+    return any(line.replace("@", "/").rpartition("/")[2] in _SOCKETS for line in lines)
+
+
+def query_cluster() -> Cluster | None:
+    """Return the cluster that runs on this host; None: none does. Raises `ClusterError`."""
+    if not runs_cluster():
+        return None
+    try:
+        return parse_cluster(_output("cibadmin", "--query"), _output("crm_mon", "--output-as=xml", "--inactive"))
+    except ValueError as error:
+        raise ClusterError(f"the cluster on this host cannot be queried: {error}") from error
+
+
+def resources_of(unit: str) -> tuple[Resource, ...]:
+    """Return the cluster's resources that manage a unit, under any of its names. Raises `ClusterError`."""
+    cluster = query_cluster()
+    if cluster is None or not cluster.resources:
+        return ()
+    return cluster.managing(unit, _primary_names(dict.fromkeys((unit, *(each.unit for each in cluster.resources)))))
+
+
+def _primary_names(units: Iterable[str]) -> dict[str, str]:
+    """Return the primary name of each unit: a name may be an alias (systemd.unit(5)).
+
+    A unit that does not exist here has only its own.
+    """
+    shown = parse_units(_output("systemctl", "show", "--property=Id,LoadState", "--", *units).encode())
+    return {unit: properties.get("Id", unit) for unit, properties in zip(units, shown, strict=False)}
+
+
+def _output(*command: str) -> str:
+    try:
+        done = subprocess.run(
+            command,
+            env=_ENVIRONMENT,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            check=False,
+            timeout=_TIMEOUT_S,
+        )
+    except subprocess.TimeoutExpired:
+        raise ClusterError(f"the cluster on this host does not answer: {command[0]} took {_TIMEOUT_S:.0f} s") from None
+    except OSError as error:
+        raise ClusterError(f"the cluster on this host cannot be queried: {command[0]}: {error.strerror}") from error
+    if done.returncode:
+        lines = [line for line in map(printable, (done.stderr or done.stdout).splitlines()) if line]
+        why = lines[-1] if lines else f"exit code {done.returncode}"
+        raise ClusterError(f"the cluster on this host cannot be queried: {command[0]}: {why}")
+    return done.stdout
