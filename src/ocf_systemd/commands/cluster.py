@@ -13,6 +13,11 @@ def controlled(resources: "Iterable[Resource]") -> "list[Resource]":
     return [each for each in resources if each.is_controlled]
 
 
+def describe(unit: str, resources: "Iterable[Resource]") -> str:
+    """Return a sentence, without its period, that says which resources control a unit."""
+    return f"Pacemaker controls {unit}: {', '.join(map(str, resources))}"
+
+
 def advice(resources: "Iterable[Resource]") -> str:
     """Return the commands after which Pacemaker leaves resources alone, one a line, for pcs and for crm."""
     lines = []

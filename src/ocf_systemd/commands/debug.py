@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ocf_systemd.agent.entry import PROGRAM
-from ocf_systemd.commands.cluster import advice, controlled
+from ocf_systemd.commands.cluster import advice, controlled, describe
 from ocf_systemd.commands.program import (
     NotRunError,
     hook_option,
@@ -74,8 +74,9 @@ def _confirm_if_controlled(action: str, unit: str) -> None:
     from ocf_systemd.host.cluster import ClusterError, resources_of
 
     try:
-        found = controlled(resources_of(unit_name(unit.strip())))
-        concern = f"Pacemaker controls {unit} by {', '.join(map(str, found))}" if found else ""
+        name = unit_name(unit.strip())
+        found = controlled(resources_of(name))
+        concern = describe(name, found) if found else ""
     except ValueError:  # the action reports it
         return
     except ClusterError as error:

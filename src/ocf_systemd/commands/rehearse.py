@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ocf_systemd.commands.cluster import advice, controlled
+from ocf_systemd.commands.cluster import advice, controlled, describe
 from ocf_systemd.commands.program import (
     NotRunError,
     hook_option,
@@ -84,7 +84,7 @@ def _rehearse_here(call: "Call", *, yes: bool, as_json: bool) -> int:
     unit = call.parameters.unit
     resources = _uncontrolled_resources(unit)
     initial = runner.read_initial_state(call)
-    concerns = [f"{each}" for each in resources if each.nodes]
+    concerns = [str(each) for each in resources if each.nodes]
     if initial.facts.is_running:
         concerns.append(f"{unit} is running")
     if concerns and not yes and not _is_confirmed(unit, concerns):
@@ -100,13 +100,12 @@ def _uncontrolled_resources(unit: str) -> "tuple[Resource, ...]":
         resources = resources_of(unit)
     except ClusterError as error:
         raise NotRunError(
-            f"{error}. It may run {unit} while the rehearsal stops and starts it. Leave out --on-this-host to rehearse "
-            "in a sandbox"
+            f"{error}. It may control {unit}: leave out --on-this-host to rehearse in a sandbox"
         ) from None
     if found := controlled(resources):
         raise NotRunError(
-            f"Pacemaker controls {unit} by {', '.join(map(str, found))}. It would count each crash and stop of a "
-            f"rehearsal as a failure, and may start the service on two nodes at once. Leave out --on-this-host to "
+            f"{describe(unit, found)}. It would count each crash and stop of a "
+            f"rehearsal as a failure, and could start the service elsewhere meanwhile. Leave out --on-this-host to "
             f"rehearse in a sandbox, or run first:\n{advice(found)}"
         )
     return resources

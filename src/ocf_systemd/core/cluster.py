@@ -55,11 +55,10 @@ class Resource:
             return False
         return self.is_managed or self.is_blocked
 
-    @property
-    def state(self) -> str:
-        """Its state, for people: `managed, active on node1`."""
+    def __str__(self) -> str:
+        """Return its name and state, for people."""
         place = f"active on {', '.join(self.nodes)}" if self.nodes else "not active"
-        return f"{self._control}, {place}"
+        return f"resource {self.id} ({self.agent}) is {self._control} and {place}"
 
     @property
     def _control(self) -> str:
@@ -70,9 +69,6 @@ class Resource:
         if not self.is_managed:
             return "unmanaged"
         return "disabled" if self.is_disabled else "managed"
-
-    def __str__(self) -> str:
-        return f"{self.id} ({self.agent}): {self.state}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,16 +94,11 @@ def parse_cluster(cib: str, crm_mon: str) -> Cluster:
     try:
         # The cluster's own, which only administrators write.
         configuration = _Configuration(ET.fromstring(cib))  # noqa: S314
-        reported = _reported(ET.fromstring(crm_mon))  # noqa: S314
+        report = _Report(ET.fromstring(crm_mon))  # noqa: S314
     except ET.ParseError as error:
         raise ValueError(str(error)) from None
-    properties = configuration.properties
-    in_maintenance = _is_true(properties.get("maintenance-mode"))
-    resources = (
-        _resource(configuration, lineage, reported.get(lineage[0].get("id", ""), []), in_maintenance=in_maintenance)
-        for lineage in configuration.primitives()
-    )
-    return Cluster(properties, tuple(each for each in resources if each.unit))
+    resources = [_resource(configuration, lineage, report) for lineage in configuration.primitives()]
+    return Cluster(configuration.properties, tuple(each for each in resources if each.unit))
 
 
 class _Configuration:
@@ -118,7 +109,7 @@ class _Configuration:
 
     def __init__(self, cib: "Element") -> None:
         self._cib = cib
-        self._by_id = {element.get("id", ""): element for element in cib.iterfind("configuration//*")}
+        self._by_id = {name: each for each in cib.iterfind("configuration//*") if (name := each.get("id"))}
 
     @property
     def properties(self) -> dict[str, str]:
@@ -173,39 +164,50 @@ class _Configuration:
         return pairs
 
 
-def _reported(crm_mon: "Element") -> dict[str, list["Element"]]:
-    """Return what crm_mon reports of each resource: several elements for a clone's instances (`web`, or `web:0`)."""
-    reported: dict[str, list[Element]] = {}
-    for element in crm_mon.iterfind("resources//resource"):
-        reported.setdefault(element.get("id", "").partition(":")[0], []).append(element)
-    return reported
+class _Report:
+    """What crm_mon reports: the nodes in maintenance, and of each resource an element or, for a clone, several."""
+
+    def __init__(self, crm_mon: "Element") -> None:
+        nodes = crm_mon.iterfind("nodes/node")
+        self.nodes_in_maintenance = {each.get("name") for each in nodes if _is_true(each.get("maintenance"))}
+        self._elements: dict[str, list[Element]] = {}
+        for element in crm_mon.iterfind("resources//resource"):  # instances are called `web`, or `web:0`
+            self._elements.setdefault(element.get("id", "").partition(":")[0], []).append(element)
+
+    def values(self, resource: str, name: str) -> set[str]:
+        """Return the values of an attribute of a resource, in lower case, of all its instances."""
+        return {element.get(name, "").lower() for element in self._elements.get(resource, ())}
+
+    def nodes(self, resource: str) -> set[str]:
+        """Return the nodes on which a resource is active."""
+        elements = self._elements.get(resource, ())
+        return {node.get("name", "") for element in elements for node in element.iterfind("node")}
 
 
-def _resource(
-    configuration: _Configuration, lineage: tuple["Element", ...], reported: list["Element"], *, in_maintenance: bool
-) -> Resource:
+def _resource(configuration: _Configuration, lineage: tuple["Element", ...], report: _Report) -> Resource:
+    name = lineage[0].get("id", "")
     meta = configuration.defaults("rsc_defaults") | configuration.attributes("meta_attributes", lineage)
     parameters = configuration.attributes("instance_attributes", lineage)
-    standard = [next(filter(None, (each.get(name) for each in lineage)), "") for name in ("class", "provider", "type")]
+    standard = [next(filter(None, (each.get(key) for each in lineage)), "") for key in ("class", "provider", "type")]
+    nodes, is_managed = report.nodes(name), report.values(name, "managed") != {"false"}
+    in_maintenance = (
+        _is_true(configuration.properties.get("maintenance-mode"))
+        or _is_true(meta.get("maintenance"))
+        or (not is_managed and bool(nodes) and nodes <= report.nodes_in_maintenance)
+    )
     return Resource(
-        id=lineage[0].get("id", ""),
+        id=name,
         agent=":".join(filter(None, standard)),
         unit=_unit(standard[0], standard[2], parameters),
         parameters=parameters,
         operations=configuration.operations(lineage),
-        nodes=tuple(sorted({node.get("name", "") for each in reported for node in each.iterfind("node")})),
-        is_managed=not reported or any(_is_true(each.get("managed")) for each in reported),
-        is_in_maintenance=in_maintenance
-        or _is_true(meta.get("maintenance"))
-        or _all_are(reported, "maintenance", "true"),
-        is_disabled=_all_are(reported, "target_role", "stopped"),
-        is_blocked=any(_is_true(each.get("blocked")) for each in reported),
+        nodes=tuple(sorted(nodes)),
+        is_managed=is_managed,
+        is_in_maintenance=in_maintenance,
+        is_disabled=report.values(name, "target_role") == {"stopped"},
+        is_blocked="true" in report.values(name, "blocked"),
         is_globally_unique=_is_true(meta.get("globally-unique")),
     )
-
-
-def _all_are(reported: list["Element"], name: str, value: str) -> bool:
-    return bool(reported) and all(each.get(name, "").lower() == value for each in reported)
 
 
 def _unit(resource_class: str, resource_type: str, parameters: Mapping[str, str]) -> str:

@@ -3,6 +3,7 @@
 Where no cluster runs, that is known without starting a process.
 """
 
+import re
 import subprocess
 from collections.abc import Iterable
 from pathlib import Path
@@ -11,8 +12,9 @@ from ocf_systemd.core.cluster import Cluster, Resource, parse_cluster
 from ocf_systemd.core.text import printable
 from ocf_systemd.core.unit_properties import parse_units
 
-# What Pacemaker's daemons listen on, also those of a remote node: abstract sockets, or files if libqb(7) is set up so.
-_SOCKETS = frozenset({"pacemakerd", "cib_ro", "cib_rw"})
+# What Pacemaker's daemons listen on, also those of a remote node: abstract sockets, whose names libqb pads with NUL
+# characters, shown as @, or files, if it is set up so.
+_SOCKET = re.compile(r"[@/](pacemakerd|cib_ro|cib_rw)@*$", re.MULTILINE)
 _TIMEOUT_S = 5.0
 # Not the caller's: with CIB_file or CIB_shadow, the tools would query something other than the cluster.
 _ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C"}
@@ -25,10 +27,9 @@ class ClusterError(Exception):
 def runs_cluster(sockets: Path = Path("/proc/net/unix")) -> bool:
     """Return whether Pacemaker runs on this host, in this network namespace (proc_pid_net(5))."""
     try:
-        lines = sockets.read_text(encoding="utf-8", errors="replace").splitlines()
+        return bool(_SOCKET.search(sockets.read_text(encoding="utf-8", errors="replace")))
     except OSError:
         return False
-    return any(line.replace("@", "/").rpartition("/")[2] in _SOCKETS for line in lines)
 
 
 def query_cluster() -> Cluster | None:
