@@ -24,7 +24,7 @@ _PICTURES = (
     ("systemctl stop postfix@-", "debug-start", ("debug", "start", *_POSTFIX)),
     ("systemctl kill --signal=STOP postfix@-", "debug-monitor", ("debug", "monitor", *_POSTFIX)),
     ("systemctl enable nginx", "doctor", ("doctor", *_NGINX)),
-    ("systemctl disable nginx", "rehearse", ("rehearse", *_NGINX, "-o", "monitor_hook_timeout=2s", "--yes")),
+    ("systemctl disable nginx", "rehearse", ("rehearse", *_NGINX, "-o", "monitor_hook_timeout=2s")),
 )
 
 

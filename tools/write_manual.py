@@ -65,15 +65,16 @@ _STATUS = (
     (
         "rehearse",
         (
-            "0: no errors. 1: errors. 2: also if the unit is running, and the rehearsal was not confirmed on a "
-            "terminal or with `--yes`."
+            "0: no errors. 1: errors. 2: also with `--on-this-host` if Pacemaker controls the unit, or if the unit is "
+            "running and the rehearsal was not confirmed on a terminal or with `--yes`."
         ),
     ),
     (
         "debug",
         (
             "The OCF exit code of the action. Of `cycle` the first exit code that is not expected (1 in place of 0), "
-            "or 0 if all are as expected."
+            "or 0 if all are as expected. 2: also if Pacemaker controls the unit, and the action was not confirmed on a "
+            "terminal or with `--yes`."
         ),
     ),
     ("sandbox", "The exit code of the command in the sandbox."),

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pytest
+
 if TYPE_CHECKING:
     from tests.cluster.pacemaker import Cluster
 
@@ -43,3 +45,28 @@ class TestReloadAgent:
         assert {each.show(old, "ActiveState") for each in cluster.up} == {"inactive"}
         assert cluster.status().failures == ()
         assert node.sandbox.run(["ls", f"/run/systemd/system/{old}.d"]).returncode != 0
+
+    @pytest.mark.parametrize(
+        ("cleanup", "restarts"),
+        [
+            pytest.param("cleanup changing", False, id="cleanup of one"),
+            pytest.param("cleanup", True, id="cleanup of all"),
+            pytest.param("refresh changing", True, id="refresh"),
+        ],
+    )
+    def test_after_a_cleanup(self, cluster: Cluster, cleanup: str, *, restarts: bool) -> None:
+        """The cleanup of everything and a refresh make the next change of a parameter restart the service, once."""
+        unit = cluster.service("changing")
+        cluster.create("changing", unit=unit)
+        node = cluster.node(cluster.wait_until_runs("changing"))
+        before = node.show(unit, "MainPID")
+        cluster.pcs("resource", *cleanup.split())
+        cluster.wait_until_runs("changing")
+        assert node.show(unit, "MainPID") == before
+        cluster.pcs("resource", "update", "changing", "poll_interval=2s")
+        cluster.settle()
+        after = node.show(unit, "MainPID")
+        assert (after != before) is restarts
+        cluster.pcs("resource", "update", "changing", "poll_interval=3s")
+        cluster.settle()
+        assert node.show(unit, "MainPID") == after

@@ -137,6 +137,109 @@ class TestJson:
         assert [step["code"] for step in document["steps"]] == [7, 7, 0, 0, 7, 7, 0, 0, 0, 0]
 
 
+def left(done: CompletedProcess[str]) -> dict[str, object]:
+    """Return what debug mode reports as left, from its JSON."""
+    found = json.loads(done.stdout)["left"]
+    assert isinstance(found, dict)
+    return found
+
+
+def drop_in(unit: str) -> str:
+    return f"/run/systemd/system/{unit}.d/zz-ocf-systemd.conf"
+
+
+NOTHING = {"started": False, "stopped": False, "drop_in": None}
+
+
+class TestLeft:
+    def test_start_and_stop(self, debug: Debug, box: Box) -> None:
+        """A start leaves the unit and its drop-in, and says so; after a stop there is nothing."""
+        unit = box.service()
+        started = debug("start", "--unit", unit)
+        assert drop_in(unit) in started.stdout
+        assert f"debug stop --unit {unit}" in started.stdout
+        assert box.path(drop_in(unit)).exists()
+        assert left(debug("stop", "--unit", unit, "--json")) == NOTHING
+        assert not box.path(drop_in(unit)).parent.exists()
+
+    def test_start_of_a_unit_that_runs(self, debug: Debug, box: Box) -> None:
+        """Only the drop-in is new."""
+        unit = box.started()
+        assert left(debug("start", "--unit", unit, "--json")) == NOTHING | {"drop_in": drop_in(unit)}
+
+    def test_cycle(self, debug: Debug, box: Box) -> None:
+        """A cycle leaves what its start leaves."""
+        unit = box.service()
+        done = debug("cycle", "--unit", unit, "--json")
+        assert left(done) == {"started": True, "stopped": False, "drop_in": drop_in(unit)}
+        assert box.path(drop_in(unit)).exists()
+
+    def test_cycle_of_a_unit_that_runs(self, debug: Debug, box: Box) -> None:
+        """A unit that ran before runs afterwards as before: systemd has no drop-in."""
+        unit = box.started()
+        assert left(debug("cycle", "--unit", unit, "--json")) == NOTHING
+        assert (box.state(unit), box.show(unit, "DropInPaths")) == ("active", "")
+        assert not box.path(drop_in(unit)).parent.exists()
+
+    def test_what_a_cluster_has_started(self, debug: Debug, box: Box) -> None:
+        """The drop-in of a cluster's start stays, in force."""
+        unit = box.started()
+        box.write(drop_in(unit), "[Service]\nRestart=no\n")
+        box.sh("systemctl daemon-reload")
+        assert left(debug("cycle", "--unit", unit, "--json")) == NOTHING
+        assert box.show(unit, "DropInPaths") == drop_in(unit)
+
+    @pytest.mark.parametrize("action", ["start", "cycle"])
+    def test_failed_start(self, debug: Debug, box: Box, action: str) -> None:
+        """A start that fails leaves neither the drop-in, nor systemd with it."""
+        unit = box.service("Type=oneshot", "ExecStart=false")
+        box.remember(unit)
+        assert left(debug(action, "--unit", unit, "--json")) == NOTHING
+        assert not box.path(drop_in(unit)).parent.exists()
+        assert box.show(unit, "DropInPaths") == ""
+
+    def test_failed_start_after_a_crash(self, debug: Debug, box: Box) -> None:
+        """A unit that a cluster has started keeps its drop-in, although it is down and cannot be started."""
+        unit = box.service("Type=oneshot", "ExecStart=false")
+        box.write(drop_in(unit), "[Service]\nRestart=no\n")
+        assert left(debug("start", "--unit", unit, "--json")) == NOTHING
+        assert box.path(drop_in(unit)).exists()
+
+    def test_cycle_that_cannot_start_again(self, debug: Debug, box: Box) -> None:
+        """A cycle that ends with a unit stopped that ran before says so."""
+        box.sh("mkdir -p /run/test")
+        once = "ExecStart=sh -c '! [ -e /run/test/stale ] && touch /run/test/stale && exec sleep infinity'"
+        unit = box.started("Type=exec", once)
+        box.wait_for_file("/run/test/stale")
+        done = debug("cycle", "--unit", unit, "--json")
+        assert done.returncode == 1
+        assert left(done) == NOTHING | {"stopped": True}
+        assert not box.path(drop_in(unit)).parent.exists()
+
+    def test_no_drop_in_wanted(self, debug: Debug, box: Box) -> None:
+        """Without order_at_shutdown only the unit is left."""
+        unit = box.service()
+        done = debug("start", "--unit", unit, "--json", "-o", "order_at_shutdown=no")
+        assert left(done) == NOTHING | {"started": True}
+
+    @pytest.mark.parametrize("action", ["monitor", "validate-all", "reload-agent", "meta-data"])
+    def test_what_changes_nothing(self, debug: Debug, box: Box, action: str) -> None:
+        """Other actions leave nothing."""
+        assert left(debug(action, "--unit", box.started(), "--json")) == NOTHING
+
+    def test_interrupted_start(self, box: Box, terminal: Opener) -> None:
+        """After Ctrl-C the start goes on in systemd: what it leaves is shown."""
+        unit = box.service("Type=oneshot", "ExecStart=sleep infinity")
+        seen = terminal("start", "--unit", unit)
+        box.wait_for(unit, "activating")
+        seen.look_for("activating")
+        seen.child.sendintr()
+        last = " ".join("\n".join(seen.watch()).split())
+        assert seen.child.exitstatus == 130
+        assert "is running or starting, and was stopped before" in last
+        assert box.path(drop_in(unit)).exists()
+
+
 @pytest.fixture
 def terminal(box: Box, measuring: Mapping[str, str]) -> Opener:
     def open_one(

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from tests.system.requirements import Requirements
 
 PROGRAM = str(Path(sys.executable).with_name("ocf-systemd"))
+SANDBOXED = (PROGRAM, "rehearse")
+HERE = (*SANDBOXED, "--on-this-host")  # where these tests are is a sandbox already
 EXAMPLES = Path(__file__).parent.parent.parent / "examples" / "hooks"
 PLACE = "/usr/local/lib/rehearsed"
 AT_MOST_S = 300.0  # for all of them at once: half a minute, unless the machine is busy
@@ -130,9 +132,7 @@ def rehearsed(place: Box, measuring: Mapping[str, str]) -> dict[str, Rehearsed]:
     } | {name: ("--unit", name, *CHEAP, *words) for name, words in BROKEN.items()}
     started = {
         name: subprocess.Popen(
-            place.sandbox.command(
-                [PROGRAM, "rehearse", *(() if name == "ran" else ("--json",)), *words], env=measuring
-            ),
+            place.sandbox.command([*HERE, *(() if name == "ran" else ("--json",)), *words], env=measuring),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -316,7 +316,7 @@ class TestConfirmation:
         """Without a terminal and --yes a unit that is running is not changed."""
         unit = box.started()
         before = invocation(box, unit)
-        done = place.sandbox.run([PROGRAM, "rehearse", "--unit", unit], env=measuring)
+        done = place.sandbox.run([*HERE, "--unit", unit], env=measuring)
         assert (done.returncode, done.stdout) == (2, "")
         assert f"{unit} is running, and there is no terminal" in done.stderr
         assert "--yes" in done.stderr
@@ -326,7 +326,7 @@ class TestConfirmation:
         """With the answer no the unit is not changed."""
         unit = box.started()
         before = invocation(box, unit)
-        command = box.sandbox.command([PROGRAM, "rehearse", "--unit", unit], env={"TERM": "xterm", **measuring})
+        command = box.sandbox.command([*HERE, "--unit", unit], env={"TERM": "xterm", **measuring})
         seen = Terminal(command, (24, 80))
         seen.look_for("Continue? [y/N]")
         seen.child.sendline("n")
@@ -345,7 +345,7 @@ class TestConfirmation:
     )
     def test_usage(self, box: Box, measuring: Mapping[str, str], words: tuple[str, ...], error: str) -> None:
         """A wrong command line is an error with exit code 2, before anything is changed."""
-        done = box.sandbox.run([PROGRAM, "rehearse", *words], env=measuring)
+        done = box.sandbox.run([*HERE, *words], env=measuring)
         assert (done.returncode, done.stdout) == (2, "")
         assert error in done.stderr
 
@@ -368,7 +368,7 @@ class TestPutBack:
         unit = box.started()
         box.write(drop_in := f"/run/systemd/system/{unit}.d/zz-ocf-systemd.conf", "[Service]\nRestart=no\n")
         box.sh("systemctl daemon-reload")
-        command = [PROGRAM, "rehearse", "--unit", unit, "--yes"]
+        command = [*HERE, "--unit", unit, "--yes"]
         done = place.sandbox.run([*command, "--monitor-hook", "/no/such/hook"], env=measuring)
         assert done.returncode == 1
         assert "hook hook: cannot be run: No such file or directory" in " ".join(done.stdout.split())
@@ -387,7 +387,7 @@ touch /run/test/hanging; sleep 1004"""
         box.sh("mkdir -p /run/test; rm -f /run/test/hanging")
         words = ["--unit", unit, "--yes", "--json", "--monitor-hook", hook, "-o", f"monitor_hook_args={unit}", *CHEAP]
         command = place.sandbox.command(
-            ["sh", "-c", 'echo $$ >/run/test/pid; exec "$@"', "sh", PROGRAM, "rehearse", *words], env=measuring
+            ["sh", "-c", 'echo $$ >/run/test/pid; exec "$@"', "sh", *HERE, *words], env=measuring
         )
         with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True) as process:
             box.wait_for_file("/run/test/hanging", within_s=40)
@@ -408,7 +408,7 @@ class TestTerminal:
     def test_live_and_interrupted(self, box: Box, measuring: Mapping[str, str]) -> None:
         """The screen has all scenarios while they run; Ctrl-C restores the state, and nothing of the frame is left."""
         unit = box.service()
-        words = [PROGRAM, "rehearse", "--unit", unit, "--monitor-hook", BLIND]
+        words = [*HERE, "--unit", unit, "--monitor-hook", BLIND]
         seen = Terminal(box.sandbox.command(words, env={"TERM": "xterm-256color", **measuring}), (24, 80))
         live = seen.look_for("✓ monitor ", "restarts", "frozen", " of 10: ", "9 of 15")
         assert live[0].startswith(f"rehearse {unit}")
@@ -425,12 +425,12 @@ class TestTerminal:
 
 class TestSandbox:
     def test_from_outside(self, tmp_path: Path) -> None:
-        """--sandbox rehearses over this host's files, with a hook that only this host has, and the chosen times."""
+        """By default it rehearses over this host's files, with a hook that only this host has, and the chosen times."""
         hook = tmp_path / "hook"
         hook.write_text("#!/bin/sh\n", encoding="utf-8")
         hook.chmod(0o644)
         words = ["--unit", "nginx", "--monitor-hook", str(hook), "--op", "start=5min"]
-        command = [PROGRAM, "rehearse", "--sandbox", *words]
+        command = [*SANDBOXED, *words]
         done = subprocess.run(
             command, capture_output=True, text=True, check=False, timeout=60, stdin=subprocess.DEVNULL
         )

@@ -362,7 +362,7 @@ class TestPlain:
         """A line for the unit and one for the drop-in follow the result, with the commands that undo them."""
         lines = self.shown(story(), changes=STARTED).splitlines()
         assert [line.split()[0] for line in lines[-2:]] == ["left", "left"]
-        assert f"{UNIT} is up" in lines[-2]
+        assert f"{UNIT} is running" in lines[-2]
         assert f"ocf-systemd debug stop --unit {UNIT}" in lines[-2]
         assert str(DROP_IN) in lines[-1]
         lines = self.shown(story(), changes=Changes(UNIT, has_stopped=True)).splitlines()

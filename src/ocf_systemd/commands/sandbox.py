@@ -123,7 +123,7 @@ def run_in_foreground(host: "Sandbox", command: Sequence[str], **variables: str)
     directory = here if host.run(["test", "-d", here]).returncode == 0 else "/root"
     # The path includes this program, wherever it is installed.
     path = f"/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:{Path(sys.executable).parent}"
-    names = ("TERM", "COLORTERM", "NO_COLOR", "FORCE_COLOR")
+    names = ("TERM", "COLORTERM", "NO_COLOR", "FORCE_COLOR", "COLUMNS")
     display = {name: os.environ[name] for name in names if name in os.environ}
     terminal = sys.stdin.isatty() and sys.stdout.isatty()
     interrupt = signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -58,9 +58,9 @@ def left_lines(changes: Changes) -> list[str]:
     lines = []
     stop = f"{PROGRAM} debug stop --unit {changes.unit}"
     if changes.has_started:
-        lines.append(f"{changes.unit} is up, and was down before. To stop it: {stop}")
+        lines.append(f"{changes.unit} is running or starting, and was stopped before. To stop it: {stop}")
     if changes.has_stopped:
-        lines.append(f"{changes.unit} is down, and was up before. To start it: systemctl start {changes.unit}")
+        lines.append(f"{changes.unit} is stopped, and was running before. To start it: systemctl start {changes.unit}")
     if changes.drop_in:
         removal = "The stop removes it" if changes.has_started else f"To stop the unit and remove it: {stop}"
         lines.append(f"{changes.drop_in}, as a start by Pacemaker leaves it. {removal}")

@@ -1,0 +1,39 @@
+"""`ocf-systemd uninstall` on a host with systemd and without a cluster."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+PROGRAM = str(Path(sys.executable).with_name("ocf-systemd"))
+# A unit that runs, with the drop-in of a start in force; and the drop-in of an older version, without a unit.
+SCRIPT = """\
+set -e
+printf '[Service]\\nExecStart=sleep infinity\\n' >/run/systemd/system/runs.service
+"$1" install >/dev/null 2>&1
+"$1" debug start --unit runs >/dev/null
+mkdir /run/systemd/system/old.service.d
+touch /run/systemd/system/old.service.d/50-ocf-systemd.conf /run/systemd/system/runs.service.d/own.conf
+systemctl show --property=DropInPaths --value runs
+"$1" uninstall --share /none
+systemctl show --property=DropInPaths --value runs
+systemctl is-active runs
+ls -d /run/systemd/system/*.d/*
+"""
+
+
+def test_drop_ins() -> None:
+    """Drop-ins of starts are removed, and systemd forgets them; the unit runs on, and files of others stay."""
+    command = [PROGRAM, "sandbox", "run", "--", "sh", "-c", SCRIPT, "sh", PROGRAM]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, stdin=subprocess.DEVNULL)
+    directory = "/run/systemd/system/runs.service.d"
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.splitlines() == [
+        f"{directory}/zz-ocf-systemd.conf",
+        "removed /usr/lib/ocf/resource.d/pacemaker/systemd",
+        "removed the drop-ins of old.service, runs.service",
+        f"{directory}/own.conf",
+        "active",
+        f"{directory}/own.conf",
+    ]

@@ -1,0 +1,383 @@
+"""The cluster's configuration and state, from what Pacemaker's tools print; `clusters/` has the output of real ones.
+
+The output of crm_mon 3.0.0 is for the CIBs of Pacemaker 2.1.5.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from ocf_systemd.core.cluster import Cluster, ConfiguredOperation, Resource, parse_cluster
+from ocf_systemd.host import cluster as host_cluster
+from ocf_systemd.host.cluster import ClusterError, query_cluster, resources_of, runs_cluster
+from tests.unit.builders import executable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+CLUSTERS = Path(__file__).with_name("clusters")
+VERSIONS = [pytest.param(version, id=version) for version in ("2.1.5", "3.0.0")]
+OURS = "ocf:pacemaker:systemd"
+
+EVERYWHERE = "active on node1, node2, node3"
+STATES = {
+    "managed": {
+        "mail": ("managed and active on node1", True),
+        "web": ("disabled and not active", False),
+        "a": ("managed and active on node2", True),
+        "b": ("managed and active on node2", True),
+        "cl": (f"managed and {EVERYWHERE}", True),
+    },
+    # The primitive and the clone are unmanaged, the group is in maintenance.
+    "unmanaged": {
+        "mail": ("unmanaged and active on node1", False),
+        "web": ("disabled and not active", False),
+        "a": ("in maintenance and active on node2", False),
+        "b": ("in maintenance and active on node2", False),
+        "cl": (f"unmanaged and {EVERYWHERE}", False),
+    },
+    "maintenance": {
+        "mail": ("in maintenance and active on node1", False),
+        "web": ("in maintenance and not active", False),
+        "a": ("in maintenance and active on node2", False),
+        "b": ("in maintenance and active on node2", False),
+        "cl": (f"in maintenance and {EVERYWHERE}", False),
+    },
+    "node-maintenance": {
+        "mail": ("in maintenance and active on node1", False),
+        "web": ("disabled and not active", False),
+        "a": ("in maintenance and active on node2", False),
+        "b": ("in maintenance and active on node2", False),
+        "cl": (f"in maintenance and {EVERYWHERE}", False),
+    },
+}
+
+
+def real(name: str, version: str = "2.1.5") -> Cluster:
+    paths = (CLUSTERS / f"{name}.cib.xml", CLUSTERS / f"{name}.crm_mon-{version}.xml")
+    return parse_cluster(*(path.read_text(encoding="utf-8") for path in paths))
+
+
+def configured(resources: str, *, reported: str = "", nodes: str = "", others: str = "") -> Cluster:
+    """Return a cluster with these sections of the CIB, and what crm_mon reports."""
+    cib = f"<cib><configuration><resources>{resources}</resources>{others}</configuration></cib>"
+    mon = f"<pacemaker-result><nodes>{nodes}</nodes><resources>{reported}</resources></pacemaker-result>"
+    return parse_cluster(cib, mon)
+
+
+def primitive(
+    content: str = "", name: str = "web", words: str = 'class="ocf" provider="pacemaker" type="systemd"'
+) -> str:
+    return f'<primitive id="{name}" {words}>{content}</primitive>'
+
+
+def attributes(kind: str, name: str, **pairs: str) -> str:
+    inside = "".join(f'<nvpair id="{name}-{key}" name="{key}" value="{value}"/>' for key, value in pairs.items())
+    return f'<{kind} id="{name}">{inside}</{kind}>'
+
+
+UNIT = attributes("instance_attributes", "i", unit="web")
+
+
+def only(cluster: Cluster) -> Resource:
+    assert len(cluster.resources) == 1
+    return cluster.resources[0]
+
+
+class TestReal:
+    @pytest.mark.parametrize("version", VERSIONS)
+    @pytest.mark.parametrize("name", [pytest.param(name, id=name) for name in STATES])
+    def test_states(self, name: str, version: str) -> None:
+        """Primitives, a group and a clone have the state that they inherit, and what Pacemaker may do with it."""
+        states = {
+            each.id: (str(each).partition(" is ")[2], each.is_controlled) for each in real(name, version).resources
+        }
+        assert states == STATES[name]
+
+    def test_configuration(self) -> None:
+        """The agent, the full name of the unit, the parameters and the operations are those in the CIB."""
+        mail, web, _, old, _ = real("managed").resources
+        assert (mail.agent, mail.unit, mail.parameters) == (OURS, "mail.service", {"unit": "mail"})
+        assert mail.operations == (
+            ConfiguredOperation("monitor", "10s", "20s"),
+            ConfiguredOperation("reload", "0s", "20s"),
+            ConfiguredOperation("reload-agent", "0s", "20s"),
+            ConfiguredOperation("start", "0s", "100s"),
+            ConfiguredOperation("stop", "0s", "110s"),
+        )
+        assert web.unit == "web.service"
+        assert (old.agent, old.unit) == ("systemd:b", "b.service")
+        assert old.operations[0] == ConfiguredOperation("monitor", "30s", None)
+
+    def test_properties(self) -> None:
+        """The properties are those in the CIB, as text."""
+        properties = real("maintenance").properties
+        assert (properties["stonith-enabled"], properties["maintenance-mode"]) == ("false", "true")
+
+
+class TestConfiguration:
+    def test_template(self) -> None:
+        """Agent, attributes and operations come from the template, unless the primitive has its own."""
+        template = (
+            '<template id="t" class="ocf" provider="own" type="unit">'
+            f"{attributes('instance_attributes', 't-i', unit='other', poll_interval='2s')}"
+            f"{attributes('meta_attributes', 't-m', maintenance='true')}"
+            '<operations><op id="1" name="monitor" interval="10s" timeout="20s"/>'
+            '<op id="2" name="stop" interval="0" timeout="1min"/></operations></template>'
+        )
+        operations = '<operations><op id="3" name="monitor" interval="10s" timeout="40s"/></operations>'
+        web = only(configured(template + primitive(UNIT + operations, words='template="t"')))
+        assert (web.agent, web.unit, web.is_in_maintenance) == ("ocf:own:unit", "web.service", True)
+        assert web.parameters == {"unit": "web", "poll_interval": "2s"}
+        assert {(each.name, each.timeout) for each in web.operations} == {("monitor", "40s"), ("stop", "1min")}
+
+    def test_the_nearest_counts(self) -> None:
+        """A resource's own meta attribute precedes its group's, the group's the clone's, that the default."""
+        maintained = attributes("meta_attributes", "c-m", maintenance="true")
+        own = attributes("meta_attributes", "w-m", maintenance="false")
+        default = f"<rsc_defaults>{attributes('meta_attributes', 'd', maintenance='true')}</rsc_defaults>"
+        nested = '<clone id="c"><group id="g">{}</group>{}</clone>'
+        assert only(configured(nested.format(primitive(UNIT), maintained))).is_in_maintenance
+        assert not only(configured(nested.format(primitive(UNIT + own), maintained))).is_in_maintenance
+        assert only(configured(primitive(UNIT), others=default)).is_in_maintenance
+        assert not only(configured(primitive(UNIT + own), others=default)).is_in_maintenance
+
+    def test_a_value_that_is_no_boolean(self) -> None:
+        """It does not put the resource into maintenance."""
+        wrong = attributes("meta_attributes", "m", maintenance="perhaps")
+        assert not only(configured(primitive(UNIT + wrong))).is_in_maintenance
+
+    def test_defaults_of_operations(self) -> None:
+        """Without a timeout of its own an operation has the default; it may be a meta attribute."""
+        default = f"<op_defaults>{attributes('meta_attributes', 'd', timeout='33s')}</op_defaults>"
+        meta = attributes("meta_attributes", "o-m", timeout="44s")
+        operations = (
+            f'<operations><op id="1" name="start"/><op id="2" name="stop" interval="0">{meta}</op></operations>'
+        )
+        web = only(configured(primitive(UNIT + operations), others=default))
+        assert web.operations == (ConfiguredOperation("start", None, "33s"), ConfiguredOperation("stop", "0", "44s"))
+
+    def test_references(self) -> None:
+        """A set of attributes, a pair or the operations of another resource may be used by their ids."""
+        operations = '<operations id="ops"><op id="1" name="stop" interval="0" timeout="9s"/></operations>'
+        first = primitive(attributes("instance_attributes", "shared", unit="web") + operations, "first")
+        second = primitive('<instance_attributes id-ref="shared"/><operations id-ref="ops"/>', "second")
+        third = primitive('<instance_attributes id="x"><nvpair id-ref="shared-unit"/></instance_attributes>', "third")
+        found = configured(first + second + third).resources
+        assert [each.unit for each in found] == ["web.service"] * 3
+        assert [len(each.operations) for each in found] == [1, 1, 0]
+
+    def test_rules(self) -> None:
+        """Attributes with a rule apply at times: those without one precede them."""
+        ruled = attributes("instance_attributes", "r", unit="night", poll_interval="5s")
+        ruled = ruled.replace("</inst", '<rule id="rule" score="0"/></inst')
+        web = only(configured(primitive(ruled + UNIT)))
+        assert web.parameters == {"unit": "web", "poll_interval": "5s"}
+
+    @pytest.mark.parametrize(
+        ("words", "content", "unit"),
+        [
+            pytest.param('class="systemd" type="postfix@-"', "", "postfix@-.service", id="systemd"),
+            pytest.param('class="systemd" type="a.timer"', "", "a.timer", id="timer"),
+            pytest.param('class="service" type="cron"', "", "cron.service", id="service"),
+            pytest.param('class="lsb" type="cron"', "", "cron.service", id="lsb"),
+            pytest.param('class="ocf" provider="own" type="unit"', UNIT, "web.service", id="another agent"),
+        ],
+    )
+    def test_what_manages_a_unit(self, words: str, content: str, unit: str) -> None:
+        """Resources of the classes that are named after a unit, and of any agent with a parameter `unit`."""
+        assert only(configured(primitive(content, words=words))).unit == unit
+
+    @pytest.mark.parametrize(
+        "resources",
+        [
+            pytest.param(primitive(words='class="ocf" provider="heartbeat" type="Dummy"'), id="no unit"),
+            pytest.param(primitive(attributes("instance_attributes", "i", unit="a b")), id="no name of a unit"),
+            pytest.param(f'<bundle id="b">{primitive(UNIT)}</bundle>', id="in a bundle"),
+            pytest.param("", id="none"),
+        ],
+    )
+    def test_what_does_not(self, resources: str) -> None:
+        """A resource without a unit of this host is left out."""
+        assert configured(resources).resources == ()
+
+    def test_globally_unique(self) -> None:
+        """A clone may run several instances on a node."""
+        meta = attributes("meta_attributes", "m", **{"globally-unique": "true"})
+        clone = f'<clone id="c">{primitive(UNIT)}{meta}</clone>'
+        assert only(configured(clone)).is_globally_unique
+        assert not only(configured(f'<clone id="c">{primitive(UNIT)}</clone>')).is_globally_unique
+
+    def test_properties_of_two_sets(self) -> None:
+        """Pacemaker's own set of properties precedes others."""
+        sets = attributes("cluster_property_set", "x", a="1", b="2")
+        sets += attributes("cluster_property_set", "cib-bootstrap-options", a="3")
+        assert configured("", others=f"<crm_config>{sets}</crm_config>").properties == {"a": "3", "b": "2"}
+
+    def test_no_resources(self) -> None:
+        """A CIB without a section of resources has none."""
+        assert parse_cluster("<cib><configuration/></cib>", "<pacemaker-result/>").resources == ()
+
+    @pytest.mark.parametrize(
+        "documents", [pytest.param(("<cib", "<x/>"), id="CIB"), pytest.param(("<cib/>", ""), id="mon")]
+    )
+    def test_no_xml(self, documents: tuple[str, str]) -> None:
+        """What is not XML is an error."""
+        with pytest.raises(ValueError, match="line 1"):
+            parse_cluster(*documents)
+
+
+def element(words: str = "", *nodes: str, name: str = "web", managed: str = "true") -> str:
+    inside = "".join(f'<node name="{node}"/>' for node in nodes)
+    return f'<resource id="{name}" managed="{managed}" blocked="false" {words}>{inside}</resource>'
+
+
+class TestControl:
+    @pytest.mark.parametrize(
+        ("reported", "state", "is_controlled"),
+        [
+            pytest.param(element("", "n1"), "managed and active on n1", True, id="managed"),
+            pytest.param(element(), "managed and not active", True, id="not active"),
+            pytest.param("", "managed and not active", True, id="just configured"),
+            pytest.param(element('target_role="Stopped"'), "disabled and not active", False, id="disabled"),
+            pytest.param(element('target_role="stopped"', "n1"), "disabled and active on n1", True, id="stopping"),
+            pytest.param(element('target_role="Started"'), "managed and not active", True, id="enabled"),
+            pytest.param(element("", "n1", managed="false"), "unmanaged and active on n1", False, id="unmanaged"),
+            pytest.param(
+                element("", "n1", managed="false").replace('blocked="false"', 'blocked="true"'),
+                "blocked after a failure and active on n1",
+                True,
+                id="blocked",
+            ),
+            pytest.param(
+                element("", "n2", name="web:0") + element("", "n1", name="web:1", managed="false"),
+                "managed and active on n1, n2",
+                True,
+                id="instances",
+            ),
+        ],
+    )
+    def test_state(self, reported: str, state: str, *, is_controlled: bool) -> None:
+        """Pacemaker leaves alone what is unmanaged, and what is disabled and has stopped; in doubt it does not."""
+        web = only(configured(primitive(UNIT), reported=reported))
+        assert (str(web), web.is_controlled) == (f"resource web ({OURS}) is {state}", is_controlled)
+
+    def test_node_in_maintenance(self) -> None:
+        """A resource is in maintenance if all nodes are on which it is active."""
+        nodes = '<node name="n1" maintenance="true"/><node name="n2" maintenance="false"/>'
+        on = lambda *names: only(  # noqa: E731
+            configured(primitive(UNIT), reported=element("", *names, managed="false"), nodes=nodes)
+        )
+        assert [on("n1").is_in_maintenance, on("n1", "n2").is_in_maintenance, on().is_in_maintenance] == [
+            True,
+            False,
+            False,
+        ]
+
+    def test_managing(self) -> None:
+        """Names of units are compared by their primary names."""
+        other = primitive(name="old", words='class="systemd" type="alias"')
+        cluster = configured(primitive(UNIT) + other)
+        names = lambda unit, ids: [each.id for each in cluster.managing(unit, ids)]  # noqa: E731
+        assert names("web.service", {}) == ["web"]
+        assert names("web.service", {"alias.service": "web.service"}) == ["web", "old"]
+        assert names("alias.service", {"alias.service": "web.service"}) == ["web", "old"]
+        assert names("free.service", {}) == []
+
+
+SOCKETS = """\
+Num       RefCount Protocol Flags    Type St Inode Path
+ffff9d0a40f4d000: 00000002 00000000 00010000 0001 01 23345 /run/systemd/private
+ffff9d0a40f4d400: 00000003 00000000 00000000 0001 03 24512
+{}
+"""
+
+
+class TestHost:
+    @pytest.mark.parametrize(
+        ("path", "expected"),
+        [
+            pytest.param(f"@cib_rw{'@' * 101}", True, id="abstract"),
+            pytest.param(f"@pacemakerd{'@' * 97}", True, id="only pacemakerd"),
+            pytest.param("/var/run/cib_ro", True, id="file"),
+            pytest.param("/run/notcib_ro", False, id="another"),
+            pytest.param("@cib_rw/x", False, id="below"),
+            pytest.param("", False, id="none"),
+        ],
+    )
+    def test_runs_cluster(self, tmp_path: Path, path: str, *, expected: bool) -> None:
+        """A socket of Pacemaker's daemons is listed, as the kernel lists it."""
+        (tmp_path / "unix").write_text(SOCKETS.format(f"ffff9d0a40f4d800: 00000002 0 00010000 0001 01 4711 {path}"))
+        assert runs_cluster(tmp_path / "unix") is expected
+
+    def test_no_list_of_sockets(self, tmp_path: Path) -> None:
+        """Without a list there is no cluster."""
+        assert not runs_cluster(tmp_path / "unix")
+
+
+@pytest.fixture
+def tools(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Return what installs the tools of a cluster that seems to run here: each prints a file, or runs a script."""
+    monkeypatch.setattr(host_cluster, "runs_cluster", lambda: True)
+    monkeypatch.setattr(host_cluster, "_ENVIRONMENT", {"PATH": f"{tmp_path}:/usr/bin:/bin"})
+
+    def install(**scripts: str) -> None:
+        printed = {"cibadmin": "managed.cib", "crm_mon": "managed.crm_mon-2.1.5"}
+        given = {name: f"cat '{CLUSTERS}/{file}.xml'" for name, file in printed.items()} | scripts
+        for name, script in given.items():
+            executable(tmp_path / name, f"#!/bin/sh\n{script}\n")
+
+    return install
+
+
+class TestQuery:
+    def test_no_cluster(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Where none runs no process is started."""
+        monkeypatch.setattr(host_cluster, "runs_cluster", lambda: False)
+        monkeypatch.setattr(host_cluster, "_output", lambda *_: pytest.fail("a process was started"))
+        assert query_cluster() is None
+        assert resources_of("web.service") == ()
+
+    def test_cluster(self, tools: Callable[..., None], monkeypatch: pytest.MonkeyPatch) -> None:
+        """Both outputs together are the cluster; a shadow configuration of the caller is not used."""
+        tools(cibadmin=f"[ -z \"$CIB_shadow\" ] && cat '{CLUSTERS}/managed.cib.xml'")
+        monkeypatch.setenv("CIB_shadow", "test")
+        assert query_cluster() == real("managed")
+
+    def test_aliases(self, tools: Callable[..., None]) -> None:
+        """An alias is the unit that systemd reports: of the requested name first, then of those configured."""
+        blocks = "".join(rf"Id={name}.service\nLoadState=loaded\n\n" for name in ("b", "mail", "web", "a", "b", "cl"))
+        tools(systemctl=f"printf '{blocks}'")
+        assert [each.id for each in resources_of("alias.service")] == ["b"]
+
+    @pytest.mark.parametrize(
+        ("scripts", "message"),
+        [
+            pytest.param({"cibadmin": "echo 'Could not connect' >&2; exit 102"}, "Could not connect", id="stderr"),
+            pytest.param({"crm_mon": "echo 'no cluster'; exit 102"}, "crm_mon: no cluster", id="stdout"),
+            pytest.param({"crm_mon": "exit 3"}, "crm_mon: exit code 3", id="silent"),
+            pytest.param({"crm_mon": "echo text"}, "syntax error", id="no XML"),
+            pytest.param({"cibadmin": "exec sleep 60"}, "does not answer: cibadmin took", id="hangs"),
+            pytest.param({"systemctl": "exit 1"}, "systemctl: exit code 1", id="systemctl"),
+        ],
+    )
+    def test_no_answer(
+        self, tools: Callable[..., None], monkeypatch: pytest.MonkeyPatch, scripts: dict[str, str], message: str
+    ) -> None:
+        """A cluster that cannot be queried is an error that says why, within a time limit."""
+        tools(**scripts)
+        if "sleep" in str(scripts):
+            monkeypatch.setattr(host_cluster, "_TIMEOUT_S", 0.2)
+        with pytest.raises(ClusterError, match=message):
+            resources_of("web.service")
+
+    def test_no_tool(self, tools: Callable[..., None], tmp_path: Path) -> None:
+        """A tool that is missing is an error."""
+        tools()
+        (tmp_path / "crm_mon").write_text("", encoding="utf-8")
+        (tmp_path / "crm_mon").chmod(0o644)
+        with pytest.raises(ClusterError, match="crm_mon: Permission denied"):
+            query_cluster()
