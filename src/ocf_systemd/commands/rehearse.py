@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 @hook_option
 @parameter_option
 @operation_option
-@click.option("--on-this-host", is_flag=True, help="Start, stop and kill the unit of this host itself.")
+@click.option("--on-this-host", is_flag=True, help="Use the unit of this host itself, not a sandbox.")
 @click.option("--yes", is_flag=True, help="Do not ask for confirmation on this host.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def rehearse(
@@ -47,9 +47,8 @@ def rehearse(
 ) -> int:
     """Exercise a unit and its hook the way a cluster would: repeated actions, crashes, hangs.
 
-    In a sandbox over this host's files, runs each action twice and concurrently, restarts the unit ten times, kills and
-    freezes it. Reports what failed, why and how to fix it. Proposes timeouts. Exit code 0: no errors; 1: errors; 2:
-    not run.
+    In a sandbox, it runs each action twice and concurrently, restarts the unit ten times, kills and freezes it. Reports
+    what failed, why and how to fix it. Proposes timeouts. Exit code 0: no errors; 1: errors; 2: not run.
 
     \b
     Examples:
