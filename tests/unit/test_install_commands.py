@@ -26,6 +26,13 @@ server_units.THIS_HOST = server_units.UnitPaths(Path("{root}/units"), Path("{roo
 from ocf_systemd.commands import main
 main()
 """
+# A cluster on this host that does not answer.
+UNKNOWN_CLUSTER = """
+from ocf_systemd.host import cluster
+def fail():
+    raise cluster.ClusterError("the cluster hangs")
+cluster.query_cluster = fail
+"""
 SERVE = """
 import os
 from ocf_systemd.server import process
@@ -51,8 +58,9 @@ class Host:
 
     root: Path
 
-    def __call__(self, *words: str, ocf_root: str = "ocf") -> subprocess.CompletedProcess[str]:
-        return run_python(PROGRAM.format(root=self.root), *self._words(words, ocf_root), env=self._environment)
+    def __call__(self, *words: str, ocf_root: str = "ocf", before: str = "") -> subprocess.CompletedProcess[str]:
+        program = before + PROGRAM.format(root=self.root)
+        return run_python(program, *self._words(words, ocf_root), env=self._environment)
 
     def begin(self, *words: str) -> subprocess.Popen[str]:
         return subprocess.Popen(
@@ -75,6 +83,13 @@ class Host:
 
     def units(self) -> list[str]:
         return sorted(path.name for path in (self.root / "units").glob("*"))
+
+    def drop_in(self, unit: str, name: str = "zz-ocf-systemd.conf") -> Path:
+        """Return the path of a drop-in, which is created."""
+        path = self.root / "run/systemd/system" / f"{unit}.d" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+        return path
 
     def fail(self) -> None:
         executable(self.root / "bin/systemctl", "#!/bin/sh\necho 'no such bus' >&2; exit 1\n")
@@ -171,6 +186,40 @@ class TestUninstall:
         assert (done.returncode, done.stdout) == (1, f"removed {host.agent()}\n")
         assert done.stderr.startswith("Error: systemctl disable --now ocf-systemd.socket failed: no such bus. See ")
         assert host.units() == UNITS
+
+    def test_drop_ins(self, host: Host) -> None:
+        """Drop-ins of starts, of older versions too, are removed with the last agent; those of others stay."""
+        host("install")
+        host("install", "--name", "other")
+        ours = [host.drop_in("a.service"), host.drop_in("b.socket", "50-ocf-systemd.conf")]
+        foreign = host.drop_in("a.service", "override.conf")
+        assert "drop-ins" not in host("uninstall").stdout
+        assert all(path.exists() for path in ours)
+        done = host("uninstall", "--name", "other")
+        assert done.stdout.splitlines()[-1] == "removed the drop-ins of a.service, b.socket"
+        assert [path.parent.exists() for path in ours] == [True, False]
+        assert foreign.exists()
+
+    def test_a_drop_in_that_cannot_be_removed(self, host: Host) -> None:
+        """It is an error with exit code 1."""
+        host("install")
+        drop_in = host.drop_in("a.service")
+        drop_in.unlink()
+        drop_in.mkdir()
+        done = host("uninstall")
+        assert done.returncode == 1
+        assert done.stderr == f"Error: {drop_in} cannot be removed: Is a directory\n"
+
+    def test_a_cluster_that_does_not_answer(self, host: Host) -> None:
+        """It may have resources of this agent: only --force removes it, and not the drop-ins."""
+        host("install")
+        drop_in = host.drop_in("a.service")
+        done = host("uninstall", before=UNKNOWN_CLUSTER)
+        assert (done.returncode, done.stdout) == (1, "")
+        assert done.stderr.startswith("Error: the cluster hangs. It may have resources of ocf:pacemaker:systemd")
+        assert host.agent().exists()
+        done = host("uninstall", "--force", before=UNKNOWN_CLUSTER)
+        assert (done.returncode, host.agent().exists(), drop_in.exists()) == (0, False, True)
 
 
 class TestServe:
