@@ -47,20 +47,26 @@ class TestReloadAgent:
         assert node.sandbox.run(["ls", f"/run/systemd/system/{old}.d"]).returncode != 0
 
     @pytest.mark.parametrize(
-        ("cleanup", "restarts"),
+        ("command", "has_failed", "restarts"),
         [
-            pytest.param("cleanup changing", False, id="cleanup of one"),
-            pytest.param("cleanup", True, id="cleanup of all"),
-            pytest.param("refresh changing", True, id="refresh"),
+            pytest.param("cleanup", False, False, id="cleanup of all"),
+            pytest.param("cleanup", True, True, id="cleanup of all after a failure"),
+            pytest.param("cleanup changing", True, True, id="cleanup after a failure"),
+            pytest.param("refresh changing", False, True, id="refresh"),
         ],
     )
-    def test_after_a_cleanup(self, cluster: Cluster, cleanup: str, *, restarts: bool) -> None:
-        """The cleanup of everything and a refresh make the next change of a parameter restart the service, once."""
+    def test_discarded_record(self, cluster: Cluster, command: str, *, has_failed: bool, restarts: bool) -> None:
+        """After a refresh, or the cleanup of a failure, the next change of a parameter restarts the service, once."""
         unit = cluster.service("changing")
-        cluster.create("changing", unit=unit)
+        cluster.create("changing", "op", "monitor", "interval=1s", unit=unit)
         node = cluster.node(cluster.wait_until_runs("changing"))
+        if has_failed:
+            node.run("systemctl", "kill", "--signal=KILL", unit)
+            cluster.wait_until(lambda status: bool(status.failures), 30, "it has failed")
+            node = cluster.node(cluster.wait_until_runs("changing"))
         before = node.show(unit, "MainPID")
-        cluster.pcs("resource", *cleanup.split())
+        cluster.pcs("resource", *command.split())
+        cluster.wait_until(lambda status: not status.failures, 30, "nothing has failed")
         cluster.wait_until_runs("changing")
         assert node.show(unit, "MainPID") == before
         cluster.pcs("resource", "update", "changing", "poll_interval=2s")
