@@ -42,6 +42,12 @@ def test_exit_code() -> None:
     assert (done.returncode, done.stdout, done.stderr) == (7, "out\n", "err\n")
 
 
+def test_width(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The width that a user chooses for the output applies in the sandbox too."""
+    monkeypatch.setenv("COLUMNS", "123")
+    assert run("run", "--", "sh", "-c", "echo $COLUMNS").stdout == "123\n"
+
+
 def test_own_program() -> None:
     """`ocf-systemd` is found in the sandbox, and debugs a unit there."""
     done = run("run", "--", "ocf-systemd", "debug", "monitor", "--unit", "systemd-journald")

@@ -301,7 +301,7 @@ class TestInterrupted:
     def test_between_agent_and_manual_pages(self) -> None:
         """Ctrl-C between agent and manual pages waits: either both are installed, or none."""
         code = "with uninterrupted():\n signal.raise_signal(signal.SIGINT)\n print('all')\nprint('no more')"
-        done = run_python(f"import signal\nfrom ocf_systemd.install.agent_file import uninterrupted\n{code}")
+        done = run_python(f"import signal\nfrom ocf_systemd.host.signals import uninterrupted\n{code}")
         assert done.stdout == "all\n"
 
     def test_during_the_installation_of_the_server(self, host: Host) -> None:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from ocf_systemd.core.operations import Operations
     from ocf_systemd.debug.session import View
 
-_CHANGING = frozenset({"start", "stop", "reload", "cycle"})
+_ASKS_FIRST = frozenset({"start", "stop", "reload", "cycle"})
 
 
 @program.command()
@@ -63,7 +63,7 @@ def debug(
     call = Call(action, given, operations)
     if action != Action.META_DATA:
         require_systemd(f"Use a sandbox: {PROGRAM} sandbox run -- {PROGRAM} debug …")
-    if action in _CHANGING and not yes:
+    if action in _ASKS_FIRST and not yes:
         _confirm_if_controlled(action, given["unit"])
     return run_call(call, _view(call.name, as_json=as_json))
 

@@ -83,7 +83,11 @@ def _rehearse_here(call: "Call", *, yes: bool, as_json: bool) -> int:
     unit = call.parameters.unit
     resources = _uncontrolled_resources(unit)
     initial = runner.read_initial_state(call)
-    concerns = [str(each) for each in resources if each.nodes]
+    concerns = [
+        str(each) if each.is_in_maintenance else f"{each}: without maintenance, its monitors count failures"
+        for each in resources
+        if each.nodes
+    ]
     if initial.facts.is_running:
         concerns.append(f"{unit} is running")
     if concerns and not yes and not _is_confirmed(unit, concerns):

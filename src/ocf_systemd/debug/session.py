@@ -18,6 +18,7 @@ from ocf_systemd.core.pacemaker import consequence
 from ocf_systemd.core.parameters import read_operation
 from ocf_systemd.debug.changes import Changes, HostChanges
 from ocf_systemd.host import processes
+from ocf_systemd.host.signals import uninterrupted
 from ocf_systemd.host.systemctl import Systemctl
 
 CYCLE = "cycle"
@@ -94,7 +95,8 @@ def run_call(call: Call, view: View) -> int:
     finally:
         code = _exit_code(call, steps)
         is_start, is_stop = call.name == Action.START, call.name == Action.STOP
-        view.close(call, steps, code, changes.finish(is_start=is_start, is_stop=is_stop) if changes else Changes())
+        with uninterrupted():  # a second Ctrl-C must not leave a drop-in behind
+            view.close(call, steps, code, changes.finish(is_start=is_start, is_stop=is_stop) if changes else Changes())
     return code
 
 

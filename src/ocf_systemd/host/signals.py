@@ -1,9 +1,9 @@
-"""Signals to processes that were found in /proc, and to no later process of the same pid."""
+"""Signals: to processes that were found in /proc and to no later process of the same pid, and to this process."""
 
 import os
 import signal
-from collections.abc import Iterable
-from contextlib import suppress
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 
 from ocf_systemd.core.observations import Process
 from ocf_systemd.host.procfs import Entry, find_process
@@ -24,3 +24,16 @@ def send_signal(processes: Iterable[Entry | Process], number: signal.Signals) ->
                     signal.pidfd_send_signal(descriptor, number)
             finally:
                 os.close(descriptor)
+
+
+@contextmanager
+def uninterrupted() -> Iterator[None]:
+    """Block SIGINT, SIGTERM and SIGHUP until the end of the block, for short steps that belong together.
+
+    Processes started in the block inherit the signal mask.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM, signal.SIGHUP})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)

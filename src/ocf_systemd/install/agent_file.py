@@ -6,13 +6,12 @@ Without `force` only agent files that this program installed are replaced or rem
 import compileall
 import os
 import re
-import signal
 import stat
 import subprocess
 import sys
 import sysconfig
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -21,6 +20,7 @@ import ocf_systemd
 from ocf_systemd.core.text import printable
 from ocf_systemd.core.timeouts import DEFAULT_TIMEOUT_S
 from ocf_systemd.host.atomic_write import temporary_file
+from ocf_systemd.host.signals import uninterrupted
 from ocf_systemd.install import data_files
 from ocf_systemd.install.ownership import is_ours
 
@@ -142,19 +142,6 @@ def _install_files(agent: AgentFile, share: Path | None) -> tuple[str, ...]:
         with uninterrupted():
             temporary.replace(agent.path)
             return data_files.install(share) if share else ()
-
-
-@contextmanager
-def uninterrupted() -> Iterator[None]:
-    """Block SIGINT, SIGTERM and SIGHUP until the end of the block, for short steps that belong together.
-
-    Processes started in the block inherit the signal mask.
-    """
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM, signal.SIGHUP})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _describe(error: OSError) -> str:

@@ -15,8 +15,9 @@ from pathlib import Path
 from ocf_systemd.client import SOCKET
 from ocf_systemd.core.text import printable
 from ocf_systemd.host.atomic_write import write
+from ocf_systemd.host.signals import uninterrupted
 from ocf_systemd.host.systemctl import is_booted
-from ocf_systemd.install.agent_file import InstallationError, uninterrupted
+from ocf_systemd.install.agent_file import InstallationError
 from ocf_systemd.install.ownership import is_ours
 
 SOCKET_UNIT, SERVICE_UNIT = "ocf-systemd.socket", "ocf-systemd.service"
