@@ -191,11 +191,15 @@ class TestConfiguration:
         """Resources of the classes that are named after a unit, and of any agent with a parameter `unit`."""
         assert only(configured(primitive(content, words=words))).unit == unit
 
+    def test_a_unit_that_cannot_be(self) -> None:
+        """A resource with a wrong name of a unit manages none, but is a resource of its agent."""
+        web = only(configured(primitive(attributes("instance_attributes", "i", unit="a b"))))
+        assert (web.agent, web.unit) == (OURS, "")
+
     @pytest.mark.parametrize(
         "resources",
         [
             pytest.param(primitive(words='class="ocf" provider="heartbeat" type="Dummy"'), id="no unit"),
-            pytest.param(primitive(attributes("instance_attributes", "i", unit="a b")), id="no name of a unit"),
             pytest.param(f'<bundle id="b">{primitive(UNIT)}</bundle>', id="in a bundle"),
             pytest.param("", id="none"),
         ],
@@ -356,12 +360,16 @@ class TestQuery:
     @pytest.mark.parametrize(
         ("scripts", "message"),
         [
-            pytest.param({"cibadmin": "echo 'Could not connect' >&2; exit 102"}, "Could not connect", id="stderr"),
-            pytest.param({"crm_mon": "echo 'no cluster'; exit 102"}, "crm_mon: no cluster", id="stdout"),
-            pytest.param({"crm_mon": "exit 3"}, "crm_mon: exit code 3", id="silent"),
-            pytest.param({"crm_mon": "echo text"}, "syntax error", id="no XML"),
-            pytest.param({"cibadmin": "exec sleep 60"}, "does not answer: cibadmin took", id="hangs"),
-            pytest.param({"systemctl": "exit 1"}, "systemctl: exit code 1", id="systemctl"),
+            pytest.param(
+                {"cibadmin": "echo 'Could not connect' >&2; exit 102"},
+                "cibadmin failed: Could not connect",
+                id="stderr",
+            ),
+            pytest.param({"crm_mon": "echo 'no cluster'; exit 102"}, "crm_mon failed: no cluster", id="stdout"),
+            pytest.param({"crm_mon": "exit 3"}, "crm_mon failed: exit code 3", id="silent"),
+            pytest.param({"crm_mon": "echo text"}, "no XML: syntax error", id="no XML"),
+            pytest.param({"cibadmin": "exec sleep 60"}, "cibadmin does not answer", id="hangs"),
+            pytest.param({"systemctl": "exit 1"}, "systemctl failed: exit code 1", id="systemctl"),
         ],
     )
     def test_no_answer(
@@ -379,5 +387,5 @@ class TestQuery:
         tools()
         (tmp_path / "crm_mon").write_text("", encoding="utf-8")
         (tmp_path / "crm_mon").chmod(0o644)
-        with pytest.raises(ClusterError, match="crm_mon: Permission denied"):
+        with pytest.raises(ClusterError, match="crm_mon cannot be started: Permission denied"):
             query_cluster()

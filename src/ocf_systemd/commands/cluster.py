@@ -24,4 +24,4 @@ def advice(resources: "Iterable[Resource]") -> str:
     for name in (each.id for each in resources):
         lines.append(f"  pcs resource meta {name} maintenance=true   # or: pcs resource disable {name} --wait")
         lines.append(f"  crm resource maintenance {name} on          # or: crm --wait resource stop {name}")
-    return "\n".join(lines)
+    return "\n".join([*lines, "  crm_resource --wait"])

@@ -32,7 +32,7 @@ class Resource:
     """A resource that manages a systemd unit, of whatever agent.
 
     `agent` is its standard, such as `ocf:pacemaker:systemd` or `systemd:cron`; `unit` is the full name of the unit, as
-    configured: it may be an alias. `nodes` are those on which it is active. A resource that Pacemaker has blocked after
+    configured: it may be an alias, and is empty if what is configured cannot be a unit. `nodes` are those on which it is active. A resource that Pacemaker has blocked after
     a failure is left alone until a cleanup.
     """
 
@@ -98,7 +98,9 @@ def parse_cluster(cib: str, crm_mon: str) -> Cluster:
     except ET.ParseError as error:
         raise ValueError(str(error)) from None
     resources = [_resource(configuration, lineage, report) for lineage in configuration.primitives()]
-    return Cluster(configuration.properties, tuple(each for each in resources if each.unit))
+    return Cluster(
+        configuration.properties, tuple(each for each in resources if each.unit or UNIT.name in each.parameters)
+    )
 
 
 class _Configuration:

@@ -39,7 +39,7 @@ def query_cluster() -> Cluster | None:
     try:
         return parse_cluster(_output("cibadmin", "--query"), _output("crm_mon", "--output-as=xml", "--inactive"))
     except ValueError as error:
-        raise ClusterError(f"the cluster on this host cannot be queried: {error}") from error
+        raise _unknown("cibadmin or crm_mon", f"printed no XML: {error}") from error
 
 
 def resources_of(unit: str) -> tuple[Resource, ...]:
@@ -47,7 +47,8 @@ def resources_of(unit: str) -> tuple[Resource, ...]:
     cluster = query_cluster()
     if cluster is None or not cluster.resources:
         return ()
-    return cluster.managing(unit, _primary_names(dict.fromkeys((unit, *(each.unit for each in cluster.resources)))))
+    units = dict.fromkeys((unit, *(each.unit for each in cluster.resources if each.unit)))
+    return cluster.managing(unit, _primary_names(units))
 
 
 def _primary_names(units: Iterable[str]) -> dict[str, str]:
@@ -72,11 +73,14 @@ def _output(*command: str) -> str:
             timeout=_TIMEOUT_S,
         )
     except subprocess.TimeoutExpired:
-        raise ClusterError(f"the cluster on this host does not answer: {command[0]} took {_TIMEOUT_S:.0f} s") from None
+        raise _unknown(command[0], f"does not answer within {_TIMEOUT_S:.0f} s") from None
     except OSError as error:
-        raise ClusterError(f"the cluster on this host cannot be queried: {command[0]}: {error.strerror}") from error
+        raise _unknown(command[0], f"cannot be started: {error.strerror}") from error
     if done.returncode:
         lines = [line for line in map(printable, (done.stderr or done.stdout).splitlines()) if line]
-        why = lines[-1] if lines else f"exit code {done.returncode}"
-        raise ClusterError(f"the cluster on this host cannot be queried: {command[0]}: {why}")
+        raise _unknown(command[0], f"failed: {lines[-1] if lines else f'exit code {done.returncode}'}")
     return done.stdout
+
+
+def _unknown(command: str, why: str) -> ClusterError:
+    return ClusterError(f"a cluster runs on this host and cannot be queried: {command} {why}")
