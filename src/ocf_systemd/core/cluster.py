@@ -32,8 +32,8 @@ class Resource:
     """A resource that manages a systemd unit, of whatever agent.
 
     `agent` is its standard, such as `ocf:pacemaker:systemd` or `systemd:cron`; `unit` is the full name of the unit, as
-    configured: it may be an alias, and is empty if what is configured cannot be a unit. `nodes` are those on which it is
-    active. A resource that Pacemaker has blocked after a failure is left alone until a cleanup.
+    configured: it may be an alias, and is empty if what is configured cannot be a unit. `nodes` are those on which it
+    is active. A resource that Pacemaker has blocked after a failure is left alone until a cleanup.
     """
 
     id: str

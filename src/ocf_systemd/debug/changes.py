@@ -61,8 +61,11 @@ class HostChanges:
         after = await self._state()
         if after is None:
             return Changes()
-        was_restarted = before.is_up and not before.has_drop_in and not is_start
-        if after.has_drop_in and (was_restarted if after.is_up else not (is_start and before.has_drop_in)):
+        if after.is_up:
+            must_go = before.is_up and not before.has_drop_in and not is_start
+        else:
+            must_go = not before.has_drop_in or not is_start
+        if after.has_drop_in and must_go:
             request = self._request()
             await unload_drop_in(request, await show_unit(request, request.deadline))
         path = self._request().drop_in_path
