@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -82,7 +83,16 @@ class TestParse:
         assert parse.names_in(web, "Requires") == ()
         assert parse.names_in({"Names": '"'}, "Names") == ()
         assert parse.edges(web) == (Edge("WantedBy", "multi-user.target"), Edge("TriggeredBy", "web.socket"))
-        assert parse.related_unit(web) == RelatedUnit("web.service", "enabled", ActiveState.ACTIVE, parse.edges(web))
+        assert parse.related_unit(web) == RelatedUnit(
+            "web.service",
+            "enabled",
+            ActiveState.ACTIVE,
+            parse.edges(web),
+            type="forking",
+            relations={"TriggeredBy": ("web.socket",)},
+            commands=("/bin/true",),
+        )
+        assert parse.related_unit(no).is_missing
         assert parse.start_limit(web) == StartLimit("web.service", 5, 10.0)
         assert parse.failure_actions(web) == ("StartLimitAction=reboot",)
 
@@ -271,7 +281,9 @@ def facts_of(unit: Unit, given: str = "web") -> Facts:
 
 
 POOR = facts_of(Unit(id="web.service", needs_daemon_reload=True, service=Service(type="simple", kill_mode="none")))
-GOOD = facts_of(Unit(id="web.service", service=Service()))
+GOOD = replace(
+    facts_of(Unit(id="web.service", service=Service())), parameters=parameters(monitor_hook="/usr/local/lib/hooks/web")
+)
 
 
 def rich_report(facts: Facts, results: Sequence[CheckResult], width: int = 80) -> str:

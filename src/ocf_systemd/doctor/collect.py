@@ -11,11 +11,11 @@ from ocf_systemd.agent.environment import pacemaker_environment
 from ocf_systemd.core.observations import ActiveState, HookRan, LoadState, NotStarted
 from ocf_systemd.core.ocf import Action
 from ocf_systemd.core.parameters import Parameters
-from ocf_systemd.doctor import parse, unit_files
+from ocf_systemd.doctor import execution, parse, unit_files
 from ocf_systemd.doctor.environment import collect_agent, collect_host
-from ocf_systemd.doctor.facts import Agent, Edge, Facts, Hook, Script, StartLimit, Unit
+from ocf_systemd.doctor.facts import Agent, Edge, Facts, Hook, RelatedUnit, Script, StartLimit, Unit
 from ocf_systemd.doctor.parse import Properties, names_in
-from ocf_systemd.doctor.systemctl import NoAnswerError, list_names, show
+from ocf_systemd.doctor.systemctl import NoAnswerError, list_names, show, unmet_conditions
 from ocf_systemd.host import processes
 from ocf_systemd.host.drop_in import drop_in_path
 from ocf_systemd.host.hooks import check_access, check_hooks, find_hooks, run_hooks
@@ -27,14 +27,21 @@ _SIMILAR_MAX, _SIMILARITY = 4, 0.75
 _TRIGGER_TYPES = ("socket", "timer", "path")
 _MANAGER = ("Version", "UnitPath", "DefaultTimeoutStopUSec")
 _OF_BOTH = ("Id", "LoadState", "ActiveState", "UnitFileState", "StartLimitBurst", "StartLimitIntervalUSec")
-_OF_OTHERS = (*_OF_BOTH, "Triggers", "StopWhenUnneeded", *parse.STARTING, parse.TRIGGERING)
+_OF_OTHERS = (
+    *(*_OF_BOTH, "FragmentPath", "SourcePath", "StopWhenUnneeded", "Type", "RemainAfterExit", "ExecStart"),
+    *(*parse.STARTING, *parse.RELATIONS),
+)
+_RELATED = (
+    *("Requires", "Requisite", "BindsTo", "Wants", "Upholds", "StopPropagatedFrom", "Triggers"),
+    *("OnFailure", "OnSuccess", "After"),
+)
 _OF_THE_UNIT = (
     *_OF_BOTH,
     *("Names", "FragmentPath", "SourcePath", "DropInPaths", "NeedDaemonReload"),
-    *(*parse.STARTING, parse.TRIGGERING, "PartOf", "ConsistsOf", "Requires", "BindsTo"),
-    *("Type", "RemainAfterExit", "PIDFile", "GuessMainPID", "MainPID", "Restart", "RestartForceExitStatus"),
-    *("ExecStart", "ExecStop", "KillMode", "SendSIGKILL", "TimeoutStartUSec", "TimeoutStopUSec"),
-    *parse.EMERGENCIES,
+    *(*parse.STARTING, *parse.RELATIONS, "ConsistsOf", "RefuseManualStart", "RefuseManualStop", "StopWhenUnneeded"),
+    *("Type", "RemainAfterExit", "GuessMainPID", "MainPID", "Restart", "RestartForceExitStatus", "RuntimeMaxUSec"),
+    *("ExecStop", "KillMode", "SendSIGKILL", "TimeoutStartUSec", "TimeoutStopUSec", "Accept"),
+    *(*parse.EMERGENCIES, *execution.PROPERTIES),
 )
 
 
@@ -81,9 +88,27 @@ async def _with_units(facts: Facts, unit_path: tuple[str, ...]) -> Facts:
         )
         return replace(facts, unit=unit, similar=await _similar(name))
     view = _View(properties, unit_path, name)
-    others = await _others(view)
-    related = {other: parse.related_unit(found) for other, found in others.items()}
-    return replace(facts, unit=_unit(view, others), related=related)
+    others: dict[str, Properties] = {}
+    unmet: tuple[str, ...] = ()
+
+    async def set_unmet() -> None:
+        nonlocal unmet
+        unmet = await unmet_conditions(view.id)
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(set_unmet)
+        others = await _others(view)
+    unit = replace(_unit(view, others), relations=view.relations, accepts=view.accepts, unmet=unmet)
+    unit = replace(unit, execution=execution.collect_execution(properties))
+    return replace(facts, unit=unit, related={other: _related(view, found) for other, found in others.items()})
+
+
+def _related(view: "_View", properties: Properties) -> RelatedUnit:
+    """Return the facts about another unit; of one that a failure starts, with the text of its scripts."""
+    related = parse.related_unit(properties)
+    if related.name not in {*view.relations.get("OnFailure", ()), *view.relations.get("OnSuccess", ())}:
+        return related
+    return replace(related, commands=tuple(map(execution.script_text, parse.commands(properties, "ExecStart"))))
 
 
 class _View:
@@ -100,6 +125,10 @@ class _View:
         # systemd lists a socket in TriggeredBy= only after it has loaded the socket.
         self.namesakes = tuple(f"{stem}.{each}" for each in _TRIGGER_TYPES) if kind == "service" else ()
         self.required = tuple(dict.fromkeys((*names_in(properties, "Requires"), *names_in(properties, "BindsTo"))))
+        self.accepts = kind == "socket" and properties.get("Accept") == "yes"
+        self.relations = dict(parse.relations(properties))
+        if self.accepts:  # systemd lists only the instances of connections that are open
+            self.relations["Triggers"] = (f"{stem}@CONNECTION.service",)
 
     def edges(self) -> tuple[Edge, ...]:
         """Return the dependencies that start the unit, except for the administrator's links, which `links` has."""
@@ -111,16 +140,17 @@ class _View:
 async def _others(view: _View) -> dict[str, Properties]:
     """Return the properties of the units related to this one, and of those that start them, by name."""
     found: dict[str, Properties] = {}
-    wanted = [edge.by for edge in view.edges()]
-    wanted += [*view.namesakes, *names_in(view.properties, "PartOf"), *view.required]
-    for _ in range(_LAYERS):
+    wanted = [*(edge.by for edge in view.edges()), *view.namesakes, *names_in(view.properties, "PartOf")]
+    starting = frozenset(wanted)
+    wanted += [name for relation in _RELATED for name in view.relations.get(relation, ())]
+    for layer in range(_LAYERS):
         names = [name for name in dict.fromkeys(wanted) if name not in found][:_RELATED_MAX]
         if not names:
             break
         wanted = []
         for name, properties in zip(names, await show(_OF_OTHERS, *names), strict=False):
             found[name] = properties
-            if not name.endswith((".mount", ".slice")) and name not in view.required:
+            if not name.endswith((".mount", ".slice")) and (layer or name in starting):
                 wanted += [edge.by for edge in parse.edges(properties)]
     return found
 
@@ -152,6 +182,8 @@ def _unit(view: _View, others: Mapping[str, Properties]) -> Unit:
         start_limit=parse.start_limit(properties),
         required_limits=_required_limits(view, others),
         service=parse.service(properties) if view.id.endswith(".service") else None,
+        refused=tuple(each for each in ("RefuseManualStart", "RefuseManualStop") if properties.get(each) == "yes"),
+        stop_when_unneeded=properties.get("StopWhenUnneeded") == "yes",
     )
 
 

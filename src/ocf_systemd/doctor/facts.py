@@ -12,6 +12,9 @@ from ocf_systemd.core.parameters import Parameters
 FOREVER_S = math.inf
 """The seconds of `infinity`."""
 
+STOPPED = ("PartOf", "BindsTo", "Requires", "Requisite", "StopPropagatedFrom")
+"""The properties that name the units with which a unit is stopped (systemd.unit(5))."""
+
 
 @dataclass(frozen=True, slots=True)
 class Edge:
@@ -27,12 +30,23 @@ class Edge:
 
 @dataclass(frozen=True, slots=True)
 class RelatedUnit:
-    """Another unit that starts this one, or is started or stopped with it; `edges` are the units that start it."""
+    """Another unit that starts this one, or is started or stopped with it; `edges` are the units that start it.
+
+    `is_missing` means that systemd has no file for it. `type` is a service's Type=. `path` is its file, `relations` are
+    as in `Unit`. `commands` are what its ExecStart= runs, with the text of scripts.
+    """
 
     name: str
     file_state: str = ""
     active_state: ActiveState = ActiveState.INACTIVE
     edges: tuple[Edge, ...] = ()
+    is_missing: bool = False
+    type: str = ""
+    remain_after_exit: bool = False
+    stop_when_unneeded: bool = False
+    path: str = ""
+    relations: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: MappingProxyType({}))
+    commands: tuple[str, ...] = ()
 
     @property
     def is_running(self) -> bool:
@@ -66,6 +80,34 @@ class Service:
     send_sigkill: bool = True
     start_timeout_s: float = 90.0
     stop_timeout_s: float = 90.0
+    runtime_max_s: float = FOREVER_S
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """A command of a service, with its arguments; `setting` is where it is from, such as ExecStart.
+
+    `why_not` is why the kernel would not start its program. `session` is what in it opens a login session or starts
+    another unit, such as `su -`. `ignores_failure` means that it has the prefix `-`.
+    """
+
+    setting: str
+    text: str
+    path: str = ""
+    ignores_failure: bool = False
+    why_not: str = ""
+    session: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Execution:
+    """What the processes of a service need on this host: each tuple has settings, such as `User=web`."""
+
+    commands: tuple[Command, ...] = ()
+    missing_accounts: tuple[str, ...] = ()
+    missing_files: tuple[str, ...] = ()
+    pam_session: str = ""
+    why_no_pid_file: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,6 +119,9 @@ class Unit:
     `bus_files` are the D-Bus activation files that start it. `hidden_by` is a file that hides the agent's drop-in,
     `later_restarts` the drop-in that sets Restart= after it. `failure_actions` are settings such as FailureAction= that
     affect the host. `required_limits` are the limits of required units that start and stop with this one.
+    `relations` are the units that each property such as Requires= names. `accepts` means that a socket
+    starts an instance of a service for each connection. `refused` are the settings with which systemd
+    refuses to start or stop it on request, `unmet` the conditions and assertions that keep it from starting now.
     """
 
     id: str
@@ -101,6 +146,39 @@ class Unit:
     start_limit: StartLimit = StartLimit("", 5, 10.0)
     required_limits: tuple[StartLimit, ...] = ()
     service: Service | None = None
+    relations: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: MappingProxyType({}))
+    accepts: bool = False
+    refused: tuple[str, ...] = ()
+    stop_when_unneeded: bool = False
+    unmet: tuple[str, ...] = ()
+    execution: Execution = Execution()
+
+    @property
+    def is_lsb_script(self) -> bool:
+        """Whether systemd-sysv-generator(8) has written the unit for a script in /etc/init.d."""
+        return "/init.d/" in self.source
+
+    @property
+    def unstartable(self) -> tuple[Command, ...]:
+        """The commands that make a start fail, since the kernel would not start their program.
+
+        With the prefix `-` only a oneshot service starts: another one is inactive without its main process.
+        """
+        is_oneshot = self.service is not None and self.service.type == "oneshot"
+        return tuple(
+            command
+            for command in self.execution.commands
+            if command.why_not and (not command.ignores_failure or (command.setting == "ExecStart" and not is_oneshot))
+        )
+
+    def related_by(self, *properties: str) -> tuple[str, ...]:
+        """Return the units that any of these properties names, such as Requires."""
+        return tuple(dict.fromkeys(name for each in properties for name in self.relations.get(each, ())))
+
+    def stops(self, other: RelatedUnit) -> bool:
+        """Return whether a stop of this unit stops the other one."""
+        depends = any(self.id in other.relations.get(each, ()) for each in STOPPED)
+        return other.stop_when_unneeded or depends or other.name in self.related_by("PropagatesStopTo")
 
     @property
     def is_running(self) -> bool:

@@ -42,10 +42,9 @@ def _can_be_run(hook: Hook) -> bool:
     return all(isinstance(outcome, HookRan) for outcome in hook.outcomes)
 
 
-def check_hook(check: Check, facts: Facts) -> CheckResult:
+@needs(_find_hook)
+def check_hook(check: Check, hooked: _Hooked) -> CheckResult:
     """Check that the hook can be run."""
-    if isinstance(hooked := _find_hook(facts), str):
-        return check.ok("no hook: a monitor does not detect a hang") if facts.parameters else check.skipped(hooked)
     _, hook, parameters = hooked
     missing = [outcome for outcome in hook.outcomes if isinstance(outcome, HookMissing)]
     if not missing:

@@ -4,10 +4,10 @@ import re
 from collections.abc import Iterable, Mapping
 
 from ocf_systemd.core.durations import timespan_s
-from ocf_systemd.core.observations import ActiveState
+from ocf_systemd.core.observations import ActiveState, LoadState
 from ocf_systemd.core.parameters import Parameters
 from ocf_systemd.core.unit_properties import split_list
-from ocf_systemd.doctor.facts import Edge, RelatedUnit, Script, Service, StartLimit
+from ocf_systemd.doctor.facts import FOREVER_S, Command, Edge, RelatedUnit, Script, Service, StartLimit
 
 Properties = Mapping[str, str]
 """A unit's properties, as `parse_units` returns them."""
@@ -16,8 +16,22 @@ Properties = Mapping[str, str]
 STARTING = ("WantedBy", "RequiredBy", "BoundBy", "UpheldBy")
 TRIGGERING = "TriggeredBy"
 
+RELATIONS = (
+    *("Requires", "Requisite", "BindsTo", "Wants", "Upholds", "PartOf", "StopPropagatedFrom", "PropagatesStopTo"),
+    *("Conflicts", "ConflictedBy", "After", "Triggers", "TriggeredBy", "OnFailure", "OnSuccess"),
+)
 EMERGENCIES = ("FailureAction", "SuccessAction", "StartLimitAction", "JobTimeoutAction")
-_ARGUMENTS = re.compile(r"argv\[\]=(.*?) ; (?:flags|ignore_errors)=")
+_COMMAND = re.compile(r"\{ path=(.*?) ; argv\[\]=(.*?) ; (?:flags|ignore_errors)=(.*?) ; ")
+_PID_FILE = re.compile(r"(?<![\w/.}-])/[\w@./-]*\.pid\b")
+# The tools that open a login session or start another unit, where a command or a shell's text begins, and arguments.
+_SESSION = re.compile(
+    r"(?:^|[;&|(]\s*|\s-\w*c\s+|\b(?:exec|env|nice|nohup|setsid)\s+)(?:/\S*/)?"
+    r"(su|runuser|login|sudo|systemd-run|machinectl)(?=\s|$)((?:\s+[^\s;&|'\"]+)*)"
+)
+_LOGIN = re.compile(r"\s(-|-[a-z]*[li]|--login)(?=\s|$)")
+_WITHOUT_SHELL = re.compile(r"\s(-u|--user)\b")
+_TEST = re.compile(r"^\S+: ((?:Condition|Assert)\w+=.*) (failed|succeeded)\.$", re.MULTILINE)
+_ENVIRONMENT_FILE = re.compile(r"(/.*?) \(ignore_errors=(yes|no)\)")
 
 # How tools and languages name a timeout: timeout(1), curl's -m, pg_isready's -t, SIGALRM.
 _TIMEOUT = re.compile(
@@ -53,7 +67,34 @@ def related_unit(properties: Properties) -> RelatedUnit:
         properties.get("UnitFileState", ""),
         ActiveState(properties.get("ActiveState", "")),
         edges(properties),
+        is_missing=properties.get("LoadState") == LoadState.NOT_FOUND,
+        type=properties.get("Type", ""),
+        remain_after_exit=properties.get("RemainAfterExit") == "yes",
+        stop_when_unneeded=properties.get("StopWhenUnneeded") == "yes",
+        path=properties.get("SourcePath") or properties.get("FragmentPath", ""),
+        relations=relations(properties),
+        commands=tuple(command.text for command in commands(properties, "ExecStart")),
     )
+
+
+def relations(properties: Properties) -> Mapping[str, tuple[str, ...]]:
+    """Return the units that each property of `RELATIONS` names."""
+    return {name: units for name in RELATIONS if (units := names_in(properties, name))}
+
+
+def commands(properties: Properties, *settings: str) -> tuple[Command, ...]:
+    """Return the commands of settings such as ExecStart=."""
+    return tuple(
+        Command(setting, text, path, ignores_failure=flags == "yes" or "ignore-failure" in flags)
+        for setting in settings
+        for path, text, flags in _COMMAND.findall(properties.get(setting, ""))
+    )
+
+
+def environment_files(properties: Properties) -> tuple[str, ...]:
+    """Return the files that EnvironmentFile= names without the prefix `-`."""
+    found = _ENVIRONMENT_FILE.findall(properties.get("EnvironmentFiles", ""))
+    return tuple(path for path, ignored in found if ignored == "no")
 
 
 def service(properties: Properties) -> Service:
@@ -66,13 +107,56 @@ def service(properties: Properties) -> Service:
         main_pid=int(properties.get("MainPID", "0")),
         restart=properties.get("Restart", "no"),
         forces_restart=bool(properties.get("RestartForceExitStatus", "")),
-        exec_start=tuple(_ARGUMENTS.findall(properties.get("ExecStart", ""))),
-        exec_stop=tuple(_ARGUMENTS.findall(properties.get("ExecStop", ""))),
+        exec_start=tuple(command.text for command in commands(properties, "ExecStart")),
+        exec_stop=tuple(command.text for command in commands(properties, "ExecStop")),
         kill_mode=properties.get("KillMode", "control-group"),
         send_sigkill=properties.get("SendSIGKILL", "yes") == "yes",
         start_timeout_s=span_s(properties.get("TimeoutStartUSec", ""), 90.0),
         stop_timeout_s=span_s(properties.get("TimeoutStopUSec", ""), 90.0),
+        runtime_max_s=span_s(properties.get("RuntimeMaxUSec", ""), FOREVER_S),
     )
+
+
+def pid_files(properties: Properties) -> tuple[str, ...]:
+    """Return the PID files that the commands of a forking service name."""
+    return tuple(dict.fromkeys(_PID_FILE.findall(properties.get("ExecStart", ""))))
+
+
+def sessions(command: str) -> tuple[tuple[str, str], ...]:
+    """Return the tools in a command that open a login session, as they are called, with the PAM service of each.
+
+    It is empty for a tool that moves the process to another unit by itself, as systemd-run(1) does.
+    """
+    return tuple(
+        _session(tool, arguments) for tool, arguments in _SESSION.findall(command) if not _is_plain(tool, arguments)
+    )
+
+
+def _is_plain(tool: str, arguments: str) -> bool:
+    """Return whether runuser(1) executes a command directly, without PAM's session."""
+    return tool == "runuser" and bool(_WITHOUT_SHELL.search(arguments))
+
+
+def _session(tool: str, arguments: str) -> tuple[str, str]:
+    if tool in {"systemd-run", "machinectl"}:
+        return tool, ""
+    if not _LOGIN.search(arguments):
+        return tool, tool
+    return (f"{tool} -i", f"{tool}-i") if tool == "sudo" else (f"{tool} -l", f"{tool}-l")
+
+
+def unmet_conditions(output: str) -> tuple[str, ...]:
+    """Return the conditions and assertions that are not met, of those that `systemd-analyze condition` prints.
+
+    Of those with the prefix `|`, one must be met (systemd.unit(5)).
+    """
+    unmet: list[str] = []
+    for kind in ("Condition", "Assert"):
+        tests = [(text, outcome) for text, outcome in _TEST.findall(output) if text.startswith(kind)]
+        one_is_met = any("=|" in text and outcome == "succeeded" for text, outcome in tests)
+        failed = [text for text, outcome in tests if outcome == "failed"]
+        unmet += [text for text in failed if "=|" not in text or not one_is_met]
+    return tuple(unmet)
 
 
 def start_limit(properties: Properties) -> StartLimit:

@@ -7,6 +7,7 @@ import anyio
 from ocf_systemd.agent.log import describe_outcome
 from ocf_systemd.core.observations import CommandOutcome, Exited, NotStarted
 from ocf_systemd.core.unit_properties import parse_units
+from ocf_systemd.doctor import parse
 from ocf_systemd.doctor.parse import Properties
 from ocf_systemd.host import processes
 from ocf_systemd.host.hooks import SEARCH_PATH
@@ -42,6 +43,14 @@ async def list_names(verb: str, *patterns: str) -> tuple[str, ...]:
     """Return the names that `systemctl list-units` or `list-unit-files` prints. Raises NoAnswerError."""
     stdout = await _systemctl(verb, "--all", "--plain", "--no-legend", "--", *patterns)
     return tuple(line.split()[0] for line in stdout.decode(errors="replace").splitlines() if line.split())
+
+
+async def unmet_conditions(unit: str) -> tuple[str, ...]:
+    """Return the conditions and assertions of a unit that are not met now; none if systemd-analyze cannot check it."""
+    outcome = await run("systemd-analyze", "condition", f"--unit={unit}")
+    if not isinstance(outcome, Exited):
+        return ()
+    return parse.unmet_conditions((outcome.stdout + outcome.stderr).decode(errors="replace"))
 
 
 async def _systemctl(verb: str, *arguments: str) -> bytes:

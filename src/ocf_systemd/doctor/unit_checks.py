@@ -233,7 +233,10 @@ def check_triggered(check: Check, known: tuple[Facts, Unit]) -> CheckResult:
     triggers = [edge.by for edge in unit.edges if edge.relation == "TriggeredBy"]
     for trigger in triggers:
         related = _related(facts, trigger)
-        if (related.is_running and trigger not in unit.consists_of) or related.file_state in _ENABLED:
+        # One that this unit starts is reported by `own-trigger`.
+        is_pulled = trigger in unit.related_by("Requires", "BindsTo", "Wants", "Upholds")
+        is_kept = related.is_running and trigger not in unit.consists_of and not is_pulled
+        if is_kept or related.file_state in _ENABLED:
             state = "enabled" if related.file_state in _ENABLED else "active"
             event = _EVENTS.get(trigger.rpartition(".")[2], "its event")
             return check.error(

@@ -1,0 +1,135 @@
+"""Collects what a service needs on this host to be executed: accounts, programs, files, PAM. Changes nothing."""
+
+import grp
+import os
+import pwd
+import re
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+from ocf_systemd.doctor import parse
+from ocf_systemd.doctor.facts import Command, Execution
+from ocf_systemd.doctor.parse import Properties, names_in
+from ocf_systemd.doctor.unit_files import read_text
+from ocf_systemd.host.hooks import SEARCH_PATH, why_not_executable
+
+PROPERTIES = (
+    *("ExecCondition", "ExecStartPre", "ExecStart", "ExecStartPost", "EnvironmentFiles", "WorkingDirectory"),
+    *("User", "Group", "SupplementaryGroups", "DynamicUser", "PAMName", "PIDFile", "PrivateTmp"),
+    *("RuntimeDirectory", "StateDirectory", "CacheDirectory", "LogsDirectory", "ConfigurationDirectory"),
+    *("RootDirectory", "RootImage", "MountImages", "ExtensionImages", "BindPaths", "BindReadOnlyPaths"),
+    *("ReadWritePaths", "ReadOnlyPaths", "InaccessiblePaths"),
+)
+_COMMANDS = ("ExecCondition", "ExecStartPre", "ExecStart", "ExecStartPost")
+# With one of these, the paths of a unit are not those of the host (systemd.exec(5)).
+_OTHER_ROOT = ("RootDirectory", "RootImage", "MountImages", "ExtensionImages", "BindPaths", "BindReadOnlyPaths")
+_PATHS = ("ReadWritePaths", "ReadOnlyPaths", "InaccessiblePaths")
+_DIRECTORIES = (
+    *(("RuntimeDirectory", "/run"), ("StateDirectory", "/var/lib"), ("CacheDirectory", "/var/cache")),
+    *(("LogsDirectory", "/var/log"), ("ConfigurationDirectory", "/etc")),
+)
+_PAM = Path("/etc/pam.d")
+_PAM_DEPTH = 5
+
+
+def collect_execution(properties: Properties) -> Execution:
+    """Return what a service executes, and what of it is missing on this host."""
+    has_own_root = not any(properties.get(name) for name in _OTHER_ROOT)
+    commands = tuple(_command(command, is_checked=has_own_root) for command in parse.commands(properties, *_COMMANDS))
+    pam_name = properties.get("PAMName", "")
+    return Execution(
+        commands=commands,
+        missing_accounts=tuple(_missing_accounts(properties)),
+        missing_files=tuple(_missing_files(properties, has_own_root=has_own_root)),
+        pam_session=pam_name if pam_name not in {"", "systemd-user"} and _opens_session(pam_name) else "",
+        why_no_pid_file=_why_no_pid_file(properties),
+    )
+
+
+def script_text(command: Command) -> str:
+    """Return a command, followed by the text of its program if that is a script."""
+    text = read_text(command.path) or ""
+    return f"{command.text}\n{text}" if text.startswith("#!") else command.text
+
+
+def _command(command: Command, *, is_checked: bool) -> Command:
+    path = command.path if command.path.startswith("/") else shutil.which(command.path, path=SEARCH_PATH)
+    why_not = ("" if path else "it is not found") or (why_not_executable(path) if path and is_checked else "")
+    tools = parse.sessions(command.text)
+    found = next((tool for tool, service in tools if not service or _opens_session(service)), "")
+    return replace(command, path=path or command.path, why_not=why_not, session=found)
+
+
+def _missing_accounts(properties: Properties) -> Iterator[str]:
+    if properties.get("DynamicUser") == "yes":
+        return
+    user, group = properties.get("User", ""), properties.get("Group", "")
+    if user and not _exists(user, pwd.getpwnam, pwd.getpwuid):
+        yield f"User={user}"
+    groups = (
+        (f"Group={group}", group),
+        *((f"SupplementaryGroups={each}", each) for each in _supplementary(properties)),
+    )
+    yield from (setting for setting, name in groups if name and not _exists(name, grp.getgrnam, None))
+
+
+def _supplementary(properties: Properties) -> tuple[str, ...]:
+    return names_in(properties, "SupplementaryGroups")
+
+
+def _exists(name: str, by_name: Callable[[str], object], by_number: Callable[[int], object] | None) -> bool:
+    """Return whether an account exists. A number is a user's only if the user exists, but any number is a group's."""
+    try:
+        if not name.isdecimal():
+            by_name(name)
+        elif by_number:
+            by_number(int(name))
+    except KeyError:
+        return False
+    return True
+
+
+def _missing_files(properties: Properties, *, has_own_root: bool) -> Iterator[str]:
+    for path in parse.environment_files(properties):  # which PID 1 reads, from the host's root
+        if not any(Path("/").glob(path.lstrip("/"))):
+            yield f"EnvironmentFile={path}"
+    if not has_own_root:
+        return
+    made = {f"{root}/{name}" for setting, root in _DIRECTORIES for name in names_in(properties, setting)}
+    preparing = properties.get("ExecStartPre", "")
+    paths = [("WorkingDirectory", properties.get("WorkingDirectory", ""))]
+    paths += [(setting, path) for setting in _PATHS for path in names_in(properties, setting)]
+    for setting, path in paths:
+        is_made = path in preparing or any(f"{path}/".startswith(f"{each}/") for each in made)
+        if path.startswith("/") and not is_made and not os.path.lexists(path):
+            yield f"{setting}={path}"
+
+
+def _why_no_pid_file(properties: Properties) -> str:
+    """Return why the service cannot write its PID file where systemd reads it; empty if nothing is known."""
+    path = properties.get("PIDFile", "")
+    if not path or properties.get("MainPID", "0") != "0":
+        return ""
+    if properties.get("PrivateTmp") == "yes" and path.startswith(("/tmp/", "/var/tmp/")):  # noqa: S108
+        return "PrivateTmp=yes gives the service another /tmp"
+    named = parse.pid_files(properties)
+    real = os.path.realpath(path)
+    if named and real not in map(os.path.realpath, named):
+        return f"its command writes {named[0]}"
+    return ""
+
+
+def _opens_session(service: str, depth: int = _PAM_DEPTH) -> bool:
+    """Return whether PAM moves the processes of a service such as `su-l` to a session (pam_systemd(8))."""
+    for line in (read_text(str(_PAM / service)) or "").splitlines():
+        words = line.replace("@include", "session include ").split()
+        if not words or words[0] not in {"session", "-session"}:
+            continue
+        if "pam_systemd.so" in line:
+            return True
+        included = re.search(r"\b(?:include|substack)\s+(\S+)", " ".join(words))
+        if included and depth and _opens_session(included[1], depth - 1):
+            return True
+    return False

@@ -1,0 +1,174 @@
+"""Checks of what keeps a unit from starting on request, ends it without one, or hides that it has ended."""
+
+from ocf_systemd.core.check_result import CheckResult
+from ocf_systemd.core.observations import LoadState
+from ocf_systemd.core.ocf import Action
+from ocf_systemd.doctor.check import Check, needs
+from ocf_systemd.doctor.facts import FOREVER_S, Facts, Service, Unit
+from ocf_systemd.doctor.fixes import HOOK, check_again, drop_in, quoted, time_span, update
+
+_LEAVES_PROCESSES = frozenset({"none", "process"})
+
+_Known = tuple[Facts, Unit]
+
+
+def _find_loaded(facts: Facts) -> _Known | str:
+    if facts.unit is None or facts.unit.load_state is not LoadState.LOADED:
+        return "the unit is not loaded"
+    return facts, facts.unit
+
+
+def _has_hook(facts: Facts) -> bool:
+    return facts.parameters is not None and facts.parameters.monitor_hook is not None
+
+
+def _with_hook(unit: str) -> tuple[str, ...]:
+    return check_again(unit, f"--monitor-hook {HOOK}"), update(f"monitor_hook={HOOK}")
+
+
+@needs(_find_loaded)
+def check_manual_start(check: Check, known: _Known) -> CheckResult:
+    """Check that systemd starts and stops the unit on request."""
+    unit = known[1]
+    if not unit.refused:
+        return check.ok("systemd starts and stops it on request")
+    harm = {
+        "RefuseManualStart": "Every start fails.",
+        "RefuseManualStop": "Every stop fails, and a failed stop fences the node.",
+    }
+    return check.error(
+        ", ".join(f"{setting}=yes" for setting in unit.refused),
+        " ".join(harm[setting] for setting in unit.refused),
+        *drop_in(unit.id, *(f"{setting}=no" for setting in unit.refused), section="Unit"),
+    )
+
+
+@needs(_find_loaded)
+def check_conditions(check: Check, known: _Known) -> CheckResult:
+    """Check that the conditions and assertions of the unit are met."""
+    unit = known[1]
+    if unit.is_running:
+        return check.skipped("the unit is running")
+    unmet = [each for each in unit.unmet if not any(command.path in each for command in unit.unstartable)]
+    if unit.unmet and not unmet:
+        return check.skipped("`programs` reports the cause")
+    if not unmet:
+        return check.ok("all conditions are met")
+    return check.error(
+        f"not met on this node: {', '.join(unmet)}",
+        "systemd does not start the unit, so a start fails. If the cluster mounts what a condition needs, check it on "
+        "the node where that is mounted.",
+        f"systemd-analyze condition --unit={quoted(unit.id)}   # shows all conditions",
+        f"systemctl cat {quoted(unit.id)}   # shows the file of each",
+    )
+
+
+@needs(_find_loaded)
+def check_stop_unneeded(check: Check, known: _Known) -> CheckResult:
+    """Check that systemd does not stop the unit because no other unit needs it."""
+    unit = known[1]
+    if not unit.stop_when_unneeded:
+        return check.ok("it runs whether or not other units need it")
+    return check.error(
+        "StopWhenUnneeded=yes",
+        "No other unit needs it when the cluster starts it, so systemd stops it at once: a start fails.",
+        *drop_in(unit.id, "StopWhenUnneeded=no", section="Unit"),
+    )
+
+
+def _find_service(facts: Facts) -> tuple[Facts, Unit, Service] | str:
+    found = _find_loaded(facts)
+    if isinstance(found, str):
+        return found
+    return "the unit is not a service" if found[1].service is None else (*found, found[1].service)
+
+
+@needs(_find_service)
+def check_runtime_max(check: Check, known: tuple[Facts, Unit, Service]) -> CheckResult:
+    """Check that systemd does not end the service after some time."""
+    _, unit, service = known
+    if service.runtime_max_s == FOREVER_S or service.type == "oneshot":
+        return check.ok("it may run for ever")
+    return check.error(
+        f"RuntimeMaxSec={time_span(service.runtime_max_s)}",
+        "systemd ends the service after that time, and the cluster detects a failure. A timer cannot be exact on two "
+        "nodes, so each failure may move the service.",
+        *drop_in(unit.id, "RuntimeMaxSec=infinity"),
+    )
+
+
+@needs(_find_service)
+def check_lsb_script(check: Check, known: tuple[Facts, Unit, Service]) -> CheckResult:
+    """Check that the unit of an LSB script is active only while the service runs, and that a stop ends it."""
+    facts, unit, service = known
+    if not unit.is_lsb_script:
+        return check.skipped("the unit is not from an LSB script")
+    stays_active = service.remain_after_exit and not _has_hook(facts)
+    if not stays_active and service.kill_mode not in _LEAVES_PROCESSES:
+        return check.ok("its settings are those of a service")
+    settings = ["RemainAfterExit=no"] if stays_active else []
+    if service.kill_mode in _LEAVES_PROCESSES:
+        settings.append("KillMode=control-group")
+    return check.error(
+        f"{unit.source} is an LSB script",
+        "For such a script systemd does not know the main process: the unit is active even if no process runs, and a "
+        "stop leaves processes running. A package or an own unit file for the service avoids this.",
+        *drop_in(unit.id, *settings, f"TimeoutSec={_limit_s(facts, service)}s"),
+        *(() if _has_hook(facts) else _with_hook(unit.id)),
+    )
+
+
+def _limit_s(facts: Facts, service: Service) -> int:
+    """Return the time in seconds that systemd may take for a start or a stop, so that the agent waits as long."""
+    operations = facts.operations
+    if facts.parameters is None or facts.parameters.stop_escalate:
+        stop_s = operations.escalation_after_s
+    else:  # the limit is for each ExecStop= command, and once more for the processes
+        stop_s = operations.agent_deadline_s(Action.STOP) / (1 + len(service.exec_stop))
+    return max(int(min(stop_s, operations.agent_deadline_s(Action.START))), 1)
+
+
+@needs(_find_service)
+def check_stays_active(check: Check, known: tuple[Facts, Unit, Service]) -> CheckResult:
+    """Check that the unit does not stay active after its processes have ended, or that a hook detects it."""
+    facts, unit, service = known
+    if not service.remain_after_exit:
+        return check.ok("RemainAfterExit=no")
+    if _has_hook(facts):
+        return check.ok("RemainAfterExit=yes, but the hook detects a failure")
+    if service.type == "oneshot":
+        return check.warning(
+            "Type=oneshot with RemainAfterExit=yes and without a hook",
+            "The unit stays active until it is stopped, so a monitor does not detect any failure.",
+            *_with_hook(unit.id),
+        )
+    return check.error(
+        f"Type={service.type} with RemainAfterExit=yes and without a hook",
+        "The unit stays active after its processes have ended, so a monitor does not detect any failure.",
+        *drop_in(unit.id, "RemainAfterExit=no"),
+        *_with_hook(unit.id),
+    )
+
+
+@needs(_find_loaded)
+def check_no_hook(check: Check, known: _Known) -> CheckResult:
+    """Check that a hook detects a hang."""
+    facts, unit = known
+    if _has_hook(facts):
+        return check.ok("a hook checks the service")
+    return check.warning(
+        "no hook",
+        "A monitor sees only the state that systemd reports: a service that hangs stays active.",
+        *_with_hook(unit.id),
+    )
+
+
+CHECKS = (
+    Check("manual-start", check_manual_start),
+    Check("conditions", check_conditions),
+    Check("stop-unneeded", check_stop_unneeded),
+    Check("runtime-max", check_runtime_max),
+    Check("lsb-script", check_lsb_script),
+    Check("stays-active", check_stays_active),
+    Check("no-hook", check_no_hook),
+)

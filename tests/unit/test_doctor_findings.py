@@ -1,0 +1,562 @@
+"""The checks of doctor for dependencies, programs and lifetime: for each, facts with a problem and facts without."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from ocf_systemd.core.check_result import Status
+from ocf_systemd.core.observations import LoadState
+from ocf_systemd.doctor import dependency_checks, exec_checks, lifetime_checks, parse
+from ocf_systemd.doctor.checks import run_checks
+from ocf_systemd.doctor.facts import Command, Edge, Execution, Facts, RelatedUnit, Service, Unit
+from tests.unit.test_doctor_checks import (
+    ACTIVE,
+    BY_NAME,
+    NAME,
+    SOCKET,
+    hooked,
+    known,
+    of,
+    operating,
+    problems,
+    serving,
+    socket,
+    text_of,
+)
+
+
+def related(**relations: str) -> Unit:
+    """Return a service with these dependencies."""
+    return of(relations={name: tuple(value.split()) for name, value in relations.items()})
+
+
+def other(name: str = "db.service", **facts: object) -> RelatedUnit:
+    """Return another service: disabled, and running only if this one starts it."""
+    return replace(RelatedUnit(name, "disabled", type="simple"), **facts)  # type: ignore[arg-type]
+
+
+def executing(*commands: Command, service: Service | None = None, **facts: object) -> Facts:
+    """Return facts of a service that executes these commands."""
+    execution = replace(Execution(commands=commands), **facts)  # type: ignore[arg-type]
+    return known(of(service=service or Service(), execution=execution))
+
+
+def mount(name: str = "srv-data.mount", path: str = "/etc/fstab", **facts: object) -> RelatedUnit:
+    return replace(RelatedUnit(name, "generated", type="ext4", path=path), **facts)  # type: ignore[arg-type]
+
+
+FOLLOWING = other(relations={"PartOf": (NAME,)})
+MOUNTING = known(related(Requires="srv-data.mount"), mount())
+MISSING = Command("ExecStart", "/opt/web/webd", "/opt/web/webd", why_not="No such file or directory")
+SU = Command("ExecStart", "/bin/su - web -c webd", "/bin/su", session="su -l")
+FORKING = Service(type="forking", pid_file="/run/web.pid")
+LSB = of(
+    source="/etc/init.d/web",
+    service=Service(
+        type="forking",
+        remain_after_exit=True,
+        guess_main_pid=False,
+        kill_mode="process",
+        start_timeout_s=300.0,
+        stop_timeout_s=300.0,
+        exec_stop=("/etc/init.d/web stop",),
+    ),
+)
+
+
+def listening(*units: RelatedUnit, accepts: bool = False) -> Facts:
+    """Return facts of a socket that starts a service."""
+    trigger = Unit(id="web.socket", accepts=accepts, relations={"Triggers": tuple(unit.name for unit in units)})
+    return known(trigger, *units, unit="web.socket")
+
+
+ROWS: dict[str, tuple[list[tuple[str, Facts]], list[tuple[str, Facts]]]] = {
+    "conflicts": (
+        [
+            ("with Pacemaker", known(related(Conflicts="shutdown.target pacemaker.service"))),
+            ("with corosync", known(related(Conflicts="corosync.service"))),
+            ("of Pacemaker", known(related(ConflictedBy="pacemaker.service"))),
+        ],
+        [("with another service", known(related(Conflicts="shutdown.target exim4.service")))],
+    ),
+    "after-pacemaker": (
+        [
+            ("directly", known(related(After="pacemaker.service"))),
+            ("on a remote node", known(related(After="pacemaker_remote.service"))),
+            (
+                "through another unit",
+                known(related(After="db.service"), other(relations={"After": ("pacemaker.service",)})),
+            ),
+        ],
+        [("after corosync", known(related(After="corosync.service network.target"), other("corosync.service")))],
+    ),
+    "own-trigger": (
+        [
+            (
+                relation,
+                known(replace(related(**{relation: "web.socket", "TriggeredBy": "web.socket"}), edges=(SOCKET,))),
+            )
+            for relation in ("Requires", "BindsTo", "Wants", "Upholds")
+        ],
+        [
+            ("not pulled in", known(replace(related(TriggeredBy="web.socket"), edges=(SOCKET,)), socket())),
+            ("the socket of another service", known(related(Requires="dbus.socket"))),
+            (
+                "stops with it",
+                known(
+                    replace(
+                        related(Wants="web.socket", TriggeredBy="web.socket", PropagatesStopTo="web.socket"),
+                        edges=(SOCKET,),
+                    ),
+                ),
+            ),
+            (
+                "is part of it",
+                known(
+                    replace(related(Wants="web.socket", TriggeredBy="web.socket"), edges=(SOCKET,)),
+                    replace(socket(), relations={"PartOf": (NAME,)}),
+                ),
+            ),
+        ],
+    ),
+    "requires": (
+        [
+            ("Requires", known(related(Requires="db.service"), other(active_state=ACTIVE))),
+            ("BindsTo", known(related(BindsTo="db.service"), other())),
+            ("Requisite, not running", known(related(Requisite="db.service"), other())),
+            ("Requisite, running", known(related(Requisite="db.service"), other(active_state=ACTIVE))),
+            ("not found", known(related(Requires="db.service"), other(is_missing=True))),
+            (
+                "a oneshot that stays active",
+                known(related(Requires="n.service"), other("n.service", type="oneshot", remain_after_exit=True)),
+            ),
+        ],
+        [
+            ("only targets and sockets", known(related(Requires="sysinit.target system.slice dbus.socket"))),
+            ("a part of every boot", known(related(Requires="dbus.service systemd-udevd.service"))),
+            ("a helper that stops with it", known(related(BindsTo="db.service"), FOLLOWING)),
+            ("a helper that stops unneeded", known(related(BindsTo="db.service"), other(stop_when_unneeded=True))),
+            ("a oneshot", known(related(Requires="m.service"), other("m.service", type="oneshot"))),
+        ],
+    ),
+    "helpers": (
+        [("only of this unit", known(related(Wants="db.service"), other(edges=(Edge("WantedBy", NAME),))))],
+        [
+            ("a target", known(related(Wants="network-online.target"), other("network-online.target"))),
+            ("enabled", known(related(Wants="db.service"), other(file_state="enabled"))),
+            (
+                "of another unit as well",
+                known(
+                    related(Wants="db.service"), other(edges=(Edge("WantedBy", NAME), Edge("WantedBy", "x.service")))
+                ),
+            ),
+            ("stops with it", known(related(Wants="db.service"), FOLLOWING)),
+            ("a oneshot", known(related(Wants="db.service"), other(type="oneshot"))),
+            ("not installed", known(related(Wants="db.service"), other(is_missing=True))),
+        ],
+    ),
+    "upholds": (
+        [("another service", known(related(Upholds="db.service"), other()))],
+        [("a helper that stops with it", known(related(Upholds="db.service"), FOLLOWING))],
+    ),
+    "stop-propagated": (
+        [
+            ("running", known(related(StopPropagatedFrom="db.service"), other(active_state=ACTIVE))),
+            ("enabled", known(related(StopPropagatedFrom="db.service"), other(file_state="enabled"))),
+        ],
+        [
+            ("stopped", known(related(StopPropagatedFrom="db.service"), other())),
+            (
+                "reported by `part-of`",
+                known(
+                    replace(related(StopPropagatedFrom="db.service"), part_of=("db.service",)),
+                    other(active_state=ACTIVE),
+                ),
+            ),
+        ],
+    ),
+    "mounts": (
+        [
+            ("noauto", MOUNTING),
+            ("its own unit file", known(related(BindsTo="srv-data.mount"), mount(path="/etc/systemd/system/x.mount"))),
+        ],
+        [
+            (
+                "of every boot",
+                known(
+                    related(Requires="srv.mount"), mount("srv.mount", edges=(Edge("RequiredBy", "local-fs.target"),))
+                ),
+            ),
+            ("enabled", known(related(Requires="srv.mount"), mount("srv.mount", file_state="enabled"))),
+            ("without a unit file", known(related(Requires="srv.mount"), mount("srv.mount", path=""))),
+            (
+                "a pseudo file system",
+                known(related(Requires="proc-fs-nfsd.mount"), mount("proc-fs-nfsd.mount", type="nfsd")),
+            ),
+            ("only ordered after it", known(related(After="srv-data.mount"), mount())),
+        ],
+    ),
+    "on-failure": (
+        [
+            ("a target", known(related(OnFailure="emergency.target"))),
+            (
+                "systemctl",
+                known(
+                    related(OnFailure="r.service"),
+                    other("r.service", commands=("/bin/systemctl --no-block restart web",)),
+                ),
+            ),
+            (
+                "a script",
+                known(
+                    related(OnFailure="r.service"),
+                    other("r.service", commands=("/x\n#!/bin/sh\nlogger x\nreboot -f\n",)),
+                ),
+            ),
+            (
+                "on success",
+                known(related(OnSuccess="r.service"), other("r.service", commands=("/usr/sbin/pcs node standby",))),
+            ),
+        ],
+        [
+            (
+                "a mail",
+                known(related(OnFailure="m@web.service"), other("m@web.service", commands=("/usr/bin/mail root",))),
+            ),
+            (
+                "a status",
+                known(
+                    related(OnFailure="m.service"),
+                    other("m.service", commands=("/x\n#!/bin/sh\nsystemctl status --full web | mail\n",)),
+                ),
+            ),
+            ("none", known()),
+        ],
+    ),
+    "triggered-unit": (
+        [
+            ("of a socket", listening(other(NAME))),
+            ("of a timer, which ends by itself", listening(other(NAME, type="oneshot"))),
+            ("of each connection", listening(other("web@CONNECTION.service"), accepts=True)),
+        ],
+        [
+            ("requires the socket", listening(other(NAME, relations={"Requires": ("web.socket",)}))),
+            ("is not installed", listening(other(NAME, is_missing=True))),
+        ],
+    ),
+    "accounts": (
+        [
+            ("a user", executing(missing_accounts=("User=web",))),
+            ("a group", executing(missing_accounts=("Group=web",))),
+        ],
+        [("all", executing())],
+    ),
+    "programs": (
+        [
+            ("missing", executing(MISSING)),
+            ("before the start", executing(replace(MISSING, setting="ExecStartPre"))),
+            ("the main process, with a prefix", executing(replace(MISSING, ignores_failure=True))),
+        ],
+        [
+            ("present", executing(Command("ExecStart", "/bin/web", "/bin/web"))),
+            ("ignored", executing(replace(MISSING, setting="ExecStartPre", ignores_failure=True))),
+            (
+                "ignored in a oneshot",
+                executing(replace(MISSING, ignores_failure=True), service=Service(type="oneshot")),
+            ),
+        ],
+    ),
+    "files": (
+        [("an EnvironmentFile", executing(missing_files=("EnvironmentFile=/etc/default/web",)))],
+        [("all", executing())],
+    ),
+    "pid-file": (
+        [("elsewhere", executing(service=FORKING, why_no_pid_file="its command writes /run/webd.pid"))],
+        [("there", executing(service=FORKING))],
+    ),
+    "session": (
+        [("su", executing(SU)), ("PAMName", executing(pam_session="login"))],
+        [
+            ("no session", executing(replace(SU, session=""))),
+            ("before the start", executing(replace(SU, setting="ExecStartPre"))),
+        ],
+    ),
+    "manual-start": (
+        [
+            ("start", known(of(refused=("RefuseManualStart",)))),
+            ("both", known(of(refused=("RefuseManualStart", "RefuseManualStop")))),
+        ],
+        [("neither", known())],
+    ),
+    "conditions": (
+        [
+            ("one", known(of(unmet=("ConditionPathExists=/etc/web",)))),
+            (
+                "of the two, another than the program",
+                known(
+                    of(
+                        unmet=("ConditionPathExists=/etc/web", "ConditionFileIsExecutable=/opt/web/webd"),
+                        execution=Execution(commands=(MISSING,)),
+                    )
+                ),
+            ),
+        ],
+        [("met", known())],
+    ),
+    "stop-unneeded": ([("yes", known(of(stop_when_unneeded=True)))], [("no", known())]),
+    "runtime-max": (
+        [("a day", known(serving(runtime_max_s=86400.0)))],
+        [("none", known()), ("a oneshot", known(serving(type="oneshot", runtime_max_s=60.0)))],
+    ),
+    "lsb-script": (
+        [("as generated", known(LSB)), ("with a hook", known(LSB, hook=hooked()))],
+        [
+            ("adapted", known(replace(LSB, service=Service(type="forking")))),
+            ("with a hook, adapted", known(replace(LSB, service=Service(remain_after_exit=True)), hook=hooked())),
+        ],
+    ),
+    "stays-active": (
+        [
+            ("a oneshot", known(serving(type="oneshot", remain_after_exit=True))),
+            ("another service", known(serving(type="simple", remain_after_exit=True))),
+        ],
+        [("no", known()), ("with a hook", known(serving(type="oneshot", remain_after_exit=True), hook=hooked()))],
+    ),
+    "no-hook": ([("none", known())], [("a hook", known(hook=hooked()))]),
+}
+
+PROBLEMS = [pytest.param(name, facts, id=f"{name}: {row}") for name, rows in ROWS.items() for row, facts in rows[0]]
+PASSING = [pytest.param(name, facts, id=f"{name}: {row}") for name, rows in ROWS.items() for row, facts in rows[1]]
+WARNINGS = {"helpers", "upholds", "stop-propagated", "mounts", "no-hook"}
+SEVERITIES = [
+    ("requires", known(related(Requires="db.service"), other(active_state=ACTIVE)), Status.WARNING),
+    ("requires", known(related(Requisite="db.service"), other(active_state=ACTIVE)), Status.WARNING),
+    ("requires", known(related(Requisite="db.service"), other()), Status.ERROR),
+    ("requires", known(related(Requires="db.service"), other(is_missing=True)), Status.ERROR),
+    ("triggered-unit", listening(other(NAME)), Status.ERROR),
+    ("triggered-unit", listening(other(NAME, type="oneshot")), Status.WARNING),
+    ("stays-active", known(serving(type="oneshot", remain_after_exit=True)), Status.WARNING),
+    ("stays-active", known(serving(type="simple", remain_after_exit=True)), Status.ERROR),
+]
+
+
+def test_every_check_is_tested_with_and_without_a_problem() -> None:
+    """No check is in the table without facts for both."""
+    modules = (dependency_checks, exec_checks, lifetime_checks)
+    assert list(ROWS) == [check.name for module in modules for check in module.CHECKS]
+    assert all(problems and passing for problems, passing in ROWS.values())
+
+
+@pytest.mark.parametrize(("name", "facts"), PROBLEMS)
+def test_problem(name: str, facts: Facts) -> None:
+    """The result states what is wrong, why that matters, and how to fix it, with lines that a shell accepts."""
+    result = BY_NAME[name].run(facts)
+    assert (result.name, result.is_problem) == (name, True)
+    assert result.what
+    assert not result.what.endswith(".")
+    assert result.why.endswith(".")
+    assert result.fix
+    assert all(line and "\n" not in line for line in result.fix)
+    if name not in {each for each, _, _ in SEVERITIES}:
+        assert result.status == (Status.WARNING if name in WARNINGS else Status.ERROR)
+
+
+@pytest.mark.parametrize(("name", "facts"), PASSING)
+def test_passes(name: str, facts: Facts) -> None:
+    """The result describes the state in a few words."""
+    result = BY_NAME[name].run(facts)
+    assert (result.name, result.status) == (name, Status.OK)
+    assert 0 < len(result.what) < 80
+
+
+@pytest.mark.parametrize(("name", "facts", "status"), SEVERITIES)
+def test_severity_by_facts(name: str, facts: Facts, status: Status) -> None:
+    """Some checks find what fails the next start, and what may fail later."""
+    assert BY_NAME[name].run(facts).status is status
+
+
+@pytest.mark.parametrize("name", ROWS)
+def test_a_unit_that_is_not_loaded(name: str) -> None:
+    """A unit that is masked or not found has no settings to check."""
+    for state in (LoadState.MASKED, LoadState.NOT_FOUND):
+        assert BY_NAME[name].run(known(of(load_state=state))).status is Status.SKIPPED
+
+
+@pytest.mark.parametrize(
+    ("name", "facts"),
+    [
+        ("conditions", known(of(active_state=ACTIVE, unmet=("ConditionPathExists=!/run/web.pid",)))),
+        (
+            "conditions",
+            known(of(unmet=("ConditionFileIsExecutable=/opt/web/webd",), execution=Execution(commands=(MISSING,)))),
+        ),
+        ("triggered-unit", known()),
+        ("pid-file", known()),
+        ("lsb-script", known()),
+        ("accounts", known(Unit(id="srv.mount"))),
+        ("runtime-max", known(Unit(id="srv.mount"))),
+    ],
+)
+def test_skipped(name: str, facts: Facts) -> None:
+    """A check that does not apply reports why."""
+    result = BY_NAME[name].run(facts)
+    assert result.status is Status.SKIPPED
+    assert result.what
+
+
+CAUSES = [
+    pytest.param(known(LSB), ["lsb-script"], id="an LSB script"),
+    pytest.param(known(LSB, hook=hooked()), ["lsb-script"], id="an LSB script with a hook"),
+    pytest.param(known(), ["no-hook"], id="no hook"),
+    pytest.param(known(serving(type="simple")), ["readiness"], id="no hook: not ready"),
+    pytest.param(known(serving(type="forking")), ["main-process"], id="no hook: no main process"),
+    pytest.param(known(serving(type="forking", remain_after_exit=True)), ["stays-active"], id="no hook: stays active"),
+    pytest.param(
+        known(serving(type="oneshot", remain_after_exit=True, exec_start=("/bin/true",))),
+        ["placeholder"],
+        id="a placeholder",
+    ),
+    pytest.param(
+        known(
+            of(unmet=("ConditionPathExists=/opt/web/webd",), execution=Execution(commands=(MISSING,))), hook=hooked()
+        ),
+        ["programs"],
+        id="a program that is not installed",
+    ),
+    pytest.param(
+        known(
+            replace(related(Requires="web.socket", TriggeredBy="web.socket"), edges=(SOCKET,)),
+            socket("disabled", ACTIVE),
+            hook=hooked(),
+        ),
+        ["own-trigger"],
+        id="a socket that the unit has started",
+    ),
+]
+
+
+@pytest.mark.parametrize(("facts", "expected"), CAUSES)
+def test_one_cause_is_one_problem(facts: Facts, expected: list[str]) -> None:
+    """What has the same cause, and the same fix, is reported once; the other checks name the one that reports it."""
+    assert problems(facts) == expected
+    suppressed = [each for each in run_checks(facts) if each.what.startswith(f"`{expected[0]}` reports")]
+    assert all(each.status is Status.SKIPPED for each in suppressed)
+
+
+def test_an_adapted_lsb_script_has_no_problem() -> None:
+    """With the proposed drop-in and a hook, no check finds a problem."""
+    for escalate in ("yes", "no"):
+        (result,) = (each for each in run_checks(known(LSB, stop_escalate=escalate)) if each.is_problem)
+        limit_s = float(text_of(result).partition("TimeoutSec=")[2].partition("s")[0])
+        service = replace(
+            LSB.service or Service(),
+            remain_after_exit=False,
+            kill_mode="control-group",
+            start_timeout_s=limit_s,
+            stop_timeout_s=limit_s,
+        )
+        assert problems(known(replace(LSB, service=service), hook=hooked(), stop_escalate=escalate)) == []
+
+
+FIXES = [
+    ("own-trigger", ROWS["own-trigger"][0][0][1], "PropagatesStopTo=web.socket"),
+    ("own-trigger", ROWS["own-trigger"][0][2][1], "(Wants=)"),
+    ("conflicts", ROWS["conflicts"][0][0][1], "systemctl edit --full web.service"),
+    ("conflicts", ROWS["conflicts"][0][2][1], "systemctl edit --full pacemaker.service"),
+    ("accounts", executing(missing_accounts=("SupplementaryGroups=a b",)), "groupadd --system --force 'a b'"),
+    ("triggered-unit", listening(other("web@CONNECTION.service"), accepts=True), "web@.service.d"),
+    ("triggered-unit", listening(other(NAME)), "ocf-systemd doctor --unit web.service"),
+    ("manual-start", known(of(refused=("RefuseManualStop",))), "RefuseManualStop=no"),
+    ("mounts", MOUNTING, "/etc/fstab"),
+    ("runtime-max", known(serving(runtime_max_s=86400.0)), "RuntimeMaxSec=24 h"),
+    ("lsb-script", known(LSB, operations=operating(start=30.0)), "TimeoutSec=27s"),
+    ("on-failure", ROWS["on-failure"][0][1][1], "systemctl --no-block restart"),
+]
+
+
+@pytest.mark.parametrize(("name", "facts", "expected"), [pytest.param(*row, id=row[2]) for row in FIXES])
+def test_fix(name: str, facts: Facts, expected: str) -> None:
+    """The result has the names and the times of the facts."""
+    assert expected in text_of(BY_NAME[name].run(facts))
+
+
+@pytest.mark.parametrize(("name", "facts"), PROBLEMS)
+def test_no_fix_stops_another_unit(name: str, facts: Facts) -> None:
+    """A fix is for this unit: it neither stops nor disables another one at once."""
+    for line in BY_NAME[name].run(facts).fix:
+        assert not any(verb in line for verb in ("systemctl stop", "disable", "mask", "kill "))
+
+
+class TestParse:
+    @pytest.mark.parametrize(
+        ("command", "sessions"),
+        [
+            ("/bin/su - web -c webd", (("su -l", "su-l"),)),
+            ("su web -c webd", (("su", "su"),)),
+            ("su -l web -c webd", (("su -l", "su-l"),)),
+            ("su --login web", (("su -l", "su-l"),)),
+            ("/usr/sbin/runuser -u web -- webd", ()),
+            ("/sbin/runuser -l web -c webd", (("runuser -l", "runuser-l"),)),
+            ("sudo -u web webd", (("sudo", "sudo"),)),
+            ("sudo -i -u web webd", (("sudo -i", "sudo-i"),)),
+            ("/usr/bin/systemd-run --scope webd", (("systemd-run", ""),)),
+            ("/bin/sh -c su - web -c webd", (("su -l", "su-l"),)),
+            ("/bin/sh -c cd /srv && exec su web -c webd", (("su", "su"),)),
+            ("/usr/bin/webd su login", ()),
+            ("/usr/bin/sum", ()),
+            ("/opt/su/webd", ()),
+        ],
+    )
+    def test_sessions(self, command: str, sessions: tuple[tuple[str, str], ...]) -> None:
+        """They are opened where a command begins; runuser with -u executes the command without PAM's session."""
+        assert parse.sessions(command) == sessions
+
+    def test_commands(self) -> None:
+        """The path is the program, whatever its name is in the arguments; a semicolon may be part of these."""
+        shown = (
+            "{ path=/bin/sleep ; argv[]=foo 0 ; ignore_errors=no ; start_time=[n/a] ; pid=0 } "
+            "{ path=/bin/sh ; argv[]=/bin/sh -c a ; b ; ignore_errors=yes ; start_time=[n/a] ; pid=0 } "
+            "{ path=sleep ; argv[]=sleep 1 ; flags=ignore-failure privileged ; start_time=[n/a] ; pid=0 }"
+        )
+        assert parse.commands({"ExecStartPre": shown}, "ExecStartPre", "ExecStart") == (
+            Command("ExecStartPre", "foo 0", "/bin/sleep"),
+            Command("ExecStartPre", "/bin/sh -c a ; b", "/bin/sh", ignores_failure=True),
+            Command("ExecStartPre", "sleep 1", "sleep", ignores_failure=True),
+        )
+
+    def test_environment_files(self) -> None:
+        """Those with the prefix `-` may be missing."""
+        shown = "/etc/default/a (ignore_errors=no) /etc/default/b c (ignore_errors=yes) /etc/d (ignore_errors=no)"
+        assert parse.environment_files({"EnvironmentFiles": shown}) == ("/etc/default/a", "/etc/d")
+
+    @pytest.mark.parametrize(
+        ("command", "files"),
+        [
+            ("/usr/sbin/webd --pid-file=/run/web.pid", ("/run/web.pid",)),
+            ("/usr/sbin/webd -p /var/run/web/web.pid -x", ("/var/run/web/web.pid",)),
+            ("/bin/sh -c echo $! >/run/a.pid; echo >/run/a.pid", ("/run/a.pid",)),
+            ("/usr/sbin/webd -p ${RUN}/web.pid $RUN/web.pid web.pid", ()),
+            ("/usr/sbin/webd /run/web.pids", ()),
+        ],
+    )
+    def test_pid_files(self, command: str, files: tuple[str, ...]) -> None:
+        """Only an absolute path without variables is known."""
+        assert parse.pid_files({"ExecStart": command}) == files
+
+    @pytest.mark.parametrize(
+        ("tests", "unmet"),
+        [
+            ("ConditionPathExists=/a b failed", ("ConditionPathExists=/a b",)),
+            ("AssertPathExists=/a failed", ("AssertPathExists=/a",)),
+            ("ConditionPathExists=/a succeeded", ()),
+            ("ConditionPathExists=|/a failed,ConditionPathExists=|/b succeeded", ()),
+            ("ConditionPathExists=|/a failed,AssertPathExists=|/b succeeded", ("ConditionPathExists=|/a",)),
+            ("ConditionPathExists=!/a failed,ConditionPathExists=|/b succeeded", ("ConditionPathExists=!/a",)),
+        ],
+    )
+    def test_unmet_conditions(self, tests: str, unmet: tuple[str, ...]) -> None:
+        """All must be met, and one of those with the prefix `|`, among conditions and among assertions."""
+        printed = "".join(f"web.service: {test}.\n" for test in tests.split(",")) + "Conditions failed.\n"
+        assert parse.unmet_conditions(printed) == unmet
