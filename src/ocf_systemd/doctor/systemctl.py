@@ -1,5 +1,6 @@
 """Queries systemd and other tools on this host, with commands that change nothing."""
 
+import os
 from collections.abc import Sequence
 
 import anyio
@@ -16,6 +17,15 @@ from ocf_systemd.host.systemctl import systemctl_command, tool_environment
 
 _TIMEOUT_S = 10.0
 _ENVIRONMENT = {"PATH": SEARCH_PATH}
+
+# systemd-analyze sets the time of this file, by which mount(8) detects that fstab is newer than what PID 1 has loaded.
+_UNITS_LOADED = "/run/systemd/systemd-units-load"
+_READ_ONLY = """
+[ ! -e "$1" ] || { mount --bind "$1" "$1" && mount -o remount,bind,ro "$1"; } || exit
+shift
+exec "$@"
+"""
+_UNTOUCHED = ("unshare", "--mount", "sh", "-c", _READ_ONLY, "sh", _UNITS_LOADED)
 
 
 class NoAnswerError(Exception):
@@ -47,7 +57,8 @@ async def list_names(verb: str, *patterns: str) -> tuple[str, ...]:
 
 async def unmet_conditions(unit: str) -> tuple[str, ...]:
     """Return the conditions and assertions of a unit that are not met now; none if systemd-analyze cannot check it."""
-    outcome = await run("systemd-analyze", "condition", f"--unit={unit}")
+    analyze = ("systemd-analyze", "condition", f"--unit={unit}")
+    outcome = await run(*(_UNTOUCHED if os.geteuid() == 0 else ()), *analyze)
     if not isinstance(outcome, Exited):
         return ()
     return parse.unmet_conditions((outcome.stdout + outcome.stderr).decode(errors="replace"))
