@@ -311,7 +311,11 @@ ROWS: dict[str, tuple[list[tuple[str, Facts]], list[tuple[str, Facts]]]] = {
         [("none", known()), ("a oneshot", known(serving(type="oneshot", runtime_max_s=60.0)))],
     ),
     "lsb-script": (
-        [("as generated", known(LSB)), ("with a hook", known(LSB, hook=hooked()))],
+        [
+            ("as generated", known(LSB)),
+            ("with a hook", known(LSB, hook=hooked())),
+            ("stays active", known(replace(LSB, service=Service(remain_after_exit=True)))),
+        ],
         [
             ("adapted", known(replace(LSB, service=Service(type="forking")))),
             ("with a hook, adapted", known(replace(LSB, service=Service(remain_after_exit=True)), hook=hooked())),
