@@ -229,7 +229,7 @@ ROWS: dict[str, tuple[list[tuple[str, Facts]], list[tuple[str, Facts]]]] = {
                 "a status",
                 known(
                     related(OnFailure="m.service"),
-                    other("m.service", commands=("/x\n#!/bin/sh\nsystemctl status --full web | mail\n",)),
+                    other("m.service", commands=("/x\n#!/bin/sh\nsystemctl status --full web | mail -s reboot\n",)),
                 ),
             ),
             ("none", known()),
@@ -430,6 +430,11 @@ CAUSES = [
         id="a program that is not installed",
     ),
     pytest.param(
+        known(replace(related(Upholds="web.socket", TriggeredBy="web.socket"), edges=(SOCKET,)), hook=hooked()),
+        ["own-trigger"],
+        id="a socket that the unit upholds",
+    ),
+    pytest.param(
         known(
             replace(related(Requires="web.socket", TriggeredBy="web.socket"), edges=(SOCKET,)),
             socket("disabled", ACTIVE),
@@ -471,6 +476,8 @@ FIXES = [
     ("conflicts", ROWS["conflicts"][0][2][1], "systemctl edit --full pacemaker.service"),
     ("accounts", executing(missing_accounts=("SupplementaryGroups=a b",)), "groupadd --system --force 'a b'"),
     ("triggered-unit", listening(other("web@CONNECTION.service"), accepts=True), "web@.service.d"),
+    ("accounts", executing(missing_accounts=("User=4711",)), "useradd --system --uid 4711 "),
+    ("helpers", known(related(Wants="a.service b.service"), other("a.service"), other("b.service")), "b.service"),
     ("triggered-unit", listening(other(NAME)), "ocf-systemd doctor --unit web.service"),
     ("manual-start", known(of(refused=("RefuseManualStop",))), "RefuseManualStop=no"),
     ("mounts", MOUNTING, "/etc/fstab"),

@@ -1,12 +1,12 @@
 """Checks of a unit's relations to others: what its start and stop do to them, and theirs to it."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from ocf_systemd.core.check_result import CheckResult
 from ocf_systemd.core.observations import LoadState
 from ocf_systemd.doctor.check import Check, needs
-from ocf_systemd.doctor.facts import Facts, RelatedUnit, Unit
+from ocf_systemd.doctor.facts import PULLING, Facts, RelatedUnit, Unit
 from ocf_systemd.doctor.fixes import check_again, drop_in, quoted
 
 _CLUSTER = frozenset(
@@ -26,8 +26,9 @@ _ACTING_TARGETS = frozenset(
     f"{name}.target" for name in ("emergency", "rescue", "reboot", "poweroff", "halt", "kexec", "exit", "shutdown")
 )
 _JOBS = "(re)?start|stop|(try|reload-or|try-reload-or)-restart|isolate|kill|reboot|poweroff|halt|kexec|emergency|rescue"
+_TOOLS = "reboot|poweroff|halt|shutdown|init [06]|pcs|crm|crm_resource|crm_node|stonith_admin"
 _ACTING_COMMAND = re.compile(
-    rf"\bsystemctl( +-\S+)* +({_JOBS})\b|(^|[\s;&|/])(reboot|poweroff|halt|shutdown|init [06]|crm|pcs|crm_resource)\b"
+    rf"\bsystemctl( +-\S+)* +({_JOBS})\b|(^|[;&|(/]|\s-\w*c)\s*({_TOOLS})(?=\s|;|$)", re.MULTILINE
 )
 
 _Known = tuple[Facts, Unit]
@@ -47,6 +48,15 @@ def _others(known: _Known, *properties: str) -> Iterator[RelatedUnit]:
 def _settings(unit: Unit, name: str, *properties: str) -> str:
     """Return the settings that name another unit, as in `Requires= and BindsTo=`."""
     return " and ".join(f"{each}=" for each in properties if name in unit.relations.get(each, ()))
+
+
+def _listed(others: Iterable[RelatedUnit]) -> str:
+    return ", ".join(other.name for other in others)
+
+
+def _stop_too(unit: Unit, others: Iterable[RelatedUnit]) -> tuple[str, ...]:
+    """Return the commands after which a stop of the unit stops the others."""
+    return drop_in(unit.id, *(f"PropagatesStopTo={other.name}" for other in others), section="Unit")
 
 
 def _remove(unit: str, setting: str, other: str) -> tuple[str, ...]:
@@ -83,8 +93,8 @@ def check_after_pacemaker(check: Check, known: _Known) -> CheckResult:
         via = "" if name in _PACEMAKER else ", which is ordered after Pacemaker"
         return check.error(
             f"{unit.id} has After={name}{via}",
-            "At shutdown systemd then stops it before Pacemaker, which sees a failure. With the agent's drop-in, which "
-            "has Before=pacemaker.service, it is an ordering cycle: systemd drops one of the stop jobs.",
+            "At shutdown systemd then stops it before Pacemaker, which detects a failure. The agent's drop-in sets "
+            "Before=pacemaker.service, so this is an ordering cycle: systemd drops one of the stop jobs.",
             *_remove(unit.id, "After=", name),
         )
     return check.ok("not ordered after Pacemaker")
@@ -94,80 +104,99 @@ def check_after_pacemaker(check: Check, known: _Known) -> CheckResult:
 def check_own_trigger(check: Check, known: _Known) -> CheckResult:
     """Check that a start does not leave a socket, timer or path unit active that starts the unit after a stop."""
     unit = known[1]
-    pulled = unit.related_by("Requires", "BindsTo", "Wants", "Upholds")
-    triggers = {edge.by for edge in unit.edges if edge.relation == "TriggeredBy"} & set(pulled)
-    for trigger in (other for other in _others(known, "TriggeredBy") if other.name in triggers):
-        if not unit.stops(trigger):
-            setting = _settings(unit, trigger.name, "Requires", "BindsTo", "Wants", "Upholds")
-            return check.error(
-                f"{unit.id} starts {trigger.name} ({setting}), which stays active after a stop",
-                f"After the cluster has stopped the service, {trigger.name} starts it again without the cluster "
-                "knowing, possibly while it runs on another node.",
-                *drop_in(unit.id, f"PropagatesStopTo={trigger.name}", section="Unit"),
-            )
-    return check.ok("a stop leaves nothing active that starts it again")
+    pulled = set(unit.related_by(*PULLING)) & {edge.by for edge in unit.edges if edge.relation == "TriggeredBy"}
+    left = [other for other in _others(known, *PULLING) if other.name in pulled and not unit.stops(other)]
+    if not left:
+        return check.ok("a stop leaves nothing active that starts it again")
+    setting = _settings(unit, left[0].name, *PULLING)
+    return check.error(
+        f"{unit.id} starts {_listed(left)} ({setting}), which stays active after a stop",
+        f"After the cluster has stopped the service, {left[0].name} starts it again without the cluster knowing, "
+        "possibly while it runs on another node.",
+        *_stop_too(unit, left),
+    )
 
 
 @needs(_find_loaded)
 def check_requires(check: Check, known: _Known) -> CheckResult:
     """Check that the unit does not depend on another service that the cluster does not control."""
-    unit = known[1]
-    properties = ("Requires", "BindsTo", "Requisite")
-    for other in _others(known, *properties):
-        setting = _settings(unit, other.name, *properties)
-        if other.is_missing:
-            return check.error(
-                f"{other.name} is not found, which {unit.id} needs ({setting})",
-                "A start fails.",
-                f"systemctl list-unit-files {quoted('*' + other.name.partition('.')[0] + '*')}   # or install it",
-                *_remove(unit.id, setting, other.name),
-            )
-        if not other.name.endswith(".service") or _ALWAYS_THERE.fullmatch(other.name) or unit.stops(other):
-            continue
-        if other.type == "oneshot" and not other.remain_after_exit:
-            continue
-        needs_it_running = setting == "Requisite=" and not other.is_running and other.file_state not in _ENABLED
-        starts = "A start fails unless it runs" if setting == "Requisite=" else "A start also starts it"
-        return (check.error if needs_it_running else check.warning)(
-            f"{unit.id} stops when {other.name} stops ({setting})",
-            f"A stop or restart of {other.name}, such as by an upgrade, also stops {unit.id}, which the cluster "
-            f"detects as a failure. {starts}, without the cluster knowing.",
-            f"# Make {other.name} a resource, in a group before this one. Or, if it runs on every node, use Wants=:",
-            *_remove(unit.id, setting, other.name),
+    unit, properties = known[1], ("Requires", "BindsTo", "Requisite")
+    others = tuple(_others(known, *properties))
+    if missing := [other for other in others if other.is_missing]:
+        setting = _settings(unit, missing[0].name, *properties)
+        return check.error(
+            f"{_listed(missing)} is not found, but {unit.id} needs it ({setting})",
+            "A start fails.",
+            f"systemctl list-unit-files {quoted(missing[0].name.partition('.')[0] + '*')}   # or install its package",
+            *_remove(unit.id, setting, missing[0].name),
         )
-    return check.ok("it requires no other service")
+    needed = [other for other in others if _is_independent(unit, other)]
+    if not needed:
+        return check.ok("it requires no other service")
+    setting = _settings(unit, needed[0].name, *properties)
+    # Requisite= starts nothing: a start fails unless the other unit runs.
+    idle = [other for other in needed if _settings(unit, other.name, *properties) == "Requisite=" and not _runs(other)]
+    return (check.error if idle else check.warning)(
+        f"{unit.id} stops when {_listed(needed)} stops ({setting})",
+        f"A stop or restart of {needed[0].name}, such as by an upgrade, also stops {unit.id}, which the cluster "
+        f"detects as a failure. {_FAILS if idle else _STARTS}",
+        f"# Make {_listed(needed)} a resource, in a group before this one. Or, if it runs on every node, use Wants=:",
+        *_remove(unit.id, setting, needed[0].name),
+    )
+
+
+_STARTS = "A start also starts it, without the cluster knowing."
+_FAILS = "A start fails unless it runs already."
+
+
+def _runs(other: RelatedUnit) -> bool:
+    return other.is_running or other.file_state in _ENABLED
+
+
+def _is_independent(unit: Unit, other: RelatedUnit) -> bool:
+    """Return whether another unit is a service that may stop while this one runs, and is not its helper."""
+    ends = other.type == "oneshot" and not other.remain_after_exit
+    is_service = other.name.endswith(".service") and not _ALWAYS_THERE.fullmatch(other.name)
+    return is_service and not ends and not unit.stops(other)
 
 
 @needs(_find_loaded)
 def check_helpers(check: Check, known: _Known) -> CheckResult:
     """Check that a stop leaves no service running that only this unit starts."""
     unit = known[1]
-    for other in _others(known, "Wants"):
-        only_this = {edge.by for edge in other.edges} <= {unit.id}
-        is_service = other.name.endswith(".service") and not other.is_missing and other.type != "oneshot"
-        if is_service and only_this and other.file_state not in _ENABLED and not unit.stops(other):
-            return check.warning(
-                f"{unit.id} starts {other.name} (Wants=), which keeps running after a stop",
-                "It may still use the data or the address that the cluster then moves to another node.",
-                f"# If only {unit.id} uses it, stop it too:",
-                *drop_in(unit.id, f"PropagatesStopTo={other.name}", section="Unit"),
-            )
-    return check.ok("a stop leaves no helper running")
+    left = [
+        other
+        for other in _others(known, "Wants")
+        if other.type != "oneshot"
+        and not other.is_missing
+        and other.file_state not in _ENABLED
+        and {edge.by for edge in other.edges} <= {unit.id}
+        and _is_independent(unit, other)
+    ]
+    if not left:
+        return check.ok("a stop leaves no helper running")
+    return check.warning(
+        f"{unit.id} starts {_listed(left)} (Wants=), which keeps running after a stop",
+        f"{_STARTS} After a stop it may still use the data or the address that the cluster moves to another node.",
+        f"# Make {_listed(left)} a resource, in a group before this one. Or, if only {unit.id} uses it, stop it too:",
+        *_stop_too(unit, left),
+    )
 
 
 @needs(_find_loaded)
 def check_upholds(check: Check, known: _Known) -> CheckResult:
     """Check that the unit does not make systemd restart another unit."""
     unit = known[1]
-    for other in _others(known, "Upholds"):
-        if not unit.stops(other):
-            return check.warning(
-                f"{unit.id} has Upholds={other.name}",
-                f"While it runs, systemd starts {other.name} whenever that is stopped, also if the cluster has stopped "
-                "it, and leaves it running after a stop.",
-                *_remove(unit.id, "Upholds=", other.name),
-            )
-    return check.ok("it keeps no other unit running")
+    own = unit.related_by("TriggeredBy")  # which `own-trigger` reports
+    upheld = [other for other in _others(known, "Upholds") if other.name not in own and not unit.stops(other)]
+    if not upheld:
+        return check.ok("it keeps no other unit running")
+    return check.warning(
+        f"{unit.id} has Upholds={_listed(upheld)}",
+        "While it runs, systemd starts the other unit whenever that is stopped, also if the cluster has stopped it. A "
+        "stop leaves it running.",
+        *_remove(unit.id, "Upholds=", upheld[0].name),
+    )
 
 
 @needs(_find_loaded)
@@ -189,17 +218,22 @@ def check_stop_propagated(check: Check, known: _Known) -> CheckResult:
 def check_mounts(check: Check, known: _Known) -> CheckResult:
     """Check that a start mounts no file system that boot does not mount."""
     unit = known[1]
-    for mount in _others(known, "Requires", "BindsTo", "Wants", "Requisite"):
-        is_by_boot = any(edge.by.endswith(".target") for edge in mount.edges) or mount.file_state in _ENABLED
-        if mount.name.endswith(".mount") and mount.path and not is_by_boot and mount.type not in _PSEUDO:
-            return check.warning(
-                f"a start of {unit.id} also mounts {mount.name}, which boot does not mount",
-                "If another node has mounted the same storage, this destroys the data: the cluster must mount it. A "
-                "start by hand then does it without the cluster knowing.",
-                f"# Put the resource that mounts it into a group, before {unit.id}, and remove it from {mount.path}:",
-                f"editor {quoted(mount.path)}   # then: systemctl daemon-reload",
-            )
-    return check.ok("it mounts nothing that boot does not mount")
+    mounts = [other for other in _others(known, *PULLING) if _is_only_mounted_on_request(other)]
+    if not mounts:
+        return check.ok("it mounts nothing that boot does not mount")
+    return check.warning(
+        f"a start of {unit.id} also mounts {_listed(mounts)}, which boot does not mount",
+        "If another node has mounted the same storage, this destroys the data: only the cluster may mount it. A start "
+        "outside of the cluster does it without the cluster knowing.",
+        f"# If storage moves between nodes: put the resource that mounts it into a group, before {unit.id}, and remove",
+        "# the mount from this file. Then: systemctl daemon-reload",
+        *dict.fromkeys(f"editor {quoted(mount.path)}" for mount in mounts),
+    )
+
+
+def _is_only_mounted_on_request(other: RelatedUnit) -> bool:
+    is_by_boot = any(edge.by.endswith(".target") for edge in other.edges) or other.file_state in _ENABLED
+    return other.name.endswith(".mount") and bool(other.path) and not is_by_boot and other.type not in _PSEUDO
 
 
 @needs(_find_loaded)
@@ -226,24 +260,22 @@ def check_triggered_unit(check: Check, known: _Known) -> CheckResult:
     unit = known[1]
     if unit.id.rpartition(".")[2] not in {"socket", "timer", "path"}:
         return check.skipped("the unit starts no other unit")
-    for other in _others(known, "Triggers"):
-        if not other.is_missing and not unit.stops(other):
-            stem = unit.id.rpartition(".")[0]
-            report = check.warning if other.type == "oneshot" else check.error
-            fix = (
-                drop_in(f"{stem}@.service", f"PartOf={unit.id}", section="Unit")
-                if unit.accepts
-                else (
-                    f"{check_again(other.name)}   # to put the service under cluster control instead. Or stop it too:",
-                    *drop_in(unit.id, f"PropagatesStopTo={other.name}", section="Unit"),
-                )
+    left = [other for other in _others(known, "Triggers") if not other.is_missing and not unit.stops(other)]
+    if not left:
+        return check.ok("a stop also stops what it has started")
+    report = check.warning if all(other.type == "oneshot" for other in left) else check.error
+    return report(
+        f"a stop of {unit.id} leaves {_listed(left)} running",
+        f"The cluster starts {unit.id} on another node while {left[0].name} still runs on this one.",
+        *(
+            drop_in(f"{unit.id.rpartition('.')[0]}@.service", f"PartOf={unit.id}", section="Unit")
+            if unit.accepts
+            else (
+                f"{check_again(left[0].name)}   # to put the service under cluster control instead. Or stop it too:",
+                *_stop_too(unit, left),
             )
-            return report(
-                f"a stop of {unit.id} leaves {other.name} running",
-                f"The cluster starts {unit.id} on another node while {other.name} still runs on this one.",
-                *fix,
-            )
-    return check.ok("a stop also stops what it has started")
+        ),
+    )
 
 
 CHECKS = (

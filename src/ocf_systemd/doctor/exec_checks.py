@@ -8,8 +8,8 @@ from ocf_systemd.doctor.fixes import drop_in, quoted
 
 _IF_MOUNTED = "# If the cluster mounts it: check on the node where it is mounted."
 _LEAVES_CGROUP = (
-    "pam_systemd moves the processes to a session. A stop does not end all of them, and at shutdown systemd ends the "
-    "session before Pacemaker has moved the service."
+    "The processes belong to a login session or to another unit. A stop does not end all of them, and at shutdown "
+    "systemd ends them before Pacemaker has moved the service."
 )
 
 _Known = tuple[Unit, Service, Execution]
@@ -38,6 +38,8 @@ def check_accounts(check: Check, known: _Known) -> CheckResult:
 
 def _add_account(setting: str) -> str:
     kind, _, name = setting.partition("=")
+    if kind == "User" and name.isdecimal():
+        return f"useradd --system --uid {name} --no-create-home --shell /usr/sbin/nologin NAME"
     if kind == "User":
         return f"useradd --system --user-group --no-create-home --shell /usr/sbin/nologin {quoted(name)}"
     return f"groupadd --system --force {quoted(name)}"
@@ -50,8 +52,9 @@ def check_programs(check: Check, known: _Known) -> CheckResult:
     if not unit.unstartable:
         return check.ok("its programs can be executed")
     command = unit.unstartable[0]
+    programs = dict.fromkeys(f"{each.setting}={each.path} ({each.why_not})" for each in unit.unstartable)
     return check.error(
-        f"{command.setting}={command.path} cannot be executed: {command.why_not}",
+        f"cannot be executed: {', '.join(programs)}",
         "A start fails.",
         _IF_MOUNTED,
         f"ls -l {quoted(command.path)}; findmnt --target {quoted(command.path)}   # or install its package",

@@ -36,27 +36,29 @@ _PAM_DEPTH = 5
 
 def collect_execution(properties: Properties) -> Execution:
     """Return what a service executes, and what of it is missing on this host."""
-    has_own_root = not any(properties.get(name) for name in _OTHER_ROOT)
-    commands = tuple(_command(command, is_checked=has_own_root) for command in parse.commands(properties, *_COMMANDS))
+    # Only root can read all directories.
+    uses_host_root = os.geteuid() == 0 and not any(properties.get(name) for name in _OTHER_ROOT)
+    commands = tuple(_command(command, is_checked=uses_host_root) for command in parse.commands(properties, *_COMMANDS))
     pam_name = properties.get("PAMName", "")
     return Execution(
         commands=commands,
         missing_accounts=tuple(_missing_accounts(properties)),
-        missing_files=tuple(_missing_files(properties, has_own_root=has_own_root)),
+        missing_files=tuple(_missing_files(properties, uses_host_root=uses_host_root)),
         pam_session=pam_name if pam_name not in {"", "systemd-user"} and _opens_session(pam_name) else "",
         why_no_pid_file=_why_no_pid_file(properties),
     )
 
 
 def script_text(command: Command) -> str:
-    """Return a command, followed by the text of its program if that is a script."""
+    """Return a command, followed by the text of its program if that is a script, without comments."""
     text = read_text(command.path) or ""
-    return f"{command.text}\n{text}" if text.startswith("#!") else command.text
+    lines = text.splitlines() if text.startswith("#!") else []
+    return "\n".join((command.text, *(line for line in lines if not line.lstrip().startswith("#"))))
 
 
 def _command(command: Command, *, is_checked: bool) -> Command:
     path = command.path if command.path.startswith("/") else shutil.which(command.path, path=SEARCH_PATH)
-    why_not = ("" if path else "it is not found") or (why_not_executable(path) if path and is_checked else "")
+    why_not = "" if not is_checked else why_not_executable(path) if path else "it is not found"
     tools = parse.sessions(command.text)
     found = next((tool for tool, service in tools if not service or _opens_session(service)), "")
     return replace(command, path=path or command.path, why_not=why_not, session=found)
@@ -91,11 +93,11 @@ def _exists(name: str, by_name: Callable[[str], object], by_number: Callable[[in
     return True
 
 
-def _missing_files(properties: Properties, *, has_own_root: bool) -> Iterator[str]:
+def _missing_files(properties: Properties, *, uses_host_root: bool) -> Iterator[str]:
     for path in parse.environment_files(properties):  # which PID 1 reads, from the host's root
-        if not any(Path("/").glob(path.lstrip("/"))):
+        if os.geteuid() == 0 and not any(Path("/").glob(path.lstrip("/"))):
             yield f"EnvironmentFile={path}"
-    if not has_own_root:
+    if not uses_host_root:
         return
     made = {f"{root}/{name}" for setting, root in _DIRECTORIES for name in names_in(properties, setting)}
     preparing = properties.get("ExecStartPre", "")

@@ -12,6 +12,9 @@ from ocf_systemd.core.parameters import Parameters
 FOREVER_S = math.inf
 """The seconds of `infinity`."""
 
+PULLING = ("Requires", "BindsTo", "Wants", "Upholds")
+"""The properties that name the units which a start of a unit starts."""
+
 STOPPED = ("PartOf", "BindsTo", "Requires", "Requisite", "StopPropagatedFrom")
 """The properties that name the units with which a unit is stopped (systemd.unit(5))."""
 

@@ -91,8 +91,7 @@ def check_runtime_max(check: Check, known: tuple[Facts, Unit, Service]) -> Check
         return check.ok("it may run for ever")
     return check.error(
         f"RuntimeMaxSec={time_span(service.runtime_max_s)}",
-        "systemd ends the service after that time, and the cluster detects a failure. A timer cannot be exact on two "
-        "nodes, so each failure may move the service.",
+        "systemd ends the service after that time. The cluster detects a failure each time, and restarts or moves it.",
         *drop_in(unit.id, "RuntimeMaxSec=infinity"),
     )
 
@@ -112,7 +111,7 @@ def check_lsb_script(check: Check, known: tuple[Facts, Unit, Service]) -> CheckR
     return check.error(
         f"{unit.source} is an LSB script",
         "For such a script systemd does not know the main process: the unit is active even if no process runs, and a "
-        "stop leaves processes running. A package or an own unit file for the service avoids this.",
+        "stop leaves processes running. A native unit file for the service avoids this.",
         *drop_in(unit.id, *settings, f"TimeoutSec={_limit_s(facts, service)}s"),
         *(() if _has_hook(facts) else _with_hook(unit.id)),
     )
@@ -145,8 +144,9 @@ def check_stays_active(check: Check, known: tuple[Facts, Unit, Service]) -> Chec
     return check.error(
         f"Type={service.type} with RemainAfterExit=yes and without a hook",
         "The unit stays active after its processes have ended, so a monitor does not detect any failure.",
-        *drop_in(unit.id, "RemainAfterExit=no"),
         *_with_hook(unit.id),
+        "# or, if its processes run until a stop:",
+        *drop_in(unit.id, "RemainAfterExit=no"),
     )
 
 

@@ -4,7 +4,7 @@ from ocf_systemd.core.check_result import CheckResult
 from ocf_systemd.core.observations import LoadState
 from ocf_systemd.core.ocf import Action, ExitCode
 from ocf_systemd.doctor.check import Check, needs
-from ocf_systemd.doctor.facts import Edge, Facts, RelatedUnit, Unit
+from ocf_systemd.doctor.facts import PULLING, Edge, Facts, RelatedUnit, Unit
 from ocf_systemd.doctor.fixes import check_again, quoted, response
 
 # Started by every boot (bootup(7)), whether or not they are loaded at the moment.
@@ -234,7 +234,7 @@ def check_triggered(check: Check, known: tuple[Facts, Unit]) -> CheckResult:
     for trigger in triggers:
         related = _related(facts, trigger)
         # One that this unit starts is reported by `own-trigger`.
-        is_pulled = trigger in unit.related_by("Requires", "BindsTo", "Wants", "Upholds")
+        is_pulled = trigger in unit.related_by(*PULLING)
         is_kept = related.is_running and trigger not in unit.consists_of and not is_pulled
         if is_kept or related.file_state in _ENABLED:
             state = "enabled" if related.file_state in _ENABLED else "active"
