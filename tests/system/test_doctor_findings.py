@@ -106,6 +106,12 @@ FINDINGS = [
     Finding("requires", unit("Requisite=probe-db.service"), FAILS, DB),
     Finding("requires", unit("Requires=probe-missing.service"), "! systemctl start probe"),
     Finding(
+        "requires",
+        unit("Requires=probe-db.service"),
+        "! systemctl start probe",
+        prepare="ln -s /dev/null /etc/systemd/system/probe-db.service",
+    ),
+    Finding(
         "helpers",
         unit("Wants=probe-db.service"),
         "systemctl start probe; systemctl stop probe; systemctl is-active probe-db",

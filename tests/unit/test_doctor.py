@@ -92,7 +92,7 @@ class TestParse:
             relations={"TriggeredBy": ("web.socket",)},
             commands=("/bin/true",),
         )
-        assert parse.related_unit(no).is_missing
+        assert parse.related_unit(no).is_unusable
         assert parse.start_limit(web) == StartLimit("web.service", 5, 10.0)
         assert parse.failure_actions(web) == ("StartLimitAction=reboot",)
 

@@ -127,7 +127,7 @@ ROWS: dict[str, tuple[list[tuple[str, Facts]], list[tuple[str, Facts]]]] = {
             ("BindsTo", known(related(BindsTo="db.service"), other())),
             ("Requisite, not running", known(related(Requisite="db.service"), other())),
             ("Requisite, running", known(related(Requisite="db.service"), other(active_state=ACTIVE))),
-            ("not found", known(related(Requires="db.service"), other(is_missing=True))),
+            ("not found", known(related(Requires="db.service"), other(is_unusable=True))),
             (
                 "a oneshot that stays active",
                 known(related(Requires="n.service"), other("n.service", type="oneshot", remain_after_exit=True)),
@@ -154,7 +154,7 @@ ROWS: dict[str, tuple[list[tuple[str, Facts]], list[tuple[str, Facts]]]] = {
             ),
             ("stops with it", known(related(Wants="db.service"), FOLLOWING)),
             ("a oneshot", known(related(Wants="db.service"), other(type="oneshot"))),
-            ("not installed", known(related(Wants="db.service"), other(is_missing=True))),
+            ("not installed", known(related(Wants="db.service"), other(is_unusable=True))),
         ],
     ),
     "upholds": (
@@ -243,7 +243,7 @@ ROWS: dict[str, tuple[list[tuple[str, Facts]], list[tuple[str, Facts]]]] = {
         ],
         [
             ("requires the socket", listening(other(NAME, relations={"Requires": ("web.socket",)}))),
-            ("is not installed", listening(other(NAME, is_missing=True))),
+            ("is not installed", listening(other(NAME, is_unusable=True))),
         ],
     ),
     "accounts": (
@@ -338,7 +338,7 @@ SEVERITIES = [
     ("requires", known(related(Requires="db.service"), other(active_state=ACTIVE)), Status.WARNING),
     ("requires", known(related(Requisite="db.service"), other(active_state=ACTIVE)), Status.WARNING),
     ("requires", known(related(Requisite="db.service"), other()), Status.ERROR),
-    ("requires", known(related(Requires="db.service"), other(is_missing=True)), Status.ERROR),
+    ("requires", known(related(Requires="db.service"), other(is_unusable=True)), Status.ERROR),
     ("triggered-unit", listening(other(NAME)), Status.ERROR),
     ("triggered-unit", listening(other(NAME, type="oneshot")), Status.WARNING),
     ("stays-active", known(serving(type="oneshot", remain_after_exit=True)), Status.WARNING),

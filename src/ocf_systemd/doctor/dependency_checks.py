@@ -122,13 +122,13 @@ def check_requires(check: Check, known: _Known) -> CheckResult:
     """Check that the unit does not depend on another service that the cluster does not control."""
     unit, properties = known[1], ("Requires", "BindsTo", "Requisite")
     others = tuple(_others(known, *properties))
-    if missing := [other for other in others if other.is_missing]:
-        setting = _settings(unit, missing[0].name, *properties)
+    if unusable := [other for other in others if other.is_unusable]:
+        setting = _settings(unit, unusable[0].name, *properties)
         return check.error(
-            f"{_listed(missing)} is not found, but {unit.id} needs it ({setting})",
+            f"{unit.id} needs {_listed(unusable)} ({setting}), which cannot be started",
             "A start fails.",
-            f"systemctl list-unit-files {quoted(missing[0].name.partition('.')[0] + '*')}   # or install its package",
-            *_remove(unit.id, setting, missing[0].name),
+            f"systemctl status {quoted(unusable[0].name)}   # it is masked, or its package is not installed",
+            *_remove(unit.id, setting, unusable[0].name),
         )
     needed = [other for other in others if _is_independent(unit, other)]
     if not needed:
@@ -168,7 +168,7 @@ def check_helpers(check: Check, known: _Known) -> CheckResult:
         other
         for other in _others(known, "Wants")
         if other.type != "oneshot"
-        and not other.is_missing
+        and not other.is_unusable
         and other.file_state not in _ENABLED
         and {edge.by for edge in other.edges} <= {unit.id}
         and _is_independent(unit, other)
@@ -260,7 +260,7 @@ def check_triggered_unit(check: Check, known: _Known) -> CheckResult:
     unit = known[1]
     if unit.id.rpartition(".")[2] not in {"socket", "timer", "path"}:
         return check.skipped("the unit starts no other unit")
-    left = [other for other in _others(known, "Triggers") if not other.is_missing and not unit.stops(other)]
+    left = [other for other in _others(known, "Triggers") if not other.is_unusable and not unit.stops(other)]
     if not left:
         return check.ok("a stop also stops what it has started")
     report = check.warning if all(other.type == "oneshot" for other in left) else check.error

@@ -35,15 +35,15 @@ class Edge:
 class RelatedUnit:
     """Another unit that starts this one, or is started or stopped with it; `edges` are the units that start it.
 
-    `is_missing` means that systemd has no file for it. `type` is a service's Type=. `path` is its file, `relations` are
-    as in `Unit`. `commands` are what its ExecStart= runs, with the text of scripts.
+    `is_unusable` means that it cannot be started: it is not found, or masked. `type` is a service's Type=. `path` is
+    its file, `relations` are as in `Unit`. `commands` are what its ExecStart= runs, with the text of scripts.
     """
 
     name: str
     file_state: str = ""
     active_state: ActiveState = ActiveState.INACTIVE
     edges: tuple[Edge, ...] = ()
-    is_missing: bool = False
+    is_unusable: bool = False
     type: str = ""
     remain_after_exit: bool = False
     stop_when_unneeded: bool = False

@@ -67,7 +67,7 @@ def related_unit(properties: Properties) -> RelatedUnit:
         properties.get("UnitFileState", ""),
         ActiveState(properties.get("ActiveState", "")),
         edges(properties),
-        is_missing=properties.get("LoadState") == LoadState.NOT_FOUND,
+        is_unusable=properties.get("LoadState") != LoadState.LOADED,
         type=properties.get("Type", ""),
         remain_after_exit=properties.get("RemainAfterExit") == "yes",
         stop_when_unneeded=properties.get("StopWhenUnneeded") == "yes",
