@@ -143,7 +143,10 @@ class TestUnits:
     tally = Tally()
 
     def test_a_daemon_with_many_problems(self, box: Box, files: Files, doctor: Doctor) -> None:
-        """What starts it, restarts it, keeps it alive or takes too long is reported; the proposed commands fix all."""
+        """What starts it, restarts it, keeps it alive or takes too long is reported; the proposed commands fix all.
+
+        Only the administrator can decide about the unit that it is part of.
+        """
         files.put(f"{ETC}/probe-daemon.service", POOR_DAEMON)
         files.put(f"{ETC}/probe-helper.service", HELPER.format(interval="1h"))
         files.put(f"{ETC}/probe-portal.service", PORTAL)
@@ -155,7 +158,7 @@ class TestUnits:
         )
         done = doctor("--unit", "probe-daemon", "--json")
         assert self.tally.add(done) == {
-            *("enabled", "wanted", "triggered", "d-bus"),
+            *("enabled", "wanted", "triggered", "d-bus", "part-of"),
             *("drop-in", "main-process", "exec-stop", "kill-mode", "send-sigkill"),
             *("start-timeout", "stop-timeout", "start-limit", "failure-action"),
         }
@@ -164,7 +167,7 @@ class TestUnits:
         files.paths += ["/usr/local/share/dbus-1", f"{ETC}/probe-helper.service.d"]
         box.sh("\n".join(["set -e", *_on_this_host(done)]))
         fixed = ("--op", "start=305s", "--op", "stop=405s", "--monitor-hook", box.hook("timeout 5 true; exit 7"))
-        assert problems(doctor("--unit", "probe-daemon", *fixed, "--json")) == set()
+        assert problems(doctor("--unit", "probe-daemon", *fixed, "--json")) == {"part-of"}
 
     def test_a_daemon_without_problems(self, box: Box, files: Files, doctor: Doctor) -> None:
         """The same with the same related units, which are disabled, and a Restart= that the agent overrides."""

@@ -157,6 +157,13 @@ class TestParse:
         """The last one in the section [Service] applies."""
         assert parse.restart_in(text) == setting
 
+    def test_what_is_disabled_too(self) -> None:
+        """It is what Also= in the section [Install] names, in each of its lines."""
+        assert parse.also_in("[Install]\nAlso=a.socket \\\n  b.socket\nAlso = c.path\n") == (
+            *("a.socket", "b.socket", "c.path"),
+        )
+        assert parse.also_in("[Install]\nWantedBy=a.target\n[Unit]\nAlso=b.socket\n") == ()
+
     @pytest.mark.parametrize(
         ("script", "bounded", "tool"),
         [
@@ -252,6 +259,13 @@ class TestUnitFiles:
         assert unit_files.later_restarts([early], ours) == ()
         assert unit_files.later_restarts([early, late], ours) == (late,)
         assert unit_files.later_restarts([early, late, last, str(tmp_path / "zzz.conf")], ours) == ()
+
+    def test_a_condition(self, tmp_path: Path) -> None:
+        """A unit file or drop-in has it in a line of its own."""
+        needs = unit_files.needs_file("/run/x.conf")
+        assert needs(file(tmp_path / "a.conf", "[Unit]\nConditionPathExists=/run/x.conf\n"))
+        assert not needs(file(tmp_path / "b.conf", "[Unit]\nConditionPathExists=!/run/x.conf\n"))
+        assert not needs("")
 
     def test_unread_drop_ins(self, tmp_path: Path) -> None:
         """These are the drop-ins that systemd has not loaded, unless they are empty."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 import pytest
@@ -68,7 +69,7 @@ def known(
         operations=operations or Operations(),
         agent=agent or Agent("/agent", "ocf:pacemaker:systemd", version="1.0"),
         host=host or Host("252.1", "2.1.5", "1.0"),
-        parameters=parameters(**({"monitor_hook": HOOK} if hook else {}), **given),
+        parameters=parameters(**{**({"monitor_hook": HOOK} if hook else {}), **given}),
         unit=unit or of(),
         related={each.name: each for each in related},
         hook=hook,
@@ -77,7 +78,8 @@ def known(
 
 def of(**settings: object) -> Unit:
     """Return a service that is disabled and stopped, except for the given settings."""
-    return replace(Unit(id=NAME, service=Service()), **settings)  # type: ignore[arg-type]
+    unit = Unit(id=NAME, service=Service(), drop_in=str(drop_in_path(NAME)))
+    return replace(unit, **settings)  # type: ignore[arg-type]
 
 
 def ran(code: int = 0, elapsed_s: float = 0.1) -> HookRan:
@@ -95,7 +97,24 @@ UP, DOWN = of(active_state=ACTIVE), of()
 WANTED = Edge("WantedBy", "portal.service")
 LINKED = Edge("WantedBy", "multi-user.target", "/usr/lib/systemd/system/multi-user.target.wants/web.service")
 SOCKET = Edge("TriggeredBy", "web.socket")
+BOUND, NEEDED = Edge("BoundBy", "portal.service"), Edge("RequiredBy", "www.service")
+PATH = RelatedUnit("web.path", "enabled", links=("/run/systemd/system/paths.target.wants/web.path",))
+ITSELF = RelatedUnit("www.service", "enabled")
+MOVED = "/usr/local/lib/ocf-systemd/hooks/smtp"
 LATE = HookRan(HOOK, TimedOut(18.0))
+
+
+def unsafe_hook(hook: str, why: str, *, is_directory: bool = False) -> Facts:
+    return known(hook=Hook((HookUnsafe(hook, why),), is_directory=is_directory), monitor_hook=hook)
+
+
+# Commands of services whose main process ends the others itself.
+IN_ORDER = (
+    "/usr/sap/HDB/HDB00/exe/sapstartsrv pf=/usr/sap/HDB/SYS/profile/HDB_HDB00_n1",
+    "/bin/su - oracle -c '/opt/oracle/bin/dbstart /opt/oracle'",
+    "/opt/oracle/bin/lsnrctl start",
+    "/usr/lib/postgresql/15/bin/postgres -D /srv",
+)
 
 
 def unusable(given: str, why: str, *similar: str) -> Facts:
@@ -107,7 +126,8 @@ def portal(file_state: str = "disabled", active_state: ActiveState = ActiveState
 
 
 def socket(file_state: str = "disabled", active_state: ActiveState = ActiveState.INACTIVE) -> RelatedUnit:
-    return RelatedUnit("web.socket", file_state, active_state)
+    links = ("/etc/systemd/system/sockets.target.wants/web.socket",) if file_state == "enabled" else ()
+    return RelatedUnit("web.socket", file_state, active_state, links=links)
 
 
 def serving(unit_state: ActiveState = ActiveState.INACTIVE, /, **settings: object) -> Unit:
@@ -185,6 +205,7 @@ ROWS: dict[str, tuple[list[tuple[str, Facts]], list[tuple[str, Facts]]]] = {
                 "until the next boot",
                 known(of(file_state="enabled-runtime", links=("/run/systemd/system/m.target.wants/web.service",))),
             ),
+            ("with Also= of another unit", known(of(links=("/etc/m.target.wants/web.service",), also=("log.socket",)))),
             (
                 "and running",
                 known(replace(UP, links=("/etc/systemd/system/m.target.wants/web.service",), file_state="enabled")),
@@ -213,6 +234,9 @@ ROWS: dict[str, tuple[list[tuple[str, Facts]], list[tuple[str, Facts]]]] = {
                 ),
             ),
             ("by fstab", known(replace(of(edges=(Edge("RequiredBy", "local-fs.target"),)), source="/etc/fstab"))),
+            ("by an init script's links", known(of(edges=(LINKED,), source="/etc/init.d/web"))),
+            ("without the agent's drop-in", known(of(edges=(WANTED,)), portal("enabled"), order_at_shutdown="no")),
+            ("by an enabled unit that binds to it", known(of(edges=(BOUND,)), portal("enabled"))),
         ],
         [
             ("by no unit", known()),
@@ -220,6 +244,11 @@ ROWS: dict[str, tuple[list[tuple[str, Facts]], list[tuple[str, Facts]]]] = {
             ("by an unknown unit", known(of(edges=(WANTED,)))),
             ("by a running unit that is disabled", known(of(edges=(WANTED,)), portal("disabled", ACTIVE))),
             ("by a socket, which `triggered` reports", known(of(edges=(SOCKET,)), socket("enabled"))),
+            (
+                "by a unit that binds to it, and that only it starts",
+                known(of(edges=(BOUND,), names=(NAME, "www.service")), portal("static", ACTIVE, NEEDED), ITSELF),
+            ),
+            ("only with the agent's drop-in", known(of(edges=(WANTED,), needs_drop_in=True), portal("enabled"))),
             (
                 "in a cycle",
                 known(
@@ -234,6 +263,24 @@ ROWS: dict[str, tuple[list[tuple[str, Facts]], list[tuple[str, Facts]]]] = {
         [
             ("enabled", known(of(edges=(SOCKET,)), socket("enabled"))),
             ("active", known(of(edges=(SOCKET,)), socket("disabled", ACTIVE))),
+            ("active, as the unit is", known(replace(UP, edges=(SOCKET,)), socket("enabled", ACTIVE))),
+            ("two", known(of(edges=(SOCKET, Edge("TriggeredBy", "web.path"))), socket("enabled", ACTIVE), PATH)),
+            ("used by another unit", known(of(edges=(SOCKET,)), replace(socket("enabled"), users=("a.service",)))),
+            (
+                "one of two used by others",
+                known(
+                    of(edges=(SOCKET, Edge("TriggeredBy", "web.path"))),
+                    replace(socket("enabled"), users=("a.service", "b.service")),
+                    PATH,
+                ),
+            ),
+            (
+                "automount of fstab",
+                known(
+                    of(edges=(Edge("TriggeredBy", "web.automount"),), source="/etc/fstab"),
+                    RelatedUnit("web.automount", "generated", ACTIVE),
+                ),
+            ),
             (
                 "timer",
                 known(of(edges=(Edge("TriggeredBy", "web.timer"),)), RelatedUnit("web.timer", "enabled")),
@@ -263,6 +310,7 @@ ROWS: dict[str, tuple[list[tuple[str, Facts]], list[tuple[str, Facts]]]] = {
         [
             ("of an enabled unit", known(of(part_of=("portal.service",)), portal("enabled"))),
             ("of a running unit", known(of(part_of=("portal.service",)), portal("disabled", ACTIVE))),
+            ("of a unit that starts it", known(of(part_of=("portal.service",), edges=(WANTED,)), portal("enabled"))),
             (
                 "of a running unit that would start it",
                 known(of(part_of=("portal.service",), edges=(WANTED,)), portal("disabled", ACTIVE)),
@@ -270,7 +318,6 @@ ROWS: dict[str, tuple[list[tuple[str, Facts]], list[tuple[str, Facts]]]] = {
         ],
         [
             ("of a stopped unit", known(of(part_of=("portal.service",)), portal())),
-            ("reported by `wanted`", known(of(part_of=("portal.service",), edges=(WANTED,)), portal("enabled"))),
             (
                 "of a boot target",
                 known(of(part_of=("multi-user.target",)), RelatedUnit("multi-user.target", "static", ACTIVE)),
@@ -328,7 +375,6 @@ ROWS: dict[str, tuple[list[tuple[str, Facts]], list[tuple[str, Facts]]]] = {
             (command, known(serving(kill_mode=mode, exec_stop=(command,))))
             for mode, command in (
                 ("none", "/bin/kill -TERM $MAINPID"),
-                ("process", "/bin/true"),
                 ("none", "/bin/sh -c kill $MAINPID"),
                 ("none", "start-stop-daemon --stop --pidfile /run/web.pid"),
                 ("none", "systemctl kill web"),
@@ -338,6 +384,7 @@ ROWS: dict[str, tuple[list[tuple[str, Facts]], list[tuple[str, Facts]]]] = {
             ("no ExecStop", known()),
             ("KillMode=control-group", known(serving(exec_stop=("/bin/kill -TERM $MAINPID",)))),
             ("KillMode=mixed", known(serving(kill_mode="mixed", exec_stop=("/bin/true",)))),
+            ("KillMode=process", known(serving(kill_mode="process", exec_stop=("/bin/true",)))),
             ("waits", known(serving(kill_mode="none", exec_stop=("start-stop-daemon --stop --retry 5",)))),
             ("unknown", known(serving(kill_mode="none", exec_stop=("/usr/bin/web shutdown",)))),
             ("one waits", known(serving(kill_mode="none", exec_stop=("/bin/true", "/usr/bin/web shutdown")))),
@@ -346,8 +393,18 @@ ROWS: dict[str, tuple[list[tuple[str, Facts]], list[tuple[str, Facts]]]] = {
         ],
     ),
     "kill-mode": (
-        [("none", known(serving(kill_mode="none"))), ("process", known(serving(kill_mode="process")))],
-        [("control-group", known()), ("mixed", known(serving(kill_mode="mixed")))],
+        [
+            ("none", known(serving(kill_mode="none"))),
+            ("process", known(serving(kill_mode="process"))),
+            *((f"{mode} of containers", known(serving(kill_mode=mode, delegate=True))) for mode in ("process", "none")),
+            *((f"none of {program}", known(serving(kill_mode="none", exec_start=(program,)))) for program in IN_ORDER),
+            ("process of postgres", known(serving(kill_mode="process", exec_start=("/usr/bin/pg_ctl start",)))),
+        ],
+        [
+            ("control-group", known()),
+            ("mixed", known(serving(kill_mode="mixed"))),
+            ("of an init script", known(replace(serving(kill_mode="process"), source="/etc/init.d/web"))),
+        ],
     ),
     "send-sigkill": (
         [
@@ -370,6 +427,7 @@ ROWS: dict[str, tuple[list[tuple[str, Facts]], list[tuple[str, Facts]]]] = {
             ("exactly", known(serving(start_timeout_s=95.0))),
             ("chosen", known(serving(start_timeout_s=FOREVER_S), operations=operating(start=300.0))),
             ("oneshot", known(serving(type="oneshot", start_timeout_s=FOREVER_S))),
+            ("of an init script", known(replace(serving(start_timeout_s=300.0), source="/etc/init.d/web"))),
         ],
     ),
     "stop-timeout": (
@@ -390,6 +448,7 @@ ROWS: dict[str, tuple[list[tuple[str, Facts]], list[tuple[str, Facts]]]] = {
             ("as advertised", known(serving(stop_timeout_s=100.0))),
             ("chosen", known(serving(stop_timeout_s=FOREVER_S), operations=operating(stop=405.0))),
             ("in time, and no escalation", known(stop_escalate="no")),
+            ("of an init script", known(replace(serving(stop_timeout_s=300.0), source="/etc/init.d/web"))),
         ],
     ),
     "start-limit": (
@@ -535,14 +594,14 @@ def test_every_check_is_tested_with_and_without_a_problem() -> None:
 
 @pytest.mark.parametrize(("name", "facts"), PROBLEMS)
 def test_problem(name: str, facts: Facts) -> None:
-    """The result states what is wrong, why that matters, and how to fix it, with lines that a shell accepts."""
+    """It states what is wrong, why that matters, and how to fix it, with lines for a shell, or what to decide."""
     result = BY_NAME[name].run(facts)
     assert result.name == name
     assert result.is_problem
     assert result.what
     assert result.why.endswith(".")
     assert not result.what.endswith(".")
-    assert result.fix
+    assert result.fix or "Decide " in result.why
     assert all(line and "\n" not in line for line in result.fix)
 
 
@@ -575,10 +634,16 @@ def test_skipped(name: str, facts: Facts) -> None:
 
 
 WARNINGS = {
-    *("daemon-reload", "part-of", "readiness", "hook-timeout"),
+    *("daemon-reload", "part-of", "readiness", "hook-timeout"),  # and those of SEVERITIES
     *("agent-readable", "agent-current", "systemd", "pacemaker"),
 }
 SEVERITIES = [
+    ("kill-mode", known(serving(kill_mode="none")), Status.ERROR),
+    ("kill-mode", known(serving(kill_mode="process")), Status.WARNING),
+    ("wanted", known(of(edges=(WANTED,)), portal("enabled")), Status.ERROR),
+    ("wanted", known(of(edges=(WANTED,)), portal("enabled"), order_at_shutdown="no"), Status.WARNING),
+    ("triggered", known(of(edges=(SOCKET,)), socket("enabled")), Status.ERROR),
+    ("triggered", known(of(edges=(SOCKET,)), replace(socket("enabled"), users=("a.service",))), Status.WARNING),
     ("send-sigkill", known(serving(send_sigkill=False)), Status.WARNING),
     ("send-sigkill", known(serving(send_sigkill=False), stop_escalate="no"), Status.ERROR),
     ("send-sigkill", known(serving(send_sigkill=False, kill_mode="process")), Status.ERROR),
@@ -588,6 +653,36 @@ SEVERITIES = [
     ("hook-speed", known(UP, hook=hooked(LATE, elapsed_s=18.0)), Status.ERROR),
     ("hook-speed", known(hook=hooked(LATE, elapsed_s=18.0)), Status.ERROR),
 ]
+
+
+@pytest.mark.parametrize(("name", "facts"), PROBLEMS)
+def test_only_a_warning_leaves_the_decision_to_the_administrator(name: str, facts: Facts) -> None:
+    """An error has commands. A warning without them says what to decide, and has none that could do harm."""
+    result = BY_NAME[name].run(facts)
+    assert ("Decide " in result.why) == (not result.fix) or name == "triggered"
+    assert result.fix or result.status is Status.WARNING
+
+
+CHANGES_UNITS = re.compile("systemctl .*(stop|disable|mask|kill|restart|enable|edit|set-property)")
+CHANGES_FILES = re.compile("chown|chmod|setfacl|mv|rm|sed -i")
+
+
+@pytest.mark.parametrize(("name", "facts"), PROBLEMS)
+def test_no_fix_changes_what_is_not_this_units(name: str, facts: Facts) -> None:
+    """No command stops, disables or masks another unit than this one and its triggers, or changes others' files.
+
+    A hook is this unit's; a directory is not, except for the one of ocf-systemd.
+    """
+    own = {NAME, *(edge.by for edge in facts.unit.edges if edge.relation == "TriggeredBy")} if facts.unit else set()
+    files = {HOOK, *(facts.unit.bus_files if facts.unit else ()), *(facts.unit.links if facts.unit else ())}
+    for line in BY_NAME[name].run(facts).fix:
+        command, _, _ = line.partition("#")
+        if CHANGES_UNITS.match(command):
+            assert set(command.split()[2:]) - {"--runtime"} <= own
+        if CHANGES_FILES.match(command):
+            *_, file = command.split()
+            assert file in files or file.startswith(("/usr/local/lib/ocf-systemd", f"/etc/systemd/system/{NAME}.d/"))
+        assert "pip install ocf-systemd" not in command
 
 
 @pytest.mark.parametrize(("name", "facts"), PROBLEMS)
@@ -685,17 +780,73 @@ FIXES = [
     ("masked", known(of(load_state=LoadState.MASKED, file_state="masked-runtime")), "systemctl unmask --runtime web"),
     ("enabled", known(of(file_state="enabled", links=("/etc/x",))), "systemctl disable web.service"),
     ("enabled", known(of(file_state="enabled-runtime", links=("/run/x",))), "systemctl disable --runtime web.service"),
-    ("wanted", known(of(edges=(WANTED,)), portal("enabled")), "systemctl disable portal.service"),
+    (
+        "enabled",
+        known(of(links=("/etc/a", "/run/b", "/etc/c"))),
+        "systemctl disable web.service\nsystemctl disable --runtime web.service",
+    ),
+    ("enabled", known(of(links=("/etc/a", "/etc/b"), also=("x.socket",))), "rm /etc/a /etc/b\nsystemctl daemon-reload"),
+    (
+        "wanted",
+        known(of(edges=(WANTED,)), portal("enabled")),
+        "[Unit]\\nConditionPathExists=/run/systemd/system/web.service.d/zz-ocf-systemd.conf\\n",
+    ),
+    ("wanted", known(of(edges=(LINKED,), source="/etc/init.d/web")), "\nsystemctl disable web.service"),
+    (
+        "triggered",
+        known(of(edges=(SOCKET, Edge("TriggeredBy", "web.path"))), socket("enabled", ACTIVE), PATH),
+        "systemctl disable web.socket\nsystemctl stop web.socket\nsystemctl disable --runtime web.path",
+    ),
+    ("triggered", known(replace(UP, edges=(SOCKET,)), socket("disabled", ACTIVE)), "[Unit]\\nPartOf=web.service\\n"),
+    (
+        "triggered",
+        known(of(edges=(SOCKET,)), replace(socket("enabled"), users=("a.service", "b.service"))),
+        "a.service and b.service use web.socket.",
+    ),
+    ("kill-mode", known(serving(kill_mode="process", exec_start=("/usr/bin/pg_ctl start",))), "KillMode=mixed"),
+    ("kill-mode", known(serving(kill_mode="none")), "KillMode=control-group"),
     ("wanted", known(of(edges=(LINKED,))), "ln -s /dev/null /etc/systemd/system/multi-user.target.wants/web.service"),
+    (
+        "wanted",
+        known(
+            of(edges=(LINKED, Edge("RequiredBy", "default.target", "/run/systemd/generator/a.requires/web.service")))
+        ),
+        "ln -s /dev/null /etc/systemd/system/default.target.requires/web.service",
+    ),
     ("start-timeout", known(serving(start_timeout_s=120.0)), "op start timeout=130s"),
     ("start-timeout", known(serving(start_timeout_s=900.0)), "TimeoutStartSec=300s"),
     ("stop-timeout", known(serving(stop_timeout_s=104.0)), "op stop timeout=115s"),
     ("stop-timeout", known(serving(stop_timeout_s=900.0)), "op stop timeout=315s"),
     ("stop-timeout", known(serving(exec_stop=("/x",)), stop_escalate="no"), "op stop timeout=185s"),
     ("start-timeout", known(operations=operating(start=1.0)), "TimeoutStartSec=1s"),
-    ("hook", known(hook=Hook((HookMissing(HOOK, "it is not executable"),))), f"chmod 0755 {HOOK}"),
+    ("hook", known(hook=Hook((HookMissing(HOOK, "it is not executable"),))), f"chmod a+x {HOOK}"),
+    ("hook", known(hook=Hook((HookMissing(HOOK, "user web may not execute it"),))), f"root {HOOK} {MOVED}"),
+    (
+        "hook",
+        known(hook=Hook((HookMissing(MOVED, "user web may not execute it"),)), monitor_hook=MOVED),
+        f"chmod a+rx {MOVED}",
+    ),
+    (
+        "hook",
+        known(
+            hook=Hook((HookMissing("/x/smtp", "its arguments belong in monitor_hook_args, not in monitor_hook"),)),
+            monitor_hook="/x/smtp -p 25",
+        ),
+        "update RESOURCE monitor_hook=/x/smtp monitor_hook_args='-p 25'",
+    ),
     ("hook", known(hook=Hook((HookMissing(HOOK, "No such file or directory"),))), f"root ./smtp {HOOK}"),
-    ("hook-safety", known(hook=Hook((HookUnsafe(HOOK, "/a b is writable by everyone"),))), "chmod o-w '/a b'"),
+    ("hook-safety", unsafe_hook("/home/joe/smtp", "/home/joe is owned by uid 1000"), f"root /home/joe/smtp {MOVED}"),
+    ("hook-safety", unsafe_hook("/home/joe/smtp", "/home/joe is owned by uid 1000"), f"monitor_hook={MOVED}"),
+    ("hook-safety", unsafe_hook("/a b/smtp", "/a b is writable by everyone"), f"root '/a b/smtp' {MOVED}"),
+    (
+        "hook-safety",
+        unsafe_hook("/a b/web/", "/a b/web is writable by group 50", is_directory=True),
+        "root -t /usr/local/lib/ocf-systemd/hooks/web '/a b/web'/*",
+    ),
+    ("hook-safety", unsafe_hook(MOVED, f"{MOVED} is writable by group 50"), f"chmod go-w {MOVED}"),
+    ("hook-safety", unsafe_hook(MOVED, f"{MOVED} is owned by uid 1000"), f"chown root:root {MOVED}"),
+    ("hook-safety", unsafe_hook(MOVED, "/usr/local is writable by group 50"), f"{MOVED} /etc/ocf-systemd/hooks/smtp"),
+    ("hook-safety", unsafe_hook("/x/smtp", "/x/smtp resolves to a different file"), f"/x/smtp {MOVED}"),
     ("hook-codes", known(hook=hooked(ran(6))), consequence(Action.MONITOR, 6, recurring=True)),
     ("hook-answer", known(UP, hook=hooked(ran(1))), consequence(Action.MONITOR, 1, recurring=True)),
     ("hook-timeout", known(hook=hooked(script=Script(HOOK, is_bounded=False))), "monitor_hook_timeout=9s"),
@@ -740,6 +891,13 @@ def test_times_for_people(seconds: float, expected: str) -> None:
 def test_names_are_quoted_for_a_shell() -> None:
     """A name with a backslash is quoted."""
     assert "'srv-a\\x2db.mount.d/zzz-cluster.conf'" in drop_in(r"srv-a\x2db.mount", "X=y", section="Mount")[1]
+
+
+def test_a_drop_in_has_the_settings_as_they_are() -> None:
+    """printf(1) reads neither a backslash nor a percent sign of a setting."""
+    assert drop_in("a.mount", r"X=/srv-a\x2db.mount.d/%n", section="Unit")[1].startswith(
+        r"printf '[Unit]\nX=/srv-a\\x2db.mount.d/%%n\n' >>"
+    )
 
 
 def test_the_proposed_drop_in_applies_last() -> None:

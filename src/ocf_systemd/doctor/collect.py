@@ -27,21 +27,16 @@ _SIMILAR_MAX, _SIMILARITY = 4, 0.75
 _TRIGGER_TYPES = ("socket", "timer", "path")
 _MANAGER = ("Version", "UnitPath", "DefaultTimeoutStopUSec")
 _OF_BOTH = ("Id", "LoadState", "ActiveState", "UnitFileState", "StartLimitBurst", "StartLimitIntervalUSec")
-_OF_OTHERS = (
-    *(*_OF_BOTH, "FragmentPath", "SourcePath", "StopWhenUnneeded", "Type", "RemainAfterExit", "ExecStart"),
-    *(*parse.STARTING, *parse.RELATIONS),
-)
-_RELATED = (
-    *("Requires", "Requisite", "BindsTo", "Wants", "Upholds", "StopPropagatedFrom", "Triggers"),
-    *("OnFailure", "OnSuccess", "After"),
-)
+_STOPPED_WITH = ("RequiredBy", "BoundBy", "ConsistsOf")
+_FILES = ("FragmentPath", "DropInPaths")
+_OF_OTHERS = (*_OF_BOTH, *_FILES, "Triggers", "StopWhenUnneeded", "ConsistsOf", *parse.STARTING, parse.TRIGGERING)
 _OF_THE_UNIT = (
     *_OF_BOTH,
-    *("Names", "FragmentPath", "SourcePath", "DropInPaths", "NeedDaemonReload"),
-    *(*parse.STARTING, *parse.RELATIONS, "ConsistsOf", "RefuseManualStart", "RefuseManualStop", "StopWhenUnneeded"),
-    *("Type", "RemainAfterExit", "GuessMainPID", "MainPID", "Restart", "RestartForceExitStatus", "RuntimeMaxUSec"),
-    *("ExecStop", "KillMode", "SendSIGKILL", "TimeoutStartUSec", "TimeoutStopUSec", "Accept"),
-    *(*parse.EMERGENCIES, *execution.PROPERTIES),
+    *("Names", *_FILES, "SourcePath", "NeedDaemonReload"),
+    *(*parse.STARTING, parse.TRIGGERING, "PartOf", "ConsistsOf", "Requires", "BindsTo"),
+    *("Type", "RemainAfterExit", "PIDFile", "GuessMainPID", "MainPID", "Restart", "RestartForceExitStatus"),
+    *("ExecStart", "ExecStop", "KillMode", "Delegate", "SendSIGKILL", "TimeoutStartUSec", "TimeoutStopUSec"),
+    *parse.EMERGENCIES,
 )
 
 
@@ -88,27 +83,10 @@ async def _with_units(facts: Facts, unit_path: tuple[str, ...]) -> Facts:
         )
         return replace(facts, unit=unit, similar=await _similar(name))
     view = _View(properties, unit_path, name)
-    others: dict[str, Properties] = {}
-    unmet: tuple[str, ...] = ()
-
-    async def set_unmet() -> None:
-        nonlocal unmet
-        unmet = await unmet_conditions(view.id)
-
-    async with anyio.create_task_group() as tasks:
-        tasks.start_soon(set_unmet)
-        others = await _others(view)
-    unit = replace(_unit(view, others), relations=view.relations, accepts=view.accepts, unmet=unmet)
-    unit = replace(unit, execution=execution.collect_execution(properties))
-    return replace(facts, unit=unit, related={other: _related(view, found) for other, found in others.items()})
-
-
-def _related(view: "_View", properties: Properties) -> RelatedUnit:
-    """Return the facts about another unit; of one that a failure starts, with the text of its scripts."""
-    related = parse.related_unit(properties)
-    if related.name not in {*view.relations.get("OnFailure", ()), *view.relations.get("OnSuccess", ())}:
-        return related
-    return replace(related, commands=tuple(map(execution.script_text, parse.commands(properties, "ExecStart"))))
+    others = await _others(view)
+    related = {other: parse.related_unit(found) for other, found in others.items()}
+    related |= {name: _trigger(view, related[name], others) for name in _triggers(view, others)}
+    return replace(facts, unit=_unit(view, others), related=related)
 
 
 class _View:
@@ -170,11 +148,14 @@ def _unit(view: _View, others: Mapping[str, Properties]) -> Unit:
         needs_daemon_reload=properties.get("NeedDaemonReload") == "yes",
         unread=unit_files.unread_drop_ins(view.unit_path, view.names, drop_ins),
         links=tuple(edge.link for edge in view.links if unit_files.is_from_administrator(edge.link)),
+        also=_also(view, view.id, properties, others),
         alias_link=alias,
         edges=(*view.edges(), *_triggering(view, others)),
         part_of=names_in(properties, "PartOf"),
         consists_of=names_in(properties, "ConsistsOf"),
         bus_files=unit_files.bus_files(view.names),
+        drop_in=str(drop_in),
+        needs_drop_in=any(map(unit_files.needs_file(str(drop_in)), (properties.get("FragmentPath", ""), *drop_ins))),
         has_drop_in=str(drop_in) in drop_ins,
         hidden_by=unit_files.hiding_drop_in(view.unit_path, view.names, drop_in),
         later_restarts=unit_files.later_restarts(drop_ins, drop_in),
@@ -192,6 +173,33 @@ def _triggering(view: _View, others: Mapping[str, Properties]) -> tuple[Edge, ..
     known = names_in(view.properties, parse.TRIGGERING)
     names = (name for name in view.namesakes if name in others and name not in known)
     return tuple(Edge(parse.TRIGGERING, name) for name in names if view.id in names_in(others[name], "Triggers"))
+
+
+def _triggers(view: _View, others: Mapping[str, Properties]) -> tuple[str, ...]:
+    """Return the sockets, timers and so on that start this unit."""
+    edges = (*parse.edges(view.properties), *_triggering(view, others))
+    return tuple(edge.by for edge in edges if edge.relation == parse.TRIGGERING and edge.by in others)
+
+
+def _trigger(view: _View, trigger: RelatedUnit, others: Mapping[str, Properties]) -> RelatedUnit:
+    """Return a trigger with what a fix must know: its links, and what else it starts with, stops and disables."""
+    properties = others[trigger.name]
+    links = unit_files.starting_links(view.unit_path, (trigger.name,))
+    users = (name for each in (*parse.STARTING, *_STOPPED_WITH) for name in names_in(properties, each))
+    own = {*view.names, *_triggers(view, others)}
+    return replace(
+        trigger,
+        links=tuple(edge.link for edge in links if unit_files.is_from_administrator(edge.link)),
+        also=_also(view, trigger.name, properties, others),
+        users=tuple(dict.fromkeys(name for name in users if name not in own and not name.endswith(".target"))),
+    )
+
+
+def _also(view: _View, name: str, properties: Properties, others: Mapping[str, Properties]) -> tuple[str, ...]:
+    """Return what `systemctl disable` of a unit disables too, except for what starts this unit itself."""
+    texts = (unit_files.read_text(path) or "" for each in _FILES for path in names_in(properties, each))
+    own = {name, *view.names, *_triggers(view, others)}
+    return tuple(unit for text in texts for unit in parse.also_in(text) if unit not in own)
 
 
 def _required_limits(view: _View, others: Mapping[str, Properties]) -> tuple[StartLimit, ...]:
@@ -235,7 +243,8 @@ async def _run_hook(facts: Facts, options: Mapping[str, str]) -> Hook | None:
     if not failures and not not_run:
         failures = await check_access(parameters, environment, processes.run, deadline)
     if failures or not_run:
-        return Hook(failures, not_run, () if failures else _scripts(parameters))
+        scripts = () if failures else _scripts(parameters)
+        return Hook(failures, not_run, scripts, is_directory=unit_files.is_directory(parameters.monitor_hook))
     outcomes = await run_hooks(parameters, environment, processes.run, deadline)
     times_s = [
         ran.outcome.elapsed_s

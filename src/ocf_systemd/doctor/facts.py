@@ -35,21 +35,17 @@ class Edge:
 class RelatedUnit:
     """Another unit that starts this one, or is started or stopped with it; `edges` are the units that start it.
 
-    `is_unusable` means that it cannot be started: it is not found, or masked. `type` is a service's Type=. `path` is
-    its file, `relations` are as in `Unit`. `commands` are what its ExecStart= runs, with the text of scripts.
+    `links` are the administrator's symbolic links that start it, `also` the units that `systemctl disable` of it would
+    disable as well. `users` are the services, sockets and so on that start it or stop with it.
     """
 
     name: str
     file_state: str = ""
     active_state: ActiveState = ActiveState.INACTIVE
     edges: tuple[Edge, ...] = ()
-    is_unusable: bool = False
-    type: str = ""
-    remain_after_exit: bool = False
-    stop_when_unneeded: bool = False
-    path: str = ""
-    relations: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: MappingProxyType({}))
-    commands: tuple[str, ...] = ()
+    links: tuple[str, ...] = ()
+    also: tuple[str, ...] = ()
+    users: tuple[str, ...] = ()
 
     @property
     def is_running(self) -> bool:
@@ -80,6 +76,7 @@ class Service:
     exec_start: tuple[str, ...] = ()
     exec_stop: tuple[str, ...] = ()
     kill_mode: str = "control-group"
+    delegate: bool = False
     send_sigkill: bool = True
     start_timeout_s: float = 90.0
     stop_timeout_s: float = 90.0
@@ -117,9 +114,11 @@ class Execution:
 class Unit:
     """A unit as systemd has loaded it, and its files.
 
-    `links` are the administrator's symbolic links that start it, `edges` the other dependencies that do. `alias_link`
-    is the link that makes the given name an alias. `unread` are the drop-ins that systemd has not loaded yet.
-    `bus_files` are the D-Bus activation files that start it. `hidden_by` is a file that hides the agent's drop-in,
+    `links` are the administrator's symbolic links that start it, `edges` the other dependencies that do. `also` are the
+    other units that `systemctl disable` of this one would disable. `alias_link` is the link that makes the given name
+    an alias. `unread` are the drop-ins that systemd has not loaded yet. `bus_files` are the D-Bus activation files that
+    start it. `drop_in` is where the agent's drop-in is while the cluster runs the unit; `needs_drop_in` means that a
+    condition of the unit keeps systemd from starting it without that file. `hidden_by` is a file that hides it,
     `later_restarts` the drop-in that sets Restart= after it. `failure_actions` are settings such as FailureAction= that
     affect the host. `required_limits` are the limits of required units that start and stop with this one.
     `relations` are the units that each property such as Requires= names. `accepts` means that a socket
@@ -137,11 +136,14 @@ class Unit:
     needs_daemon_reload: bool = False
     unread: tuple[str, ...] = ()
     links: tuple[str, ...] = ()
+    also: tuple[str, ...] = ()
     alias_link: str = ""
     edges: tuple[Edge, ...] = ()
     part_of: tuple[str, ...] = ()
     consists_of: tuple[str, ...] = ()
     bus_files: tuple[str, ...] = ()
+    drop_in: str = ""
+    needs_drop_in: bool = False
     has_drop_in: bool = False
     hidden_by: str = ""
     later_restarts: tuple[str, ...] = ()
@@ -207,13 +209,14 @@ class Script:
 class Hook:
     """The hooks: how one run of each ended, or why they were not run, and their files.
 
-    `elapsed_s` is the time in seconds that the slowest took.
+    `elapsed_s` is the time in seconds that the slowest took. `is_directory` means that monitor_hook is a directory.
     """
 
     outcomes: tuple[HookOutcome, ...] = ()
     not_run: str = ""
     scripts: tuple[Script, ...] = ()
     elapsed_s: float = 0.0
+    is_directory: bool = False
 
 
 @dataclass(frozen=True, slots=True)

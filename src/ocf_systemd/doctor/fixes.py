@@ -1,14 +1,24 @@
-"""Builds the commands that fix problems, and the phrases that several checks use."""
+"""Builds the commands that fix problems, and the phrases that several checks use.
+
+A command changes only what is this unit's: it never stops, disables, masks, re-owns or re-modes another unit or a file
+that others may use. Where no such command fixes a problem, the check reports a warning without a fix, whose reason
+states the consequences and begins its last sentence with "Decide".
+"""
 
 import shlex
+from collections.abc import Sequence
 
 from ocf_systemd.core.ocf import Action
 from ocf_systemd.core.pacemaker import consequence
-from ocf_systemd.doctor.facts import FOREVER_S
+from ocf_systemd.doctor.facts import FOREVER_S, Edge, Unit
 
-HOOK = "/usr/local/lib/ocf-systemd/hooks/HOOK"
+OWN = "/usr/local/lib/ocf-systemd"
+HOOKS, OTHER_HOOKS = f"{OWN}/hooks", "/etc/ocf-systemd/hooks"
+"""Where to put hooks, and where if others can change a directory above."""
+HOOK = f"{HOOKS}/HOOK"
 """Placeholder in commands for a hook that does not exist yet."""
 
+DAEMON_RELOAD = "systemctl daemon-reload"
 _DROP_IN = "zzz-cluster.conf"  # sorts after all others, the agent's included, and the last one wins (systemd.unit(5))
 
 
@@ -29,12 +39,42 @@ def quoted(text: str) -> str:
 
 def drop_in(unit: str, *settings: str, section: str = "Service", name: str = _DROP_IN) -> tuple[str, ...]:
     """Return the commands that add settings to a drop-in below /etc."""
-    lines = "\\n".join((f"[{section}]", *settings, ""))
+    escaped = (setting.replace("\\", "\\\\").replace("%", "%%") for setting in settings)  # printf(1) reads the text
+    lines = "\\n".join((f"[{section}]", *escaped, ""))
     return (
         f"cd /etc/systemd/system && mkdir -p {quoted(f'{unit}.d')}",
         f"printf '{lines}' >>{quoted(f'{unit}.d/{name}')}",
-        "systemctl daemon-reload",
+        DAEMON_RELOAD,
     )
+
+
+def disable(unit: str, links: Sequence[str], also: Sequence[str]) -> tuple[str, ...]:
+    """Return the commands after which the administrator's links no longer start a unit.
+
+    `systemctl disable` does not suit a unit with Also=: it would disable `also` too.
+    """
+    if also:
+        return (f"rm {' '.join(map(quoted, links))}", DAEMON_RELOAD)
+    is_runtime = [link.startswith("/run/") for link in links]  # `systemctl disable` leaves these
+    persistent = (f"systemctl disable {quoted(unit)}",) if not links or not all(is_runtime) else ()
+    return (*persistent, *((f"systemctl disable --runtime {quoted(unit)}",) if any(is_runtime) else ()))
+
+
+def mask_links(unit: str, edges: Sequence[Edge]) -> tuple[str, ...]:
+    """Return the commands that hide the links by which packages and generators start a unit."""
+    masks = [f"/etc/systemd/system/{edge.by}.{edge.link.split('/')[-2].rpartition('.')[2]}/{unit}" for edge in edges]
+    making = (f"mkdir -p {quoted(mask.rpartition('/')[0])} && ln -s /dev/null {quoted(mask)}" for mask in masks)
+    return (*making, DAEMON_RELOAD)
+
+
+def is_lsb_script(unit: Unit) -> bool:
+    """Return whether systemd-sysv-generator(8) has made the unit for an init script."""
+    return "/init.d/" in unit.source
+
+
+def names(units: Sequence[str]) -> str:
+    """Return units for a sentence: `a`, `a and b`, `a, b and c`."""
+    return " and ".join(filter(None, (", ".join(units[:-1]), *units[-1:])))
 
 
 def update(*settings: str) -> str:

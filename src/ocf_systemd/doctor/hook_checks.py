@@ -13,10 +13,12 @@ from ocf_systemd.core.parameters import Parameters
 from ocf_systemd.core.timeouts import least_timeout_s
 from ocf_systemd.doctor.check import Check, needs
 from ocf_systemd.doctor.facts import Facts, Hook
-from ocf_systemd.doctor.fixes import quoted, response, time_span, update
+from ocf_systemd.doctor.fixes import HOOKS, OTHER_HOOKS, OWN, quoted, response, time_span, update
 
 _HARD_OR_FATAL = frozenset(range(2, 7))
 _SLOW_SHARE = 0.5
+_INSTALL = "install -D -m 0755 -o root -g root"
+_OWN_FIXES = {"is owned": "chown root:root", "is writable": "chmod go-w", "may be writable": "setfacl --remove-all"}
 _SPARE = 3  # proposed interval and timeout, as a multiple of the time that the hook took
 
 _Hooked = tuple[Facts, Hook, Parameters]
@@ -53,27 +55,34 @@ def check_hook(check: Check, hooked: _Hooked) -> CheckResult:
     return check.error(
         f"hook {missing[0].hook} cannot be run: {missing[0].why}",
         f"start and monitor return 5. {response(Action.MONITOR, ExitCode.ERR_INSTALLED)}",
-        *_installing(missing[0], parameters),
+        *_installing(missing[0], hook, parameters),
     )
 
 
-def _installing(missing: HookMissing, parameters: Parameters) -> tuple[str, ...]:
+def _installing(missing: HookMissing, hook: Hook, parameters: Parameters) -> tuple[str, ...]:
     path = quoted(missing.hook)
     if missing.why.startswith("there is no user"):
         return (f"getent passwd {quoted(parameters.monitor_hook_user or '')}", update("monitor_hook_user="))
-    if missing.why == "it is not executable":
-        return (f"chmod 0755 {path}",)
-    if "CR LF" in missing.why:
-        return (f"sed -i 's/\\r$//' {path}",)
-    if "interpreter" in missing.why:
-        return (f"head -n 1 {path}   # must name an interpreter that exists, such as #!/bin/sh",)
-    return (f"install -D -m 0755 -o root -g root ./{path.rpartition('/')[2]} {path}   # on every node",)
+    if "monitor_hook_args" in missing.why:
+        arguments = (parameters.monitor_hook or "").removeprefix(missing.hook).strip()
+        return (update(f"monitor_hook={path}", f"monitor_hook_args={quoted(arguments)}"),)
+    if missing.why.endswith("may not execute it") and not missing.hook.startswith(f"{OWN}/"):
+        return _moving(hook, parameters, HOOKS)
+    for why, command in (
+        ("CR LF", f"sed -i 's/\\r$//' {path}"),
+        ("interpreter", f"head -n 1 {path}   # must name an interpreter that exists, such as #!/bin/sh"),
+        ("not executable", f"chmod a+x {path}"),
+        ("may not execute it", f"chmod a+rx {path}"),
+    ):
+        if why in missing.why:
+            return (command,)
+    return (f"{_INSTALL} ./{path.rpartition('/')[2]} {path}   # on every node",)
 
 
 @needs(_find_hook)
 def check_safety(check: Check, hooked: _Hooked) -> CheckResult:
     """Check that only root can change the hook."""
-    hook = hooked[1]
+    _, hook, parameters = hooked
     unsafe = [outcome for outcome in hook.outcomes if isinstance(outcome, HookUnsafe)]
     if not unsafe:
         return check.ok("only root can change it") if _can_be_run(hook) else check.skipped("the hook cannot be run")
@@ -81,20 +90,24 @@ def check_safety(check: Check, hooked: _Hooked) -> CheckResult:
         f"hook {unsafe[0].hook} is not safe to run: {unsafe[0].why}",
         "A user who can change it can run commands as root. So the agent does not run it and returns 4. "
         f"{response(Action.MONITOR, ExitCode.ERR_PERM)}",
-        _securing(unsafe[0].why),
+        *_securing(hook, parameters, unsafe[0].why),
     )
 
 
-def _securing(why: str) -> str:
-    for pattern, command in (
-        ("(.*) is owned by uid .*", "chown root:root"),
-        ("(.*) is writable by everyone", "chmod o-w"),
-        ("(.*) is writable by group .*", "chmod g-w"),
-        ("(.*) may be writable by others", "setfacl --remove-all"),
-    ):
-        if match := re.match(pattern, why):
-            return f"{command} {quoted(match[1])}"
-    return "install -D -m 0755 -o root -g root ./HOOK /usr/local/lib/ocf-systemd/hooks/HOOK"
+def _securing(hook: Hook, parameters: Parameters, why: str) -> tuple[str, ...]:
+    """Return the commands that put the hook where only root can change it, unless the unsafe place is ocf-systemd's."""
+    match = re.match("(/.*?) (is owned|is writable|may be writable) ", why)
+    unsafe = match[1] if match else ""
+    if match and f"{unsafe}/".startswith(f"{OWN}/"):
+        return (f"{_OWN_FIXES[match[2]]} {quoted(unsafe)}",)
+    return _moving(hook, parameters, OTHER_HOOKS if match and f"{HOOKS}/".startswith(f"{unsafe}/") else HOOKS)
+
+
+def _moving(hook: Hook, parameters: Parameters, directory: str) -> tuple[str, ...]:
+    path = (parameters.monitor_hook or "").rstrip("/")
+    source, target = quoted(path), quoted(f"{directory}/{path.rpartition('/')[2]}")
+    copy = f"-t {target} {source}/*" if hook.is_directory else f"{source} {target}"
+    return (f"{_INSTALL} {copy}   # on every node, after you have read it", update(f"monitor_hook={target}"))
 
 
 @needs(_find_hook)

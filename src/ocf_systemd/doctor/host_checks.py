@@ -14,7 +14,7 @@ PACEMAKER_MIN = (2, 1)
 _INSTALL_EVERYWHERE = "ocf-systemd install   # on every node"
 _INSTALL_BELOW_OPT = (
     "python3 -m venv /opt/ocf-systemd",
-    "/opt/ocf-systemd/bin/pip install ocf-systemd",
+    "/opt/ocf-systemd/bin/pip install SOURCE   # where this program was installed from",
     "/opt/ocf-systemd/bin/ocf-systemd install",
 )
 
@@ -25,8 +25,8 @@ def check_agent(check: Check, facts: Facts) -> CheckResult:
     if agent.is_foreign:
         return check.error(
             f"{agent.path} is not an agent of ocf-systemd",
-            "Pacemaker runs this file as the agent, whatever it is.",
-            "ocf-systemd install --force",
+            "Pacemaker runs this file as the agent ocf:pacemaker:systemd, whatever it is. Other resources may use it.",
+            "ocf-systemd install --provider ocf-systemd   # on every node, for ocf:ocf-systemd:systemd",
         )
     if not agent.path:
         return check.error(
@@ -88,8 +88,8 @@ def check_systemd(check: Check, facts: Facts) -> CheckResult:
         return check.ok(version)
     return check.warning(
         f"systemd {version} is older than {SYSTEMD_MIN[0]}",
-        "The agent is not tested with it, and may misread the state of a unit.",
-        "apt-get install --only-upgrade systemd   # or a later release of the distribution",
+        "The agent is not tested with it, and may misread the state of a unit. An upgrade may restart services. Decide "
+        "when to upgrade this node to a later release of its distribution.",
     )
 
 
@@ -102,8 +102,8 @@ def check_pacemaker(check: Check, facts: Facts) -> CheckResult:
         return check.ok(version)
     return check.warning(
         f"Pacemaker {version} is older than {'.'.join(map(str, PACEMAKER_MIN))}",
-        "It does not support reload-agent: it restarts the service whenever a parameter changes.",
-        "apt-get install --only-upgrade pacemaker   # or a later release of the distribution",
+        "It does not support reload-agent: it restarts the service whenever a parameter changes. An upgrade restarts "
+        "Pacemaker, which first stops or moves all resources of the node. Decide when to upgrade the nodes.",
     )
 
 

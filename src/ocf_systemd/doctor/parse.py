@@ -110,6 +110,7 @@ def service(properties: Properties) -> Service:
         exec_start=tuple(command.text for command in commands(properties, "ExecStart")),
         exec_stop=tuple(command.text for command in commands(properties, "ExecStop")),
         kill_mode=properties.get("KillMode", "control-group"),
+        delegate=properties.get("Delegate", "") == "yes",
         send_sigkill=properties.get("SendSIGKILL", "yes") == "yes",
         start_timeout_s=span_s(properties.get("TimeoutStartUSec", ""), 90.0),
         stop_timeout_s=span_s(properties.get("TimeoutStopUSec", ""), 90.0),
@@ -173,13 +174,23 @@ def failure_actions(properties: Properties) -> tuple[str, ...]:
 
 def restart_in(text: str) -> str:
     """Return the last Restart= that the text of a unit file or drop-in sets; empty if it sets none."""
-    found, section = "", ""
-    for line in map(str.strip, text.splitlines()):
+    return next(reversed(_settings(text, "[Service]", "Restart")), "")
+
+
+def also_in(text: str) -> tuple[str, ...]:
+    """Return the units that the text of a unit file names in Also=: `systemctl disable` disables them as well."""
+    return tuple(unit for setting in _settings(text, "[Install]", "Also") for unit in setting.split())
+
+
+def _settings(text: str, section: str, name: str) -> list[str]:
+    """Return what the text of a unit file assigns to a setting of a section, in the order of its lines."""
+    found, current = [], ""
+    for line in map(str.strip, text.replace("\\\n", " ").splitlines()):
         if line.startswith("["):
-            section = line
-        name, equals, setting = line.partition("=")
-        if equals and section == "[Service]" and name.strip() == "Restart":
-            found = setting.strip()
+            current = line
+        key, equals, setting = line.partition("=")
+        if equals and current == section and key.strip() == name:
+            found.append(setting.strip())
     return found
 
 

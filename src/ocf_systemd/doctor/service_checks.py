@@ -12,12 +12,14 @@ from ocf_systemd.core.parameters import Parameters
 from ocf_systemd.core.timeouts import propose_start_timeout_s, propose_stop_timeout_s
 from ocf_systemd.doctor.check import Check, needs
 from ocf_systemd.doctor.facts import FOREVER_S, Facts, Service, Unit
-from ocf_systemd.doctor.fixes import HOOK, check_again, drop_in, quoted, time_span, update
+from ocf_systemd.doctor.fixes import HOOK, check_again, drop_in, is_lsb_script, quoted, time_span, update
 
 _ACTIVE_AT_ONCE = frozenset({"simple", "exec", "idle"})
 _SIGNALLERS = frozenset({"kill", "pkill", "killall", "true", ":"})
 _SHELLS = frozenset({"sh", "bash", "dash"})
 _LEAVES_PROCESSES = frozenset({"none", "process"})
+_POSTGRES = frozenset({"postgres", "postmaster", "pg_ctl", "pg_ctlcluster"})
+_ENDS_CHILDREN = ("sapstart", "sapinit", "hdb", "oracle", "dbstart", "dbora", "lsnrctl", "tnslsnr", "db2start")
 _EXAMPLE_S = 300.0  # proposed for a unit without a limit, or with one above it
 _USUAL_RATE_S = 2.0  # systemd's own limit: 5 starts in 10 s
 
@@ -155,15 +157,16 @@ def check_exec_stop(check: Check, loaded: _Loaded) -> CheckResult:
     service = loaded.service
     if not service.exec_stop:
         return check.ok("no ExecStop=: systemd sends a signal and waits")
-    if service.kill_mode not in _LEAVES_PROCESSES:
-        return check.ok("after ExecStop=, systemd waits for all processes")
+    if service.kill_mode != "none":
+        return check.ok("after ExecStop=, systemd ends the main process and waits for it")
     if not all(map(_only_signals, service.exec_stop)):
         return check.ok("ExecStop= does more than send a signal")
-    return check.error(
+    return _report_kill_mode(
+        check,
+        loaded,
         f"ExecStop={service.exec_stop[-1]} does not wait, and KillMode={service.kill_mode}",
         "systemd reports the unit stopped while its processes still run, and the agent waits only for the main "
         "process. The cluster starts the service on another node, while the other processes still use the same data.",
-        *drop_in(loaded.unit.id, "KillMode=control-group"),
     )
 
 
@@ -173,12 +176,42 @@ def check_kill_mode(check: Check, loaded: _Loaded) -> CheckResult:
     kill_mode = loaded.service.kill_mode
     if kill_mode not in _LEAVES_PROCESSES:
         return check.ok(f"KillMode={kill_mode}")
-    return check.error(
+    if is_lsb_script(loaded.unit):
+        return check.ok(f"KillMode={kill_mode}; the init script ends the processes")
+    return _report_kill_mode(
+        check,
+        loaded,
         f"KillMode={kill_mode} leaves processes running after a stop",
-        "The cluster considers the service stopped once its main process has ended, and starts it on another node, "
-        "while its other processes still use the same data.",
-        *drop_in(loaded.unit.id, "KillMode=control-group"),
+        "The cluster considers the service stopped once its main process has ended, and starts it on another node. "
+        "Other processes that are left may then use the same data on both.",
     )
+
+
+def _report_kill_mode(check: Check, loaded: _Loaded, what: str, why: str) -> CheckResult:
+    """Return the problem, with a safer KillMode= only if that cannot end what must outlive the main process."""
+    service = loaded.service
+    programs = {word.rpartition("/")[2] for command in service.exec_start for word in re.split("[\\s\"';]+", command)}
+    if service.delegate:
+        decide = (
+            "It manages cgroups of its own (Delegate=yes), such as those of containers, and systemd would kill what is "
+            "in them. Decide which of them must stop with it, and have its configuration or its ExecStop= stop these."
+        )
+    elif programs & _POSTGRES:
+        # It ends its child processes itself, in order: only what is left after it may be killed.
+        return check.error(what, why, *drop_in(loaded.unit.id, "KillMode=mixed"))
+    elif any(program.startswith(_ENDS_CHILDREN) for program in programs):
+        decide = (
+            "Its main process ends the others itself, in order, and must not be interrupted. Decide whether all of "
+            "them have ended when a stop has: `systemd-cgls --unit` shows what is left."
+        )
+    elif service.kill_mode == "process":
+        decide = (
+            "Its packager has chosen that they outlive the main process, as sessions, jobs and virtual machines must. "
+            "Decide whether they may run on this node while the service runs on another."
+        )
+    else:
+        return check.error(what, why, *drop_in(loaded.unit.id, "KillMode=control-group"))
+    return check.warning(what, f"{why} {decide}")
 
 
 @needs(_find_service)
@@ -213,6 +246,8 @@ def check_start_timeout(check: Check, loaded: _Loaded) -> CheckResult:
     deadline_s = operations.agent_deadline_s(Action.START)
     if limit_s <= deadline_s:
         return check.ok(f"{time_span(limit_s)}; the agent waits {time_span(deadline_s)}")
+    if is_lsb_script(loaded.unit):
+        return check.ok(f"{time_span(limit_s)} by default for an init script; the agent waits {time_span(deadline_s)}")
     if limit_s == FOREVER_S and (loaded.service.type == "oneshot" or Action.START in operations.chosen):
         return check.ok(f"the unit has no limit; the agent waits {time_span(deadline_s)}")
     return check.error(
@@ -270,7 +305,8 @@ def check_stop_timeout(check: Check, loaded: _Loaded) -> CheckResult:
     if limit_s <= kill_s:
         return check.ok(f"{time_span(limit_s)}; the agent sends SIGKILL after {time_span(kill_s)}")
     # systemd's default was not chosen for this unit, and a SIGKILL a little earlier rarely does harm.
-    if limit_s == loaded.facts.host.stop_timeout_s and limit_s <= deadline_s:
+    is_default = limit_s == loaded.facts.host.stop_timeout_s and limit_s <= deadline_s
+    if is_default or is_lsb_script(loaded.unit):
         return check.ok(f"{time_span(limit_s)} by default; the agent sends SIGKILL after {time_span(kill_s)}")
     if limit_s == FOREVER_S and Action.STOP in operations.chosen:
         return check.ok(f"the unit has no limit; the agent sends SIGKILL after {time_span(kill_s)}")

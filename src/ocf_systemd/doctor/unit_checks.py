@@ -1,11 +1,23 @@
 """Checks of a unit of any type: that it can be loaded and started, and that only the cluster starts and stops it."""
 
+from collections.abc import Iterator
+
 from ocf_systemd.core.check_result import CheckResult
 from ocf_systemd.core.observations import LoadState
 from ocf_systemd.core.ocf import Action, ExitCode
 from ocf_systemd.doctor.check import Check, needs
-from ocf_systemd.doctor.facts import PULLING, Edge, Facts, RelatedUnit, Unit
-from ocf_systemd.doctor.fixes import check_again, quoted, response
+from ocf_systemd.doctor.facts import Edge, Facts, RelatedUnit, Unit
+from ocf_systemd.doctor.fixes import (
+    DAEMON_RELOAD,
+    check_again,
+    disable,
+    drop_in,
+    is_lsb_script,
+    mask_links,
+    names,
+    quoted,
+    response,
+)
 
 # Started by every boot (bootup(7)), whether or not they are loaded at the moment.
 _BOOT_TARGETS = frozenset(
@@ -162,14 +174,11 @@ def check_enabled(check: Check, unit: Unit) -> CheckResult:
     """Check that boot does not start the unit."""
     if not unit.links:
         return check.ok("boot does not start the unit")
-    runtime = "--runtime " if unit.file_state == "enabled-runtime" else ""
-    running = (f"systemctl stop {quoted(unit.id)}   # unless the cluster has started it",) if unit.is_running else ()
     return check.error(
-        f"{unit.id} is enabled: boot starts it ({unit.links[0]})",
+        f"{unit.id} is enabled: boot starts it ({', '.join(unit.links)})",
         "Each node starts it at boot, before the cluster decides where it may run. It may then run on two nodes at "
         "once, on the same data.",
-        f"systemctl disable {runtime}{quoted(unit.id)}",
-        *running,
+        *disable(unit.id, unit.links, unit.also),
     )
 
 
@@ -177,8 +186,8 @@ def _related(facts: Facts, name: str) -> RelatedUnit:
     return facts.related.get(name, RelatedUnit(name))
 
 
-def _starts_automatically(facts: Facts, name: str, visited: frozenset[str] = frozenset()) -> str:
-    """Return why a unit starts without a request, such as "is enabled"; empty: it does not."""
+def _starts_automatically(facts: Facts, name: str, visited: frozenset[str]) -> str:
+    """Return why a unit starts without a request of a visited one, such as "is enabled"; empty: it does not."""
     related = _related(facts, name)
     if name in _BOOT_TARGETS:
         return "is part of every boot"
@@ -197,55 +206,84 @@ def check_wanted(check: Check, known: tuple[Facts, Unit]) -> CheckResult:
     """Check that no other unit that starts automatically starts this one."""
     facts, unit = known
     edges = tuple(edge for edge in unit.edges if edge.relation != "TriggeredBy")
-    for edge in edges:
-        if why := _starts_automatically(facts, edge.by):
-            return check.error(
-                f"{edge.by} {why}, and starts {unit.id}",
-                f"Each start of {edge.by} starts it without the cluster knowing, possibly on two nodes at once.",
-                *_remove_edge(facts, unit, edge),
-            )
+    # A unit that only this one starts, such as one that binds to it, does not start it.
+    own = frozenset({unit.id, *unit.names})
+    reasons = {edge.by: why for edge in edges if (why := _starts_automatically(facts, edge.by, own))}
+    if unit.needs_drop_in:
+        return check.ok("systemd starts it only while the agent's drop-in exists")
+    if reasons:
+        starting = names([f"{by}, which {why}," for by, why in reasons.items()])
+        return _report_starting(check, known, tuple(edge for edge in edges if edge.by in reasons), starting)
     if edges:
         return check.ok(f"only {edges[0].by} starts it, and does not start automatically")
     return check.ok("no other unit starts it")
 
 
-def _remove_edge(facts: Facts, unit: Unit, edge: Edge) -> tuple[str, ...]:
-    """Return the commands that keep another unit from starting this one."""
+def _report_starting(check: Check, known: tuple[Facts, Unit], edges: tuple[Edge, ...], starting: str) -> CheckResult:
+    """Return what starts the unit automatically, and the commands that keep only this unit from being started."""
+    facts, unit = known
+    what = f"{unit.id} is started by {starting.rstrip(',')}"
+    why = "It is started without the cluster knowing, possibly on two nodes at once."
     if unit.source == "/etc/fstab":
-        return ("# Add the option noauto to its line in /etc/fstab. Then:", "systemctl daemon-reload")
-    if _related(facts, edge.by).file_state in _ENABLED and not edge.by.endswith(".target"):
-        return (f"systemctl disable {quoted(edge.by)}",)
-    if edge.link:
-        kind = edge.link.rpartition("/")[0].rpartition(".")[2]
-        directory = f"/etc/systemd/system/{edge.by}.{kind}"
-        return (
-            f"mkdir -p {quoted(directory)}",
-            f"ln -s /dev/null {quoted(f'{directory}/{unit.id}')}",
-            "systemctl daemon-reload",
+        return check.error(what, why, "# Add the option noauto to its line in /etc/fstab. Then:", DAEMON_RELOAD)
+    if all(edge.link for edge in edges):
+        disabling = (f"systemctl disable {quoted(unit.id)}",) if is_lsb_script(unit) else mask_links(unit.id, edges)
+        return check.error(what, why, *disabling)
+    if facts.parameters is None or not facts.parameters.order_at_shutdown:
+        return check.warning(
+            what,
+            f"{why} A unit cannot refuse this with order_at_shutdown=no, which leaves no trace of the cluster's start. "
+            "Decide whether those units must run outside of the cluster.",
         )
-    return (f"systemctl edit --full {quoted(edge.by)}   # remove {unit.id} from its dependencies",)
+    return check.error(
+        what,
+        f"{why} The drop-in below keeps systemd from starting it unless the agent does: it waits for the agent's own "
+        "drop-in. The other units start without it, and `systemctl start` on the command line has no effect.",
+        *drop_in(unit.id, f"ConditionPathExists={unit.drop_in}", section="Unit"),
+    )
 
 
 @needs(_find_unit_and_facts)
 def check_triggered(check: Check, known: tuple[Facts, Unit]) -> CheckResult:
     """Check that no socket, timer or path unit starts the unit."""
     facts, unit = known
-    triggers = [edge.by for edge in unit.edges if edge.relation == "TriggeredBy"]
-    for trigger in triggers:
-        related = _related(facts, trigger)
-        # One that this unit starts is reported by `own-trigger`.
-        is_pulled = trigger in unit.related_by(*PULLING)
-        is_kept = related.is_running and trigger not in unit.consists_of and not is_pulled
-        if is_kept or related.file_state in _ENABLED:
-            state = "enabled" if related.file_state in _ENABLED else "active"
-            event = _EVENTS.get(trigger.rpartition(".")[2], "its event")
-            return check.error(
-                f"{trigger} is {state}: {event} starts {unit.id}",
-                "It stays active where the cluster has stopped the service, and starts the service there again without "
-                "the cluster knowing.",
-                f"systemctl disable --now {quoted(trigger)}",
-            )
-    return check.ok(f"{triggers[0]} is neither enabled nor active" if triggers else "no socket, timer or path unit")
+    triggers = [_related(facts, edge.by) for edge in unit.edges if edge.relation == "TriggeredBy"]
+    starting = [each for each in triggers if each.file_state in _ENABLED or _is_left_active(unit, each)]
+    if not starting:
+        idle = f"{triggers[0].name} is neither enabled nor active" if triggers else "no socket, timer or path unit"
+        return check.ok(idle)
+    states = [f"{each.name} is {'enabled' if each.file_state in _ENABLED else 'active'}" for each in starting]
+    events = [_EVENTS.get(each.name.rpartition(".")[2], "its event") for each in starting]
+    what = f"{names(states)}: {' or '.join(dict.fromkeys(events))} starts {unit.id}"
+    why = (
+        "It stays active where the cluster has stopped the service, and starts the service there again without the "
+        "cluster knowing."
+    )
+    fix = tuple(command for each in starting if not each.users for command in _quiet(unit, each))
+    if shared := [each for each in starting if each.users]:
+        used = names([f"{names(each.users)} use{'' if each.users[1:] else 's'} {each.name}" for each in shared])
+        why += f" {used}. Decide whether those can do without it: disable it on every node, or leave {unit.id} to it."
+    return (check.error if fix else check.warning)(what, why, *fix)
+
+
+def _is_left_active(unit: Unit, trigger: RelatedUnit) -> bool:
+    """Return whether a unit that starts this one is active and does not stop with it."""
+    return trigger.is_running and trigger.name not in unit.consists_of
+
+
+def _quiet(unit: Unit, trigger: RelatedUnit) -> Iterator[str]:
+    """Yield the commands after which a trigger no longer starts a stopped unit; a stop of it may stop the unit."""
+    if unit.source == "/etc/fstab":
+        yield "# Remove the option x-systemd.automount from its line in /etc/fstab. Then:"
+        yield DAEMON_RELOAD
+    if trigger.file_state in _ENABLED:
+        yield from disable(trigger.name, trigger.links, trigger.also)
+    if not _is_left_active(unit, trigger):
+        return
+    if unit.is_running:
+        yield from drop_in(trigger.name, f"PartOf={unit.id}", section="Unit")
+    else:
+        yield f"systemctl stop {quoted(trigger.name)}"
 
 
 @needs(_find_unit)
@@ -253,19 +291,22 @@ def check_bus(check: Check, unit: Unit) -> CheckResult:
     """Check that D-Bus does not start the unit."""
     if not unit.bus_files:
         return check.ok("D-Bus does not start the unit")
-    file = unit.bus_files[0]
-    bus_name = file.rpartition("/")[2].removesuffix(".service")
-    without_unit = f"sed '/^SystemdService=/d; s|^Exec=.*|Exec=/bin/false|' {quoted(file)}"
-    overriding = (
-        f"mkdir -p {_BUS_OVERRIDES}",
-        f"{without_unit} >{quoted(f'{_BUS_OVERRIDES}/{bus_name}.service')}",
-    )
+    bus_names = [file.rpartition("/")[2].removesuffix(".service") for file in unit.bus_files]
     return check.error(
-        f"D-Bus starts {unit.id} when a program calls {bus_name} ({file})",
+        f"D-Bus starts {unit.id} when a program calls {names(bus_names)} ({', '.join(unit.bus_files)})",
         "A call by any program starts it on a node where the cluster has stopped it.",
-        *((f"rm {quoted(file)}",) if file.startswith(_BUS_OVERRIDES) else overriding),
+        *(command for file in unit.bus_files for command in _overriding(file)),
         "systemctl reload dbus",
     )
+
+
+def _overriding(file: str) -> tuple[str, ...]:
+    """Return the commands that make a D-Bus activation file start nothing; a package's file is overridden."""
+    edit = "'/^SystemdService=/d; s|^Exec=.*|Exec=/bin/false|'"
+    if not file.startswith(("/usr/share/", "/lib/")):  # it has precedence over the directory below
+        return (f"sed -i {edit} {quoted(file)}",)
+    override = f"{_BUS_OVERRIDES}/{file.rpartition('/')[2]}"
+    return (f"mkdir -p {_BUS_OVERRIDES}", f"sed {edit} {quoted(file)} >{quoted(override)}")
 
 
 @needs(_find_unit_and_facts)
@@ -274,19 +315,16 @@ def check_part_of(check: Check, known: tuple[Facts, Unit]) -> CheckResult:
     facts, unit = known
     if not unit.part_of:
         return check.skipped("the unit has no PartOf=")
-    reported = {edge.by for edge in unit.edges if _starts_automatically(facts, edge.by)}  # by check_wanted
-    for whole in unit.part_of:
-        related = _related(facts, whole)
-        is_enabled = related.file_state in _ENABLED
-        if (is_enabled or related.is_running) and whole not in _BOOT_TARGETS | reported:
-            return check.warning(
-                f"{unit.id} is part of {whole}, which is {'enabled' if is_enabled else related.active_state}",
-                f"A stop or restart of {whole}, such as by an upgrade, also stops or restarts {unit.id}. The cluster "
-                "detects that as a failure.",
-                f"systemctl disable {quoted(whole)}",
-                f"systemctl stop {quoted(whole)}   # also stops {unit.id}: run this before the cluster starts it",
-            )
-    return check.ok(f"part of {unit.part_of[0]}{', which `wanted` reports' if reported else ''}")
+    related = [_related(facts, name) for name in unit.part_of if name not in _BOOT_TARGETS]
+    wholes = [each.name for each in related if each.is_running or each.file_state in _ENABLED]
+    if not wholes:
+        return check.ok(f"part of {names(unit.part_of)}, which does not run")
+    return check.warning(
+        f"{unit.id} is part of {names(wholes)}: enabled, or active",
+        f"A stop or restart of {' or '.join(wholes)}, such as by an upgrade, also stops or restarts {unit.id}. The "
+        "cluster detects that as a failure. Other units may be part of it too, so no command here disables it. Decide "
+        "when it may stop: set the resource to unmanaged for that time.",
+    )
 
 
 CHECKS = (

@@ -1,6 +1,6 @@
 """Reads the files of a unit: links that start it, drop-ins, D-Bus activation files, hooks. Changes nothing."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -72,6 +72,12 @@ def later_restarts(drop_ins: Sequence[str], drop_in: Path) -> tuple[str, ...]:
     return last
 
 
+def needs_file(path: str) -> Callable[[str], bool]:
+    """Return a function that returns whether a unit file or drop-in has the condition that a file exists."""
+    condition = f"ConditionPathExists={path}"
+    return lambda file: condition in (read_text(file) or "").splitlines()
+
+
 def unread_drop_ins(unit_path: Sequence[str], names: Sequence[str], known: Sequence[str]) -> tuple[str, ...]:
     """Return the unit's own drop-ins that systemd has not loaded, except for empty files."""
     loaded = {Path(path).name for path in known}
@@ -102,6 +108,11 @@ def read_text(path: str) -> str | None:
     except OSError:
         return None
     return None if b"\0" in head else head.decode(errors="replace")
+
+
+def is_directory(path: str) -> bool:
+    """Return whether a path is a directory."""
+    return Path(path).is_dir()
 
 
 def _entries(directory: Path) -> Iterator[Path]:
