@@ -168,6 +168,7 @@ class TestUnits:
         box.sh("\n".join(["set -e", *_on_this_host(done)]))
         fixed = ("--op", "start=305s", "--op", "stop=405s", "--monitor-hook", box.hook("timeout 5 true; exit 7"))
         assert problems(doctor("--unit", "probe-daemon", *fixed, "--json")) == {"part-of"}
+        box.sh("systemctl is-enabled probe-portal.service; systemctl disable probe-portal.service")
 
     def test_a_daemon_without_problems(self, box: Box, files: Files, doctor: Doctor) -> None:
         """The same with the same related units, which are disabled, and a Restart= that the agent overrides."""
@@ -316,12 +317,12 @@ class Debian:
     bare: frozenset[str] = frozenset({"no-hook"})
 
 
-WANTED, GUESS = frozenset({"wanted"}), frozenset({"main-process"})
+WHOLE, GUESS = frozenset({"wanted", "part-of"}), frozenset({"main-process"})
 TIMES = frozenset({"start-timeout", "stop-timeout"})
 SHIPPED = [
-    Debian("postfix@-", "postfix", "smtp", shipped=WANTED, bare=GUESS),
+    Debian("postfix@-", "postfix", "smtp", shipped=WHOLE, bare=GUESS),
     Debian("nginx", "nginx", "http"),
-    Debian("postgresql@15-main", "postgresql", "postgresql", shipped=WANTED, left=TIMES),
+    Debian("postgresql@15-main", "postgresql", "postgresql", shipped=WHOLE, left=TIMES),
     Debian("redis-server", "redis-server", "redis", left=frozenset({"stop-timeout"})),
     Debian("mariadb", "mariadb", "tcp", "127.0.0.1 3306", left=TIMES | {"send-sigkill"}),
     Debian("apache2", "apache2", "http", bare=GUESS),
