@@ -218,8 +218,10 @@ class TestUnitFiles:
         link(lib / "b.target.wants" / "web.service")
         link(run / "c.service.requires" / "web.service")
         link(run / "c.service.d" / "web.service")
-        found = unit_files.starting_links([str(etc), str(run), str(lib), str(tmp_path / "none")], ["web.service"])
-        assert [(edge.relation, edge.by, edge.link) for edge in found] == [
+        link(lib / "a.target.wants" / "db.service")
+        found = unit_files.starting_links([str(etc), str(run), str(lib), str(tmp_path / "none")])
+        assert [edge.by for edge in found["db.service"]] == ["a.target"]
+        assert [(edge.relation, edge.by, edge.link) for edge in found["web.service"]] == [
             ("WantedBy", "a.target", str(etc / "a.target.wants" / "web.service")),
             ("RequiredBy", "c.service", str(run / "c.service.requires" / "web.service")),
         ]

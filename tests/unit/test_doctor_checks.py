@@ -99,6 +99,8 @@ LINKED = Edge("WantedBy", "multi-user.target", "/usr/lib/systemd/system/multi-us
 SOCKET = Edge("TriggeredBy", "web.socket")
 BOUND, NEEDED = Edge("BoundBy", "portal.service"), Edge("RequiredBy", "www.service")
 PATH = RelatedUnit("web.path", "enabled", links=("/run/systemd/system/paths.target.wants/web.path",))
+REMOTE = Edge("WantedBy", "a.target", "/etc/systemd/system/a.target.wants/portal.service")
+WITH_IT = Edge("WantedBy", NAME, "/etc/systemd/system/web.service.wants/web.socket")
 ITSELF = RelatedUnit("www.service", "enabled")
 MOVED = "/usr/local/lib/ocf-systemd/hooks/smtp"
 LATE = HookRan(HOOK, TimedOut(18.0))
@@ -234,6 +236,10 @@ ROWS: dict[str, tuple[list[tuple[str, Facts]], list[tuple[str, Facts]]]] = {
                 ),
             ),
             ("by fstab", known(replace(of(edges=(Edge("RequiredBy", "local-fs.target"),)), source="/etc/fstab"))),
+            (
+                "by a unit that is enabled for boot",
+                known(of(edges=(WANTED,)), portal("enabled", ActiveState.INACTIVE, LINKED)),
+            ),
             ("by an init script's links", known(of(edges=(LINKED,), source="/etc/init.d/web"))),
             ("without the agent's drop-in", known(of(edges=(WANTED,)), portal("enabled"), order_at_shutdown="no")),
             ("by an enabled unit that binds to it", known(of(edges=(BOUND,)), portal("enabled"))),
@@ -247,6 +253,14 @@ ROWS: dict[str, tuple[list[tuple[str, Facts]], list[tuple[str, Facts]]]] = {
             (
                 "by a unit that binds to it, and that only it starts",
                 known(of(edges=(BOUND,), names=(NAME, "www.service")), portal("static", ACTIVE, NEEDED), ITSELF),
+            ),
+            (
+                "by a unit that is enabled to start with it",
+                known(of(edges=(BOUND,)), portal("enabled", ActiveState.INACTIVE, WITH_IT)),
+            ),
+            (
+                "by a unit that is enabled for a target that is not",
+                known(of(edges=(WANTED,)), portal("enabled", ActiveState.INACTIVE, REMOTE), RelatedUnit("a.target")),
             ),
             ("only with the agent's drop-in", known(of(edges=(WANTED,), needs_drop_in=True), portal("enabled"))),
             (
@@ -293,6 +307,7 @@ ROWS: dict[str, tuple[list[tuple[str, Facts]], list[tuple[str, Facts]]]] = {
         [
             ("none", known()),
             ("disabled and inactive", known(of(edges=(SOCKET,)), socket())),
+            ("enabled to start with it", known(of(edges=(SOCKET,)), replace(socket("enabled"), edges=(WITH_IT,)))),
             ("stops with it", known(of(edges=(SOCKET,), consists_of=("web.socket",)), socket("disabled", ACTIVE))),
         ],
     ),
@@ -809,7 +824,12 @@ FIXES = [
     (
         "wanted",
         known(
-            of(edges=(LINKED, Edge("RequiredBy", "default.target", "/run/systemd/generator/a.requires/web.service")))
+            of(
+                edges=(
+                    LINKED,
+                    Edge("RequiredBy", "default.target", "/run/systemd/generator/default.target.requires/web.service"),
+                )
+            )
         ),
         "ln -s /dev/null /etc/systemd/system/default.target.requires/web.service",
     ),

@@ -84,7 +84,7 @@ async def _with_units(facts: Facts, unit_path: tuple[str, ...]) -> Facts:
         return replace(facts, unit=unit, similar=await _similar(name))
     view = _View(properties, unit_path, name)
     others = await _others(view)
-    related = {other: parse.related_unit(found) for other, found in others.items()}
+    related = {other: view.related_unit(other, found) for other, found in others.items()}
     related |= {name: _trigger(view, related[name], others) for name in _triggers(view, others)}
     return replace(facts, unit=_unit(view, others), related=related)
 
@@ -98,7 +98,8 @@ class _View:
         self.name = name
         self.id = properties.get("Id", name)
         self.names = names_in(properties, "Names") or (name,)
-        self.links = unit_files.starting_links(unit_path, self.names)
+        self.all_links = unit_files.starting_links(unit_path)
+        self.links = tuple(link for each in self.names for link in self.all_links.get(each, ()))
         stem, _, kind = self.id.rpartition(".")
         # systemd lists a socket in TriggeredBy= only after it has loaded the socket.
         self.namesakes = tuple(f"{stem}.{each}" for each in _TRIGGER_TYPES) if kind == "service" else ()
@@ -110,9 +111,18 @@ class _View:
 
     def edges(self) -> tuple[Edge, ...]:
         """Return the dependencies that start the unit, except for the administrator's links, which `links` has."""
-        linked = {(edge.relation, edge.by): edge for edge in self.links}
-        shown = {(edge.relation, edge.by): edge for edge in parse.edges(self.properties)}
-        return tuple(edge for edge in (shown | linked).values() if not unit_files.is_from_administrator(edge.link))
+        edges = _merged(parse.edges(self.properties), self.links)
+        return tuple(edge for edge in edges if not unit_files.is_from_administrator(edge.link))
+
+    def related_unit(self, name: str, properties: Properties) -> RelatedUnit:
+        """Return another unit, with the dependencies that systemd has loaded, and the links that it may not have."""
+        related = parse.related_unit(properties)
+        return replace(related, edges=_merged(related.edges, self.all_links.get(name, ())))
+
+
+def _merged(shown: tuple[Edge, ...], links: tuple[Edge, ...]) -> tuple[Edge, ...]:
+    """Return the dependencies that systemd shows, with their links, and those of links that it has not loaded."""
+    return tuple({(edge.relation, edge.by): edge for edge in (*shown, *links)}.values())
 
 
 async def _others(view: _View) -> dict[str, Properties]:
@@ -128,8 +138,8 @@ async def _others(view: _View) -> dict[str, Properties]:
         wanted = []
         for name, properties in zip(names, await show(_OF_OTHERS, *names), strict=False):
             found[name] = properties
-            if not name.endswith((".mount", ".slice")) and (layer or name in starting):
-                wanted += [edge.by for edge in parse.edges(properties)]
+            if not name.endswith((".mount", ".slice")) and name not in view.required:
+                wanted += [edge.by for edge in view.related_unit(name, properties).edges]
     return found
 
 
@@ -184,12 +194,11 @@ def _triggers(view: _View, others: Mapping[str, Properties]) -> tuple[str, ...]:
 def _trigger(view: _View, trigger: RelatedUnit, others: Mapping[str, Properties]) -> RelatedUnit:
     """Return a trigger with what a fix must know: its links, and what else it starts with, stops and disables."""
     properties = others[trigger.name]
-    links = unit_files.starting_links(view.unit_path, (trigger.name,))
     users = (name for each in (*parse.STARTING, *_STOPPED_WITH) for name in names_in(properties, each))
     own = {*view.names, *_triggers(view, others)}
     return replace(
         trigger,
-        links=tuple(edge.link for edge in links if unit_files.is_from_administrator(edge.link)),
+        links=tuple(edge.link for edge in trigger.edges if unit_files.is_from_administrator(edge.link)),
         also=_also(view, trigger.name, properties, others),
         users=tuple(dict.fromkeys(name for name in users if name not in own and not name.endswith(".target"))),
     )

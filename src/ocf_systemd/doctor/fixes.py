@@ -60,9 +60,9 @@ def disable(unit: str, links: Sequence[str], also: Sequence[str]) -> tuple[str, 
     return (*persistent, *((f"systemctl disable --runtime {quoted(unit)}",) if any(is_runtime) else ()))
 
 
-def mask_links(unit: str, edges: Sequence[Edge]) -> tuple[str, ...]:
+def mask_links(edges: Sequence[Edge]) -> tuple[str, ...]:
     """Return the commands that hide the links by which packages and generators start a unit."""
-    masks = [f"/etc/systemd/system/{edge.by}.{edge.link.split('/')[-2].rpartition('.')[2]}/{unit}" for edge in edges]
+    masks = ["/etc/systemd/system/" + "/".join(edge.link.split("/")[-2:]) for edge in edges]
     making = (f"mkdir -p {quoted(mask.rpartition('/')[0])} && ln -s /dev/null {quoted(mask)}" for mask in masks)
     return (*making, DAEMON_RELOAD)
 

@@ -191,13 +191,17 @@ def _starts_automatically(facts: Facts, name: str, visited: frozenset[str]) -> s
     related = _related(facts, name)
     if name in _BOOT_TARGETS:
         return "is part of every boot"
-    if related.file_state in _ENABLED:
+    if related.file_state in _ENABLED and not any(edge.link for edge in related.edges):
         return "is enabled"
     if name.endswith(".target") and related.is_running:
         return "is active"
     for edge in related.edges:
         if edge.by not in visited and (why := _starts_automatically(facts, edge.by, visited | {name})):
-            return f"is started by {edge.by}, which {why}"
+            return (
+                "is enabled"
+                if edge.link and related.file_state in _ENABLED
+                else f"is started by {edge.by}, which {why}"
+            )
     return ""
 
 
@@ -227,7 +231,7 @@ def _report_starting(check: Check, known: tuple[Facts, Unit], edges: tuple[Edge,
     if unit.source == "/etc/fstab":
         return check.error(what, why, "# Add the option noauto to its line in /etc/fstab. Then:", DAEMON_RELOAD)
     if all(edge.link for edge in edges):
-        disabling = (f"systemctl disable {quoted(unit.id)}",) if is_lsb_script(unit) else mask_links(unit.id, edges)
+        disabling = (f"systemctl disable {quoted(unit.id)}",) if is_lsb_script(unit) else mask_links(edges)
         return check.error(what, why, *disabling)
     if facts.parameters is None or not facts.parameters.order_at_shutdown:
         return check.warning(
@@ -248,11 +252,11 @@ def check_triggered(check: Check, known: tuple[Facts, Unit]) -> CheckResult:
     """Check that no socket, timer or path unit starts the unit."""
     facts, unit = known
     triggers = [_related(facts, edge.by) for edge in unit.edges if edge.relation == "TriggeredBy"]
-    starting = [each for each in triggers if each.file_state in _ENABLED or _is_left_active(unit, each)]
+    starting = [each for each in triggers if _is_enabled(unit, each) or _is_left_active(unit, each)]
     if not starting:
         idle = f"{triggers[0].name} is neither enabled nor active" if triggers else "no socket, timer or path unit"
         return check.ok(idle)
-    states = [f"{each.name} is {'enabled' if each.file_state in _ENABLED else 'active'}" for each in starting]
+    states = [f"{each.name} is {'enabled' if _is_enabled(unit, each) else 'active'}" for each in starting]
     events = [_EVENTS.get(each.name.rpartition(".")[2], "its event") for each in starting]
     what = f"{names(states)}: {' or '.join(dict.fromkeys(events))} starts {unit.id}"
     why = (
@@ -266,6 +270,12 @@ def check_triggered(check: Check, known: tuple[Facts, Unit]) -> CheckResult:
     return (check.error if fix else check.warning)(what, why, *fix)
 
 
+def _is_enabled(unit: Unit, trigger: RelatedUnit) -> bool:
+    """Return whether anything but a start of the unit itself starts a trigger, as far as links do."""
+    starting = {edge.by for edge in trigger.edges if edge.link}
+    return trigger.file_state in _ENABLED and not (starting and starting <= {unit.id, *unit.names})
+
+
 def _is_left_active(unit: Unit, trigger: RelatedUnit) -> bool:
     """Return whether a unit that starts this one is active and does not stop with it."""
     return trigger.is_running and trigger.name not in unit.consists_of
@@ -276,7 +286,7 @@ def _quiet(unit: Unit, trigger: RelatedUnit) -> Iterator[str]:
     if unit.source == "/etc/fstab":
         yield "# Remove the option x-systemd.automount from its line in /etc/fstab. Then:"
         yield DAEMON_RELOAD
-    if trigger.file_state in _ENABLED:
+    if _is_enabled(unit, trigger):
         yield from disable(trigger.name, trigger.links, trigger.also)
     if not _is_left_active(unit, trigger):
         return

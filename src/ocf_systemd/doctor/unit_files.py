@@ -1,6 +1,6 @@
 """Reads the files of a unit: links that start it, drop-ins, D-Bus activation files, hooks. Changes nothing."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -18,24 +18,17 @@ _BUS_DIRECTORIES = tuple(
 )
 
 
-def starting_links(unit_path: Sequence[str], names: Sequence[str]) -> tuple[Edge, ...]:
-    """Return the links in .wants/ and similar directories that start a unit; a link to /dev/null masks later ones."""
-    found: dict[tuple[str, str], Edge] = {}
-    masked: set[tuple[str, str]] = set()
-    for directory in map(Path, unit_path):
-        for wants in _entries(directory):
-            by, _, kind = wants.name.rpartition(".")
-            if kind not in _RELATIONS:
-                continue
-            for link in (wants / name for name in names):
-                key = (by, kind)
-                if key in found or key in masked or not link.is_symlink():
-                    continue
-                if link.readlink() == _DEV_NULL:
-                    masked.add(key)
-                else:
-                    found[key] = Edge(_RELATIONS[kind], by, str(link))
-    return tuple(found.values())
+def starting_links(unit_path: Sequence[str]) -> Mapping[str, tuple[Edge, ...]]:
+    """Return the links in .wants/ and similar directories, by name; a link to /dev/null masks later ones."""
+    found: dict[str, dict[tuple[str, str], Edge | None]] = {}
+    for wants in (entry for directory in unit_path for entry in _entries(Path(directory))):
+        by, _, kind = wants.name.rpartition(".")
+        if kind not in _RELATIONS:
+            continue
+        for link in filter(Path.is_symlink, _entries(wants)):
+            edge = None if link.readlink() == _DEV_NULL else Edge(_RELATIONS[kind], by, str(link))
+            found.setdefault(link.name, {}).setdefault((by, kind), edge)
+    return {name: tuple(filter(None, edges.values())) for name, edges in found.items()}
 
 
 def linked_instances(unit_path: Sequence[str], prefix: str) -> tuple[str, ...]:
