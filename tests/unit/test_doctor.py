@@ -226,6 +226,17 @@ class TestUnitFiles:
             ("RequiredBy", "c.service", str(run / "c.service.requires" / "web.service")),
         ]
 
+    def test_a_dependency_in_a_file(self, tmp_path: Path) -> None:
+        """It is in the file of the unit or of its template, or in a drop-in, under any of the names."""
+        file(tmp_path / "a.target", "[Unit]\nWants=b.service \\\n  web.service\n")
+        file(tmp_path / "b.target.d" / "x.conf", "[Unit]\nRequires=www.service\n")
+        file(tmp_path / "c@.service", "[Unit]\nBindsTo=web.service\n")
+        file(tmp_path / "d.target", "[Unit]\nAfter=web.service\n[Install]\nWants=web.service\n")
+        for by in ("a.target", "b.target", "c@1.service"):
+            assert unit_files.starts([str(tmp_path)], by, ["web.service", "www.service"])
+        for by in ("d.target", "e.target"):
+            assert not unit_files.starts([str(tmp_path)], by, ["web.service", "www.service"])
+
     def test_links_of_the_administrator(self) -> None:
         """`systemctl disable` removes these, and no others."""
         assert unit_files.is_from_administrator("/etc/systemd/system/multi-user.target.wants/web.service")

@@ -112,7 +112,13 @@ class _View:
     def edges(self) -> tuple[Edge, ...]:
         """Return the dependencies that start the unit, except for the administrator's links, which `links` has."""
         edges = _merged(parse.edges(self.properties), self.links)
-        return tuple(edge for edge in edges if not unit_files.is_from_administrator(edge.link))
+        return tuple(filter(None, map(self._without_link, edges)))
+
+    def _without_link(self, edge: Edge) -> Edge | None:
+        """Return what is left of a dependency after `systemctl disable`: it may be in the other unit's file too."""
+        if not unit_files.is_from_administrator(edge.link):
+            return edge
+        return replace(edge, link="") if unit_files.starts(self.unit_path, edge.by, self.names) else None
 
     def related_unit(self, name: str, properties: Properties) -> RelatedUnit:
         """Return another unit, with the dependencies that systemd has loaded, and the links that it may not have."""

@@ -182,6 +182,12 @@ def also_in(text: str) -> tuple[str, ...]:
     return tuple(unit for setting in _settings(text, "[Install]", "Also") for unit in setting.split())
 
 
+def started_in(text: str) -> tuple[str, ...]:
+    """Return the units that the text of a unit file or drop-in starts with this one."""
+    settings = (_settings(text, "[Unit]", name) for name in ("Wants", "Requires", "BindsTo", "Upholds"))
+    return tuple(unit for each in settings for setting in each for unit in setting.split())
+
+
 def _settings(text: str, section: str, name: str) -> list[str]:
     """Return what the text of a unit file assigns to a setting of a section, in the order of its lines."""
     found, current = [], ""

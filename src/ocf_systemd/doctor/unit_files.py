@@ -5,7 +5,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from ocf_systemd.doctor.facts import Edge
-from ocf_systemd.doctor.parse import bus_service_unit, restart_in
+from ocf_systemd.doctor.parse import bus_service_unit, restart_in, started_in
 
 _ADMINISTRATOR_PATHS = ("/etc/systemd/system", "/run/systemd/system")
 _RELATIONS = {"wants": "WantedBy", "requires": "RequiredBy", "upholds": "UpheldBy"}
@@ -35,6 +35,15 @@ def linked_instances(unit_path: Sequence[str], prefix: str) -> tuple[str, ...]:
     """Return the instances of a template that links in .wants/ directories start."""
     wants = (entry for directory in unit_path for entry in _entries(Path(directory)) if entry.suffix == ".wants")
     return tuple(link.name for entry in wants for link in _entries(entry) if link.name.startswith(prefix))
+
+
+def starts(unit_path: Sequence[str], by: str, names: Iterable[str]) -> bool:
+    """Return whether a unit's files, not just links, start a unit with one of these names."""
+    stem, at, rest = by.partition("@")
+    template = f"{stem}@.{rest.rpartition('.')[2]}" if at else by
+    paths = [Path(directory, name) for directory in unit_path for name in {by, template}]
+    files = (file for path in paths for file in (path, *_entries(path.with_name(f"{path.name}.d"))))
+    return not frozenset(names).isdisjoint(name for file in files for name in started_in(read_text(str(file)) or ""))
 
 
 def is_from_administrator(link: str) -> bool:
