@@ -237,6 +237,15 @@ class TestUnitFiles:
         for by in ("d.target", "e.target"):
             assert not unit_files.starts([str(tmp_path)], by, ["web.service", "www.service"])
 
+    def test_services_that_start_another(self, tmp_path: Path) -> None:
+        """They need not be loaded; a name in another setting is no start."""
+        file(tmp_path / "etc" / "a.service", "[Unit]\nRequires=web.socket\n")
+        file(tmp_path / "lib" / "a.service", "[Unit]\nRequires=web.socket\n")
+        file(tmp_path / "lib" / "b.service", "[Unit]\nAfter=web.socket\nWants=no.web.socket\n")
+        file(tmp_path / "lib" / "sockets.target", "[Unit]\nWants=web.socket\n")
+        path = [str(tmp_path / "etc"), str(tmp_path / "lib")]
+        assert unit_files.services_that_start(path, "web.socket") == ("a.service",)
+
     def test_links_of_the_administrator(self) -> None:
         """`systemctl disable` removes these, and no others."""
         assert unit_files.is_from_administrator("/etc/systemd/system/multi-user.target.wants/web.service")

@@ -200,7 +200,8 @@ def _triggers(view: _View, others: Mapping[str, Properties]) -> tuple[str, ...]:
 def _trigger(view: _View, trigger: RelatedUnit, others: Mapping[str, Properties]) -> RelatedUnit:
     """Return a trigger with what a fix must know: its links, and what else it starts with, stops and disables."""
     properties = others[trigger.name]
-    users = (name for each in (*parse.STARTING, *_STOPPED_WITH) for name in names_in(properties, each))
+    users = [name for each in (*parse.STARTING, *_STOPPED_WITH) for name in names_in(properties, each)]
+    users += unit_files.services_that_start(view.unit_path, trigger.name)
     own = {*view.names, *_triggers(view, others)}
     return replace(
         trigger,

@@ -1,0 +1,233 @@
+"""doctor and units of Debian's packages: a table of what it finds, and what its fixes leave unchanged."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from ocf_systemd.doctor import service_checks, unit_checks
+from ocf_systemd.sandbox import boot
+from tests.system.debian_units import HOOK, DebianUnits, Findings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.system.agent import Agent
+    from tests.system.box import Box
+
+# The checks of a unit's own settings and of what starts it.
+CHECKS = frozenset(check.name for check in (*unit_checks.CHECKS, *service_checks.CHECKS))
+
+# For each service: what these checks find as its package installs it, without a hook; and what is left after doctor's
+# commands, with a hook and longer timeouts: what only the administrator can decide.
+TABLE = {
+    "apache2": ("enabled main-process", ""),
+    "apcupsd": ("enabled kill-mode", "kill-mode"),
+    "autofs": ("enabled start-timeout stop-timeout", ""),
+    "avahi-daemon": ("enabled triggered", ""),
+    "ceph-mds@n1": ("enabled part-of readiness", "part-of"),
+    "ceph-mon@n1": ("enabled part-of readiness", "part-of"),
+    "ceph-osd@0": ("enabled part-of readiness", "part-of"),
+    "chrony": ("enabled", ""),
+    "clamav-daemon": ("enabled triggered readiness start-timeout", ""),
+    "containerd": ("enabled wanted kill-mode", "kill-mode"),
+    "corosync-qnetd": ("enabled", ""),
+    "cron": ("enabled readiness kill-mode", "kill-mode"),
+    "cups": ("enabled triggered", ""),
+    "dnsmasq": ("enabled", ""),
+    "docker": ("enabled triggered kill-mode start-timeout", "kill-mode"),
+    "dovecot": ("enabled", ""),
+    "ejabberd": ("enabled start-timeout stop-timeout", ""),
+    "etcd": ("enabled", ""),
+    "fetchmail": ("wanted main-process", ""),
+    "freeradius": ("enabled", ""),
+    "glusterd": ("start-timeout stop-timeout", ""),
+    "haproxy": ("enabled", ""),
+    "isc-dhcp-server": ("wanted main-process", ""),
+    "iscsid": ("triggered", ""),
+    "kea-dhcp4-server": ("enabled readiness", ""),
+    "keepalived": ("enabled", ""),
+    "knot": ("enabled stop-timeout", ""),
+    "krb5-kdc": ("enabled", ""),
+    "libvirt-guests": ("enabled stop-timeout", ""),
+    "libvirtd": ("enabled triggered kill-mode", "kill-mode"),
+    "lighttpd": ("enabled readiness", ""),
+    "lxc@a": ("enabled readiness stop-timeout", ""),
+    "mailman3": ("enabled", ""),
+    "mariadb": ("enabled wanted send-sigkill start-timeout stop-timeout", ""),
+    "memcached": ("enabled readiness", ""),
+    "mosquitto": ("enabled", ""),
+    "multipathd": ("enabled triggered", ""),
+    "named": ("enabled", ""),
+    "nfs-idmapd": ("wanted main-process", ""),
+    "nfs-mountd": ("wanted main-process", ""),
+    "nfs-server": ("enabled", ""),
+    "nfs-utils": ("placeholder", "placeholder"),
+    "nginx": ("enabled", ""),
+    "nmbd": ("enabled", ""),
+    "nsd": ("enabled", ""),
+    "ntpsec": ("enabled", ""),
+    "nut-driver-enumerator": ("enabled triggered part-of remain-after-exit", "part-of"),
+    "nut-driver@ups": ("enabled part-of main-process", "part-of"),
+    "nut-monitor": ("enabled wanted part-of readiness", "part-of"),
+    "nut-server": ("enabled wanted part-of readiness", "part-of"),
+    "open-iscsi": ("enabled", ""),
+    "opendkim": ("enabled", ""),
+    "openvpn-server@a": ("enabled kill-mode", "kill-mode"),
+    "openvpn": ("enabled placeholder", "placeholder"),
+    "openvpn@a": ("enabled part-of kill-mode", "kill-mode"),
+    "patroni": ("enabled readiness kill-mode", "kill-mode"),
+    "pdns-recursor": ("enabled", ""),
+    "pdns": ("enabled", ""),
+    "pgbouncer": ("enabled", ""),
+    "php8.2-fpm": ("enabled", ""),
+    "postfix": ("enabled placeholder", "placeholder"),
+    "postfix@-": ("wanted part-of main-process", ""),
+    "postgresql": ("enabled placeholder", "placeholder"),
+    "postgresql@15-main": ("wanted part-of start-timeout stop-timeout", ""),
+    "prometheus-node-exporter": ("enabled readiness send-sigkill", ""),
+    "prometheus": ("enabled readiness send-sigkill", ""),
+    "prosody": ("enabled readiness", ""),
+    "rabbitmq-server": ("enabled start-timeout", ""),
+    "rbdmap": ("enabled", ""),
+    "redis-server": ("enabled stop-timeout", ""),
+    "rpc-gssd": ("wanted main-process", ""),
+    "rpc-statd": ("wanted", ""),
+    "rpcbind": ("enabled triggered kill-mode", "kill-mode"),
+    "rsyslog": ("enabled", ""),
+    "rtslib-fb-targetctl": ("enabled", ""),
+    "slapd": ("wanted main-process", ""),
+    "smbd": ("enabled", ""),
+    "snmpd": ("enabled", ""),
+    "sogo": ("enabled", ""),
+    "spamd": ("enabled readiness", ""),
+    "squid": ("enabled", ""),
+    "ssh": ("enabled kill-mode", "kill-mode"),
+    "sssd-nss": ("triggered readiness", "triggered"),
+    "sssd": ("enabled", ""),
+    "strongswan-starter": ("enabled readiness", ""),
+    "stunnel4": ("wanted main-process", ""),
+    "stunnel@web": ("enabled part-of readiness", "part-of"),
+    "tgt": ("enabled", ""),
+    "tomcat10": ("enabled readiness", ""),
+    "unbound": ("enabled", ""),
+    "uwsgi": ("wanted main-process", ""),
+    "varnish": ("enabled readiness", ""),
+    "virtlogd": ("triggered readiness", "triggered"),
+    "vsftpd": ("enabled readiness", ""),
+    "wg-quick@wg0": ("enabled", ""),
+    "winbind": ("enabled", ""),
+    "zabbix-agent": ("enabled readiness", ""),
+    "zabbix-server": ("enabled readiness", ""),
+}
+TIMEOUTS = {"start": 305.0, "stop": 405.0}
+
+
+def as_services(*names: str) -> list[str]:
+    return [f"{name}.service" for name in names]
+
+
+@pytest.fixture(scope="module")
+def debian() -> Iterator[DebianUnits]:
+    """Boot a sandbox with the units of all packages, none of which runs."""
+    with boot(name="debian-units") as sandbox:
+        units = DebianUnits(sandbox)
+        units.install(*as_services(*(name for name in TABLE if "@" in name)))
+        yield units
+
+
+@pytest.fixture(scope="module")
+def shipped(debian: DebianUnits) -> dict[str, Findings]:
+    return debian.check(as_services(*TABLE), CHECKS, {})
+
+
+@pytest.fixture(scope="module")
+def fixed(debian: DebianUnits, shipped: dict[str, Findings]) -> dict[str, Findings]:
+    """Run the commands of doctor for all units, and return what it finds then."""
+    debian.apply([command for found in shipped.values() for command in found.commands])
+    return debian.check(as_services(*TABLE), CHECKS, TIMEOUTS, monitor_hook=HOOK)
+
+
+class TestTable:
+    def test_it_has_at_least_sixty_units(self) -> None:
+        """The table is not about a few well-known units."""
+        assert len(TABLE) >= 60
+
+    @pytest.mark.parametrize("name", TABLE)
+    def test_as_shipped(self, name: str, shipped: dict[str, Findings]) -> None:
+        """It finds these problems in a unit, and no others."""
+        assert shipped[f"{name}.service"].names == set(TABLE[name][0].split())
+
+    @pytest.mark.parametrize("name", TABLE)
+    def test_after_its_fixes(self, name: str, fixed: dict[str, Findings]) -> None:
+        """One round of commands is enough: what is left has none, and is an error only in a unit that runs nothing."""
+        found = fixed[f"{name}.service"]
+        assert found.names == set(TABLE[name][1].split())
+        assert not found.commands
+        assert found.errors <= {"placeholder"}
+
+
+# Services that run, with the units that start, stop or share something with them.
+FAMILIES = (
+    *("nfs-common", "nfs-kernel-server", "rpcbind", "docker.io", "containerd", "nut-client", "nut-server"),
+    *("stunnel4", "postgresql-common", "ceph-common", "ceph-mon", "samba", "winbind"),
+)
+SIBLINGS = ("stunnel@web", "stunnel@mail", "postgresql@15-main", "postgresql@15-other", "ceph-mon@n1", "ceph-mon@n2")
+RUNNING = ("nfs-server", "docker", "nut-monitor", "smbd", "nmbd", "winbind", "rpcbind", *SIBLINGS)
+FIXED = ("nfs-server", "docker", "containerd", "nut-server", "stunnel@web", "postgresql@15-main", "ceph-mon@n1")
+# What starts a service itself, and so may be disabled for it.
+TRIGGERS = {"docker": ["docker.socket"]}
+
+
+@pytest.fixture(scope="module")
+def running() -> Iterator[DebianUnits]:
+    """Boot a sandbox in which services of several packages run."""
+    with boot(name="debian-services") as sandbox:
+        units = DebianUnits(sandbox, FAMILIES)
+        units.install(*as_services(*SIBLINGS))
+        units.sh('systemctl start nut.target ceph.target stunnel.target postgresql "$@"', *as_services(*RUNNING))
+        yield units
+
+
+@pytest.fixture(scope="module")
+def found(running: DebianUnits) -> dict[str, Findings]:
+    return running.check(as_services(*FIXED), CHECKS, {})
+
+
+class TestFixes:
+    @pytest.mark.parametrize("name", FIXED)
+    def test_they_leave_every_other_unit_as_it_was(
+        self, name: str, running: DebianUnits, found: dict[str, Findings]
+    ) -> None:
+        """Nothing is stopped or restarted, the unit included; only the unit and its triggers are disabled."""
+        unit = f"{name}.service"
+        assert found[unit].commands
+        before = running.states()
+        running.sh("\n".join(found[unit].commands))
+        after = running.states()
+        assert unit in before
+        own = {f"file of {each}" for each in (unit, *TRIGGERS.get(name, ()))}
+        assert {each: state for each, state in after.items() if each not in own} == {
+            each: state for each, state in before.items() if each not in own
+        }
+
+    def test_one_round_is_enough(self, running: DebianUnits, found: dict[str, Findings]) -> None:
+        """After these commands no error is left, and no command."""
+        left = running.check(list(found), CHECKS, TIMEOUTS, monitor_hook=HOOK)
+        assert {name: (each.errors, each.commands) for name, each in left.items() if each.errors or each.commands} == {}
+
+
+def test_a_unit_that_only_the_agent_starts(agent: Agent, box: Box) -> None:
+    """With the condition that doctor proposes, another unit that wants it does not start it; the agent does."""
+    unit = box.service("ExecStart=sleep infinity")
+    other = box.service("ExecStart=sleep infinity", before=f"[Unit]\nWants={unit}")
+    condition = f"ConditionPathExists=/run/systemd/system/{unit}.d/zz-ocf-systemd.conf"
+    box.write(f"/etc/systemd/system/{unit}.d/zzz-cluster.conf", f"[Unit]\n{condition}\n")
+    box.sh('systemctl daemon-reload; systemctl start -- "$1"', other)
+    assert (box.state(other), box.state(unit)) == ("active", "inactive")
+    assert agent("start", unit=unit).code == 0
+    assert box.state(unit) == "active"
+    assert agent("stop", unit=unit).code == 0
+    box.sh('systemctl restart -- "$1"', other)
+    assert (box.state(other), box.state(unit)) == ("active", "inactive")
