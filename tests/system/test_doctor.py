@@ -159,7 +159,7 @@ class TestUnits:
         done = doctor("--unit", "probe-daemon", "--json")
         assert self.tally.add(done) == {
             *("enabled", "wanted", "triggered", "d-bus", "part-of"),
-            *("drop-in", "main-process", "exec-stop", "kill-mode", "send-sigkill"),
+            *("drop-in", "main-process", "exec-stop", "send-sigkill"),
             *("start-timeout", "stop-timeout", "start-limit", "failure-action"),
         }
         without = doctor("--unit", "probe-daemon", "-o", "order_at_shutdown=no", "--json")
@@ -198,6 +198,18 @@ class TestUnits:
         unit = box.started()
         files.put(f"{ETC}/{unit}.d/zz-ocf-systemd.conf", "[Service]\nRestart=no\n")
         assert self.tally.add(doctor("--unit", unit, "--json")) == {"readiness", "daemon-reload", "drop-in"}
+
+    def test_processes_that_are_left(self, box: Box, doctor: Doctor) -> None:
+        """A stop leaves processes: a main process that ends them itself, and containers, need a decision."""
+        unit = box.service("Type=notify", "ExecStart=sleep 9", "KillMode=none")
+        done = doctor("--unit", unit, "--json")
+        assert self.tally.add(done) == {"kill-mode"}
+        assert "KillMode=control-group" in done.stdout
+        for setting in ("Delegate=yes", "KillMode=process"):
+            unit = box.service("Type=notify", "ExecStart=sleep 9", "KillMode=none", setting)
+            done = doctor("--unit", unit, "--json")
+            assert problems(done) == {"kill-mode"}
+            assert _on_this_host(done) == []
 
     def test_oneshots(self, box: Box, doctor: Doctor) -> None:
         """One that does not stay active cannot be monitored; one that runs nothing detects no failure."""

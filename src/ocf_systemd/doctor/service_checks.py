@@ -151,6 +151,11 @@ def _only_signals(command: str) -> bool:
     return name in _SIGNALLERS or (name, *tokens[1:2]) == ("systemctl", "kill")
 
 
+def _leaves_all(service: Service) -> bool:
+    """Return whether a stop only sends a signal, and waits for no process."""
+    return service.kill_mode == "none" and bool(service.exec_stop) and all(map(_only_signals, service.exec_stop))
+
+
 @needs(_find_service)
 def check_exec_stop(check: Check, loaded: _Loaded) -> CheckResult:
     """Check that the service has stopped when its ExecStop= returns."""
@@ -159,7 +164,7 @@ def check_exec_stop(check: Check, loaded: _Loaded) -> CheckResult:
         return check.ok("no ExecStop=: systemd sends a signal and waits")
     if service.kill_mode != "none":
         return check.ok("after ExecStop=, systemd ends the main process and waits for it")
-    if not all(map(_only_signals, service.exec_stop)):
+    if not _leaves_all(service):
         return check.ok("ExecStop= does more than send a signal")
     return _report_kill_mode(
         check,
@@ -178,6 +183,8 @@ def check_kill_mode(check: Check, loaded: _Loaded) -> CheckResult:
         return check.ok(f"KillMode={kill_mode}")
     if is_lsb_script(loaded.unit):
         return check.ok(f"KillMode={kill_mode}; the init script ends the processes")
+    if _leaves_all(loaded.service):
+        return check.skipped("`exec-stop` reports it")
     return _report_kill_mode(
         check,
         loaded,
@@ -193,21 +200,21 @@ def _report_kill_mode(check: Check, loaded: _Loaded, what: str, why: str) -> Che
     programs = {word.rpartition("/")[2] for command in service.exec_start for word in re.split("[\\s\"';]+", command)}
     if service.delegate:
         decide = (
-            "It manages cgroups of its own (Delegate=yes), such as those of containers, and systemd would kill what is "
-            "in them. Decide which of them must stop with it, and have its configuration or its ExecStop= stop these."
+            "The service manages cgroups of its own (Delegate=yes), such as those of containers, and another KillMode= "
+            "would kill what is in them. Decide what must stop with the service, and stop that in its ExecStop=."
         )
     elif programs & _POSTGRES:
         # It ends its child processes itself, in order: only what is left after it may be killed.
         return check.error(what, why, *drop_in(loaded.unit.id, "KillMode=mixed"))
     elif any(program.startswith(_ENDS_CHILDREN) for program in programs):
         decide = (
-            "Its main process ends the others itself, in order, and must not be interrupted. Decide whether all of "
-            "them have ended when a stop has: `systemd-cgls --unit` shows what is left."
+            "The main process ends the others itself, in order, and another KillMode= would interrupt it. Decide "
+            f"whether that is enough: after a stop, `systemd-cgls --unit {quoted(loaded.unit.id)}` shows what is left."
         )
     elif service.kill_mode == "process":
         decide = (
-            "Its packager has chosen that they outlive the main process, as sessions, jobs and virtual machines must. "
-            "Decide whether they may run on this node while the service runs on another."
+            "Packages set KillMode=process for processes that must outlive the service, such as sessions, jobs and "
+            "virtual machines. Decide whether these may run here while the service runs on another node."
         )
     else:
         return check.error(what, why, *drop_in(loaded.unit.id, "KillMode=control-group"))

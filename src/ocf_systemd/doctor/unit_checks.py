@@ -209,12 +209,12 @@ def _starts_automatically(facts: Facts, name: str, visited: frozenset[str]) -> s
 def check_wanted(check: Check, known: tuple[Facts, Unit]) -> CheckResult:
     """Check that no other unit that starts automatically starts this one."""
     facts, unit = known
+    if unit.needs_drop_in:
+        return check.ok("systemd starts it only while the agent's drop-in exists")
     edges = tuple(edge for edge in unit.edges if edge.relation != "TriggeredBy")
     # A unit that only this one starts, such as one that binds to it, does not start it.
     own = frozenset({unit.id, *unit.names})
     reasons = {edge.by: why for edge in edges if (why := _starts_automatically(facts, edge.by, own))}
-    if unit.needs_drop_in:
-        return check.ok("systemd starts it only while the agent's drop-in exists")
     if reasons:
         starting = names([f"{by}, which {why}," for by, why in reasons.items()])
         return _report_starting(check, known, tuple(edge for edge in edges if edge.by in reasons), starting)
@@ -236,13 +236,13 @@ def _report_starting(check: Check, known: tuple[Facts, Unit], edges: tuple[Edge,
     if facts.parameters is None or not facts.parameters.order_at_shutdown:
         return check.warning(
             what,
-            f"{why} A unit cannot refuse this with order_at_shutdown=no, which leaves no trace of the cluster's start. "
-            "Decide whether those units must run outside of the cluster.",
+            f"{why} With order_at_shutdown=yes, a drop-in can prevent that. Decide whether to change that, or to put "
+            "the other units under cluster control too.",
         )
     return check.error(
         what,
-        f"{why} The drop-in below keeps systemd from starting it unless the agent does: it waits for the agent's own "
-        "drop-in. The other units start without it, and `systemctl start` on the command line has no effect.",
+        f"{why} With this drop-in, only the agent starts it: the agent writes the file before a start, and removes it "
+        "after a stop. The other units then start without it, and `systemctl start` on the command line does nothing.",
         *drop_in(unit.id, f"ConditionPathExists={unit.drop_in}", section="Unit"),
     )
 
@@ -259,14 +259,11 @@ def check_triggered(check: Check, known: tuple[Facts, Unit]) -> CheckResult:
     states = [f"{each.name} is {'enabled' if _is_enabled(unit, each) else 'active'}" for each in starting]
     events = [_EVENTS.get(each.name.rpartition(".")[2], "its event") for each in starting]
     what = f"{names(states)}: {' or '.join(dict.fromkeys(events))} starts {unit.id}"
-    why = (
-        "It stays active where the cluster has stopped the service, and starts the service there again without the "
-        "cluster knowing."
-    )
+    why = "Where the cluster has stopped the service, this starts it again without the cluster knowing."
     fix = tuple(command for each in starting if not each.users for command in _quiet(unit, each))
     if shared := [each for each in starting if each.users]:
         used = names([f"{names(each.users)} use{'' if each.users[1:] else 's'} {each.name}" for each in shared])
-        why += f" {used}. Decide whether those can do without it: disable it on every node, or leave {unit.id} to it."
+        why += f" {used}. Decide whether those can do without it."
     return (check.error if fix else check.warning)(what, why, *fix)
 
 
@@ -326,14 +323,15 @@ def check_part_of(check: Check, known: tuple[Facts, Unit]) -> CheckResult:
     if not unit.part_of:
         return check.skipped("the unit has no PartOf=")
     related = [_related(facts, name) for name in unit.part_of if name not in _BOOT_TARGETS]
+    states = {each.name: "enabled" if each.file_state in _ENABLED else each.active_state for each in related}
     wholes = [each.name for each in related if each.is_running or each.file_state in _ENABLED]
     if not wholes:
         return check.ok(f"part of {names(unit.part_of)}, which does not run")
     return check.warning(
-        f"{unit.id} is part of {names(wholes)}: enabled, or active",
+        f"{unit.id} is part of " + names([f"{name}, which is {states[name]}," for name in wholes]).rstrip(","),
         f"A stop or restart of {' or '.join(wholes)}, such as by an upgrade, also stops or restarts {unit.id}. The "
-        "cluster detects that as a failure. Other units may be part of it too, so no command here disables it. Decide "
-        "when it may stop: set the resource to unmanaged for that time.",
+        "cluster detects that as a failure. Other units may need it, so it should not be disabled for this one. Decide "
+        "when it may stop, and set the resource to unmanaged for that time.",
     )
 
 
