@@ -62,7 +62,7 @@ def check_hook(check: Check, hooked: _Hooked) -> CheckResult:
 def _installing(missing: HookMissing, hook: Hook, parameters: Parameters) -> tuple[str, ...]:
     path = quoted(missing.hook)
     if missing.why.startswith("there is no user"):
-        return (f"getent passwd {quoted(parameters.monitor_hook_user or '')}", update("monitor_hook_user="))
+        return (f"getent passwd {quoted(parameters.monitor_hook_user or '')}", update("monitor_hook_user=USER"))
     if "monitor_hook_args" in missing.why:
         arguments = (parameters.monitor_hook or "").removeprefix(missing.hook).strip()
         return (update(f"monitor_hook={path}", f"monitor_hook_args={quoted(arguments)}"),)
