@@ -657,6 +657,7 @@ SEVERITIES = [
     ("kill-mode", known(serving(kill_mode="process")), Status.WARNING),
     ("wanted", known(of(edges=(WANTED,)), portal("enabled")), Status.ERROR),
     ("wanted", known(of(edges=(WANTED,)), portal("enabled"), order_at_shutdown="no"), Status.WARNING),
+    ("wanted", known(of(edges=(BOUND,)), portal("enabled")), Status.WARNING),
     ("triggered", known(of(edges=(SOCKET,)), socket("enabled")), Status.ERROR),
     ("triggered", known(of(edges=(SOCKET,)), replace(socket("enabled"), users=("a.service",))), Status.WARNING),
     ("send-sigkill", known(serving(send_sigkill=False)), Status.WARNING),

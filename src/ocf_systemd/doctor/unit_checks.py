@@ -233,6 +233,10 @@ def _report_starting(check: Check, known: tuple[Facts, Unit], edges: tuple[Edge,
     if all(edge.link for edge in edges):
         disabling = (f"systemctl disable {quoted(unit.id)}",) if is_lsb_script(unit) else mask_links(edges)
         return check.error(what, why, *disabling)
+    if bound := [edge.by for edge in edges if edge.relation == "BoundBy"]:
+        return check.warning(
+            what, f"{why} {names(bound)} cannot run without it. Decide whether the cluster must start both, in a group."
+        )
     if facts.parameters is None or not facts.parameters.order_at_shutdown:
         return check.warning(
             what,
