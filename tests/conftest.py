@@ -6,6 +6,7 @@ Each of these tests runs in both ways: the agent runs its action in its own proc
 from __future__ import annotations
 
 import os
+import pwd
 import shutil
 import signal
 import sys
@@ -32,6 +33,9 @@ if sys.argv[1:2] in {served}:
         file.write(".")
 """
 FELL_BACK_SHARE, FELL_BACK_SPARE = 0.2, 5
+
+# A hook below a sticky directory such as /tmp is not safe to run, so that temporary directories cannot be there.
+os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", pwd.getpwuid(os.geteuid()).pw_dir)
 
 if (
     signal.getsignal(signal.SIGINT) == signal.SIG_IGN

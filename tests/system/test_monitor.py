@@ -57,9 +57,17 @@ class TestHookAnswers:
         if code:
             assert answer.reason == f"hook hook: told (exit {code})"
 
-    def test_safe_below_a_sticky_directory(self, agent: Agent, box: Box) -> None:
-        """A directory as open as /tmp is no danger when it is sticky, nor is a group that is root's."""
+    def test_group_root(self, agent: Agent, box: Box) -> None:
+        """A hook that a group may write to is no danger if that group is root's."""
         unit, hook = box.started(), box.hook("exit 0")
-        box.sh('mv "$1" /tmp/sticky-hook; chmod g+w /tmp/sticky-hook', hook)
-        assert agent("monitor", unit=unit, monitor_hook="/tmp/sticky-hook").code == 0  # noqa: S108
+        box.sh('chmod g+w "$1"', hook)
+        assert agent("monitor", unit=unit, monitor_hook=hook).code == 0
+
+    def test_sticky_directory(self, agent: Agent, box: Box) -> None:
+        """A hook in /tmp is 4: once it is gone, by systemd-tmpfiles(8) for example, anyone can create that name."""
+        unit, hook = box.started(), box.hook("exit 0")
+        box.sh('mv "$1" /tmp/sticky-hook', hook)
+        answer = agent("monitor", unit=unit, monitor_hook="/tmp/sticky-hook")  # noqa: S108
         box.sh("rm /tmp/sticky-hook")
+        assert answer.code == 4
+        assert answer.reason == "hook sticky-hook: not safe to run: /tmp is writable by everyone"

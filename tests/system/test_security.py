@@ -30,6 +30,20 @@ VIOLATIONS = [
         pytest.param(f"chmod o+w {part}", HOOK, f"{part} is writable by everyone", id=f"others-of-{part}")
         for part in PARTS
     ),
+    pytest.param("chmod 1777 opt/hooks", HOOK, "opt/hooks is writable by everyone", id="sticky-directory"),
+    pytest.param("chmod 1777 opt", HOOK, "opt is writable by everyone", id="sticky-parent"),
+    pytest.param(
+        "chmod 1777 bad; ln -s ../opt/hooks/smtp bad/link",
+        f"{TREE}/bad/link",
+        "bad is writable by everyone",
+        id="link-in-sticky",
+    ),
+    pytest.param(
+        f"mv opt/hooks/smtp bad; echo '#!{TREE}/bad/smtp' >opt/hooks/smtp; chmod 755 opt/hooks/smtp",
+        HOOK,
+        "bad is writable by everyone (the path of its interpreter)",
+        id="interpreter-in-a-bad-place",
+    ),
     pytest.param("chmod 1757 opt/hooks/smtp", HOOK, "opt/hooks/smtp is writable by everyone", id="sticky-file"),
     pytest.param(
         "mv opt/hooks/smtp bad; ln -s /run/test/bad/smtp opt/hooks/smtp",
@@ -87,10 +101,8 @@ VIOLATIONS = [
 ]
 
 SAFE = [
-    pytest.param("chmod 1777 opt opt/hooks", HOOK, id="sticky-directories"),
     pytest.param("chgrp root opt/hooks opt/hooks/smtp; chmod g+w opt/hooks opt/hooks/smtp", HOOK, id="roots-group"),
     pytest.param("ln -s opt/hooks/smtp link", f"{TREE}/link", id="roots-link"),
-    pytest.param("chmod 1777 bad; ln -s ../opt/hooks/smtp bad/link", f"{TREE}/bad/link", id="roots-link-in-sticky"),
     pytest.param(
         "mv opt/hooks/smtp 'opt/hooks/a b;$(touch x)*'", f"{TREE}/opt/hooks/a b;$(touch x)*", id="shell-characters"
     ),

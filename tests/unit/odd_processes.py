@@ -37,8 +37,18 @@ opening = (os.POSIX_SPAWN_OPEN, 0, sys.argv[1], os.O_RDONLY, 0)
 os.posix_spawn("/bin/true", ["true"], {}, file_actions=[opening])
 """
 
+# Holds a lease on a file (F_SETLEASE in fcntl(2)); the kernel requests its end by SIGIO.
+_LEASE = """
+import fcntl, os, signal, sys
+signal.signal(signal.SIGIO, lambda *_: sys.argv[2:] and fcntl.fcntl(file, fcntl.F_SETLEASE, fcntl.F_UNLCK))
+file = os.open(sys.argv[1], os.O_RDONLY)
+fcntl.fcntl(file, fcntl.F_SETLEASE, fcntl.F_WRLCK)
+print("leased", flush=True)
+sys.stdin.read()
+"""
 
-def wait_until(condition: Callable[[], bool]) -> None:
+
+def wait_until(condition: Callable[[], object]) -> None:
     """Wait for something that will be so, for ten seconds at most."""
     deadline = time.monotonic() + 10
     while not condition():
@@ -122,3 +132,14 @@ def marked(mark: str) -> list[psutil.Process]:
         except psutil.Error:
             continue
     return found
+
+
+@contextmanager
+def leased(path: Path, *, is_given_up: bool = False) -> Iterator[None]:
+    """Have another process hold a lease on a file, and give it up or not when the kernel requests that."""
+    command = [*_PYTHON, _LEASE, str(path), *(["x"] if is_given_up else [])]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == b"leased\n"
+        yield
+        holder.kill()

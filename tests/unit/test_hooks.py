@@ -43,10 +43,9 @@ from ocf_systemd.host.hooks import (
     hook_environment,
     is_root_owned,
     run_hooks,
-    why_not_executable,
-    why_unsafe,
 )
 from ocf_systemd.host.procfs import find_process
+from ocf_systemd.host.programs import why_not_executable, why_unsafe
 from ocf_systemd.host.survivors import record_survivors
 from tests.unit.builders import executable, parameters, run_python
 
@@ -209,7 +208,7 @@ class TestLimits:
             await anyio.sleep_until(deadline)
             return TimedOut(0.05)
 
-        outcomes = run_with(run, hooks, time_s=0.05)
+        outcomes = run_with(run, hooks, time_s=0.5)
         assert len(started) == 16
         assert [outcome.outcome for outcome in outcomes if isinstance(outcome, HookRan)] == (
             [TimedOut(0.05)] * 16 + [TimedOut(0.0)] * 48
@@ -337,7 +336,7 @@ class TestTrust:
         return executable(place / "opt/hooks/smtp", "#!/bin/sh\n")
 
     def test_a_hook_of_roots_is_safe(self, hook: Path) -> None:
-        """Every component is owned by a trusted user and writable by no other; /tmp is sticky."""
+        """Every component is owned by a trusted user and writable by no other."""
         assert why_unsafe(str(hook), ME) is None
         assert why_unsafe("/bin/true", frozenset({0})) is None
 
@@ -387,10 +386,13 @@ class TestTrust:
         assert why_unsafe(str(hook), frozenset({0})) == f"{place}/{which} is owned by uid 65534"
         assert why_unsafe(str(hook), frozenset({0, 65534})) is None
 
-    def test_a_sticky_directory_is_safe(self, place: Path, hook: Path) -> None:
-        """In it others cannot touch what they do not own, as in /tmp; a sticky file is not safe for that."""
-        (place / "opt").chmod(0o1777)
-        assert why_unsafe(str(hook), ME) is None
+    def test_a_sticky_directory_is_not_safe(self, place: Path, hook: Path) -> None:
+        """In it, as in /tmp, anyone can create a name that does not exist, and once a hook is gone, its name."""
+        for directory in ("opt/hooks", "opt"):
+            (place / directory).chmod(0o1777)
+            assert why_unsafe(str(hook), ME) == f"{place}/{directory} is writable by everyone"
+            (place / directory).chmod(0o1755)
+            assert why_unsafe(str(hook), ME) is None
         hook.chmod(0o1757)
         assert why_unsafe(str(hook), ME) == f"{hook} is writable by everyone"
 
@@ -590,8 +592,9 @@ print(why_not_executable(hook), checked.why, ran.why, sep="\\n")
 
     def test_an_interpreter_that_is_no_program(self, place: Path) -> None:
         """An error that only execve finds is reported with its text."""
-        path = executable(place / "hook", f"#!{place}\n")
-        assert run_now(path) == (HookMissing(str(path), "Permission denied"),)
+        interpreter = executable(place / "interpreter", "no program")
+        path = executable(place / "hook", f"#!{interpreter}\n")
+        assert run_now(path) == (HookMissing(str(path), "Exec format error"),)
 
 
 def test_the_environment_of_a_hook() -> None:

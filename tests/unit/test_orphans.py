@@ -24,7 +24,7 @@ from ocf_systemd.host.procfs import children_of, command_line, find_process
 from ocf_systemd.host.processes import Command
 
 adopt_orphans()
-script = ("/bin/sh", "-c", sys.argv[1] + " & exit 0", sys.executable, *sys.argv[3:])
+script = ("/bin/sh", "-c", "{ " + sys.argv[1] + "; } & exit 0", sys.executable, *sys.argv[3:])
 
 def alive():
     return {pid for pid in children_of(os.getpid()) if find_process(pid)}
@@ -74,3 +74,14 @@ def test_each_action_ends_its_own(tmp_path: Path, script: str, state: str) -> No
     done = run_python(CODE, script, state, SLEEPER, str(tmp_path / "pipe"), timeout_s=60)
     assert done.stderr == ""
     assert done.stdout.splitlines() == ["True 1", "True 0", "()", "()"]
+
+
+def test_none_passes_for_another_actions() -> None:
+    """A process that guesses the mark of another action, as by counting, is ended with its own action."""
+    script = (
+        "mark=$OCF_SYSTEMD_ACTION; case $mark in *.1) guess=${mark%1}2 ;; *) guess=${mark%?}1 ;; esac; "
+        "OCF_SYSTEMD_ACTION=$guess exec sleep 60"
+    )
+    done = run_python(CODE, script, "S", timeout_s=60)
+    assert done.stderr == ""
+    assert done.stdout.splitlines()[-3].endswith(" 0")

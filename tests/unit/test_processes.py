@@ -5,12 +5,15 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tempfile
 import time
 from contextlib import contextmanager
+from pathlib import Path
 from signal import SIGABRT, SIGKILL, SIGSEGV, SIGTERM, Signals
 from typing import TYPE_CHECKING
 
 import anyio
+import psutil
 import pytest
 
 from ocf_systemd.core.observations import KEPT_OUTPUT, CommandOutcome, Exited, NotStarted, Signalled, TimedOut
@@ -18,13 +21,13 @@ from ocf_systemd.host import procfs
 from ocf_systemd.host.processes import Command, run
 from tests.unit.builders import executable, open_descriptors, run_python
 from tests.unit.odd_processes import (
+    leased,
     marked,
     wait_until,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
-    from pathlib import Path
 
 ENVIRONMENT = {"PATH": "/usr/local/bin:/usr/bin:/bin"}
 
@@ -308,6 +311,13 @@ TREES = [
 
 
 class TestTree:
+    @pytest.fixture
+    def open_place(self) -> Iterator[Path]:
+        """Yield a directory that every user may enter."""
+        with tempfile.TemporaryDirectory(dir="/tmp") as name:
+            Path(name).chmod(0o755)
+            yield Path(name)
+
     @pytest.mark.parametrize("script", TREES)
     def test_a_timeout_ends_the_whole_tree(self, mark: str, script: str) -> None:
         """What descends from the command goes with it, sessions of their own included."""
@@ -354,6 +364,40 @@ anyio.run(main)
             agent.kill()
             agent.wait()
         wait_until(lambda: not marked(mark))
+
+    @pytest.mark.parametrize(
+        "user",
+        [
+            pytest.param(None, id="of the agent's user"),
+            pytest.param(
+                (65534, 65534, ()),
+                id="of another user",
+                marks=pytest.mark.skipif(os.geteuid() != 0, reason="only root can run a command as another user"),
+            ),
+        ],
+    )
+    def test_sigkill_of_the_agent_while_a_command_starts(
+        self, open_place: Path, user: tuple[int, int, tuple[int, ...]] | None
+    ) -> None:
+        """A command whose execve(2) is blocked, here by a lease on its file, ends as well, and does not run later."""
+        program = executable(open_place / "program", "#!/bin/sh\nsleep 60\n")
+        code = f"""
+import anyio
+from ocf_systemd.host import processes
+command = processes.Command(({str(program)!r},), {{"PATH": "/usr/bin:/bin"}}, {user})
+async def main():
+    await processes.run(command, deadline=anyio.current_time() + 60)
+anyio.run(main)
+"""
+        with leased(program):
+            agent = psutil.Popen([sys.executable, "-c", code], process_group=0)
+            try:
+                wait_until(agent.children)
+                starting = agent.children()
+            finally:
+                agent.kill()
+                agent.wait()
+            wait_until(lambda: not any(process.is_running() for process in starting))
 
     def test_a_leftover_has_no_parent_death_pipe(self, mark: str) -> None:
         """The end of a command that leaves a process running kills neither that process nor the agent."""

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from ocf_systemd.core.ocf import Action
 from ocf_systemd.core.operations import Operations
 from ocf_systemd.core.parameter_table import PREFIX
-from ocf_systemd.host.hooks import SEARCH_PATH
+from ocf_systemd.host.programs import SEARCH_PATH
 
 _HOST_LEVEL = "10"  # validate-all of these commands checks this host
 

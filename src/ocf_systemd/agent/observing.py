@@ -70,7 +70,7 @@ async def validate(request: Request, unit: UnitState | ActionResult) -> UnitStat
     if isinstance(unit, ActionResult):
         return unit
     run, deadline = request.running(Purpose.HOOK), attempt_deadline(request.deadline)
-    problems = check_hooks(request.parameters)
+    problems = check_hooks(request.parameters, request.environment)
     problems = problems or await check_access(request.parameters, request.environment, run, deadline)
     result = judge_host(unit, problems)
     return unit if result.code == ExitCode.SUCCESS else result

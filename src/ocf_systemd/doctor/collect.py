@@ -255,7 +255,7 @@ async def _run_hook(facts: Facts, options: Mapping[str, str]) -> Hook | None:
         return None
     environment = pacemaker_environment(Action.MONITOR, options, operations)
     deadline = anyio.current_time() + operations.agent_deadline_s(Action.MONITOR)
-    failures, not_run = check_hooks(parameters), _why_not_run(parameters, facts.unit)
+    failures, not_run = check_hooks(parameters, environment), _why_not_run(parameters, facts.unit)
     if not failures and not not_run:
         failures = await check_access(parameters, environment, processes.run, deadline)
     if failures or not_run:

@@ -13,7 +13,7 @@ from ocf_systemd.core.observations import CommandOutcome, Exited, NotStarted
 from ocf_systemd.doctor.facts import Agent, Host
 from ocf_systemd.doctor.parse import Properties, span_s
 from ocf_systemd.doctor.systemctl import run
-from ocf_systemd.host.hooks import SEARCH_PATH
+from ocf_systemd.host.programs import SEARCH_PATH
 from ocf_systemd.install.agent_file import DEFAULT_OCF_ROOT, AgentFile, agents_below, is_outdated, why_unreadable
 
 _OTHER_USER = "nobody"

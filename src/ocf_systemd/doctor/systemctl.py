@@ -11,8 +11,8 @@ from ocf_systemd.core.unit_properties import parse_units
 from ocf_systemd.doctor import parse
 from ocf_systemd.doctor.parse import Properties
 from ocf_systemd.host import processes
-from ocf_systemd.host.hooks import SEARCH_PATH
 from ocf_systemd.host.processes import Command
+from ocf_systemd.host.programs import SEARCH_PATH
 from ocf_systemd.host.systemctl import systemctl_command, tool_environment
 
 _TIMEOUT_S = 10.0

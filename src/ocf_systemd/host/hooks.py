@@ -1,13 +1,15 @@
 """Finds the administrator's health hooks, checks that they are safe to run, and runs them concurrently."""
 
 import errno
+import math
 import os
 import pwd
 import re
 import stat
-from collections.abc import Iterator, Mapping
-from contextlib import suppress
+from collections.abc import Container, Iterable, Mapping
+from contextlib import ExitStack, suppress
 from pathlib import Path
+from types import MappingProxyType
 
 import anyio
 
@@ -26,6 +28,7 @@ from ocf_systemd.core.parameters import Parameters
 from ocf_systemd.core.records import replace
 from ocf_systemd.core.text import printable
 from ocf_systemd.host.processes import Command, Runner
+from ocf_systemd.host.programs import FILE_ERRORS, SEARCH_PATH, executed_files, why_not_executable, why_unsafe
 from ocf_systemd.host.survivors import find_survivor, record_survivors
 from ocf_systemd.host.systemctl import FOREIGN_VARIABLES
 
@@ -38,15 +41,11 @@ _UNSAFE_VARIABLES = re.compile(
     "|IFS|ENV|BASH_.*|BASHOPTS|SHELLOPTS|PS4|CDPATH|GLOBIGNORE|FPATH|ZDOTDIR"
     "|PYTHON.*|PERL.*|RUBYLIB|RUBYOPT|NODE_OPTIONS|NODE_PATH|LUA_.*"
 )
-SEARCH_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 HOOKS_MAX, HOOKS_AT_ONCE = 64, 16
 """The most hooks that a directory may hold, and how many of them run at the same time."""
 
-_LINKS_MAX = 40  # path_resolution(7): more symbolic links than that are ELOOP
-_SHEBANG_MAX = 256  # execve(2): the kernel reads no more of the first line
-
-# Errors of execve(2) that are about the file; all others are about the host.
-_FILE_ERRORS = frozenset({errno.ENOENT, errno.EACCES, errno.ENOEXEC, errno.ENOTDIR, errno.EISDIR, errno.ELOOP})
+_NO_ENVIRONMENT: Mapping[str, str] = MappingProxyType({})
+_LEASE_PAUSE_S = 0.05  # before a file that is leased is opened again
 
 
 def hook_environment(environment: Mapping[str, str]) -> dict[str, str]:
@@ -71,11 +70,15 @@ def find_hooks(path: str) -> tuple[str, ...] | HookMissing | HookRan:
         names = sorted(os.listdir(path))  # noqa: PTH208
     except OSError as error:
         return _unstarted(path, NotStarted(error.errno or 0, f"its directory cannot be read: {error.strerror}"))
-    hooks = (f"{path.rstrip('/')}/{name}" for name in names if _RUN_PARTS_NAME.fullmatch(name))
-    found = tuple(filter(_is_meant_to_run, hooks))
+    found = tuple(filter(_is_meant_to_run, _entries(path, names)))
     if len(found) > HOOKS_MAX:
         return HookMissing(path, f"the directory holds {len(found)} executable files, at most {HOOKS_MAX} are allowed")
     return found or HookMissing(path, _why_empty(names))
+
+
+def _entries(directory: str, names: Iterable[str]) -> tuple[str, ...]:
+    """Return the paths of the names that run-parts(8) would run."""
+    return tuple(f"{directory.rstrip('/')}/{name}" for name in names if _RUN_PARTS_NAME.fullmatch(name))
 
 
 def _why_empty(names: list[str]) -> str:
@@ -87,7 +90,7 @@ def _why_empty(names: list[str]) -> str:
 
 def _unstarted(path: str, failure: NotStarted) -> HookMissing | HookRan:
     """Distinguish a hook that cannot be run from a host that cannot start anything at the moment."""
-    return HookMissing(path, failure.why) if failure.errno in _FILE_ERRORS else HookRan(path, failure)
+    return HookMissing(path, failure.why) if failure.errno in FILE_ERRORS else HookRan(path, failure)
 
 
 def _is_meant_to_run(path: str) -> bool:
@@ -98,114 +101,16 @@ def _is_meant_to_run(path: str) -> bool:
     return stat.S_ISREG(mode) and bool(mode & 0o111)
 
 
-def why_unsafe(path: str, trusted_uids: frozenset[int]) -> str | None:
-    """Return which component of `path` another user could change, or None.
+def check_hooks(parameters: Parameters, environment: Mapping[str, str] = _NO_ENVIRONMENT) -> tuple[HookOutcome, ...]:
+    """Return what prevents this host from running the hooks, without running any.
 
-    Every component that the kernel traverses is checked, including the targets of symbolic links and their directories.
-    A component is safe if a trusted user owns it and no other user may write to it, except group root; in a sticky
-    directory others cannot change what they do not own. If the kernel resolves a link differently from readlink(2), as
-    for /proc/PID/root, the components are not known.
-
-    Raises OSError if the path does not exist or cannot be read.
+    `environment` is the action's: env(1) finds interpreters in its PATH.
     """
-    seen = None
-    for place in _places(path):
-        seen = Path(place).lstat()
-        if seen.st_uid not in trusted_uids:
-            return f"{place} is owned by uid {seen.st_uid}"
-        if stat.S_ISLNK(seen.st_mode) or (stat.S_ISDIR(seen.st_mode) and seen.st_mode & stat.S_ISVTX):
-            continue
-        if seen.st_mode & stat.S_IWOTH:
-            return f"{place} is writable by everyone"
-        if seen.st_mode & stat.S_IWGRP and seen.st_gid != 0:
-            return f"{place} is writable by group {seen.st_gid}"
-        if seen.st_mode & stat.S_IWGRP and _has_acl(place):
-            return f"{place} may be writable by others: it has an access control list"
-    if seen is None or not os.path.samestat(seen, Path(path).stat()):
-        return f"{path} resolves to a different file than its symbolic links name"
-    return None
-
-
-def _has_acl(place: str) -> bool:
-    # acl(5): then the group bits of the mode are the most that any entry of the list grants.
-    try:
-        return bool(os.getxattr(place, "system.posix_acl_access", follow_symlinks=False))
-    except OSError:
-        return False
-
-
-def _places(path: str) -> Iterator[str]:
-    """Yield every component that the kernel traverses as it resolves a path (path_resolution(7)), in that order.
-
-    The last one is where the path leads.
-    """
-    place, ahead, links = "/", path.split("/")[::-1], 0
-    yield place
-    while ahead:
-        name = ahead.pop()
-        if name in {"", "."}:
-            continue
-        if name == "..":
-            place = os.path.dirname(place)  # noqa: PTH120
-            continue
-        here = f"{place.rstrip('/')}/{name}"
-        yield here
-        try:
-            target = os.readlink(here)  # noqa: PTH115
-        except OSError:
-            place = here
-            continue
-        links += 1
-        if links > _LINKS_MAX:
-            return
-        place = "/" if target.startswith("/") else place
-        ahead += target.split("/")[::-1]
-    yield place
-
-
-def why_not_executable(path: str) -> str:
-    """Return why `execve` would not start the file at `path`; empty: it would."""
-    try:
-        mode = Path(path).stat().st_mode
-        if not stat.S_ISREG(mode):
-            return "it is not a regular file"
-        if not mode & 0o111:
-            return "it is not executable"
-        if os.statvfs(path).f_flag & os.ST_NOEXEC:
-            return "its file system is mounted noexec"
-        first_line = _first_line(path)
-    except OSError as error:
-        return os.strerror(error.errno) if error.errno in _FILE_ERRORS else ""
-    if first_line.startswith(b"#!"):
-        return _why_not_interpreted(first_line)
-    return "" if first_line.startswith(b"\x7fELF") else "it is not a program and its first line has no interpreter (#!)"
-
-
-def _first_line(path: str) -> bytes:
-    with Path(path).open("rb") as file:
-        return file.read(_SHEBANG_MAX).split(b"\n", 1)[0]
-
-
-def _why_not_interpreted(first_line: bytes) -> str:
-    if first_line.endswith(b"\r"):
-        return "its first line ends in CR LF, expected LF"
-    interpreter = _interpreter(first_line)
-    if not interpreter:
-        return "its first line names no interpreter"
-    return "" if os.access(interpreter, os.X_OK) else f"its interpreter {printable(interpreter)} cannot be run"
-
-
-def _interpreter(first_line: bytes) -> str:
-    words = first_line[2:].split(maxsplit=1) if first_line.startswith(b"#!") else []
-    return os.fsdecode(words[0]) if words else ""
-
-
-def check_hooks(parameters: Parameters) -> tuple[HookOutcome, ...]:
-    """Return what prevents this host from running the hooks, without running any."""
     hooks = _find_trusted(parameters)
     if not isinstance(hooks, tuple):
         return (hooks,)
-    return tuple(problem for hook in hooks if (problem := _problem(hook, parameters.monitor_hook_user)))
+    search_path = hook_environment(environment)["PATH"]
+    return tuple(problem for hook in hooks if (problem := _problem(hook, parameters.monitor_hook_user, search_path)))
 
 
 async def check_access(
@@ -223,14 +128,12 @@ async def check_access(
 
 async def _why_not_as_user(hook: str, command: Command, run: Runner, deadline: float) -> HookMissing | None:
     """Return why a hook's user may not execute it. The kernel decides, because it also knows ACLs."""
-    places = {hook: "it"}
-    with suppress(OSError):
-        if interpreter := _interpreter(_first_line(hook)):
-            places[interpreter] = f"its interpreter {printable(interpreter)}"
-    for path, what in places.items():
-        outcome = await run(replace(command, arguments=("test", "-x", path)), deadline=deadline)
-        if isinstance(outcome, Exited) and outcome.code == 1:
-            return HookMissing(hook, f"user {command.environment['USER']} may not execute {what}")
+    with ExitStack() as opened, suppress(OSError):
+        for path in executed_files(hook, command.environment["PATH"], opened):
+            outcome = await run(replace(command, arguments=("test", "-x", path)), deadline=deadline)
+            if isinstance(outcome, Exited) and outcome.code == 1:
+                what = "it" if path == hook else f"its interpreter {printable(path)}"
+                return HookMissing(hook, f"user {command.environment['USER']} may not execute {what}")
     return None
 
 
@@ -250,11 +153,16 @@ def _find_trusted(parameters: Parameters) -> tuple[str, ...] | HookOutcome:
     return _distrusted(path, account) or find_hooks(path)
 
 
-def _problem(hook: str, user: str | None) -> HookOutcome | None:
+def _problem(hook: str, user: str | None, search_path: str) -> HookOutcome | None:
     account = _account(hook, user)
     if isinstance(account, HookMissing):
         return account
-    return _distrusted(hook, account) or (HookMissing(hook, why) if (why := why_not_executable(hook)) else None)
+    if problem := _distrusted(hook, account):
+        return problem
+    if why := why_not_executable(hook, search_path):
+        return HookMissing(hook, why)
+    with ExitStack() as opened:
+        return _refusal(hook, account, search_path, opened)
 
 
 def _account(hook: str, user: str | None) -> pwd.struct_passwd | HookMissing | None:
@@ -267,13 +175,45 @@ def _account(hook: str, user: str | None) -> pwd.struct_passwd | HookMissing | N
         return HookMissing(hook, f"there is no user {user}")
 
 
-def _distrusted(hook: str, account: pwd.struct_passwd | None) -> HookOutcome | None:
-    trusted = frozenset({0, account.pw_uid if account else os.geteuid()})
+def _distrusted(path: str, account: pwd.struct_passwd | None) -> HookOutcome | None:
+    """Return why a hook, or a directory of hooks, must not be used: another user could change it, or it is missing."""
     try:
-        why = why_unsafe(hook, trusted)
+        why = why_unsafe(path, _trusted(account))
     except OSError as error:
-        return _misplaced_arguments(hook) or _unstarted(hook, NotStarted(error.errno or 0, error.strerror or ""))
-    return HookUnsafe(hook, why) if why else None
+        return _misplaced_arguments(path) or _unstarted(path, NotStarted(error.errno or 0, error.strerror or ""))
+    return HookUnsafe(path, why) if why else None
+
+
+def _trusted(account: pwd.struct_passwd | None) -> frozenset[int]:
+    return frozenset({0, account.pw_uid if account else os.geteuid()})
+
+
+def _refusal(
+    hook: str,
+    account: pwd.struct_passwd | None,
+    search_path: str,
+    opened: ExitStack,
+    avoided: Container[str] = (),
+) -> HookOutcome | None:
+    """Return why a hook must not be started, because of its own path or that of an interpreter; keep all of them open.
+
+    `avoided` are components that must not be accessed.
+    """
+    path = hook
+    try:
+        for path in executed_files(hook, search_path, opened):
+            if why := why_unsafe(path, _trusted(account), avoided):
+                return HookUnsafe(hook, why if path == hook else f"{why} (the path of its interpreter)")
+    except BlockingIOError:
+        return _leased(hook)
+    except OSError as error:
+        if path == hook:
+            return _misplaced_arguments(hook) or _unstarted(hook, NotStarted(error.errno or 0, error.strerror or ""))
+    return None  # a missing interpreter is reported by execve(2)
+
+
+def _leased(hook: str) -> HookRan:
+    return HookRan(hook, NotStarted(errno.EWOULDBLOCK, "another process holds a lease on its file"))
 
 
 def _misplaced_arguments(hook: str) -> HookMissing | None:
@@ -284,19 +224,32 @@ def _misplaced_arguments(hook: str) -> HookMissing | None:
     return HookMissing(program, "its arguments belong in monitor_hook_args, not in monitor_hook")
 
 
-def is_root_owned(parameters: Parameters) -> bool:
-    """Return whether root alone owns and can change the hooks and every directory on the way to them.
+def is_root_owned(
+    parameters: Parameters, environment: Mapping[str, str] = _NO_ENVIRONMENT, avoided: Container[str] = ()
+) -> bool:
+    """Return whether root alone owns and can change the hooks, their interpreters and every directory on the way.
 
     Files of another user may be on a file system of that user (FUSE), which can block any process that reads them: so
-    each component is read only after the one above it is known to be root's.
+    each component is read only after the one above it is known to be root's, and none of the `avoided` at all.
     """
     path = parameters.monitor_hook
     if path is None:
         return True
-    if _distrusted(path, None):
+    search_path = hook_environment(environment)["PATH"]
+
+    def is_owned(hook: str) -> bool:
+        with ExitStack() as opened:
+            return _refusal(hook, None, search_path, opened, avoided) is None
+
+    try:
+        is_directory = not why_unsafe(path, _trusted(None), avoided) and os.path.isdir(path)  # noqa: PTH112
+        entries = _entries(path, os.listdir(path)) if is_directory else (path,)  # noqa: PTH208
+        if any(why_unsafe(entry, _trusted(None), avoided) for entry in entries):
+            return False
+    except OSError:
         return False
     hooks = find_hooks(path)
-    return isinstance(hooks, tuple) and all(_distrusted(hook, None) is None for hook in hooks)
+    return isinstance(hooks, tuple) and all(map(is_owned, hooks))
 
 
 async def run_hooks(
@@ -338,15 +291,36 @@ async def _run_hook(
     account = _account(hook, parameters.monitor_hook_user)
     if isinstance(account, HookMissing):
         return account
-    if problem := _distrusted(hook, account):
-        return problem
-    if anyio.current_time() >= deadline:  # too many hooks ran before it
-        return HookRan(hook, TimedOut(0.0))
-    match await run(_command(hook, parameters, environment, account), deadline=deadline):
-        case NotStarted(errno=number, why=why):
-            return _unstarted(hook, NotStarted(number, why_not_executable(hook) or why))
-        case outcome:
-            return HookRan(hook, outcome)
+    command = _command(hook, parameters, environment, account)
+    with ExitStack() as opened:
+        if problem := await _refusal_without_lease(command, account, opened, deadline):
+            return problem
+        if anyio.current_time() >= deadline:  # too many hooks ran before it
+            return HookRan(hook, TimedOut(0.0))
+        match await run(command, deadline=deadline):
+            case NotStarted(errno=number, why=why):
+                why = why_not_executable(hook, command.environment["PATH"]) or why
+                return _unstarted(hook, NotStarted(number, why))
+            case outcome:
+                return HookRan(hook, outcome)
+
+
+async def _refusal_without_lease(
+    command: Command, account: pwd.struct_passwd | None, opened: ExitStack, deadline: float
+) -> HookOutcome | None:
+    """Return why a hook must not be started; if a process holds a lease on it, wait for that without blocking.
+
+    Opening the file has told the holder to give the lease up (F_SETLEASE in fcntl(2)). execve(2) would block meanwhile,
+    for /proc/sys/fs/lease-break-time, and possibly start the hook after the action has ended.
+    """
+    hook, search_path = command.arguments[0], command.environment["PATH"]
+    until = min(deadline, anyio.current_time() + (command.time_limit_s or math.inf))
+    while (problem := _refusal(hook, account, search_path, opened)) == _leased(hook):
+        if anyio.current_time() + _LEASE_PAUSE_S > until:
+            break
+        opened.close()
+        await anyio.sleep(_LEASE_PAUSE_S)
+    return problem
 
 
 def _survivors(outcome: HookOutcome) -> tuple[Process, ...]:

@@ -215,7 +215,8 @@ def _start(command: Command, policy: ChildPolicy, resources: ExitStack) -> _Star
     death_pipe = _open_death_pipe(resources)
     with ExitStack() as write_ends:
         pipes = [_output_pipe(command, resources, write_ends) for _ in range(2)]
-        if context.killed_with_parent is KilledWithParent.OUR_GROUP:
+        if os.getpgrp() == os.getpid():
+            # Until execve(2) is done, which a file can block for long, the command is in our group, whoever runs it.
             fcntl.fcntl(death_pipe, fcntl.F_SETOWN, -os.getpgrp())
         process = _spawn(command, context, death_pipe, (pipes[0][1], pipes[1][1]))
     if context.killed_with_parent is not KilledWithParent.OUR_GROUP:

@@ -1,7 +1,8 @@
 """The child processes of a server that performs many actions at once: whose they are, and the end of orphans.
 
 The server is a child subreaper: the orphans of any hook become the server's children, and do not show which action
-they belong to. So each action has a mark, a variable in the environment of its commands, which their children inherit;
+they belong to. So each action has a mark, a variable in the environment of its commands, which their children inherit.
+Its value is random: a process that could guess the mark of another action could set it, and outlive its own action.
 docs/design/processes.md has the rules for a process without a mark.
 """
 
@@ -11,7 +12,6 @@ import resource
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
-from itertools import count
 from typing import TypeVar
 
 import anyio
@@ -27,6 +27,7 @@ MARK = "OCF_SYSTEMD_ACTION"
 """The variable that marks the processes of an action in the server; only the server sets and reads it."""
 
 _QUEUE_MAX_S, _QUEUE_SHARE = 5.0, 0.2  # longest wait of a command for its turn, of the time it has
+_MARK_BYTES = 16
 _SHORTAGES = frozenset({errno.EMFILE, errno.ENFILE, errno.EAGAIN, errno.ENOMEM})
 
 
@@ -110,20 +111,17 @@ class OrphanReaper:
         self._starting = anyio.Lock(fast_acquire=True)
         self._running: set[int] = set()
         self._began: dict[str, int] = {}
-        self._numbers = count(1)
 
     @contextmanager
     def action(self, directory: str, umask: int) -> Iterator[ServedAction]:
         """Have an action for the time of the block."""
-        action = ServedAction(directory, umask, self._descriptors, self._next_mark(), self._running, self._starting)
+        mark = f"{MARK}={os.urandom(_MARK_BYTES).hex()}"
+        action = ServedAction(directory, umask, self._descriptors, mark, self._running, self._starting)
         self._began[action.mark] = ticks_now()
         try:
             yield action
         finally:
             del self._began[action.mark]
-
-    def _next_mark(self) -> str:
-        return f"{MARK}={os.getpid()}.{next(self._numbers)}"
 
     async def end_leftovers(self, action: ServedAction) -> Leftovers:
         """Kill and reap all leftovers of an action whose commands have ended."""

@@ -34,6 +34,7 @@ from ocf_systemd.host.hooks import is_root_owned
 from ocf_systemd.host.leftovers import CHECK_PAUSE_S
 from ocf_systemd.host.procfs import age_s
 from ocf_systemd.server.dbus import SystemManager
+from ocf_systemd.server.mounts import MountTable
 from ocf_systemd.server.orphans import OrphanReaper, ServedAction, ShortageError
 
 PULSE_S = 0.5
@@ -46,6 +47,10 @@ _DESCRIPTORS_PER_CLIENT = 24  # its connection, and five for each of its command
 _DESCRIPTORS_OURS = 32
 _CHUNK = 64 * 1024
 _SIZE = 4  # bytes of a request's length
+_HOOK_MAY_BLOCK = (
+    "the hook or its interpreter is on a file system that may not respond, or is not only root's to change: "
+    "it could block the server"
+)
 _UCRED = struct.Struct("3i")  # pid, uid, gid: SO_PEERCRED in unix(7)
 
 # Errors that may be this process's own, and not its client's.
@@ -180,6 +185,7 @@ class Server:
         self._orphans = OrphanReaper(resource.getrlimit(resource.RLIMIT_NOFILE))
         self._clients: set[_Client] = set()
         self._clients_max = max((_raise_limit() - _DESCRIPTORS_OURS) // _DESCRIPTORS_PER_CLIENT, 1)
+        self._mounts = MountTable()
         self._declined: dict[str, str] = {}
         self._is_outdated = False
 
@@ -299,8 +305,8 @@ class Server:
         parameters = parameters_or_result(request.action, operation, request.environment, reporter)
         if isinstance(parameters, ActionResult):
             return parameters
-        if not is_root_owned(parameters):
-            return Declined("the hook is not owned and writable only by root: its file system could block the server")
+        if not is_root_owned(parameters, request.environment, self._mounts.may_block()):
+            return Declined(_HOOK_MAY_BLOCK)
         deadline = operation.deadline(anyio.current_time() - age_s(client.pid))
         work = Request(
             action=request.action,

@@ -1,0 +1,41 @@
+"""The mounted file systems that can block any process that accesses them: FUSE, networks, automounts."""
+
+import os
+import re
+import select
+
+_TYPES = re.compile("fuse.*|nfs4?|cifs|smb3|9p|ceph|afs|autofs|virtiofs|gfs2|ocfs2|lustre|beegfs|gpfs|orangefs")
+_OCTAL = re.compile(r"\\([0-7]{3})")
+
+
+class MountTable:
+    """The mount points of such file systems; it is read again only after it has changed (proc_pid_mountinfo(5))."""
+
+    def __init__(self) -> None:
+        self._descriptor = os.open("/proc/self/mountinfo", os.O_RDONLY)
+        self._changes = select.poll()
+        self._changes.register(self._descriptor, select.POLLPRI)
+        self._mount_points: frozenset[str] | None = None
+
+    def may_block(self) -> frozenset[str]:
+        """Return the mount points of the file systems that can block, except the root."""
+        if self._mount_points is None or self._changes.poll(0):
+            os.lseek(self._descriptor, 0, os.SEEK_SET)
+            table = b""
+            while chunk := os.read(self._descriptor, 64 * 1024):
+                table += chunk
+            self._mount_points = mount_points_that_may_block(os.fsdecode(table))
+        return self._mount_points
+
+
+def mount_points_that_may_block(table: str) -> frozenset[str]:
+    """Return the mount points in a mountinfo whose topmost file system can block, except the root.
+
+    If the root's can, everything can, and nothing is gained by avoiding it.
+    """
+    types: dict[str, str] = {}
+    for line in table.splitlines():
+        before, _, after = line.partition(" - ")
+        types[before.split(" ")[4]] = after.partition(" ")[0]
+    found = (mount_point for mount_point, name in types.items() if _TYPES.fullmatch(name) and mount_point != "/")
+    return frozenset(_OCTAL.sub(lambda match: chr(int(match[1], 8)), mount_point) for mount_point in found)
