@@ -6,6 +6,7 @@ import re
 import sys
 import time
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,6 +28,26 @@ SHELLS = {
 }
 ESCAPES = re.compile(r"\x1b\[[0-9;?<>=]*[A-Za-z]|\x1b[=>]|\x1b[()]B|\x1b\][^\x07]*\x07|\x07|\r")
 WITHIN_S = 10.0
+# In place of the program: completes as it does, but only notes the words that it is called with.
+NOTING = f"""#!/bin/sh
+[ -z "$_OCF_SYSTEMD_COMPLETE" ] || exec {PROGRAM} "$@"
+printf '<%s>' "$@" >/run/test/words.new; mv /run/test/words.new /run/test/words
+"""
+NAMES = (
+    "$(touch $PWNED)",
+    "`touch $PWNED`",
+    "';touch $PWNED;'",
+    '";touch $PWNED;"',
+    ";touch $PWNED&",
+    "|touch $PWNED",
+    "(touch $PWNED)",
+    r"\$(touch $PWNED)",
+    "!!",
+    "${HOME}",
+    "{x,y}",
+    "*",
+)
+QUOTES = {"bash": ("", "'", '"'), "zsh": ("", "'", '"'), "fish": ("", "'")}
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,9 +55,13 @@ class Prompt:
     """A shell at its prompt."""
 
     child: pexpect.spawn[str]
+    shell: str
 
-    def complete(self, typed: str, *expected: str) -> str:
-        """Type this text and one or two TABs, and wait until all expected texts are shown; return the output."""
+    def complete(self, typed: str, *expected: str, then: str = "\x15") -> str:
+        """Type this text and one or two TABs, and wait until all expected texts are shown; return the output.
+
+        `then` is typed after that: by default Ctrl-U, which discards the line.
+        """
         self.child.send(f"{typed}\t")
         shown, deadline, tabs = "", time.monotonic() + WITHIN_S, 1
         while not all(each in shown for each in expected):
@@ -47,7 +72,7 @@ class Prompt:
                 if tabs < 2:
                     self.child.send("\t")
                     tabs += 1
-        self.child.sendcontrol("u")
+        self.child.send(then)
         return shown
 
 
@@ -61,7 +86,7 @@ def prompt(request: pytest.FixtureRequest, box: Box) -> Iterator[Prompt]:
     child.sendline(f"{start_up.format('ocf-systemd completion')}; echo {MARK[:5]}''{MARK[5:]}")
     child.expect_exact(MARK)
     child.expect_exact("$ ")
-    yield Prompt(child)
+    yield Prompt(child, request.param)
     child.close(force=True)
 
 
@@ -78,3 +103,20 @@ def test_at_the_prompt(prompt: Prompt, box: Box) -> None:
     assert r"a\\x2db" in shown
     shown = prompt.complete(r"ocf-systemd debug monitor --unit probe-a\\x2db@", "one.service")
     assert "Traceback" not in shown
+
+
+def test_nothing_is_expanded(prompt: Prompt, box: Box) -> None:
+    """The name of a hook is completed to itself, whatever quotes are open; the shell neither runs nor expands it."""
+    box.write("/run/test/bin/ocf-systemd", NOTING, 0o755)
+    prompt.child.sendline(f"export PWNED=/run/test/pwned; echo {MARK[:5]}''{MARK[5:]}")
+    prompt.child.expect_exact(MARK)
+    for number, (quote, name) in enumerate(product(QUOTES[prompt.shell], NAMES)):
+        path = f"/run/test/{number}_{name}end"
+        box.write(path, "", 0o755)
+        typed = f"/run/test/bin/ocf-systemd debug monitor --monitor-hook {quote}/run/test/{number}_"
+        prompt.complete(typed, "end", then="\r")
+        box.wait_for_file("/run/test/words")
+        (words,) = box.marks("words")
+        assert words == f"<debug><monitor><--monitor-hook><{path}>"
+        box.path("/run/test/words").unlink()
+    assert not box.path("/run/test/pwned").exists()

@@ -166,14 +166,37 @@ class TestShells:
         [
             pytest.param("od", "od", [r"odd\ \$name/"], id="bare"),
             pytest.param(r"odd\ ", r"odd\ ", [r"odd\ \$name/"], id="escaped"),
-            pytest.param('"od', "od", ["odd $name/"], id="in quotes"),
+            pytest.param('"od', "od", [r"odd \$name/"], id="in double quotes"),
+            pytest.param("'od", "od", ["odd $name/"], id="in single quotes"),
         ],
     )
     def test_quoting_for_bash(self, complete: Shell, tmp_path: Path, typed: str, word: str, escaped: list[str]) -> None:
-        """Special characters are escaped, except in quotes."""
+        """Special characters are escaped as the open quote, if any, needs it."""
         (tmp_path / "odd $name").mkdir()
         complete.monkeypatch.chdir(tmp_path)
         assert complete("bash", f"ocf-systemd install --ocf-root {typed}", word=word) == escaped
+
+    @pytest.mark.parametrize(
+        ("quote", "escaped"),
+        [
+            pytest.param("", r"a\'\"\!\`b\'", id="bare"),
+            pytest.param("'", "a'\\''\"!`b'\\'''", id="in single quotes"),
+            pytest.param('"', 'a\'\\""\\!"\\`b\'', id="in double quotes"),
+        ],
+    )
+    def test_quotes_for_bash(self, complete: Shell, tmp_path: Path, quote: str, escaped: str) -> None:
+        """A quote in a name does not end the open one; readline closes it, except after a name that ends with one."""
+        hook = tmp_path / "a'\"!`b'"
+        hook.touch()
+        hook.chmod(0o755)
+        line = f"ocf-systemd debug --monitor-hook {quote}{tmp_path}/a"
+        assert complete("bash", line, word=f"{tmp_path}/a") == [f"{tmp_path}/{escaped}"]
+
+    def test_names_that_no_terminal_shows(self, complete: Shell, tmp_path: Path) -> None:
+        """A unit whose name has control characters is not offered."""
+        (tmp_path / "x\x1b[2J.service").touch()
+        complete.monkeypatch.setattr("ocf_systemd.commands.candidates._UNIT_DIRECTORIES", (tmp_path,))
+        assert complete("fish", "ocf-systemd", "debug", "--unit", "x\x1b") == []
 
     def test_errors(self, complete: Shell) -> None:
         """An error prints nothing."""

@@ -12,6 +12,7 @@ from click.shell_completion import CompletionItem, ShellComplete
 import ocf_systemd
 from ocf_systemd.agent.entry import PROGRAM
 from ocf_systemd.commands.program import program
+from ocf_systemd.core.text import printable
 
 # The request of the shell in _OCF_SYSTEMD_COMPLETE.
 _LINE, _WORD = "_OCF_SYSTEMD_LINE", "_OCF_SYSTEMD_WORD"
@@ -20,8 +21,9 @@ _SCRIPTS = {
     "zsh": "zsh/site-functions/_ocf-systemd",
     "fish": "fish/vendor_completions.d/ocf-systemd.fish",
 }
-# The characters that bash needs escaped outside of quotes.
+# The characters that bash needs escaped, outside of quotes and in double quotes.
 _SPECIAL = frozenset(" \t!\"#$&'()*;<>?[\\]^`{|}~")
+_SPECIAL_IN_DOUBLE_QUOTES = frozenset('"$\\`')
 
 
 @program.command()
@@ -71,11 +73,12 @@ class _Shell(ShellComplete):
         items = super().get_completions(args, incomplete)
         prefix = option + equals if incomplete.startswith("--") and equals else ""
         words = [CompletionItem(f"{prefix}{item.value}", item.type, item.help) for item in items]
-        return [each for item in words for each in _list_files(item)]
+        # A line that a terminal or a shell would not take as one word cannot be completed.
+        return [each for item in words for each in _list_files(item) if each.value.isprintable()]
 
     def format_completion(self, item: CompletionItem[str]) -> str:
         """Return a value and its description."""
-        return f"{item.value}\t{' '.join((item.help or '').split())}"
+        return f"{item.value}\t{printable(' '.join((item.help or '').split()))}"
 
 
 def _list_files(item: CompletionItem[str]) -> list[CompletionItem[str]]:
@@ -102,8 +105,18 @@ class _Bash(_Shell):
 
     def format_completion(self, item: CompletionItem[str]) -> str:
         """Return the text that replaces the word as bash has split it."""
-        text = item.value[len(self._kept) :]
-        return text if self._quote else "".join(f"\\{each}" if each in _SPECIAL else each for each in text)
+        text = "".join(_escaped(each, self._quote) for each in item.value[len(self._kept) :])
+        # readline does not close a quote after what ends with one.
+        return text + self._quote if self._quote and text.endswith(self._quote) else text
+
+
+def _escaped(character: str, quote: str) -> str:
+    """Return a character so that bash takes it literally, outside of quotes or inside of open ones."""
+    if quote == "'":
+        return "'\\''" if character == "'" else character
+    if quote and character == "!":  # history expansion, which a backslash prevents only outside of quotes
+        return '"\\!"'
+    return f"\\{character}" if character in (_SPECIAL_IN_DOUBLE_QUOTES if quote else _SPECIAL) else character
 
 
 def _split(line: str) -> list[tuple[str, str, int]]:
