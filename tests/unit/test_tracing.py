@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import re
 import stat
+import subprocess
+import time
 from typing import TYPE_CHECKING
 
 import pytest
 
-from ocf_systemd.agent.events import ActionEnded, CommandEnded, CommandStarted, Event, Notice, Purpose
+from ocf_systemd.agent.events import ActionEnded, CommandEnded, CommandStarted, Event, Notice, Purpose, WarningNotice
 from ocf_systemd.agent.tracing import TracingReporter, traced
 from ocf_systemd.core.observations import Exited, NotStarted
 from ocf_systemd.core.ocf import Action, ActionResult
@@ -151,11 +154,53 @@ def test_where_it_goes(environment: dict[str, str], path: str, capfd: pytest.Cap
     ],
 )
 def test_a_trace_that_cannot_be_written(place: str) -> None:
-    """The action does not fail for that, and the events are passed on."""
+    """The action does not fail for that: a warning tells why, and the events are passed on."""
     heard = Heard()
     reporter = traced(heard, {"OCF_TRACE_RA": "1", "OCF_TRACE_FILE": place}, Action.MONITOR, "systemd")
     reporter.report(Notice("done"))
-    assert heard.facts == [Notice("done")]
+    warning, notice = heard.facts
+    assert isinstance(warning, WarningNotice)
+    assert warning.text.startswith(f"no trace in {place}: ")
+    assert notice == Notice("done")
+
+
+NAME = "mail.monitor.now"
+PLANTED = {
+    "a link": f"ln -s ../../victim trace/systemd/{NAME}",
+    "a link to nothing": f"ln -s ../../new trace/systemd/{NAME}",
+    "a second name": f"ln victim trace/systemd/{NAME}",
+    "a link in place of the agent's directory": "rmdir trace/systemd; ln -s ../elsewhere trace/systemd",
+    "a link in place of trace_dir": "rm -r trace; ln -s elsewhere trace; mkdir elsewhere/systemd",
+    "a named pipe": f"mkfifo trace/systemd/{NAME}",
+}
+if os.geteuid() == 0:
+    PLANTED["a file of another user"] = f"touch trace/systemd/{NAME}; chown nobody trace/systemd/{NAME}"
+
+
+def files_below(directory: Path) -> dict[Path, str]:
+    return {path: path.read_text() if path.is_file() else "" for path in directory.rglob("*")}
+
+
+@pytest.mark.parametrize("planted", [pytest.param(each, id=name) for name, each in PLANTED.items()])
+@pytest.mark.parametrize("by", ["OCF_RESKEY_trace_dir", "OCF_TRACE_FILE"])
+def test_a_trap(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, planted: str, by: str) -> None:
+    """Nothing is written through a link, into a file of another user or one with a second name; the log has why."""
+    prepare = "mkdir -p trace/systemd elsewhere; echo untouched >victim"
+    subprocess.run(["sh", "-c", f"{prepare}; {planted}"], cwd=tmp_path, check=True)
+    before, heard = files_below(tmp_path), Heard()
+    monkeypatch.setattr(time, "strftime", lambda *_: "now")
+    path = f"{tmp_path}/trace" if by == "OCF_RESKEY_trace_dir" else f"{tmp_path}/trace/systemd/{NAME}"
+    traced(heard, {"OCF_TRACE_RA": "1", **INSTANCE, by: path}, Action.MONITOR, "systemd").report(Notice("done"))
+    assert files_below(tmp_path) == before
+    assert [type(fact) for fact in heard.facts] == [WarningNotice, Notice]
+
+
+def test_what_is_there_is_continued(tmp_path: Path) -> None:
+    """Two actions may have the same trace file; directories that are missing are created."""
+    trace = tmp_path / "a/b/trace"
+    for _ in range(2):
+        traced(Heard(), {"OCF_TRACE_RA": "1", "OCF_TRACE_FILE": f"{trace}"}, Action.MONITOR, "systemd")
+    assert lines_of(trace) == [f"OCF_TRACE_FILE={trace}", "OCF_TRACE_RA=1"] * 2
 
 
 @pytest.mark.parametrize(

@@ -1,13 +1,14 @@
 """OCF_TRACE_RA: traces all that an action observes and decides, to the file that ocf-shellfuncs would use."""
 
+import errno
 import os
 import re
+import stat
 import time
 from collections.abc import Mapping
 from contextlib import suppress
-from pathlib import Path
 
-from ocf_systemd.agent.events import CommandEnded, Event, Reporter
+from ocf_systemd.agent.events import CommandEnded, Event, Reporter, WarningNotice
 from ocf_systemd.agent.log import messages
 from ocf_systemd.core.observations import NotStarted
 from ocf_systemd.core.ocf import REASON_PREFIX, Action, defused
@@ -18,6 +19,11 @@ from ocf_systemd.core.text import printable, printed_lines
 
 _DEFAULT_DIRECTORY = "/var/lib/heartbeat/trace_ra"
 _STDERR = "/dev/stderr"
+_DESCRIPTORS = "/dev/fd/"
+_DIRECTORY_FLAGS = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW
+# Without waiting for the reader of a named pipe.
+_FILE_FLAGS = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY
+_LINKED = "a part of the path is a link, or not a directory. Name the path without links"
 
 
 class TracingReporter(Record):
@@ -29,24 +35,55 @@ class TracingReporter(Record):
 
     def report(self, event: Event) -> None:
         """Trace an event, then pass it on."""
-        self._write([text for _, text in messages(event)] + _output(event))
+        with suppress(OSError):
+            self._write([text for _, text in messages(event)] + _output(event))
         self.next_reporter.report(event)
 
     def write_environment(self, environment: Mapping[str, str]) -> None:
-        """Begin the trace with the environment, as ocf_start_trace does."""
+        """Begin the trace with the environment, as ocf_start_trace does. Raises OSError."""
         self._write([printable(f"{name}={value}") for name, value in sorted(environment.items())])
 
     def _write(self, lines: list[str]) -> None:
         now = time.time()
         stamp = f"{time.strftime('%H:%M:%S', time.localtime(now))}.{int(now % 1 * 1000):03}"
         text = "".join(f"+ {stamp}: {defused(line, self.reason_prefix)}\n" for line in lines)
-        with suppress(OSError), open(self.path, "ab", opener=_open_private) as file:  # pathlib has no opener
-            file.write(text.encode(errors="backslashreplace"))
+        _append(self.path, text.encode(errors="backslashreplace"))
 
 
-def _open_private(path: str, flags: int) -> int:
-    # A trace contains the whole environment, which may contain a password.
-    return os.open(path, flags, 0o600)
+def _append(path: str, text: bytes) -> None:
+    """Append text to a trace. Raises OSError."""
+    if path == _STDERR or path.startswith(_DESCRIPTORS):
+        os.write(2 if path == _STDERR else int(path.removeprefix(_DESCRIPTORS)), text)
+        return
+    descriptor = _open_private(path)
+    try:
+        os.write(descriptor, text)
+    finally:
+        os.close(descriptor)
+
+
+def _open_private(path: str) -> int:
+    """Open a trace, and create what is missing, but through no link and into no file of another user. Raises OSError.
+
+    A trace contains the whole environment, which may contain a password. A user who can write to the directory could
+    have put a link there, to have another file overwritten; a second name of a file (st_nlink) is the same.
+    """
+    *directories, name = list(filter(None, path.split("/"))) or ["."]
+    place = os.open("/" if path.startswith("/") else ".", _DIRECTORY_FLAGS)
+    try:
+        for directory in directories:
+            with suppress(FileExistsError):
+                os.mkdir(directory, dir_fd=place)
+            above, place = place, os.open(directory, _DIRECTORY_FLAGS, dir_fd=place)
+            os.close(above)
+        descriptor = os.open(name, _FILE_FLAGS, 0o600, dir_fd=place)
+    finally:
+        os.close(place)
+    found = os.fstat(descriptor)
+    if found.st_uid not in {0, os.geteuid()} or (stat.S_ISREG(found.st_mode) and found.st_nlink > 1):
+        os.close(descriptor)
+        raise PermissionError(errno.EPERM, "it belongs to another user, or has a second name")
+    return descriptor
 
 
 def _output(event: Event) -> list[str]:
@@ -65,11 +102,13 @@ def traced(reporter: Reporter, environment: Mapping[str, str], action: Action, a
     except ValueError:
         return reporter
     path = _destination(environment, action, agent_name)
-    if path != _STDERR:
-        with suppress(OSError):
-            Path(path).parent.mkdir(parents=True, exist_ok=True)
     tracing = TracingReporter(path, reporter, environment.get("OCF_EXIT_REASON_PREFIX") or REASON_PREFIX)
-    tracing.write_environment(environment)
+    try:
+        tracing.write_environment(environment)
+    except OSError as error:
+        why = _LINKED if error.errno in {errno.ELOOP, errno.ENOTDIR} else error.strerror
+        reporter.report(WarningNotice(f"no trace in {printable(path)}: {why}"))
+        return reporter
     return tracing
 
 
@@ -77,7 +116,7 @@ def _destination(environment: Mapping[str, str], action: Action, agent_name: str
     """Return where the trace goes: OCF_TRACE_FILE, a path or a descriptor, or else a file of its own."""
     file = environment.get("OCF_TRACE_FILE", "")
     if re.fullmatch("[3-9]", file):
-        return f"/dev/fd/{file}"
+        return f"{_DESCRIPTORS}{file}"
     if file.startswith("/"):
         return file
     instance = environment.get("OCF_RESOURCE_INSTANCE")
