@@ -71,7 +71,7 @@ class TestLeftovers:
         answer = agent("monitor", unit=box.started(), monitor_hook=hook, variables=log, measured=False)
         assert answer.code == 42
         assert answer.elapsed_s < 2
-        assert any("a hook left a process behind, killed now: sleep 999" in line for line in box.marks("log"))
+        assert any("a hook left a process behind, killed now: sleep[" in line for line in box.marks("log"))
 
     @pytest.mark.fault("hook's tree at the deadline, its leader already gone", "the tree is ended")
     @pytest.mark.parametrize(

@@ -40,6 +40,10 @@ while sum(map(is_asleep, procfs.descendants_of(os.getpid()))) < 2 and time.monot
 """
 
 
+def lines(leftovers: Leftovers) -> list[str]:
+    return [leftover.command_line for leftover in leftovers.ended]
+
+
 class TestLeftovers:
     """Ended processes and those that cannot be killed are distinguished, with real processes."""
 
@@ -50,9 +54,9 @@ class TestLeftovers:
             entry = entry_of(pid)
             assert leftovers.kill([entry])
             wait_until(lambda: not procfs.is_alive(entry))
-            assert (leftovers.ended, leftovers.survivors) == (("sleep 61",), ())
+            assert (lines(leftovers), leftovers.survivors) == (["sleep 61"], ())
             assert leftovers.kill([entry])
-            assert (leftovers.ended, leftovers.survivors) == (("sleep 61",), ())
+            assert (lines(leftovers), leftovers.survivors) == (["sleep 61"], ())
 
     def test_what_has_ended_already_is_none(self) -> None:
         """Neither a zombie nor a later process of the same pid is killed or reported."""
@@ -80,7 +84,7 @@ class TestLeftovers:
             leftovers = Leftovers()
             assert leftovers.kill([entry])
             wait_until(lambda: not procfs.is_alive(entry))  # this one a SIGKILL ends, and not every one
-            assert leftovers.ended == (str(process),)
+            assert lines(leftovers) == [str(process)]
 
     @pytest.mark.skipif(not CAN_UNSHARE, reason="a pid namespace needs root, or a host that lets users have one")
     def test_what_cannot_be_killed_survives(self) -> None:
@@ -123,7 +127,7 @@ async def main():
 print(anyio.run(main).code)
 {TWO_ASLEEP.format(mark=mark)}
 leftovers = end_leftovers()
-print(*sorted(leftovers.ended), leftovers.survivors, sep="\\n")
+print(*sorted(each.command_line for each in leftovers.ended), leftovers.survivors, sep="\\n")
 leftovers = end_leftovers()
 print(leftovers.ended, leftovers.survivors)
 """
@@ -169,9 +173,9 @@ from ocf_systemd.host import procfs, processes
 from ocf_systemd.host.leftovers import adopt_orphans, end_leftovers
 child = subprocess.Popen([{str(copy)!r}, {mark!r}])
 time.sleep(0.1)
-print(end_leftovers().ended)
+print([each.command_line for each in end_leftovers().ended])
 child.wait()
 """
         done = run_python(code)
         assert done.stderr == ""
-        assert done.stdout == f"('{tmp_path}/ab {mark}',)\n"
+        assert done.stdout == f"['{tmp_path}/ab {mark}']\n"

@@ -118,7 +118,7 @@ GOOD: list[tuple[str, str, str, object]] = [
 BAD: list[tuple[str, str, str]] = [
     ("monitor_hook", "hooks/smtp", "monitor_hook='hooks/smtp' is not an absolute path"),
     ("monitor_hook", "~/smtp", "monitor_hook='~/smtp' is not an absolute path"),
-    ("monitor_hook_args", "'a", "monitor_hook_args=''a' cannot be split into arguments: No closing quotation"),
+    ("monitor_hook_args", "'a", "monitor_hook_args cannot be split into arguments: No closing quotation"),
     ("monitor_hook_protocol", "OCF", "monitor_hook_protocol='OCF' is not one of ocf, nagios, plain, lsb"),
     ("monitor_hook_timeout", "0", "monitor_hook_timeout='0' must be greater than zero"),
     (

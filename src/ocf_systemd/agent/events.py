@@ -69,9 +69,10 @@ class Notice(Record):
 
 
 class WarningNotice(Record):
-    """There is a problem, and the action continues."""
+    """There is a problem, and the action continues; `details` may be confidential, and are not for the log."""
 
     text: str
+    details: str = ""
 
 
 class Escalated(Record):

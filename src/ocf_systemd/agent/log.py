@@ -100,8 +100,9 @@ def messages(event: Event) -> Iterator[tuple[Level, str]]:
             yield Level.DEBUG, f"polling again in {pause_s:.2f} s: {so_far.reason}"
         case Notice(text):
             yield Level.INFO, text
-        case WarningNotice(text):
+        case WarningNotice(text, details):
             yield Level.WARNING, text
+            yield from [(Level.DEBUG, f"{text}: {details}")] if details else ()
         case Escalated(unit):
             yield Level.WARNING, f"{unit} does not stop: sending SIGKILL to its processes"
         case Interrupted(action, number):

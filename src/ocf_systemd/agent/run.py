@@ -85,8 +85,9 @@ def parameters_or_result(
 
 def report_leftovers(reporter: Reporter, parameters: Parameters, leftovers: Leftovers) -> None:
     """Report the leftovers of hooks, and record those that cannot be killed, so that they do not pile up."""
-    for command_line in leftovers.ended:
-        reporter.report(WarningNotice(f"a hook left a process behind, killed now: {command_line}"))
+    for leftover in leftovers.ended:
+        text = f"a hook left a process behind, killed now: {leftover.process}"
+        reporter.report(WarningNotice(text, leftover.command_line))
     if survivors := leftovers.survivors:
         known = {(process.pid, process.started) for process, _ in recorded_survivors(parameters.unit)}
         found = [

@@ -106,8 +106,8 @@ class Timeline:
         match event:
             case Notice(text):
                 self.notes.append(Note(now_s, text))
-            case WarningNotice(text):
-                self.notes.append(Note(now_s, text, is_warning=True))
+            case WarningNotice(text, details):
+                self.notes.append(Note(now_s, f"{text}: {details}" if details else text, is_warning=True))
             case Escalated(unit):
                 self.escalated = True
                 text = f"{unit} does not stop: sending SIGKILL to its processes"

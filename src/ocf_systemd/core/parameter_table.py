@@ -32,7 +32,7 @@ class Parameter(Record):
     `parse` turns the text of a value into what the agent works with; it raises `ValueError`, whose message
     completes the sentence "NAME='value' …". `default` is text too, as metadata shows it. `choices` are the values
     there are, if they can be listed. `content_type` is one that every OCF schema accepts. `field` is the field of
-    `Parameters`, if it has another name.
+    `Parameters`, if it has another name. `is_confidential`: no reason and no log shows the value.
     """
 
     name: str
@@ -45,6 +45,7 @@ class Parameter(Record):
     required: bool = False
     reloadable: bool = True
     field: str = ""
+    is_confidential: bool = False
 
     @property
     def variable(self) -> str:
@@ -86,6 +87,7 @@ MONITOR_HOOK_ARGS = Parameter(
     arguments,
     "arguments of the hook",
     "Arguments for the hook, split by the quoting rules of the shell; no shell is started.",
+    is_confidential=True,
 )
 
 

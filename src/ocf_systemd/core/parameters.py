@@ -85,7 +85,8 @@ def _read(row: Parameter, environment: Mapping[str, str], problems: list[str]) -
     try:
         return row.parse(text)
     except ValueError as error:
-        problems.append(f"{row.name}={_quoted(text)} {error}")
+        value = "" if row.is_confidential else f"={_quoted(text)}"
+        problems.append(f"{row.name}{value} {error}")
         return row.default_value
 
 

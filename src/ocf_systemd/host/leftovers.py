@@ -14,6 +14,7 @@ from contextlib import suppress
 from signal import SIGKILL
 
 from ocf_systemd.core.observations import Process
+from ocf_systemd.core.records import Record
 from ocf_systemd.host.procfs import Entry, command_line, descendants_of, find_process
 from ocf_systemd.host.signals import send_signal
 
@@ -38,13 +39,20 @@ def survivors_of(entries: Iterable[Entry]) -> tuple[Process, ...]:
     return tuple(process for entry, process in found if process and process.started == entry.started)
 
 
+class Leftover(Record):
+    """A process and its command line, which is empty if the process was ending by itself."""
+
+    process: Process
+    command_line: str
+
+
 class Leftovers:
-    """The leftover processes that were sent SIGKILL, with their command lines."""
+    """The leftover processes that were sent SIGKILL."""
 
     __slots__ = ("_seen", "_uninterruptible_checks")
 
-    def __init__(self, seen: dict[Entry, str] | None = None) -> None:
-        self._seen = seen or {}
+    def __init__(self, seen: Iterable[Leftover] = ()) -> None:
+        self._seen = {Entry(each.process.pid, each.process.started): each for each in seen}
         self._uninterruptible_checks = 0
 
     def kill(self, entries: Iterable[Entry]) -> bool:
@@ -53,7 +61,7 @@ class Leftovers:
         for process in alive:
             entry = Entry(process.pid, process.started)
             if entry not in self._seen:
-                self._seen[entry] = _command_line_of(process)
+                self._seen[entry] = Leftover(process, _command_line_of(process))
         send_signal(alive, SIGKILL)
         # Any disk access is an uninterruptible sleep as well, if a short one.
         self._uninterruptible_checks += bool(alive) and all(process.is_uninterruptible for process in alive)
@@ -65,10 +73,10 @@ class Leftovers:
         return survivors_of(self._seen)
 
     @property
-    def ended(self) -> tuple[str, ...]:
-        """The command lines of those that have ended; one without a command line was ending by itself."""
+    def ended(self) -> tuple[Leftover, ...]:
+        """Those that have ended, except any that was ending by itself."""
         alive = {Entry(process.pid, process.started) for process in self.survivors}
-        return tuple(line for entry, line in self._seen.items() if line and entry not in alive)
+        return tuple(each for entry, each in self._seen.items() if each.command_line and entry not in alive)
 
 
 def _command_line_of(process: Process) -> str:

@@ -134,7 +134,7 @@ class _Runner:
         runs_before = len(self.actions.runs)
         with anyio.move_on_after(limit_s):
             result = await self._result(subject, run.scenario)
-        commands = end_leftovers().ended
+        commands = [leftover.command_line for leftover in end_leftovers().ended]
         # A hook that the agent ends can start a process just then; that is no fault of the hook.
         ended_hook = any(each.ended_hook for each in self.actions.runs[runs_before:])
         if commands and result.status is Status.OK and not ended_hook:
