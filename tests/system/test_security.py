@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import struct
 import subprocess
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import pytest
 
@@ -247,3 +247,36 @@ class TestTraces:
         assert lines[-1] == "ERROR: hook smtp: forged (exit 42)"
         assert len(lines) == 12
         assert all(line.isprintable() for line in lines)
+
+
+class TestConfidential:
+    """The arguments of a hook may contain a password: no reason shows them, and no log above level debug."""
+
+    CONFIDENTIAL = "hunter2"
+    LOGGED: ClassVar = {"HA_LOGFILE": "/run/test/log", "HA_LOGFACILITY": "none"}
+
+    @pytest.mark.parametrize(
+        ("script", "arguments", "code"),
+        [
+            pytest.param("exit 42", CONFIDENTIAL, 42, id="fails"),
+            pytest.param("exec sleep 60", CONFIDENTIAL, 1, id="times-out"),
+            pytest.param("kill -KILL $$", CONFIDENTIAL, 1, id="killed"),
+            pytest.param('sh -c "sleep 60; exit" "$1" & sleep 0.2; exit 42', CONFIDENTIAL, 42, id="leaves-a-process"),
+            pytest.param("exit 0", f"'{CONFIDENTIAL}", 6, id="cannot-be-split"),
+        ],
+    )
+    def test_arguments(self, agent: Agent, tree: Box, script: str, arguments: str, code: int) -> None:
+        """However the hook ends, or cannot be started."""
+        tree.write(HOOK, f"#!/bin/sh\n{script}\n", 0o755)
+        answer = agent(
+            "monitor",
+            unit=tree.started(),
+            monitor_hook=HOOK,
+            monitor_hook_args=arguments,
+            timeout_s=4,
+            variables=self.LOGGED,
+        )
+        assert answer.code == code
+        assert tree.marks("log")
+        for text in (answer.reason, answer.stderr, *tree.marks("log")):
+            assert self.CONFIDENTIAL not in text

@@ -140,6 +140,44 @@ class TestInstall:
         assert resident.sh(f"readlink /proc/{pid}/ns/*") == resident.sh("readlink /proc/1/ns/*")
 
 
+WORKS = f"exec {Path(sys.executable)} -I -m ocf_systemd serve"
+CANNOT_START = [
+    pytest.param("[Unit]\nConditionPathExists=/run/go\n", "inactive", id="unmet-condition"),
+    pytest.param("[Unit]\nAssertPathExists=/run/go\n", "inactive", id="unmet-assertion"),
+    pytest.param("[Service]\nExecStart=\nExecStart=/run/go\n", "failed", id="no-interpreter"),
+    pytest.param(
+        f"[Service]\nExecStart=\nExecStart=/bin/sh -c 'test ! -e /run/go || {WORKS}; exit 1'\n",
+        "failed",
+        id="no-package",
+    ),
+]
+STARTS = "journalctl --sync; journalctl --output=json --unit={} --grep='^(Starting|Condition|Assertion|.* was skipped)'"
+
+
+class TestThatCannotStart:
+    """Each agent runs its action itself, and requests the start once more; PID 1 does not try by itself."""
+
+    @pytest.mark.parametrize(("drop_in", "state"), CANNOT_START)
+    def test_no_loop(self, resident: Host, drop_in: str, state: str) -> None:
+        """There are no more attempts than agents, and one succeeds as soon as the cause is gone."""
+        resident.sandbox.write("/run/systemd/system/ocf-systemd.service.d/fault.conf", drop_in)
+        try:
+            resident.sh(f"systemctl stop {SERVICE}; systemctl daemon-reload; systemctl restart {SOCKET}")
+            before = len(resident.sh(STARTS.format(SERVICE)).splitlines())
+            assert [resident.monitor() for _ in range(5)] == [0] * 5
+            assert len(resident.sh(STARTS.format(SERVICE)).splitlines()) - before <= 5
+            assert resident.sh(f"systemctl is-active {SOCKET}") == "active"
+            assert resident.show("ActiveState") == state
+            resident.sandbox.write("/run/go", f"#!/bin/sh\n{WORKS}\n", 0o755)
+            assert resident.monitor() == 0
+            deadline = time.monotonic() + 20
+            while resident.show("ActiveState") != "active":
+                assert time.monotonic() < deadline
+                time.sleep(0.02)
+        finally:
+            resident.sh("rm -rf /run/go /run/systemd/system/ocf-systemd.service.d; systemctl daemon-reload")
+
+
 class TestUpgrade:
     @pytest.mark.parametrize(
         "words", [pytest.param(("--resident",), id="installed again"), pytest.param((), id="upgrade")]

@@ -90,6 +90,7 @@ class TestTexts:
             pytest.param(SOCKET, "RemoveOnStop=yes", id="no leftover socket"),
             pytest.param(SOCKET, "Backlog=4096", id="many clients at once"),
             pytest.param(SOCKET, "TriggerLimitIntervalSec=0", id="no trigger limit"),
+            pytest.param(SOCKET, "FlushPending=yes", id="no loop if the server cannot start"),
             pytest.param(
                 SOCKET, "Before=pacemaker.service pacemaker_remote.service", id="the socket outlives Pacemaker"
             ),
@@ -100,7 +101,7 @@ class TestTexts:
             pytest.param(
                 SERVICE, "Before=pacemaker.service pacemaker_remote.service", id="the server outlives Pacemaker"
             ),
-            pytest.param(SERVICE, "Restart=on-failure", id="restarts"),
+            pytest.param(SERVICE, "Restart=on-abnormal", id="restarts"),
             pytest.param(SERVICE, "StartLimitIntervalSec=0", id="restarts without limit"),
             pytest.param(SERVICE, "WatchdogSec=30s", id="watchdog"),
             pytest.param(SERVICE, "OOMPolicy=continue", id="a hook killed for lack of memory"),

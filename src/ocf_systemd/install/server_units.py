@@ -40,6 +40,7 @@ SocketGroup=root
 SocketMode=0600
 Backlog=4096
 RemoveOnStop=yes
+FlushPending=yes
 TriggerLimitIntervalSec=0
 
 [Install]
@@ -59,7 +60,7 @@ StartLimitIntervalSec=0
 Type=notify
 NotifyAccess=main
 ExecStart={command}
-Restart=on-failure
+Restart=on-abnormal
 RestartSec=500ms
 TimeoutStartSec=30s
 WatchdogSec=30s
