@@ -211,6 +211,15 @@ async def perform(request):
     raise RuntimeError("planted")
 ocf_systemd.agent.run.perform = perform
 """
+# Writes the names of the modules that are imported from the moment on when there is a file for them.
+IMPORTS = """
+import os, sys
+def record(event, arguments):
+    if event == "import" and os.path.exists({0!r}):
+        with open({0!r}, "a") as file:
+            file.write(arguments[0] + "\\n")
+sys.addaudithook(record)
+"""
 SHORTAGE = """
 import errno, ocf_systemd.host.processes
 def spawn(*_):
@@ -419,6 +428,38 @@ class TestItsOwnLife:
         (package / "__init__.py").write_text('__version__ = "99"\n')
         host.request(b"monitor", b"systemd", b"22", b"/", version=b"99").close()
         assert server.wait(5) == 0
+
+    def test_it_imports_nothing_while_it_serves(self, host: Host) -> None:
+        """All code that it runs is of one version, also after the package and anyio have been replaced on the disk."""
+        imported = host.directory / "imported"
+        host.serve(env=planted(host.directory, IMPORTS.format(str(imported))))
+        (host.directory / "hooks").mkdir(mode=0o755)
+        for name, script in {"hooks/a": "exit 7", "hooks/b": "exit 0"}.items():
+            host.hook(script, name)
+        hooks: list[dict[str, str]] = [
+            {"monitor_hook": host.hook("echo no >&2; exit 1")},
+            {"monitor_hook": host.hook("sleep 60 &"), "monitor_hook_args": "'a b' c"},
+            {"monitor_hook": host.hook("sleep 60", "slow"), "monitor_hook_timeout": "100ms"},
+            {"monitor_hook": host.hook("kill -9 $$", "killed"), "monitor_hook_retries": "1", "poll_interval": "10ms"},
+            {"monitor_hook": f"{host.directory}/hooks"},
+            {"monitor_hook": f"{host.directory}/missing"},
+            {"monitor_hook": "/usr/bin/true", "monitor_hook_user": "nobody", "monitor_hook_order": "gated"},
+            {"monitor_hook": "relative"},
+        ]
+        host.run_agent()  # the first one loads what the event loop needs
+        imported.write_text("")
+        for given in hooks:
+            host.begin(timeout_s=3, **given).finish()
+            host.begin("validate-all", timeout_s=3, variables={"OCF_CHECK_LEVEL": "10"}, **given).finish()
+        interrupted = host.begin(monitor_hook=host.hook("echo $$ >pid; sleep 60", "interrupted"))
+        host.wait_for("pid")
+        interrupted.process.send_signal(SIGTERM)
+        interrupted.finish()
+        for script in ("echo LoadState=loaded; echo ActiveState=failed; echo Result=signal", "exit 1", "kill -9 $$"):
+            host.systemctl(script)
+            host.begin(timeout_s=1).finish()
+        found = [name for name in imported.read_text().split() if name.startswith(("ocf_systemd", "anyio"))]
+        assert found == []
 
     def test_sigterm_lets_work_end(self, host: Host) -> None:
         """Actions that end soon get their results; the others are left to their agents."""

@@ -199,6 +199,30 @@ class TestUpgrade:
             _, stderr = process.communicate(timeout=20)
         assert (process.returncode, stderr) == (0, "")
 
+    @pytest.mark.parametrize(
+        "part",
+        [
+            pytest.param("agent/actions.py", id="in the action"),
+            pytest.param("host/procfs.py", id="while modules are imported"),
+        ],
+    )
+    def test_modules_of_two_versions(self, agent: AgentFile, package: Path, part: str) -> None:
+        """An action that fails because a module was replaced after another had been imported starts again."""
+        module = package / part
+        # The module of another version, which is replaced as soon as it has been imported.
+        other = (
+            "import os\n"
+            f"os.rename({str(module.with_suffix('.new'))!r}, {str(module)!r})\n"
+            "def perform(): pass\ndef age_s(process): pass\n"
+            "Stat = Entry = descendants_of = find_process = is_alive = command_line = read_stat = 0\n"
+        )
+        module.rename(module.with_suffix(".new"))
+        module.write_text(other)
+        with self.begin(agent, 20_000) as process:
+            _, stderr = process.communicate(timeout=20)
+        assert (process.returncode, stderr) == (0, "")
+        assert not module.with_suffix(".new").exists()
+
     def test_missing_files_that_stay_missing(self, agent: AgentFile, package: Path) -> None:
         """The action fails well before Pacemaker's timeout."""
         package.rename(package.parent / "aside")

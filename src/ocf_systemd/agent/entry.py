@@ -89,7 +89,7 @@ def perform_action(action: Action) -> int:
     except Exception as error:  # Pacemaker must get a result, not a traceback, for any exception
         if action is Action.STOP:
             _restart_process_image()
-        if _is_import_failure(error):
+        if _is_import_failure(error) or _is_replaced():
             raise ImportError(str(cause_of(error))) from error  # the agent file starts again, without the package
         result = result_of_bug(error)
     return _report_result(result)
@@ -102,14 +102,28 @@ def _restart_process_image() -> None:
     modules whose import has failed stay unusable. The age of the process continues, and with it the deadline.
     """
     with suppress(Exception):
-        # Like procfs.age_s() and Operation.deadline(), which a process without memory may be unable to import.
-        ticks = int(Path("/proc/self/stat").read_bytes().rpartition(b")")[2].split()[19])
-        age_s = time.clock_gettime(time.CLOCK_BOOTTIME) - ticks / os.sysconf("SC_CLK_TCK")
+        # Like Operation.deadline(), which a process without memory may be unable to import.
         timeout = os.environ.get("OCF_RESKEY_CRM_meta_timeout", "")  # noqa: SIM112
         timeout_s = int(timeout) / 1000 if timeout.isdecimal() else _DEFAULT_TIMEOUT_S
-        if timeout_s * _DEADLINE_SHARE - _RESERVE_MIN_S - age_s > _RESTART_PAUSE_S:
+        if timeout_s * _DEADLINE_SHARE - _RESERVE_MIN_S - _age_s() > _RESTART_PAUSE_S:
             time.sleep(_RESTART_PAUSE_S)
             os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606
+
+
+def _age_s() -> float:
+    """Return the seconds since the fork of this process, like procfs.age_s(), which may be impossible to import."""
+    ticks = int(Path("/proc/self/stat").read_bytes().rpartition(b")")[2].split()[19])
+    return time.clock_gettime(time.CLOCK_BOOTTIME) - ticks / os.sysconf("SC_CLK_TCK")
+
+
+def _is_replaced() -> bool:
+    """Return whether a module has been replaced since this process began, which may have loaded two versions then."""
+    modules = [module for name, module in sys.modules.items() if name.startswith("ocf_systemd")]
+    try:
+        began = time.time() - _age_s()
+        return any(Path(module.__file__).stat().st_ctime > began for module in modules if module.__file__)
+    except OSError:
+        return True
 
 
 def _is_import_failure(error: Exception) -> bool:

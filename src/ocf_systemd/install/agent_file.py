@@ -59,8 +59,8 @@ try:
 
     main()
 except Exception as error:  # for example: no memory or no file descriptor left
-    if isinstance(error, (ImportError, SyntaxError, FileNotFoundError)):
-        # Files are missing, as during an upgrade of the package: start again, for as long as an upgrade may take.
+    if isinstance(error, (ImportError, SyntaxError, AttributeError, TypeError, FileNotFoundError)):
+        # Files are missing or of two versions, as during an upgrade: start again, for as long as an upgrade may take.
         try:
             import time
 
