@@ -5,6 +5,7 @@ A script brings its interpreter with it, and that may be a script as well. Sourc
 
 import errno
 import os
+import re
 import stat
 from collections.abc import Container, Iterator
 from contextlib import ExitStack, suppress
@@ -19,6 +20,7 @@ FILE_ERRORS = frozenset({errno.ENOENT, errno.EACCES, errno.ENOEXEC, errno.ENOTDI
 
 _LINKS_MAX = 40  # path_resolution(7): more symbolic links than that are ELOOP
 _SHEBANG_MAX = 256  # execve(2): the kernel reads no more of the first line
+_PLAIN_NAME = re.compile("[A-Za-z0-9_./+][A-Za-z0-9_./+-]*")
 _SCRIPTS_MAX = 5  # the kernel's exec_binprm(): more scripts that interpret each other are ELOOP
 # Without waiting: for the holder of a lease (F_SETLEASE in fcntl(2)), for the other end of a named pipe.
 _OPEN_FLAGS = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY
@@ -141,12 +143,16 @@ def _split_shebang(first_line: bytes) -> tuple[str, str]:
 
 
 def _program_of_env(interpreter: str, argument: str) -> str:
-    """Return the program that env(1) searches for; empty if the interpreter is not env, or has options except -S."""
+    """Return the program that env(1) searches for; empty if the interpreter is not env, or has other options than -S.
+
+    Without -S the whole argument is the name of the program.
+    """
     if interpreter.rpartition("/")[2] != "env":
         return ""
-    words = argument.removeprefix("-S").split() if argument.startswith("-S") else [argument]
-    program = next((word for word in words if "=" not in word), "")
-    return "" if program.startswith("-") else program
+    if not argument.startswith("-S"):
+        return "" if argument.startswith("-") or "=" in argument else argument
+    program = next((word for word in argument.removeprefix("-S").split() if "=" not in word), "")
+    return program if _PLAIN_NAME.fullmatch(program) else ""  # neither an option nor quoted
 
 
 def _search(program: str, search_path: str) -> str:
