@@ -22,6 +22,7 @@ if TYPE_CHECKING:
         pytest.param("rm H", "No such file or directory", id="missing"),
         pytest.param("chmod -x H", "it is not executable", id="not-executable"),
         pytest.param("printf '#!/no/such\\n' >H", "its interpreter /no/such cannot be run", id="interpreter"),
+        pytest.param("printf '#!/usr/bin/env no-such\\n' >H", "its interpreter no-such is not in PATH", id="env"),
         pytest.param("printf '#!/bin/sh\\r\\nexit 0\\r\\n' >H", "its first line ends in CR LF", id="crlf"),
         pytest.param(
             "printf 'touch /run/test/ran\\n' >H",

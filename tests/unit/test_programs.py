@@ -62,8 +62,8 @@ class TestInterpreters:
             pytest.param("#!/usr/bin/env -S -i sh", ["/usr/bin/env"], id="env -S with another option"),
             pytest.param("#!/usr/bin/env -S 'a b'", ["/usr/bin/env"], id="env -S with quotes"),
             pytest.param("#!/usr/bin/env A=b sh", ["/usr/bin/env"], id="env with nothing but a variable"),
+            pytest.param("#!/usr/bin/env -S PATH=/x sh", ["/usr/bin/env"], id="env with a PATH of its own"),
             pytest.param("#!/usr/bin/env -i sh", ["/usr/bin/env"], id="env with another option"),
-            pytest.param("#!/usr/bin/env no-such-program", ["/usr/bin/env"], id="env without a program"),
             pytest.param("#!", [], id="none"),
             pytest.param("no script", [], id="no script"),
         ],
@@ -99,12 +99,13 @@ class TestInterpreters:
         ],
     )
     def test_one_that_is_missing(self, place: Path, first_line: str, why: str) -> None:
-        """It is reported before a start, which would otherwise wait for the hook until the deadline."""
+        """It is reported before a start, which would otherwise wait for the hook until the deadline; 5 in a monitor."""
         executable(place / "inner", "#!/no/such\n")
         hook = executable(place / "hook", first_line.format(place=place) + "\n")
         assert why_not_executable(str(hook)) == why.format(place=place)
-        missing = (HookMissing(str(hook), why.format(place=place)),) if why else ()
-        assert check_hooks(parameters(monitor_hook=str(hook))) == missing
+        missing = HookMissing(str(hook), why.format(place=place))
+        assert check_hooks(parameters(monitor_hook=str(hook))) == ((missing,) if why else ())
+        assert not why or run_now(hook) == missing
 
     def test_the_path_is_the_actions(self, place: Path) -> None:
         """env(1) searches the PATH of the action."""
@@ -154,6 +155,13 @@ class TestTrust:
         for path in ("mount", "mount/hook", "mount/../link", "link"):
             why = why_unsafe(f"{place}/{path}", ME, {f"{place}/mount"})
             assert why == f"{place}/mount is on a file system that may not respond"
+
+    @as_root
+    def test_a_search_ends_before_what_is_avoided(self, place: Path) -> None:
+        """The server does not search a file system that may not respond for a program of env(1)."""
+        given = parameters(monitor_hook=str(executable(place / "hook", "#!/usr/bin/env sh\n")))
+        assert is_root_owned(given, {"PATH": "/bin:/mount/bin"}, {"/mount"})
+        assert not is_root_owned(given, {"PATH": "/mount/bin:/bin"}, {"/mount"})
 
     def test_a_device_is_not_opened(self, place: Path) -> None:
         """To open one can have an effect, or wait for ever."""

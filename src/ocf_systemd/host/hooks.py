@@ -6,8 +6,9 @@ import os
 import pwd
 import re
 import stat
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Collection, Container, Iterable, Mapping
 from contextlib import ExitStack, suppress
+from itertools import takewhile
 from pathlib import Path
 from types import MappingProxyType
 
@@ -28,7 +29,14 @@ from ocf_systemd.core.parameters import Parameters
 from ocf_systemd.core.records import replace
 from ocf_systemd.core.text import printable
 from ocf_systemd.host.processes import Command, Runner
-from ocf_systemd.host.programs import FILE_ERRORS, SEARCH_PATH, executed_files, why_not_executable, why_unsafe
+from ocf_systemd.host.programs import (
+    FILE_ERRORS,
+    SEARCH_PATH,
+    SHORTAGES,
+    executed_files,
+    why_not_executable,
+    why_unsafe,
+)
 from ocf_systemd.host.survivors import find_survivor, record_survivors
 from ocf_systemd.host.systemctl import FOREIGN_VARIABLES
 
@@ -198,7 +206,7 @@ def _refusal(
 ) -> HookOutcome | None:
     """Return why a hook must not be started, because of its own path or that of an interpreter; keep all of them open.
 
-    `avoided` are components that must not be accessed.
+    `avoided` are components that must not be accessed. Raises OSError if this process lacks descriptors or memory.
     """
     path = hook
     try:
@@ -208,6 +216,8 @@ def _refusal(
     except BlockingIOError:
         return _leased(hook)
     except OSError as error:
+        if error.errno in SHORTAGES:
+            raise
         if path == hook:
             return _misplaced_arguments(hook) or _unstarted(hook, NotStarted(error.errno or 0, error.strerror or ""))
     return None  # a missing interpreter is reported by execve(2)
@@ -226,7 +236,7 @@ def _misplaced_arguments(hook: str) -> HookMissing | None:
 
 
 def is_root_owned(
-    parameters: Parameters, environment: Mapping[str, str] = _NO_ENVIRONMENT, avoided: Container[str] = ()
+    parameters: Parameters, environment: Mapping[str, str] = _NO_ENVIRONMENT, avoided: Collection[str] = ()
 ) -> bool:
     """Return whether root alone owns and can change the hooks, their interpreters and every directory on the way.
 
@@ -236,15 +246,20 @@ def is_root_owned(
     path = parameters.monitor_hook
     if path is None:
         return True
-    search_path = hook_environment(environment)["PATH"]
+    # env(1) searches the PATH up to where it finds a program; nothing may be searched for in an avoided directory.
+    directories = hook_environment(environment)["PATH"].split(":")
+    search_path = ":".join(
+        takewhile(lambda each: not any(f"{each}/".startswith(f"{at}/") for at in avoided), directories)
+    )
 
     def is_owned(hook: str) -> bool:
         with ExitStack() as opened:
             return _refusal(hook, None, search_path, opened, avoided) is None
 
     try:
-        is_directory = not why_unsafe(path, _trusted(None), avoided) and os.path.isdir(path)  # noqa: PTH112
-        entries = _entries(path, os.listdir(path)) if is_directory else (path,)  # noqa: PTH208
+        if why_unsafe(path, _trusted(None), avoided):
+            return False
+        entries = _entries(path, os.listdir(path)) if os.path.isdir(path) else ()  # noqa: PTH112, PTH208
         if any(why_unsafe(entry, _trusted(None), avoided) for entry in entries):
             return False
     except OSError:

@@ -18,8 +18,12 @@ SEARCH_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 FILE_ERRORS = frozenset({errno.ENOENT, errno.EACCES, errno.ENOEXEC, errno.ENOTDIR, errno.EISDIR, errno.ELOOP})
 """The errors of execve(2) that are about the file; all others are about the host."""
 
+SHORTAGES = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM})
+"""The errors of open(2) that are about this process or the host, for the time being."""
+
 _LINKS_MAX = 40  # path_resolution(7): more symbolic links than that are ELOOP
 _SHEBANG_MAX = 256  # execve(2): the kernel reads no more of the first line
+_NOT_IN_PATH = "its interpreter {} is not in PATH"
 _PLAIN_NAME = re.compile("[A-Za-z0-9_./+][A-Za-z0-9_./+-]*")
 _SCRIPTS_MAX = 5  # the kernel's exec_binprm(): more scripts that interpret each other are ELOOP
 # Without waiting: for the holder of a lease (F_SETLEASE in fcntl(2)), for the other end of a named pipe.
@@ -107,7 +111,7 @@ def executed_files(path: str, search_path: str, opened: ExitStack) -> Iterator[s
 
     As long as they are open, no process can take a lease that would block execve(2). Nothing is known of the
     interpreter of a script that this process may not read. Raises BlockingIOError if a process holds such a lease, and
-    OSError if a file does not exist.
+    OSError if a file, or the program that env(1) searches for, does not exist.
     """
     ahead = [path]
     for _ in range(2 * _SCRIPTS_MAX):
@@ -126,8 +130,11 @@ def executed_files(path: str, search_path: str, opened: ExitStack) -> Iterator[s
 def _interpreters(first_line: bytes, search_path: str) -> list[str]:
     """Return the interpreter that a first line names, and if that is env(1), the program that it starts."""
     interpreter, argument = _split_shebang(first_line)
-    program = _search(_program_of_env(interpreter, argument), search_path)
-    return list(filter(None, (interpreter, program)))
+    program = _program_of_env(interpreter, argument)
+    found = _search(program, search_path)
+    if program and not found:
+        raise FileNotFoundError(errno.ENOENT, _NOT_IN_PATH.format(printable(program)))
+    return list(filter(None, (interpreter, found)))
 
 
 def _read_first_line(descriptor: int) -> bytes:
@@ -147,7 +154,7 @@ def _program_of_env(interpreter: str, argument: str) -> str:
 
     Without -S the whole argument is the name of the program.
     """
-    if interpreter.rpartition("/")[2] != "env":
+    if interpreter.rpartition("/")[2] != "env" or "PATH=" in argument:
         return ""
     if not argument.startswith("-S"):
         return "" if argument.startswith("-") or "=" in argument else argument
@@ -206,7 +213,7 @@ def _why_not_interpreted(first_line: bytes, search_path: str, scripts: int) -> s
         return f"its interpreter {printable(interpreter)} cannot be run"
     program = _program_of_env(interpreter, argument)
     if program and not _can_be_executed(_search(program, search_path)):
-        return f"its interpreter {printable(program)} is not in PATH"
+        return _NOT_IN_PATH.format(printable(program))
     if not scripts:
         return "too many scripts interpret each other"
     nested = (each for each in _interpreters(first_line, search_path) if _is_script(each))
