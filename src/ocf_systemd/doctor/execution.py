@@ -13,7 +13,7 @@ from ocf_systemd.doctor import parse
 from ocf_systemd.doctor.facts import Command, Execution
 from ocf_systemd.doctor.parse import Properties, names_in
 from ocf_systemd.doctor.unit_files import read_text
-from ocf_systemd.host.hooks import SEARCH_PATH, why_not_executable
+from ocf_systemd.host.programs import SEARCH_PATH, why_not_executable
 
 PROPERTIES = (
     *("ExecCondition", "ExecStartPre", "ExecStart", "ExecStartPost", "EnvironmentFiles", "WorkingDirectory"),
