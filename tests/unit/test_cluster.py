@@ -6,7 +6,7 @@ The output of crm_mon 3.0.0 is for the CIBs of Pacemaker 2.1.5.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import pytest
 
@@ -16,7 +16,10 @@ from ocf_systemd.host.cluster import ClusterError, query_cluster, resources_of, 
 from tests.unit.builders import executable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+
+    class Tools(Protocol):
+        def __call__(self, **scripts: str) -> None: ...
+
 
 CLUSTERS = Path(__file__).with_name("clusters")
 VERSIONS = [pytest.param(version, id=version) for version in ("2.1.5", "3.0.0")]
@@ -272,20 +275,21 @@ class TestControl:
     def test_node_in_maintenance(self) -> None:
         """A resource is in maintenance if all nodes are on which it is active."""
         nodes = '<node name="n1" maintenance="true"/><node name="n2" maintenance="false"/>'
-        on = lambda *names: only(  # noqa: E731
-            configured(primitive(UNIT), reported=element("", *names, managed="false"), nodes=nodes)
-        )
-        assert [on("n1").is_in_maintenance, on("n1", "n2").is_in_maintenance, on().is_in_maintenance] == [
-            True,
-            False,
-            False,
-        ]
+
+        def on(*names: str) -> bool:
+            reported = element("", *names, managed="false")
+            return only(configured(primitive(UNIT), reported=reported, nodes=nodes)).is_in_maintenance
+
+        assert (on("n1"), on("n1", "n2"), on()) == (True, False, False)
 
     def test_managing(self) -> None:
         """Names of units are compared by their primary names."""
         other = primitive(name="old", words='class="systemd" type="alias"')
         cluster = configured(primitive(UNIT) + other)
-        names = lambda unit, ids: [each.id for each in cluster.managing(unit, ids)]  # noqa: E731
+
+        def names(unit: str, ids: dict[str, str]) -> list[str]:
+            return [each.id for each in cluster.managing(unit, ids)]
+
         assert names("web.service", {}) == ["web"]
         assert names("web.service", {"alias.service": "web.service"}) == ["web", "old"]
         assert names("alias.service", {"alias.service": "web.service"}) == ["web", "old"]
@@ -323,7 +327,7 @@ class TestHost:
 
 
 @pytest.fixture
-def tools(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+def tools(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Tools:
     """Return what installs the tools of a cluster that seems to run here: each prints a file, or runs a script."""
     monkeypatch.setattr(host_cluster, "runs_cluster", lambda: True)
     monkeypatch.setattr(host_cluster, "_ENVIRONMENT", {"PATH": f"{tmp_path}:/usr/bin:/bin"})
@@ -345,13 +349,13 @@ class TestQuery:
         assert query_cluster() is None
         assert resources_of("web.service") == ()
 
-    def test_cluster(self, tools: Callable[..., None], monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_cluster(self, tools: Tools, monkeypatch: pytest.MonkeyPatch) -> None:
         """Both outputs together are the cluster; a shadow configuration of the caller is not used."""
         tools(cibadmin=f"[ -z \"$CIB_shadow\" ] && cat '{CLUSTERS}/managed.cib.xml'")
         monkeypatch.setenv("CIB_shadow", "test")
         assert query_cluster() == real("managed")
 
-    def test_aliases(self, tools: Callable[..., None]) -> None:
+    def test_aliases(self, tools: Tools) -> None:
         """An alias is the unit that systemd reports: of the requested name first, then of those configured."""
         blocks = "".join(rf"Id={name}.service\nLoadState=loaded\n\n" for name in ("b", "mail", "web", "a", "b", "cl"))
         tools(systemctl=f"printf '{blocks}'")
@@ -373,7 +377,7 @@ class TestQuery:
         ],
     )
     def test_no_answer(
-        self, tools: Callable[..., None], monkeypatch: pytest.MonkeyPatch, scripts: dict[str, str], message: str
+        self, tools: Tools, monkeypatch: pytest.MonkeyPatch, scripts: dict[str, str], message: str
     ) -> None:
         """A cluster that cannot be queried is an error that says why, within a time limit."""
         tools(**scripts)
@@ -382,7 +386,7 @@ class TestQuery:
         with pytest.raises(ClusterError, match=message):
             resources_of("web.service")
 
-    def test_no_tool(self, tools: Callable[..., None], tmp_path: Path) -> None:
+    def test_no_tool(self, tools: Tools, tmp_path: Path) -> None:
         """A tool that is missing is an error."""
         tools()
         (tmp_path / "crm_mon").write_text("", encoding="utf-8")
