@@ -96,7 +96,7 @@ class DebianUnits:
         """
         self.write(f"{PROGRAMS}/.program", _PROGRAM, 0o755)
         self.write(HOOK, _HOOK, 0o755)
-        self.sh("rm -r /usr/lib/ocf")  # doctor reads all agents, which is not tested here
+        self.sh("rm -rf /usr/lib/ocf")  # doctor reads all agents, which is not tested here
         self.write(f"{UNIT_PATH}/keeper.target", "[Unit]\nAfter=multi-user.target sockets.target timers.target\n")
         enabled = list(instances)
         for package in self.packages:
