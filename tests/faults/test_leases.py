@@ -61,7 +61,7 @@ def test_others(agent: Agent, box: Box) -> None:
     with box.fallbacks_allowed(), leased(box.path(hook)):
         before = len(box.path(FELL_BACK).read_bytes())
         waiting = agent.begin("monitor", unit=unit, monitor_hook=hook, timeout_s=8, measured=False)
-        codes = [agent("monitor", unit=unit, monitor_hook=other).code for _ in range(3)]
+        codes = [agent.begin("monitor", unit=unit, monitor_hook=other).finish().code for _ in range(3)]
         declined = len(box.path(FELL_BACK).read_bytes()) - before
         assert waiting.finish().reason == REASON
     assert codes == [190] * 3

@@ -119,7 +119,8 @@ def executed_files(path: str, search_path: str, opened: ExitStack) -> Iterator[s
             return
         here = ahead.pop(0)
         yield here
-        if not stat.S_ISREG(Path(here).stat().st_mode):  # to open a device can have an effect
+        mode = Path(here).stat().st_mode
+        if not stat.S_ISREG(mode) or not mode & 0o111:  # to open a device, or a file of /proc, can have an effect
             return
         with suppress(PermissionError):
             descriptor = os.open(here, _OPEN_FLAGS)
