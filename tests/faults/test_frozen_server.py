@@ -166,13 +166,13 @@ class TestHooksOfOthers:
         with silent_storage(box) as storage, box.fallbacks_allowed():
             before = fallbacks(box)
             hanging = agent.begin("monitor", unit=unit, monitor_hook=f"{PLACE}/hook", timeout_s=6, measured=False)
-            others = [agent.begin("monitor", unit=unit, monitor_hook=hook, timeout_s=10) for _ in range(3)]
+            others = [agent.begin("monitor", unit=unit, monitor_hook=hook, timeout_s=10) for _ in range(5)]
             codes = [call.finish().code for call in others]
-            served = 1 + len(others) - (fallbacks(box) - before)
+            declined = fallbacks(box) - before  # the first one, and any that a busy machine has made wait
             time.sleep(max(hanging.began + 5.9 - time.monotonic(), 0))
             storage.revive()
             answer = hanging.finish()
         assert codes == [190] * len(others)
-        assert served > 0
+        assert declined < len(others)
         assert answer.code == 1
         assert "a system call did not return within" in answer.reason

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.system.agent import as_variables
 from tests.system.box import FELL_BACK
 from tests.system.ways import RESIDENT_ONLY
 from tests.unit.odd_processes import leased
@@ -32,15 +33,15 @@ def marking(box: Box, user: str) -> str:
 def test_kept(agent: Agent, box: Box, user: str) -> None:
     """No action waits for the holder beyond its deadline, and the hook does not run when the lease has ended."""
     unit, hook = box.started(), marking(box, user)
-    given = {"unit": unit, "monitor_hook": hook, "monitor_hook_user": user}
+    given = as_variables({"unit": unit, "monitor_hook": hook, "monitor_hook_user": user})
     with box.fallbacks_allowed():
         with leased(box.path(hook)):
-            answer = agent("monitor", timeout_s=3, **given)
-            assert agent("start", timeout_s=3, **given).code == 1
-            assert agent("stop", **given).code == 0
+            answer = agent("monitor", timeout_s=3, variables=given)
+            assert agent("start", timeout_s=3, variables=given).code == 1
+            assert agent("stop", variables=given).code == 0
         assert (answer.code, answer.reason) == (1, REASON)
         assert box.marks("ran") == []
-        assert agent("start", **given).code == 0
+        assert agent("start", variables=given).code == 0
 
 
 @pytest.mark.fault("a lease on a hook, given up when the kernel requests it", "the hook's own code")
@@ -61,8 +62,8 @@ def test_others(agent: Agent, box: Box) -> None:
     with box.fallbacks_allowed(), leased(box.path(hook)):
         before = len(box.path(FELL_BACK).read_bytes())
         waiting = agent.begin("monitor", unit=unit, monitor_hook=hook, timeout_s=8, measured=False)
-        codes = [agent.begin("monitor", unit=unit, monitor_hook=other).finish().code for _ in range(3)]
-        declined = len(box.path(FELL_BACK).read_bytes()) - before
+        codes = [agent.begin("monitor", unit=unit, monitor_hook=other).finish().code for _ in range(5)]
+        declined = len(box.path(FELL_BACK).read_bytes()) - before  # that one, and any that a busy machine made wait
         assert waiting.finish().reason == REASON
-    assert codes == [190] * 3
-    assert declined < 1 + len(codes)
+    assert codes == [190] * 5
+    assert declined < len(codes)

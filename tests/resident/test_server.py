@@ -449,8 +449,9 @@ class TestItsOwnLife:
         host.run_agent()  # the first one loads what the event loop needs
         imported.write_text("")
         for given in hooks:
-            host.begin(timeout_s=3, **given).finish()
-            host.begin("validate-all", timeout_s=3, variables={"OCF_CHECK_LEVEL": "10"}, **given).finish()
+            variables = {"OCF_CHECK_LEVEL": "10", **{f"OCF_RESKEY_{name}": value for name, value in given.items()}}
+            for action in ("monitor", "validate-all"):
+                host.begin(action, timeout_s=3, variables=variables).finish()
         interrupted = host.begin(monitor_hook=host.hook("echo $$ >pid; sleep 60", "interrupted"))
         host.wait_for("pid")
         interrupted.process.send_signal(SIGTERM)
