@@ -83,7 +83,25 @@ async def _with_units(facts: Facts, unit_path: tuple[str, ...]) -> Facts:
         )
         return replace(facts, unit=unit, similar=await _similar(name))
     view = _View(properties, unit_path, name)
-    others = await _others(view)
+    others: dict[str, Properties] = {}
+    unmet: tuple[str, ...] = ()
+
+    async def set_unmet() -> None:
+        nonlocal unmet
+        unmet = await unmet_conditions(view.id)
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(set_unmet)
+        others = await _others(view)
+    unit = replace(
+        _unit(view, others),
+        relations=view.relations,
+        accepts=view.accepts,
+        refused=parse.refused(properties),
+        stop_when_unneeded=properties.get("StopWhenUnneeded") == "yes",
+        unmet=unmet,
+        execution=execution.collect_execution(properties),
+    )
     related = {other: view.related_unit(other, found) for other, found in others.items()}
     related |= {name: _trigger(view, related[name], others) for name in _triggers(view, others)}
     return replace(facts, unit=_unit(view, others), related=related)
@@ -179,8 +197,6 @@ def _unit(view: _View, others: Mapping[str, Properties]) -> Unit:
         start_limit=parse.start_limit(properties),
         required_limits=_required_limits(view, others),
         service=parse.service(properties) if view.id.endswith(".service") else None,
-        refused=tuple(each for each in ("RefuseManualStart", "RefuseManualStop") if properties.get(each) == "yes"),
-        stop_when_unneeded=properties.get("StopWhenUnneeded") == "yes",
     )
 
 

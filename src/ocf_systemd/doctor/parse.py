@@ -82,6 +82,11 @@ def relations(properties: Properties) -> Mapping[str, tuple[str, ...]]:
     return {name: units for name in RELATIONS if (units := names_in(properties, name))}
 
 
+def refused(properties: Properties) -> tuple[str, ...]:
+    """Return the settings with which systemd refuses to start or stop a unit on request."""
+    return tuple(name for name in ("RefuseManualStart", "RefuseManualStop") if properties.get(name) == "yes")
+
+
 def commands(properties: Properties, *settings: str) -> tuple[Command, ...]:
     """Return the commands of settings such as ExecStart=."""
     return tuple(
