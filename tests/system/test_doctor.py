@@ -203,12 +203,12 @@ class TestUnits:
         """A stop leaves processes: a main process that ends them itself, and containers, need a decision."""
         unit = box.service("Type=notify", "ExecStart=sleep 9", "KillMode=none")
         done = doctor("--unit", unit, "--json")
-        assert self.tally.add(done) == {"kill-mode"}
+        assert self.tally.add(done) == {"kill-mode", "no-hook"}
         assert "KillMode=control-group" in done.stdout
         for setting in ("Delegate=yes", "KillMode=process"):
             unit = box.service("Type=notify", "ExecStart=sleep 9", "KillMode=none", setting)
             done = doctor("--unit", unit, "--json")
-            assert problems(done) == {"kill-mode"}
+            assert problems(done) == {"kill-mode", "no-hook"}
             assert _on_this_host(done) == []
 
     def test_oneshots(self, box: Box, doctor: Doctor) -> None:

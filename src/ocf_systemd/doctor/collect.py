@@ -93,18 +93,20 @@ async def _with_units(facts: Facts, unit_path: tuple[str, ...]) -> Facts:
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(set_unmet)
         others = await _others(view)
-    unit = replace(
-        _unit(view, others),
-        relations=view.relations,
-        accepts=view.accepts,
-        refused=parse.refused(properties),
-        stop_when_unneeded=properties.get("StopWhenUnneeded") == "yes",
-        unmet=unmet,
-        execution=execution.collect_execution(properties),
-    )
     related = {other: view.related_unit(other, found) for other, found in others.items()}
     related |= {name: _trigger(view, related[name], others) for name in _triggers(view, others)}
-    return replace(facts, unit=_unit(view, others), related=related)
+    unit = replace(_unit(view, others), unmet=unmet, execution=execution.collect_execution(properties))
+    return replace(facts, unit=_with_relations(unit, view), related=related)
+
+
+def _with_relations(unit: Unit, view: "_View") -> Unit:
+    return replace(
+        unit,
+        relations=view.relations,
+        accepts=view.accepts,
+        refused=parse.refused(view.properties),
+        stop_when_unneeded=view.properties.get("StopWhenUnneeded") == "yes",
+    )
 
 
 class _View:
