@@ -67,6 +67,16 @@ class Finding:
 DB = {"probe-db.service": SLEEP}
 SOCKET = {"probe.socket": "[Socket]\nListenStream=/run/test/probe.sock\n"}
 STAYS = "systemctl start probe; systemctl stop probe; systemctl is-active probe.socket"
+# As at shutdown, one transaction has the jobs of all units. The agent's drop-in sets the order.
+WITH_PACEMAKER = {
+    "pacemaker.service": SLEEP,
+    "probe-all.target": "[Unit]\nWants=pacemaker.service probe-db.service probe.service\n",
+}
+CYCLE = (
+    "mkdir -p /run/systemd/system/probe.service.d; printf '[Unit]\\nBefore=pacemaker.service\\n' "
+    ">/run/systemd/system/probe.service.d/zz-ocf-systemd.conf; systemctl daemon-reload; "
+    "systemctl start probe-all.target; ! { systemctl is-active pacemaker && systemctl is-active probe; }"
+)
 FAILS = "! systemctl start probe || { until_true '! systemctl is-active probe'; }"
 
 
@@ -81,7 +91,13 @@ FINDINGS = [
         "systemctl start pacemaker; systemctl start probe; ! systemctl is-active pacemaker",
         {"pacemaker.service": SLEEP},
     ),
-    Finding("after-pacemaker", unit("After=pacemaker.service"), files={"pacemaker.service": SLEEP}),
+    Finding("after-pacemaker", unit("After=pacemaker.service"), CYCLE, WITH_PACEMAKER),
+    Finding(
+        "after-pacemaker",
+        unit("After=probe-db.service"),
+        CYCLE,
+        {**WITH_PACEMAKER, "probe-db.service": f"[Unit]\nAfter=pacemaker.service\n{SLEEP}"},
+    ),
     Finding("own-trigger", unit("Requires=probe.socket"), STAYS, SOCKET, is_fixed=True),
     Finding("own-trigger", unit("Wants=probe.socket"), STAYS, SOCKET, is_fixed=True),
     Finding(
