@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from ocf_systemd.doctor import service_checks, unit_checks
+from ocf_systemd.doctor import dependency_checks, exec_checks, lifetime_checks, service_checks, unit_checks
 from ocf_systemd.sandbox import boot
 from tests.system.debian_units import HOOK, DebianUnits, Findings
 
@@ -40,11 +40,11 @@ TABLE = {
     "dovecot": ("enabled", ""),
     "ejabberd": ("enabled start-timeout stop-timeout", ""),
     "etcd": ("enabled", ""),
-    "fetchmail": ("wanted main-process", ""),
+    "fetchmail": ("wanted", ""),
     "freeradius": ("enabled", ""),
     "glusterd": ("start-timeout stop-timeout", ""),
     "haproxy": ("enabled", ""),
-    "isc-dhcp-server": ("wanted main-process", ""),
+    "isc-dhcp-server": ("wanted", ""),
     "iscsid": ("triggered", ""),
     "kea-dhcp4-server": ("enabled readiness", ""),
     "keepalived": ("enabled", ""),
@@ -97,7 +97,7 @@ TABLE = {
     "rpcbind": ("enabled triggered kill-mode", "kill-mode"),
     "rsyslog": ("enabled", ""),
     "rtslib-fb-targetctl": ("enabled", ""),
-    "slapd": ("wanted main-process", ""),
+    "slapd": ("wanted", ""),
     "smbd": ("enabled", ""),
     "snmpd": ("enabled", ""),
     "sogo": ("enabled", ""),
@@ -107,12 +107,12 @@ TABLE = {
     "sssd-nss": ("triggered readiness", "triggered"),
     "sssd": ("enabled", ""),
     "strongswan-starter": ("enabled readiness", ""),
-    "stunnel4": ("wanted main-process", ""),
+    "stunnel4": ("wanted", ""),
     "stunnel@web": ("enabled part-of readiness", "part-of"),
     "tgt": ("enabled", ""),
     "tomcat10": ("enabled readiness", ""),
     "unbound": ("enabled", ""),
-    "uwsgi": ("wanted main-process", ""),
+    "uwsgi": ("wanted", ""),
     "varnish": ("enabled readiness", ""),
     "virtlogd": ("triggered readiness", "triggered"),
     "vsftpd": ("enabled readiness", ""),
@@ -120,6 +120,33 @@ TABLE = {
     "winbind": ("enabled", ""),
     "zabbix-agent": ("enabled readiness", ""),
     "zabbix-server": ("enabled readiness", ""),
+}
+# What the checks of dependencies, programs and lifetime find in these services, without a hook; nothing in the others.
+DEPENDENCIES = frozenset(
+    check.name for module in (dependency_checks, exec_checks, lifetime_checks) for check in module.CHECKS
+) - {"no-hook"}
+FOUND = {
+    "avahi-daemon": "own-trigger",
+    "clamav-daemon": "own-trigger",
+    "docker": "own-trigger",
+    "ejabberd": "requires",
+    "fetchmail": "lsb-script",
+    "isc-dhcp-server": "lsb-script",
+    "libvirt-guests": "stays-active",
+    "libvirtd": "own-trigger",
+    "nfs-idmapd": "requires",
+    "nfs-server": "helpers stays-active",
+    "open-iscsi": "stays-active",
+    "rbdmap": "stays-active",
+    "rpcbind": "own-trigger",
+    "rsyslog": "own-trigger",
+    "rtslib-fb-targetctl": "stays-active",
+    "slapd": "lsb-script",
+    "sssd-nss": "manual-start requires",
+    "stunnel4": "lsb-script",
+    "uwsgi": "lsb-script",
+    "virtlogd": "own-trigger",
+    "wg-quick@wg0": "stays-active",
 }
 TIMEOUTS = {"start": 305.0, "stop": 405.0}
 
@@ -143,8 +170,14 @@ def shipped(debian: DebianUnits) -> dict[str, Findings]:
 
 
 @pytest.fixture(scope="module")
-def fixed(debian: DebianUnits, shipped: dict[str, Findings]) -> dict[str, Findings]:
+def depending(debian: DebianUnits) -> dict[str, Findings]:
+    return debian.check(as_services(*TABLE), DEPENDENCIES, {})
+
+
+@pytest.fixture(scope="module")
+def fixed(debian: DebianUnits, shipped: dict[str, Findings], depending: dict[str, Findings]) -> dict[str, Findings]:
     """Run the commands of doctor for all units, and return what it finds then."""
+    assert depending  # which must be found before the commands run
     debian.apply([command for found in shipped.values() for command in found.commands])
     return debian.check(as_services(*TABLE), CHECKS, TIMEOUTS, monitor_hook=HOOK)
 
@@ -158,6 +191,11 @@ class TestTable:
     def test_as_shipped(self, name: str, shipped: dict[str, Findings]) -> None:
         """It finds these problems in a unit, and no others."""
         assert shipped[f"{name}.service"].names == set(TABLE[name][0].split())
+
+    @pytest.mark.parametrize("name", TABLE)
+    def test_dependencies(self, name: str, depending: dict[str, Findings]) -> None:
+        """It finds these problems in what a unit depends on, executes and is ended by, and no others."""
+        assert depending[f"{name}.service"].names == set(FOUND.get(name, "").split())
 
     @pytest.mark.parametrize("name", TABLE)
     def test_after_its_fixes(self, name: str, fixed: dict[str, Findings]) -> None:
