@@ -24,6 +24,7 @@ from ocf_systemd.core.parameter_table import PREFIX, TABLE, Parameter
 from ocf_systemd.core.parameters import Operation, ParameterError, read_operation, read_parameters
 from ocf_systemd.core.text import printable
 from ocf_systemd.debug import session
+from ocf_systemd.debug.changes import Changes
 from ocf_systemd.debug.json_view import JsonView
 from ocf_systemd.debug.live_view import frame, result_panel
 from ocf_systemd.debug.text_view import TextView
@@ -162,7 +163,7 @@ def view_texts(run: Run, action: Action) -> dict[str, str]:
         reporter.report(fact)
     step = session.Step(timeline, run.result, recurring=True)
     TextView(plain).end(step)
-    JsonView(machine).close(session.Call(action.value, {"unit": UNIT}), [step], run.result.code)
+    JsonView(machine).close(session.Call(action.value, {"unit": UNIT}), [step], run.result.code, Changes())
     Console(file=live, color_system=None, width=120).print(frame(timeline), result_panel(step))
     assert json.loads(machine.getvalue())["reason"] == run.result.reason
     return {"plain": plain.getvalue(), "machine": machine.getvalue(), "live": live.getvalue()}
