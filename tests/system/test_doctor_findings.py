@@ -67,16 +67,25 @@ class Finding:
 DB = {"probe-db.service": SLEEP}
 SOCKET = {"probe.socket": "[Socket]\nListenStream=/run/test/probe.sock\n"}
 STAYS = "systemctl start probe; systemctl stop probe; systemctl is-active probe.socket"
-# As at shutdown, one transaction has the jobs of all units. The agent's drop-in sets the order.
 WITH_PACEMAKER = {
     "pacemaker.service": SLEEP,
     "probe-all.target": "[Unit]\nWants=pacemaker.service probe-db.service probe.service\n",
 }
-CYCLE = (
-    "mkdir -p /run/systemd/system/probe.service.d; printf '[Unit]\\nBefore=pacemaker.service\\n' "
-    ">/run/systemd/system/probe.service.d/zz-ocf-systemd.conf; systemctl daemon-reload; "
-    "systemctl start probe-all.target; ! { systemctl is-active pacemaker && systemctl is-active probe; }"
-)
+
+
+def cycle(*units: str) -> str:
+    """Return a script that starts units in one transaction, as a shutdown stops them; systemd drops one of the jobs.
+
+    The agent's drop-in sets the order.
+    """
+    all_run = " && ".join(f"systemctl is-active {name}" for name in units)
+    return (
+        "mkdir -p /run/systemd/system/probe.service.d; printf '[Unit]\\nBefore=pacemaker.service\\n' "
+        ">/run/systemd/system/probe.service.d/zz-ocf-systemd.conf; systemctl daemon-reload; "
+        f"systemctl start probe-all.target; ! {{ {all_run}; }}"
+    )
+
+
 FAILS = "! systemctl start probe || { until_true '! systemctl is-active probe'; }"
 
 
@@ -91,11 +100,11 @@ FINDINGS = [
         "systemctl start pacemaker; systemctl start probe; ! systemctl is-active pacemaker",
         {"pacemaker.service": SLEEP},
     ),
-    Finding("after-pacemaker", unit("After=pacemaker.service"), CYCLE, WITH_PACEMAKER),
+    Finding("after-pacemaker", unit("After=pacemaker.service"), cycle("pacemaker", "probe"), WITH_PACEMAKER),
     Finding(
         "after-pacemaker",
         unit("After=probe-db.service"),
-        CYCLE,
+        cycle("pacemaker", "probe", "probe-db"),
         {**WITH_PACEMAKER, "probe-db.service": f"[Unit]\nAfter=pacemaker.service\n{SLEEP}"},
     ),
     Finding("own-trigger", unit("Requires=probe.socket"), STAYS, SOCKET, is_fixed=True),
