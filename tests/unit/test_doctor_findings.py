@@ -72,6 +72,9 @@ def listening(*units: RelatedUnit, accepts: bool = False) -> Facts:
     return known(trigger, *units, unit="web.socket")
 
 
+PULLED = replace(related(Requires="web.socket", TriggeredBy="web.socket"), edges=(SOCKET,))
+SHARED = replace(socket("enabled"), users=("a.service",))
+
 ROWS: dict[str, tuple[list[tuple[str, Facts]], list[tuple[str, Facts]]]] = {
     "conflicts": (
         [
@@ -99,8 +102,10 @@ ROWS: dict[str, tuple[list[tuple[str, Facts]], list[tuple[str, Facts]]]] = {
                 known(replace(related(**{relation: "web.socket", "TriggeredBy": "web.socket"}), edges=(SOCKET,))),
             )
             for relation in ("Requires", "BindsTo", "Wants", "Upholds")
-        ],
+        ]
+        + [("that another unit uses", known(PULLED, replace(socket(), users=("a.service",))))],
         [
+            ("that another unit uses, which `triggered` reports", known(PULLED, SHARED)),
             ("not pulled in", known(replace(related(TriggeredBy="web.socket"), edges=(SOCKET,)), socket())),
             ("the socket of another service", known(related(Requires="dbus.socket"))),
             (
@@ -338,6 +343,8 @@ PROBLEMS = [pytest.param(name, facts, id=f"{name}: {row}") for name, rows in ROW
 PASSING = [pytest.param(name, facts, id=f"{name}: {row}") for name, rows in ROWS.items() for row, facts in rows[1]]
 WARNINGS = {"helpers", "upholds", "stop-propagated", "mounts", "no-hook"}
 SEVERITIES = [
+    ("own-trigger", known(PULLED), Status.ERROR),
+    ("own-trigger", known(PULLED, replace(socket(), users=("a.service",))), Status.WARNING),
     ("requires", known(related(Requires="db.service"), other(active_state=ACTIVE)), Status.WARNING),
     ("requires", known(related(Requisite="db.service"), other(active_state=ACTIVE)), Status.WARNING),
     ("requires", known(related(Requisite="db.service"), other()), Status.ERROR),
@@ -364,7 +371,7 @@ def test_problem(name: str, facts: Facts) -> None:
     assert result.what
     assert not result.what.endswith(".")
     assert result.why.endswith(".")
-    assert result.fix
+    assert result.fix or "Decide " in result.why
     assert all(line and "\n" not in line for line in result.fix)
     if name not in {each for each, _, _ in SEVERITIES}:
         assert result.status == (Status.WARNING if name in WARNINGS else Status.ERROR)

@@ -106,15 +106,18 @@ def check_own_trigger(check: Check, known: _Known) -> CheckResult:
     unit = known[1]
     pulled = set(unit.related_by(*PULLING)) & {edge.by for edge in unit.edges if edge.relation == "TriggeredBy"}
     left = [other for other in _others(known, *PULLING) if other.name in pulled and not unit.stops(other)]
-    if not left:
+    # One that others use must not stop for them: if it is enabled as well, `triggered` reports it.
+    if not (left := [other for other in left if not other.users or other.file_state not in _ENABLED]):
         return check.ok("a stop leaves nothing active that starts it again")
-    setting = _settings(unit, left[0].name, *PULLING)
-    return check.error(
-        f"{unit.id} starts {_listed(left)} ({setting}), which stays active after a stop",
+    setting, own = _settings(unit, left[0].name, *PULLING), [other for other in left if not other.users]
+    what = f"{unit.id} starts {_listed(left)} ({setting}), which stays active after a stop"
+    why = (
         f"After the cluster has stopped the service, {left[0].name} starts it again without the cluster knowing, "
-        "possibly while it runs on another node.",
-        *_stop_too(unit, left),
+        "possibly while it runs on another node."
     )
+    if users := list(dict.fromkeys(user for other in left for user in other.users)):
+        why += f" Decide whether {names(users)} can do without {_listed(other for other in left if other.users)}."
+    return check.error(what, why, *_stop_too(unit, own)) if own else check.warning(what, why)
 
 
 @needs(_find_loaded)
