@@ -10,6 +10,7 @@ import pwd
 import shutil
 import signal
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -35,7 +36,8 @@ if sys.argv[1:2] in {served}:
 FELL_BACK_SHARE, FELL_BACK_SPARE = 0.2, 5
 
 # A hook below a sticky directory such as /tmp is not safe to run, so that temporary directories cannot be there.
-os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", pwd.getpwuid(os.geteuid()).pw_dir)
+with suppress(KeyError):  # a user without an entry, who has no home directory either
+    os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", pwd.getpwuid(os.geteuid()).pw_dir)
 
 if (
     signal.getsignal(signal.SIGINT) == signal.SIG_IGN

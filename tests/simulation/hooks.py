@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
@@ -61,9 +62,12 @@ DIRECTORY_NAMES = ("10-port", "20-disk", "30-load")
 
 @contextmanager
 def laid_out() -> Iterator[Path]:
-    """Give a directory, in memory where there is such, with a place of every kind and an empty `run`."""
-    memory = Path("/dev/shm")  # noqa: S108  # the directory in it has a name that cannot be foreseen
-    with TemporaryDirectory(prefix="simulation-", dir=memory if memory.is_dir() else None) as name:
+    """Give a directory, in memory where that is writable, with a place of every kind and an empty `run`.
+
+    A hook below a sticky directory, such as /dev/shm or /tmp, is not safe to run.
+    """
+    memory = Path("/run")
+    with TemporaryDirectory(prefix="simulation-", dir=memory if os.access(memory, os.W_OK) else Path.home()) as name:
         directory = Path(name)
         (directory / "run").mkdir()
         (directory / Place.DIRECTORY).mkdir()
