@@ -83,6 +83,7 @@ def attributes(kind: str, name: str, **pairs: str) -> str:
 
 
 UNIT = attributes("instance_attributes", "i", unit="web")
+UNMANAGED = '<resource id="web" managed="false"/>'
 
 
 def only(cluster: Cluster) -> Resource:
@@ -132,7 +133,7 @@ class TestConfiguration:
             '<op id="2" name="stop" interval="0" timeout="1min"/></operations></template>'
         )
         operations = '<operations><op id="3" name="monitor" interval="10s" timeout="40s"/></operations>'
-        web = only(configured(template + primitive(UNIT + operations, words='template="t"')))
+        web = only(configured(template + primitive(UNIT + operations, words='template="t"'), reported=UNMANAGED))
         assert (web.agent, web.unit, web.is_in_maintenance) == ("ocf:own:unit", "web.service", True)
         assert web.parameters == {"unit": "web", "poll_interval": "2s"}
         assert {(each.name, each.timeout) for each in web.operations} == {("monitor", "40s"), ("stop", "1min")}
@@ -143,15 +144,24 @@ class TestConfiguration:
         own = attributes("meta_attributes", "w-m", maintenance="false")
         default = f"<rsc_defaults>{attributes('meta_attributes', 'd', maintenance='true')}</rsc_defaults>"
         nested = '<clone id="c"><group id="g">{}</group>{}</clone>'
-        assert only(configured(nested.format(primitive(UNIT), maintained))).is_in_maintenance
-        assert not only(configured(nested.format(primitive(UNIT + own), maintained))).is_in_maintenance
-        assert only(configured(primitive(UNIT), others=default)).is_in_maintenance
-        assert not only(configured(primitive(UNIT + own), others=default)).is_in_maintenance
+        unset, cleared = nested.format(primitive(UNIT), maintained), nested.format(primitive(UNIT + own), maintained)
+        assert only(configured(unset, reported=UNMANAGED)).is_in_maintenance
+        assert not only(configured(cleared, reported=UNMANAGED)).is_in_maintenance
+        assert only(configured(primitive(UNIT), others=default, reported=UNMANAGED)).is_in_maintenance
+        assert not only(configured(primitive(UNIT + own), others=default, reported=UNMANAGED)).is_in_maintenance
+
+    def test_maintenance_by_a_rule(self) -> None:
+        """Attributes with a rule may not apply now: a resource that crm_mon reports as managed is controlled."""
+        ruled = '<meta_attributes id="m"><rule id="r" score="0"/><nvpair id="n" name="maintenance" value="true"/>'
+        web = only(
+            configured(primitive(f"{UNIT}{ruled}</meta_attributes>"), reported='<resource id="web" managed="true"/>')
+        )
+        assert web.is_controlled
 
     def test_a_value_that_is_no_boolean(self) -> None:
         """It does not put the resource into maintenance."""
         wrong = attributes("meta_attributes", "m", maintenance="perhaps")
-        assert not only(configured(primitive(UNIT + wrong))).is_in_maintenance
+        assert not only(configured(primitive(UNIT + wrong), reported=UNMANAGED)).is_in_maintenance
 
     def test_defaults_of_operations(self) -> None:
         """Without a timeout of its own an operation has the default; it may be a meta attribute."""

@@ -69,7 +69,7 @@ class Notice(Record):
 
 
 class WarningNotice(Record):
-    """There is a problem, and the action continues; `details` may be confidential, and are not for the log."""
+    """There is a problem, and the action continues; `details` may be confidential: they are logged at level debug only."""
 
     text: str
     details: str = ""

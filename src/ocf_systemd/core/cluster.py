@@ -192,10 +192,11 @@ def _resource(configuration: _Configuration, lineage: tuple["Element", ...], rep
     parameters = configuration.attributes("instance_attributes", lineage)
     standard = [next(filter(None, (each.get(key) for each in lineage)), "") for key in ("class", "provider", "type")]
     nodes, is_managed = report.nodes(name), report.values(name, "managed") != {"false"}
-    in_maintenance = (
+    # A set of attributes with a rule may not apply now: what crm_mon reports is what the scheduler has made of it.
+    in_maintenance = not is_managed and (
         _is_true(configuration.properties.get("maintenance-mode"))
         or _is_true(meta.get("maintenance"))
-        or (not is_managed and bool(nodes) and nodes <= report.nodes_in_maintenance)
+        or (bool(nodes) and nodes <= report.nodes_in_maintenance)
     )
     return Resource(
         id=name,

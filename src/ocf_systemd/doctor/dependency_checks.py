@@ -249,7 +249,7 @@ def check_on_failure(check: Check, known: _Known) -> CheckResult:
             if other.name in _ACTING_TARGETS or acting:
                 when = "fails" if setting == "OnFailure" else "stops"
                 return check.error(
-                    f"{setting}={other.name} {f'runs {acting[0]}' if acting else 'is for the whole host'}",
+                    f"{setting}={other.name} {f'runs {acting[0]}' if acting else 'acts on the whole host'}",
                     f"When the service {when}, systemd does this without the cluster knowing, at the same time as "
                     "Pacemaker's recovery.",
                     *_remove(unit.id, f"{setting}=", other.name),

@@ -216,7 +216,7 @@ def _start(command: Command, policy: ChildPolicy, resources: ExitStack) -> _Star
     with ExitStack() as write_ends:
         pipes = [_output_pipe(command, resources, write_ends) for _ in range(2)]
         if os.getpgrp() == os.getpid():
-            # Until execve(2) is done, which a file can block for long, the command is in our group, whoever runs it.
+            # Until execve(2) has ended, which a file can block for long, a command of any user may be in this group.
             fcntl.fcntl(death_pipe, fcntl.F_SETOWN, -os.getpgrp())
         process = _spawn(command, context, death_pipe, (pipes[0][1], pipes[1][1]))
     if context.killed_with_parent is not KilledWithParent.OUR_GROUP:
