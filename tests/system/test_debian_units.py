@@ -13,8 +13,6 @@ from tests.system.debian_units import HOOK, DebianUnits, Findings
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests.system.agent import Agent
-    from tests.system.box import Box
 
 # The checks of a unit's own settings and of what starts it.
 CHECKS = frozenset(check.name for check in (*unit_checks.CHECKS, *service_checks.CHECKS))
@@ -254,18 +252,3 @@ class TestFixes:
         """After these commands no error is left, and no command."""
         left = running.check(list(found), CHECKS, TIMEOUTS, monitor_hook=HOOK)
         assert {name: (each.errors, each.commands) for name, each in left.items() if each.errors or each.commands} == {}
-
-
-def test_a_unit_that_only_the_agent_starts(agent: Agent, box: Box) -> None:
-    """With the condition that doctor proposes, another unit that wants it does not start it; the agent does."""
-    unit = box.service("ExecStart=sleep infinity")
-    other = box.service("ExecStart=sleep infinity", before=f"[Unit]\nWants={unit}")
-    condition = f"ConditionPathExists=/run/systemd/system/{unit}.d/zz-ocf-systemd.conf"
-    box.write(f"/etc/systemd/system/{unit}.d/zzz-cluster.conf", f"[Unit]\n{condition}\n")
-    box.sh('systemctl daemon-reload; systemctl start -- "$1"', other)
-    assert (box.state(other), box.state(unit)) == ("active", "inactive")
-    assert agent("start", unit=unit).code == 0
-    assert box.state(unit) == "active"
-    assert agent("stop", unit=unit).code == 0
-    box.sh('systemctl restart -- "$1"', other)
-    assert (box.state(other), box.state(unit)) == ("active", "inactive")

@@ -153,10 +153,8 @@ class TestConfiguration:
     def test_maintenance_by_a_rule(self) -> None:
         """Attributes with a rule may not apply now: a resource that crm_mon reports as managed is controlled."""
         ruled = '<meta_attributes id="m"><rule id="r" score="0"/><nvpair id="n" name="maintenance" value="true"/>'
-        web = only(
-            configured(primitive(f"{UNIT}{ruled}</meta_attributes>"), reported='<resource id="web" managed="true"/>')
-        )
-        assert web.is_controlled
+        managed = '<resource id="web" managed="true"/>'
+        assert only(configured(primitive(f"{UNIT}{ruled}</meta_attributes>"), reported=managed)).is_controlled
 
     def test_a_value_that_is_no_boolean(self) -> None:
         """It does not put the resource into maintenance."""

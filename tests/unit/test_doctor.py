@@ -282,13 +282,6 @@ class TestUnitFiles:
         assert unit_files.later_restarts([early, late], ours) == (late,)
         assert unit_files.later_restarts([early, late, last, str(tmp_path / "zzz.conf")], ours) == ()
 
-    def test_a_condition(self, tmp_path: Path) -> None:
-        """A unit file or drop-in has it in a line of its own."""
-        needs = unit_files.needs_file("/run/x.conf")
-        assert needs(file(tmp_path / "a.conf", "[Unit]\nConditionPathExists=/run/x.conf\n"))
-        assert not needs(file(tmp_path / "b.conf", "[Unit]\nConditionPathExists=!/run/x.conf\n"))
-        assert not needs("")
-
     def test_unread_drop_ins(self, tmp_path: Path) -> None:
         """These are the drop-ins that systemd has not loaded, unless they are empty."""
         read = file(tmp_path / "web.service.d" / "a.conf")

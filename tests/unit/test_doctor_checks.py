@@ -78,7 +78,7 @@ def known(
 
 def of(**settings: object) -> Unit:
     """Return a service that is disabled and stopped, except for the given settings."""
-    unit = Unit(id=NAME, service=Service(), drop_in=str(drop_in_path(NAME)))
+    unit = Unit(id=NAME, service=Service())
     return replace(unit, **settings)  # type: ignore[arg-type]
 
 
@@ -241,7 +241,6 @@ ROWS: dict[str, tuple[list[tuple[str, Facts]], list[tuple[str, Facts]]]] = {
                 known(of(edges=(WANTED,)), portal("enabled", ActiveState.INACTIVE, LINKED)),
             ),
             ("by an init script's links", known(of(edges=(LINKED,), source="/etc/init.d/web"))),
-            ("without the agent's drop-in", known(of(edges=(WANTED,)), portal("enabled"), order_at_shutdown="no")),
             ("by an enabled unit that binds to it", known(of(edges=(BOUND,)), portal("enabled"))),
         ],
         [
@@ -262,7 +261,6 @@ ROWS: dict[str, tuple[list[tuple[str, Facts]], list[tuple[str, Facts]]]] = {
                 "by a unit that is enabled for a target that is not",
                 known(of(edges=(WANTED,)), portal("enabled", ActiveState.INACTIVE, REMOTE), RelatedUnit("a.target")),
             ),
-            ("only with the agent's drop-in", known(of(edges=(WANTED,), needs_drop_in=True), portal("enabled"))),
             (
                 "in a cycle",
                 known(
@@ -656,8 +654,8 @@ WARNINGS = {
 SEVERITIES = [
     ("kill-mode", known(serving(kill_mode="none")), Status.ERROR),
     ("kill-mode", known(serving(kill_mode="process")), Status.WARNING),
-    ("wanted", known(of(edges=(WANTED,)), portal("enabled")), Status.ERROR),
-    ("wanted", known(of(edges=(WANTED,)), portal("enabled"), order_at_shutdown="no"), Status.WARNING),
+    ("wanted", known(of(edges=(WANTED,)), portal("enabled")), Status.WARNING),
+    ("wanted", known(of(edges=(LINKED,)), portal("enabled")), Status.ERROR),
     ("wanted", known(of(edges=(BOUND,)), portal("enabled")), Status.WARNING),
     ("triggered", known(of(edges=(SOCKET,)), socket("enabled")), Status.ERROR),
     ("triggered", known(of(edges=(SOCKET,)), replace(socket("enabled"), users=("a.service",))), Status.WARNING),
@@ -803,11 +801,6 @@ FIXES = [
         "systemctl disable web.service\nsystemctl disable --runtime web.service",
     ),
     ("enabled", known(of(links=("/etc/a", "/etc/b"), also=("x.socket",))), "rm /etc/a /etc/b\nsystemctl daemon-reload"),
-    (
-        "wanted",
-        known(of(edges=(WANTED,)), portal("enabled")),
-        "[Unit]\\nConditionPathExists=/run/systemd/system/web.service.d/zz-ocf-systemd.conf\\n",
-    ),
     ("wanted", known(of(edges=(LINKED,), source="/etc/init.d/web")), "\nsystemctl disable web.service"),
     (
         "triggered",

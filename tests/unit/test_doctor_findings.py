@@ -310,7 +310,6 @@ ROWS: dict[str, tuple[list[tuple[str, Facts]], list[tuple[str, Facts]]]] = {
         ],
         [
             ("met", known()),
-            ("met by a start", known(of(unmet=("ConditionPathExists=/run/x.conf",), drop_in="/run/x.conf"))),
         ],
     ),
     "stop-unneeded": ([("yes", known(of(stop_when_unneeded=True)))], [("no", known())]),

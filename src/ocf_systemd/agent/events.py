@@ -69,7 +69,7 @@ class Notice(Record):
 
 
 class WarningNotice(Record):
-    """There is a problem, and the action continues; `details` may be confidential: they are logged at level debug only."""
+    """There is a problem, and the action continues; `details` may be confidential: only level debug has them."""
 
     text: str
     details: str = ""

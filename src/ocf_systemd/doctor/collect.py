@@ -190,8 +190,6 @@ def _unit(view: _View, others: Mapping[str, Properties]) -> Unit:
         part_of=names_in(properties, "PartOf"),
         consists_of=names_in(properties, "ConsistsOf"),
         bus_files=unit_files.bus_files(view.names),
-        drop_in=str(drop_in),
-        needs_drop_in=any(map(unit_files.needs_file(str(drop_in)), (properties.get("FragmentPath", ""), *drop_ins))),
         has_drop_in=str(drop_in) in drop_ins,
         hidden_by=unit_files.hiding_drop_in(view.unit_path, view.names, drop_in),
         later_restarts=unit_files.later_restarts(drop_ins, drop_in),

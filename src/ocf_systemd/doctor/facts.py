@@ -117,13 +117,12 @@ class Unit:
     `links` are the administrator's symbolic links that start it, `edges` the other dependencies that do. `also` are the
     other units that `systemctl disable` of this one would disable. `alias_link` is the link that makes the given name
     an alias. `unread` are the drop-ins that systemd has not loaded yet. `bus_files` are the D-Bus activation files that
-    start it. `drop_in` is where the agent's drop-in is while the cluster runs the unit; `needs_drop_in` means that a
-    condition of the unit keeps systemd from starting it without that file. `hidden_by` is a file that hides it,
-    `later_restarts` the drop-in that sets Restart= after it. `failure_actions` are settings such as FailureAction= that
-    affect the host. `required_limits` are the limits of required units that start and stop with this one.
-    `relations` are the units that each property such as Requires= names. `accepts` means that a socket
-    starts an instance of a service for each connection. `refused` are the settings with which systemd
-    refuses to start or stop it on request, `unmet` the conditions and assertions that keep it from starting now.
+    start it. `hidden_by` is a file that hides the agent's drop-in, `later_restarts` the drop-in that sets Restart=
+    after it. `failure_actions` are settings such as FailureAction= that affect the host. `required_limits` are the
+    limits of required units that start and stop with this one. `relations` are the units that each property such as
+    Requires= names. `accepts` means that a socket starts an instance of a service for each connection. `refused` are
+    the settings with which systemd refuses to start or stop it on request, `unmet` the conditions and assertions that
+    keep it from starting now.
     """
 
     id: str
@@ -142,8 +141,6 @@ class Unit:
     part_of: tuple[str, ...] = ()
     consists_of: tuple[str, ...] = ()
     bus_files: tuple[str, ...] = ()
-    drop_in: str = ""
-    needs_drop_in: bool = False
     has_drop_in: bool = False
     hidden_by: str = ""
     later_restarts: tuple[str, ...] = ()

@@ -49,9 +49,8 @@ def check_conditions(check: Check, known: _Known) -> CheckResult:
     unit = known[1]
     if unit.is_running:
         return check.skipped("the unit is running")
-    by_agent = [each for each in unit.unmet if unit.drop_in and unit.drop_in in each]  # a start writes the drop-in
     by_program = [each for each in unit.unmet if any(command.path in each for command in unit.unstartable)]
-    unmet = [each for each in unit.unmet if each not in {*by_agent, *by_program}]
+    unmet = [each for each in unit.unmet if each not in by_program]
     if by_program and not unmet:
         return check.skipped("`programs` reports the cause")
     if not unmet:

@@ -209,23 +209,20 @@ def _starts_automatically(facts: Facts, name: str, visited: frozenset[str]) -> s
 def check_wanted(check: Check, known: tuple[Facts, Unit]) -> CheckResult:
     """Check that no other unit that starts automatically starts this one."""
     facts, unit = known
-    if unit.needs_drop_in:
-        return check.ok("systemd starts it only while the agent's drop-in exists")
     edges = tuple(edge for edge in unit.edges if edge.relation != "TriggeredBy")
     # A unit that only this one starts, such as one that binds to it, does not start it.
     own = frozenset({unit.id, *unit.names})
     reasons = {edge.by: why for edge in edges if (why := _starts_automatically(facts, edge.by, own))}
     if reasons:
         starting = names([f"{by}, which {why}," for by, why in reasons.items()])
-        return _report_starting(check, known, tuple(edge for edge in edges if edge.by in reasons), starting)
+        return _report_starting(check, unit, tuple(edge for edge in edges if edge.by in reasons), starting)
     if edges:
         return check.ok(f"only {edges[0].by} starts it, and does not start automatically")
     return check.ok("no other unit starts it")
 
 
-def _report_starting(check: Check, known: tuple[Facts, Unit], edges: tuple[Edge, ...], starting: str) -> CheckResult:
+def _report_starting(check: Check, unit: Unit, edges: tuple[Edge, ...], starting: str) -> CheckResult:
     """Return what starts the unit automatically, and the commands that keep only this unit from being started."""
-    facts, unit = known
     what = f"{unit.id} is started by {starting.rstrip(',')}"
     why = "It is started without the cluster knowing, possibly on two nodes at once."
     if unit.source == "/etc/fstab":
@@ -237,17 +234,8 @@ def _report_starting(check: Check, known: tuple[Facts, Unit], edges: tuple[Edge,
         return check.warning(
             what, f"{why} {names(bound)} cannot run without it. Decide whether the cluster must start both, in a group."
         )
-    if facts.parameters is None or not facts.parameters.order_at_shutdown:
-        return check.warning(
-            what,
-            f"{why} With order_at_shutdown=yes, a drop-in can prevent that. Decide whether to change that, or to put "
-            "the other units under cluster control too.",
-        )
-    return check.error(
-        what,
-        f"{why} With this drop-in, only the agent starts it: the agent writes the file before a start, and removes it "
-        "after a stop. The other units then start without it, and `systemctl start` on the command line does nothing.",
-        *drop_in(unit.id, f"ConditionPathExists={unit.drop_in}", section="Unit"),
+    return check.warning(
+        what, f"{why} Decide whether to put the other units under cluster control too, or to change their files."
     )
 
 

@@ -1,7 +1,7 @@
 """Reads the files of a unit: links that start it, drop-ins, D-Bus activation files, hooks. Changes nothing."""
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -78,12 +78,6 @@ def later_restarts(drop_ins: Sequence[str], drop_in: Path) -> tuple[str, ...]:
         if Path(path).name > drop_in.name and (setting := restart_in(read_text(path) or "")):
             last = () if setting == "no" else (path,)
     return last
-
-
-def needs_file(path: str) -> Callable[[str], bool]:
-    """Return a function that returns whether a unit file or drop-in has the condition that a file exists."""
-    condition = f"ConditionPathExists={path}"
-    return lambda file: condition in (read_text(file) or "").splitlines()
 
 
 def unread_drop_ins(unit_path: Sequence[str], names: Sequence[str], known: Sequence[str]) -> tuple[str, ...]:
