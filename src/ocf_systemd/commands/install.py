@@ -132,7 +132,7 @@ def _units_in_use(agent: "AgentFile", *, force: bool) -> "frozenset[str] | None"
             f"the cluster has resources of {agent.standard}. Without it, their stop fails and the node is "
             f"fenced:{names}\nDelete them first: {delete}. --force removes the agent nevertheless"
         )
-    return frozenset(each.unit for each in resources if each.nodes)
+    return frozenset(each.unit for each in resources if each.nodes and each.unit)
 
 
 def _remove_shared_files(

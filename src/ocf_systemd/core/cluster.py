@@ -29,11 +29,12 @@ class ConfiguredOperation:
 
 @dataclass(frozen=True, slots=True)
 class Resource:
-    """A resource that manages a systemd unit, of whatever agent.
+    """A resource, of whatever agent.
 
-    `agent` is its standard, such as `ocf:pacemaker:systemd` or `systemd:cron`; `unit` is the full name of the unit, as
-    configured: it may be an alias, and is empty if what is configured cannot be a unit. `nodes` are those on which it
-    is active. A resource that Pacemaker has blocked after a failure is left alone until a cleanup.
+    `agent` is its standard, such as `ocf:pacemaker:systemd` or `systemd:cron`; `unit` is the full name of the unit that
+    it manages, as configured: it may be an alias, and is empty if there is none, or what is configured cannot be one.
+    `nodes` are those on which it is active. A resource that Pacemaker has blocked after a failure is left alone until a
+    cleanup.
     """
 
     id: str
@@ -73,7 +74,7 @@ class Resource:
 
 @dataclass(frozen=True, slots=True)
 class Cluster:
-    """A cluster: its properties, such as `maintenance-mode`, as configured, and its resources that manage units."""
+    """A cluster: its properties, such as `maintenance-mode`, as configured, and its resources."""
 
     properties: Mapping[str, str]
     resources: tuple[Resource, ...]
@@ -81,7 +82,7 @@ class Cluster:
     def managing(self, unit: str, ids: Mapping[str, str]) -> tuple[Resource, ...]:
         """Return the resources that manage a unit; `ids` has the primary name of each unit that has an alias."""
         wanted = ids.get(unit, unit)
-        return tuple(each for each in self.resources if ids.get(each.unit, each.unit) == wanted)
+        return tuple(each for each in self.resources if each.unit and ids.get(each.unit, each.unit) == wanted)
 
 
 def parse_cluster(cib: str, crm_mon: str) -> Cluster:
@@ -97,10 +98,8 @@ def parse_cluster(cib: str, crm_mon: str) -> Cluster:
         report = _Report(ET.fromstring(crm_mon))  # noqa: S314
     except ET.ParseError as error:
         raise ValueError(str(error)) from None
-    resources = [_resource(configuration, lineage, report) for lineage in configuration.primitives()]
-    return Cluster(
-        configuration.properties, tuple(each for each in resources if each.unit or UNIT.name in each.parameters)
-    )
+    resources = (_resource(configuration, lineage, report) for lineage in configuration.primitives())
+    return Cluster(configuration.properties, tuple(resources))
 
 
 class _Configuration:

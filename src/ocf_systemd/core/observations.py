@@ -264,6 +264,10 @@ class HookMissing(Record):
     why: str
 
 
+OF_INTERPRETER = "(the path of its interpreter)"
+"""Ends the `why` of a `HookUnsafe` whose interpreter is unsafe, not the hook itself."""
+
+
 class HookUnsafe(Record):
     """A hook is not safe to run: `why` names the path component at fault."""
 

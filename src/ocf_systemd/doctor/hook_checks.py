@@ -6,7 +6,7 @@ import re
 from ocf_systemd.core.check_result import CheckResult
 from ocf_systemd.core.hook_protocol import HookProtocol
 from ocf_systemd.core.judgement import PASSING_CODES, judge_hooks
-from ocf_systemd.core.observations import Exited, HookMissing, HookRan, HookUnsafe, TimedOut
+from ocf_systemd.core.observations import OF_INTERPRETER, Exited, HookMissing, HookRan, HookUnsafe, TimedOut
 from ocf_systemd.core.ocf import Action, ExitCode, code_name
 from ocf_systemd.core.pacemaker import consequence
 from ocf_systemd.core.parameters import Parameters
@@ -96,6 +96,8 @@ def check_safety(check: Check, hooked: _Hooked) -> CheckResult:
 
 def _securing(hook: Hook, parameters: Parameters, why: str) -> tuple[str, ...]:
     """Return the commands that put the hook where only root can change it, unless the unsafe place is ocf-systemd's."""
+    if why.endswith(OF_INTERPRETER):
+        return ("# Let its first line name an interpreter that only root can change, such as #!/bin/sh.",)
     match = re.match("(/.*?) (is owned|is writable|may be writable) ", why)
     unsafe = match[1] if match else ""
     if match and f"{unsafe}/".startswith(f"{OWN}/"):

@@ -155,6 +155,8 @@ def check_stays_active(check: Check, known: tuple[Facts, Unit, Service]) -> Chec
 def check_no_hook(check: Check, known: _Known) -> CheckResult:
     """Check that a hook detects a hang."""
     facts, unit = known
+    if unit.service is None:
+        return check.skipped("it is not a service")
     if _has_hook(facts):
         return check.ok("a hook checks the service")
     return check.warning(

@@ -15,6 +15,7 @@ from types import MappingProxyType
 import anyio
 
 from ocf_systemd.core.observations import (
+    OF_INTERPRETER,
     Exited,
     HookMissing,
     HookOutcome,
@@ -212,7 +213,7 @@ def _refusal(
     try:
         for path in executed_files(hook, search_path, opened):
             if why := why_unsafe(path, _trusted(account), avoided):
-                return HookUnsafe(hook, why if path == hook else f"{why} (the path of its interpreter)")
+                return HookUnsafe(hook, why if path == hook else f"{why} {OF_INTERPRETER}")
     except BlockingIOError:
         return _leased(hook)
     except OSError as error:
