@@ -73,8 +73,8 @@ _STATUS = (
         "debug",
         (
             "The OCF exit code of the action. Of `cycle` the first exit code that is not expected (1 in place of 0), "
-            "or 0 if all are as expected. 2: also if Pacemaker controls the unit, and the action was not confirmed on a "
-            "terminal or with `--yes`."
+            "or 0 if all are as expected. 2: also if Pacemaker controls the unit, and the action was not confirmed on "
+            "a terminal or with `--yes`."
         ),
     ),
     ("sandbox", "The exit code of the command in the sandbox."),

@@ -161,18 +161,28 @@ class TestHooksOfOthers:
         "1 with a reason in time; the server goes on, and serves monitors of other units",
     )
     def test_on_dead_storage(self, agent: Agent, box: Box) -> None:
-        """A process that accesses such a hook hangs: that is the agent's own, and no other is affected."""
+        """A process that accesses such a hook hangs: its client gets a result in time, and no other is affected.
+
+        The client's own process reports the reason and then waits for the storage, so the test revives that.
+        """
         unit, hook = box.started(), box.hook("exit 190")
-        with silent_storage(box) as storage, box.fallbacks_allowed():
-            before = fallbacks(box)
-            hanging = agent.begin("monitor", unit=unit, monitor_hook=f"{PLACE}/hook", timeout_s=6, measured=False)
-            others = [agent.begin("monitor", unit=unit, monitor_hook=hook, timeout_s=10) for _ in range(5)]
-            codes = [call.finish().code for call in others]
-            declined = fallbacks(box) - before  # the first one, and any that a busy machine has made wait
-            time.sleep(max(hanging.began + 5.9 - time.monotonic(), 0))
-            storage.revive()
-            answer = hanging.finish()
-        assert codes == [190] * len(others)
-        assert declined < len(others)
-        assert answer.code == 1
-        assert "a system call did not return within" in answer.reason
+
+        def reports_in_time() -> bool:
+            with silent_storage(box) as storage, box.fallbacks_allowed():
+                before = fallbacks(box)
+                hanging = agent.begin("monitor", unit=unit, monitor_hook=f"{PLACE}/hook", timeout_s=6, measured=False)
+                others = [agent.begin("monitor", unit=unit, monitor_hook=hook, timeout_s=10) for _ in range(5)]
+                codes = [call.finish().code for call in others]
+                declined = fallbacks(box) - before  # the first one, and any that a busy machine has made wait
+                assert hanging.process.stderr is not None
+                select([hanging.process.stderr], [], [], hanging.timeout_s + SLOW_S)
+                elapsed_s = time.monotonic() - hanging.began
+                storage.revive()
+                answer = hanging.finish()
+            assert codes == [190] * len(others)
+            assert declined < len(others)
+            assert answer.code == 1
+            assert "a system call did not return within" in answer.reason
+            return elapsed_s < hanging.timeout_s
+
+        assert any(reports_in_time() for _ in range(3))  # its process may get no processor for a moment

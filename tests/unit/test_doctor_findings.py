@@ -9,7 +9,6 @@ import pytest
 from ocf_systemd.core.check_result import Status
 from ocf_systemd.core.observations import LoadState
 from ocf_systemd.doctor import dependency_checks, exec_checks, lifetime_checks, parse
-from ocf_systemd.doctor.checks import run_checks
 from ocf_systemd.doctor.facts import Command, Edge, Execution, Facts, RelatedUnit, Service, Unit
 from tests.unit.test_doctor_checks import (
     ACTIVE,
@@ -19,7 +18,6 @@ from tests.unit.test_doctor_checks import (
     hooked,
     known,
     of,
-    operating,
     problems,
     serving,
     socket,
@@ -318,14 +316,10 @@ ROWS: dict[str, tuple[list[tuple[str, Facts]], list[tuple[str, Facts]]]] = {
         [("none", known()), ("a oneshot", known(serving(type="oneshot", runtime_max_s=60.0)))],
     ),
     "lsb-script": (
-        [
-            ("as generated", known(LSB)),
-            ("with a hook", known(LSB, hook=hooked())),
-            ("stays active", known(replace(LSB, service=Service(remain_after_exit=True)))),
-        ],
+        [("as generated", known(LSB))],
         [
             ("adapted", known(replace(LSB, service=Service(type="forking")))),
-            ("with a hook, adapted", known(replace(LSB, service=Service(remain_after_exit=True)), hook=hooked())),
+            ("with a hook", known(LSB, hook=hooked())),
         ],
     ),
     "stays-active": (
@@ -421,7 +415,7 @@ def test_skipped(name: str, facts: Facts) -> None:
 
 CAUSES = [
     pytest.param(known(LSB), ["lsb-script"], id="an LSB script"),
-    pytest.param(known(LSB, hook=hooked()), ["lsb-script"], id="an LSB script with a hook"),
+    pytest.param(known(LSB, hook=hooked()), [], id="an LSB script with a hook"),
     pytest.param(known(), ["no-hook"], id="no hook"),
     pytest.param(known(serving(type="simple")), ["readiness"], id="no hook: not ready"),
     pytest.param(known(serving(type="forking")), ["main-process"], id="no hook: no main process"),
@@ -459,30 +453,13 @@ CAUSES = [
 def test_one_cause_is_one_problem(facts: Facts, expected: list[str]) -> None:
     """What has the same cause, and the same fix, is reported once; the other checks name the one that reports it."""
     assert problems(facts) == expected
-    suppressed = [each for each in run_checks(facts) if each.what.startswith(f"`{expected[0]}` reports")]
-    assert all(each.status is Status.SKIPPED for each in suppressed)
-
-
-def test_an_adapted_lsb_script_has_no_problem() -> None:
-    """With the proposed drop-in and a hook, no check finds a problem."""
-    for escalate in ("yes", "no"):
-        (result,) = (each for each in run_checks(known(LSB, stop_escalate=escalate)) if each.is_problem)
-        limit_s = float(text_of(result).partition("TimeoutSec=")[2].partition("s")[0])
-        service = replace(
-            LSB.service or Service(),
-            remain_after_exit=False,
-            kill_mode="control-group",
-            start_timeout_s=limit_s,
-            stop_timeout_s=limit_s,
-        )
-        assert problems(known(replace(LSB, service=service), hook=hooked(), stop_escalate=escalate)) == []
 
 
 FIXES = [
     ("own-trigger", ROWS["own-trigger"][0][0][1], "PropagatesStopTo=web.socket"),
     ("own-trigger", ROWS["own-trigger"][0][2][1], "(Wants=)"),
     ("conflicts", ROWS["conflicts"][0][0][1], "systemctl edit --full web.service"),
-    ("conflicts", ROWS["conflicts"][0][2][1], "systemctl edit --full pacemaker.service"),
+    ("conflicts", ROWS["conflicts"][0][2][1], "systemctl cat pacemaker.service"),
     ("accounts", executing(missing_accounts=("SupplementaryGroups=a b",)), "groupadd --system --force 'a b'"),
     ("triggered-unit", listening(other("web@CONNECTION.service"), accepts=True), "web@.service.d"),
     ("accounts", executing(missing_accounts=("User=4711",)), "useradd --system --uid 4711 "),
@@ -491,7 +468,7 @@ FIXES = [
     ("manual-start", known(of(refused=("RefuseManualStop",))), "RefuseManualStop=no"),
     ("mounts", MOUNTING, "/etc/fstab"),
     ("runtime-max", known(serving(runtime_max_s=86400.0)), "RuntimeMaxSec=24 h"),
-    ("lsb-script", known(LSB, operations=operating(start=30.0)), "TimeoutSec=27s"),
+    ("lsb-script", known(LSB), "RemainAfterExit=no"),
     ("on-failure", ROWS["on-failure"][0][1][1], "systemctl --no-block restart"),
 ]
 

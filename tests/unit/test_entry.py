@@ -395,9 +395,8 @@ class TestMonitor:
     def test_leftover_processes_of_a_hook(self, tmp_path: Path, host: dict[str, str]) -> None:
         """They are killed and named in the log; the result is the hook's."""
         mark = f"{2000 + os.getpid()}.25"
-        hook = executable(
-            tmp_path / "hook", f"#!/bin/sh\nsetsid sleep {mark} &\necho $! >{tmp_path}/pid; sleep 0.1; exit 0\n"
-        )
+        script = f"setsid sleep {mark} &\necho $! >{tmp_path}/pid\n{UNTIL_ASLEEP}; exit 0"
+        hook = executable(tmp_path / "hook", f"#!/bin/sh\n{script}\n")
         done = act("monitor", {**host, "OCF_RESKEY_monitor_hook": str(hook)})
         assert (done.returncode, done.stdout) == (0, "")
         pid = (tmp_path / "pid").read_text().strip()

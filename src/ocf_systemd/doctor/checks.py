@@ -28,7 +28,6 @@ _CAUSES = {
     "stays-active": ("placeholder", "lsb-script"),
     "readiness": ("stays-active",),
     "main-process": ("stays-active", "lsb-script"),
-    **dict.fromkeys(("exec-stop", "kill-mode", "start-timeout", "stop-timeout"), ("lsb-script",)),
 }
 
 

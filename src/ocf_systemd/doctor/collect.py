@@ -29,14 +29,21 @@ _MANAGER = ("Version", "UnitPath", "DefaultTimeoutStopUSec")
 _OF_BOTH = ("Id", "LoadState", "ActiveState", "UnitFileState", "StartLimitBurst", "StartLimitIntervalUSec")
 _STOPPED_WITH = ("RequiredBy", "BoundBy", "ConsistsOf")
 _FILES = ("FragmentPath", "DropInPaths")
-_OF_OTHERS = (*_OF_BOTH, *_FILES, "Triggers", "StopWhenUnneeded", "ConsistsOf", *parse.STARTING, parse.TRIGGERING)
+_OF_OTHERS = (
+    *(*_OF_BOTH, *_FILES, "SourcePath", "StopWhenUnneeded", "Type", "RemainAfterExit", "ExecStart", "ConsistsOf"),
+    *(*parse.STARTING, *parse.RELATIONS),
+)
+_RELATED = (
+    *("Requires", "Requisite", "BindsTo", "Wants", "Upholds", "StopPropagatedFrom", "Triggers"),
+    *("OnFailure", "OnSuccess", "After"),
+)
 _OF_THE_UNIT = (
     *_OF_BOTH,
     *("Names", *_FILES, "SourcePath", "NeedDaemonReload"),
-    *(*parse.STARTING, parse.TRIGGERING, "PartOf", "ConsistsOf", "Requires", "BindsTo"),
-    *("Type", "RemainAfterExit", "PIDFile", "GuessMainPID", "MainPID", "Restart", "RestartForceExitStatus"),
-    *("ExecStart", "ExecStop", "KillMode", "Delegate", "SendSIGKILL", "TimeoutStartUSec", "TimeoutStopUSec"),
-    *parse.EMERGENCIES,
+    *(*parse.STARTING, *parse.RELATIONS, "ConsistsOf", "RefuseManualStart", "RefuseManualStop", "StopWhenUnneeded"),
+    *("Type", "RemainAfterExit", "GuessMainPID", "MainPID", "Restart", "RestartForceExitStatus", "RuntimeMaxUSec"),
+    *("ExecStop", "KillMode", "Delegate", "SendSIGKILL", "TimeoutStartUSec", "TimeoutStopUSec", "Accept"),
+    *(*parse.EMERGENCIES, *execution.PROPERTIES),
 )
 
 
@@ -143,6 +150,9 @@ class _View:
     def related_unit(self, name: str, properties: Properties) -> RelatedUnit:
         """Return another unit, with the dependencies that systemd has loaded, and the links that it may not have."""
         related = parse.related_unit(properties)
+        if name in {*self.relations.get("OnFailure", ()), *self.relations.get("OnSuccess", ())}:
+            commands = parse.commands(properties, "ExecStart")
+            related = replace(related, commands=tuple(map(execution.script_text, commands)))
         return replace(related, edges=_merged(related.edges, self.all_links.get(name, ())))
 
 
@@ -164,7 +174,7 @@ async def _others(view: _View) -> dict[str, Properties]:
         wanted = []
         for name, properties in zip(names, await show(_OF_OTHERS, *names), strict=False):
             found[name] = properties
-            if not name.endswith((".mount", ".slice")) and name not in view.required:
+            if not name.endswith((".mount", ".slice")) and (layer or name in starting):
                 wanted += [edge.by for edge in view.related_unit(name, properties).edges]
     return found
 

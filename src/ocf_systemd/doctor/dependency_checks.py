@@ -7,7 +7,7 @@ from ocf_systemd.core.check_result import CheckResult
 from ocf_systemd.core.observations import LoadState
 from ocf_systemd.doctor.check import Check, needs
 from ocf_systemd.doctor.facts import PULLING, Facts, RelatedUnit, Unit
-from ocf_systemd.doctor.fixes import check_again, drop_in, quoted
+from ocf_systemd.doctor.fixes import check_again, drop_in, names, quoted
 
 _CLUSTER = frozenset(
     f"{name}.service" for name in ("corosync", "corosync-qdevice", "pacemaker", "pacemaker_remote", "sbd")
@@ -51,7 +51,7 @@ def _settings(unit: Unit, name: str, *properties: str) -> str:
 
 
 def _listed(others: Iterable[RelatedUnit]) -> str:
-    return ", ".join(other.name for other in others)
+    return names([other.name for other in others])
 
 
 def _stop_too(unit: Unit, others: Iterable[RelatedUnit]) -> tuple[str, ...]:
@@ -71,15 +71,14 @@ def _remove(unit: str, setting: str, other: str) -> tuple[str, ...]:
 def check_conflicts(check: Check, known: _Known) -> CheckResult:
     """Check that a start does not stop the cluster."""
     unit = known[1]
-    for relation, first in (("Conflicts", True), ("ConflictedBy", False)):
-        for name in unit.related_by(relation):
-            if name in _CLUSTER:
-                return check.error(
-                    f"{unit.id} conflicts with {name}" if first else f"{name} conflicts with {unit.id}",
-                    f"A start of {unit.id} stops {name}, and a start of {name} stops {unit.id}: they cannot run on the "
-                    "same node.",
-                    *_remove(*((unit.id, "Conflicts=", name) if first else (name, "Conflicts=", unit.id))),
-                )
+    for name in unit.related_by("Conflicts", "ConflictedBy"):
+        if name in _CLUSTER:
+            is_own = name in unit.related_by("Conflicts")
+            return check.error(
+                f"{unit.id} conflicts with {name}" if is_own else f"{name} conflicts with {unit.id}",
+                f"A start of {unit.id} stops {name}, and a start of {name} stops {unit.id}.",
+                *(_remove(unit.id, "Conflicts=", name) if is_own else (f"systemctl cat {name}   # shows the file",)),
+            )
     return check.ok("no conflict with the cluster")
 
 

@@ -37,6 +37,8 @@ class RelatedUnit:
 
     `links` are the administrator's symbolic links that start it, `also` the units that `systemctl disable` of it would
     disable as well. `users` are the services, sockets and so on that start it or stop with it.
+    `is_unusable` means that it cannot be started: it is not found, or masked. `type` is a service's Type=. `path` is
+    its file, `relations` are as in `Unit`. `commands` are what its ExecStart= runs, with the text of scripts.
     """
 
     name: str
@@ -46,6 +48,13 @@ class RelatedUnit:
     links: tuple[str, ...] = ()
     also: tuple[str, ...] = ()
     users: tuple[str, ...] = ()
+    is_unusable: bool = False
+    type: str = ""
+    remain_after_exit: bool = False
+    stop_when_unneeded: bool = False
+    path: str = ""
+    relations: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: MappingProxyType({}))
+    commands: tuple[str, ...] = ()
 
     @property
     def is_running(self) -> bool:
@@ -154,11 +163,6 @@ class Unit:
     stop_when_unneeded: bool = False
     unmet: tuple[str, ...] = ()
     execution: Execution = Execution()
-
-    @property
-    def is_lsb_script(self) -> bool:
-        """Whether systemd-sysv-generator(8) has written the unit for a script in /etc/init.d."""
-        return "/init.d/" in self.source
 
     @property
     def unstartable(self) -> tuple[Command, ...]:

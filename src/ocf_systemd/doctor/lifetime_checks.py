@@ -2,12 +2,9 @@
 
 from ocf_systemd.core.check_result import CheckResult
 from ocf_systemd.core.observations import LoadState
-from ocf_systemd.core.ocf import Action
 from ocf_systemd.doctor.check import Check, needs
 from ocf_systemd.doctor.facts import FOREVER_S, Facts, Service, Unit
-from ocf_systemd.doctor.fixes import HOOK, check_again, drop_in, quoted, time_span, update
-
-_LEAVES_PROCESSES = frozenset({"none", "process"})
+from ocf_systemd.doctor.fixes import HOOK, check_again, drop_in, is_lsb_script, quoted, time_span, update
 
 _Known = tuple[Facts, Unit]
 
@@ -99,33 +96,22 @@ def check_runtime_max(check: Check, known: tuple[Facts, Unit, Service]) -> Check
 
 @needs(_find_service)
 def check_lsb_script(check: Check, known: tuple[Facts, Unit, Service]) -> CheckResult:
-    """Check that the unit of an LSB script is active only while the service runs, and that a stop ends it."""
+    """Check that the unit of an LSB script is active only while the service runs, or that a hook detects it."""
     facts, unit, service = known
-    if not unit.is_lsb_script:
+    if not is_lsb_script(unit):
         return check.skipped("the unit is not from an LSB script")
-    stays_active = service.remain_after_exit and not _has_hook(facts)
-    if not stays_active and service.kill_mode not in _LEAVES_PROCESSES:
-        return check.ok("its settings are those of a service")
-    settings = ["RemainAfterExit=no"] if stays_active else []
-    if service.kill_mode in _LEAVES_PROCESSES:
-        settings.append("KillMode=control-group")
+    if not service.remain_after_exit:
+        return check.ok("RemainAfterExit=no")
+    if _has_hook(facts):
+        return check.ok("an LSB script, but the hook detects a failure")
     return check.error(
-        f"{unit.source} is an LSB script",
-        "For such a script systemd does not know the main process: the unit is active even if no process runs, and a "
-        "stop leaves processes running. A native unit file for the service avoids this.",
-        *drop_in(unit.id, *settings, f"TimeoutSec={_limit_s(facts, service)}s"),
-        *(() if _has_hook(facts) else _with_hook(unit.id)),
+        f"{unit.source} is an LSB script, and there is no hook",
+        "The unit stays active whether or not a process of the service runs: a start succeeds even if the script has "
+        "started nothing, and a monitor does not detect any failure.",
+        *_with_hook(unit.id),
+        "# and, if its processes run until a stop:",
+        *drop_in(unit.id, "RemainAfterExit=no"),
     )
-
-
-def _limit_s(facts: Facts, service: Service) -> int:
-    """Return the time in seconds that systemd may take for a start or a stop, so that the agent waits as long."""
-    operations = facts.operations
-    if facts.parameters is None or facts.parameters.stop_escalate:
-        stop_s = operations.escalation_after_s
-    else:  # the limit is for each ExecStop= command, and once more for the processes
-        stop_s = operations.agent_deadline_s(Action.STOP) / (1 + len(service.exec_stop))
-    return max(int(min(stop_s, operations.agent_deadline_s(Action.START))), 1)
 
 
 @needs(_find_service)

@@ -6,7 +6,7 @@ from ocf_systemd.core.check_result import CheckResult
 from ocf_systemd.core.observations import LoadState
 from ocf_systemd.core.ocf import Action, ExitCode
 from ocf_systemd.doctor.check import Check, needs
-from ocf_systemd.doctor.facts import Edge, Facts, RelatedUnit, Unit
+from ocf_systemd.doctor.facts import PULLING, Edge, Facts, RelatedUnit, Unit
 from ocf_systemd.doctor.fixes import (
     DAEMON_RELOAD,
     check_again,
@@ -267,7 +267,8 @@ def _is_enabled(unit: Unit, trigger: RelatedUnit) -> bool:
 
 def _is_left_active(unit: Unit, trigger: RelatedUnit) -> bool:
     """Return whether a unit that starts this one is active and does not stop with it."""
-    return trigger.is_running and trigger.name not in unit.consists_of
+    is_pulled = trigger.name in unit.related_by(*PULLING)  # which `own-trigger` reports
+    return trigger.is_running and trigger.name not in unit.consists_of and not is_pulled
 
 
 def _quiet(unit: Unit, trigger: RelatedUnit) -> Iterator[str]:
