@@ -368,7 +368,7 @@ class TestStart:
             seen = Observation(unit_in(active, load), hooks)
             if job.result is JobResult.LOST:
                 expected = wait(1)
-            elif job.result is JobResult.REFUSED:
+            elif job.result is JobResult.ACCESS_DENIED:
                 expected = now(4)
             else:
                 expected = now(1)
@@ -418,9 +418,9 @@ class TestStart:
     @pytest.mark.parametrize(
         ("result", "code", "message"),
         [
-            pytest.param(JobResult.REFUSED, 4, "Access denied", id="not permitted"),
+            pytest.param(JobResult.ACCESS_DENIED, 4, "Access denied", id="not permitted"),
             pytest.param(
-                JobResult.MANUAL_REFUSED,
+                JobResult.REFUSE_MANUAL,
                 1,
                 f"Operation refused, unit {UNIT} may be requested by dependency only",
                 id="RefuseManualStart=yes",
@@ -547,7 +547,7 @@ class TestStop:
         """Not observed stopped: at the deadline 1, or 4 when the stop was not permitted; never 0."""
         for job, load, hooks in product(JOBS, LoadState, ONE_HOOK):
             seen = Observation(unit_in(active, load), hooks)
-            expected = wait(4) if job.result is JobResult.REFUSED else wait(1)
+            expected = wait(4) if job.result is JobResult.ACCESS_DENIED else wait(1)
             assert judged(judge_stop(seen, job, verify=verify, protocol=OCF)) == expected
 
     @pytest.mark.parametrize(("kill_mode", "others", "main"), REMAINING_ROWS)
@@ -639,7 +639,7 @@ class TestStop:
             pytest.param(JobOutcome(JobResult.LOST), "stop-sigterm", id="lost, no message"),
             pytest.param(JobOutcome(JobResult.LOST, "reset by peer"), "reset by peer, stop-sigterm", id="lost"),
             pytest.param(
-                JobOutcome(JobResult.MANUAL_REFUSED, f"Failed to stop {UNIT}: Operation refused"),
+                JobOutcome(JobResult.REFUSE_MANUAL, f"Failed to stop {UNIT}: Operation refused"),
                 "Operation refused, stop-sigterm",
                 id="RefuseManualStop=yes",
             ),

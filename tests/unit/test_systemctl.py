@@ -111,7 +111,7 @@ class TestJobOutcome:
             ),
             pytest.param(
                 Exited(0.1, stderr=b"Failed to start x.service: Access denied\nSee system logs\n", code=4),
-                JobOutcome(JobResult.REFUSED, "Failed to start x.service: Access denied"),
+                JobOutcome(JobResult.ACCESS_DENIED, "Failed to start x.service: Access denied"),
                 id="not permitted",
             ),
             pytest.param(
@@ -121,7 +121,7 @@ class TestJobOutcome:
             ),
             pytest.param(
                 Exited(0.1, stderr=MANUAL_REFUSAL.encode(), code=1),
-                JobOutcome(JobResult.MANUAL_REFUSED, MANUAL_REFUSAL.splitlines()[0]),
+                JobOutcome(JobResult.REFUSE_MANUAL, MANUAL_REFUSAL.splitlines()[0]),
                 id="RefuseManualStart=yes",
             ),
             pytest.param(Exited(0.1, code=1), JobOutcome(JobResult.LOST), id="silent"),

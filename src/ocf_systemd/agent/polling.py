@@ -61,7 +61,7 @@ def attempt_deadline(deadline: float) -> float:
 
 
 def job_deadline(deadline: float) -> float:
-    """Return the deadline of a job: early enough that its effect can be observed while it still runs."""
+    """Return until when to wait for a job: later polls can observe its effect if it takes longer."""
     return timeouts.job_deadline(anyio.current_time(), deadline)
 
 

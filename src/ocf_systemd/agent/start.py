@@ -35,9 +35,9 @@ async def start(request: Request) -> ActionResult:
     drop_in = write_drop_in(request, unit)
     if isinstance(drop_in, ActionResult):
         return drop_in
-    progress, inner = _Progress(unit, drop_in), with_time_for_log_line(request)
+    progress, poll_request = _Progress(unit, drop_in), with_time_for_log_line(request)
     limit = request.parameters.start_poll_limit
-    result = await until_judged(request, lambda: _poll(inner, progress), limit=limit)
+    result = await until_judged(request, lambda: _poll(poll_request, progress), limit=limit)
     unit_after = progress.observation.unit
     if result.code == ExitCode.SUCCESS:
         _warn_of_restart(request, unit_after)

@@ -38,13 +38,13 @@ async def stop(request: Request) -> ActionResult:
     """Stop the unit and wait until it is observed stopped; then remove the drop-in."""
     began = anyio.current_time()
     escalate_at = began + escalation_after_s(request.deadline - began)
-    progress, inner = _Progress(), with_time_for_log_line(request)
+    progress, poll_request = _Progress(), with_time_for_log_line(request)  # until the earlier deadline of the polls
     async with anyio.create_task_group() as concurrently:
         if request.parameters.stop_escalate and request.parameters.unit.endswith(".service"):
             kill_margin_s = request.deadline - escalate_at
-            concurrently.start_soon(_escalate, inner, escalate_at, kill_margin_s, progress.is_refused)
+            concurrently.start_soon(_escalate, poll_request, escalate_at, kill_margin_s, progress.is_refused)
         limit = request.parameters.stop_poll_limit
-        result = await until_judged(request, lambda: _poll(inner, progress), limit=limit)
+        result = await until_judged(request, lambda: _poll(poll_request, progress), limit=limit)
         concurrently.cancel_scope.cancel()
     if result.code != ExitCode.SUCCESS:
         # If the unit is down, a hook caused the failure: add no log line.
@@ -56,7 +56,7 @@ async def stop(request: Request) -> ActionResult:
 
 async def _poll(request: Request, progress: _Progress) -> Judgement:
     job = await _stop_unit(request)
-    if job.result is JobResult.MANUAL_REFUSED:
+    if job.result is JobResult.REFUSE_MANUAL:
         progress.is_refused.set()
     progress.unit = await show_unit(request, attempt_deadline(request.deadline))
     return await _judge_stopped(request, progress.unit, job)
@@ -99,9 +99,8 @@ async def _judge_stopped(request: Request, unit: UnitState | NoAnswer, job: JobO
 async def _escalate(request: Request, at: float, kill_margin_s: float, is_refused: anyio.Event) -> None:
     """Send SIGKILL to the unit's processes from the escalation time `at` on, repeatedly until the stop ends.
 
-    An ExecStopPost= that starts when the others are dead is killed only after half of the time left. If systemd refuses
-    to stop the unit (RefuseManualStop=), the agent sends SIGTERM at once, and SIGKILL after `kill_margin_s` seconds, as
-    many as an escalation has, but not later than `at`.
+    An ExecStopPost= is killed later: `stop_post_kill_time`. If systemd refuses to stop the unit (RefuseManualStop=),
+    the agent sends SIGTERM at once, and SIGKILL `kill_margin_s` seconds later or at `at`, whichever comes first.
     """
     with anyio.CancelScope(deadline=at):  # normally nothing happens until then
         await is_refused.wait()

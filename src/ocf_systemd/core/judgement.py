@@ -6,18 +6,20 @@ The rules:
    Exception: a probe without a valid unit.
 2. 0 from stop only if the unit was observed down. Exceptions: a stop without a valid unit, and a host that systemd did
    not boot.
-3. Down is: inactive or failed, and nothing of the unit is alive that may still write. With a process alive in its
-   cgroup (KillMode control-group or mixed), or its main process, a monitor returns 1 and a stop goes on.
-4. The unit outranks the hook: a hook can make an active unit's result worse, never an inactive unit's better.
+3. A unit is down if it is inactive or failed, and no process of it is alive that may still write: its main process or,
+   with KillMode control-group or mixed, any process in its cgroup. While one is alive, a monitor returns 1 and a stop
+   goes on.
+4. The unit outranks the hook: a hook counts only for an active unit. It can make the result worse, never better.
 5. The agent waits for a unit that is activating or deactivating, for an inactive one with a job queued, and for a
    systemd that does not answer; at the deadline the result is 1.
 6. A probe, and a monitor with role=Stopped, decides where Pacemaker believes the service runs. For an active unit it
-   returns 1 if the hook returned 2 to 7: Pacemaker records 5 and 7 as stopped; 2, 3 and 4 are hard
-   errors, 6 is fatal.
+   returns 1 if the hook returned 2 to 7, because Pacemaker would record the unit as stopped (5 and 7), as a hard error
+   (2, 3 and 4) or as a fatal error (6).
 7. A unit that is not found and does not run: a probe returns 7, stop 0, everything else 5. While a unit without a unit
    file still runs, its ActiveState counts, as that of a masked unit does; but start of a masked unit returns 5.
 8. A hook's 8, 9 and 191 are 1: this agent has no roles, and Pacemaker would call its demote action.
-9. Among several hooks any failure wins, the first by name; 7 from some but not all is a failure of its own.
+9. If any of several hooks fails, its result counts, and if several fail, that of the first by name. 7 from some but
+   not all is a failure, too.
 10. Start returns 0 when the unit runs and the hook reports running (0 or 190), ends at once when nothing will change
     any more, and never returns 7.
 11. On a host that systemd did not boot no unit can run: stop returns 0, everything else 5, except meta-data, and
@@ -59,6 +61,7 @@ from ocf_systemd.core.records import Record, replace
 from ocf_systemd.core.text import printable, printed_lines
 
 RUNNING = ActionResult(ExitCode.SUCCESS)
+ALLOWED = ActionResult(ExitCode.SUCCESS)
 PASSING_CODES = frozenset({ExitCode.SUCCESS, ExitCode.DEGRADED})
 """A hook that exits with one of these reports running."""
 
@@ -121,7 +124,7 @@ def judge_unbooted(action: Action) -> ActionResult:
 
 
 def judge_start_request(unit: UnitState) -> ActionResult:
-    """Judge whether a start can be requested at all; 0: it can."""
+    """Judge whether a start can be requested: `ALLOWED`, or why not."""
     match unit:
         case UnitState(is_running=False, load_state=LoadState.NOT_FOUND):
             return ActionResult(ExitCode.ERR_INSTALLED, _not_found(unit))
@@ -130,7 +133,7 @@ def judge_start_request(unit: UnitState) -> ActionResult:
         case UnitState(is_running=False, load_state=LoadState.BAD_SETTING | LoadState.ERROR):
             return ActionResult(ExitCode.ERR_INSTALLED, _not_loaded(unit))
         case _:
-            return RUNNING
+            return ALLOWED
 
 
 def judge_start(observation: Observation, job: JobOutcome, protocol: HookProtocol) -> Judgement:
@@ -163,7 +166,7 @@ def _unrunnable(hooks: tuple[HookOutcome, ...]) -> tuple[HookOutcome, ...]:
 def _judge_failed_start(unit: UnitState, job: JobOutcome) -> Judgement:
     if job.result is JobResult.LOST:  # if the unit is failed, that is from an earlier run
         return KeepWaiting(_failed(f"{_describe(unit)}: systemctl start: {job.message or 'no job was queued'}"))
-    code = ExitCode.ERR_PERM if job.result is JobResult.REFUSED else ExitCode.ERR_GENERIC
+    code = ExitCode.ERR_PERM if job.result is JobResult.ACCESS_DENIED else ExitCode.ERR_GENERIC
     return ActionResult(code, _describe(unit, *_describe_job("start", unit, job)))
 
 
@@ -177,7 +180,7 @@ def _describe_job(verb: str, unit: UnitState, job: JobOutcome) -> tuple[str, ...
             return () if is_failed else (f"{verb} job done",)
         case JobResult.FAILED if is_failed:
             return ()
-        case JobResult.REFUSED | JobResult.MANUAL_REFUSED:
+        case JobResult.ACCESS_DENIED | JobResult.REFUSE_MANUAL:
             return (job.message.removeprefix(f"Failed to {verb} {unit.id}: "),)
         case JobResult.PENDING | JobResult.LOST:
             return (job.message,) if job.message else ()
@@ -201,7 +204,7 @@ def judge_stop(observation: Observation, job: JobOutcome, *, verify: bool, proto
 
 
 def _judge_failed_stop(unit: UnitState, job: JobOutcome) -> ActionResult:
-    code = ExitCode.ERR_PERM if job.result is JobResult.REFUSED else ExitCode.ERR_GENERIC
+    code = ExitCode.ERR_PERM if job.result is JobResult.ACCESS_DENIED else ExitCode.ERR_GENERIC
     described = () if job.result is JobResult.DONE else _describe_job("stop", unit, job)
     return ActionResult(code, _describe(unit, *described))
 
@@ -217,9 +220,9 @@ def _judge_stopped_hooks(hooks: tuple[HookOutcome, ...], protocol: HookProtocol)
 
 
 def judge_reload_request(unit: UnitState) -> ActionResult:
-    """Judge whether a running unit can reload; 0: it can."""
+    """Judge whether a running unit can reload: `ALLOWED`, or why not."""
     if unit.can_reload:
-        return RUNNING
+        return ALLOWED
     return ActionResult(ExitCode.ERR_UNIMPLEMENTED, f"{unit.unit} cannot reload: it has no ExecReload=")
 
 

@@ -223,8 +223,8 @@ class JobResult(StrEnum):
     """The result of the job behind `systemctl start`, `stop` or `reload` (JobRemoved in org.freedesktop.systemd1(5)).
 
     Four are not systemd's: PENDING, our time ended before the job; LOST, systemctl failed and reported no job's end,
-    so it may not even have been queued (as while PID 1 re-executes); REFUSED, access was denied; MANUAL_REFUSED, the
-    unit has RefuseManualStart= or RefuseManualStop=.
+    so it may not even have been queued (as while PID 1 re-executes); ACCESS_DENIED; REFUSE_MANUAL, the unit has
+    RefuseManualStart= or RefuseManualStop=.
     """
 
     DONE = "done"
@@ -239,8 +239,8 @@ class JobResult(StrEnum):
     ONCE = "once"
     PENDING = "pending"
     LOST = "lost"
-    REFUSED = "refused"
-    MANUAL_REFUSED = "manual-refused"
+    ACCESS_DENIED = "access-denied"
+    REFUSE_MANUAL = "refuse-manual"
 
 
 class JobOutcome(Record):

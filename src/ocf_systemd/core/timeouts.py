@@ -40,7 +40,8 @@ GRACE_S = 1.0
 """Longest time in seconds between SIGTERM and SIGKILL to a command whose time is up."""
 
 _GRACE_SHARE = 0.2
-_REAP_S, _REAP_SHARE = 0.1, 0.02  # longest wait for the end of what was killed, of the time a command has
+# Longest wait for the end of a killed command, and the share of the command's time that this may be.
+_REAP_S, _REAP_SHARE = 0.1, 0.02
 
 FIRST_PAUSE_S, PAUSE_GROWTH = 0.02, 1.15
 """The pause in seconds before the second poll, and the factor from one pause to the next."""
@@ -63,7 +64,8 @@ _LOG_LINE_SHARE, _LOG_LINE_RESERVE_S = 0.05, 0.25  # of the time left, kept for 
 def reserve_s(timeout_s: float) -> float:
     """Return how many seconds before Pacemaker's timeout the agent deadline is.
 
-    This covers the interpreter's start and end, so that the reason is written before Pacemaker sends SIGKILL.
+    This covers the interpreter's end, the cancel scope and the watchdog: the reason is written before Pacemaker sends
+    SIGKILL.
     """
     reserve = min(max(timeout_s * _RESERVE_SHARE, _RESERVE_MIN_S), _RESERVE_MAX_S)
     return min(reserve, timeout_s / 2)
@@ -145,7 +147,7 @@ def attempt_deadline(now: float, deadline: float) -> float:
 
 
 def job_deadline(now: float, deadline: float) -> float:
-    """Return the deadline of a systemd job, so that its effect can be observed while it still runs."""
+    """Return until when to wait for a systemd job: later polls can observe its effect if it takes longer."""
     return deadline - _OBSERVE_SHARE * (deadline - now)
 
 
@@ -155,5 +157,5 @@ def polls_deadline(now: float, deadline: float) -> float:
 
 
 def stop_post_kill_time(now: float, deadline: float) -> float:
-    """Return when a stop kills an ExecStopPost= that has started now: after half of the time until the last poll."""
+    """Return when a stop kills an ExecStopPost= that is first seen now: after half of the time until the last poll."""
     return now + max(deadline - _LAST_POLL_MAX_S - now, 0.0) / 2

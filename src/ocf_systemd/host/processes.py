@@ -240,9 +240,9 @@ def _start(command: Command, policy: ChildPolicy, resources: ExitStack) -> _Star
 def _open_death_pipe(resources: ExitStack) -> int:
     """Return the read end of the parent-death pipe, for a command to inherit. Raises OSError.
 
-    Its write end is this process's alone. If this process dies, also of SIGKILL, which nothing can catch, the kernel
-    closes the write end, and sends the signal set with F_SETSIG to the owner set with F_SETOWN (fcntl(2), "Signals"):
-    the command dies with its parent, without a process in between, and wherever that command's own children are.
+    Only this process has the write end. If it dies, even of SIGKILL, which no process can catch, the kernel closes the
+    write end. The kernel then sends the signal set with F_SETSIG to the owner set with F_SETOWN (fcntl(2), "Signals").
+    So the command ends with its parent, without a process in between.
 
     The owner is the agent's process group where the agent leads one, as under Pacemaker, since Pacemaker kills only the
     agent's pid where on-fail is block. It is only the command where the group is not the agent's, or the command runs
@@ -321,7 +321,7 @@ def _timed_out(tails: tuple[_Tail, _Tail], elapsed_s: float, survivors: tuple[Pr
 async def _end_tree(
     process: subprocess.Popen[bytes], exit_descriptor: int, grace_s: float, reap_s: float
 ) -> tuple[Process, ...]:
-    """End a process and all its descendants, and reap it; return those that are alive all the same."""
+    """End a process and all its descendants, and reap it; return those that SIGKILL cannot end (state D)."""
     if process.poll() is not None:
         return ()
     # Parents first: a shell that lives to see its child end by the signal would write "Terminated" as the last line.

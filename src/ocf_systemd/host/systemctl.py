@@ -221,8 +221,8 @@ def job_outcome(outcome: CommandOutcome) -> JobOutcome:
 
 def _refusal(text: str) -> JobResult:
     if re.search(_MANUAL_REFUSAL, text):
-        return JobResult.MANUAL_REFUSED
-    return JobResult.REFUSED if re.search(_REFUSAL, text) else JobResult.LOST
+        return JobResult.REFUSE_MANUAL
+    return JobResult.ACCESS_DENIED if re.search(_REFUSAL, text) else JobResult.LOST
 
 
 def _first_line(outcome: Exited) -> str:
