@@ -90,8 +90,8 @@ def _need(session: nox.Session, *packages: str) -> None:
         session.log(f"installing {' '.join(missing)}")
         _install_debian_packages(*missing)
     elif missing:
-        told = f"this session needs {', '.join(missing)}, and only root on Debian can have it install them"
-        (session.error if os.environ.get("CI") else session.skip)(told)
+        why = f"this session needs {', '.join(missing)}, and only root on Debian can have it install them"
+        (session.error if os.environ.get("CI") else session.skip)(why)
 
 
 def _install(session: nox.Session, *groups: str) -> None:
@@ -131,11 +131,9 @@ def typing(session: nox.Session) -> None:
 
 @nox.session
 def unit(session: nox.Session) -> None:
-    """Run the quick tests: about a minute, without root or systemd."""
+    """Run the quick tests: within a minute, without root, systemd or the measurement of coverage."""
     _install(session, "tests")
-    tests = session.posargs or ["tests/unit"]
-    with _measured(session) as environment:
-        session.run("pytest", *_PARALLEL, "--cov", "--cov-report=", *tests, env=environment)
+    session.run("pytest", *_PARALLEL, *(session.posargs or ["tests/unit"]))
 
 
 @nox.session
@@ -214,14 +212,14 @@ def bench(session: nox.Session) -> None:
 
     `-- --before REVISION` measures that revision's agent and this one's in turns instead.
     """
-    words = list(session.posargs)
-    if "--before" in words:
-        at = words.index("--before") + 1
-        words[at] = _program_of(session, words[at])
-    without_cluster = {"--quick", "--no-cluster", "--before"}.intersection(words)
+    arguments = list(session.posargs)
+    if "--before" in arguments:
+        at = arguments.index("--before") + 1
+        arguments[at] = _program_of(session, arguments[at])
+    without_cluster = {"--quick", "--no-cluster", "--before"}.intersection(arguments)
     _need(session, *_SANDBOX_PACKAGES, "resource-agents", *(() if without_cluster else (*_CLUSTER_PACKAGES, "pcs")))
     _install(session, "bench")  # no coverage, which would be looked for whenever Python starts
-    session.run("python", "-m", "tests.bench", *words)
+    session.run("python", "-m", "tests.bench", *arguments)
 
 
 def _program_of(session: nox.Session, revision: str) -> str:
@@ -238,8 +236,10 @@ def _program_of(session: nox.Session, revision: str) -> str:
 
 @nox.session
 def coverage(session: nox.Session) -> None:
-    """Combine the coverage of unit, system and faults, and check it against the limits."""
-    session.install(*nox.project.dependency_groups(_PROJECT, "tests"))
+    """Run the quick tests again to measure their coverage, add that of system and faults, and check the limits."""
+    _install(session, "tests")
+    with _measured(session) as environment:
+        session.run("pytest", *_PARALLEL, "--cov", "--cov-report=", "tests/unit", env=environment)
     environment = {"COVERAGE_FILE": str(_COVERAGE_DATA / ".coverage")}
     session.run("coverage", "combine", "--keep", env=environment)
     included = ",".join(f"*/ocf_systemd/{module}.py" for module in _PROJECT["tool"]["ocf-systemd"]["pure"])
