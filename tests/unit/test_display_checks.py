@@ -9,8 +9,9 @@ import pytest
 from rich.console import Console
 
 from ocf_systemd.core.check_result import CheckResult, Status, exit_code
-from ocf_systemd.display.checks import by_severity, json_checks, summary, text_lines
+from ocf_systemd.display.checks import NAME_WIDTH, by_severity, json_checks, summary, text_lines
 from ocf_systemd.display.rich_checks import print_checks, summary_style
+from ocf_systemd.doctor.checks import CHECKS
 
 COMMAND = "systemctl disable a-unit-with-a-long-name.service " + "x" * 100
 OK = CheckResult("masked", Status.OK, "not masked")
@@ -29,12 +30,17 @@ def printed(*results: CheckResult, width: int = 80) -> str:
     return stream.getvalue()
 
 
+def test_the_longest_name_fits() -> None:
+    """All texts begin in the same column, and no name is cut."""
+    assert max(len(check.name) for check in CHECKS) == NAME_WIDTH
+
+
 def test_text() -> None:
     """A line has the status, the name and what was found; below a problem are the reason and the commands."""
     assert list(text_lines([OK, SKIPPED, WARNING])) == [
-        "ok       masked          not masked",
-        "skipped  hook            there is no hook",
-        "warning  readiness       Type=simple, and no hook",
+        "ok       masked            not masked",
+        "skipped  hook              there is no hook",
+        "warning  readiness         Type=simple, and no hook",
         "         why   A start succeeds early.",
         "         fix   # a hook",
     ]

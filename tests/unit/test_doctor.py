@@ -347,8 +347,8 @@ class TestReports:
         results = run_checks(POOR)
         lines = list(text_report(POOR, results))
         assert lines[0] == "doctor web.service   start 100s, stop 110s, monitor 20s every 10s"
-        assert "ok       masked          not masked" in lines
-        assert "error    kill-mode       KillMode=none leaves processes running after a stop" in lines
+        assert "ok       masked            not masked" in lines
+        assert "error    kill-mode         KillMode=none leaves processes running after a stop" in lines
         assert "         fix   systemctl daemon-reload" in lines
         assert not any(line.startswith("skipped") for line in lines)
         commands = [line for result in results for line in result.fix]

@@ -196,7 +196,7 @@ class TestPlain:
         """There are lines for each result, then the times, the commands and the conclusion."""
         lines = shown(TextView, progress()).splitlines()
         assert lines[0] == f"rehearse {UNIT}   hook {HOOK}"
-        assert lines[2] == "ok       start           returned 0 and 0 in 0.25 s"
+        assert lines[2] == "ok       start             returned 0 and 0 in 0.25 s"
         assert lines[18] == "operation      took  propose  because"
         assert lines[19] == "start        1.25 s     100s  so"
         assert PROPOSAL.pcs in lines
@@ -215,7 +215,7 @@ class TestPlain:
         made = half()
         made.interrupted, made.restored = True, NOT_RESTORED
         lines = shown(TextView, made).splitlines()
-        assert lines[10].startswith(f"error    restored        {UNIT} was running before")
+        assert lines[10].startswith(f"error    restored          {UNIT} was running before")
         assert lines[-1] == "interrupted"
 
 

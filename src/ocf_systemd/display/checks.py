@@ -13,7 +13,10 @@ Json = str | int | float | bool | None | list["Json"] | dict[str, "Json"]
 """A value of a JSON document."""
 
 _WIDTH = 80
-_STATUS_WIDTH, _NAME_WIDTH = 9, 16
+NAME_WIDTH = 17
+"""Characters of the longest name of a check."""
+
+_STATUS_WIDTH = 9
 _INDENT = " " * _STATUS_WIDTH
 _SEVERITY = list(Status)
 
@@ -26,7 +29,7 @@ def by_severity(results: Iterable[CheckResult]) -> list[CheckResult]:
 def text_lines(results: Iterable[CheckResult]) -> Iterator[str]:
     """Yield lines of at most 80 characters without escape codes; commands are never wrapped, however long."""
     for result in results:
-        yield from _wrapped(f"{result.status:<{_STATUS_WIDTH}}{result.name:<{_NAME_WIDTH - 1}} ", result.what)
+        yield from _wrapped(f"{result.status:<{_STATUS_WIDTH}}{result.name:<{NAME_WIDTH}} ", result.what)
         if result.why:
             yield from _wrapped(f"{_INDENT}why   ", result.why)
         for number, line in enumerate(result.fix):

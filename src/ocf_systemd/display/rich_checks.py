@@ -12,6 +12,7 @@ from rich.text import Text
 
 from ocf_systemd.core.check_result import CheckResult, Status
 from ocf_systemd.core.text import printable
+from ocf_systemd.display.checks import NAME_WIDTH
 
 GOOD, POOR, BAD, COMMAND, DIM = "green", "yellow", "red", "cyan", "dim"
 """Styles of all rich views."""
@@ -19,7 +20,7 @@ GOOD, POOR, BAD, COMMAND, DIM = "green", "yellow", "red", "cyan", "dim"
 MARKS = {Status.SKIPPED: ("-", DIM), Status.OK: ("✓", GOOD), Status.WARNING: ("!", POOR), Status.ERROR: ("✗", BAD)}
 """A character and its style for each status."""
 
-_NAME_WIDTH, _INDENT = 14, 4
+_INDENT = 4
 
 
 def print_checks(results: Iterable[CheckResult], console: Console) -> None:
@@ -51,7 +52,7 @@ def summary_style(results: Iterable[CheckResult]) -> str:
 def _line(mark: Text, name: Text, what: Text) -> Table:
     table = Table.grid(padding=(0, 1))
     table.add_column(width=1)
-    table.add_column(width=_NAME_WIDTH, no_wrap=True)
+    table.add_column(width=NAME_WIDTH, no_wrap=True)
     table.add_column()
     table.add_row(mark, name, what)
     return table
