@@ -57,7 +57,8 @@ LOG_LINE_S = 1.0
 
 _LAST_POLL_SHARE, _LAST_POLL_MAX_S = 0.1, 0.5  # with less time left, a poll could only find that time is up
 _SINGLE_TRY_S = 2.0  # with less time left than that, a second try is not worth saving time for
-_OBSERVE_SHARE = 0.1  # of the time left, kept for observing the effect of a job that is still running
+# Kept of the time left, for observing the effect of a job that is still running.
+_OBSERVE_SHARE, _OBSERVE_MIN_S = 0.1, 0.25
 _LOG_LINE_SHARE, _LOG_LINE_RESERVE_S = 0.05, 0.25  # of the time left, kept for reading a log line
 
 
@@ -71,19 +72,19 @@ def reserve_s(timeout_s: float) -> float:
     return min(reserve, timeout_s / 2)
 
 
-def escalation_after_s(agent_deadline_s: float) -> float:
-    """Return when a stop sends SIGKILL, in seconds after its start; its deadline is `agent_deadline_s` after its start.
+def escalation_after_s(time_to_deadline_s: float) -> float:
+    """Return when a stop sends SIGKILL, in seconds after its start; `time_to_deadline_s` after it is its deadline.
 
     As late as possible while leaving time to observe the effect: with the advertised timeout, systemd's own SIGKILL
     after TimeoutStopSec (90 s by default, without ExecStop=) must come first.
     """
-    return agent_deadline_s - min(_ESCALATION_MAX_S, agent_deadline_s * _ESCALATION_SHARE)
+    return time_to_deadline_s - min(_ESCALATION_MAX_S, time_to_deadline_s * _ESCALATION_SHARE)
 
 
-def least_timeout_s(agent_deadline_s: float) -> int:
-    """Return the least timeout of an operation, in whole seconds, with a deadline at `agent_deadline_s` or later."""
-    timeout_s = math.ceil(agent_deadline_s)
-    while timeout_s - reserve_s(timeout_s) < agent_deadline_s:
+def least_timeout_s(time_to_deadline_s: float) -> int:
+    """Return the least timeout, in whole seconds, that gives an operation `time_to_deadline_s` until its deadline."""
+    timeout_s = math.ceil(time_to_deadline_s)
+    while timeout_s - reserve_s(timeout_s) < time_to_deadline_s:
         timeout_s += 1
     return timeout_s
 
@@ -114,8 +115,8 @@ def propose_stop_timeout_s(unit_limit_s: float, *, escalates: bool, commands: in
 
     `unit_limit_s` is the unit's TimeoutStopSec (`math.inf`: none), `commands` the number of its ExecStop= commands and
     `stop_s` the longest stop that was measured, which is tripled, for a node under load. If the agent `escalates`, its
-    SIGKILL must come after systemd's own. Otherwise the agent must wait for all that systemd may take: the limit holds
-    for each command, and again for the processes (systemd.service(5)).
+    SIGKILL must come after systemd's own where no command hangs. Otherwise the agent must wait for all that systemd may
+    take: the limit holds for each command, and again for the processes (systemd.service(5)).
     """
     timeout_for = least_stop_timeout_s if escalates else least_timeout_s
     if unit_limit_s == math.inf:
@@ -148,7 +149,8 @@ def attempt_deadline(now: float, deadline: float) -> float:
 
 def job_deadline(now: float, deadline: float) -> float:
     """Return until when to wait for a systemd job: later polls can observe its effect if it takes longer."""
-    return deadline - _OBSERVE_SHARE * (deadline - now)
+    time_left = deadline - now
+    return deadline - max(_OBSERVE_SHARE * time_left, min(_OBSERVE_MIN_S, time_left / 2))
 
 
 def polls_deadline(now: float, deadline: float) -> float:
