@@ -1,8 +1,8 @@
 """The entry point of the agent file: runs the OCF action that the command line names.
 
-The result is the exit code and an exit reason on standard error. Only this module and `commands` read `os.environ`,
-write exit reasons and set exit codes; actions take and return values. Imports that not every action needs are lazy.
-docs/design/deadlines.md describes the watchdog.
+The result is the exit code and an exit reason on standard error. Only this module, `client` and `commands` read
+`os.environ`, write exit reasons and set exit codes; actions take and return values. Imports that not every action needs
+are lazy. docs/design/deadlines.md describes the watchdog.
 """
 
 import faulthandler
@@ -90,7 +90,7 @@ def perform_action(action: Action) -> int:
         if action is Action.STOP:
             _restart_process_image()
         if _is_import_failure(error) or _is_replaced():
-            raise ImportError(str(cause_of(error))) from error  # the agent file starts again, without the package
+            raise ImportError(str(cause_of(error))) from error  # the agent file executes itself again
         result = result_of_bug(error)
     return _report_result(result)
 
@@ -102,7 +102,7 @@ def _restart_process_image() -> None:
     modules whose import has failed stay unusable. The age of the process continues, and with it the deadline.
     """
     with suppress(Exception):
-        # Like Operation.deadline(), which a process without memory may be unable to import.
+        # A lower bound of Operation.deadline(), which a process without memory may be unable to import.
         timeout = os.environ.get("OCF_RESKEY_CRM_meta_timeout", "")  # noqa: SIM112
         timeout_s = int(timeout) / 1000 if timeout.isdecimal() else _DEFAULT_TIMEOUT_S
         if timeout_s * _DEADLINE_SHARE - _RESERVE_MIN_S - _age_s() > _RESTART_PAUSE_S:
@@ -117,7 +117,7 @@ def _age_s() -> float:
 
 
 def _is_replaced() -> bool:
-    """Return whether a module has been replaced since this process began, which may have loaded two versions then."""
+    """Return whether a module was replaced since this process began: it may have loaded modules of two versions."""
     modules = [module for name, module in sys.modules.items() if name.startswith("ocf_systemd")]
     try:
         began = time.time() - _age_s()

@@ -35,7 +35,8 @@ async def start(request: Request) -> ActionResult:
     drop_in = write_drop_in(request, unit)
     if isinstance(drop_in, ActionResult):
         return drop_in
-    progress, poll_request = _Progress(unit, drop_in), with_time_for_log_line(request)
+    progress = _Progress(unit, drop_in)
+    poll_request = with_time_for_log_line(request)
     limit = request.parameters.start_poll_limit
     result = await until_judged(request, lambda: _poll(poll_request, progress), limit=limit)
     unit_after = progress.observation.unit

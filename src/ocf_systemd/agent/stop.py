@@ -38,7 +38,8 @@ async def stop(request: Request) -> ActionResult:
     """Stop the unit and wait until it is observed stopped; then remove the drop-in."""
     began = anyio.current_time()
     escalate_at = began + escalation_after_s(request.deadline - began)
-    progress, poll_request = _Progress(), with_time_for_log_line(request)  # until the earlier deadline of the polls
+    progress = _Progress()
+    poll_request = with_time_for_log_line(request)
     async with anyio.create_task_group() as concurrently:
         if request.parameters.stop_escalate and request.parameters.unit.endswith(".service"):
             kill_margin_s = request.deadline - escalate_at

@@ -32,7 +32,7 @@ _ASKS_FIRST = frozenset({"start", "stop", "reload", "cycle"})
 @hook_option
 @parameter_option
 @operation_option
-@click.option("--yes", is_flag=True, help="Do not ask if Pacemaker controls the unit.")
+@click.option("--yes", is_flag=True, help="Run it even if Pacemaker controls the unit.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def debug(
     action: str,

@@ -83,12 +83,13 @@ def install_agent(
 @_provider
 @_name
 @_share
-@click.option("--force", is_flag=True, help="Remove it from a cluster that uses it; remove files of others.")
+@click.option("--force", is_flag=True, help="Remove it from a cluster that uses it, and files from another source.")
 def uninstall_agent(ocf_root: Path, provider: str, name: str, share: Path, *, force: bool) -> int:
     """Remove the resource agent.
 
     Refuses while the cluster has resources of this agent: their stop would fail, and the node would be fenced. With the
-    last agent, the resident server, manual pages, completion and drop-ins are removed too. Units keep running.
+    last agent, the resident server, manual pages, completion and the drop-ins of starts are removed too. Units keep
+    running.
 
     \b
     Examples:

@@ -154,5 +154,5 @@ operation_option = click.option(
     multiple=True,
     metavar="NAME=TIME",
     callback=operations,
-    help="A timeout, as start=15min, or interval=30s; repeatable.",
+    help="A timeout (start=15min), or interval=30s; repeatable.",
 )

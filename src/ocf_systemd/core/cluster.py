@@ -31,10 +31,10 @@ class ConfiguredOperation:
 class Resource:
     """A resource, of whatever agent.
 
-    `agent` is its standard, such as `ocf:pacemaker:systemd` or `systemd:cron`; `unit` is the full name of the unit that
-    it manages, as configured: it may be an alias, and is empty if there is none, or what is configured cannot be one.
-    `nodes` are those on which it is active. A resource that Pacemaker has blocked after a failure is left alone until a
-    cleanup.
+    `agent` is the full name of its agent, such as `ocf:pacemaker:systemd` or `systemd:cron`; `unit` is the full name of
+    the unit that it manages, as configured: it may be an alias, and is empty if there is none, or what is configured
+    cannot be one. `nodes` are those on which it is active. A resource is blocked if Pacemaker does nothing with it
+    after a failure, until a cleanup.
     """
 
     id: str
@@ -51,7 +51,10 @@ class Resource:
 
     @property
     def is_controlled(self) -> bool:
-        """Whether Pacemaker may start, stop or recover it. It stops a resource that has just been disabled."""
+        """Whether Pacemaker may start, stop or recover it.
+
+        It stops a disabled resource that is active, and a cleanup ends the block of a blocked one.
+        """
         if self.is_in_maintenance or (self.is_disabled and not self.nodes):
             return False
         return self.is_managed or self.is_blocked

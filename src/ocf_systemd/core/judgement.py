@@ -10,13 +10,14 @@ The rules:
    with KillMode control-group or mixed, any process in its cgroup. While one is alive, a monitor returns 1 and a stop
    goes on.
 4. The unit outranks the hook: a hook counts only for an active unit. It can make the result worse, never better.
+   Exception: with stop_verify a stop runs the hooks once the unit is down.
 5. The agent waits for a unit that is activating or deactivating, for an inactive one with a job queued, and for a
    systemd that does not answer; at the deadline the result is 1.
-6. A probe, and a monitor with role=Stopped, decides where Pacemaker believes the service runs. For an active unit it
-   returns 1 if the hook returned 2 to 7, because Pacemaker would record the unit as stopped (5 and 7), as a hard error
-   (2, 3 and 4) or as a fatal error (6).
-7. A unit that is not found and does not run: a probe returns 7, stop 0, everything else 5. While a unit without a unit
-   file still runs, its ActiveState counts, as that of a masked unit does; but start of a masked unit returns 5.
+6. A probe (a monitor without interval, or with role=Stopped) decides where Pacemaker believes the service runs. For an
+   active unit it returns 1 if the hook returned 2 to 7, because Pacemaker would record the unit as stopped (5 and 7),
+   as a hard error (2, 3 and 4) or as a fatal error (6).
+7. A unit that is not found and does not run: a probe returns 7, stop 0, everything else 5. A unit without a unit
+   file that still runs is judged by its ActiveState, as is a masked unit. A start of a masked unit returns 5.
 8. A hook's 8, 9 and 191 are 1: this agent has no roles, and Pacemaker would call its demote action.
 9. If any of several hooks fails, its result counts, and if several fail, that of the first by name. 7 from some but
    not all is a failure, too.

@@ -36,7 +36,7 @@ from ocf_systemd.host.signals import send_signal
 
 T = TypeVar("T")
 
-_REAP_MIN_S = 0.02  # longest wait for the end of what was killed, of a command that had no time at all
+_REAP_MIN_S = 0.02  # the least time that killed processes get to end, however short the command's time
 _CHUNK = 64 * 1024
 _PIPE_MAX = 1024 * 1024  # pipe(7): the most that /proc/sys/fs/pipe-max-size lets a pipe hold, by default
 
@@ -335,7 +335,7 @@ async def _end_tree(
     with anyio.move_on_after(max(reap_s, _REAP_MIN_S)):
         await _wait_for_end(tree, exit_descriptor)
     process.poll()
-    # Other processes have been killed but not yet reaped, on a busy host.
+    # Other processes that are still listed have been killed; a busy host has not ended or reaped them yet.
     return tuple(survivor for survivor in survivors_of(tree) if survivor.is_uninterruptible)
 
 
