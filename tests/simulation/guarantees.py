@@ -43,6 +43,7 @@ if TYPE_CHECKING:
 _EPSILON_S = 1e-6
 _ENDING_S = 1.1  # between the SIGTERM of a command and the moment in which it is given up
 _LAST_LOOK_SHARE, _LAST_LOOK_MAX_S = 0.1, 0.5
+_LOG_LINE_SHARE, _LOG_LINE_MAX_S = 0.05, 0.25  # kept for the last log line of a unit that failed
 _HOST_LEVEL = 10
 _LOOKS = frozenset({"show", "hook"})
 _VERBS = {
@@ -391,6 +392,8 @@ def _gives_up_late(account: Account, result: ActionResult) -> Iterator[str]:
     is_spaced = account.action is Action.MONITOR and _is_running(last_look(account).glimpse)
     last_pause_s = account.parameters.poll_interval_s if is_spaced else 0.0
     last_look_s = min(_LAST_LOOK_SHARE * account.time_s, _LAST_LOOK_MAX_S)
+    if account.action in {Action.START, Action.STOP}:
+        last_look_s += min(_LOG_LINE_SHARE * account.time_s, _LOG_LINE_MAX_S)
     if account.ended < account.deadline - last_look_s - last_pause_s - _EPSILON_S:
         yield f"gave up {account.deadline - account.ended:.3f} s before its deadline"
 

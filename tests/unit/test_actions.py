@@ -1022,6 +1022,19 @@ class TestStopAtShutdown:
 
 
 class TestDropIn:
+    @pytest.mark.parametrize(
+        ("action", "state"),
+        [(Action.START, "activating"), (Action.STOP, "deactivating"), (Action.MONITOR, "activating")],
+    )
+    @pytest.mark.parametrize("after_s", [0.3, 0.45, 0.7, 1.1])
+    def test_the_deadline_cuts_a_query_short(self, tmp_path: Path, action: Action, state: str, after_s: float) -> None:
+        """On a busy host the last query may have no time left: the reason is the state that was observed before."""
+        host = host_with({"show": [shows(state, after_s=after_s)], action.value: [hangs()]})
+        run = act(action, host, tmp_path)
+        assert run.result.code == 1
+        assert run.result.reason is not None
+        assert run.result.reason.startswith(f"{UNIT} {state}")
+
     def test_systemd_is_told_only_of_changes(self, tmp_path: Path) -> None:
         """One daemon-reload when it was written and systemd has not read it; none when it stood and was read."""
         active = {"show": [shows("active")]}

@@ -16,15 +16,23 @@ from ocf_systemd.core.records import replace
 
 
 async def until_judged(request: Request, poll: Callable[[], Awaitable[Judgement]], limit: int = 0) -> ActionResult:
-    """Poll until there is a result; at the deadline, or after `limit` polls if not 0, the last poll's result counts."""
-    pauses = Pauses(request, limit)
+    """Poll until there is a result; at the deadline, or after `limit` polls if not 0, the last poll's result counts.
+
+    If the deadline has cut the last poll short, and its exit code is that of the poll before, the reason is that of the
+    poll before: the last one may only report that there was no time.
+    """
+    pauses, so_far = Pauses(request, limit), None
     while True:
         match await poll():
             case ActionResult() as result:
                 return result
             case KeepWaiting(at_deadline, spaced):
-                if not await pauses.wait(at_deadline, spaced=spaced):
-                    return at_deadline
+                is_cut_short = anyio.current_time() >= request.deadline
+                if is_cut_short and so_far is not None and so_far.code == at_deadline.code:
+                    return so_far
+                so_far = at_deadline
+                if not await pauses.wait(so_far, spaced=spaced):
+                    return so_far
 
 
 class Pauses:

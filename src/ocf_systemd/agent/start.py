@@ -38,7 +38,7 @@ async def start(request: Request) -> ActionResult:
     progress = _Progress(unit, drop_in)
     poll_request = with_time_for_log_line(request)
     limit = request.parameters.start_poll_limit
-    result = await until_judged(request, lambda: _poll(poll_request, progress), limit=limit)
+    result = await until_judged(poll_request, lambda: _poll(poll_request, progress), limit=limit)
     unit_after = progress.observation.unit
     if result.code == ExitCode.SUCCESS:
         _warn_of_restart(request, unit_after)

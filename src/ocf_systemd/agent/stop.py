@@ -45,7 +45,7 @@ async def stop(request: Request) -> ActionResult:
             kill_margin_s = request.deadline - escalate_at
             concurrently.start_soon(_escalate, poll_request, escalate_at, kill_margin_s, progress.is_refused)
         limit = request.parameters.stop_poll_limit
-        result = await until_judged(request, lambda: _poll(poll_request, progress), limit=limit)
+        result = await until_judged(poll_request, lambda: _poll(poll_request, progress), limit=limit)
         concurrently.cancel_scope.cancel()
     if result.code != ExitCode.SUCCESS:
         # If the unit is down, a hook caused the failure: add no log line.
