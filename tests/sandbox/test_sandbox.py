@@ -10,6 +10,7 @@ import sys
 import time
 from pathlib import Path, PurePosixPath
 from signal import SIGCONT, SIGINT, SIGKILL, SIGSTOP, SIGTERM, Signals
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 import pexpect
@@ -75,6 +76,13 @@ def run_python(script: str, *interpreter: str, path: Path) -> str:
         check=True,
         text=True,
     ).stdout
+
+
+@pytest.fixture
+def below_tmp() -> Iterator[Path]:
+    """Yield a directory below /tmp, which a sandbox hides."""
+    with TemporaryDirectory(dir="/tmp") as directory:
+        yield Path(directory)
 
 
 class TestInside:
@@ -172,18 +180,18 @@ class TestInside:
         )
         assert result.stdout == f"{ocf_systemd.__version__}\n"
 
-    def test_package_below_tmp(self, tmp_path: Path) -> None:
+    def test_package_below_tmp(self, below_tmp: Path) -> None:
         """The sandbox has its own /tmp, but shows the package if that is below the host's."""
-        shutil.copytree(PACKAGE, tmp_path / "ocf_systemd")
-        (tmp_path / "other").touch()
+        shutil.copytree(PACKAGE, below_tmp / "ocf_systemd")
+        (below_tmp / "other").touch()
         script = """
 from ocf_systemd.sandbox import boot
 with boot() as sandbox:
     print(sandbox.run(["sh", "-c", f"cd {sandbox_path}; ls; echo new >ocf_systemd/new"]).stdout)
 """
-        listed = run_python(f"sandbox_path = {str(tmp_path)!r}\n{script}", sys.executable, path=tmp_path)
+        listed = run_python(f"sandbox_path = {str(below_tmp)!r}\n{script}", sys.executable, path=below_tmp)
         assert listed.split() == ["ocf_systemd"]
-        assert not (tmp_path / "ocf_systemd" / "new").exists()
+        assert not (below_tmp / "ocf_systemd" / "new").exists()
 
     def test_other_mounts(self) -> None:
         """The sandbox shows mounted file systems and files of the host; changes stay in the sandbox."""
@@ -219,11 +227,11 @@ print(Path("/etc/issue").read_bytes() == Path("/etc/passwd").read_bytes(), Path(
         assert sandbox.run([sys.executable, "-c", greeting]).stdout.startswith("220 ")
         assert sandbox.run(["systemctl", "stop", "postfix@-"]).returncode == 0
 
-    def test_files_of_the_host_cannot_be_changed(self, sandbox: Sandbox, tmp_path: Path) -> None:
+    def test_files_of_the_host_cannot_be_changed(self, sandbox: Sandbox, below_tmp: Path) -> None:
         """Files written, overwritten or removed in the sandbox are unchanged on the host."""
         file = Path(sys.prefix) / f"sandbox-{secrets.token_hex(4)}"
         hosts = Path("/etc/hosts").read_bytes()
-        script = f"echo new >{file} && echo new >/etc/hosts && rm -r /usr/share/doc && ! [ -e {tmp_path} ]"
+        script = f"echo new >{file} && echo new >/etc/hosts && rm -r /usr/share/doc && ! [ -e {below_tmp} ]"
         assert sandbox.run(["sh", "-c", script]).returncode == 0
         assert not file.exists()
         assert Path("/etc/hosts").read_bytes() == hosts

@@ -160,7 +160,7 @@ class TestWrongParameters:
         variables = {f"OCF_RESKEY_{name}": value for name, value in given.items()}
         answer = agent("start", variables={"PATH": path, **variables})
         assert answer.code == 6
-        assert re.match(rf"{culprit}(=| is not set)", answer.reason)
+        assert re.match(rf"{culprit}(=| is not set| cannot be split)", answer.reason)
         assert (box.marks("systemctl"), box.marks("hook"), box.marks("harm")) == ([], [], [])
 
     def test_right_ones_are_run(self, agent: Agent, box: Box) -> None:
@@ -197,7 +197,7 @@ COLD_MODULES |= {f"core.{name}" for name in ("parameters", "exit_reason")}
 COLD_MODULES |= {
     f"host.{name}" for name in ["procfs", "signals", "cgroups", "leftovers", "processes", "systemctl", "drop_in"]
 }
-COLD_MODULES |= {f"host.{name}" for name in ("atomic_write", "survivors", "hooks")}
+COLD_MODULES |= {f"host.{name}" for name in ("atomic_write", "survivors", "programs", "hooks")}
 COLD_MODULES |= {
     f"agent.{name}" for name in ["events", "log", "request", "polling", "observing", "actions", "run", "entry"]
 }
