@@ -9,13 +9,15 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.system.agent import as_variables
-from tests.system.box import HOOKS
+from tests.system.box import FELL_BACK, HOOKS
 from tests.system.silent_storage import PLACE, READ, SilentStorage, silent_storage
+from tests.system.ways import RESIDENT_ONLY
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from tests.system.agent import Agent
+    from tests.system.agent_result import Call
     from tests.system.box import Box
 
 LOGGED = {"HA_LOGFILE": "/run/test/log", "HA_LOGFACILITY": "none"}
@@ -173,6 +175,61 @@ class TestHook:
         storage.revive()
         box.wait_until_gone({})
         assert agent("monitor", unit=unit, monitor_hook=hook).code == 0
+
+
+@RESIDENT_ONLY
+class TestServer:
+    @pytest.mark.fault("working directory on dead storage", "the hook's own code; other monitors are served meanwhile")
+    def test_working_directory(self, agent: Agent, box: Box) -> None:
+        """The server accesses no directory of a client that may not respond: the agent runs the action itself."""
+        unit, hook = box.started(), box.hook("exit 190")
+        box.sh('mkdir -p /run/test "$1"', PLACE)
+        inside = ("sh", "-c", f'cd {PLACE}; until [ -e /run/test/go ]; do sleep 0.02; done; exec "$@"', "sh")
+        with box.fallbacks_allowed():
+            call = agent.begin("monitor", unit=unit, monitor_hook=hook, through=inside, measured=False)
+            box.wait_for_visitor(f"sh -c cd {PLACE}")
+            with silent_storage(box):  # over the directory that the agent is in
+                declined = _others_declined(agent, unit, hook, lambda: box.write("/run/test/go", ""))
+                answer = call.finish()
+            agent.audit(call, answer)
+        assert answer.code == 190
+        assert declined < OTHERS
+
+    @pytest.mark.fault("PATH or log on dead storage, through a link", "other monitors are served meanwhile")
+    @pytest.mark.parametrize("name", ["PATH", "HA_LOGFILE"])
+    def test_search_path(self, agent: Agent, box: Box, storage: SilentStorage, name: str) -> None:
+        """The server searches for no program there, and writes no log: other agents get their results from it."""
+        unit, hook = box.started(), box.hook("exit 190")
+        searching = box.hook("exit 190", "searching", shebang="#!/usr/bin/env sh\n")
+        box.sh('ln -s "$1/sub" /run/test/link', PLACE)
+        value = "/run/test/link:/usr/bin:/bin" if name == "PATH" else "/run/test/link"
+        waiting: list[Call] = []
+
+        def begin() -> None:
+            call = agent.begin(
+                "monitor", unit=unit, monitor_hook=searching, variables={name: value}, timeout_s=4, measured=False
+            )
+            waiting.append(call)
+
+        with box.fallbacks_allowed():
+            declined = _others_declined(agent, unit, hook, begin)
+        storage.wait_until_in_use()  # by the agent that was declined
+        storage.revive()
+        waiting[0].finish()
+        assert declined < OTHERS
+
+
+OTHERS = 5
+
+
+def _others_declined(agent: Agent, unit: str, hook: str, begin: Callable[[], object]) -> int:
+    """Return how many monitors run in the agent's own process after another one has begun."""
+    noted = agent.box.path(FELL_BACK)
+    before = len(noted.read_bytes())
+    begin()
+    codes = [agent.begin("monitor", unit=unit, monitor_hook=hook).finish().code for _ in range(OTHERS)]
+    assert codes == [190] * OTHERS
+    return len(noted.read_bytes()) - before
 
 
 def test_nothing_is_left(box: Box) -> None:

@@ -14,7 +14,7 @@ import pytest
 
 from ocf_systemd.core.observations import HookMissing, HookRan, HookUnsafe, NotStarted
 from ocf_systemd.host import processes
-from ocf_systemd.host.hooks import check_hooks, is_root_owned, run_hooks
+from ocf_systemd.host.hooks import check_hooks, is_root_owned, raise_shortage, run_hooks
 from ocf_systemd.host.programs import SEARCH_PATH, executed_files, why_not_executable, why_unsafe
 from tests.unit.builders import executable, parameters
 from tests.unit.odd_processes import leased
@@ -162,6 +162,44 @@ class TestTrust:
         given = parameters(monitor_hook=str(executable(place / "hook", "#!/usr/bin/env sh\n")))
         assert is_root_owned(given, {"PATH": "/bin:/mount/bin"}, {"/mount"})
         assert not is_root_owned(given, {"PATH": "/mount/bin:/bin"}, {"/mount"})
+
+    @as_root
+    def test_a_search_through_links_ends_there_too(self, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A directory in PATH, or a program in one, may be a link to a file system that may not respond."""
+        given = parameters(monitor_hook=str(executable(place / "hook", "#!/usr/bin/env sh\n")))
+        (place / "linked").symlink_to(place / "mount/bin")
+        (place / "bin").mkdir()
+        (place / "bin/sh").symlink_to(place / "mount/sh")
+        accessed: list[str] = []
+        is_file = os.path.isfile
+
+        def record(path: str) -> bool:
+            accessed.append(path)
+            return is_file(path)
+
+        monkeypatch.setattr(os.path, "isfile", record)
+        for directory in ("linked", "bin"):
+            assert is_root_owned(given, {"PATH": f"/bin:{place}/{directory}"}, {f"{place}/mount"})
+            assert not is_root_owned(given, {"PATH": f"{place}/{directory}:/bin"}, {f"{place}/mount"})
+        assert set(accessed) == {"/bin/sh"}
+
+    @pytest.mark.parametrize("number", [errno.EMFILE, errno.ENFILE, errno.ENOMEM])
+    def test_a_shortage(self, place: Path, monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+        """The agent reports a hook that was not started, and tries again; the server lets the agent run the action."""
+        hook = executable(place / "hook", "#!/bin/sh\n")
+
+        def fail(*_: object, **__: object) -> int:
+            raise OSError(number, os.strerror(number))
+
+        monkeypatch.setattr(os, "open", fail)
+        ran = HookRan(str(hook), NotStarted(number, os.strerror(number)))
+        assert run_now(hook) == ran
+        assert check_hooks(parameters(monitor_hook=str(hook))) == (ran,)
+        with pytest.raises(OSError, match=os.strerror(number)):
+            raise_shortage((ran,))
+        if os.geteuid() == 0:
+            with pytest.raises(OSError, match=os.strerror(number)):
+                is_root_owned(parameters(monitor_hook=str(hook)))
 
     def test_a_device_is_not_opened(self, place: Path) -> None:
         """To open one can have an effect, or wait for ever."""

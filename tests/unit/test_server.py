@@ -79,6 +79,13 @@ class TestDeclined:
         assert log_a.startswith("monitor of a is declined: the hook ")
         assert log_b == log_a.replace(" of a ", " of b ")
 
+    def test_a_directory_that_the_server_does_not_have(self, tmp_path: Path) -> None:
+        """The client runs the action where it is."""
+        assert self.lines(tmp_path, "monitor systemd 26 /no/such/directory OCF_RESOURCE_INSTANCE=a") == [
+            "declined",
+            "monitor of a is declined: the server has no such working directory",
+        ]
+
     def test_what_is_not_parsed_is_not_logged(self, tmp_path: Path) -> None:
         """No agent has sent it, and there is no resource to name."""
         assert self.lines(tmp_path, "start systemd 26 /", "monitor") == ["declined", "declined", ""]
@@ -109,12 +116,31 @@ class TestClientRequest:
             pytest.param(b"monitor", id="an action alone"),
             pytest.param(b"monitor\0systemd\0" + b"26", id="no directory"),
             pytest.param(body("monitor", umask="9"), id="no umask"),
-            pytest.param(body("monitor", "/no/such/directory"), id="a directory that is out of reach"),
         ],
     )
     def test_what_is_no_request(self, request_: bytes) -> None:
         """A request that no agent sends is not parsed."""
         assert ClientRequest.parse(request_) is None
+
+    def test_what_may_not_respond(self, tmp_path: Path) -> None:
+        """Nothing is accessed where that could block: neither the client's directory, nor its log, nor its PATH."""
+        (tmp_path / "link").symlink_to("mount/directory")
+        avoided = frozenset({f"{tmp_path}/mount"})
+
+        def why(directory: object, *variables: str) -> str:
+            request = ClientRequest.parse(body("monitor", directory, "26", *map(str.encode, variables)))
+            assert request
+            return request.why_declined(avoided)
+
+        for path in (tmp_path / each for each in ("mount", "mount/directory", "link", "link/below")):
+            for given_ in (
+                (path,),
+                ("/", f"HA_LOGFILE={path}"),
+                ("/", f"HA_DEBUGLOG={path}"),
+                ("/", f"PATH=/bin:{path}"),
+            ):
+                assert "may not respond" in why(*given_)
+        assert why(tmp_path, f"HA_DEBUGLOG={tmp_path}/log", "PATH=/bin") == ""
 
     @given(st.binary(max_size=200))
     def test_any_bytes(self, request_: bytes) -> None:

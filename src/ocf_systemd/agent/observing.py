@@ -9,7 +9,7 @@ from ocf_systemd.core.judgement import judge_host, judge_no_answer, with_log_lin
 from ocf_systemd.core.observations import HookOutcome, NoAnswer, Observation, UnitState
 from ocf_systemd.core.ocf import Action, ActionResult, ExitCode
 from ocf_systemd.core.timeouts import LOG_LINE_S
-from ocf_systemd.host.hooks import check_access, check_hooks, run_hooks
+from ocf_systemd.host.hooks import check_access, check_hooks, raise_shortage, run_hooks
 
 
 async def observe(
@@ -45,7 +45,12 @@ async def run_due_hooks(request: Request, deadline: float) -> tuple[HookOutcome,
     if request.parameters.monitor_hook_timeout_s is not None:
         deadline = request.deadline  # a run has a limit of its own, and does not need to share the time
     run = request.running(Purpose.HOOK)
-    return await run_hooks(request.parameters, request.environment, run, deadline, run_directory=request.run_directory)
+    outcomes = await run_hooks(
+        request.parameters, request.environment, run, deadline, run_directory=request.run_directory
+    )
+    if request.raises_shortage:
+        raise_shortage(outcomes)
+    return outcomes
 
 
 async def show_unit(request: Request, deadline: float) -> UnitState | NoAnswer:
@@ -72,6 +77,8 @@ async def validate(request: Request, unit: UnitState | ActionResult) -> UnitStat
     run, deadline = request.running(Purpose.HOOK), attempt_deadline(request.deadline)
     problems = check_hooks(request.parameters, request.environment)
     problems = problems or await check_access(request.parameters, request.environment, run, deadline)
+    if request.raises_shortage:
+        raise_shortage(problems)
     result = judge_host(unit, problems)
     return unit if result.code == ExitCode.SUCCESS else result
 

@@ -18,7 +18,9 @@ class Request(Record):
     """All that an action needs.
 
     `deadline` is the agent's own, on the event loop's clock; `environment` is what hooks and systemctl get, less what
-    they must not. `query_unit`, if there is one, is tried for the unit's state before systemctl.
+    they must not. `query_unit`, if there is one, is tried for the unit's state before systemctl. `raises_shortage`
+    means that a lack of descriptors or memory is an OSError, not a failed hook: another process may have what this one
+    lacks.
     """
 
     action: Action
@@ -31,6 +33,7 @@ class Request(Record):
     run_directory: Path = Path("/run")
     query_unit: QueryUnit | None = None
     unit_processes: UnitProcesses = Cgroups()
+    raises_shortage: bool = False
 
     @property
     def systemctl(self) -> Systemctl:

@@ -6,9 +6,8 @@ import os
 import pwd
 import re
 import stat
-from collections.abc import Collection, Container, Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from contextlib import ExitStack, suppress
-from itertools import takewhile
 from pathlib import Path
 from types import MappingProxyType
 
@@ -207,20 +206,21 @@ def _refusal(
 ) -> HookOutcome | None:
     """Return why a hook must not be started, because of its own path or that of an interpreter; keep all of them open.
 
-    `avoided` are components that must not be accessed. Raises OSError if this process lacks descriptors or memory.
+    `avoided` are components that must not be accessed.
     """
     path = hook
     try:
-        for path in executed_files(hook, search_path, opened):
+        for path in executed_files(hook, search_path, opened, avoided):
             if why := why_unsafe(path, _trusted(account), avoided):
                 return HookUnsafe(hook, why if path == hook else f"{why} {OF_INTERPRETER}")
     except BlockingIOError:
         return _leased(hook)
     except OSError as error:
-        if error.errno in SHORTAGES:
-            raise
+        failure = NotStarted(error.errno or 0, error.strerror or "")
+        if failure.errno in SHORTAGES:
+            return HookRan(hook, failure)
         if path == hook:
-            return _misplaced_arguments(hook) or _unstarted(hook, NotStarted(error.errno or 0, error.strerror or ""))
+            return _misplaced_arguments(hook) or _unstarted(hook, failure)
     return None  # a missing interpreter is reported by execve(2)
 
 
@@ -237,25 +237,24 @@ def _misplaced_arguments(hook: str) -> HookMissing | None:
 
 
 def is_root_owned(
-    parameters: Parameters, environment: Mapping[str, str] = _NO_ENVIRONMENT, avoided: Collection[str] = ()
+    parameters: Parameters, environment: Mapping[str, str] = _NO_ENVIRONMENT, avoided: Container[str] = ()
 ) -> bool:
     """Return whether root alone owns and can change the hooks, their interpreters and every directory on the way.
 
     Files of another user may be on a file system of that user (FUSE), which can block any process that reads them: so
-    each component is read only after the one above it is known to be root's, and none of the `avoided` at all.
+    each component is read only after the one above it is known to be root's, and none of the `avoided` at all. Raises
+    OSError if this process lacks descriptors or memory.
     """
     path = parameters.monitor_hook
     if path is None:
         return True
-    # env(1) searches the PATH up to where it finds a program; nothing may be searched for in an avoided directory.
-    directories = hook_environment(environment)["PATH"].split(":")
-    search_path = ":".join(
-        takewhile(lambda each: not any(f"{each}/".startswith(f"{at}/") for at in avoided), directories)
-    )
+    search_path = hook_environment(environment)["PATH"]
 
     def is_owned(hook: str) -> bool:
         with ExitStack() as opened:
-            return _refusal(hook, None, search_path, opened, avoided) is None
+            problem = _refusal(hook, None, search_path, opened, avoided)
+        raise_shortage((problem,))
+        return problem is None
 
     try:
         if why_unsafe(path, _trusted(None), avoided):
@@ -338,6 +337,14 @@ async def _refusal_without_lease(
         opened.close()
         await anyio.sleep(_LEASE_PAUSE_S)
     return problem
+
+
+def raise_shortage(outcomes: Iterable[HookOutcome | None]) -> None:
+    """Raise OSError if a hook was not started because this process lacks descriptors or memory."""
+    for ran in outcomes:
+        failure = ran.outcome if isinstance(ran, HookRan) else None
+        if isinstance(failure, NotStarted) and failure.errno in SHORTAGES:
+            raise OSError(failure.errno, failure.why)
 
 
 def _survivors(outcome: HookOutcome) -> tuple[Process, ...]:

@@ -106,12 +106,18 @@ def _places(path: str) -> Iterator[str]:
     yield place
 
 
-def executed_files(path: str, search_path: str, opened: ExitStack) -> Iterator[str]:
+def leads_into(path: str, avoided: Container[str]) -> bool:
+    """Return whether a path leads to or through one of the `avoided` places, without accessing that."""
+    return any(place in avoided for place in _places(path))
+
+
+def executed_files(path: str, search_path: str, opened: ExitStack, avoided: Container[str] = ()) -> Iterator[str]:
     """Yield a program and its interpreters, as execve(2) and env(1) find them; open each for reading after it.
 
     As long as they are open, no process can take a lease that would block execve(2). Nothing is known of the
-    interpreter of a script that this process may not read. Raises BlockingIOError if a process holds such a lease, and
-    OSError if a file, or the program that env(1) searches for, does not exist.
+    interpreter of a script that this process may not read. A search for a program ends at the first path that leads
+    into an `avoided` place; the caller must not continue after it has received that. Raises BlockingIOError if a
+    process holds such a lease, and OSError if a file, or the program that env(1) searches for, does not exist.
     """
     ahead = [path]
     for _ in range(2 * _SCRIPTS_MAX):
@@ -125,14 +131,14 @@ def executed_files(path: str, search_path: str, opened: ExitStack) -> Iterator[s
         with suppress(PermissionError):
             descriptor = os.open(here, _OPEN_FLAGS)
             opened.callback(os.close, descriptor)
-            ahead = [*_interpreters(_read_first_line(descriptor), search_path), *ahead]
+            ahead = [*_interpreters(_read_first_line(descriptor), search_path, avoided), *ahead]
 
 
-def _interpreters(first_line: bytes, search_path: str) -> list[str]:
+def _interpreters(first_line: bytes, search_path: str, avoided: Container[str] = ()) -> list[str]:
     """Return the interpreter that a first line names, and if that is env(1), the program that it starts."""
     interpreter, argument = _split_shebang(first_line)
     program = _program_of_env(interpreter, argument)
-    found = _search(program, search_path)
+    found = _search(program, search_path, avoided)
     if program and not found:
         raise FileNotFoundError(errno.ENOENT, _NOT_IN_PATH.format(printable(program)))
     return list(filter(None, (interpreter, found)))
@@ -163,12 +169,13 @@ def _program_of_env(interpreter: str, argument: str) -> str:
     return program if _PLAIN_NAME.fullmatch(program) else ""  # neither an option nor quoted
 
 
-def _search(program: str, search_path: str) -> str:
-    """Return the path of a program as execvp(3) finds it, or an empty string."""
+def _search(program: str, search_path: str, avoided: Container[str] = ()) -> str:
+    """Return the path of a program as execvp(3) finds it, or the first that is not tried; empty: it is not found."""
     if "/" in program:
         return program
     places = (f"{directory}/{program}" for directory in search_path.split(":") if directory.startswith("/"))
-    return next(filter(_can_be_executed, places), "") if program else ""
+    found = (place for place in places if leads_into(place, avoided) or _can_be_executed(place))
+    return next(found, "") if program else ""
 
 
 def _can_be_executed(path: str) -> bool:

@@ -33,6 +33,7 @@ from ocf_systemd.core.text import printable
 from ocf_systemd.host.hooks import is_root_owned
 from ocf_systemd.host.leftovers import CHECK_PAUSE_S
 from ocf_systemd.host.procfs import age_s
+from ocf_systemd.host.programs import leads_into
 from ocf_systemd.server.dbus import SystemManager
 from ocf_systemd.server.mounts import MountTable
 from ocf_systemd.server.orphans import OrphanReaper, ServedAction, ShortageError
@@ -51,6 +52,7 @@ _HOOK_MAY_BLOCK = (
     "the hook or its interpreter is on a file system that may not respond, or is not only root's to change: "
     "it could block the server"
 )
+_LOGS = ("HA_LOGFILE", "HA_DEBUGLOG")
 _UCRED = struct.Struct("3i")  # pid, uid, gid: SO_PEERCRED in unix(7)
 
 # Errors that may be this process's own, and not its client's.
@@ -83,17 +85,27 @@ class ClientRequest(Record):
 
     @staticmethod
     def parse(body: bytes) -> "ClientRequest | None":
-        """Return the request; None: no agent would send that, or its directory cannot be reached."""
+        """Return the request; None: no agent would send that."""
         if body.partition(b"\0")[0].decode(errors="replace") not in SERVED:
             return None
         try:
             action, called_by, umask, directory, *variables = map(os.fsdecode, body.split(b"\0"))
             pairs = (variable.partition("=") for variable in variables)
             environment = {name: value for name, _, value in pairs}
-            request = ClientRequest(Action(action), called_by, int(umask, 8), directory, environment)
+            return ClientRequest(Action(action), called_by, int(umask, 8), directory, environment)
         except ValueError:
             return None
-        return request if Path(directory).is_dir() else None
+
+    def why_declined(self, avoided: frozenset[str]) -> str:
+        """Return why the client's directory, log or PATH could block the server, or the server has no such directory.
+
+        It is empty if the request can be served. `avoided` are the mount points of file systems that may not respond.
+        """
+        logs = filter(None, map(self.environment.get, _LOGS))
+        paths = (self.directory, *logs, *self.environment.get("PATH", "").split(":")) if avoided else ()
+        if blocking := next((path for path in paths if leads_into(path, avoided)), ""):
+            return f"{printable(blocking)} is on a file system that may not respond: it could block the server"
+        return "" if Path(self.directory).is_dir() else "the server has no such working directory"
 
     @property
     def resource(self) -> str:
@@ -280,6 +292,8 @@ class Server:
 
     async def _perform(self, client: _Client, request: ClientRequest) -> Answer | Declined:
         """Perform a request; an error in it must neither end the server nor leave the client without a result."""
+        if why := request.why_declined(self._mounts.may_block()):
+            return Declined(why)
         name = agent_name(request.called_by, request.environment)
         reporter = log_reporter(request.environment, name, pid=client.pid, write_stderr=client.stderr.append)
         with self._orphans.action(request.directory, request.umask) as action:
@@ -317,6 +331,7 @@ class Server:
             reporter=reporter,
             run=action.run,
             query_unit=self._manager.unit,
+            raises_shortage=True,
         )
         try:
             return await self._perform_while_connected(client, action, work)
