@@ -144,6 +144,12 @@ FINDINGS = [
         is_fixed=True,
     ),
     Finding(
+        "helpers",
+        unit("Wants=probe-db.service"),
+        "systemctl start probe; systemctl stop probe; systemctl is-active probe-db",
+        {**DB, "probe-client.service": f"[Unit]\nWants=probe-db.service\n{SLEEP}"},
+    ),
+    Finding(
         "upholds",
         unit("Upholds=probe-db.service"),
         "systemctl start probe; until_true 'systemctl is-active probe-db'; systemctl stop probe-db; "
@@ -163,6 +169,12 @@ FINDINGS = [
         "systemctl start probe; systemctl stop probe; systemctl is-active srv-probe.mount",
         {"srv-probe.mount": "[Mount]\nWhat=/var/tmp\nWhere=/srv/probe\nOptions=bind\n"},
         undo="systemctl stop srv-probe.mount",
+    ),
+    Finding(
+        "mounts",
+        unit("After=srv-probe.mount"),
+        "systemctl start probe; systemctl is-active probe; ! systemctl is-active srv-probe.mount",
+        {"srv-probe.mount": "[Mount]\nWhat=/var/tmp\nWhere=/srv/probe\nOptions=bind\n"},
     ),
     Finding(
         "on-failure",
@@ -274,12 +286,14 @@ HARMLESS = {
     "probe.service": """
 [Unit]
 Conflicts=shutdown.target probe-other.service
-After=srv-probe.mount corosync.service network-online.target probe-db.service
+After=srv-mounted.mount corosync.service network-online.target probe-db.service
+PartOf=multi-user.target
 Wants=network-online.target probe-shared.service probe-helper.service probe-missing.service
 Requires=dbus.socket
 BindsTo=probe-helper.service
 RequiresMountsFor=/var/lib /srv/elsewhere
 OnFailure=probe-mail@%n.service
+OnSuccess=probe-report.service
 ConditionPathExists=/etc/passwd
 ConditionPathExists=|/srv/probe/none
 ConditionPathExists=|/etc
@@ -300,7 +314,8 @@ ExecStartPre=+/usr/sbin/runuser -u nobody -- true
 ExecStartPre=!@/bin/sh probe -c "true; : a 'b c' ; su"
 ExecStart=/run/test/link -c 'sleep infinity & echo $! >/run/test/probe.pid'
 """,
-    "srv-probe.mount": "[Mount]\nWhat=/var/tmp\nWhere=/srv/probe\nOptions=bind\n",
+    "srv-mounted.mount": "[Mount]\nWhat=/var/tmp\nWhere=/srv/mounted\nOptions=bind\n",
+    "probe-report.service": "[Service]\nType=oneshot\nExecStart=-/usr/sbin/pcs status --full\n",
     "probe-shared.service": f"{SLEEP}[Install]\nWantedBy=multi-user.target\n",
     "probe-helper.service": f"[Unit]\nPartOf=probe.service\n{SLEEP}",
     "probe-mail@.service": "[Service]\nType=oneshot\nExecStart=/bin/sh -c 'systemctl status --full %i'\n",
@@ -373,10 +388,29 @@ def test_harmless(box: Box, doctor: Doctor) -> None:
     """What resembles these problems, but breaks nothing, is not reported; the unit starts and stops."""
     box.sh("mkdir -p /run/test; ln -s /bin/sh /run/test/link")
     put(box, HARMLESS)
-    box.sh("systemctl daemon-reload; systemctl enable --quiet probe-shared.service")
+    box.sh("systemctl daemon-reload; systemctl enable --quiet probe-shared.service; systemctl start srv-mounted.mount")
     assert problems(doctor("probe")) == set()
-    box.sh("systemctl start probe; systemctl is-active probe; systemctl stop probe")
+    box.sh("systemctl start probe; systemctl is-active probe; systemctl stop probe srv-mounted.mount")
     box.sh("systemctl disable --quiet probe-shared.service")
+
+
+def test_what_cannot_be_read_does_not_delay_it(box: Box, doctor: Doctor) -> None:
+    """A named pipe in the place of a unit file, or of a file that a unit names, is not waited for."""
+    box.sh("mkdir -p /run/test; cd /etc/systemd/system; mkfifo -m 0755 probe-pipe.service /run/test/probe-pipe")
+    put(box, {"probe.service": f"{NOTIFY}EnvironmentFile=/run/test/probe-pipe\nExecStartPre=/run/test/probe-pipe\n"})
+    box.sh("systemctl daemon-reload")
+    assert problems(doctor("probe")) == {"programs"}
+
+
+def test_conditions_are_unknown_without_systemd_analyze(box: Box, doctor: Doctor) -> None:
+    """Where it is not installed, or is too old, the result says so: nothing is reported as met."""
+    put(box, {"probe.service": unit("ConditionPathExists=/srv/probe/none")})
+    box.sh("systemctl daemon-reload")
+    for prepare in ("mv $(which systemd-analyze) /run/analyze", "install /bin/false /usr/bin/systemd-analyze"):
+        box.sh(prepare)
+        (found,) = (each for each in json.loads(doctor("probe").stdout)["checks"] if each["name"] == "conditions")
+        assert (found["status"], "systemd-analyze" in found["what"]) == ("skipped", True)
+    box.sh("mv /run/analyze /usr/bin/systemd-analyze")
 
 
 def test_every_check_is_tested() -> None:

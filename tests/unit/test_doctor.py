@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import re
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -237,14 +238,24 @@ class TestUnitFiles:
         for by in ("d.target", "e.target"):
             assert not unit_files.starts([str(tmp_path)], by, ["web.service", "www.service"])
 
-    def test_services_that_start_another(self, tmp_path: Path) -> None:
+    def test_units_that_start_another(self, tmp_path: Path) -> None:
         """They need not be loaded; a name in another setting is no start."""
         file(tmp_path / "etc" / "a.service", "[Unit]\nRequires=web.socket\n")
         file(tmp_path / "lib" / "a.service", "[Unit]\nRequires=web.socket\n")
         file(tmp_path / "lib" / "b.service", "[Unit]\nAfter=web.socket\nWants=no.web.socket\n")
         file(tmp_path / "lib" / "sockets.target", "[Unit]\nWants=web.socket\n")
         path = [str(tmp_path / "etc"), str(tmp_path / "lib")]
-        assert unit_files.services_that_start(path, "web.socket") == ("a.service",)
+        assert unit_files.units_that_start(path, ["web.socket", "x.service"]) == {
+            "web.socket": ("a.service", "sockets.target"),
+            "x.service": (),
+        }
+
+    def test_what_is_no_file_is_not_read(self, tmp_path: Path) -> None:
+        """A named pipe in the place of a unit file, a drop-in or a hook does not make doctor wait."""
+        os.mkfifo(tmp_path / "web.service")
+        assert unit_files.read_text(str(tmp_path / "web.service")) is None
+        assert unit_files.read_text("/dev/zero") is None
+        assert unit_files.units_that_start([str(tmp_path)], ["a.socket"]) == {"a.socket": ()}
 
     def test_links_of_the_administrator(self) -> None:
         """`systemctl disable` removes these, and no others."""

@@ -325,6 +325,10 @@ ROWS: dict[str, tuple[list[tuple[str, Facts]], list[tuple[str, Facts]]]] = {
             ("of a running unit", known(of(part_of=("portal.service",)), portal("disabled", ACTIVE))),
             ("of a unit that starts it", known(of(part_of=("portal.service",), edges=(WANTED,)), portal("enabled"))),
             (
+                "of a target that groups services",
+                known(of(part_of=("multi-user.target", "ceph.target")), RelatedUnit("ceph.target", "enabled", ACTIVE)),
+            ),
+            (
                 "of a running unit that would start it",
                 known(of(part_of=("portal.service",), edges=(WANTED,)), portal("disabled", ACTIVE)),
             ),
@@ -334,6 +338,10 @@ ROWS: dict[str, tuple[list[tuple[str, Facts]], list[tuple[str, Facts]]]] = {
             (
                 "of a boot target",
                 known(of(part_of=("multi-user.target",)), RelatedUnit("multi-user.target", "static", ACTIVE)),
+            ),
+            (
+                "of a target that stops only at shutdown",
+                known(of(part_of=("network-online.target",)), RelatedUnit("network-online.target", "static", ACTIVE)),
             ),
         ],
     ),
@@ -648,7 +656,7 @@ def test_skipped(name: str, facts: Facts) -> None:
 
 
 WARNINGS = {
-    *("daemon-reload", "part-of", "readiness", "hook-timeout"),  # and those of SEVERITIES
+    *("daemon-reload", "part-of", "readiness", "start-limit", "hook-timeout"),  # and those of SEVERITIES
     *("agent-readable", "agent-current", "systemd", "pacemaker"),
 }
 SEVERITIES = [
@@ -694,6 +702,8 @@ def test_no_fix_changes_what_is_not_this_units(name: str, facts: Facts) -> None:
         command, _, _ = line.partition("#")
         if CHANGES_UNITS.match(command):
             assert set(command.split()[2:]) - {"--runtime"} <= own
+        if drop_in_of := re.match(r"cd /etc/systemd/system && mkdir -p (\S+)\.d$", command):
+            assert drop_in_of[1] in own
         if CHANGES_FILES.match(command):
             *_, file = command.split()
             assert file in files or file.startswith(("/usr/local/lib/ocf-systemd", f"/etc/systemd/system/{NAME}.d/"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 import pytest
@@ -62,6 +63,36 @@ LSB = of(
         exec_stop=("/etc/init.d/web stop",),
     ),
 )
+
+
+ACTING = (
+    "/usr/sbin/pcs node standby",
+    "/usr/sbin/pcs resource move web n2",
+    "/bin/sh -c pcs resource cleanup web",
+    "/usr/sbin/crm --wait resource restart web",
+    "/usr/sbin/crm_resource --resource web --move",
+    "/usr/sbin/crm_resource -r web -B",
+    "/usr/sbin/crm_resource --ban --resource=web",
+    "/usr/sbin/stonith_admin --fence n1",
+    "/usr/sbin/stonith_admin -F n1",
+    "/sbin/init 6",
+)
+REPORTING = (
+    "/usr/sbin/pcs status --full",
+    "/bin/sh -c pcs status resources | mail -s restart root",
+    "/usr/sbin/pcs resource config web",
+    "/usr/sbin/crm status",
+    "/usr/sbin/crm configure show",
+    "/usr/sbin/crm_resource --locate --resource web",
+    "/usr/sbin/crm_node -l",
+    "/usr/sbin/stonith_admin --list-registered",
+    "/usr/bin/logger pcs resource move web",
+)
+
+
+def on_success(command: str) -> Facts:
+    """Return facts of a service with a unit in OnSuccess= that runs this command."""
+    return known(related(OnSuccess="r.service"), other("r.service", commands=(command,)))
 
 
 def listening(*units: RelatedUnit, accepts: bool = False) -> Facts:
@@ -145,7 +176,10 @@ ROWS: dict[str, tuple[list[tuple[str, Facts]], list[tuple[str, Facts]]]] = {
         ],
     ),
     "helpers": (
-        [("only of this unit", known(related(Wants="db.service"), other(edges=(Edge("WantedBy", NAME),))))],
+        [
+            ("only of this unit", known(related(Wants="db.service"), other(edges=(Edge("WantedBy", NAME),)))),
+            ("that others use", known(related(Wants="db.service"), other(users=("nfs-utils.service",)))),
+        ],
         [
             ("a target", known(related(Wants="network-online.target"), other("network-online.target"))),
             ("enabled", known(related(Wants="db.service"), other(file_state="enabled"))),
@@ -184,6 +218,7 @@ ROWS: dict[str, tuple[list[tuple[str, Facts]], list[tuple[str, Facts]]]] = {
         [
             ("noauto", MOUNTING),
             ("its own unit file", known(related(BindsTo="srv-data.mount"), mount(path="/etc/systemd/system/x.mount"))),
+            ("only ordered after it", known(related(After="srv-data.mount"), mount())),
         ],
         [
             (
@@ -198,7 +233,14 @@ ROWS: dict[str, tuple[list[tuple[str, Facts]], list[tuple[str, Facts]]]] = {
                 "a pseudo file system",
                 known(related(Requires="proc-fs-nfsd.mount"), mount("proc-fs-nfsd.mount", type="nfsd")),
             ),
-            ("only ordered after it", known(related(After="srv-data.mount"), mount())),
+            (
+                "only ordered after one that is mounted",
+                known(related(After="srv-data.mount"), mount(active_state=ACTIVE)),
+            ),
+            (
+                "only ordered after one of every boot",
+                known(related(After="srv.mount"), mount("srv.mount", file_state="enabled")),
+            ),
         ],
     ),
     "on-failure": (
@@ -218,10 +260,7 @@ ROWS: dict[str, tuple[list[tuple[str, Facts]], list[tuple[str, Facts]]]] = {
                     other("r.service", commands=("/x\n#!/bin/sh\nlogger x\nreboot -f\n",)),
                 ),
             ),
-            (
-                "on success",
-                known(related(OnSuccess="r.service"), other("r.service", commands=("/usr/sbin/pcs node standby",))),
-            ),
+            *((f"on success: {command}", on_success(command)) for command in ACTING),
         ],
         [
             (
@@ -235,6 +274,7 @@ ROWS: dict[str, tuple[list[tuple[str, Facts]], list[tuple[str, Facts]]]] = {
                     other("m.service", commands=("/x\n#!/bin/sh\nsystemctl status --full web | mail -s reboot\n",)),
                 ),
             ),
+            *((f"on success: {command}", on_success(command)) for command in REPORTING),
             ("none", known()),
         ],
     ),
@@ -289,6 +329,7 @@ ROWS: dict[str, tuple[list[tuple[str, Facts]], list[tuple[str, Facts]]]] = {
     "manual-start": (
         [
             ("start", known(of(refused=("RefuseManualStart",)))),
+            ("stop", known(of(refused=("RefuseManualStop",)))),
             ("both", known(of(refused=("RefuseManualStart", "RefuseManualStop")))),
         ],
         [("neither", known())],
@@ -335,7 +376,14 @@ ROWS: dict[str, tuple[list[tuple[str, Facts]], list[tuple[str, Facts]]]] = {
 PROBLEMS = [pytest.param(name, facts, id=f"{name}: {row}") for name, rows in ROWS.items() for row, facts in rows[0]]
 PASSING = [pytest.param(name, facts, id=f"{name}: {row}") for name, rows in ROWS.items() for row, facts in rows[1]]
 WARNINGS = {"helpers", "upholds", "stop-propagated", "mounts", "no-hook"}
+NO_STOP = of(refused=("RefuseManualStop",))
 SEVERITIES = [
+    ("manual-start", known(of(refused=("RefuseManualStart",))), Status.ERROR),
+    ("manual-start", known(of(refused=("RefuseManualStart", "RefuseManualStop"))), Status.ERROR),
+    ("manual-start", known(NO_STOP), Status.WARNING),
+    ("manual-start", known(NO_STOP, stop_escalate="no"), Status.ERROR),
+    ("manual-start", known(replace(NO_STOP, service=Service(remain_after_exit=True))), Status.ERROR),
+    ("manual-start", known(Unit(id="srv.mount", refused=("RefuseManualStop",))), Status.ERROR),
     ("own-trigger", known(PULLED), Status.ERROR),
     ("own-trigger", known(PULLED, replace(socket(), users=("a.service",))), Status.WARNING),
     ("requires", known(related(Requires="db.service"), other(active_state=ACTIVE)), Status.WARNING),
@@ -370,6 +418,21 @@ def test_problem(name: str, facts: Facts) -> None:
         assert result.status == (Status.WARNING if name in WARNINGS else Status.ERROR)
 
 
+@pytest.mark.parametrize(("name", "facts"), PROBLEMS)
+def test_no_fix_changes_what_is_not_this_units(name: str, facts: Facts) -> None:
+    """No command stops or disables a unit, or changes the settings of another than this one and what it starts."""
+    assert facts.unit
+    own = {facts.unit.id, "web@.service" if facts.unit.accepts else facts.unit.id}
+    for command in (line.partition("#")[0] for line in BY_NAME[name].run(facts).fix):
+        assert not re.match("systemctl (stop|disable|mask|kill|restart)|chown|chmod|mv|rm", command)
+        if drop_in_of := re.match(r"cd /etc/systemd/system && mkdir -p (\S+)\.d$", command):
+            assert drop_in_of[1] in own
+        if edited := re.match(r"systemctl edit (?:--full )?(\S+)", command):
+            assert edited[1] in own
+        for stopped in re.findall(r"PropagatesStopTo=([\w.@-]+?)(?:\\n|$)", command):
+            assert not facts.related[stopped].users
+
+
 @pytest.mark.parametrize(("name", "facts"), PASSING)
 def test_passes(name: str, facts: Facts) -> None:
     """The result describes the state in a few words."""
@@ -399,6 +462,7 @@ def test_a_unit_that_is_not_loaded(name: str) -> None:
             "conditions",
             known(of(unmet=("ConditionFileIsExecutable=/opt/web/webd",), execution=Execution(commands=(MISSING,)))),
         ),
+        ("conditions", known(of(unmet="systemd-analyze is not installed"))),
         ("triggered-unit", known()),
         ("pid-file", known()),
         ("lsb-script", known()),

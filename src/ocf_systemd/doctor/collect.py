@@ -91,7 +91,7 @@ async def _with_units(facts: Facts, unit_path: tuple[str, ...]) -> Facts:
         return replace(facts, unit=unit, similar=await _similar(name))
     view = _View(properties, unit_path, name)
     others: dict[str, Properties] = {}
-    unmet: tuple[str, ...] = ()
+    unmet: tuple[str, ...] | str = ()
 
     async def set_unmet() -> None:
         nonlocal unmet
@@ -101,7 +101,10 @@ async def _with_units(facts: Facts, unit_path: tuple[str, ...]) -> Facts:
         tasks.start_soon(set_unmet)
         others = await _others(view)
     related = {other: view.related_unit(other, found) for other, found in others.items()}
-    related |= {name: _trigger(view, related[name], others) for name in _triggers(view, others)}
+    triggers, helpers = _triggers(view, others), _helpers(view, others)
+    starting = unit_files.units_that_start(view.unit_path, (*triggers, *helpers))
+    related |= {name: _trigger(view, related[name], others, starting[name]) for name in triggers}
+    related |= {name: _helper(view, related[name], starting[name]) for name in helpers}
     unit = replace(_unit(view, others), unmet=unmet, execution=execution.collect_execution(properties))
     return replace(facts, unit=_with_relations(unit, view), related=related)
 
@@ -223,11 +226,24 @@ def _triggers(view: _View, others: Mapping[str, Properties]) -> tuple[str, ...]:
     return tuple(edge.by for edge in edges if edge.relation == parse.TRIGGERING and edge.by in others)
 
 
-def _trigger(view: _View, trigger: RelatedUnit, others: Mapping[str, Properties]) -> RelatedUnit:
+def _helpers(view: _View, others: Mapping[str, Properties]) -> tuple[str, ...]:
+    """Return the services that this unit starts, without needing them."""
+    return tuple(name for name in view.relations.get("Wants", ()) if name.endswith(".service") and name in others)
+
+
+def _helper(view: _View, helper: RelatedUnit, starting: tuple[str, ...]) -> RelatedUnit:
+    """Return a helper with the other units that start it, or that it is a part of."""
+    users = (*starting, *helper.relations.get("PartOf", ()))
+    return replace(helper, users=tuple(dict.fromkeys(name for name in users if name not in view.names)))
+
+
+def _trigger(
+    view: _View, trigger: RelatedUnit, others: Mapping[str, Properties], starting: tuple[str, ...]
+) -> RelatedUnit:
     """Return a trigger with what a fix must know: its links, and what else it starts with, stops and disables."""
     properties = others[trigger.name]
     users = [name for each in (*parse.STARTING, *_STOPPED_WITH) for name in names_in(properties, each)]
-    users += unit_files.services_that_start(view.unit_path, trigger.name)
+    users += starting
     own = {*view.names, *_triggers(view, others)}
     return replace(
         trigger,

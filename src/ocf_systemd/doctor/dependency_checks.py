@@ -26,9 +26,18 @@ _ACTING_TARGETS = frozenset(
     f"{name}.target" for name in ("emergency", "rescue", "reboot", "poweroff", "halt", "kexec", "exit", "shutdown")
 )
 _JOBS = "(re)?start|stop|(try|reload-or|try-reload-or)-restart|isolate|kill|reboot|poweroff|halt|kexec|emergency|rescue"
-_TOOLS = "reboot|poweroff|halt|shutdown|init [06]|pcs|crm|crm_resource|crm_node|stonith_admin"
+# Of the cluster's tools, the subcommands and options that change something: pcs(8), crm(8), crm_resource(8).
+_CHANGES = (
+    "ban|clear|cleanup|confirm|create|delete|demote|destroy|disable|enable|fail|fence|force-\\w+|kill|maintenance|manage|"
+    "migrate|move|online|promote|reboot|refresh|relocate|remove|restart|set|set-parameter|standby|start|stop|unfence|"
+    "unmanage|unmaintenance|unstandby|update"
+)
+_TOOLS = (
+    "reboot|poweroff|halt|shutdown|init [06]|"
+    rf"(?:pcs|crm|crm_resource|crm_node|stonith_admin)\b[^;&|\n]* (?:-[BCFRU]|(?:--)?(?:{_CHANGES}))"
+)
 _ACTING_COMMAND = re.compile(
-    rf"\bsystemctl( +-\S+)* +({_JOBS})\b|(^|[;&|(/]|\s-\w*c)\s*({_TOOLS})(?=\s|;|$)", re.MULTILINE
+    rf"\bsystemctl( +-\S+)* +({_JOBS})\b|(^|[;&|(/]|\s-\w*c)\s*({_TOOLS})(?=[\s;=]|$)", re.MULTILINE
 )
 
 _Known = tuple[Facts, Unit]
@@ -177,11 +186,19 @@ def check_helpers(check: Check, known: _Known) -> CheckResult:
     ]
     if not left:
         return check.ok("a stop leaves no helper running")
+    what = f"{unit.id} starts {_listed(left)} (Wants=), which keeps running after a stop"
+    why = f"{_STARTS} After a stop it may still use the data or the address that the cluster moves to another node."
+    own, shared = [other for other in left if not other.users], [other for other in left if other.users]
+    if shared:
+        users = names(list(dict.fromkeys(user for other in shared for user in other.users)))
+        why += f" Others, such as {users}, may use {_listed(shared)}. Decide whether they can do without it."
+    if not own:
+        return check.warning(what, why)
     return check.warning(
-        f"{unit.id} starts {_listed(left)} (Wants=), which keeps running after a stop",
-        f"{_STARTS} After a stop it may still use the data or the address that the cluster moves to another node.",
-        f"# Make {_listed(left)} a resource, in a group before this one. Or, if only {unit.id} uses it, stop it too:",
-        *_stop_too(unit, left),
+        what,
+        why,
+        f"# Make {_listed(own)} a resource, in a group before this one. Or, if only {unit.id} uses it, stop it too:",
+        *_stop_too(unit, own),
     )
 
 
@@ -218,9 +235,16 @@ def check_stop_propagated(check: Check, known: _Known) -> CheckResult:
 
 @needs(_find_loaded)
 def check_mounts(check: Check, known: _Known) -> CheckResult:
-    """Check that a start mounts no file system that boot does not mount."""
+    """Check that a start neither mounts a file system that boot does not mount, nor runs without one."""
     unit = known[1]
     mounts = [other for other in _others(known, *PULLING) if _is_only_mounted_on_request(other)]
+    ordered = [other for other in _others(known, "After") if _is_only_mounted_on_request(other)]
+    if not mounts and (absent := [other for other in ordered if not other.is_running]):
+        return check.warning(
+            f"{unit.id} is ordered after {_listed(absent)} (After=), which neither boot nor a start mounts",
+            "A start succeeds while it is not mounted: the service then runs on an empty directory, or on old data.",
+            f"# Put the resource that mounts it into a group, before {unit.id}.",
+        )
     if not mounts:
         return check.ok("it mounts nothing that boot does not mount")
     return check.warning(

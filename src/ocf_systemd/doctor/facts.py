@@ -36,7 +36,7 @@ class RelatedUnit:
     """Another unit that starts this one, or is started or stopped with it; `edges` are the units that start it.
 
     `links` are the administrator's symbolic links that start it, `also` the units that `systemctl disable` of it would
-    disable as well. `users` are the services, sockets and so on that start it or stop with it.
+    disable as well. `users` are the other units that start it or stop with it, or that a helper is a part of.
     `is_unusable` means that it cannot be started: it is not found, or masked. `type` is a service's Type=. `path` is
     its file, `relations` are as in `Unit`. `commands` are what its ExecStart= runs, with the text of scripts.
     """
@@ -131,7 +131,7 @@ class Unit:
     limits of required units that start and stop with this one. `relations` are the units that each property such as
     Requires= names. `accepts` means that a socket starts an instance of a service for each connection. `refused` are
     the settings with which systemd refuses to start or stop it on request, `unmet` the conditions and assertions that
-    keep it from starting now.
+    keep it from starting now, or why these are unknown.
     """
 
     id: str
@@ -161,7 +161,7 @@ class Unit:
     accepts: bool = False
     refused: tuple[str, ...] = ()
     stop_when_unneeded: bool = False
-    unmet: tuple[str, ...] = ()
+    unmet: tuple[str, ...] | str = ()
     execution: Execution = Execution()
 
     @property

@@ -26,18 +26,29 @@ def _with_hook(unit: str) -> tuple[str, ...]:
 @needs(_find_loaded)
 def check_manual_start(check: Check, known: _Known) -> CheckResult:
     """Check that systemd starts and stops the unit on request."""
-    unit = known[1]
+    facts, unit = known
     if not unit.refused:
         return check.ok("systemd starts and stops it on request")
+    is_ended = _is_ended_by_agent(facts, unit)
     harm = {
         "RefuseManualStart": "Every start fails.",
-        "RefuseManualStop": "Every stop fails, and a failed stop fences the node.",
+        "RefuseManualStop": "systemd refuses every stop, so the agent ends its processes with SIGTERM, and then with "
+        "SIGKILL. ExecStop= does not run."
+        if is_ended
+        else "Every stop fails, and a failed stop fences the node.",
     }
-    return check.error(
+    report = check.warning if is_ended and unit.refused == ("RefuseManualStop",) else check.error
+    return report(
         ", ".join(f"{setting}=yes" for setting in unit.refused),
         " ".join(harm[setting] for setting in unit.refused),
         *drop_in(unit.id, *(f"{setting}=no" for setting in unit.refused), section="Unit"),
     )
+
+
+def _is_ended_by_agent(facts: Facts, unit: Unit) -> bool:
+    """Return whether the unit is inactive as soon as the agent has ended its processes."""
+    escalates = facts.parameters is None or facts.parameters.stop_escalate
+    return escalates and unit.service is not None and not unit.service.remain_after_exit
 
 
 @needs(_find_loaded)
@@ -45,7 +56,9 @@ def check_conditions(check: Check, known: _Known) -> CheckResult:
     """Check that the conditions and assertions of the unit are met."""
     unit = known[1]
     if unit.is_running:
-        return check.skipped("the unit is running")
+        return check.skipped("the unit is running: they were met when it started, and may not be met now")
+    if isinstance(unit.unmet, str):
+        return check.skipped(f"unknown: {unit.unmet}")
     by_program = [each for each in unit.unmet if any(command.path in each for command in unit.unstartable)]
     unmet = [each for each in unit.unmet if each not in by_program]
     if by_program and not unmet:

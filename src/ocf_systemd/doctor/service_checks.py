@@ -349,12 +349,11 @@ def check_start_limit(check: Check, loaded: _Loaded) -> CheckResult:
     unit = loaded.unit
     for limit in unit.required_limits:
         if limit.burst and limit.interval_s / limit.burst > _USUAL_RATE_S:
-            return check.error(
+            return check.warning(
                 f"{limit.unit}, which starts and stops with {unit.id}, may start only {limit.burst} times in "
                 f"{time_span(limit.interval_s)}",
                 f"Before a start, the agent resets the count of {unit.id}, but not that of the units it requires. So a "
-                "start fails after a few failovers.",
-                *drop_in(limit.unit, "StartLimitIntervalSec=0", section="Unit"),
+                f"start fails after a few failovers. Decide whether {limit.unit} may have StartLimitIntervalSec=0.",
             )
     limit = unit.start_limit
     if not limit.burst or not limit.interval_s:

@@ -1,6 +1,7 @@
 """Queries systemd and other tools on this host, with commands that change nothing."""
 
 import os
+import shutil
 from collections.abc import Sequence
 
 import anyio
@@ -55,13 +56,18 @@ async def list_names(verb: str, *patterns: str) -> tuple[str, ...]:
     return tuple(line.split()[0] for line in stdout.decode(errors="replace").splitlines() if line.split())
 
 
-async def unmet_conditions(unit: str) -> tuple[str, ...]:
-    """Return the conditions and assertions of a unit that are not met now; none if systemd-analyze cannot check it."""
+async def unmet_conditions(unit: str) -> tuple[str, ...] | str:
+    """Return the conditions and assertions of a unit that are not met now; a text: why that is unknown."""
     analyze = ("systemd-analyze", "condition", f"--unit={unit}")
+    if shutil.which(analyze[0], path=SEARCH_PATH) is None:
+        return "systemd-analyze is not installed"
     outcome = await run(*(_UNTOUCHED if os.geteuid() == 0 else ()), *analyze)
     if not isinstance(outcome, Exited):
-        return ()
-    return parse.unmet_conditions((outcome.stdout + outcome.stderr).decode(errors="replace"))
+        return f"systemd-analyze: {describe_outcome(outcome)}"
+    output = (outcome.stdout + outcome.stderr).decode(errors="replace")
+    # It fails if a condition is not met, and also if it cannot check any, such as before systemd 250.
+    unmet = parse.unmet_conditions(output)
+    return f"systemd-analyze: {outcome.last_line or describe_outcome(outcome)}" if outcome.code and not unmet else unmet
 
 
 async def _systemctl(verb: str, *arguments: str) -> bytes:

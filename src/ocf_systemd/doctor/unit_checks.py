@@ -24,6 +24,10 @@ _BOOT_TARGETS = frozenset(
     f"{name}.target"
     for name in ("default", "graphical", "multi-user", "basic", "sysinit", "local-fs", "remote-fs", "sockets", "timers")
 )
+# Nothing restarts these (systemd.special(7)): they stop at shutdown, or with `systemctl isolate`, which stops all else.
+_NEVER_STOPPED = _BOOT_TARGETS | frozenset(
+    f"{name}.target" for name in ("network", "network-online", "nss-lookup", "paths", "slices", "time-sync")
+)
 _ENABLED = frozenset({"enabled", "enabled-runtime"})
 _TRUE = frozenset({"/bin/true", "/usr/bin/true", "true", ":"})
 _BUS_OVERRIDES = "/usr/local/share/dbus-1/system-services"
@@ -315,7 +319,9 @@ def check_part_of(check: Check, known: tuple[Facts, Unit]) -> CheckResult:
     facts, unit = known
     if not unit.part_of:
         return check.skipped("the unit has no PartOf=")
-    related = [_related(facts, name) for name in unit.part_of if name not in _BOOT_TARGETS]
+    if all(name in _NEVER_STOPPED for name in unit.part_of):
+        return check.ok(f"part of {names(unit.part_of)}, which systemd stops only at shutdown")
+    related = [_related(facts, name) for name in unit.part_of if name not in _NEVER_STOPPED]
     states = {each.name: "enabled" if each.file_state in _ENABLED else each.active_state for each in related}
     wholes = [each.name for each in related if each.is_running or each.file_state in _ENABLED]
     if not wholes:

@@ -1,6 +1,7 @@
 """Reads the files of a unit: links that start it, drop-ins, D-Bus activation files, hooks. Changes nothing."""
 
 import os
+import stat
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -10,6 +11,7 @@ from ocf_systemd.doctor.parse import bus_service_unit, restart_in, started_in
 
 _ADMINISTRATOR_PATHS = ("/etc/systemd/system", "/run/systemd/system")
 _RELATIONS = {"wants": "WantedBy", "requires": "RequiredBy", "upholds": "UpheldBy"}
+_STARTING_TYPES = (".service", ".socket", ".target", ".timer", ".path", ".mount")
 _DEV_NULL = Path("/dev/null")
 _TEXT_MAX = 64 * 1024
 
@@ -45,11 +47,16 @@ def starts(unit_path: Sequence[str], by: str, names: Iterable[str]) -> bool:
     return not frozenset(names).isdisjoint(name for file in files for name in started_in(read_text(str(file)) or ""))
 
 
-def services_that_start(unit_path: Sequence[str], name: str) -> tuple[str, ...]:
-    """Return the services whose files start a unit, whether or not systemd has loaded them."""
-    files = (file for directory in unit_path for file in _entries(Path(directory), ".service"))
-    texts = ((file.name, read_text(str(file)) or "") for file in files)
-    return tuple(dict.fromkeys(unit for unit, text in texts if name in text and name in started_in(text)))
+def units_that_start(unit_path: Sequence[str], names: Iterable[str]) -> Mapping[str, tuple[str, ...]]:
+    """Return the units whose files start each of these, whether or not systemd has loaded them."""
+    found: dict[str, dict[str, None]] = {name: {} for name in names}
+    files = (file for directory in unit_path for file in _entries(Path(directory), *_STARTING_TYPES))
+    for file in files if found else ():
+        text = read_text(str(file)) or ""
+        if any(name in text for name in found):
+            for name in found.keys() & set(started_in(text)):
+                found[name][file.name] = None
+    return {name: tuple(units) for name, units in found.items()}
 
 
 def is_from_administrator(link: str) -> bool:
@@ -103,13 +110,18 @@ def bus_files(names: Iterable[str]) -> tuple[str, ...]:
 
 
 def read_text(path: str) -> str | None:
-    """Return the first 64 KiB of a text file; None if it is binary or cannot be read."""
+    """Return the first 64 KiB of a text file; None if it is binary, no regular file, or cannot be read at once."""
     try:
-        with Path(path).open("rb") as file:
-            head = file.read(_TEXT_MAX)
+        with open(path, "rb", opener=_open_at_once) as file:
+            head = file.read(_TEXT_MAX) if stat.S_ISREG(os.fstat(file.fileno()).st_mode) else b"\0"
     except OSError:
         return None
     return None if b"\0" in head else head.decode(errors="replace")
+
+
+def _open_at_once(path: str, flags: int) -> int:
+    """Open a file without waiting for the other end of a named pipe, or for the holder of a lease."""
+    return os.open(path, flags | os.O_NONBLOCK | os.O_NOCTTY)
 
 
 def is_directory(path: str) -> bool:
