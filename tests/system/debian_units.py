@@ -41,6 +41,11 @@ forking) sleep infinity & [ -z "$PID_FILE" ] || { mkdir -p "${PID_FILE%/*}" && e
 *) exec sleep infinity ;;
 esac
 """
+# Commands for the cluster, and those that only show something or start an editor.
+_SHOWING = (
+    *("#", "pcs ", "ocf-systemd ", "ls ", "editor ", "systemd-analyze "),
+    *(f"systemctl {verb} " for verb in ("show", "cat", "status", "edit")),
+)
 _HOOK = "#!/bin/sh\n# of a stopped service, with a timeout\nexit 7\n"
 # Instances that a generator starts with another unit.
 _GENERATED = {"postfix@-.service": "postfix.service", "postgresql@15-main.service": "postgresql.service"}
@@ -174,11 +179,11 @@ class DebianUnits:
 
 def _findings(results: Iterable[tuple[str, str, Sequence[str]]]) -> Findings:
     found = [result for result in results if result[1] in {"warning", "error"}]
-    lines = (line for _, _, fix in found for line in fix)
+    lines = (line.partition("   # ")[0] for _, _, fix in found for line in fix)
     return Findings(
         frozenset(name for name, _, _ in found),
         frozenset(name for name, status, _ in found if status == "error"),
-        tuple(line for line in lines if not line.startswith(("pcs ", "ocf-systemd ", "systemctl show "))),
+        tuple(line for line in lines if not line.startswith(_SHOWING)),
     )
 
 

@@ -92,7 +92,7 @@ TABLE = {
     "redis-server": ("enabled stop-timeout", ""),
     "rpc-gssd": ("wanted main-process", "wanted"),
     "rpc-statd": ("wanted", ""),
-    "rpcbind": ("enabled triggered kill-mode", "kill-mode"),
+    "rpcbind": ("enabled triggered kill-mode", "triggered kill-mode"),
     "rsyslog": ("enabled", ""),
     "rtslib-fb-targetctl": ("enabled", ""),
     "slapd": ("wanted", ""),
@@ -119,32 +119,34 @@ TABLE = {
     "zabbix-agent": ("enabled readiness", ""),
     "zabbix-server": ("enabled readiness", ""),
 }
-# What the checks of dependencies, programs and lifetime find in these services, without a hook; nothing in the others.
+# The same of the checks of dependencies, programs and lifetime, except for `no-hook`; nothing in the other services.
 DEPENDENCIES = frozenset(
     check.name for module in (dependency_checks, exec_checks, lifetime_checks) for check in module.CHECKS
 ) - {"no-hook"}
-FOUND = {
-    "avahi-daemon": "own-trigger",
-    "clamav-daemon": "own-trigger",
-    "docker": "own-trigger",
-    "ejabberd": "requires",
-    "fetchmail": "lsb-script",
-    "isc-dhcp-server": "lsb-script",
-    "libvirt-guests": "stays-active",
-    "libvirtd": "own-trigger",
-    "nfs-idmapd": "requires",
-    "nfs-server": "helpers stays-active",
-    "open-iscsi": "stays-active",
-    "rbdmap": "stays-active",
-    "rsyslog": "own-trigger",
-    "rtslib-fb-targetctl": "stays-active",
-    "slapd": "lsb-script",
-    "sssd-nss": "manual-start requires",
-    "stunnel4": "lsb-script",
-    "uwsgi": "lsb-script",
-    "virtlogd": "own-trigger",
-    "wg-quick@wg0": "stays-active",
+DEPENDING = {
+    "avahi-daemon": ("own-trigger", ""),
+    "clamav-daemon": ("own-trigger", ""),
+    "docker": ("own-trigger", "helpers"),
+    "ejabberd": ("requires", "requires"),
+    "fetchmail": ("lsb-script", ""),
+    "isc-dhcp-server": ("lsb-script", ""),
+    "libvirt-guests": ("stays-active", ""),
+    "libvirtd": ("own-trigger", ""),
+    "mailman3": ("", "helpers"),
+    "nfs-idmapd": ("requires", "requires"),
+    "nfs-server": ("helpers stays-active", "helpers"),
+    "open-iscsi": ("stays-active", ""),
+    "rbdmap": ("stays-active", ""),
+    "rsyslog": ("own-trigger", ""),
+    "rtslib-fb-targetctl": ("stays-active", ""),
+    "slapd": ("lsb-script", ""),
+    "sssd-nss": ("manual-start requires", "requires"),
+    "stunnel4": ("lsb-script", ""),
+    "uwsgi": ("lsb-script", ""),
+    "virtlogd": ("own-trigger", ""),
+    "wg-quick@wg0": ("stays-active", ""),
 }
+ALL = CHECKS | DEPENDENCIES
 TIMEOUTS = {"start": 305.0, "stop": 405.0}
 
 
@@ -163,20 +165,14 @@ def debian() -> Iterator[DebianUnits]:
 
 @pytest.fixture(scope="module")
 def shipped(debian: DebianUnits) -> dict[str, Findings]:
-    return debian.check(as_services(*TABLE), CHECKS, {})
+    return debian.check(as_services(*TABLE), ALL, {})
 
 
 @pytest.fixture(scope="module")
-def depending(debian: DebianUnits) -> dict[str, Findings]:
-    return debian.check(as_services(*TABLE), DEPENDENCIES, {})
-
-
-@pytest.fixture(scope="module")
-def fixed(debian: DebianUnits, shipped: dict[str, Findings], depending: dict[str, Findings]) -> dict[str, Findings]:
+def fixed(debian: DebianUnits, shipped: dict[str, Findings]) -> dict[str, Findings]:
     """Run the commands of doctor for all units, and return what it finds then."""
-    assert depending  # which must be found before the commands run
     debian.apply([command for found in shipped.values() for command in found.commands])
-    return debian.check(as_services(*TABLE), CHECKS, TIMEOUTS, monitor_hook=HOOK)
+    return debian.check(as_services(*TABLE), ALL, TIMEOUTS, monitor_hook=HOOK)
 
 
 class TestTable:
@@ -187,20 +183,20 @@ class TestTable:
     @pytest.mark.parametrize("name", TABLE)
     def test_as_shipped(self, name: str, shipped: dict[str, Findings]) -> None:
         """It finds these problems in a unit, and no others."""
-        assert shipped[f"{name}.service"].names == set(TABLE[name][0].split())
-
-    @pytest.mark.parametrize("name", TABLE)
-    def test_dependencies(self, name: str, depending: dict[str, Findings]) -> None:
-        """It finds these problems in what a unit depends on, executes and is ended by, and no others."""
-        assert depending[f"{name}.service"].names == set(FOUND.get(name, "").split())
+        assert shipped[f"{name}.service"].names == expected(name, 0)
 
     @pytest.mark.parametrize("name", TABLE)
     def test_after_its_fixes(self, name: str, fixed: dict[str, Findings]) -> None:
         """One round of commands is enough: what is left has none, and is an error only in a unit that runs nothing."""
         found = fixed[f"{name}.service"]
-        assert found.names == set(TABLE[name][1].split())
+        assert found.names == expected(name, 1)
         assert not found.commands
         assert found.errors <= {"placeholder"}
+
+
+def expected(name: str, column: int) -> set[str]:
+    """Return what doctor finds in a service as shipped (0), or after its fixes (1)."""
+    return {*TABLE[name][column].split(), *DEPENDING.get(name, ("", ""))[column].split()}
 
 
 # Services that run, with the units that start, stop or share something with them.
@@ -210,9 +206,18 @@ FAMILIES = (
 )
 SIBLINGS = ("stunnel@web", "stunnel@mail", "postgresql@15-main", "postgresql@15-other", "ceph-mon@n1", "ceph-mon@n2")
 RUNNING = ("nfs-server", "docker", "nut-monitor", "smbd", "nmbd", "winbind", "rpcbind", *SIBLINGS)
-FIXED = ("nfs-server", "docker", "containerd", "nut-server", "stunnel@web", "postgresql@15-main", "ceph-mon@n1")
+FIXED = (
+    *("nfs-server", "docker", "containerd", "nut-server", "stunnel@web", "postgresql@15-main", "ceph-mon@n1"),
+    "rpcbind",  # which has a socket that others use, and Also= for it
+)
 # What starts a service itself, and so may be disabled for it.
 TRIGGERS = {"docker": ["docker.socket"]}
+# What stops with a service: what binds to it, its triggers, and helpers that only it starts.
+STOPPED_WITH = {
+    "docker": ["docker.socket"],
+    "nfs-server": [f"{name}.service" for name in ("nfs-idmapd", "nfs-mountd", "nfsdcld", "rpc-svcgssd")],
+}
+States = dict[str, str]
 
 
 @pytest.fixture(scope="module")
@@ -227,27 +232,50 @@ def running() -> Iterator[DebianUnits]:
 
 @pytest.fixture(scope="module")
 def found(running: DebianUnits) -> dict[str, Findings]:
-    return running.check(as_services(*FIXED), CHECKS, {})
+    return running.check(as_services(*FIXED), ALL, {})
+
+
+@pytest.fixture(scope="module")
+def changes(running: DebianUnits, found: dict[str, Findings]) -> dict[str, tuple[States, States]]:
+    """Run the commands of doctor for each service, and return all states before and after that."""
+    states = {}
+    for unit, each in found.items():
+        before = running.states()
+        running.sh("\n".join(each.commands))
+        states[unit] = before, running.states()
+    return states
 
 
 class TestFixes:
     @pytest.mark.parametrize("name", FIXED)
     def test_they_leave_every_other_unit_as_it_was(
-        self, name: str, running: DebianUnits, found: dict[str, Findings]
+        self, name: str, found: dict[str, Findings], changes: dict[str, tuple[States, States]]
     ) -> None:
         """Nothing is stopped or restarted, the unit included; only the unit and its triggers are disabled."""
         unit = f"{name}.service"
         assert found[unit].commands
-        before = running.states()
-        running.sh("\n".join(found[unit].commands))
-        after = running.states()
+        before, after = changes[unit]
         assert unit in before
         own = {f"file of {each}" for each in (unit, *TRIGGERS.get(name, ()))}
         assert {each: state for each, state in after.items() if each not in own} == {
             each: state for each, state in before.items() if each not in own
         }
 
+    @pytest.mark.usefixtures("changes")
     def test_one_round_is_enough(self, running: DebianUnits, found: dict[str, Findings]) -> None:
         """After these commands no error is left, and no command."""
-        left = running.check(list(found), CHECKS, TIMEOUTS, monitor_hook=HOOK)
+        left = running.check(list(found), ALL, TIMEOUTS, monitor_hook=HOOK)
         assert {name: (each.errors, each.commands) for name, each in left.items() if each.errors or each.commands} == {}
+
+    @pytest.mark.usefixtures("changes")
+    @pytest.mark.parametrize("name", FIXED)
+    def test_a_stop_leaves_every_other_unit_running(self, name: str, running: DebianUnits) -> None:
+        """After these commands, the unit stops with its triggers, and with helpers that nothing else uses."""
+        unit, before = f"{name}.service", running.states()
+        running.sh('systemctl stop "$1"', unit)
+        stopped = before.keys() - running.states().keys()
+        assert {*stopped, *(each for each, state in running.states().items() if before.get(each) != state)} == {
+            unit,
+            *STOPPED_WITH.get(name, ()),
+        }
+        running.sh('systemctl start "$@"', *stopped)

@@ -46,6 +46,8 @@ def mount(name: str = "srv-data.mount", path: str = "/etc/fstab", **facts: objec
     return replace(RelatedUnit(name, "generated", type="ext4", path=path), **facts)  # type: ignore[arg-type]
 
 
+ITS_OWN = Edge("WantedBy", NAME)
+HELPER = other(file_state="static", edges=(ITS_OWN,))
 FOLLOWING = other(relations={"PartOf": (NAME,)})
 MOUNTING = known(related(Requires="srv-data.mount"), mount())
 MISSING = Command("ExecStart", "/opt/web/webd", "/opt/web/webd", why_not="No such file or directory")
@@ -177,8 +179,12 @@ ROWS: dict[str, tuple[list[tuple[str, Facts]], list[tuple[str, Facts]]]] = {
     ),
     "helpers": (
         [
-            ("only of this unit", known(related(Wants="db.service"), other(edges=(Edge("WantedBy", NAME),)))),
-            ("that others use", known(related(Wants="db.service"), other(users=("nfs-utils.service",)))),
+            ("only of this unit", known(related(Wants="db.service"), HELPER)),
+            ("that can be enabled", known(related(Wants="db.service"), other(edges=(ITS_OWN,)))),
+            (
+                "that others use",
+                known(related(Wants="db.service"), other(file_state="static", users=("nfs-utils.service",))),
+            ),
         ],
         [
             ("a target", known(related(Wants="network-online.target"), other("network-online.target"))),
@@ -430,7 +436,8 @@ def test_no_fix_changes_what_is_not_this_units(name: str, facts: Facts) -> None:
         if edited := re.match(r"systemctl edit (?:--full )?(\S+)", command):
             assert edited[1] in own
         for stopped in re.findall(r"PropagatesStopTo=([\w.@-]+?)(?:\\n|$)", command):
-            assert not facts.related[stopped].users
+            assert name != "helpers" or facts.related[stopped] == HELPER
+            assert stopped not in facts.related or not facts.related[stopped].users
 
 
 @pytest.mark.parametrize(("name", "facts"), PASSING)

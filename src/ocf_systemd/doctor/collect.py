@@ -103,9 +103,11 @@ async def _with_units(facts: Facts, unit_path: tuple[str, ...]) -> Facts:
     related = {other: view.related_unit(other, found) for other, found in others.items()}
     triggers, helpers = _triggers(view, others), _helpers(view, others)
     starting = unit_files.units_that_start(view.unit_path, (*triggers, *helpers))
-    related |= {name: _trigger(view, related[name], others, starting[name]) for name in triggers}
+    users = {name: _users(view, others, name, starting[name]) for name in triggers}
+    private = tuple(name for name in triggers if not users[name])
+    related |= {name: _trigger(view, related[name], others[name], users[name], private) for name in triggers}
     related |= {name: _helper(view, related[name], starting[name]) for name in helpers}
-    unit = replace(_unit(view, others), unmet=unmet, execution=execution.collect_execution(properties))
+    unit = replace(_unit(view, others, private), unmet=unmet, execution=execution.collect_execution(properties))
     return replace(facts, unit=_with_relations(unit, view), related=related)
 
 
@@ -182,7 +184,7 @@ async def _others(view: _View) -> dict[str, Properties]:
     return found
 
 
-def _unit(view: _View, others: Mapping[str, Properties]) -> Unit:
+def _unit(view: _View, others: Mapping[str, Properties], private: tuple[str, ...]) -> Unit:
     properties, drop_in = view.properties, drop_in_path(view.name)
     drop_ins = names_in(properties, "DropInPaths")
     alias = unit_files.alias_link(view.unit_path, view.name) if view.name != view.id else ""
@@ -197,7 +199,7 @@ def _unit(view: _View, others: Mapping[str, Properties]) -> Unit:
         needs_daemon_reload=properties.get("NeedDaemonReload") == "yes",
         unread=unit_files.unread_drop_ins(view.unit_path, view.names, drop_ins),
         links=tuple(edge.link for edge in view.links if unit_files.is_from_administrator(edge.link)),
-        also=_also(view, view.id, properties, others),
+        also=_also(view, view.id, properties, private),
         alias_link=alias,
         edges=(*view.edges(), *_triggering(view, others)),
         part_of=names_in(properties, "PartOf"),
@@ -237,26 +239,30 @@ def _helper(view: _View, helper: RelatedUnit, starting: tuple[str, ...]) -> Rela
     return replace(helper, users=tuple(dict.fromkeys(name for name in users if name not in view.names)))
 
 
+def _users(view: _View, others: Mapping[str, Properties], name: str, starting: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the services, sockets and so on that start a trigger or stop with it, other than this unit's own."""
+    users = [user for each in (*parse.STARTING, *_STOPPED_WITH) for user in names_in(others[name], each)]
+    users += [unit for unit in starting if unit.endswith(".service")]
+    own = {*view.names, *_triggers(view, others)}
+    return tuple(dict.fromkeys(name for name in users if name not in own and not name.endswith(".target")))
+
+
 def _trigger(
-    view: _View, trigger: RelatedUnit, others: Mapping[str, Properties], starting: tuple[str, ...]
+    view: _View, trigger: RelatedUnit, properties: Properties, users: tuple[str, ...], private: tuple[str, ...]
 ) -> RelatedUnit:
     """Return a trigger with what a fix must know: its links, and what else it starts with, stops and disables."""
-    properties = others[trigger.name]
-    users = [name for each in (*parse.STARTING, *_STOPPED_WITH) for name in names_in(properties, each)]
-    users += starting
-    own = {*view.names, *_triggers(view, others)}
     return replace(
         trigger,
         links=tuple(edge.link for edge in trigger.edges if unit_files.is_from_administrator(edge.link)),
-        also=_also(view, trigger.name, properties, others),
-        users=tuple(dict.fromkeys(name for name in users if name not in own and not name.endswith(".target"))),
+        also=_also(view, trigger.name, properties, private),
+        users=users,
     )
 
 
-def _also(view: _View, name: str, properties: Properties, others: Mapping[str, Properties]) -> tuple[str, ...]:
-    """Return what `systemctl disable` of a unit disables too, except for what starts this unit itself."""
+def _also(view: _View, name: str, properties: Properties, private: tuple[str, ...]) -> tuple[str, ...]:
+    """Return what `systemctl disable` of a unit disables too, except for the triggers that only this unit uses."""
     texts = (unit_files.read_text(path) or "" for each in _FILES for path in names_in(properties, each))
-    own = {name, *view.names, *_triggers(view, others)}
+    own = {name, *view.names, *private}
     return tuple(unit for text in texts for unit in parse.also_in(text) if unit not in own)
 
 

@@ -188,10 +188,12 @@ def check_helpers(check: Check, known: _Known) -> CheckResult:
         return check.ok("a stop leaves no helper running")
     what = f"{unit.id} starts {_listed(left)} (Wants=), which keeps running after a stop"
     why = f"{_STARTS} After a stop it may still use the data or the address that the cluster moves to another node."
-    own, shared = [other for other in left if not other.users], [other for other in left if other.users]
-    if shared:
+    # A service that can also be enabled, or that is a part of another unit, may serve more than this unit.
+    own = [other for other in left if not other.users and other.file_state == "static"]
+    if shared := [other for other in left if other not in own]:
         users = names(list(dict.fromkeys(user for other in shared for user in other.users)))
-        why += f" Others, such as {users}, may use {_listed(shared)}. Decide whether they can do without it."
+        others = f"Others, such as {users}," if users else "Others"
+        why += f" {others} may use {_listed(shared)} too. Decide whether they can do without it."
     if not own:
         return check.warning(what, why)
     return check.warning(
