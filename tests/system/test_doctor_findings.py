@@ -216,6 +216,21 @@ FINDINGS = [
         FAILS,
         prepare="mkdir -p /run/test; printf '#!/opt/probe/python3\\n' >/run/test/probe; chmod 0755 /run/test/probe",
     ),
+    *(
+        Finding(
+            "programs",
+            NOTIFY + f"User=nobody\nExecStartPre={command}\n",
+            FAILS,
+            prepare="install -D -m 0755 /bin/true /run/test/sub/probe; chmod 0755 /run/test; " + prepare,
+        )
+        for command, prepare in {
+            "/run/test/sub/probe": "chmod 0750 /run/test/sub/probe",
+            "/run/test/sub/probe x": "chmod 0700 /run/test/sub",
+            "/run/test/script": "printf '#!/bin/sh\n' >/run/test/script; chmod 0711 /run/test/script",
+            "/run/test/script x": "printf '#!/run/test/sub/probe\n' >/run/test/script; chmod 0755 /run/test/script; "
+            "chmod 0750 /run/test/sub/probe",
+        }.items()
+    ),
     Finding("files", NOTIFY + "EnvironmentFile=/etc/default/probe\n", FAILS),
     Finding("files", NOTIFY + "EnvironmentFile=/etc/probe.d/*.conf\n", FAILS),
     Finding("files", NOTIFY + "WorkingDirectory=/srv/probe/none\n", FAILS),
@@ -237,6 +252,13 @@ FINDINGS = [
         "[Service]\nType=exec\nExecStart=/bin/su -s /bin/sh nobody -c 'sleep 4711; true'\n",
         "systemctl start probe; until_true 'pgrep -f ^sleep.4711'; systemctl stop probe; pgrep -f '^sleep.4711'",
         undo="pkill -KILL -f '^sleep.4711'; loginctl terminate-user nobody",
+    ),
+    Finding(
+        "session",
+        "[Service]\nType=exec\nExecStart=/run/test/start\n",
+        "systemctl start probe; until_true 'pgrep -f ^sleep.4712'; systemctl stop probe; pgrep -f '^sleep.4712'",
+        {"/run/test/start": "#!/bin/sh\n[ ! -f /none ] || exit\n  su -s /bin/sh nobody -c 'sleep 4712; true'\n"},
+        undo="pkill -KILL -f '^sleep.4712'; loginctl terminate-user nobody",
     ),
     Finding("session", NOTIFY + "PAMName=login\nUser=nobody\n", is_fixed=True),
     Finding("session", "[Service]\nType=exec\nExecStart=systemd-run --collect sleep 1\n"),
@@ -312,6 +334,7 @@ ReadWritePaths=/var/lib/probe -/srv/probe/none
 ExecStartPre=-/opt/probe/missing
 ExecStartPre=+/usr/sbin/runuser -u nobody -- true
 ExecStartPre=!@/bin/sh probe -c "true; : a 'b c' ; su"
+ExecStartPre=+/run/test/private
 ExecStart=/run/test/link -c 'sleep infinity & echo $! >/run/test/probe.pid'
 """,
     "srv-mounted.mount": "[Mount]\nWhat=/var/tmp\nWhere=/srv/mounted\nOptions=bind\n",
@@ -386,7 +409,7 @@ def test_finding(finding: Finding, box: Box, doctor: Doctor) -> None:
 
 def test_harmless(box: Box, doctor: Doctor) -> None:
     """What resembles these problems, but breaks nothing, is not reported; the unit starts and stops."""
-    box.sh("mkdir -p /run/test; ln -s /bin/sh /run/test/link")
+    box.sh("mkdir -p -m 0755 /run/test; ln -s /bin/sh /run/test/link; install -m 0700 /bin/true /run/test/private")
     put(box, HARMLESS)
     box.sh("systemctl daemon-reload; systemctl enable --quiet probe-shared.service; systemctl start srv-mounted.mount")
     assert problems(doctor("probe")) == set()

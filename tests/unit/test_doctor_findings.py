@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
+import anyio
 import pytest
 
 from ocf_systemd.core.check_result import Status
 from ocf_systemd.core.observations import LoadState
-from ocf_systemd.doctor import dependency_checks, exec_checks, lifetime_checks, parse
+from ocf_systemd.doctor import dependency_checks, exec_checks, execution, lifetime_checks, parse
 from ocf_systemd.doctor.facts import Command, Edge, Execution, Facts, RelatedUnit, Service, Unit
+from tests.unit.builders import executable
 from tests.unit.test_doctor_checks import (
     ACTIVE,
     BY_NAME,
@@ -24,6 +27,9 @@ from tests.unit.test_doctor_checks import (
     socket,
     text_of,
 )
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def related(**relations: str) -> Unit:
@@ -52,6 +58,7 @@ FOLLOWING = other(relations={"PartOf": (NAME,)})
 MOUNTING = known(related(Requires="srv-data.mount"), mount())
 MISSING = Command("ExecStart", "/opt/web/webd", "/opt/web/webd", why_not="No such file or directory")
 SU = Command("ExecStart", "/bin/su - web -c webd", "/bin/su", session="su -l")
+IN_SCRIPT = Command("ExecStart", "/opt/web/start", "/opt/web/start", session="su", script="/opt/web/start")
 FORKING = Service(type="forking", pid_file="/run/web.pid")
 LSB = of(
     source="/etc/init.d/web",
@@ -326,7 +333,11 @@ ROWS: dict[str, tuple[list[tuple[str, Facts]], list[tuple[str, Facts]]]] = {
         [("there", executing(service=FORKING))],
     ),
     "session": (
-        [("su", executing(SU)), ("PAMName", executing(pam_session="login"))],
+        [
+            ("su", executing(SU)),
+            ("su in a script", executing(IN_SCRIPT)),
+            ("PAMName", executing(pam_session="login")),
+        ],
         [
             ("no session", executing(replace(SU, session=""))),
             ("before the start", executing(replace(SU, setting="ExecStartPre"))),
@@ -396,6 +407,9 @@ SEVERITIES = [
     ("requires", known(related(Requisite="db.service"), other(active_state=ACTIVE)), Status.WARNING),
     ("requires", known(related(Requisite="db.service"), other()), Status.ERROR),
     ("requires", known(related(Requires="db.service"), other(is_unusable=True)), Status.ERROR),
+    ("session", executing(SU), Status.ERROR),
+    ("session", executing(IN_SCRIPT), Status.WARNING),
+    ("session", executing(pam_session="login"), Status.ERROR),
     ("triggered-unit", listening(other(NAME)), Status.ERROR),
     ("triggered-unit", listening(other(NAME, type="oneshot")), Status.WARNING),
     ("stays-active", known(serving(type="oneshot", remain_after_exit=True)), Status.WARNING),
@@ -592,7 +606,7 @@ class TestParse:
         assert parse.commands({"ExecStartPre": shown}, "ExecStartPre", "ExecStart") == (
             Command("ExecStartPre", "foo 0", "/bin/sleep"),
             Command("ExecStartPre", "/bin/sh -c a ; b", "/bin/sh", ignores_failure=True),
-            Command("ExecStartPre", "sleep 1", "sleep", ignores_failure=True),
+            Command("ExecStartPre", "sleep 1", "sleep", ignores_failure=True, runs_as_root=True),
         )
 
     def test_environment_files(self) -> None:
@@ -614,6 +628,14 @@ class TestParse:
         """Only an absolute path without variables is known."""
         assert parse.pid_files({"ExecStart": command}) == files
 
+    def test_all_flags_of_a_command(self) -> None:
+        """Where systemd reports them, a prefix with which a command ignores User= is known."""
+        old = "{ path=/bin/a ; argv[]=a ; ignore_errors=no ; start_time=[n/a] ; pid=0 }"
+        for flags, runs_as_root in {"": False, "privileged": True, "no-setuid": True, "ambient": False}.items():
+            shown = {"ExecStart": old, "ExecStartEx": old.replace("ignore_errors=no", f"flags={flags}")}
+            (command,) = parse.commands(shown, "ExecStart")
+            assert command == Command("ExecStart", "a", "/bin/a", runs_as_root=runs_as_root)
+
     @pytest.mark.parametrize(
         ("tests", "unmet"),
         [
@@ -629,3 +651,28 @@ class TestParse:
         """All must be met, and one of those with the prefix `|`, among conditions and among assertions."""
         printed = "".join(f"web.service: {test}.\n" for test in tests.split(",")) + "Conditions failed.\n"
         assert parse.unmet_conditions(printed) == unmet
+
+
+class TestScripts:
+    @pytest.mark.parametrize(
+        ("script", "session"),
+        [
+            ("#!/bin/sh\nexec su - web -c webd\n", "su -l"),
+            ("#!/bin/bash\n    su web -c webd\n", "su"),
+            ('#!/bin/sh\nif [ -n "$U" ]; then su $U -c webd; fi\n', "su"),
+            ("#!/bin/sh\ncd /srv && runuser web -c webd\n", "runuser"),
+            ("#!/bin/sh\n# su - web\nexec webd\n", ""),
+            ("#!/bin/sh\necho su web; issue=su\nrunuser -u web -- webd\n", ""),
+            ("#!/usr/bin/python3\nsu = web\n", ""),
+            ("su - web\n", ""),
+        ],
+    )
+    def test_sessions(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: str, session: str) -> None:
+        """A shell script that a service executes may call the tools that open a login session."""
+        monkeypatch.setattr(execution, "_opens_session", lambda _: True)
+        path = executable(tmp_path / "start", script)
+        commands = {f"{path} --now": str(path), f"/bin/sh {path}": "/bin/sh"} if session else {str(path): str(path)}
+        for text, program in commands.items():
+            shown = f"{{ path={program} ; argv[]={text} ; ignore_errors=no ; start_time=[n/a] ; pid=0 }}"
+            (command,) = anyio.run(execution.collect_execution, {"ExecStart": shown}).commands
+            assert (command.session, command.script) == (session, str(path) if session else "")

@@ -107,7 +107,7 @@ async def _with_units(facts: Facts, unit_path: tuple[str, ...]) -> Facts:
     private = tuple(name for name in triggers if not users[name])
     related |= {name: _trigger(view, related[name], others[name], users[name], private) for name in triggers}
     related |= {name: _helper(view, related[name], starting[name]) for name in helpers}
-    unit = replace(_unit(view, others, private), unmet=unmet, execution=execution.collect_execution(properties))
+    unit = replace(_unit(view, others, private), unmet=unmet, execution=await execution.collect_execution(properties))
     return replace(facts, unit=_with_relations(unit, view), related=related)
 
 

@@ -5,18 +5,22 @@ import os
 import pwd
 import re
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 from pathlib import Path
 
+from ocf_systemd.core.observations import Exited
 from ocf_systemd.doctor import parse
 from ocf_systemd.doctor.facts import Command, Execution
 from ocf_systemd.doctor.parse import Properties, names_in
+from ocf_systemd.doctor.systemctl import run
 from ocf_systemd.doctor.unit_files import read_text
-from ocf_systemd.host.programs import SEARCH_PATH, why_not_executable
+from ocf_systemd.host.programs import SEARCH_PATH, executed_files, why_not_executable
 
 PROPERTIES = (
-    *("ExecCondition", "ExecStartPre", "ExecStart", "ExecStartPost", "EnvironmentFiles", "WorkingDirectory"),
+    *("ExecCondition", "ExecStartPre", "ExecStart", "ExecStartPost"),
+    *("ExecConditionEx", "ExecStartPreEx", "ExecStartEx", "ExecStartPostEx", "EnvironmentFiles", "WorkingDirectory"),
     *("User", "Group", "SupplementaryGroups", "DynamicUser", "PAMName", "PIDFile", "PrivateTmp"),
     *("RuntimeDirectory", "StateDirectory", "CacheDirectory", "LogsDirectory", "ConfigurationDirectory"),
     *("RootDirectory", "RootImage", "MountImages", "ExtensionImages", "BindPaths", "BindReadOnlyPaths"),
@@ -30,15 +34,25 @@ _DIRECTORIES = (
     *(("RuntimeDirectory", "/run"), ("StateDirectory", "/var/lib"), ("CacheDirectory", "/var/cache")),
     *(("LogsDirectory", "/var/log"), ("ConfigurationDirectory", "/etc")),
 )
+_SHELLS = frozenset({"sh", "bash", "dash", "ksh"})
+_SHELL_SHEBANG = re.compile(r"#!.*\b(ba|da|k|z)?sh\b")
+_DYNAMIC_UID = 61184  # the first of those that systemd allocates (systemd.exec(5), "DynamicUser=")
+# Prints the file that may not be executed, or the script that may not be read, which its interpreter opens.
+_WHICH_FAILS = """
+[ $# = 1 ] || test -r "$1" || { echo "read $1"; exit 1; }
+for file; do test -x "$file" || { echo "execute $file"; exit 1; }; done
+"""
 _PAM = Path("/etc/pam.d")
 _PAM_DEPTH = 5
 
 
-def collect_execution(properties: Properties) -> Execution:
+async def collect_execution(properties: Properties) -> Execution:
     """Return what a service executes, and what of it is missing on this host."""
     # Only root can read all directories.
     uses_host_root = os.geteuid() == 0 and not any(properties.get(name) for name in _OTHER_ROOT)
-    commands = tuple(_command(command, is_checked=uses_host_root) for command in parse.commands(properties, *_COMMANDS))
+    found = (_command(command, is_checked=uses_host_root) for command in parse.commands(properties, *_COMMANDS))
+    user = _user(properties) if uses_host_root else None
+    commands = tuple([command if user is None else await _as_user(command, user) for command in found])
     pam_name = properties.get("PAMName", "")
     return Execution(
         commands=commands,
@@ -59,9 +73,62 @@ def script_text(command: Command) -> str:
 def _command(command: Command, *, is_checked: bool) -> Command:
     path = command.path if command.path.startswith("/") else shutil.which(command.path, path=SEARCH_PATH)
     why_not = "" if not is_checked else why_not_executable(path) if path else "it is not found"
-    tools = parse.sessions(command.text)
-    found = next((tool for tool, service in tools if not service or _opens_session(service)), "")
-    return replace(command, path=path or command.path, why_not=why_not, session=found)
+    session, script = _session(command.text), ""
+    if not session and command.setting == "ExecStart":
+        script = _shell_script(replace(command, path=path or command.path))
+        session = next(filter(None, map(_session, (read_text(script) or "").splitlines())), "") if script else ""
+    return replace(
+        command, path=path or command.path, why_not=why_not, session=session, script=script if session else ""
+    )
+
+
+def _session(text: str) -> str:
+    """Return the tool in a command, or in a line of a script, that moves the process to a session or another unit."""
+    tools = parse.sessions(text.strip())
+    return next((tool for tool, service in tools if not service or _opens_session(service)), "")
+
+
+def _shell_script(command: Command) -> str:
+    """Return the shell script that a command executes, directly or as the first argument of a shell; empty: none."""
+    words = command.text.split()
+    is_shell = command.path.rpartition("/")[2] in _SHELLS and words[1:2] and words[1].startswith("/")
+    path = words[1] if is_shell else command.path
+    text = (read_text(path) or "").partition("\n")[0]
+    return path if is_shell or _SHELL_SHEBANG.match(text) else ""
+
+
+_User = tuple[str, tuple[int, int, Sequence[int]]]
+
+
+def _user(properties: Properties) -> _User | None:
+    """Return the user that a service runs as: its name, and uid, gid and groups. None: root, or it does not exist."""
+    name = properties.get("User", "")
+    if properties.get("DynamicUser") == "yes":
+        return name or "of DynamicUser=yes", (_DYNAMIC_UID, _DYNAMIC_UID, ())
+    try:
+        account = pwd.getpwuid(int(name)) if name.isdecimal() else pwd.getpwnam(name)
+        gid = _gid(properties.get("Group", "")) if properties.get("Group") else account.pw_gid
+        groups = {*os.getgrouplist(account.pw_name, gid), *map(_gid, _supplementary(properties))}
+    except KeyError:
+        return None
+    return (name, (account.pw_uid, gid, sorted(groups))) if account.pw_uid else None
+
+
+def _gid(name: str) -> int:
+    return int(name) if name.isdecimal() else grp.getgrnam(name).gr_gid
+
+
+async def _as_user(command: Command, user: _User) -> Command:
+    """Return a command with why its user may not execute it. The kernel decides, because it also knows ACLs."""
+    if command.why_not or command.runs_as_root:
+        return command
+    name, account = user
+    with ExitStack() as opened, suppress(OSError):
+        files = tuple(executed_files(command.path, SEARCH_PATH, opened))
+        outcome = await run("sh", "-c", _WHICH_FAILS, "sh", *files, user=account)
+        if isinstance(outcome, Exited) and outcome.code == 1:
+            return replace(command, why_not=f"user {name} may not {outcome.stdout.decode(errors='replace').strip()}")
+    return command
 
 
 def _missing_accounts(properties: Properties) -> Iterator[str]:

@@ -97,15 +97,18 @@ class Command:
     """A command of a service, with its arguments; `setting` is where it is from, such as ExecStart.
 
     `why_not` is why the kernel would not start its program. `session` is what in it opens a login session or starts
-    another unit, such as `su -`. `ignores_failure` means that it has the prefix `-`.
+    another unit, such as `su -`; `script` is the script that calls it, if not the command itself. `ignores_failure`
+    means that it has the prefix `-`, `runs_as_root` that it has `+` or `!`, and so ignores User=.
     """
 
     setting: str
     text: str
     path: str = ""
     ignores_failure: bool = False
+    runs_as_root: bool = False
     why_not: str = ""
     session: str = ""
+    script: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

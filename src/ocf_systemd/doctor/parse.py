@@ -25,7 +25,7 @@ _COMMAND = re.compile(r"\{ path=(.*?) ; argv\[\]=(.*?) ; (?:flags|ignore_errors)
 _PID_FILE = re.compile(r"(?<![\w/.}-])/[\w@./-]*\.pid\b")
 # The tools that open a login session or start another unit, where a command or a shell's text begins, and arguments.
 _SESSION = re.compile(
-    r"(?:^|[;&|(]\s*|\s-\w*c\s+|\b(?:exec|env|nice|nohup|setsid)\s+)(?:/\S*/)?"
+    r"(?:^|[;&|(]\s*|\s-\w*c\s+|\b(?:exec|env|nice|nohup|setsid|then|do|else)\s+)(?:/\S*/)?"
     r"(su|runuser|login|sudo|systemd-run|machinectl)(?=\s|$)((?:\s+[^\s;&|'\"]+)*)"
 )
 _LOGIN = re.compile(r"\s(-|-[a-z]*[li]|--login)(?=\s|$)")
@@ -88,11 +88,17 @@ def refused(properties: Properties) -> tuple[str, ...]:
 
 
 def commands(properties: Properties, *settings: str) -> tuple[Command, ...]:
-    """Return the commands of settings such as ExecStart=."""
+    """Return the commands of settings such as ExecStart=, with all flags if systemd reports them (ExecStartEx)."""
     return tuple(
-        Command(setting, text, path, ignores_failure=flags == "yes" or "ignore-failure" in flags)
+        Command(
+            setting,
+            text,
+            path,
+            ignores_failure=flags == "yes" or "ignore-failure" in flags,
+            runs_as_root="privileged" in flags or "no-setuid" in flags,
+        )
         for setting in settings
-        for path, text, flags in _COMMAND.findall(properties.get(setting, ""))
+        for path, text, flags in _COMMAND.findall(properties.get(f"{setting}Ex") or properties.get(setting, ""))
     )
 
 
