@@ -145,7 +145,7 @@ class TestUnits:
     def test_a_daemon_with_many_problems(self, box: Box, files: Files, doctor: Doctor) -> None:
         """What starts it, restarts it, keeps it alive or takes too long is reported; the proposed commands fix all.
 
-        Only the administrator can decide about the unit that it is part of.
+        Only the administrator can decide about other units: what starts it, and the start limit of a helper.
         """
         files.put(f"{ETC}/probe-daemon.service", POOR_DAEMON)
         files.put(f"{ETC}/probe-helper.service", HELPER.format(interval="1h"))
@@ -164,10 +164,10 @@ class TestUnits:
         }
         without = doctor("--unit", "probe-daemon", "-o", "order_at_shutdown=no", "--json")
         assert "restart" in self.tally.add(without)  # which the agent's drop-in would prevent
-        files.paths += ["/usr/local/share/dbus-1", f"{ETC}/probe-helper.service.d"]
+        files.paths += ["/usr/local/share/dbus-1"]
         box.sh("\n".join(["set -e", *_on_this_host(done)]))
         fixed = ("--op", "start=305s", "--op", "stop=405s", "--monitor-hook", box.hook("timeout 5 true; exit 7"))
-        assert problems(doctor("--unit", "probe-daemon", *fixed, "--json")) == {"part-of"}
+        assert problems(doctor("--unit", "probe-daemon", *fixed, "--json")) == {"part-of", "wanted", "start-limit"}
         box.sh("systemctl is-enabled probe-portal.service; systemctl disable probe-portal.service")
 
     def test_a_daemon_without_problems(self, box: Box, files: Files, doctor: Doctor) -> None:

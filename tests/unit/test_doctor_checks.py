@@ -94,7 +94,7 @@ def hooked(*outcomes: HookOutcome, script: Script | None = None, elapsed_s: floa
 
 
 UP, DOWN = of(active_state=ACTIVE), of()
-WANTED = Edge("WantedBy", "portal.service")
+WANTED, UPHELD = Edge("WantedBy", "portal.service"), Edge("UpheldBy", "portal.service")
 LINKED = Edge("WantedBy", "multi-user.target", "/usr/lib/systemd/system/multi-user.target.wants/web.service")
 SOCKET = Edge("TriggeredBy", "web.socket")
 BOUND, NEEDED = Edge("BoundBy", "portal.service"), Edge("RequiredBy", "www.service")
@@ -223,6 +223,7 @@ ROWS: dict[str, tuple[list[tuple[str, Facts]], list[tuple[str, Facts]]]] = {
         [
             ("by an enabled unit", known(of(edges=(WANTED,)), portal("enabled"))),
             ("by every boot", known(of(edges=(LINKED,)))),
+            ("by a running unit that upholds it", known(of(edges=(UPHELD,)), portal("disabled", ACTIVE))),
             (
                 "by an active target",
                 known(of(edges=(Edge("UpheldBy", "x.target"),)), RelatedUnit("x.target", "", ACTIVE)),
@@ -246,6 +247,7 @@ ROWS: dict[str, tuple[list[tuple[str, Facts]], list[tuple[str, Facts]]]] = {
         [
             ("by no unit", known()),
             ("by a disabled unit", known(of(edges=(WANTED,)), portal("disabled"))),
+            ("by a disabled unit that upholds it", known(of(edges=(UPHELD,)), portal("disabled"))),
             ("by an unknown unit", known(of(edges=(WANTED,)))),
             ("by a running unit that is disabled", known(of(edges=(WANTED,)), portal("disabled", ACTIVE))),
             ("by a socket, which `triggered` reports", known(of(edges=(SOCKET,)), socket("enabled"))),

@@ -209,6 +209,13 @@ def _starts_automatically(facts: Facts, name: str, visited: frozenset[str]) -> s
     return ""
 
 
+def _why_started(facts: Facts, edge: Edge, own: frozenset[str]) -> str:
+    """Return why another unit starts this one without a request; empty: it does not."""
+    if edge.relation == "UpheldBy" and _related(facts, edge.by).is_running:
+        return "is active"  # and starts it again whenever it is stopped
+    return _starts_automatically(facts, edge.by, own)
+
+
 @needs(_find_unit_and_facts)
 def check_wanted(check: Check, known: tuple[Facts, Unit]) -> CheckResult:
     """Check that no other unit that starts automatically starts this one."""
@@ -216,7 +223,7 @@ def check_wanted(check: Check, known: tuple[Facts, Unit]) -> CheckResult:
     edges = tuple(edge for edge in unit.edges if edge.relation != "TriggeredBy")
     # A unit that only this one starts, such as one that binds to it, does not start it.
     own = frozenset({unit.id, *unit.names})
-    reasons = {edge.by: why for edge in edges if (why := _starts_automatically(facts, edge.by, own))}
+    reasons = {edge.by: why for edge in edges if (why := _why_started(facts, edge, own))}
     if reasons:
         starting = names([f"{by}, which {why}," for by, why in reasons.items()])
         return _report_starting(check, unit, tuple(edge for edge in edges if edge.by in reasons), starting)
