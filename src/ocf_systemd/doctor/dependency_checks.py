@@ -118,7 +118,7 @@ def check_own_trigger(check: Check, known: _Known) -> CheckResult:
     if not (left := [other for other in left if not other.users or other.file_state not in _ENABLED]):
         return check.ok("a stop leaves nothing active that starts it again")
     setting, own = _settings(unit, left[0].name, *PULLING), [other for other in left if not other.users]
-    what = f"{unit.id} starts {_listed(left)} ({setting}), which stays active after a stop"
+    what = f"{unit.id} starts {_listed(left)} ({setting}), which stay{'' if left[1:] else 's'} active after a stop"
     why = (
         f"After the cluster has stopped the service, {left[0].name} starts it again without the cluster knowing, "
         "possibly while it runs on another node."
@@ -186,7 +186,7 @@ def check_helpers(check: Check, known: _Known) -> CheckResult:
     ]
     if not left:
         return check.ok("a stop leaves no helper running")
-    what = f"{unit.id} starts {_listed(left)} (Wants=), which keeps running after a stop"
+    what = f"{unit.id} starts {_listed(left)} (Wants=), which keep{'' if left[1:] else 's'} running after a stop"
     why = f"{_STARTS} After a stop it may still use the data or the address that the cluster moves to another node."
     # A service that can also be enabled, or that is a part of another unit, may serve more than this unit.
     own = [other for other in left if not other.users and other.file_state == "static"]
