@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from ocf_systemd.doctor import dependency_checks, exec_checks, lifetime_checks
+from tests.system.box import HOOKS
 from tests.system.test_doctor import PROGRAM, problems
 
 if TYPE_CHECKING:
@@ -386,10 +387,10 @@ class Doctor:
     box: Box
     measuring: Mapping[str, str]
 
-    def __call__(self, name: str, *, has_hook: bool = True) -> CompletedProcess[str]:
+    def __call__(self, name: str, *words: str, has_hook: bool = True) -> CompletedProcess[str]:
         script = "timeout 5 systemctl is-active --quiet probe && exit 0; exit 7"
         hook = ("--monitor-hook", self.box.hook(script)) if has_hook else ()
-        arguments = [PROGRAM, "doctor", "--unit", name, *hook, "--json"]
+        arguments = [PROGRAM, "doctor", "--unit", name, *hook, *words, "--json"]
         return self.box.sandbox.run(arguments, env=self.measuring, timeout_s=60)
 
 
@@ -451,6 +452,17 @@ def test_what_cannot_be_read_does_not_delay_it(box: Box, doctor: Doctor) -> None
     put(box, {"probe.service": f"{NOTIFY}EnvironmentFile=/run/test/probe-pipe\nExecStartPre=/run/test/probe-pipe\n"})
     box.sh("systemctl daemon-reload")
     assert problems(doctor("probe")) == {"programs"}
+
+
+def test_the_interpreter_of_a_hook(box: Box, doctor: Doctor) -> None:
+    """A hook is only as safe as its interpreter: what doctor finds is what a monitor refuses, and why."""
+    put(box, {"probe.service": NOTIFY})
+    box.sh(f"systemctl daemon-reload; mkdir -p {HOOKS}; install -m 0757 /bin/sh {HOOKS}/interpreter")
+    hook = box.hook("timeout 5 true; exit 7", "strange", shebang=f"#!{HOOKS}/interpreter\n")
+    done = doctor("probe", "--monitor-hook", hook, has_hook=False)
+    assert problems(done) == {"hook-safety"}
+    assert f"{HOOKS}/interpreter is writable by everyone (the path of its interpreter)" in done.stdout
+    assert commands(done, "hook-safety").startswith("#")  # it may be another package's
 
 
 def test_conditions_are_unknown_without_systemd_analyze(box: Box, doctor: Doctor) -> None:
