@@ -163,7 +163,7 @@ class DebianUnits:
     ) -> dict[str, Findings]:
         """Return what these checks of doctor find in each unit."""
         given = json.dumps([units, operations, options])
-        done = self.sandbox.run([sys.executable, "-c", _CHECK], input=given, timeout_s=120)
+        done = self.sandbox.run([sys.executable, "-c", _CHECK], input=given, timeout_s=400)
         assert done.returncode == 0, done.stderr
         found = json.loads(done.stdout)
         return {unit: _findings([each for each in found[unit] if each[0] in checks]) for unit in units}
