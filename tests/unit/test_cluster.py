@@ -82,7 +82,18 @@ def attributes(kind: str, name: str, **pairs: str) -> str:
     return f'<{kind} id="{name}">{inside}</{kind}>'
 
 
+def with_rule(attributes: str, conditions: str, score: int | str = 0) -> str:
+    """Return a set of attributes with a rule."""
+    return attributes.replace(">", f' score="{score}"><rule id="r" score="0">{conditions}</rule>', 1)
+
+
 UNIT = attributes("instance_attributes", "i", unit="web")
+OPERATIONS = (
+    '<operations><op id="o-m" name="monitor" interval="10s"/><op id="o-n" name="monitor" interval="60s"/>'
+    '<op id="o-s" name="stop" interval="0"/></operations>'
+)
+USED = primitive('<operations id="used"><op id="u" name="start" interval="0"/></operations>', "used-by")
+LATER = '<date_expression id="later" operation="gt" start="2999-01-01"/>'
 UNMANAGED = '<resource id="web" managed="false"/>'
 
 
@@ -182,11 +193,96 @@ class TestConfiguration:
         assert [len(each.operations) for each in found] == [1, 1, 0]
 
     def test_rules(self) -> None:
-        """Attributes with a rule apply at times: those without one precede them."""
+        """Attributes with a rule about the time may not apply: those without one precede them."""
         ruled = attributes("instance_attributes", "r", unit="night", poll_interval="5s")
-        ruled = ruled.replace("</inst", '<rule id="rule" score="0"/></inst')
-        web = only(configured(primitive(ruled + UNIT)))
+        web = only(configured(primitive(with_rule(ruled, LATER) + UNIT)))
         assert web.parameters == {"unit": "web", "poll_interval": "5s"}
+
+    def test_default_with_a_rule(self) -> None:
+        """A default of operations applies to the resources and operations that its rule names, by score."""
+        defaults = attributes("meta_attributes", "d", timeout="30s")
+        defaults += with_rule(attributes("meta_attributes", "m", timeout="31s"), '<op_expression name="monitor"/>', 5)
+        every = '<op_expression name="monitor" interval="60"/><rsc_expression class="ocf" type="systemd"/>'
+        defaults += with_rule(attributes("meta_attributes", "e", timeout="32s"), every, "INFINITY")
+        other = '<rule boolean-op="or"><rsc_expression type="Dummy"/><op_expression name="migrate_to"/></rule>'
+        defaults += with_rule(attributes("meta_attributes", "o", timeout="33s"), other, "+INFINITY")
+        defaults += with_rule(attributes("meta_attributes", "l", timeout="34s"), LATER, "INFINITY")
+        web = only(configured(primitive(UNIT + OPERATIONS), others=f"<op_defaults>{defaults}</op_defaults>"))
+        assert [each.timeout for each in web.operations] == ["31s", "32s", "30s"]
+        assert web.default_timeouts == {"start": "30s", "stop": "30s", "monitor": "31s", "reload": "30s"}
+
+    def test_any_condition(self) -> None:
+        """Of a rule with `or` one condition suffices; without a match it depends on what is not known here."""
+        timeout = attributes("meta_attributes", "m", timeout="9s", enabled="false")
+
+        def default(conditions: str) -> dict[str, str]:
+            ruled = with_rule(timeout, f'<rule boolean-op="or">{conditions}</rule>')
+            return dict(
+                only(configured(primitive(UNIT), others=f"<op_defaults>{ruled}</op_defaults>")).default_timeouts
+            )
+
+        assert default(f'{LATER}<op_expression name="stop"/>')["stop"] == "9s"
+        assert default('<op_expression name="stop"/><op_expression name="start"/>').keys() == {"start", "stop"}
+
+    def test_default_of_resources_with_a_rule(self) -> None:
+        """A default that is for another kind of resource does not apply."""
+
+        def is_in_maintenance(kind: str) -> bool:
+            default = with_rule(
+                attributes("meta_attributes", "d", maintenance="true"), f'<rsc_expression type="{kind}"/>'
+            )
+            others = f"<rsc_defaults>{default}</rsc_defaults>"
+            return only(configured(primitive(UNIT), others=others, reported=UNMANAGED)).is_in_maintenance
+
+        assert is_in_maintenance("systemd")
+        assert not is_in_maintenance("Dummy")
+
+    def test_scores(self) -> None:
+        """Of several sets of attributes that with the highest score comes first."""
+        sets = attributes("meta_attributes", "a", maintenance="false")
+        sets += attributes("meta_attributes", "b", maintenance="true").replace('id="b"', 'id="b" score="1"')
+        odd = sets.replace('score="1"', 'score="high"')
+        assert only(configured(primitive(UNIT + sets), reported=UNMANAGED)).is_in_maintenance
+        assert not only(configured(primitive(UNIT + odd), reported=UNMANAGED)).is_in_maintenance
+
+    def test_operations_of_a_template(self) -> None:
+        """A primitive's own monitor replaces those of its template, whatever their intervals, disabled or not.
+
+        Operations of another resource that it uses replace all of the template's.
+        """
+        template = f'<template id="t" class="ocf" provider="p" type="unit">{OPERATIONS}</template>'
+        own = '<operations><op id="o" name="monitor" interval="30s" enabled="{}"/></operations>'
+        used = '<operations id-ref="used"/>'
+
+        def names(operations: str) -> list[tuple[str, str | None]]:
+            web = configured(template + primitive(UNIT + operations, words='template="t"') + USED).resources[0]
+            return [(each.name, each.interval) for each in web.operations]
+
+        assert names("") == [("monitor", "10s"), ("monitor", "60s"), ("stop", "0")]
+        assert names(own.format("true")) == [("monitor", "30s"), ("stop", "0")]
+        assert names(own.format("false")) == [("stop", "0")]
+        assert names(used) == [("start", "0")]
+
+    def test_disabled_operations(self) -> None:
+        """A disabled operation is none, nor is a monitor on nodes where the resource must be stopped."""
+        operations = (
+            '<operations><op id="1" name="monitor" interval="10s" enabled="false"/>'
+            '<op id="2" name="monitor" interval="20s" role="Stopped"/>'
+            f'<op id="3" name="monitor" interval="30s">{attributes("meta_attributes", "m", enabled="off")}</op>'
+            '<op id="4" name="monitor" interval="40s" role="Started"/></operations>'
+        )
+        assert [each.interval for each in only(configured(primitive(UNIT + operations))).monitors] == ["40s"]
+
+    def test_a_group_in_a_clone(self) -> None:
+        """Its members have operations of their own, and are instances of the clone."""
+        group = f'<group id="g">{primitive(UNIT + OPERATIONS)}</group>'
+        web = only(configured(f'<clone id="c">{group}</clone>'))
+        assert (web.clone, [each.interval for each in web.monitors]) == ("c", ["10s", "60s"])
+
+    def test_a_pair_by_another_name(self) -> None:
+        """A reference to a pair may give it another name."""
+        alias = '<instance_attributes id="x"><nvpair id-ref="i-unit" name="monitor_hook"/></instance_attributes>'
+        assert configured(primitive(UNIT) + primitive(alias, "b")).resources[1].parameters == {"monitor_hook": "web"}
 
     @pytest.mark.parametrize(
         ("words", "content", "unit"),
@@ -220,11 +316,11 @@ class TestConfiguration:
         assert [each.unit for each in configured(resources).resources if each.unit] == []
 
     def test_globally_unique(self) -> None:
-        """A clone may run several instances on a node."""
-        meta = attributes("meta_attributes", "m", **{"globally-unique": "true"})
-        clone = f'<clone id="c">{primitive(UNIT)}{meta}</clone>'
-        assert only(configured(clone)).is_globally_unique
-        assert not only(configured(f'<clone id="c">{primitive(UNIT)}</clone>')).is_globally_unique
+        """A clone may run several instances on a node, if crm_mon reports it so: defaults differ by version."""
+        clone, reported = f'<clone id="c">{primitive(UNIT)}</clone>', '<clone id="c" unique="{}"/>'
+        assert only(configured(clone, reported=reported.format("true"))).is_globally_unique
+        assert not only(configured(clone, reported=reported.format("false"))).is_globally_unique
+        assert not only(configured(clone)).is_globally_unique
 
     def test_properties_of_two_sets(self) -> None:
         """Pacemaker's own set of properties precedes others."""

@@ -5,16 +5,24 @@ whether a resource is managed, which its group, its node or the whole cluster ca
 """
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import TYPE_CHECKING, NamedTuple
 
+from ocf_systemd.core.durations import duration_s
+from ocf_systemd.core.ocf import Action
+from ocf_systemd.core.operations import INTERVAL, Operations
 from ocf_systemd.core.parameter_table import UNIT
 from ocf_systemd.core.parameter_values import boolean, unit_name
+from ocf_systemd.core.timeouts import ADVERTISED_TIMEOUT_S, DEFAULT_TIMEOUT_S
 
 if TYPE_CHECKING:
     from xml.etree.ElementTree import Element
 
 _UNIT_CLASSES = frozenset({"systemd", "service", "lsb"})  # whose resources are named after the unit
+_STANDARD = ("class", "provider", "type")
+_CLONES = frozenset({"clone", "master"})
+_TIMED_ACTIONS = (Action.START, Action.STOP, Action.MONITOR, Action.RELOAD)
 _FIRST_PROPERTIES = "cib-bootstrap-options"  # the set of cluster properties that precedes all others
 
 
@@ -25,6 +33,12 @@ class ConfiguredOperation:
     name: str
     interval: str | None
     timeout: str | None
+    check_level: str = "0"
+
+    @property
+    def interval_s(self) -> float:
+        """The interval in seconds; 0 if it is not recurring, or what is configured is not a time."""
+        return _seconds(self.interval) or 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +48,8 @@ class Resource:
     `agent` is the full name of its agent, such as `ocf:pacemaker:systemd` or `systemd:cron`; `unit` is the full name of
     the unit that it manages, as configured: it may be an alias, and is empty if there is none, or what is configured
     cannot be one. `nodes` are those on which it is active. A resource is blocked if Pacemaker does nothing with it
-    after a failure, until a cleanup.
+    after a failure, until a cleanup. `default_timeouts` are those of actions without an operation of their own. `clone`
+    is the id of the clone that it is in, if any.
     """
 
     id: str
@@ -48,6 +63,13 @@ class Resource:
     is_disabled: bool = False
     is_blocked: bool = False
     is_globally_unique: bool = False
+    clone: str = ""
+    default_timeouts: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+
+    @property
+    def monitors(self) -> tuple[ConfiguredOperation, ...]:
+        """The recurring monitors."""
+        return tuple(each for each in self.operations if each.name == Action.MONITOR and each.interval_s)
 
     @property
     def is_controlled(self) -> bool:
@@ -88,6 +110,44 @@ class Cluster:
         return tuple(each for each in self.resources if each.unit and ids.get(each.unit, each.unit) == wanted)
 
 
+def configured_operations(resource: Resource, hook_level: int) -> Operations:
+    """Return the operations of a resource as Pacemaker runs them: timeouts, and the interval of the monitor.
+
+    Of several recurring monitors, the shortest times of those that run a hook of this monitor_hook_level. Pacemaker's
+    default is 20 s (Pacemaker Explained, "Resource Operations"). Times other than that and those advertised are chosen.
+    """
+    times: dict[str, float] = {}
+    monitors = [each for each in resource.monitors if _level(each.check_level) >= hook_level] or resource.monitors
+    for action in _TIMED_ACTIONS:
+        operations = [each for each in resource.operations if each.name == action]
+        if action is Action.MONITOR and monitors:
+            operations = [*monitors]
+            times[INTERVAL] = min(each.interval_s for each in monitors)
+        timeouts = [each.timeout for each in operations] or [resource.default_timeouts.get(action)]
+        times[action] = min(_seconds(timeout) or DEFAULT_TIMEOUT_S for timeout in timeouts)
+    usual = {(each, time_s) for each in _TIMED_ACTIONS for time_s in (DEFAULT_TIMEOUT_S, ADVERTISED_TIMEOUT_S[each])}
+    return Operations(dict(times.items() - usual), times)
+
+
+def _seconds(text: str | None) -> float | None:
+    try:
+        return duration_s(text or "")
+    except ValueError:
+        return None
+
+
+def _score(text: str) -> float:
+    """Return a score, which may be INFINITY (Pacemaker Explained, "Scores")."""
+    try:
+        return float(text)
+    except ValueError:
+        return 0.0
+
+
+def _level(text: str) -> int:
+    return int(text) if text.isascii() and text.isdigit() else 0
+
+
 def parse_cluster(cib: str, crm_mon: str) -> Cluster:
     """Return the cluster that `cibadmin --query` and `crm_mon --inactive --output-as=xml` describe.
 
@@ -105,10 +165,18 @@ def parse_cluster(cib: str, crm_mon: str) -> Cluster:
     return Cluster(configuration.properties, tuple(resources))
 
 
+class _Subject(NamedTuple):
+    """What the rules of a set of attributes are about: the standard of a resource, and an operation of it, if any."""
+
+    standard: tuple[str, ...] = ()
+    operation: str = ""
+    interval: str | None = None
+
+
 class _Configuration:
     """The CIB's configuration, with references between its elements resolved.
 
-    Sets of attributes with a rule apply only at times or on some nodes: they come last.
+    The rule of a set of attributes may depend on the time or the node: such a set comes last, since it may not apply.
     """
 
     def __init__(self, cib: "Element") -> None:
@@ -117,12 +185,12 @@ class _Configuration:
 
     @property
     def properties(self) -> dict[str, str]:
-        sets = self._cib.findall("configuration/crm_config/cluster_property_set")
+        sets = self._sets(self._cib, "configuration/crm_config/cluster_property_set")
         return self._pairs(sorted(sets, key=lambda each: each.get("id") != _FIRST_PROPERTIES))
 
-    def defaults(self, section: str) -> dict[str, str]:
+    def defaults(self, section: str, subject: _Subject) -> dict[str, str]:
         """Return the defaults of resources (`rsc_defaults`), or of operations (`op_defaults`)."""
-        return self._pairs(self._cib.findall(f"configuration/{section}/meta_attributes"))
+        return self._pairs(self._sets(self._cib, f"configuration/{section}/meta_attributes"), subject)
 
     def primitives(self) -> Iterator[tuple["Element", ...]]:
         """Yield each primitive with what it inherits from, nearest first: its template, its group, its clone.
@@ -137,43 +205,91 @@ class _Configuration:
             if element.tag == "primitive":
                 template = self._by_id.get(element.get("template", ""))
                 yield (element, *(() if template is None else (template,)), *ancestors)
-            elif element.tag in {"group", "clone", "master"}:
+            elif element.tag in {"group", *_CLONES}:
                 yield from self._below(element, (element, *ancestors))
 
     def attributes(self, kind: str, lineage: Iterable["Element"]) -> dict[str, str]:
         """Return the `instance_attributes` or `meta_attributes`, each from the nearest that has it."""
-        return self._pairs(each for element in lineage for each in element.iterfind(kind))
+        return self._pairs(each for element in lineage for each in self._sets(element, kind))
 
-    def operations(self, lineage: Iterable["Element"]) -> tuple[ConfiguredOperation, ...]:
-        """Return the operations of a primitive, and those of its template that it has not itself."""
-        default = self.defaults("op_defaults").get("timeout")
-        found: dict[tuple[str, str | None], ConfiguredOperation] = {}
+    def operations(self, lineage: Iterable["Element"], standard: tuple[str, ...]) -> Iterator[ConfiguredOperation]:
+        """Yield the operations of a primitive, and those of its template whose actions it does not configure itself.
+
+        Those that are disabled, and monitors for the role Stopped, are left out.
+        """
+        known: set[str] = set()
         for element in lineage:
-            for operation in self._resolved(element.iterfind("operations")):
-                for op in operation.iterfind("op"):
-                    meta = self.attributes("meta_attributes", [op])
-                    name, interval = op.get("name", ""), op.get("interval") or meta.get("interval")
-                    timeout = op.get("timeout") or meta.get("timeout") or default
-                    found.setdefault((name, interval), ConfiguredOperation(name, interval, timeout))
-        return tuple(found.values())
+            found = [op for each in self._resolved(element.iterfind("operations")) for op in each.iterfind("op")]
+            for op in found:
+                if op.get("name", "") not in known and op.get("role") != "Stopped":
+                    yield from self._operation(op, standard)
+            known |= {op.get("name", "") for op in found}
+            if element.find("operations[@id-ref]") is not None:
+                return
+
+    def _operation(self, op: "Element", standard: tuple[str, ...]) -> Iterator[ConfiguredOperation]:
+        own = self.attributes("meta_attributes", [op]) | op.attrib
+        name, interval = op.get("name", ""), own.get("interval")
+        meta = self.defaults("op_defaults", _Subject(standard, name, interval)) | own
+        level = self.attributes("instance_attributes", [op]).get("OCF_CHECK_LEVEL", "0")
+        if not is_false(meta.get("enabled")):
+            yield ConfiguredOperation(name, interval, meta.get("timeout"), level)
+
+    def default_timeouts(self, standard: tuple[str, ...]) -> dict[str, str]:
+        """Return the timeouts of actions that a resource does not configure."""
+        defaults = {each: self.defaults("op_defaults", _Subject(standard, each, "0")) for each in _TIMED_ACTIONS}
+        return {action: meta["timeout"] for action, meta in defaults.items() if "timeout" in meta}
 
     def _resolved(self, elements: Iterable["Element"]) -> Iterator["Element"]:
         return (self._by_id.get(each.get("id-ref", ""), each) for each in elements)
 
-    def _pairs(self, sets: Iterable["Element"]) -> dict[str, str]:
+    def _sets(self, parent: "Element", path: str) -> list["Element"]:
+        """Return sets of attributes, that with the highest score first."""
+        return sorted(self._resolved(parent.iterfind(path)), key=lambda each: -_score(each.get("score", "0")))
+
+    def _pairs(self, sets: Iterable["Element"], subject: _Subject | None = None) -> dict[str, str]:
+        found = [(each, self._applies(each.iterfind("rule"), subject)) for each in sets]
         pairs: dict[str, str] = {}
-        for each in sorted(self._resolved(sets), key=lambda element: element.find("rule") is not None):
-            for pair in self._resolved(each.iterfind("nvpair")):
-                pairs.setdefault(pair.get("name", ""), pair.get("value", ""))
+        for each, _ in sorted((each for each in found if each[1] is not False), key=lambda each: each[1] is None):
+            for pair in each.iterfind("nvpair"):
+                target = self._by_id.get(pair.get("id-ref", ""), pair)
+                pairs.setdefault(pair.get("name", target.get("name", "")), target.get("value", ""))
         return pairs
+
+    def _applies(
+        self, conditions: Iterable["Element"], subject: _Subject | None, *, is_any: bool = False
+    ) -> bool | None:
+        """Return whether all conditions of a rule hold, or any of them; None: that depends on the time or the node."""
+        results = [self._holds(each, subject) for each in self._resolved(conditions)]
+        if is_any in results:
+            return is_any
+        return None if None in results else not is_any or not results
+
+    def _holds(self, condition: "Element", subject: _Subject | None) -> bool | None:
+        match condition.tag:
+            case "rule":
+                return self._applies(condition, subject, is_any=condition.get("boolean-op") == "or")
+            case _ if subject is None:
+                return None
+            case "rsc_expression":
+                wanted = (condition.get(key) for key in _STANDARD)
+                return all(each in {None, own} for each, own in zip(wanted, subject.standard, strict=True))
+            case "op_expression":
+                interval = condition.get("interval")
+                is_same = interval is None or _seconds(interval) == _seconds(subject.interval)
+                return condition.get("name") == subject.operation and is_same
+            case _:
+                return None
 
 
 class _Report:
-    """What crm_mon reports: the nodes in maintenance, and of each resource an element or, for a clone, several."""
+    """What crm_mon reports: nodes in maintenance, globally unique clones, and of each resource one or more elements."""
 
     def __init__(self, crm_mon: "Element") -> None:
         nodes = crm_mon.iterfind("nodes/node")
         self.nodes_in_maintenance = {each.get("name") for each in nodes if _is_true(each.get("maintenance"))}
+        clones = crm_mon.iterfind("resources//clone")
+        self.unique_clones = {each.get("id") for each in clones if _is_true(each.get("unique"))}
         self._elements: dict[str, list[Element]] = {}
         for element in crm_mon.iterfind("resources//resource"):  # instances are called `web`, or `web:0`
             self._elements.setdefault(element.get("id", "").partition(":")[0], []).append(element)
@@ -190,9 +306,11 @@ class _Report:
 
 def _resource(configuration: _Configuration, lineage: tuple["Element", ...], report: _Report) -> Resource:
     name = lineage[0].get("id", "")
-    meta = configuration.defaults("rsc_defaults") | configuration.attributes("meta_attributes", lineage)
+    standard = tuple(next(filter(None, (each.get(key) for each in lineage)), "") for key in _STANDARD)
+    meta = configuration.defaults("rsc_defaults", _Subject(standard))
+    meta |= configuration.attributes("meta_attributes", lineage)
     parameters = configuration.attributes("instance_attributes", lineage)
-    standard = [next(filter(None, (each.get(key) for each in lineage)), "") for key in ("class", "provider", "type")]
+    clone = next((each.get("id", "") for each in lineage if each.tag in _CLONES), "")
     nodes, is_managed = report.nodes(name), report.values(name, "managed") != {"false"}
     # A set of attributes with a rule may not apply now: what crm_mon reports is what the scheduler has made of it.
     in_maintenance = not is_managed and (
@@ -205,13 +323,15 @@ def _resource(configuration: _Configuration, lineage: tuple["Element", ...], rep
         agent=":".join(filter(None, standard)),
         unit=_unit(standard[0], standard[2], parameters),
         parameters=parameters,
-        operations=configuration.operations(lineage),
+        operations=tuple(configuration.operations(lineage, standard)),
         nodes=tuple(sorted(nodes)),
         is_managed=is_managed,
         is_in_maintenance=in_maintenance,
         is_disabled=report.values(name, "target_role") == {"stopped"},
         is_blocked="true" in report.values(name, "blocked"),
-        is_globally_unique=_is_true(meta.get("globally-unique")),
+        is_globally_unique=clone in report.unique_clones,
+        clone=clone,
+        default_timeouts=configuration.default_timeouts(standard),
     )
 
 
@@ -227,5 +347,13 @@ def _unit(resource_class: str, resource_type: str, parameters: Mapping[str, str]
 def _is_true(text: str | None) -> bool:
     try:
         return boolean(text or "no")
+    except ValueError:
+        return False
+
+
+def is_false(text: str | None) -> bool:
+    """Return whether the value of a cluster property is false; one that is not set, or not a boolean, is not."""
+    try:
+        return not boolean(text or "yes")
     except ValueError:
         return False

@@ -1,6 +1,7 @@
 """The operations of a resource as a cluster has them: their timeouts, and the interval of the monitor.
 
-debug, doctor and rehearse assume what the agent's metadata advertise, unless `--op NAME=TIME` sets another.
+debug, doctor and rehearse assume what the agent's metadata advertise, unless `--op NAME=TIME` sets another. doctor
+assumes what the unit's resource has configured, where a cluster runs.
 """
 
 from collections.abc import Mapping
@@ -19,18 +20,26 @@ OPERATION_NAMES = (*map(str, ADVERTISED_TIMEOUT_S), INTERVAL)
 
 @dataclass(frozen=True, slots=True)
 class Operations:
-    """The operations of a resource; `chosen` has the times, in seconds, that differ from those advertised."""
+    """The operations of a resource, with times in seconds.
+
+    `chosen` has the times that someone has decided on, `configured` all those of a resource in a cluster. Others are as
+    advertised.
+    """
 
     chosen: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
+    configured: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
 
     def timeout_s(self, action: Action) -> float:
         """Return the timeout of an action, in seconds."""
-        return self.chosen.get(action, ADVERTISED_TIMEOUT_S[action])
+        return self._time_s(action, ADVERTISED_TIMEOUT_S[action])
 
     @property
     def interval_s(self) -> float:
         """Seconds between two monitors."""
-        return self.chosen.get(INTERVAL, ADVERTISED_INTERVAL_S)
+        return self._time_s(INTERVAL, ADVERTISED_INTERVAL_S)
+
+    def _time_s(self, name: str, advertised_s: float) -> float:
+        return self.chosen.get(name, self.configured.get(name, advertised_s))
 
     def agent_deadline_s(self, action: Action) -> float:
         """Return how many seconds the agent has for an action: the timeout less the reserve."""

@@ -45,7 +45,12 @@ def query_cluster() -> Cluster | None:
 def resources_of(unit: str) -> tuple[Resource, ...]:
     """Return the cluster's resources that manage a unit, under any of its names. Raises `ClusterError`."""
     cluster = query_cluster()
-    if cluster is None or not cluster.resources:
+    return () if cluster is None else managing(cluster, unit)
+
+
+def managing(cluster: Cluster, unit: str) -> tuple[Resource, ...]:
+    """Return those of a cluster's resources that manage a unit, under any of its names. Raises `ClusterError`."""
+    if not cluster.resources:
         return ()
     units = dict.fromkeys((unit, *(each.unit for each in cluster.resources if each.unit)))
     return cluster.managing(unit, _primary_names(units))
