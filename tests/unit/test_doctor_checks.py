@@ -76,6 +76,11 @@ def known(
     )
 
 
+def served(socket: ActiveState, service: ActiveState) -> Facts:
+    """Return facts of a host with a resident server in these states."""
+    return replace(known(), server={"ocf-systemd.socket": socket, "ocf-systemd.service": service})
+
+
 def of(**settings: object) -> Unit:
     """Return a service that is disabled and stopped, except for the given settings."""
     unit = Unit(id=NAME, service=Service())
@@ -120,7 +125,8 @@ IN_ORDER = (
 
 
 def unusable(given: str, why: str, *similar: str) -> Facts:
-    return replace(known(), given=given, why_unusable=why, similar=similar, parameters=None, unit=None)
+    facts = replace(known(), server={"ocf-systemd.socket": ActiveState.ACTIVE})
+    return replace(facts, given=given, why_unusable=why, similar=similar, parameters=None, unit=None)
 
 
 def portal(file_state: str = "disabled", active_state: ActiveState = ActiveState.INACTIVE, *edges: Edge) -> RelatedUnit:
@@ -587,6 +593,15 @@ ROWS: dict[str, tuple[list[tuple[str, Facts]], list[tuple[str, Facts]]]] = {
         [("not readable", known(agent=Agent("/agent", version="1.0", unreadable="the mode of /root keeps them out")))],
         [("readable", known())],
     ),
+    "agent-safety": (
+        [
+            ("environment", known(agent=Agent("/ocf/agent", unsafe="/srv/env is writable by everyone"))),
+            ("agent", known(agent=Agent("/ocf/agent", unsafe="/ocf/agent is writable by group 5"))),
+            ("directory", known(agent=Agent("/ocf/agent", unsafe="/ocf is owned by uid 5"))),
+            ("root", known(agent=Agent("/ocf/agent", unsafe="/ is owned by uid 5"))),
+        ],
+        [("root's", known())],
+    ),
     "agent-current": (
         [
             ("another version", known(agent=Agent("/agent", version="0.9"))),
@@ -602,6 +617,16 @@ ROWS: dict[str, tuple[list[tuple[str, Facts]], list[tuple[str, Facts]]]] = {
         [("old", known(host=Host("252", "2.0.5", "1.0")))],
         [("tested", known()), ("later", known(host=Host("252", "3.0.1", "1.0")))],
     ),
+    "server": (
+        [
+            ("no socket", served(ActiveState.INACTIVE, ActiveState.INACTIVE)),
+            ("failed", served(ActiveState.ACTIVE, ActiveState.FAILED)),
+        ],
+        [
+            ("idle", served(ActiveState.ACTIVE, ActiveState.INACTIVE)),
+            ("busy", served(ActiveState.ACTIVE, ActiveState.ACTIVE)),
+        ],
+    ),
 }
 
 PROBLEMS = [pytest.param(name, facts, id=f"{name}: {row}") for name, rows in ROWS.items() for row, facts in rows[0]]
@@ -610,7 +635,7 @@ PASSING = [pytest.param(name, facts, id=f"{name}: {row}") for name, rows in ROWS
 
 def test_every_check_is_tested_with_and_without_a_problem() -> None:
     """No check is in the table without facts for both."""
-    modules = (unit_checks, service_checks, hook_checks, host_checks)  # test_doctor_findings.py has the others
+    modules = (unit_checks, service_checks, hook_checks, host_checks)  # test_doctor_{findings,cluster}.py: the others
     assert list(ROWS) == [check.name for module in modules for check in module.CHECKS]
     assert all(problems and passing for problems, passing in ROWS.values())
 
@@ -659,7 +684,7 @@ def test_skipped(name: str, facts: Facts) -> None:
 
 WARNINGS = {
     *("daemon-reload", "part-of", "readiness", "start-limit", "hook-timeout"),  # and those of SEVERITIES
-    *("agent-readable", "agent-current", "systemd", "pacemaker"),
+    *("agent-readable", "agent-current", "systemd", "pacemaker", "server"),
 }
 SEVERITIES = [
     ("kill-mode", known(serving(kill_mode="none")), Status.ERROR),

@@ -1,7 +1,11 @@
-"""The table of all checks, and which of them report the same cause."""
+"""The table of all checks, which of them report the same cause, and the name of the resource in their fixes."""
+
+import re
+from dataclasses import replace
 
 from ocf_systemd.core.check_result import CheckResult, Status
 from ocf_systemd.doctor import (
+    cluster_checks,
     dependency_checks,
     exec_checks,
     hook_checks,
@@ -20,6 +24,7 @@ CHECKS = (
     *lifetime_checks.CHECKS,
     *hook_checks.CHECKS,
     *host_checks.CHECKS,
+    *cluster_checks.CHECKS,
 )
 
 # For each check, those whose problem has the same cause, and whose fix removes both.
@@ -30,12 +35,14 @@ _CAUSES = {
     "main-process": ("stays-active", "lsb-script"),
 }
 
+_UPDATE = re.compile(r"^pcs resource update RESOURCE( op (\w+) .*| .*)$")  # `fixes.update`
+
 
 def run_checks(facts: Facts) -> tuple[CheckResult, ...]:
     """Return the result of each check, in the order of the table; one problem for each cause."""
     results = tuple(check.run(facts) for check in CHECKS)
     problems = {result.name for result in results if result.is_problem}
-    return tuple(_unless_reported(result, problems) for result in results)
+    return tuple(_with_resource(_unless_reported(result, problems), facts) for result in results)
 
 
 def _unless_reported(result: CheckResult, problems: set[str]) -> CheckResult:
@@ -43,3 +50,16 @@ def _unless_reported(result: CheckResult, problems: set[str]) -> CheckResult:
     if not cause or not result.is_problem:
         return result
     return CheckResult(result.name, Status.SKIPPED, f"`{cause}` reports the cause")
+
+
+def _with_resource(result: CheckResult, facts: Facts) -> CheckResult:
+    """Return a result whose fixes name the resource that manages the unit, and the timeouts that it has now."""
+    if (resource := facts.resource) is None:
+        return result
+    times = facts.operations.configured
+
+    def named(match: re.Match[str]) -> str:
+        now = f"   # now {times[match[2]]:g}s" if match[2] in times else ""
+        return f"pcs resource update {resource.id}{match[1]}{now}"
+
+    return replace(result, fix=tuple(_UPDATE.sub(named, line) for line in result.fix))

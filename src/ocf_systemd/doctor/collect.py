@@ -12,7 +12,7 @@ from ocf_systemd.core.observations import ActiveState, HookRan, LoadState, NotSt
 from ocf_systemd.core.ocf import Action
 from ocf_systemd.core.parameters import Parameters
 from ocf_systemd.doctor import execution, parse, unit_files
-from ocf_systemd.doctor.environment import collect_agent, collect_host
+from ocf_systemd.doctor.environment import collect_agent, collect_host, collect_server, with_cluster, with_resources
 from ocf_systemd.doctor.facts import Agent, Edge, Facts, Hook, RelatedUnit, Script, StartLimit, Unit
 from ocf_systemd.doctor.parse import Properties, names_in
 from ocf_systemd.doctor.systemctl import NoAnswerError, list_names, show, unmet_conditions
@@ -61,19 +61,30 @@ def collect(given: Facts, options: Mapping[str, str]) -> Facts:
 
 async def _collect(facts: Facts, options: Mapping[str, str]) -> Facts:
     agent = Agent()
+    in_cluster = facts
     manager: Properties = {}
 
     async def set_agent() -> None:
         nonlocal agent
         agent = await collect_agent()
 
+    async def set_cluster() -> None:
+        nonlocal in_cluster
+        in_cluster = await with_cluster(facts)
+
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(set_agent)
-        try:
-            manager = (await show(_MANAGER))[0]
-            facts = await _with_units(facts, names_in(manager, "UnitPath"))
-        except NoAnswerError as error:
-            facts = replace(facts, no_answer=str(error))
+        async with anyio.create_task_group() as queries:
+            queries.start_soon(set_cluster)
+            try:
+                manager = (await show(_MANAGER))[0]
+                facts = await _with_units(facts, names_in(manager, "UnitPath"))
+                facts = replace(facts, server=await collect_server())
+            except NoAnswerError as error:
+                facts = replace(facts, no_answer=str(error))
+        facts = await with_resources(
+            replace(facts, cluster=in_cluster.cluster, why_no_cluster=in_cluster.why_no_cluster)
+        )
         hook = await _run_hook(facts, options)
         host = await collect_host(manager)
     return replace(facts, agent=agent, host=host, hook=hook)

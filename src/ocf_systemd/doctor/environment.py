@@ -5,16 +5,30 @@ import pwd
 import re
 import shutil
 from collections.abc import Sequence
+from contextlib import ExitStack, suppress
 from dataclasses import replace
+from pathlib import Path
+
+from anyio import to_thread
 
 from ocf_systemd import __version__
 from ocf_systemd.agent.log import describe_outcome
-from ocf_systemd.core.observations import CommandOutcome, Exited, NotStarted
-from ocf_systemd.doctor.facts import Agent, Host
+from ocf_systemd.core.cluster import configured_operations
+from ocf_systemd.core.observations import ActiveState, CommandOutcome, Exited, LoadState, NotStarted
+from ocf_systemd.doctor.facts import Agent, Facts, Host
 from ocf_systemd.doctor.parse import Properties, span_s
-from ocf_systemd.doctor.systemctl import run
-from ocf_systemd.host.programs import SEARCH_PATH
-from ocf_systemd.install.agent_file import DEFAULT_OCF_ROOT, AgentFile, agents_below, is_outdated, why_unreadable
+from ocf_systemd.doctor.systemctl import run, show
+from ocf_systemd.host.cluster import ClusterError, managing, query_cluster
+from ocf_systemd.host.programs import SEARCH_PATH, executed_files, why_unsafe
+from ocf_systemd.install.agent_file import (
+    DEFAULT_OCF_ROOT,
+    AgentFile,
+    agents_below,
+    imported_packages,
+    is_outdated,
+    why_unreadable,
+)
+from ocf_systemd.install.server_units import SERVICE_UNIT, SOCKET_UNIT
 
 _OTHER_USER = "nobody"
 _VERSION = re.compile(r'<resource-agent\b[^>]*\bversion="([^"]*)"')
@@ -27,7 +41,8 @@ async def collect_agent() -> Agent:
     if not ours:
         return Agent(path=str(default), is_foreign=True) if default.exists() else Agent()
     path = default if default in ours else ours[0]
-    agent = Agent(str(path), f"ocf:{path.parent.name}:{path.name}", is_current=not is_outdated(path))
+    standard = f"ocf:{path.parent.name}:{path.name}"
+    agent = Agent(str(path), standard, is_current=not is_outdated(path), unsafe=_why_unsafe(path))
     outcome = await run(agent.path, "meta-data", user=_other_user())
     if version := _version(outcome):
         return replace(agent, version=version)
@@ -35,6 +50,18 @@ async def collect_agent() -> Agent:
     if version := _version(as_root):
         return replace(agent, version=version, unreadable=why_unreadable() or _why(outcome))
     return replace(agent, failure=_why(as_root))
+
+
+def _why_unsafe(agent: Path) -> str:
+    """Return which file that root runs another user could change: agent, interpreter, standard library or package."""
+    paths = list(imported_packages(agent))
+    with ExitStack() as opened, suppress(OSError):
+        paths[:0] = executed_files(str(agent), SEARCH_PATH, opened)
+    for path in paths:
+        with suppress(OSError):
+            if why := why_unsafe(path, frozenset({0})):
+                return why
+    return ""
 
 
 def _other_user() -> tuple[int, int, Sequence[int]] | None:
@@ -64,6 +91,40 @@ async def collect_host(manager: Properties) -> Host:
     """Return the versions on this host, and DefaultTimeoutStopSec=."""
     default_s = span_s(manager.get("DefaultTimeoutStopUSec", ""), 90.0)
     return Host(manager.get("Version", ""), await _pacemaker_version(), __version__, default_s)
+
+
+async def collect_server() -> dict[str, ActiveState]:
+    """Return the states of the resident server's units; none if they are not installed. Raises `NoAnswerError`."""
+    units = (SOCKET_UNIT, SERVICE_UNIT)
+    shown = await show(("LoadState", "ActiveState"), *units)
+    return {
+        name: ActiveState(properties.get("ActiveState", ""))
+        for name, properties in zip(units, shown, strict=False)
+        if properties.get("LoadState") == LoadState.LOADED
+    }
+
+
+async def with_cluster(facts: Facts) -> Facts:
+    """Add the cluster that runs on this host, if one does."""
+    try:
+        return replace(facts, cluster=await to_thread.run_sync(query_cluster, abandon_on_cancel=True))
+    except ClusterError as error:
+        return replace(facts, why_no_cluster=str(error))
+
+
+async def with_resources(facts: Facts) -> Facts:
+    """Add the cluster's resources that manage the unit and, if one of them has an OCF agent, its operations."""
+    if facts.cluster is None or facts.unit is None:
+        return facts
+    try:
+        resources = await to_thread.run_sync(managing, facts.cluster, facts.unit.id, abandon_on_cancel=True)
+    except ClusterError as error:
+        return replace(facts, cluster=None, why_no_cluster=str(error))
+    facts = replace(facts, resources=resources)
+    if facts.resource is None or facts.parameters is None:
+        return facts
+    configured = configured_operations(facts.resource, facts.parameters.monitor_hook_level)
+    return replace(facts, operations=replace(configured, chosen={**configured.chosen, **facts.operations.chosen}))
 
 
 async def _pacemaker_version() -> str:

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
+from ocf_systemd.core.cluster import Cluster, Resource
 from ocf_systemd.core.observations import DOWN_STATES, RUNNING_STATES, ActiveState, HookOutcome, LoadState
 from ocf_systemd.core.operations import Operations
 from ocf_systemd.core.parameters import Parameters
@@ -229,7 +230,7 @@ class Agent:
 
     `path` is empty if there is none; `is_foreign` means that the file is not an agent of ocf-systemd. `version` is
     from its metadata, `failure` why root cannot read them, `unreadable` why other users cannot. `is_current` means that
-    this package would install the same file.
+    this package would install the same file. `unsafe` is why others than root can change what root runs.
     """
 
     path: str = ""
@@ -239,6 +240,7 @@ class Agent:
     failure: str = ""
     unreadable: str = ""
     is_current: bool = True
+    unsafe: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,7 +258,9 @@ class Facts:
     """All facts: `given` is the unit's name on the command line, `why_unusable` why the agent rejects it.
 
     `similar` are names of similar units. `parameters` is None if the name is rejected. `unit` is None as well then, or
-    if systemd does not answer; `no_answer` is why.
+    if systemd does not answer; `no_answer` is why. `server` has the states of the resident server's units, if they are
+    installed. `cluster` is the one that runs on this host, `resources` those of it that manage the unit;
+    `why_no_cluster` is why it cannot be queried.
     """
 
     given: str
@@ -270,3 +274,13 @@ class Facts:
     unit: Unit | None = None
     related: Mapping[str, RelatedUnit] = field(default_factory=lambda: MappingProxyType({}))
     hook: Hook | None = None
+    server: Mapping[str, ActiveState] = field(default_factory=lambda: MappingProxyType({}))
+    cluster: Cluster | None = None
+    resources: tuple[Resource, ...] = ()
+    why_no_cluster: str = ""
+
+    @property
+    def resource(self) -> Resource | None:
+        """The resource of an OCF agent that manages the unit; None if there is none, or more than one."""
+        of_agents = [each for each in self.resources if each.agent.startswith("ocf:")]
+        return of_agents[0] if len(of_agents) == 1 else None

@@ -3,6 +3,7 @@
 import re
 
 from ocf_systemd.core.check_result import CheckResult
+from ocf_systemd.core.observations import RUNNING_STATES, ActiveState
 from ocf_systemd.doctor.check import Check
 from ocf_systemd.doctor.facts import Facts
 
@@ -59,6 +60,22 @@ def check_agent_readable(check: Check, facts: Facts) -> CheckResult:
     )
 
 
+def check_agent_safety(check: Check, facts: Facts) -> CheckResult:
+    """Check that only root can change what Pacemaker runs as root."""
+    agent = facts.agent
+    if not agent.path or agent.is_foreign:
+        return check.skipped("the agent is not installed")
+    if not agent.unsafe:
+        return check.ok("only root can change the agent, its interpreter and its packages")
+    why = "Pacemaker runs the agent as root. A user who can change it can run commands as root."
+    unsafe = agent.unsafe.partition(" ")[0]
+    if unsafe == agent.path:
+        return check.error(agent.unsafe, why, _INSTALL_EVERYWHERE)
+    if f"{agent.path}/".startswith(f"{unsafe.rstrip('/')}/"):
+        return check.error(agent.unsafe, why, f"namei -l {agent.path}   # only root may own and write to these")
+    return check.error(agent.unsafe, why, *_INSTALL_BELOW_OPT)
+
+
 def check_agent_current(check: Check, facts: Facts) -> CheckResult:
     """Check that the agent was installed by this version of the program."""
     agent, package = facts.agent, facts.host.package
@@ -72,6 +89,27 @@ def check_agent_current(check: Check, facts: Facts) -> CheckResult:
         else f"the installed agent is not the file that version {package} installs"
     )
     return check.warning(what, "The cluster runs another agent than the one that is checked here.", _INSTALL_EVERYWHERE)
+
+
+def check_server(check: Check, facts: Facts) -> CheckResult:
+    """Check that the resident server can serve, if it is installed."""
+    if not facts.server:
+        return check.skipped("the resident server is not installed")
+    # The service ends when it has no work, and the socket starts it again.
+    broken = [
+        f"{name} is {state}"
+        for name, state in facts.server.items()
+        if state == ActiveState.FAILED or (name.endswith(".socket") and state not in RUNNING_STATES)
+    ]
+    if not broken:
+        return check.ok(" and ".join(f"{name} is {state}" for name, state in facts.server.items()))
+    units = " ".join(facts.server)
+    return check.warning(
+        " and ".join(broken),
+        "Each monitor runs in the agent's own process, which takes several times the processor time.",
+        f"systemctl reset-failed {units}; systemctl start {next(iter(facts.server))}",
+        f"systemctl status {units}   # if they fail again",
+    )
 
 
 def _number(version: str) -> tuple[int, ...]:
@@ -110,7 +148,9 @@ def check_pacemaker(check: Check, facts: Facts) -> CheckResult:
 CHECKS = (
     Check("agent", check_agent),
     Check("agent-readable", check_agent_readable),
+    Check("agent-safety", check_agent_safety),
     Check("agent-current", check_agent_current),
     Check("systemd", check_systemd),
     Check("pacemaker", check_pacemaker),
+    Check("server", check_server),
 )

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
+from itertools import chain
 from pathlib import Path
 
 import ocf_systemd
@@ -214,6 +215,14 @@ def is_outdated(path: Path) -> bool:
     """Return whether this installation installed an agent file, but would write another text now."""
     text = path.read_text(encoding="utf-8", errors="replace")
     return sys.executable in text and text != _agent_text()
+
+
+def imported_packages(agent: Path) -> tuple[str, ...]:
+    """Return the directories of what an agent file imports: its own package, those it depends on, standard library."""
+    text = agent.read_text(encoding="utf-8", errors="replace")
+    own = (f"{path}/ocf_systemd" for path in re.findall(r"^sys\.path\.insert\(0, '(.+)'\)$", text, re.MULTILINE))
+    locations = (spec.submodule_search_locations or () for name in _IMPORTED[1:] if (spec := find_spec(name)))
+    return (*own, *chain(*locations), sysconfig.get_path("stdlib"))
 
 
 def _agent_text() -> str:

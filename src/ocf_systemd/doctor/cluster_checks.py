@@ -1,0 +1,136 @@
+"""Checks of the cluster on this host: its properties, and the resources that manage the unit."""
+
+from ocf_systemd.core.check_result import CheckResult
+from ocf_systemd.core.cluster import Cluster, Resource, is_false
+from ocf_systemd.doctor.check import Check, needs
+from ocf_systemd.doctor.facts import Facts
+from ocf_systemd.doctor.fixes import names
+
+# From Pacemaker 3.0.2 on, names of properties may begin with `fencing-` instead of `stonith-`.
+_FENCING = ("stonith-enabled", "fencing-enabled")
+_WATCHDOG = ("stonith-watchdog-timeout", "fencing-watchdog-timeout")
+_QUORUM = "no-quorum-policy"
+_NO_CLUSTER = "no cluster runs on this host"
+
+
+def _find_cluster(facts: Facts) -> Cluster | str:
+    return facts.cluster or ("the cluster cannot be queried" if facts.why_no_cluster else _NO_CLUSTER)
+
+
+def _find_resources(facts: Facts) -> tuple[Resource, ...] | str:
+    cluster = _find_cluster(facts)
+    return cluster if isinstance(cluster, str) else facts.resources or "no resource manages the unit"
+
+
+def _disabled_fencing(cluster: Cluster) -> str:
+    return next((name for name in _FENCING if is_false(cluster.properties.get(name))), "")
+
+
+def check_cluster(check: Check, facts: Facts) -> CheckResult:
+    """Check that a cluster that runs on this host can be queried."""
+    if facts.why_no_cluster:
+        return check.warning(
+            facts.why_no_cluster,
+            "Its configuration is not checked, and times of operations are assumed to be those advertised.",
+            "crm_mon --one-shot   # must print the state of the cluster, to root",
+        )
+    if facts.cluster is None:
+        return check.skipped(_NO_CLUSTER)
+    return check.ok("; ".join(map(str, facts.resources)) or "no resource manages the unit")
+
+
+@needs(_find_cluster)
+def check_fencing(check: Check, cluster: Cluster) -> CheckResult:
+    """Check that Pacemaker can fence a node."""
+    if off := _disabled_fencing(cluster):
+        return check.warning(
+            f"{off}={cluster.properties[off]}",
+            "After a failed stop Pacemaker blocks the resource, and if a node does not respond, the service may run "
+            f"twice. Decide which fence devices the nodes need, create them, then set {off}=true.",
+        )
+    if devices := [each.id for each in cluster.resources if each.agent.startswith("stonith:")]:
+        return check.ok(names(devices))
+    if any(cluster.properties.get(name, "0").rstrip("smin") not in {"", "0"} for name in _WATCHDOG):
+        return check.ok("by watchdog")
+    return check.error(
+        "fencing is enabled, but there is no fence device",
+        "Pacemaker starts no resource without one.",
+        "# Decide which fence devices the nodes need, and create them:",
+        "pcs stonith list   # shows the fence agents",
+        "pcs stonith create DEVICE AGENT OPTIONS   # crm configure primitive DEVICE stonith:AGENT params OPTIONS",
+    )
+
+
+@needs(_find_cluster)
+def check_quorum(check: Check, cluster: Cluster) -> CheckResult:
+    """Check that nodes without quorum do not run the service."""
+    policy = cluster.properties.get(_QUORUM, "stop")
+    if policy != "ignore":
+        return check.ok(f"{_QUORUM}={policy}")
+    report, fenced = check.warning, ", unless fencing ends the others first"
+    if _disabled_fencing(cluster):
+        report, fenced = check.error, ""
+    return report(
+        f"{_QUORUM}=ignore",
+        f"If the nodes lose contact, each side starts the service{fenced}. In a cluster of two nodes, the surviving "
+        "one keeps quorum with two_node in votequorum(5).",
+        f"pcs property set {_QUORUM}=stop   # crm configure property {_QUORUM}=stop",
+    )
+
+
+@needs(_find_resources)
+def check_one_resource(check: Check, resources: tuple[Resource, ...]) -> CheckResult:
+    """Check that one resource manages the unit."""
+    if len(resources) == 1:
+        return check.ok(resources[0].id)
+    return check.error(
+        f"resources {names([each.id for each in resources])} manage the same unit",
+        "A node has one unit of that name. So a stop of one resource also stops the other, and on another node "
+        "Pacemaker finds both active.",
+        "# Decide which one to keep. To delete another one stops the unit once:",
+        "pcs resource delete RESOURCE   # crm resource stop RESOURCE; crm configure delete RESOURCE",
+    )
+
+
+@needs(_find_resources)
+def check_unique_clone(check: Check, resources: tuple[Resource, ...]) -> CheckResult:
+    """Check that the instances of a clone are not globally unique."""
+    unique = next((each for each in resources if each.is_globally_unique), None)
+    if unique is None:
+        return check.ok("not in a globally unique clone")
+    return check.error(
+        f"clone {unique.clone} of resource {unique.id} has globally-unique=true",
+        "A node has one unit of that name, which all instances share. So Pacemaker finds an instance active on nodes "
+        "where it has started another one, and a stop of one stops the other.",
+        f"pcs resource meta {unique.clone} globally-unique=false   # crm resource meta {unique.clone} set "
+        "globally-unique false",
+    )
+
+
+@needs(_find_resources)
+def check_monitor(check: Check, resources: tuple[Resource, ...]) -> CheckResult:
+    """Check that a recurring monitor is configured, with a timeout."""
+    for resource in resources:
+        if not resource.monitors:
+            return check.error(
+                f"resource {resource.id} has no recurring monitor",
+                "Pacemaker does not detect that the service has failed.",
+                f"pcs resource op add {resource.id} monitor interval=10s timeout=20s",
+            )
+        if without := next((each for each in resource.monitors if each.timeout is None), None):
+            return check.warning(
+                f"the monitor of resource {resource.id} has no timeout",
+                "Pacemaker's default applies, 20 s, whatever the hook needs.",
+                f"pcs resource update {resource.id} op monitor interval={without.interval} timeout=20s   # or longer",
+            )
+    return check.ok("a recurring monitor with a timeout")
+
+
+CHECKS = (
+    Check("cluster", check_cluster),
+    Check("fencing", check_fencing),
+    Check("quorum", check_quorum),
+    Check("one-resource", check_one_resource),
+    Check("unique-clone", check_unique_clone),
+    Check("monitor", check_monitor),
+)

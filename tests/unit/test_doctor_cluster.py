@@ -1,0 +1,217 @@
+"""The checks of doctor for the cluster on this host: for each, facts with a problem and facts without."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+
+from ocf_systemd.core.check_result import CheckResult, Status
+from ocf_systemd.core.cluster import Cluster, ConfiguredOperation, Resource, configured_operations
+from ocf_systemd.core.ocf import Action
+from ocf_systemd.core.operations import Operations
+from ocf_systemd.doctor import cluster_checks
+from ocf_systemd.doctor.checks import run_checks
+from tests.unit.test_doctor_checks import BY_NAME, NAME, known, serving
+
+if TYPE_CHECKING:
+    from ocf_systemd.doctor.facts import Facts
+
+START = ConfiguredOperation("start", "0s", "90s")
+MONITOR = ConfiguredOperation("monitor", "10s", "30s")
+WEB = Resource("web", "ocf:pacemaker:systemd", NAME, {}, (START, MONITOR))
+CLONED = replace(WEB, is_globally_unique=True, clone="web-clone")
+POWER = Resource("power", "stonith:fence_ipmilan", "", {})
+
+
+def managed(*resources: Resource, devices: tuple[Resource, ...] = (POWER,), **properties: str) -> Facts:
+    """Return facts of a unit that these resources of a cluster manage."""
+    named = {name.replace("_", "-"): value for name, value in properties.items()}
+    return replace(known(), cluster=Cluster(named, (*devices, *resources)), resources=resources)
+
+
+def monitored(*operations: ConfiguredOperation) -> Facts:
+    return managed(replace(WEB, operations=operations))
+
+
+def unreachable() -> Facts:
+    return replace(known(), why_no_cluster="crm_mon does not answer within 5 s")
+
+
+ROWS: dict[str, tuple[list[tuple[str, Facts]], list[tuple[str, Facts]]]] = {
+    "cluster": (
+        [("no answer", unreachable())],
+        [("without the unit", managed()), ("with it", managed(WEB))],
+    ),
+    "fencing": (
+        [
+            ("disabled", managed(stonith_enabled="False")),
+            ("disabled, Pacemaker 3", managed(fencing_enabled="off")),
+            ("no device", managed(devices=())),
+            ("no watchdog", managed(devices=(), stonith_watchdog_timeout="0s")),
+        ],
+        [
+            ("by default", managed()),
+            ("enabled", managed(stonith_enabled="true")),
+            ("not a boolean", managed(stonith_enabled="x")),
+            ("by watchdog", managed(devices=(), stonith_watchdog_timeout="10s")),
+            ("by watchdog, of twice its time", managed(devices=(), fencing_watchdog_timeout="-1")),
+        ],
+    ),
+    "quorum": (
+        [("ignored", managed(no_quorum_policy="ignore"))],
+        [("by default", managed()), ("freeze", managed(no_quorum_policy="freeze"))],
+    ),
+    "one-resource": (
+        [("two", managed(WEB, replace(WEB, id="web2"))), ("of another class", managed(WEB, replace(WEB, agent="x")))],
+        [("one", managed(WEB))],
+    ),
+    "unique-clone": (
+        [("globally unique", managed(CLONED))],
+        [("no clone", managed(WEB)), ("anonymous", managed(replace(CLONED, is_globally_unique=False)))],
+    ),
+    "monitor": (
+        [
+            ("none", monitored(START)),
+            ("not recurring", monitored(ConfiguredOperation("monitor", "0", "20s"))),
+            ("not a time", monitored(ConfiguredOperation("monitor", "often", "20s"))),
+            ("no interval", monitored(ConfiguredOperation("monitor", None, "20s"))),
+            ("no timeout", monitored(ConfiguredOperation("monitor", "10s", None))),
+        ],
+        [("with interval and timeout", managed(WEB))],
+    ),
+}
+PROBLEMS = [pytest.param(name, facts, id=f"{name}: {row}") for name, rows in ROWS.items() for row, facts in rows[0]]
+PASSING = [pytest.param(name, facts, id=f"{name}: {row}") for name, rows in ROWS.items() for row, facts in rows[1]]
+SEVERITIES = [
+    pytest.param("cluster", unreachable(), Status.WARNING, id="cluster"),
+    pytest.param("fencing", managed(stonith_enabled="no"), Status.WARNING, id="fencing"),
+    pytest.param("fencing", managed(devices=()), Status.ERROR, id="no device"),
+    pytest.param("quorum", managed(no_quorum_policy="ignore"), Status.WARNING, id="quorum"),
+    pytest.param("quorum", managed(no_quorum_policy="ignore", stonith_enabled="0"), Status.ERROR, id="unfenced"),
+    pytest.param("one-resource", managed(WEB, WEB), Status.ERROR, id="one-resource"),
+    pytest.param("unique-clone", managed(CLONED), Status.ERROR, id="unique-clone"),
+    pytest.param("monitor", monitored(), Status.ERROR, id="no monitor"),
+    pytest.param("monitor", monitored(replace(MONITOR, timeout=None)), Status.WARNING, id="no timeout"),
+]
+
+
+def test_every_check_is_tested_with_and_without_a_problem() -> None:
+    """No check is in the table without facts for both."""
+    assert list(ROWS) == [check.name for check in cluster_checks.CHECKS]
+    assert all(problems and passing for problems, passing in ROWS.values())
+
+
+@pytest.mark.parametrize(("name", "facts"), PROBLEMS)
+def test_problem(name: str, facts: Facts) -> None:
+    """The result states what is wrong, why that matters, and how to fix it or what to decide."""
+    result = BY_NAME[name].run(facts)
+    assert result.is_problem
+    assert result.what
+    assert not result.what.endswith(".")
+    assert result.why.endswith(".")
+    assert ("Decide " in result.why) == (not result.fix)
+    assert result.fix or result.status is Status.WARNING
+
+
+@pytest.mark.parametrize(("name", "facts"), PASSING)
+def test_passes(name: str, facts: Facts) -> None:
+    """The result describes the configuration in a few words."""
+    result = BY_NAME[name].run(facts)
+    assert result.status is Status.OK
+    assert 0 < len(result.what) < 80
+
+
+@pytest.mark.parametrize(("name", "facts", "status"), SEVERITIES)
+def test_severity(name: str, facts: Facts, status: Status) -> None:
+    """An error makes the service fail, run twice or unmonitored; a warning may."""
+    assert BY_NAME[name].run(facts).status is status
+
+
+def test_no_cluster() -> None:
+    """Where no cluster runs, all are skipped."""
+    results = [check.run(known()) for check in cluster_checks.CHECKS]
+    assert {(result.status, result.what) for result in results} == {(Status.SKIPPED, "no cluster runs on this host")}
+
+
+def test_a_cluster_that_does_not_answer() -> None:
+    """One problem has the reason; the other checks are skipped for it."""
+    first, *others = (check.run(unreachable()) for check in cluster_checks.CHECKS)
+    assert first.what == "crm_mon does not answer within 5 s"
+    assert {(result.status, result.what) for result in others} == {(Status.SKIPPED, "the cluster cannot be queried")}
+
+
+@pytest.mark.parametrize("name", ["one-resource", "unique-clone", "monitor"])
+def test_no_resource(name: str) -> None:
+    """A unit without a resource has no configuration to check."""
+    assert BY_NAME[name].run(managed()).status is Status.SKIPPED
+
+
+def times(*operations: ConfiguredOperation, level: int = 0) -> Operations:
+    resource = replace(WEB, operations=operations, default_timeouts={"stop": "50s", "reload": "soon"})
+    return configured_operations(resource, level)
+
+
+class TestConfiguredOperations:
+    def test_times(self) -> None:
+        """What is not configured has the default of the operations, or Pacemaker's, as has what is not a time."""
+        found = times(START, replace(MONITOR, timeout="soon"))
+        assert found.configured == {"start": 90.0, "stop": 50.0, "monitor": 20.0, "reload": 20.0, "interval": 10.0}
+        assert found.timeout_s(Action.STOP) == 50.0
+
+    def test_chosen(self) -> None:
+        """A time is chosen if it is neither Pacemaker's default nor the advertised one, which pcs copies."""
+        assert times(START).chosen == {"start": 90.0, "stop": 50.0}
+        assert times(ConfiguredOperation("start", "0", "100s"), ConfiguredOperation("stop", "0", "20")).chosen == {}
+        assert times(replace(START, timeout="100s")).timeout_s(Action.START) == 100.0
+
+    def test_several_monitors(self) -> None:
+        """The shortest times of the recurring monitors count that run the hook; a probe does not."""
+        probe, often = ConfiguredOperation("monitor", "0", "5s"), ConfiguredOperation("monitor", "10s", "30s", "odd")
+        rarely = ConfiguredOperation("monitor", "1min", "25s", "10")
+
+        def monitor(level: int, *operations: ConfiguredOperation) -> tuple[float, float]:
+            found = times(*operations, level=level)
+            return found.timeout_s(Action.MONITOR), found.interval_s
+
+        assert monitor(0, probe, often, rarely) == (25.0, 10.0)
+        assert monitor(10, probe, often, rarely) == (25.0, 60.0)
+        assert monitor(20, probe, often) == (30.0, 10.0)
+        assert monitor(0, probe) == (5.0, 10.0)
+
+
+def results(facts: Facts) -> dict[str, CheckResult]:
+    return {result.name: result for result in run_checks(facts)}
+
+
+class TestFixes:
+    SLOW = serving(start_timeout_s=300.0)
+    SHORT = Operations(configured={"start": 60.0})
+
+    def test_names_the_resource(self) -> None:
+        """A fix names the resource and the timeout that it has; `# or` and other commands are as they were."""
+        facts = replace(managed(WEB), unit=self.SLOW, operations=self.SHORT)
+        first, *others = results(facts)["start-timeout"].fix
+        assert first == "pcs resource update web op start timeout=310s   # now 60s"
+        assert tuple(others) == results(replace(facts, resources=()))["start-timeout"].fix[1:]
+
+    def test_without_a_timeout(self) -> None:
+        """A fix of a parameter names the resource alone."""
+        fix = results(replace(managed(WEB), unit=serving(type="oneshot", remain_after_exit=True)))
+        lines = [line for result in fix.values() for line in result.fix if "pcs resource update" in line]
+        assert lines
+        assert all(line.startswith("pcs resource update web ") and "now" not in line for line in lines)
+
+    @pytest.mark.parametrize(
+        "resources",
+        [
+            pytest.param((), id="none"),
+            pytest.param((WEB, replace(WEB, id="web2")), id="two"),
+            pytest.param((replace(WEB, agent="systemd:web"),), id="another class"),
+        ],
+    )
+    def test_no_such_resource(self, resources: tuple[Resource, ...]) -> None:
+        """Where it is not known which resource of an OCF agent it is, a placeholder remains."""
+        facts = replace(managed(*resources), unit=self.SLOW, operations=self.SHORT)
+        assert results(facts)["start-timeout"].fix[0].startswith("pcs resource update RESOURCE op start")
