@@ -285,10 +285,21 @@ class TestUnits:
             assert self.tally.add(doctor("--unit", *unit, "--json")) == {"agent-current"}
             box.write(AGENT, text, 0o700)
             assert self.tally.add(doctor("--unit", *unit, "--json")) == {"agent-readable"}
+            box.write(AGENT, text, 0o757)
+            assert self.tally.add(doctor("--unit", *unit, "--json")) == {"agent-safety"}
         finally:
             box.write(AGENT, text, 0o755)
             if aside:
                 aside.rename(other)
+
+    def test_the_server(self, box: Box, doctor: Doctor) -> None:
+        """It is installed, but its socket does not listen; the proposed commands start it."""
+        unit = (box.service("Type=notify", "ExecStart=sleep 9"), "--monitor-hook", box.hook("timeout 5 true; exit 7"))
+        box.sh("systemctl stop ocf-systemd.socket ocf-systemd.service")
+        done = doctor("--unit", *unit, "--json")
+        box.sh("\n".join(["set -e", *_on_this_host(done)]))
+        assert self.tally.add(done) == {"server"}
+        assert self.tally.add(doctor("--unit", *unit, "--json")) == set()
 
     def test_versions(self, box: Box, files: Files, doctor: Doctor) -> None:
         """The versions of systemd and Pacemaker are older than the oldest tested ones."""

@@ -108,7 +108,7 @@ def check_server(check: Check, facts: Facts) -> CheckResult:
         " and ".join(broken),
         "Each monitor runs in the agent's own process, which takes several times the processor time.",
         f"systemctl reset-failed {units}; systemctl start {next(iter(facts.server))}",
-        f"systemctl status {units}   # if they fail again",
+        "journalctl --unit=ocf-systemd.service --lines=20   # shows why, if they fail again",
     )
 
 
