@@ -35,8 +35,9 @@ def doctor(
 ) -> int:
     """Check a unit for problems before putting it under cluster control.
 
-    Each problem is described with its reason and its fix. The hook is run once; nothing is changed. Exit code 0: no
-    errors; 1: errors; 2: wrong usage, or this host does not run systemd.
+    Each problem is described with its reason and its fix. The hook is run once; nothing is changed. If a cluster runs
+    on this host, it is checked as well, and the times of the unit's resource apply unless --op sets others. Exit code
+    0: no errors; 1: errors; 2: wrong usage, or this host does not run systemd.
 
     \b
     Examples:

@@ -115,7 +115,7 @@ def check_monitor(check: Check, resources: tuple[Resource, ...]) -> CheckResult:
             return check.error(
                 f"resource {resource.id} has no recurring monitor",
                 "Pacemaker does not detect that the service has failed.",
-                f"pcs resource op add {resource.id} monitor interval=10s timeout=20s",
+                f"pcs resource update {resource.id} op monitor interval=10s timeout=20s",
             )
         if without := next((each for each in resource.monitors if each.timeout is None), None):
             return check.warning(
