@@ -64,8 +64,11 @@ class Doctor:
 
     def report(self, *arguments: str) -> Report:
         """Run doctor, and count the checks that found a problem and those that passed."""
-        given = ("--unit", "plain", "--monitor-hook", self.hook, "--json", *arguments)
-        done = self.node.sandbox.run([str(PROGRAM), "doctor", *given], timeout_s=60)
+        return self.of("plain", "--monitor-hook", self.hook, *arguments)
+
+    def of(self, unit: str, *arguments: str) -> Report:
+        """Run doctor for a unit, without the hook."""
+        done = self.node.sandbox.run([str(PROGRAM), "doctor", "--unit", unit, "--json", *arguments], timeout_s=60)
         TALLY.add(done)
         return Report(done)
 
@@ -178,6 +181,26 @@ class TestResources:
         doctor.run(commands)
         fixed = doctor.report()
         assert {each.status(name) for each in (overridden, fixed) for name in short} == {"ok"}
+
+    def test_configured_parameters(self, cluster: Cluster, doctor: Doctor) -> None:
+        """Its parameters apply unless others are given; those of another hook do not, nor do wrong ones."""
+        seconds = cluster.hook("seconds", 'timeout 5 sleep "$1"; exit 7')
+        create(
+            cluster, f"monitor_hook={seconds}", "monitor_hook_args=1.6", "stop_escalate=no", "op", "stop", "timeout=60s"
+        )
+
+        def hook_of(*arguments: str) -> tuple[str, str, str]:
+            document = json.loads(doctor.of("plain", *arguments).done.stdout)
+            checks = {each["name"]: each["status"] for each in document["checks"]}
+            return document["monitor_hook"], checks["hook-speed"], checks["stop-timeout"]
+
+        monitor = ("--op", "monitor=3s")
+        assert hook_of() == (seconds, "ok", "error")
+        assert hook_of(*monitor) == (seconds, "warning", "error")
+        assert hook_of(*monitor, "-o", "monitor_hook_args=0", "-o", "stop_escalate=yes") == (seconds, "ok", "warning")
+        assert hook_of(*monitor, "--monitor-hook", doctor.hook) == (doctor.hook, "ok", "warning")
+        cluster.pcs("resource", "update", "web", "poll_interval=soon")
+        assert hook_of()[0] is None
 
 
 class TestNode:

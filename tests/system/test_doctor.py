@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import pytest
 
-from ocf_systemd.doctor import hook_checks, host_checks, service_checks, unit_checks
+from ocf_systemd.doctor import cluster_checks, hook_checks, host_checks, service_checks, unit_checks
 from tests.system.agent import AGENT
 from tests.system.terminal import Terminal
 
@@ -316,9 +316,22 @@ class TestUnits:
         assert problems(done) == {"found"}
         assert "systemd does not answer: down" in done.stdout
 
+    def test_no_cluster(self, box: Box, doctor: Doctor) -> None:
+        """Where no cluster runs, its checks are skipped; tests/cluster/test_doctor.py has them where one does."""
+        checks = {
+            check["name"]: check for check in json.loads(doctor("--unit", box.service(), "--json").stdout)["checks"]
+        }
+        found = [checks[check.name] for check in cluster_checks.CHECKS]
+        assert {(check["status"], check["what"]) for check in found} == {("skipped", "no cluster runs on this host")}
+
     def test_every_check_is_tested(self) -> None:
         """Each check of the table has found a problem above, and has passed."""
-        modules = (unit_checks, service_checks, hook_checks, host_checks)  # test_doctor_findings.py has the others
+        modules = (
+            unit_checks,
+            service_checks,
+            hook_checks,
+            host_checks,
+        )  # test_doctor_findings.py, tests/cluster: the others
         names = {check.name for module in modules for check in module.CHECKS}
         assert names - self.tally.failed == set()
         assert names - self.tally.passed == set()

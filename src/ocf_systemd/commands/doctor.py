@@ -36,8 +36,9 @@ def doctor(
     """Check a unit for problems before putting it under cluster control.
 
     Each problem is described with its reason and its fix. The hook is run once; nothing is changed. If a cluster runs
-    on this host, it is checked as well, and the times of the unit's resource apply unless --op sets others. Exit code
-    0: no errors; 1: errors; 2: wrong usage, or this host does not run systemd.
+    on this host, it is checked as well, and what the unit's resource has configured applies: its times unless --op sets
+    others, its parameters unless options set others or another hook. Exit code 0: no errors; 1: errors; 2: wrong usage,
+    or this host does not run systemd.
 
     \b
     Examples:

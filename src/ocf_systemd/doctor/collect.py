@@ -12,7 +12,14 @@ from ocf_systemd.core.observations import ActiveState, HookRan, LoadState, NotSt
 from ocf_systemd.core.ocf import Action
 from ocf_systemd.core.parameters import Parameters
 from ocf_systemd.doctor import execution, parse, unit_files
-from ocf_systemd.doctor.environment import collect_agent, collect_host, collect_server, with_cluster, with_resources
+from ocf_systemd.doctor.environment import (
+    collect_agent,
+    collect_host,
+    collect_server,
+    configured_options,
+    with_cluster,
+    with_resources,
+)
 from ocf_systemd.doctor.facts import Agent, Edge, Facts, Hook, RelatedUnit, Script, StartLimit, Unit
 from ocf_systemd.doctor.parse import Properties, names_in
 from ocf_systemd.doctor.systemctl import NoAnswerError, list_names, show, unmet_conditions
@@ -50,7 +57,7 @@ _OF_THE_UNIT = (
 def collect(given: Facts, options: Mapping[str, str]) -> Facts:
     """Return all facts, from those given on the command line: the name, the operations and the parameters.
 
-    `options` are the parameters as text. Leftover processes of the hook are ended.
+    `options` are those parameters as text. Leftover processes of the hook are ended.
     """
     adopt_orphans()
     try:
@@ -82,10 +89,9 @@ async def _collect(facts: Facts, options: Mapping[str, str]) -> Facts:
                 facts = replace(facts, server=await collect_server())
             except NoAnswerError as error:
                 facts = replace(facts, no_answer=str(error))
-        facts = await with_resources(
-            replace(facts, cluster=in_cluster.cluster, why_no_cluster=in_cluster.why_no_cluster)
-        )
-        hook = await _run_hook(facts, options)
+        facts = replace(facts, cluster=in_cluster.cluster, why_no_cluster=in_cluster.why_no_cluster)
+        facts = await with_resources(facts, options)
+        hook = await _run_hook(facts, configured_options(facts, options))
         host = await collect_host(manager)
     return replace(facts, agent=agent, host=host, hook=hook)
 

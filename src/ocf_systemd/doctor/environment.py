@@ -4,7 +4,7 @@ import os
 import pwd
 import re
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -13,8 +13,10 @@ from anyio import to_thread
 
 from ocf_systemd import __version__
 from ocf_systemd.agent.log import describe_outcome
-from ocf_systemd.core.cluster import configured_operations
+from ocf_systemd.core.cluster import Resource, configured_operations
 from ocf_systemd.core.observations import ActiveState, CommandOutcome, Exited, LoadState, NotStarted
+from ocf_systemd.core.parameter_table import PREFIX
+from ocf_systemd.core.parameters import ParameterError, read_parameters
 from ocf_systemd.doctor.facts import Agent, Facts, Host
 from ocf_systemd.doctor.parse import Properties, span_s
 from ocf_systemd.doctor.systemctl import run, show
@@ -112,8 +114,8 @@ async def with_cluster(facts: Facts) -> Facts:
         return replace(facts, why_no_cluster=str(error))
 
 
-async def with_resources(facts: Facts) -> Facts:
-    """Add the cluster's resources that manage the unit and, if one of them has an OCF agent, its operations."""
+async def with_resources(facts: Facts, options: Mapping[str, str]) -> Facts:
+    """Add the cluster's resources that manage the unit, and from that of an OCF agent what `options` do not set."""
     if facts.cluster is None or facts.unit is None:
         return facts
     try:
@@ -121,10 +123,24 @@ async def with_resources(facts: Facts) -> Facts:
     except ClusterError as error:
         return replace(facts, cluster=None, why_no_cluster=str(error))
     facts = replace(facts, resources=resources)
-    if facts.resource is None or facts.parameters is None:
-        return facts
-    configured = configured_operations(facts.resource, facts.parameters.monitor_hook_level)
-    return replace(facts, operations=replace(configured, chosen={**configured.chosen, **facts.operations.chosen}))
+    return facts if facts.resource is None else _configured(facts, facts.resource, options)
+
+
+def _configured(facts: Facts, resource: Resource, options: Mapping[str, str]) -> Facts:
+    parameters = facts.parameters
+    with suppress(ParameterError):  # the agent reports it
+        given = configured_options(facts, options)
+        parameters = read_parameters({PREFIX + name: text for name, text in given.items()})
+    configured = configured_operations(resource, parameters.monitor_hook_level if parameters else 0)
+    chosen = {**configured.chosen, **facts.operations.chosen}
+    return replace(facts, parameters=parameters, operations=replace(configured, chosen=chosen))
+
+
+def configured_options(facts: Facts, options: Mapping[str, str]) -> Mapping[str, str]:
+    """Return parameters as text: `options` and, unless they have a hook, what the resource has configured besides."""
+    if facts.resource is None or "monitor_hook" in options:
+        return options
+    return {**facts.resource.parameters, **options}
 
 
 async def _pacemaker_version() -> str:
