@@ -684,7 +684,7 @@ def test_skipped(name: str, facts: Facts) -> None:
 
 WARNINGS = {
     *("daemon-reload", "part-of", "readiness", "start-limit", "hook-timeout"),  # and those of SEVERITIES
-    *("agent-readable", "agent-current", "systemd", "pacemaker", "server"),
+    *("agent-readable", "agent-current", "systemd", "pacemaker"),
 }
 SEVERITIES = [
     ("kill-mode", known(serving(kill_mode="none")), Status.ERROR),
@@ -702,6 +702,7 @@ SEVERITIES = [
     ("hook-speed", known(UP, hook=hooked(ran(0, 6.0), elapsed_s=6.0)), Status.WARNING),
     ("hook-speed", known(UP, hook=hooked(LATE, elapsed_s=18.0)), Status.ERROR),
     ("hook-speed", known(hook=hooked(LATE, elapsed_s=18.0)), Status.ERROR),
+    ("server", served(ActiveState.INACTIVE, ActiveState.INACTIVE), Status.WARNING),
 ]
 
 
