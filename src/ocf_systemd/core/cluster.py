@@ -6,6 +6,7 @@ whether a resource is managed, which its group, its node or the whole cluster ca
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -182,15 +183,19 @@ class _Configuration:
     def __init__(self, cib: "Element") -> None:
         self._cib = cib
         self._by_id = {name: each for each in cib.iterfind("configuration//*") if (name := each.get("id"))}
+        self._defaults: dict[tuple[str, _Subject], dict[str, str]] = {}
 
-    @property
+    @cached_property
     def properties(self) -> dict[str, str]:
         sets = self._sets(self._cib, "configuration/crm_config/cluster_property_set")
         return self._pairs(sorted(sets, key=lambda each: each.get("id") != _FIRST_PROPERTIES))
 
     def defaults(self, section: str, subject: _Subject) -> dict[str, str]:
         """Return the defaults of resources (`rsc_defaults`), or of operations (`op_defaults`)."""
-        return self._pairs(self._sets(self._cib, f"configuration/{section}/meta_attributes"), subject)
+        if (section, subject) not in self._defaults:  # a thousand resources have few kinds of operations
+            sets = self._sets(self._cib, f"configuration/{section}/meta_attributes")
+            self._defaults[section, subject] = self._pairs(sets, subject)
+        return self._defaults[section, subject]
 
     def primitives(self) -> Iterator[tuple["Element", ...]]:
         """Yield each primitive with what it inherits from, nearest first: its template, its group, its clone.
@@ -307,8 +312,8 @@ class _Report:
 def _resource(configuration: _Configuration, lineage: tuple["Element", ...], report: _Report) -> Resource:
     name = lineage[0].get("id", "")
     standard = tuple(next(filter(None, (each.get(key) for each in lineage)), "") for key in _STANDARD)
-    meta = configuration.defaults("rsc_defaults", _Subject(standard))
-    meta |= configuration.attributes("meta_attributes", lineage)
+    defaults = configuration.defaults("rsc_defaults", _Subject(standard))
+    meta = defaults | configuration.attributes("meta_attributes", lineage)
     parameters = configuration.attributes("instance_attributes", lineage)
     clone = next((each.get("id", "") for each in lineage if each.tag in _CLONES), "")
     nodes, is_managed = report.nodes(name), report.values(name, "managed") != {"false"}
