@@ -1,4 +1,4 @@
-"""Collects facts about the agent's file, as root and as another user, and the versions of systemd and Pacemaker."""
+"""Collects facts about the agent's file, the resident server, the cluster, and the versions on this host."""
 
 import os
 import pwd
