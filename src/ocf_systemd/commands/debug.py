@@ -7,15 +7,7 @@ import click
 
 from ocf_systemd.agent.entry import PROGRAM
 from ocf_systemd.commands.cluster import advice, controlled, describe
-from ocf_systemd.commands.program import (
-    NotRunError,
-    hook_option,
-    operation_option,
-    parameter_option,
-    program,
-    require_systemd,
-    unit_option,
-)
+from ocf_systemd.commands.program import NotRunError, program, require_systemd, resource_options
 from ocf_systemd.core.ocf import Action
 from ocf_systemd.display.terminal import console, uses_rich
 
@@ -28,10 +20,7 @@ _ASKS_FIRST = frozenset({"start", "stop", "reload", "cycle"})
 
 @program.command()
 @click.argument("action", type=click.Choice([*map(str, Action), "cycle"]), metavar="ACTION")
-@unit_option
-@hook_option
-@parameter_option
-@operation_option
+@resource_options
 @click.option("--yes", is_flag=True, help="Run it even if Pacemaker controls the unit.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def debug(

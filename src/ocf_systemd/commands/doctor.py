@@ -7,14 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ocf_systemd.agent.entry import PROGRAM
-from ocf_systemd.commands.program import (
-    hook_option,
-    operation_option,
-    parameter_option,
-    program,
-    require_systemd,
-    unit_option,
-)
+from ocf_systemd.commands.program import program, require_systemd, resource_options
 from ocf_systemd.display.terminal import console, uses_rich
 
 if TYPE_CHECKING:
@@ -25,10 +18,7 @@ if TYPE_CHECKING:
 
 
 @program.command()
-@unit_option
-@hook_option
-@parameter_option
-@operation_option
+@resource_options
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def doctor(
     unit: str, monitor_hook: str | None, options: dict[str, str], operations: "Operations", *, as_json: bool

@@ -1,7 +1,7 @@
 """The click group of all commands, and the options that several commands have."""
 
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ParamSpec
 
 import click
 
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
     from ocf_systemd.core.operations import Operations
+
+P = ParamSpec("P")
 
 _SUMMARY = """Run systemd units under Pacemaker, with a health hook in their monitor.
 
@@ -130,29 +132,38 @@ def _completed(kind: str) -> "Callable[[click.Context, click.Parameter, str], li
     return complete
 
 
-unit_option = click.option(
-    "--unit", required=True, shell_complete=_completed("units"), help="The systemd unit (parameter `unit`)."
+_RESOURCE_OPTIONS = (
+    click.option(
+        "--unit", required=True, shell_complete=_completed("units"), help="The systemd unit (parameter `unit`)."
+    ),
+    click.option(
+        "--monitor-hook",
+        metavar="PATH",
+        shell_complete=_completed("hooks"),
+        help="The health hook (parameter `monitor_hook`).",
+    ),
+    click.option(
+        "-o",
+        "options",
+        multiple=True,
+        metavar="NAME=VALUE",
+        callback=assignments,
+        shell_complete=_completed("assignments"),
+        help="Set a parameter, a CRM_meta_ or an OCF_ variable.",
+    ),
+    click.option(
+        "--op",
+        "operations",
+        multiple=True,
+        metavar="NAME=TIME",
+        callback=operations,
+        help="A timeout (start=15min), or interval=30s; repeatable.",
+    ),
 )
-hook_option = click.option(
-    "--monitor-hook",
-    metavar="PATH",
-    shell_complete=_completed("hooks"),
-    help="The health hook (parameter `monitor_hook`).",
-)
-parameter_option = click.option(
-    "-o",
-    "options",
-    multiple=True,
-    metavar="NAME=VALUE",
-    callback=assignments,
-    shell_complete=_completed("assignments"),
-    help="Set a parameter, a CRM_meta_ or an OCF_ variable.",
-)
-operation_option = click.option(
-    "--op",
-    "operations",
-    multiple=True,
-    metavar="NAME=TIME",
-    callback=operations,
-    help="A timeout (start=15min), or interval=30s; repeatable.",
-)
+
+
+def resource_options(command: "Callable[P, int]") -> "Callable[P, int]":
+    """Add the options of a command that acts on a resource: --unit, --monitor-hook, -o and --op."""
+    for option in reversed(_RESOURCE_OPTIONS):
+        command = option(command)
+    return command

@@ -8,15 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ocf_systemd.commands.cluster import advice, controlled, describe
-from ocf_systemd.commands.program import (
-    NotRunError,
-    hook_option,
-    operation_option,
-    parameter_option,
-    program,
-    require_systemd,
-    unit_option,
-)
+from ocf_systemd.commands.program import NotRunError, program, require_systemd, resource_options
 from ocf_systemd.display.terminal import console, uses_rich
 
 if TYPE_CHECKING:
@@ -28,10 +20,7 @@ if TYPE_CHECKING:
 
 
 @program.command()
-@unit_option
-@hook_option
-@parameter_option
-@operation_option
+@resource_options
 @click.option("--on-this-host", is_flag=True, help="Use the unit of this host itself, not a sandbox.")
 @click.option("--yes", is_flag=True, help="Do not ask for confirmation on this host.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
