@@ -68,7 +68,6 @@ UNIT = Parameter(
     reloadable=False,
 )
 
-
 MONITOR_HOOK = Parameter(
     "monitor_hook",
     absolute_path,
@@ -81,7 +80,6 @@ MONITOR_HOOK = Parameter(
     "root and writable by nobody else, as must every directory on the way to it.",
 )
 
-
 MONITOR_HOOK_ARGS = Parameter(
     "monitor_hook_args",
     arguments,
@@ -90,51 +88,6 @@ MONITOR_HOOK_ARGS = Parameter(
     is_confidential=True,
 )
 
-
-MONITOR_HOOK_PROTOCOL = Parameter(
-    "monitor_hook_protocol",
-    lambda text: HookProtocol(one_of(*HookProtocol)(text)),
-    "meaning of the hook's exit codes",
-    "ocf: unchanged; note that 2 to 5 are hard errors to Pacemaker (the resource may not run on this node until "
-    "cleanup) and 6 stops it on every node. 8, 9 and 191 are for promotable resources and become 1. nagios: 0 is "
-    "running, 1 degraded, all others failed, so that any monitoring plugin serves as a hook. plain: 0 is running, all "
-    "others failed. lsb: 0 is running, 3 not running, all others failed, as for the status action of an init script.",
-    default=HookProtocol.OCF,
-    choices=tuple(HookProtocol),
-)
-
-
-MONITOR_HOOK_TIMEOUT = Parameter(
-    "monitor_hook_timeout",
-    optional_duration_s,
-    "longest run of the hook",
-    "How long one run of the hook may take before it is ended, with all it started. Not set: the time left until the "
-    "agent's deadline (the timeout less a reserve of at most 5 s), or half of it where another run may follow.",
-    field="monitor_hook_timeout_s",
-)
-
-
-MONITOR_HOOK_RETRIES = Parameter(
-    "monitor_hook_retries",
-    whole_number,
-    "retries of a failed hook",
-    "Maximum number of retries in a monitor, after any result but 0 and 190, poll_interval apart, until the deadline.",
-    default="0",
-    content_type="integer",
-)
-
-
-MONITOR_HOOK_LEVEL = Parameter(
-    "monitor_hook_level",
-    whole_number,
-    "lowest check level of the hook",
-    "The lowest OCF_CHECK_LEVEL at which a monitor runs the hook; below it the unit's state alone counts. Start and "
-    "reload run the hook whatever the level.",
-    default="0",
-    content_type="integer",
-)
-
-
 MONITOR_HOOK_USER = Parameter(
     "monitor_hook_user",
     user,
@@ -142,101 +95,114 @@ MONITOR_HOOK_USER = Parameter(
     "The user, by name or number, to run the hook as. Not set: the agent's own, root.",
 )
 
-
-MONITOR_HOOK_ORDER = Parameter(
-    "monitor_hook_order",
-    one_of(*_HOOK_ORDERS),
-    "when the hook starts",
-    "concurrent: together with systemctl; when the unit turns out not to run, the hook is ended and its result "
-    "dropped. gated: only once systemctl reports the unit active, for a hook that must not run while it is down. "
-    "A probe is always gated.",
-    default="concurrent",
-    choices=_HOOK_ORDERS,
-)
-
-
-POLL_INTERVAL = Parameter(
-    "poll_interval",
-    duration_s,
-    "longest pause between two polls",
-    "The longest pause between two polls of a unit that starts or stops, and the pause before a retry of a failed "
-    "hook. The first pauses of a start or stop are much shorter.",
-    default="1s",
-    field="poll_interval_s",
-)
-
-
-START_POLL_LIMIT = Parameter(
-    "start_poll_limit",
-    whole_number,
-    "maximum number of polls after start",
-    "The number of polls of the unit and its hook after which start gives up. 0: no limit.",
-    default="0",
-    content_type="integer",
-)
-
-
-STOP_POLL_LIMIT = Parameter(
-    "stop_poll_limit",
-    whole_number,
-    "maximum number of polls after stop",
-    "The number of polls of the unit after which stop gives up. 0: no limit.",
-    default="0",
-    content_type="integer",
-)
-
-
-STOP_VERIFY = Parameter(
-    "stop_verify",
-    boolean,
-    "stop waits for the hook too",
-    "Whether stop also waits for the hook to return 7 (not running): for a unit whose ExecStop= returns "
-    "before the service has stopped. It needs a hook of the ocf or lsb protocol.",
-    default="no",
-    choices=_YES_OR_NO,
-    content_type="boolean",
-)
-
-
-STOP_ESCALATE = Parameter(
-    "stop_escalate",
-    boolean,
-    "kill what does not stop in time",
-    "Whether a stop that nears its timeout sends SIGKILL to each process of a service: 5 s before the agent's "
-    "deadline, or a quarter of the time until the deadline if that is less. With the advertised timeout that is later "
-    "than systemd's default TimeoutStopSec, 90 s. A failed stop means fencing.",
-    default="yes",
-    choices=_YES_OR_NO,
-    content_type="boolean",
-)
-
-
-ORDER_AT_SHUTDOWN = Parameter(
-    "order_at_shutdown",
-    boolean,
-    "order the unit after Pacemaker at shutdown",
-    "Whether start writes a drop-in under /run that makes systemd stop Pacemaker before it stops the unit at shutdown, "
-    "and that disables systemd's own restarts (Restart=no and no RestartForceExitStatus=). stop removes it.",
-    default="yes",
-    choices=_YES_OR_NO,
-    content_type="boolean",
-)
-
-
 TABLE: tuple[Parameter, ...] = (
     UNIT,
     MONITOR_HOOK,
     MONITOR_HOOK_ARGS,
-    MONITOR_HOOK_PROTOCOL,
-    MONITOR_HOOK_TIMEOUT,
-    MONITOR_HOOK_RETRIES,
-    MONITOR_HOOK_LEVEL,
+    Parameter(
+        "monitor_hook_protocol",
+        lambda text: HookProtocol(one_of(*HookProtocol)(text)),
+        "meaning of the hook's exit codes",
+        "ocf: unchanged; note that 2 to 5 are hard errors to Pacemaker (the resource may not run on this node until "
+        "cleanup) and 6 stops it on every node. 8, 9 and 191 are for promotable resources and become 1. nagios: 0 is "
+        "running, 1 degraded, all others failed, so that any monitoring plugin serves as a hook. plain: 0 is running, "
+        "all others failed. lsb: 0 is running, 3 not running, all others failed, as for the status action of an init "
+        "script.",
+        default=HookProtocol.OCF,
+        choices=tuple(HookProtocol),
+    ),
+    Parameter(
+        "monitor_hook_timeout",
+        optional_duration_s,
+        "longest run of the hook",
+        "How long one run of the hook may take before it is ended, with all it started. Not set: the time left until "
+        "the agent's deadline (the timeout less a reserve of at most 5 s), or half of it where another run may follow.",
+        field="monitor_hook_timeout_s",
+    ),
+    Parameter(
+        "monitor_hook_retries",
+        whole_number,
+        "retries of a failed hook",
+        "Maximum number of retries in a monitor, after any result but 0 and 190, poll_interval apart, until the "
+        "deadline.",
+        default="0",
+        content_type="integer",
+    ),
+    Parameter(
+        "monitor_hook_level",
+        whole_number,
+        "lowest check level of the hook",
+        "The lowest OCF_CHECK_LEVEL at which a monitor runs the hook; below it the unit's state alone counts. Start "
+        "and reload run the hook whatever the level.",
+        default="0",
+        content_type="integer",
+    ),
     MONITOR_HOOK_USER,
-    MONITOR_HOOK_ORDER,
-    POLL_INTERVAL,
-    START_POLL_LIMIT,
-    STOP_POLL_LIMIT,
-    STOP_VERIFY,
-    STOP_ESCALATE,
-    ORDER_AT_SHUTDOWN,
+    Parameter(
+        "monitor_hook_order",
+        one_of(*_HOOK_ORDERS),
+        "when the hook starts",
+        "concurrent: together with systemctl; when the unit turns out not to run, the hook is ended and its result "
+        "dropped. gated: only once systemctl reports the unit active, for a hook that must not run while it is down. A "
+        "probe is always gated.",
+        default="concurrent",
+        choices=_HOOK_ORDERS,
+    ),
+    Parameter(
+        "poll_interval",
+        duration_s,
+        "longest pause between two polls",
+        "The longest pause between two polls of a unit that starts or stops, and the pause before a retry of a failed "
+        "hook. The first pauses of a start or stop are much shorter.",
+        default="1s",
+        field="poll_interval_s",
+    ),
+    Parameter(
+        "start_poll_limit",
+        whole_number,
+        "maximum number of polls after start",
+        "The number of polls of the unit and its hook after which start gives up. 0: no limit.",
+        default="0",
+        content_type="integer",
+    ),
+    Parameter(
+        "stop_poll_limit",
+        whole_number,
+        "maximum number of polls after stop",
+        "The number of polls of the unit after which stop gives up. 0: no limit.",
+        default="0",
+        content_type="integer",
+    ),
+    Parameter(
+        "stop_verify",
+        boolean,
+        "stop waits for the hook too",
+        "Whether stop also waits for the hook to return 7 (not running): for a unit whose ExecStop= returns before the "
+        "service has stopped. It needs a hook of the ocf or lsb protocol.",
+        default="no",
+        choices=_YES_OR_NO,
+        content_type="boolean",
+    ),
+    Parameter(
+        "stop_escalate",
+        boolean,
+        "kill what does not stop in time",
+        "Whether a stop that nears its timeout sends SIGKILL to each process of a service: 5 s before the agent's "
+        "deadline, or a quarter of the time until the deadline if that is less. With the advertised timeout that is "
+        "later than systemd's default TimeoutStopSec, 90 s. A failed stop means fencing.",
+        default="yes",
+        choices=_YES_OR_NO,
+        content_type="boolean",
+    ),
+    Parameter(
+        "order_at_shutdown",
+        boolean,
+        "order the unit after Pacemaker at shutdown",
+        "Whether start writes a drop-in under /run that makes systemd stop Pacemaker before it stops the unit at "
+        "shutdown, and that disables systemd's own restarts (Restart=no and no RestartForceExitStatus=). stop removes "
+        "it.",
+        default="yes",
+        choices=_YES_OR_NO,
+        content_type="boolean",
+    ),
 )
