@@ -49,7 +49,7 @@ from ocf_systemd.core.timeouts import ADVERTISED_TIMEOUT_S
 from ocf_systemd.debug import text
 from ocf_systemd.debug.changes import Changes
 from ocf_systemd.debug.json_view import JsonView
-from ocf_systemd.debug.live_view import LiveView, frame, result_panel
+from ocf_systemd.debug.live_view import LiveView, ResultPanel, frame
 from ocf_systemd.debug.session import Call, Step, View, run_call
 from ocf_systemd.debug.text_view import TextView
 from ocf_systemd.host.drop_in import drop_in_path
@@ -535,7 +535,7 @@ class TestLive:
         shown = rendered(frame(timeline), width)
         assert "monitor x[red]y" in shown
         assert "hook [red]z:bug:" in shown
-        assert "[bold]w" in rendered(result_panel(step_of(timeline, journal=("[red]v",))), width)
+        assert "[bold]w" in rendered(ResultPanel(step_of(timeline, journal=("[red]v",))), width)
 
     def test_no_escape_codes(self) -> None:
         """Names and reasons cannot move the cursor, also not those of a wrong unit name."""
@@ -549,7 +549,7 @@ class TestLive:
     def test_the_result(self, width: int, code: int) -> None:
         """It has the code by name, the reason, Pacemaker's response and the journal's last lines."""
         timeline = recorded((ActionEnded(Action.MONITOR, ActionResult(code, "because")),))
-        shown = rendered(result_panel(step_of(timeline, journal=("first line", "second line"))), width)
+        shown = rendered(ResultPanel(step_of(timeline, journal=("first line", "second line"))), width)
         assert text.result_line(ActionResult(code)) in shown
         for expected in ("reason", "because", "Pacemaker", "journal", "first line", "second line"):
             assert expected in shown

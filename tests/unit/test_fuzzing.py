@@ -26,7 +26,7 @@ from ocf_systemd.core.text import printable
 from ocf_systemd.debug import session
 from ocf_systemd.debug.changes import Changes
 from ocf_systemd.debug.json_view import JsonView
-from ocf_systemd.debug.live_view import frame, result_panel
+from ocf_systemd.debug.live_view import ResultPanel, frame
 from ocf_systemd.debug.text_view import TextView
 from ocf_systemd.host.systemctl import job_outcome
 from tests.unit.builders import UNIT
@@ -164,7 +164,7 @@ def view_texts(run: Run, action: Action) -> dict[str, str]:
     step = session.Step(timeline, run.result, recurring=True)
     TextView(plain).end(step)
     JsonView(machine).close(session.Call(action.value, {"unit": UNIT}), [step], run.result.code, Changes())
-    Console(file=live, color_system=None, width=120).print(frame(timeline), result_panel(step))
+    Console(file=live, color_system=None, width=120).print(frame(timeline), ResultPanel(step))
     assert json.loads(machine.getvalue())["reason"] == run.result.reason
     return {"plain": plain.getvalue(), "machine": machine.getvalue(), "live": live.getvalue()}
 

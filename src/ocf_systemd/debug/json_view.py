@@ -2,38 +2,31 @@
 
 import json
 import sys
+from dataclasses import dataclass
 from typing import TextIO
 
-from ocf_systemd.agent.events import Reporter
-from ocf_systemd.agent.timeline import Span, Timeline
+from ocf_systemd.agent.timeline import Span
 from ocf_systemd.core.observations import NoAnswer, NotStarted, UnitState
 from ocf_systemd.core.ocf import code_name
 from ocf_systemd.core.pacemaker import meaning
 from ocf_systemd.debug import text
 from ocf_systemd.debug.changes import Changes
-from ocf_systemd.debug.session import CYCLE, Call, Step
+from ocf_systemd.debug.session import CYCLE, Call, Step, View
 from ocf_systemd.display.checks import Json
 
 
-class JsonView:
+@dataclass(slots=True)
+class JsonView(View):
     """Prints one object: an action's, or a cycle's with its actions as `steps`."""
 
-    def __init__(self, stream: TextIO | None = None) -> None:
-        self._stream = stream or sys.stdout
-
-    def begin(self, timeline: Timeline) -> Reporter:
-        """Return the timeline itself: nothing is shown before the end."""
-        return timeline
-
-    def end(self, step: Step) -> None:
-        """Show nothing yet."""
+    stream: TextIO = sys.stdout
 
     def close(self, call: Call, done: list[Step], code: int, changes: Changes) -> None:
         """Print the object."""
         steps: list[Json] = [_action(step) for step in done]
         cycle: dict[str, Json] = {"action": CYCLE, "unit": call.options.get("unit", ""), "code": code, "steps": steps}
         document = cycle if call.name == CYCLE or not done else _action(done[0])
-        print(json.dumps(document | {"left": _left(changes)}, indent=2), file=self._stream)
+        print(json.dumps(document | {"left": _left(changes)}, indent=2), file=self.stream)
 
 
 def _action(step: Step) -> dict[str, Json]:

@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 
 from rich.bar import Bar
 from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
-from rich.live import Live
 from rich.panel import Panel
 from rich.progress_bar import ProgressBar
 from rich.syntax import Syntax
@@ -23,11 +22,10 @@ from ocf_systemd.core.observations import Exited, NoAnswer, UnitState
 from ocf_systemd.core.ocf import ExitCode
 from ocf_systemd.debug import text
 from ocf_systemd.debug.changes import Changes
-from ocf_systemd.debug.session import CYCLE, Call, Step
+from ocf_systemd.debug.session import CYCLE, Call, Step, View
 from ocf_systemd.display.rich_checks import BAD, DIM, GOOD, POOR
-from ocf_systemd.display.terminal import hide_ctrl_c
+from ocf_systemd.display.terminal import live
 
-_REFRESHES_PER_S = 12
 _SHOWN_SPANS = 12  # the last ones: a start may query its unit dozens of times
 _SHOWN_OUTPUT = 4  # lines of each hook
 _BAR_MIN_SHARE = 1 / 60  # of the axis, so that a short command is visible
@@ -35,7 +33,7 @@ _AXIS_MIN_WIDTH = 60  # columns
 
 
 @dataclass(slots=True)
-class LiveView:
+class LiveView(View):
     """Draws an action while it runs; in a cycle, an action that went well ends as one line."""
 
     console: Console
@@ -44,17 +42,8 @@ class LiveView:
     _steps: int = field(default=0, init=False)
 
     def begin(self, timeline: Timeline) -> Reporter:
-        """Begin to draw an action, unless the output is a pipe: that gets the last frame alone."""
-        if not self.console.file.isatty():
-            return timeline
-        live = Live(
-            console=self.console,
-            get_renderable=lambda: frame(timeline),
-            refresh_per_second=_REFRESHES_PER_S,
-            transient=True,
-        )
-        self._live.enter_context(hide_ctrl_c())
-        self._live.enter_context(live)
+        """Begin to draw an action."""
+        self._live.enter_context(live(self.console, lambda: frame(timeline)))
         return timeline
 
     def end(self, step: Step) -> None:
@@ -66,7 +55,7 @@ class LiveView:
         elif self.in_cycle and (step.result.code in PASSING_CODES | {ExitCode.NOT_RUNNING}):
             self.console.print(_step(self._steps, step))
         else:
-            self.console.print(frame(step.timeline), result_panel(step))
+            self.console.print(frame(step.timeline), ResultPanel(step))
 
     def close(self, call: Call, steps: list[Step], code: int, changes: Changes) -> None:
         """Remove the live display, and print what is left on this host and the summary of a cycle."""
@@ -206,14 +195,9 @@ def _state_style(state: UnitState | NoAnswer) -> str:
     return BAD if state.active_state == "failed" else POOR
 
 
-def result_panel(step: Step) -> RenderableType:
-    """Return the result: code by name, meaning, reason, Pacemaker's response, the journal's last lines."""
-    return _ResultPanel(step)
-
-
 @dataclass(frozen=True, slots=True)
-class _ResultPanel:
-    """A box around the result, with the headline in its border if that is wide enough."""
+class ResultPanel:
+    """A box with reason, response and journal; exit code and meaning are in its border if that is wide enough."""
 
     step: Step
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
 
 import anyio
 
@@ -70,20 +69,18 @@ class Step:
         return consequence(self.timeline.action, self.result.code, recurring=self.recurring)
 
 
-class View(Protocol):
-    """Shows actions. `begin` returns the reporter for an action, `end` gets its result."""
+class View:
+    """Shows actions; what a view does not define shows nothing."""
 
     def begin(self, timeline: Timeline) -> Reporter:
-        """Begin to show an action."""
-        ...
+        """Begin to show an action, and return its reporter."""
+        return timeline
 
     def end(self, step: Step) -> None:
         """Show its result."""
-        ...
 
     def close(self, call: Call, steps: list[Step], code: int, changes: Changes) -> None:
         """Show what is left on this host, and the result of the whole."""
-        ...
 
 
 def run_call(call: Call, view: View) -> int:

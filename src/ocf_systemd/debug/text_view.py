@@ -19,11 +19,11 @@ from ocf_systemd.agent.events import (
 from ocf_systemd.agent.timeline import Timeline
 from ocf_systemd.debug import text
 from ocf_systemd.debug.changes import Changes
-from ocf_systemd.debug.session import CYCLE, Call, Step
+from ocf_systemd.debug.session import CYCLE, Call, Step, View
 
 
 @dataclass(slots=True)
-class TextView:
+class TextView(View):
     """Writes lines as events happen."""
 
     stream: TextIO = sys.stdout

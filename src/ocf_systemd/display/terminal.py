@@ -9,7 +9,11 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from rich.console import Console
+    from collections.abc import Callable
+
+    from rich.console import Console, RenderableType
+
+_REFRESHES_PER_S = 12
 
 
 def uses_rich() -> bool:
@@ -38,7 +42,20 @@ def console() -> "Console":
 
 
 @contextmanager
-def hide_ctrl_c() -> Iterator[None]:
+def live(console: "Console", picture: "Callable[[], RenderableType]") -> Iterator[None]:
+    """Draw a picture again and again during the block, and then remove it; nothing is drawn in a pipe."""
+    from rich.live import Live
+
+    if not console.file.isatty():
+        yield
+        return
+    drawing = Live(console=console, get_renderable=picture, refresh_per_second=_REFRESHES_PER_S, transient=True)
+    with _hide_ctrl_c(), drawing:
+        yield
+
+
+@contextmanager
+def _hide_ctrl_c() -> Iterator[None]:
     """Keep the terminal from echoing ^C, which would shift a live view (ECHOCTL in termios(3))."""
     try:
         before = termios.tcgetattr(sys.stdin)

@@ -5,25 +5,18 @@ import sys
 from dataclasses import asdict, dataclass
 from typing import TextIO
 
-from ocf_systemd.core.check_result import CheckResult
 from ocf_systemd.display.checks import Json, json_checks
-from ocf_systemd.rehearse.progress import Progress
+from ocf_systemd.rehearse.progress import Progress, View
 from ocf_systemd.rehearse.proposal import Proposal
 
 _VERSION = 1
 
 
 @dataclass(slots=True)
-class JsonView:
+class JsonView(View):
     """Prints one object."""
 
     stream: TextIO = sys.stdout
-
-    def begin(self, progress: Progress) -> None:
-        """Show nothing yet."""
-
-    def show(self, result: CheckResult) -> None:
-        """Show nothing yet."""
 
     def close(self, progress: Progress) -> None:
         """Print the object."""

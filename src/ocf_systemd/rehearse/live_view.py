@@ -7,47 +7,31 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 
 from rich.console import Console, Group, RenderableType
-from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
-from ocf_systemd.core.check_result import CheckResult
 from ocf_systemd.core.text import printable
 from ocf_systemd.display.checks import by_severity
 from ocf_systemd.display.rich_checks import BAD, COMMAND, DIM, MARKS, print_checks, summary_style
-from ocf_systemd.display.terminal import hide_ctrl_c
+from ocf_systemd.display.terminal import live
 from ocf_systemd.rehearse import text
-from ocf_systemd.rehearse.progress import Progress, ScenarioRun
+from ocf_systemd.rehearse.progress import Progress, ScenarioRun, View
 
-_REFRESHES_PER_S = 12
 _SPINNER = Spinner("dots", style="cyan")
 
 
 @dataclass(slots=True)
-class LiveView:
+class LiveView(View):
     """Draws the scenarios while they run, and leaves the results on the screen."""
 
     console: Console
     _live: ExitStack = field(default_factory=ExitStack, init=False)
 
     def begin(self, progress: Progress) -> None:
-        """Begin to draw, unless the output is a pipe: that gets the results alone."""
-        if not self.console.file.isatty():
-            return
-        self._live.enter_context(hide_ctrl_c())
-        self._live.enter_context(
-            Live(
-                console=self.console,
-                get_renderable=lambda: frame(progress),
-                refresh_per_second=_REFRESHES_PER_S,
-                transient=True,
-            )
-        )
-
-    def show(self, result: CheckResult) -> None:
-        """Do nothing: the next frame shows it."""
+        """Begin to draw; each frame shows the results so far."""
+        self._live.enter_context(live(self.console, lambda: frame(progress)))
 
     def close(self, progress: Progress) -> None:
         """Print the results, the most severe last, then the times, the commands and the conclusion."""

@@ -3,7 +3,6 @@
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Protocol
 
 from ocf_systemd.agent.entry import INTERRUPTED
 from ocf_systemd.core import check_result
@@ -68,17 +67,14 @@ class Progress:
         return INTERRUPTED if self.interrupted else check_result.exit_code(self.results)
 
 
-class View(Protocol):
-    """Shows a rehearsal."""
+class View:
+    """Shows a rehearsal; what a view does not define shows nothing."""
 
     def begin(self, progress: Progress) -> None:
         """Begin to show it."""
-        ...
 
     def show(self, result: CheckResult) -> None:
         """Show a result that was added."""
-        ...
 
     def close(self, progress: Progress) -> None:
         """Show the results as a whole."""
-        ...

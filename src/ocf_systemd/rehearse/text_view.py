@@ -9,11 +9,11 @@ from typing import TextIO
 from ocf_systemd.core.check_result import CheckResult
 from ocf_systemd.display.checks import text_lines
 from ocf_systemd.rehearse import text
-from ocf_systemd.rehearse.progress import Progress
+from ocf_systemd.rehearse.progress import Progress, View
 
 
 @dataclass(slots=True)
-class TextView:
+class TextView(View):
     """Writes lines."""
 
     stream: TextIO = sys.stdout
