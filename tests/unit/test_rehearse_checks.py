@@ -31,9 +31,7 @@ from ocf_systemd.rehearse.checks import (
 from ocf_systemd.rehearse.facts import (
     ActionRun,
     Crash,
-    Hang,
     Leftover,
-    StopInStart,
     UnitFacts,
     limit_s,
     unit_facts,
@@ -269,27 +267,27 @@ class TestStopInStart:
     @pytest.mark.parametrize("code", [0, 1])
     def test_passes(self, code: int) -> None:
         """The unit must be down, whatever the start returns."""
-        runs = StopInStart(ran(START, code), ran(STOP), ran(MONITOR, 7))
-        assert judge_stop_in_start(BARE, runs) == ok(f"stop returned 0, monitor 7, start {code}")
+        runs = (ran(START, code), ran(STOP), ran(MONITOR, 7))
+        assert judge_stop_in_start(BARE, *runs) == ok(f"stop returned 0, monitor 7, start {code}")
 
     @pytest.mark.parametrize(
         ("runs", "what"),
         [
             pytest.param(
-                StopInStart(ran(START), ran(STOP, 1), ran(MONITOR, 7)),
+                (ran(START), ran(STOP, 1), ran(MONITOR, 7)),
                 "a stop during a start returned 1",
                 id="stop-fails",
             ),
             pytest.param(
-                StopInStart(ran(START), ran(STOP), ran(MONITOR, 0)),
+                (ran(START), ran(STOP), ran(MONITOR, 0)),
                 "the monitor after a stop during a start returned 0",
                 id="start-wins",
             ),
         ],
     )
-    def test_fails(self, runs: StopInStart, what: str) -> None:
+    def test_fails(self, runs: tuple[ActionRun, ActionRun, ActionRun], what: str) -> None:
         """A stop that fails is an error, and a unit that is up afterwards."""
-        assert error(judge_stop_in_start(BARE, runs)).what.startswith(what)
+        assert error(judge_stop_in_start(BARE, *runs)).what.startswith(what)
 
 
 class TestKilled:
@@ -328,22 +326,22 @@ class TestKilled:
 class TestFrozen:
     def test_passes(self) -> None:
         """The hook must detect a hang; the result has the time that took."""
-        hang = Hang(3, ran(MONITOR, 1), ran(MONITOR))
-        assert judge_frozen(HOOKED, hang) == ok("monitor returned 1 after 0.50 s")
+        hang = (3, ran(MONITOR, 1), ran(MONITOR))
+        assert judge_frozen(HOOKED, *hang) == ok("monitor returned 1 after 0.50 s")
 
     def test_a_hook_without_a_limit(self) -> None:
         """A hook that was ended at the deadline detects it too."""
-        hang = Hang(3, replace(ran(MONITOR, 1), hook_timed_out=True), ran(MONITOR))
+        hang = (3, replace(ran(MONITOR, 1), hook_timed_out=True), ran(MONITOR))
         expected = ok("monitor returned 1 after 0.50 s, its deadline: the hook has no time limit")
-        assert judge_frozen(HOOKED, hang) == expected
+        assert judge_frozen(HOOKED, *hang) == expected
 
     def test_a_watchdog(self) -> None:
         """A unit that systemd's watchdog has ended need not work afterwards."""
-        assert judge_frozen(BARE, Hang(3, ran(MONITOR, 7), None)).status is Status.OK
+        assert judge_frozen(BARE, 3, ran(MONITOR, 7), None).status is Status.OK
 
     def test_no_hook(self) -> None:
         """Without a hook no hang is detected; the error says why, and that a hook is needed."""
-        failed = error(judge_frozen(BARE, Hang(3, ran(MONITOR), ran(MONITOR))))
+        failed = error(judge_frozen(BARE, 3, ran(MONITOR), ran(MONITOR)))
         assert failed.what == (
             f"all processes of {UNIT} (3) were frozen by SIGSTOP, and monitor returned 0 (OCF_SUCCESS), "
             "expected a failure"
@@ -354,13 +352,13 @@ class TestFrozen:
     @pytest.mark.parametrize("code", [0, 190])
     def test_a_hook_that_does_not_detect_it(self, code: int) -> None:
         """A hook that reports the unit running is an error, also if it reports it degraded."""
-        failed = error(judge_frozen(HOOKED, Hang(1, ran(MONITOR, code), ran(MONITOR))))
+        failed = error(judge_frozen(HOOKED, 1, ran(MONITOR, code), ran(MONITOR)))
         assert "Hook smtp does not detect a hang" in failed.why
         assert "wait for a response of the service itself" in failed.fix[0]
 
     def test_no_recovery(self) -> None:
         """A unit must work once the hang is over."""
-        failed = error(judge_frozen(HOOKED, Hang(1, ran(MONITOR, 1), ran(MONITOR, 1, "hook failed"))))
+        failed = error(judge_frozen(HOOKED, 1, ran(MONITOR, 1), ran(MONITOR, 1, "hook failed")))
         assert failed.what.endswith("after the hang was over, expected 0: hook failed")
 
 

@@ -24,28 +24,9 @@ from ocf_systemd.host.cgroups import Cgroups, UnitProcesses
 from ocf_systemd.host.processes import Command, Runner
 
 _PROPERTIES = (
-    "LoadState",
-    "ActiveState",
-    "SubState",
-    "Result",
-    "ExecMainCode",
-    "ExecMainStatus",
-    "Job",
-    "CanReload",
-    "ConditionResult",
-    "ConditionTimestampMonotonic",
-    "NeedDaemonReload",
-    "DropInPaths",
-    "Id",
-    "Names",
-    "Restart",
-    "RestartForceExitStatus",
-    "KillMode",
-    "MainPID",
-    "ExecMainPID",
-    "ExecMainStartTimestampMonotonic",
-    "ControlGroup",
-    "Slice",
+    "LoadState,ActiveState,SubState,Result,ExecMainCode,ExecMainStatus,Job,CanReload,ConditionResult,"
+    "ConditionTimestampMonotonic,NeedDaemonReload,DropInPaths,Id,Names,Restart,RestartForceExitStatus,"
+    "KillMode,MainPID,ExecMainPID,ExecMainStartTimestampMonotonic,ControlGroup,Slice"
 )
 
 # Variables that change what systemd's tools do, or which manager they call.
@@ -103,7 +84,7 @@ class Systemctl(Record):
         """Query the unit's state; for an inactive or failed unit, also which of its processes are alive."""
         if self.query_unit and (state := await self.query_unit(self.unit, deadline)):
             return state
-        match await self._systemctl("show", f"--property={','.join(_PROPERTIES)}", deadline=deadline):
+        match await self._systemctl("show", f"--property={_PROPERTIES}", deadline=deadline):
             case Exited(code=0, stdout=stdout):
                 unit = parse_show(self.unit, stdout)
                 return self.unit_processes.find(unit) if isinstance(unit, UnitState) and unit.is_inactive else unit

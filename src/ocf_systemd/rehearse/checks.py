@@ -12,7 +12,7 @@ from ocf_systemd.core.observations import HookOutcome, HookRan, TimedOut
 from ocf_systemd.core.ocf import HARD_ERRORS, Action, ExitCode, code_name
 from ocf_systemd.core.pacemaker import consequence
 from ocf_systemd.core.text import printable
-from ocf_systemd.rehearse.facts import ActionRun, Crash, Hang, Leftover, StopInStart, UnitFacts
+from ocf_systemd.rehearse.facts import ActionRun, Crash, Leftover, UnitFacts
 from ocf_systemd.rehearse.scenarios import RESTARTS
 
 _ORDINALS = ("first", "second")
@@ -193,13 +193,13 @@ def judge_pair(subject: Subject, runs: Sequence[ActionRun], monitored: ActionRun
     return subject.ok(f"returned {_codes(runs)}, then monitor {monitored.code}")
 
 
-def judge_stop_in_start(subject: Subject, runs: StopInStart) -> CheckResult:
+def judge_stop_in_start(subject: Subject, started: ActionRun, stopped: ActionRun, monitored: ActionRun) -> CheckResult:
     """Judge a stop during a start, as when a cluster changes its decision: the unit must be down afterwards."""
-    if failure := judge_run(subject, runs.stopped, ExitCode.SUCCESS, "a stop during a start"):
+    if failure := judge_run(subject, stopped, ExitCode.SUCCESS, "a stop during a start"):
         return failure
-    if failure := judge_run(subject, runs.monitored, ExitCode.NOT_RUNNING, "the monitor after a stop during a start"):
+    if failure := judge_run(subject, monitored, ExitCode.NOT_RUNNING, "the monitor after a stop during a start"):
         return failure
-    return subject.ok(f"stop returned {runs.stopped.code}, monitor {runs.monitored.code}, start {runs.started.code}")
+    return subject.ok(f"stop returned {stopped.code}, monitor {monitored.code}, start {started.code}")
 
 
 def judge_killed(subject: Subject, crash: Crash) -> CheckResult:
@@ -229,24 +229,28 @@ def judge_killed(subject: Subject, crash: Crash) -> CheckResult:
     )
 
 
-def judge_frozen(subject: Subject, hang: Hang) -> CheckResult:
-    """Judge a hang: processes that exist and do not respond, which only a hook can tell from a service that works."""
-    if hang.monitored.reports_running:
-        return _undetected_hang(subject, hang)
-    if hang.afterwards and not hang.afterwards.reports_running:
-        reason = f": {hang.afterwards.result.reason}" if hang.afterwards.result.reason else ""
+def judge_frozen(subject: Subject, processes: int, monitored: ActionRun, afterwards: ActionRun | None) -> CheckResult:
+    """Judge a hang: processes that exist and do not respond, which only a hook can tell from a service that works.
+
+    `processes` is how many were stopped by SIGSTOP, `monitored` the monitor during the hang, `afterwards` one after
+    SIGCONT, or None if the unit did not run any more, as when systemd's watchdog has ended it.
+    """
+    if monitored.reports_running:
+        return _undetected_hang(subject, processes, monitored)
+    if afterwards and not afterwards.reports_running:
+        reason = f": {afterwards.result.reason}" if afterwards.result.reason else ""
         return subject.error(
-            f"monitor returned {_code(hang.afterwards.code)} after the hang was over, expected 0{reason}",
+            f"monitor returned {_code(afterwards.code)} after the hang was over, expected 0{reason}",
             f"{subject.unit} does not work again once its processes continue.",
             subject.debug(Action.MONITOR),
         )
-    how = ", its deadline: the hook has no time limit" if hang.monitored.hook_timed_out else ""
-    return subject.ok(f"monitor returned {hang.monitored.code} after {_seconds(hang.monitored.elapsed_s)}{how}")
+    how = ", its deadline: the hook has no time limit" if monitored.hook_timed_out else ""
+    return subject.ok(f"monitor returned {monitored.code} after {_seconds(monitored.elapsed_s)}{how}")
 
 
-def _undetected_hang(subject: Subject, hang: Hang) -> CheckResult:
-    stopped = f"all processes of {subject.unit} ({hang.processes}) were frozen by SIGSTOP"
-    what = f"{stopped}, and monitor returned {_code(hang.monitored.code)}, expected a failure"
+def _undetected_hang(subject: Subject, processes: int, monitored: ActionRun) -> CheckResult:
+    stopped = f"all processes of {subject.unit} ({processes}) were frozen by SIGSTOP"
+    what = f"{stopped}, and monitor returned {_code(monitored.code)}, expected a failure"
     if subject.hook:
         return subject.error(
             what,

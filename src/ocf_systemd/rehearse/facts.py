@@ -10,20 +10,10 @@ from ocf_systemd.core.observations import RUNNING_STATES, ActiveState
 from ocf_systemd.core.ocf import Action, ActionResult, ExitCode
 
 UNIT_PROPERTIES = (
-    "ActiveState",
-    "Type",
-    "MainPID",
-    "ControlGroup",
-    "InvocationID",
-    "KillMode",
-    "Restart",
-    "CanReload",
-    "TimeoutStartUSec",
-    "TimeoutStopUSec",
-    "ExecStop",
-    "WatchdogUSec",
+    "ActiveState,Type,MainPID,ControlGroup,InvocationID,KillMode,Restart,CanReload,"
+    "TimeoutStartUSec,TimeoutStopUSec,ExecStop,WatchdogUSec"
 )
-"""The properties that a rehearsal reads (org.freedesktop.systemd1(5))."""
+"""The properties that a rehearsal reads (org.freedesktop.systemd1(5)), as `systemctl show --property=` takes them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,18 +120,6 @@ class Leftover:
 
 
 @dataclass(frozen=True, slots=True)
-class Hang:
-    """A hang: how many processes were stopped by SIGSTOP, the monitor during the hang, and one after SIGCONT.
-
-    `afterwards` is None if the unit did not run any more, as when systemd's watchdog has ended it.
-    """
-
-    processes: int
-    monitored: ActionRun
-    afterwards: ActionRun | None
-
-
-@dataclass(frozen=True, slots=True)
 class Crash:
     """A crash: what was killed, the last monitor and when it returned, and the start that followed.
 
@@ -153,15 +131,6 @@ class Crash:
     after_s: float
     started: ActionRun | None
     restart: str = "no"
-
-
-@dataclass(frozen=True, slots=True)
-class StopInStart:
-    """A stop that was requested while a start was running, and a monitor after both."""
-
-    started: ActionRun
-    stopped: ActionRun
-    monitored: ActionRun
 
 
 @dataclass(frozen=True, slots=True)

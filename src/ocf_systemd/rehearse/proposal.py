@@ -6,7 +6,7 @@ The timeouts of start and stop are those of `core.timeouts`, which doctor propos
 import math
 import re
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from ocf_systemd.core.parameters import Parameters
@@ -26,15 +26,54 @@ _NOT_FOR_CRM = re.compile(r'\\("|\Z)|[\x00-\x1f\x7f]')
 
 @dataclass(frozen=True, slots=True)
 class Proposal:
-    """Timeouts and an interval in whole seconds, why each, and the commands that configure them."""
+    """Timeouts and an interval in whole seconds, why each, and the resource that they are for.
+
+    `options` are its parameters as text, `check_level` is the monitor's OCF_CHECK_LEVEL.
+    """
 
     start_s: int
     stop_s: int
     monitor_s: int
     interval_s: int
     why: Mapping[str, str]
-    pcs: str
-    crm: str
+    resource: str
+    options: Mapping[str, str]
+    check_level: int = 0
+
+    @property
+    def pcs(self) -> str:
+        """The pcs command that configures the resource."""
+        return " \\\n    ".join(
+            (
+                f"pcs resource create {self.resource} {_AGENT}",
+                *(f"{option}={shlex.quote(value)}" for option, value in self.options.items()),
+                f"op start timeout={self.start_s}s",
+                f"stop timeout={self.stop_s}s",
+                f"monitor {self._monitor}",
+                "--agent-validation",
+            )
+        )
+
+    @property
+    def crm(self) -> str:
+        """The crm command that configures the resource, or a comment that says why there is none."""
+        if names := [option for option, value in self.options.items() if _NOT_FOR_CRM.search(value)]:
+            unsupported = "a backslash before a quote or at the end, a tab or a line break"
+            return f"# crm does not support {unsupported} in a value, as in {', '.join(names)}"
+        return " \\\n    ".join(
+            (
+                f"crm configure primitive {self.resource} {_AGENT} params",
+                *(f"{option}={crm_quoted(value)}" for option, value in self.options.items()),
+                f"op start timeout={self.start_s}s interval=0",
+                f"op stop timeout={self.stop_s}s interval=0",
+                f"op monitor {self._monitor}",
+            )
+        )
+
+    @property
+    def _monitor(self) -> str:
+        level = f" OCF_CHECK_LEVEL={self.check_level}" if self.check_level else ""
+        return f"interval={self.interval_s}s timeout={self.monitor_s}s{level}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,16 +96,11 @@ def propose(configuration: Configuration, facts: UnitFacts, measured: Measured) 
     chosen = {name: value for name, value in configuration.options.items() if not name.startswith(_NO_PARAMETERS)}
     if limit_s and parameters.monitor_hook_timeout_s is None:
         chosen["monitor_hook_timeout"] = f"{limit_s}s"
-    operations = _Operations(start_s, stop_s, monitor_s, interval_s, configuration.check_level)
     hang_s = limit_s if measured.hook_was_cut else measured.hang_s
     why_interval = _why_interval(measured.hook_s, hang_s, interval_s)
     why = {"start": why_start, "stop": why_stop, "monitor": why_monitor, "interval": why_interval}
-    name = resource_name(parameters.unit)
-    return Proposal(
-        *(start_s, stop_s, monitor_s, interval_s, why),
-        pcs=_pcs(name, chosen, operations),
-        crm=_crm(name, chosen, operations),
-    )
+    name, level = resource_name(parameters.unit), configuration.check_level
+    return Proposal(start_s, stop_s, monitor_s, interval_s, why, name, chosen, level)
 
 
 def _start(facts: UnitFacts, measured: Measured) -> tuple[int, str]:
@@ -125,51 +159,6 @@ def resource_name(unit: str) -> str:
     return name if re.match("[A-Za-z_]", name) else f"unit-{name}".rstrip("-")
 
 
-@dataclass(frozen=True, slots=True)
-class _Operations:
-    start_s: int
-    stop_s: int
-    monitor_s: int
-    interval_s: int
-    level: int
-
-    @property
-    def monitor(self) -> Iterator[str]:
-        yield from (f"interval={self.interval_s}s", f"timeout={self.monitor_s}s")
-        if self.level:
-            yield f"OCF_CHECK_LEVEL={self.level}"
-
-
-def _pcs(name: str, options: Mapping[str, str], operations: _Operations) -> str:
-    given = [f"{option}={shlex.quote(value)}" for option, value in options.items()]
-    return " \\\n    ".join(
-        (
-            f"pcs resource create {name} {_AGENT}",
-            *given,
-            f"op start timeout={operations.start_s}s",
-            f"stop timeout={operations.stop_s}s",
-            f"monitor {' '.join(operations.monitor)}",
-            "--agent-validation",
-        )
-    )
-
-
-def _crm(name: str, options: Mapping[str, str], operations: _Operations) -> str:
-    if names := [option for option, value in options.items() if _NOT_FOR_CRM.search(value)]:
-        unsupported = "a backslash before a quote or at the end, a tab or a line break"
-        return f"# crm does not support {unsupported} in a value, as in {', '.join(names)}"
-    given = [f"{option}={crm_quoted(value)}" for option, value in options.items()]
-    return " \\\n    ".join(
-        (
-            f"crm configure primitive {name} {_AGENT} params",
-            *given,
-            f"op start timeout={operations.start_s}s interval=0",
-            f"op stop timeout={operations.stop_s}s interval=0",
-            f"op monitor {' '.join(operations.monitor)}",
-        )
-    )
-
-
 def crm_quoted(value: str) -> str:
     """Return a value quoted for the shell and for crm, which joins its arguments and splits them again.
 
@@ -177,8 +166,7 @@ def crm_quoted(value: str) -> str:
     (add_quotes() in crmsh/main.py). If it contains both, crm adds none: the value is quoted here, and an empty pair of
     double quotes keeps crm from quoting it again.
     """
-    needs_care = re.search(r"[^\w@%+=:,./ -]", value, re.ASCII)
-    if not needs_care:
-        return shlex.quote(value)
     quoted = shlex.quote(value)
+    if not re.search(r"[^\w@%+=:,./ -]", value, re.ASCII):
+        return quoted
     return shlex.quote(f'{quoted}""' if " " in value else quoted)

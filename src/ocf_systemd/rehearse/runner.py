@@ -12,7 +12,7 @@ from ocf_systemd.host.leftovers import adopt_orphans, end_leftovers
 from ocf_systemd.rehearse import checks
 from ocf_systemd.rehearse.actions import Actions, Call
 from ocf_systemd.rehearse.checks import Subject
-from ocf_systemd.rehearse.facts import ActionRun, Crash, Hang, Leftover, StopInStart, UnitFacts
+from ocf_systemd.rehearse.facts import ActionRun, Crash, Leftover, UnitFacts
 from ocf_systemd.rehearse.progress import Progress, ScenarioRun, View
 from ocf_systemd.rehearse.proposal import Configuration, propose
 from ocf_systemd.rehearse.scenarios import DECISIVE, NEEDS_RUNNING, NEEDS_STOPPED, RESTARTS, RESTORED, Scenario
@@ -197,7 +197,7 @@ class _Runner:
             case Scenario.TWO_STOPS:
                 result = await self._run_concurrently(subject, Action.STOP, ExitCode.NOT_RUNNING)
             case Scenario.STOP_IN_START:
-                result = checks.judge_stop_in_start(subject, await self._stop_in_start())
+                result = checks.judge_stop_in_start(subject, *await self._stop_in_start())
             case Scenario.KILLED:
                 result = await self._kill(subject)
             case Scenario.FROZEN:
@@ -239,7 +239,8 @@ class _Runner:
             await self._kill_leftovers()
         return checks.judge_pair(subject, runs, monitored, expected)
 
-    async def _stop_in_start(self) -> StopInStart:
+    async def _stop_in_start(self) -> tuple[ActionRun, ActionRun, ActionRun]:
+        """Run a start, a stop during it, and a monitor after both."""
         start_s = next(run.elapsed_s for run in reversed(self.actions.runs) if run.action is Action.START)
         started: list[ActionRun] = []
 
@@ -253,7 +254,7 @@ class _Runner:
                 while not (await self.control.facts()).is_running and not started:  # noqa: ASYNC110
                     await anyio.sleep(_POLL_S)
             stopped = await self._stop()
-        return StopInStart(started[0], stopped, await self.actions.run(Action.MONITOR))
+        return started[0], stopped, await self.actions.run(Action.MONITOR)
 
     async def _kill(self, subject: Subject) -> CheckResult:
         restart = (await self.control.facts()).restart
@@ -276,7 +277,7 @@ class _Runner:
         await self.control.thaw()
         is_running = (await self.control.facts()).is_running
         afterwards = await self._monitor_until(running=True, within_s=_DETECT_WITHIN_S) if is_running else None
-        return checks.judge_frozen(subject, Hang(frozen, monitored, afterwards))
+        return checks.judge_frozen(subject, frozen, monitored, afterwards)
 
     async def _monitor_until(self, *, running: bool, within_s: float) -> ActionRun:
         """Run monitors until one reports the unit running, or not running, or the time is up; return the last."""

@@ -47,7 +47,7 @@ class UnitControl:
 
     async def facts(self) -> UnitFacts:
         """Return the unit's properties."""
-        shown = await self._systemctl("show", f"--property={','.join(UNIT_PROPERTIES)}", "--", self.unit)
+        shown = await self._systemctl("show", f"--property={UNIT_PROPERTIES}", "--", self.unit)
         return unit_facts(parse_units(shown)[0])
 
     async def processes(self) -> UnitProcesses:
