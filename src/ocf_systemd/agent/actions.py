@@ -9,7 +9,7 @@ from typing import assert_never
 import anyio
 
 from ocf_systemd.agent.events import ActionEnded, ActionStarted, WarningNotice
-from ocf_systemd.agent.observing import is_running, observe, query_unit, validate, warn_of_processes_left_running
+from ocf_systemd.agent.observing import observe, query_unit, validate, warn_of_processes_left_running
 from ocf_systemd.agent.polling import job_deadline, until_judged
 from ocf_systemd.agent.request import Request
 from ocf_systemd.core.judgement import (
@@ -87,7 +87,7 @@ async def monitor(request: Request, *, probe: bool) -> ActionResult:
         gated = settling or probe
         observation = await observe(request, with_hooks=request.has_due_hook, gated=gated, is_only_poll=tries_left == 0)
         judgement = judge_monitor(observation, probe=probe, protocol=request.parameters.monitor_hook_protocol)
-        settling = not is_running(observation.unit)
+        settling = not observation.unit.is_running
         if settling or not tries_left or isinstance(judgement, KeepWaiting) or judgement.code in PASSING_CODES:
             return judgement
         tries_left -= 1

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from enum import StrEnum
+from enum import IntEnum
 from functools import partial
 from typing import assert_never
 
@@ -54,21 +54,14 @@ _PIECE = 2000  # characters: 8 KiB at most, as much as a syslog daemon takes for
 _write_stderr = partial(os.write, 2)
 
 
-class Level(StrEnum):
-    """The levels of ocf_log in ocf-shellfuncs, as they appear in the log."""
+class Level(IntEnum):
+    """The levels of ocf_log in ocf-shellfuncs: their names in the log, and their priorities in syslog(3)."""
 
-    ERROR = "ERROR"
-    WARNING = "WARNING"
-    INFO = "INFO"
-    DEBUG = "DEBUG"
+    ERROR = syslog.LOG_ERR
+    WARNING = syslog.LOG_WARNING
+    INFO = syslog.LOG_INFO
+    DEBUG = syslog.LOG_DEBUG
 
-
-_PRIORITIES = {
-    Level.ERROR: syslog.LOG_ERR,
-    Level.WARNING: syslog.LOG_WARNING,
-    Level.INFO: syslog.LOG_INFO,
-    Level.DEBUG: syslog.LOG_DEBUG,
-}
 
 # openlog(3); the names are logger(1)'s.
 _FACILITIES = {
@@ -219,7 +212,7 @@ class LogReporter:
         self._write_all(messages(event))
 
     def _write_all(self, lines: Iterator[tuple[Level, str]]) -> None:
-        due = [(level, f"{level}: {text}") for level, text in lines if self.debug or level is not Level.DEBUG]
+        due = [(level, f"{level.name}: {text}") for level, text in lines if self.debug or level is not Level.DEBUG]
         for write in (self._write_syslog, self._write_files):
             with suppress(OSError, ValueError):  # a full disk or a closed descriptor must not fail the action
                 write(due)
@@ -233,7 +226,7 @@ class LogReporter:
                 log.setsockopt(socket.SOL_SOCKET, _SO_SNDBUFFORCE, _SYSLOG_BUFFER)
             log.connect(_SYSLOG_SOCKET)
             for level, text in lines:
-                log.send(f"<{self.facility | _PRIORITIES[level]}>{self.tag}: {text}".encode(errors="backslashreplace"))
+                log.send(f"<{self.facility | level}>{self.tag}: {text}".encode(errors="backslashreplace"))
 
     def _write_files(self, lines: list[tuple[Level, str]]) -> None:
         # ha_debug writes to HA_DEBUGLOG alone, ha_log to both.

@@ -31,11 +31,11 @@ async def observe(
         if with_hooks and not gated:
             concurrently.start_soon(run_all)
         unit = await show_unit(request, attempt_deadline(request.deadline))
-        if not is_running(unit):
+        if not unit.is_running:
             concurrently.cancel_scope.cancel()
         elif with_hooks and gated:
             await run_all()
-    observation = Observation(unit, hooks if is_running(unit) else ())
+    observation = Observation(unit, hooks if unit.is_running else ())
     request.reporter.report(Observed(observation))
     return observation
 
@@ -100,13 +100,3 @@ def warn_of_processes_left_running(request: Request, unit: UnitState | NoAnswer)
     if isinstance(unit, UnitState) and unit.details and unit.left_running:
         left = ", ".join(map(str, unit.left_running))
         request.reporter.report(WarningNotice(f"KillMode={unit.details.kill_mode} of {unit.id} leaves {left} running"))
-
-
-def is_running(unit: UnitState | NoAnswer) -> bool:
-    """Return whether the unit was observed running."""
-    return isinstance(unit, UnitState) and unit.is_running
-
-
-def is_down(unit: UnitState | NoAnswer) -> bool:
-    """Return whether the unit was observed stopped."""
-    return isinstance(unit, UnitState) and unit.is_down

@@ -6,7 +6,7 @@ docs/design/start-and-stop.md describes the life of a start.
 import anyio
 
 from ocf_systemd.agent.events import WarningNotice
-from ocf_systemd.agent.observing import add_log_line, is_running, observe, validate
+from ocf_systemd.agent.observing import add_log_line, observe, validate
 from ocf_systemd.agent.polling import attempt_deadline, job_deadline, until_judged, with_time_for_log_line
 from ocf_systemd.agent.request import Request
 from ocf_systemd.agent.unit_files import DropInState, load_drop_in, query_unit_file, write_drop_in
@@ -43,7 +43,7 @@ async def start(request: Request) -> ActionResult:
     if result.code == ExitCode.SUCCESS:
         _warn_of_restart(request, unit_after)
         return result
-    return result if is_running(unit_after) else await add_log_line(result, request, unit_after, began)
+    return result if unit_after.is_running else await add_log_line(result, request, unit_after, began)
 
 
 async def _poll(request: Request, progress: _Progress) -> Judgement:

@@ -8,7 +8,7 @@ from signal import SIGKILL, SIGTERM, Signals
 import anyio
 
 from ocf_systemd.agent.events import Escalated, Observed
-from ocf_systemd.agent.observing import add_log_line, is_down, run_due_hooks, show_unit, warn_of_processes_left_running
+from ocf_systemd.agent.observing import add_log_line, run_due_hooks, show_unit, warn_of_processes_left_running
 from ocf_systemd.agent.polling import attempt_deadline, job_deadline, until_judged, with_time_for_log_line
 from ocf_systemd.agent.request import Request
 from ocf_systemd.agent.unit_files import unload_drop_in
@@ -49,7 +49,7 @@ async def stop(request: Request) -> ActionResult:
         concurrently.cancel_scope.cancel()
     if result.code != ExitCode.SUCCESS:
         # If the unit is down, a hook caused the failure: add no log line.
-        return result if is_down(progress.unit) else await add_log_line(result, request, progress.unit, began)
+        return result if progress.unit.is_down else await add_log_line(result, request, progress.unit, began)
     warn_of_processes_left_running(request, progress.unit)
     await unload_drop_in(request, progress.unit)
     return result
@@ -90,7 +90,7 @@ async def _stop_ahead_of_pacemaker(request: Request) -> None:
 
 async def _judge_stopped(request: Request, unit: UnitState | NoAnswer, job: JobOutcome) -> Judgement:
     parameters = request.parameters
-    verify = parameters.stop_verify and is_down(unit)
+    verify = parameters.stop_verify and unit.is_down
     hooks = await run_due_hooks(request, attempt_deadline(request.deadline)) if verify else ()
     observation = Observation(unit, hooks)
     request.reporter.report(Observed(observation))

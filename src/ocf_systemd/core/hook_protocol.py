@@ -19,12 +19,7 @@ class HookProtocol(StrEnum):
 # The OCF exit code for each exit code of a hook; ocf keeps codes that are not listed, the others turn them into 1.
 PROTOCOL_CODES: Mapping[HookProtocol, Mapping[int, int]] = MappingProxyType(
     {
-        HookProtocol.NAGIOS: {
-            0: ExitCode.SUCCESS,
-            1: ExitCode.DEGRADED,
-            2: ExitCode.ERR_GENERIC,
-            3: ExitCode.ERR_GENERIC,
-        },
+        HookProtocol.NAGIOS: {0: ExitCode.SUCCESS, 1: ExitCode.DEGRADED},
         HookProtocol.PLAIN: {0: ExitCode.SUCCESS},
         HookProtocol.LSB: {0: ExitCode.SUCCESS, 3: ExitCode.NOT_RUNNING},
     }

@@ -96,7 +96,9 @@ def judge_monitor(observation: Observation, *, probe: bool, protocol: HookProtoc
             return KeepWaiting(judge_no_answer(no_answer))
         case UnitState(is_running=True):
             result = judge_hooks(observation.hooks, protocol)
-            return _judge_probe(result) if probe else result
+            if probe and result.code in _NOT_FOR_PROBES:
+                return replace(result, code=ExitCode.ERR_GENERIC)
+            return result
         case UnitState(is_inactive=True, has_job=False) as unit:
             return _judge_inactive(unit, probe=probe)
         case UnitState(is_inactive=True) as unit:  # as during a restart that a Requires= brings about
@@ -109,12 +111,8 @@ def _judge_inactive(unit: UnitState, *, probe: bool) -> ActionResult:
     if unit.remaining:
         return _failed(_not_stopped(unit))
     if unit.load_state is LoadState.NOT_FOUND and not probe:
-        return ActionResult(ExitCode.ERR_INSTALLED, _not_found(unit))
+        return ActionResult(ExitCode.ERR_INSTALLED, f"{unit.unit} not found")
     return ActionResult(ExitCode.NOT_RUNNING, None if probe else _describe(unit))
-
-
-def _judge_probe(result: ActionResult) -> ActionResult:
-    return replace(result, code=ExitCode.ERR_GENERIC) if result.code in _NOT_FOR_PROBES else result
 
 
 def judge_unbooted(action: Action) -> ActionResult:
@@ -128,11 +126,11 @@ def judge_start_request(unit: UnitState) -> ActionResult:
     """Judge whether a start can be requested: `ALLOWED`, or why not."""
     match unit:
         case UnitState(is_running=False, load_state=LoadState.NOT_FOUND):
-            return ActionResult(ExitCode.ERR_INSTALLED, _not_found(unit))
+            return ActionResult(ExitCode.ERR_INSTALLED, f"{unit.unit} not found")
         case UnitState(load_state=LoadState.MASKED):
             return ActionResult(ExitCode.ERR_INSTALLED, f"{unit.unit} masked")
         case UnitState(is_running=False, load_state=LoadState.BAD_SETTING | LoadState.ERROR):
-            return ActionResult(ExitCode.ERR_INSTALLED, _not_loaded(unit))
+            return ActionResult(ExitCode.ERR_INSTALLED, f"{unit.unit} does not load: {unit.load_state}")
         case _:
             return ALLOWED
 
@@ -234,8 +232,7 @@ def judge_reload(observation: Observation, job: JobOutcome, protocol: HookProtoc
         return judgement
     if judgement.code in PASSING_CODES:
         return _judge_reload_job(judgement, job, observation.unit)
-    is_running = isinstance(observation.unit, UnitState) and observation.unit.is_running
-    return KeepWaiting(judgement) if is_running and not _unrunnable(observation.hooks) else judgement
+    return KeepWaiting(judgement) if observation.unit.is_running and not _unrunnable(observation.hooks) else judgement
 
 
 def _judge_reload_job(monitored: ActionResult, job: JobOutcome, unit: UnitState | NoAnswer) -> Judgement:
@@ -358,14 +355,6 @@ def _not_stopped(unit: UnitState) -> str:
     first, *others = sorted(unit.remaining, key=lambda process: not process.is_uninterruptible)
     more = f" and {len(others)} more" if others else ""
     return f"{unit.unit} {unit.active_state}, but not stopped: {describe_process(first)}{more}"
-
-
-def _not_found(unit: UnitState) -> str:
-    return f"{unit.unit} not found"
-
-
-def _not_loaded(unit: UnitState) -> str:
-    return f"{unit.unit} does not load: {unit.load_state}"
 
 
 def _describe(unit: UnitState, *more: str) -> str:

@@ -164,6 +164,7 @@ class NoAnswer(Record):
     """Systemd did not report the unit's state; `why` is what came instead."""
 
     why: str
+    is_running = is_down = False  # neither was observed
 
 
 class _Ran(Record):

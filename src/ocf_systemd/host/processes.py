@@ -173,7 +173,12 @@ async def run_child(command: Command, policy: ChildPolicy, *, deadline: float) -
         for tail in tails:
             tail.drain()
         elapsed_s = anyio.current_time() - began
-        return _outcome(process, tails, elapsed_s) if ended else _timed_out(tails, elapsed_s, survivors)
+        stdout, stderr = (bytes(tail.kept) for tail in tails)
+        if not ended:
+            return TimedOut(elapsed_s, stdout, stderr, survivors=survivors)
+        if process.returncode < 0:
+            return Signalled(elapsed_s, stdout, stderr, signal=-process.returncode)
+        return Exited(elapsed_s, stdout, stderr, code=process.returncode)
 
 
 class _Tail:
@@ -304,18 +309,6 @@ async def _watch(exit_descriptor: int, tails: Iterable[_Tail], deadline: float) 
             ended = True
             readers.cancel_scope.cancel()
     return ended
-
-
-def _outcome(process: subprocess.Popen[bytes], tails: tuple[_Tail, _Tail], elapsed_s: float) -> CommandOutcome:
-    stdout, stderr = (bytes(tail.kept) for tail in tails)
-    if process.returncode < 0:
-        return Signalled(elapsed_s, stdout, stderr, signal=-process.returncode)
-    return Exited(elapsed_s, stdout, stderr, code=process.returncode)
-
-
-def _timed_out(tails: tuple[_Tail, _Tail], elapsed_s: float, survivors: tuple[Process, ...]) -> TimedOut:
-    stdout, stderr = (bytes(tail.kept) for tail in tails)
-    return TimedOut(elapsed_s, stdout, stderr, survivors=survivors)
 
 
 async def _end_tree(

@@ -18,7 +18,7 @@ from ocf_systemd.core.observations import (
     UnitState,
 )
 from ocf_systemd.core.records import Record
-from ocf_systemd.core.text import printable
+from ocf_systemd.core.text import printed_lines
 from ocf_systemd.core.unit_properties import parse_show
 from ocf_systemd.host.cgroups import Cgroups, UnitProcesses
 from ocf_systemd.host.processes import Command, Runner
@@ -162,7 +162,7 @@ class Systemctl(Record):
         arguments = ("journalctl", "--quiet", "--no-pager", *options)
         match await self.run(Command(arguments, tool_environment(self.environment)), deadline=deadline):
             case Exited(code=0, stdout=stdout):
-                return tuple(filter(None, map(printable, stdout.splitlines())))
+                return tuple(printed_lines(stdout))
             case _:
                 return ()
 
@@ -208,8 +208,7 @@ def _refusal(text: str) -> JobResult:
 
 def _first_line(outcome: Exited) -> str:
     # The lines after it are advice to read the journal, warnings before it are about changed unit files.
-    lines = filter(None, map(printable, outcome.stderr.splitlines()))
-    return next((line for line in lines if not line.startswith("Warning:")), "")
+    return next((line for line in printed_lines(outcome.stderr) if not line.startswith("Warning:")), "")
 
 
 def is_booted(run_directory: Path = Path("/run")) -> bool:
