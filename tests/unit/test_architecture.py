@@ -19,8 +19,7 @@ PURE: list[str] = ARCHITECTURE["pure"]
 RICH = {"debug/live_view", "display/rich_checks", "doctor/rich_view", "rehearse/live_view", "rehearse/rich_view"}
 RICH_LAZILY = {*RICH, "display/terminal"}
 IMPURE = {"anyio", "os", "subprocess", "logging", "click", "rich", "socket", "time", "sys", "io", "shutil", "trio"}
-STARTS_PROCESSES = {"host/processes", "commands/candidates", "install/agent_file", "install/server_units"}
-STARTS_PROCESSES |= {"host/cluster"}
+STARTS_PROCESSES = {"host/processes", "host/commands"}
 READS_ENVIRONMENT = {"agent/entry", "client", "display/terminal"}
 LINES_MAX, FUNCTION_LINES_MAX = 400, 30
 

@@ -6,7 +6,6 @@ Errors are ignored: a prompt is no place to report them.
 import os
 import pwd
 import re
-import subprocess
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -75,17 +74,11 @@ def _default_instance(template: str) -> str:
 
 def _loaded_units() -> Iterator[tuple[str, str]]:
     """Yield the units that systemd has loaded, each with its state and description; none without a running systemd."""
+    from ocf_systemd.host.commands import run_to_end
+
     options = ("--all", "--plain", "--no-legend", "--no-pager", "--full", f"--type={','.join(UNIT_TYPES)}")
-    with suppress(OSError, subprocess.TimeoutExpired):
-        done = subprocess.run(
-            ["systemctl", "list-units", *options],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            check=False,
-            timeout=_SYSTEMCTL_TIMEOUT_S,
-        )
+    with suppress(OSError):
+        done = run_to_end("systemctl", "list-units", *options, timeout_s=_SYSTEMCTL_TIMEOUT_S)
         for name, load, active, _, *description in (
             fields for line in done.stdout.splitlines() if len(fields := line.split(maxsplit=4)) >= len("NLAS")
         ):

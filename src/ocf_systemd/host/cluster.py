@@ -4,13 +4,13 @@ Where no cluster runs, that is known without starting a process.
 """
 
 import re
-import subprocess
 from collections.abc import Iterable
 from pathlib import Path
 
 from ocf_systemd.core.cluster import Cluster, Resource, parse_cluster
 from ocf_systemd.core.text import printable
 from ocf_systemd.core.unit_properties import parse_units
+from ocf_systemd.host.commands import run_to_end
 
 # What Pacemaker's daemons listen on, also those of a remote node: abstract sockets, whose names libqb pads with NUL
 # characters, shown as @, or files, if it is set up so.
@@ -67,17 +67,8 @@ def _primary_names(units: Iterable[str]) -> dict[str, str]:
 
 def _output(*command: str) -> str:
     try:
-        done = subprocess.run(
-            command,
-            env=_ENVIRONMENT,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            check=False,
-            timeout=_TIMEOUT_S,
-        )
-    except subprocess.TimeoutExpired:
+        done = run_to_end(*command, timeout_s=_TIMEOUT_S, environment=_ENVIRONMENT)
+    except TimeoutError:
         raise _unknown(command[0], f"does not answer within {_TIMEOUT_S:.0f} s") from None
     except OSError as error:
         raise _unknown(command[0], f"cannot be started: {error.strerror}") from error

@@ -7,7 +7,6 @@ import compileall
 import os
 import re
 import stat
-import subprocess
 import sys
 import sysconfig
 from collections.abc import Iterator
@@ -21,6 +20,7 @@ import ocf_systemd
 from ocf_systemd.core.text import printable
 from ocf_systemd.core.timeouts import DEFAULT_TIMEOUT_S
 from ocf_systemd.host.atomic_write import temporary_file
+from ocf_systemd.host.commands import run_to_end
 from ocf_systemd.host.signals import uninterrupted
 from ocf_systemd.install import data_files
 from ocf_systemd.install.ownership import is_ours
@@ -253,12 +253,9 @@ def _shebang(interpreter: str) -> str:
 def _test_run(temporary: Path, agent: AgentFile) -> None:
     """Run the agent's meta-data, with no other environment, as pcs does; with timeout 0 it waits for no upgrade."""
     environment = {"OCF_RESOURCE_TYPE": agent.name, "OCF_RESKEY_CRM_meta_timeout": "0"}
-    command = [str(temporary), "meta-data"]
     try:
-        done = subprocess.run(
-            command, env=environment, capture_output=True, text=True, check=False, timeout=_META_DATA_TIMEOUT_S
-        )
-    except (OSError, subprocess.TimeoutExpired) as error:
+        done = run_to_end(str(temporary), "meta-data", timeout_s=_META_DATA_TIMEOUT_S, environment=environment)
+    except OSError as error:
         raise InstallationError(f"the agent cannot be started: {error}") from error
     if done.returncode or "</resource-agent>" not in done.stdout:
         message = printable((done.stderr.strip().splitlines() or ["it failed without a message"])[-1])

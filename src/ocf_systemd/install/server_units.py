@@ -5,7 +5,6 @@ is rolled back.
 """
 
 import re
-import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -15,6 +14,7 @@ from pathlib import Path
 from ocf_systemd.client import SOCKET
 from ocf_systemd.core.text import printable
 from ocf_systemd.host.atomic_write import write
+from ocf_systemd.host.commands import run_to_end
 from ocf_systemd.host.signals import uninterrupted
 from ocf_systemd.host.systemctl import is_booted
 from ocf_systemd.install.agent_file import InstallationError
@@ -247,20 +247,11 @@ def _try_systemctl(*arguments: str) -> None:
 
 def _systemctl(*arguments: str) -> None:
     """Call systemctl(1), which enables and disables units without a running systemd; raise `InstallationError`."""
-    command = ["systemctl", "--no-ask-password", *arguments]
     try:
-        done = subprocess.run(
-            command,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            check=False,
-            timeout=_SYSTEMCTL_TIMEOUT_S,
-        )
+        done = run_to_end("systemctl", "--no-ask-password", *arguments, timeout_s=_SYSTEMCTL_TIMEOUT_S)
     except FileNotFoundError:
         raise InstallationError("the resident server needs systemd, and systemctl is not installed here") from None
-    except (OSError, subprocess.TimeoutExpired) as error:
+    except OSError as error:
         raise InstallationError(f"systemctl {' '.join(arguments)} failed: {error}") from error
     if done.returncode:
         reason = printable((done.stderr.strip().splitlines() or ["without a message"])[0]).rstrip(".")
