@@ -8,8 +8,8 @@ from ocf_systemd.core.durations import duration_s
 
 UNIT_TYPES = ("service", "socket", "mount", "timer", "path", "target")
 _OTHER_UNIT_TYPES = ("automount", "device", "scope", "slice", "swap")
-_UNIT_NAME_MAX = 255  # unit-name.h: UNIT_NAME_MAX, less its final NUL
-_UNIT_CHARACTERS = re.compile(r"[A-Za-z0-9:_.\\@-]+")  # unit-name.c: VALID_CHARS and "@"
+UNIT_NAME_MAX = 255  # unit-name.h, less its final NUL
+UNIT_CHARACTERS = re.compile(r"[A-Za-z0-9:_.\\@-]+")  # unit-name.c: VALID_CHARS and "@"
 
 # ocf_is_true() in ocf-shellfuncs, crm_str_to_boolean() in Pacemaker.
 _BOOLEANS = dict.fromkeys(("yes", "true", "on", "1", "y"), True) | dict.fromkeys(
@@ -19,7 +19,7 @@ _BOOLEANS = dict.fromkeys(("yes", "true", "on", "1", "y"), True) | dict.fromkeys
 
 def unit_name(text: str) -> str:
     """Return a unit's full name; one without a suffix gets `.service` (systemd.unit(5), unit-name.c)."""
-    if not _UNIT_CHARACTERS.fullmatch(text):
+    if not UNIT_CHARACTERS.fullmatch(text):
         raise ValueError("has characters that a unit name cannot have (allowed: letters, digits and :-_.\\@)")
     if text.startswith(("-", "@", ".")):
         raise ValueError(f"starts with {text[0]!r}, which the name of a unit must not")
@@ -27,8 +27,8 @@ def unit_name(text: str) -> str:
     if suffix in _OTHER_UNIT_TYPES and stem:
         raise ValueError(f"is a {suffix} unit, expected one of {', '.join(UNIT_TYPES)}")
     name = text if stem and suffix in UNIT_TYPES else f"{text}.service"
-    if len(name) > _UNIT_NAME_MAX:
-        raise ValueError(f"is longer than {_UNIT_NAME_MAX} characters, the longest unit name")
+    if len(name) > UNIT_NAME_MAX:
+        raise ValueError(f"is longer than {UNIT_NAME_MAX} characters, the longest unit name")
     if name.rpartition(".")[0].endswith("@") and name.count("@") == 1:
         raise ValueError("is a template, expected an instance of it, as in getty@tty1")
     return name

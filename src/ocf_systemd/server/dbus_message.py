@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from functools import lru_cache
 
 from ocf_systemd.core.observations import UnitState
+from ocf_systemd.core.parameter_values import UNIT_CHARACTERS, UNIT_NAME_MAX
 from ocf_systemd.core.text import printable
 from ocf_systemd.core.unit_properties import unit_state
 
@@ -42,18 +43,11 @@ _TYPE_PROPERTIES: Mapping[str, Mapping[str, bytes]] = {
     "service": {"Result": b"s", "ExecMainCode": b"i", "ExecMainStatus": b"i"},
     "socket": {"Result": b"s"},
     "mount": {"Result": b"s"},
-    "automount": {"Result": b"s"},
-    "swap": {"Result": b"s"},
     "timer": {"Result": b"s"},
     "path": {"Result": b"s"},
-    "scope": {"Result": b"s"},
-    "slice": {},
     "target": {},
-    "device": {},
 }
 
-_UNIT_NAME = re.compile(r"[A-Za-z0-9:_.\\@-]+")  # unit-name.c: VALID_CHARS and "@"
-_UNIT_NAME_MAX = 255  # unit-name.h: UNIT_NAME_MAX, less its final NUL
 _NO_LABEL = re.compile(rb"[^A-Za-z0-9]|^[0-9]")
 
 # "Message Format" in the D-Bus specification.
@@ -238,9 +232,9 @@ def _type_properties(name: str) -> Mapping[str, bytes]:
 
 
 def is_unit_name(name: str) -> bool:
-    """Return whether PID 1 can have a unit of that name."""
+    """Return whether PID 1 can have a unit of that name, of a type that the agent manages."""
     kind = name.rpartition(".")[2]
-    return kind in _TYPE_PROPERTIES and len(name) <= _UNIT_NAME_MAX and bool(_UNIT_NAME.fullmatch(name))
+    return kind in _TYPE_PROPERTIES and len(name) <= UNIT_NAME_MAX and bool(UNIT_CHARACTERS.fullmatch(name))
 
 
 def unit_calls(name: str, serial: int) -> list[bytes]:
