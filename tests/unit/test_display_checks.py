@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import re
 
 import pytest
@@ -67,7 +68,7 @@ def test_terminal(width: int) -> None:
 
 def test_json() -> None:
     """Each object has all fields."""
-    assert json_checks([OK, WARNING]) == [
+    assert json.loads(json.dumps(json_checks([OK, WARNING]))) == [
         {"name": "masked", "status": "ok", "what": "not masked", "why": "", "fix": []},
         {
             "name": "readiness",

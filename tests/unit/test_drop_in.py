@@ -15,7 +15,6 @@ from ocf_systemd.core.observations import (
     UnitState,
 )
 from ocf_systemd.host.drop_in import (
-    DropInChange,
     drop_in_path,
     drop_in_text,
     has_loaded,
@@ -76,7 +75,7 @@ class TestDropIn:
     def test_it_is_written_readable_for_all(self, tmp_path: Path) -> None:
         """0644 in directories of 0755, under Pacemaker's umask of 0026; nothing else is left there."""
         path = drop_in_path(UNIT, tmp_path)
-        assert put_drop_in(UNIT, path) is DropInChange.WRITTEN
+        assert put_drop_in(UNIT, path)
         assert path.read_text() == drop_in_text(UNIT)
         assert stat.S_IMODE(path.stat().st_mode) == 0o644
         made = (tmp_path / "systemd", tmp_path / "systemd/system", path.parent)
@@ -103,13 +102,13 @@ put_drop_in(sys.argv[1], Path(sys.argv[2]))
     def test_writing_and_removing_are_idempotent(self, tmp_path: Path) -> None:
         """A second call changes nothing, and reports that."""
         path = drop_in_path(UNIT, tmp_path)
-        assert remove_drop_in(path) is DropInChange.UNCHANGED
-        assert put_drop_in(UNIT, path) is DropInChange.WRITTEN
+        assert not remove_drop_in(path)
+        assert put_drop_in(UNIT, path)
         inode = path.stat().st_ino
-        assert put_drop_in(UNIT, path) is DropInChange.UNCHANGED
+        assert not put_drop_in(UNIT, path)
         assert path.stat().st_ino == inode
-        assert remove_drop_in(path) is DropInChange.REMOVED
-        assert remove_drop_in(path) is DropInChange.UNCHANGED
+        assert remove_drop_in(path)
+        assert not remove_drop_in(path)
         assert not path.parent.exists()
 
     @pytest.mark.parametrize("is_there", [pytest.param(True, id="both"), pytest.param(False, id="only the old one")])
@@ -121,12 +120,12 @@ put_drop_in(sys.argv[1], Path(sys.argv[2]))
         if is_there:
             put_drop_in(UNIT, path)
         old.write_text("[Unit]\n")
-        assert put_drop_in(UNIT, path) is DropInChange.WRITTEN
+        assert put_drop_in(UNIT, path)
         assert files_below(tmp_path) == [path]
         if not is_there:
             path.unlink()
         old.write_text("[Unit]\n")
-        assert remove_drop_in(path) is DropInChange.REMOVED
+        assert remove_drop_in(path)
         assert not path.parent.exists()
 
     def test_the_old_one_goes_where_the_new_one_stands_already(self, tmp_path: Path) -> None:
@@ -135,7 +134,7 @@ put_drop_in(sys.argv[1], Path(sys.argv[2]))
         put_drop_in(UNIT, path)
         inode = path.stat().st_ino
         path.with_name("50-ocf-systemd.conf").write_text("[Unit]\n")
-        assert put_drop_in(UNIT, path) is DropInChange.WRITTEN
+        assert put_drop_in(UNIT, path)
         assert path.stat().st_ino == inode
         assert files_below(tmp_path) == [path]
 
@@ -179,7 +178,7 @@ put_drop_in(sys.argv[1], Path(sys.argv[2]))
         path = drop_in_path(UNIT, tmp_path)
         path.parent.mkdir(parents=True)
         path.write_bytes(there)
-        assert put_drop_in(UNIT, path) is DropInChange.WRITTEN
+        assert put_drop_in(UNIT, path)
         assert path.read_text() == drop_in_text(UNIT)
 
     def test_others_drop_ins_stay(self, tmp_path: Path) -> None:
@@ -188,7 +187,7 @@ put_drop_in(sys.argv[1], Path(sys.argv[2]))
         put_drop_in(UNIT, path)
         other = path.with_name("90-mine.conf")
         other.write_text("[Unit]\n")
-        assert remove_drop_in(path) is DropInChange.REMOVED
+        assert remove_drop_in(path)
         assert files_below(tmp_path) == [other]
 
     def test_where_it_cannot_be_written_nothing_is_left(self, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from ocf_systemd.agent.request import Request
 from ocf_systemd.core.judgement import judge_no_answer
 from ocf_systemd.core.observations import LoadState, NoAnswer, UnitState
 from ocf_systemd.core.ocf import ActionResult, ExitCode
-from ocf_systemd.host.drop_in import DropInChange, has_loaded, loaded_drop_ins, put_drop_in, remove_drop_in
+from ocf_systemd.host.drop_in import has_loaded, loaded_drop_ins, put_drop_in, remove_drop_in
 from ocf_systemd.host.reload_lock import reload_lock
 
 
@@ -50,13 +50,14 @@ def _may_be_outdated(unit: UnitState) -> bool:
 def write_drop_in(request: Request, unit: UnitState) -> DropInState | ActionResult:
     """Write the drop-in, or remove it, as order_at_shutdown has it; a result: that cannot be done."""
     path, wanted = request.drop_in_path, request.parameters.order_at_shutdown
+    done = "written" if wanted else "removed"
     try:
-        change = put_drop_in(request.parameters.unit, path) if wanted else remove_drop_in(path)
+        has_changed = put_drop_in(request.parameters.unit, path) if wanted else remove_drop_in(path)
     except OSError as error:
         code = ExitCode.ERR_PERM if isinstance(error, PermissionError) else ExitCode.ERR_GENERIC
-        return ActionResult(code, f"drop-in {path} cannot be {'written' if wanted else 'removed'}: {error.strerror}")
-    if change is not DropInChange.UNCHANGED:
-        request.reporter.report(Notice(f"drop-in {path} {change}"))
+        return ActionResult(code, f"drop-in {path} cannot be {done}: {error.strerror}")
+    if has_changed:
+        request.reporter.report(Notice(f"drop-in {path} {done}"))
         return DropInState.PENDING
     # It may have been changed by an action that was killed before it made systemd load it.
     return DropInState.APPLIED if has_loaded(unit, path, wanted=wanted) else DropInState.PENDING
@@ -83,12 +84,12 @@ async def unload_drop_in(request: Request, unit: UnitState | NoAnswer) -> None:
     """
     path = request.drop_in_path
     try:
-        change = remove_drop_in(path)
+        has_changed = remove_drop_in(path)
     except OSError as error:
         request.reporter.report(WarningNotice(f"drop-in {path} cannot be removed: {error.strerror}"))
         return
-    if change is not DropInChange.UNCHANGED:
-        request.reporter.report(Notice(f"drop-in {path} {change}"))
+    if has_changed:
+        request.reporter.report(Notice(f"drop-in {path} removed"))
         unit = await show_unit(request, attempt_deadline(request.deadline))
     # It may have been removed by an action that was killed before it made systemd load that.
     if isinstance(unit, UnitState) and loaded_drop_ins(unit, path):

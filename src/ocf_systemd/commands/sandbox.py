@@ -42,12 +42,6 @@ def _copies(_ctx: click.Context, _parameter: click.Parameter, texts: tuple[str, 
         raise click.BadParameter(str(error)) from None
 
 
-def _complete_source(_ctx: click.Context, _parameter: click.Parameter, incomplete: str) -> "list[CompletionItem[str]]":
-    from click.shell_completion import CompletionItem
-
-    return [CompletionItem(incomplete, type="file")]
-
-
 def _complete_command(_ctx: click.Context, _parameter: click.Parameter, incomplete: str) -> "list[CompletionItem[str]]":
     """Complete the command to run: `ocf-systemd` as outside of a sandbox, others with files."""
     from click.shell_completion import CompletionItem, ShellComplete
@@ -64,7 +58,7 @@ _copy = click.option(
     multiple=True,
     metavar="SRC:DST",
     callback=_copies,
-    shell_complete=_complete_source,
+    type=click.Path(readable=False),  # for completion
     help="Copy a file into the sandbox; repeatable.",
 )
 

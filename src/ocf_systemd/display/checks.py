@@ -5,6 +5,7 @@
 
 import textwrap
 from collections.abc import Iterable, Iterator
+from dataclasses import asdict
 
 from ocf_systemd.core.check_result import CheckResult, Status
 from ocf_systemd.core.text import printable
@@ -49,16 +50,7 @@ def _wrapped(label: str, text: str) -> list[str]:
 
 def json_checks(results: Iterable[CheckResult]) -> list[Json]:
     """Return an object with the fields of `CheckResult` for each result."""
-    return [
-        {
-            "name": result.name,
-            "status": result.status.value,
-            "what": result.what,
-            "why": result.why,
-            "fix": list(result.fix),
-        }
-        for result in results
-    ]
+    return [asdict(result) for result in results]
 
 
 def summary(results: Iterable[CheckResult]) -> str:

@@ -4,22 +4,10 @@ docs/design/start-and-stop.md describes when systemd loads it. Source: systemd.u
 """
 
 from contextlib import suppress
-from enum import StrEnum
 from pathlib import Path
 
-from ocf_systemd.core.observations import (
-    UnitState,
-)
+from ocf_systemd.core.observations import UnitState
 from ocf_systemd.host.atomic_write import write
-
-
-class DropInChange(StrEnum):
-    """What became of the drop-in."""
-
-    UNCHANGED = "unchanged"
-    WRITTEN = "written"
-    REMOVED = "removed"
-
 
 _DROP_IN_UNIT = """\
 # Written by ocf-systemd when the cluster starts this unit, removed when the cluster stops it.
@@ -57,16 +45,19 @@ def drop_in_text(unit: str) -> str:
     return _DROP_IN_UNIT + (_DROP_IN_SERVICE if unit.endswith(".service") else "")
 
 
-def put_drop_in(unit: str, path: Path) -> DropInChange:
-    """Write the drop-in at `path` unless it is there already, and remove one of an older version. Raises OSError."""
+def put_drop_in(unit: str, path: Path) -> bool:
+    """Write the drop-in at `path` unless it is there already, and remove one of an older version.
+
+    Returns whether anything has changed. Raises OSError.
+    """
     old = _remove(path.with_name(_OLD_DROP_IN_NAME))
     text = drop_in_text(unit).encode()
     with suppress(FileNotFoundError):
         if path.read_bytes() == text:
-            return DropInChange.WRITTEN if old else DropInChange.UNCHANGED
+            return old
     _make_directories(path.parent)
     write(path, text, 0o644)  # systemd reads no hidden file, so never half a drop-in; Pacemaker's umask is 0026
-    return DropInChange.WRITTEN
+    return True
 
 
 def _make_directories(directory: Path) -> None:
@@ -77,14 +68,16 @@ def _make_directories(directory: Path) -> None:
             directory.chmod(0o755)
 
 
-def remove_drop_in(path: Path) -> DropInChange:
-    """Remove the drop-in at `path`, one of an older version, and their directory if it is empty. Raises OSError."""
+def remove_drop_in(path: Path) -> bool:
+    """Remove the drop-in at `path`, one of an older version, and their directory if it is empty.
+
+    Returns whether anything has changed. Raises OSError.
+    """
     removed = [_remove(path), _remove(path.with_name(_OLD_DROP_IN_NAME))]
-    if not any(removed):
-        return DropInChange.UNCHANGED
-    with suppress(OSError):
-        path.parent.rmdir()
-    return DropInChange.REMOVED
+    if any(removed):
+        with suppress(OSError):
+            path.parent.rmdir()
+    return any(removed)
 
 
 def _remove(path: Path) -> bool:
