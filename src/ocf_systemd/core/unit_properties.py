@@ -3,14 +3,7 @@
 import re
 from collections.abc import Mapping
 
-from ocf_systemd.core.observations import (
-    ActiveState,
-    LoadState,
-    NoAnswer,
-    UnitDetails,
-    UnitState,
-    signal_name,
-)
+from ocf_systemd.core.observations import ActiveState, LoadState, NoAnswer, UnitDetails, UnitState, signal_name
 from ocf_systemd.core.records import replace
 from ocf_systemd.core.text import printable
 

@@ -19,15 +19,7 @@ from typing import Protocol, TypeVar
 
 import anyio
 
-from ocf_systemd.core.observations import (
-    KEPT_OUTPUT,
-    CommandOutcome,
-    Exited,
-    NotStarted,
-    Process,
-    Signalled,
-    TimedOut,
-)
+from ocf_systemd.core.observations import KEPT_OUTPUT, CommandOutcome, Exited, NotStarted, Process, Signalled, TimedOut
 from ocf_systemd.core.records import Record
 from ocf_systemd.core.timeouts import ending_times_s
 from ocf_systemd.host.leftovers import CHECK_PAUSE_S, survivors_of
@@ -81,39 +73,19 @@ class ChildContext(Record):
     new_session: bool = False
 
 
-class ChildPolicy(Protocol):
-    """How the processes of commands relate to this one."""
+class ChildPolicy:
+    """How the processes of commands relate to this one; as it stands, that of the agent as Pacemaker starts it.
 
-    @property
-    def grants_grace(self) -> bool:
-        """Whether a command that must end gets the time between SIGTERM and SIGKILL."""
-        ...
-
-    def context(self, command: Command) -> ChildContext:
-        """Return what the command's process inherits from this one."""
-        ...
-
-    async def start(self, command: Command, spawn: Callable[[], T], deadline: float) -> T:
-        """Call `spawn` as soon as the command may start, and return its result. Raises what `spawn` raises."""
-        ...
-
-    def track(self, pid: int, until: ExitStack) -> None:
-        """Record the process of a command that has started, until the stack closes."""
-        ...
-
-
-class OneAction:
-    """The policy of a process that performs one action and ends with it: the agent, as Pacemaker starts it.
-
-    Commands stay in the agent's process group, so that Pacemaker's SIGKILL to that group reaches them. A command of
-    another user could inject input into a shared terminal (TIOCSTI in ioctl_tty(2)), so it gets a new session. Under
-    Pacemaker there is no terminal, so it stays in the group.
+    The agent performs one action and ends with it. Its commands stay in its process group, so that Pacemaker's SIGKILL
+    to that group reaches them. A command of another user could inject input into a shared terminal (TIOCSTI in
+    ioctl_tty(2)), so it gets a new session. Under Pacemaker there is no terminal, so it stays in the group.
     """
 
     grants_grace = True
+    """Whether a command that must end gets the time between SIGTERM and SIGKILL."""
 
     def context(self, command: Command) -> ChildContext:
-        """Return this process's own context, except for a command of another user."""
+        """Return what the command's process inherits: this process's own, except for a command of another user."""
         if command.user is None:
             leads_group = os.getpgrp() == os.getpid()
             killed = KilledWithParent.OUR_GROUP if leads_group else KilledWithParent.CHILD
@@ -121,12 +93,12 @@ class OneAction:
         # In a directory that its user can enter.
         return ChildContext(command.environment, KilledWithParent.CHILD, directory="/", new_session=_has_terminal())
 
-    async def start(self, _command: Command, spawn: Callable[[], T], _deadline: float) -> T:
-        """Call `spawn` at once."""
+    async def start(self, command: Command, spawn: Callable[[], T], deadline: float) -> T:  # noqa: ARG002  # a server's
+        """Call `spawn` as soon as the command may start, and return its result. Raises what `spawn` raises."""
         return spawn()
 
     def track(self, pid: int, until: ExitStack) -> None:
-        """Record nothing: all descendants of this process are its action's."""
+        """Record the process of a command that has started, until the stack closes."""
 
 
 def _has_terminal() -> bool:
@@ -137,7 +109,7 @@ def _has_terminal() -> bool:
     return True
 
 
-_ONE_ACTION = OneAction()
+_ONE_ACTION = ChildPolicy()
 
 
 async def run(command: Command, *, deadline: float) -> CommandOutcome:

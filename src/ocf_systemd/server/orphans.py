@@ -18,7 +18,7 @@ import anyio
 
 from ocf_systemd.core.observations import CommandOutcome
 from ocf_systemd.host.leftovers import CHECK_PAUSE_S, CHECKS_MAX, Leftovers
-from ocf_systemd.host.processes import ChildContext, Command, KilledWithParent, run_child
+from ocf_systemd.host.processes import ChildContext, ChildPolicy, Command, KilledWithParent, run_child
 from ocf_systemd.host.procfs import Stat, children_of, descendants_of, environment_of, read_stat, ticks_now
 
 T = TypeVar("T")
@@ -36,7 +36,7 @@ class ShortageError(Exception):
 
 
 @dataclass(slots=True)
-class ServedAction:
+class ServedAction(ChildPolicy):
     """One action in the server, as the policy for its child processes.
 
     `directory` and `umask` are the client's; `descriptors` is the limit on open files, soft and hard, which the server
