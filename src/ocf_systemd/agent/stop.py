@@ -3,7 +3,7 @@
 docs/design/start-and-stop.md describes the life of a stop.
 """
 
-from signal import SIGKILL, SIGTERM, Signals
+from signal import SIGKILL, SIGTERM
 
 import anyio
 
@@ -60,7 +60,12 @@ async def _poll(request: Request, progress: _Progress) -> Judgement:
     if job.result is JobResult.REFUSE_MANUAL:
         progress.is_refused.set()
     progress.unit = await show_unit(request, attempt_deadline(request.deadline))
-    return await _judge_stopped(request, progress.unit, job)
+    parameters = request.parameters
+    verify = parameters.stop_verify and progress.unit.is_down
+    hooks = await run_due_hooks(request, attempt_deadline(request.deadline)) if verify else ()
+    observation = Observation(progress.unit, hooks)
+    request.reporter.report(Observed(observation))
+    return judge_stop(observation, job, verify=parameters.stop_verify, protocol=parameters.monitor_hook_protocol)
 
 
 async def _stop_unit(request: Request) -> JobOutcome:
@@ -88,15 +93,6 @@ async def _stop_ahead_of_pacemaker(request: Request) -> None:
         pause_s *= 2
 
 
-async def _judge_stopped(request: Request, unit: UnitState | NoAnswer, job: JobOutcome) -> Judgement:
-    parameters = request.parameters
-    verify = parameters.stop_verify and unit.is_down
-    hooks = await run_due_hooks(request, attempt_deadline(request.deadline)) if verify else ()
-    observation = Observation(unit, hooks)
-    request.reporter.report(Observed(observation))
-    return judge_stop(observation, job, verify=parameters.stop_verify, protocol=parameters.monitor_hook_protocol)
-
-
 async def _escalate(request: Request, at: float, kill_margin_s: float, is_refused: anyio.Event) -> None:
     """Send SIGKILL to the unit's processes from the escalation time `at` on, repeatedly until the stop ends.
 
@@ -105,7 +101,9 @@ async def _escalate(request: Request, at: float, kill_margin_s: float, is_refuse
     """
     with anyio.CancelScope(deadline=at):  # normally nothing happens until then
         await is_refused.wait()
-        await _send_signal(request, SIGTERM)
+        unit = await show_unit(request, attempt_deadline(request.deadline))
+        if isinstance(unit, UnitState):
+            request.unit_processes.send_signal(unit, SIGTERM)
         await anyio.sleep(kill_margin_s)
     request.reporter.report(Escalated(request.parameters.unit))
     kill_stop_post_at, pause_s = None, FIRST_PAUSE_S
@@ -118,9 +116,3 @@ async def _escalate(request: Request, at: float, kill_margin_s: float, is_refuse
             request.unit_processes.send_signal(unit, SIGKILL)
         await anyio.sleep(pause_s)
         pause_s = min(pause_s * 2, ESCALATION_PAUSE_MAX_S)
-
-
-async def _send_signal(request: Request, number: Signals) -> None:
-    unit = await show_unit(request, attempt_deadline(request.deadline))
-    if isinstance(unit, UnitState):
-        request.unit_processes.send_signal(unit, number)

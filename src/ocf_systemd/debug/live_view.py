@@ -16,7 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ocf_systemd.agent.events import Purpose, Reporter
-from ocf_systemd.agent.timeline import Note, Span, Timeline
+from ocf_systemd.agent.timeline import Span, Timeline
 from ocf_systemd.core.judgement import PASSING_CODES
 from ocf_systemd.core.observations import Exited, NoAnswer, UnitState
 from ocf_systemd.core.ocf import ExitCode
@@ -72,7 +72,7 @@ def frame(timeline: Timeline) -> RenderableType:
     """Return the frame of an action at this moment."""
     now_s = timeline.now_s
     parts: list[RenderableType] = [_headline(timeline), _Spans(timeline, now_s)]
-    parts += [_note(note) for note in timeline.notes]
+    parts += [Text(f"{note.at_s:.3f} s {note.text}", POOR if note.is_warning else DIM) for note in timeline.notes]
     parts.append(_status(timeline, now_s))
     return Group(*parts)
 
@@ -99,7 +99,10 @@ class _Spans:
         printed = []
         for span in spans[left_out:]:
             table.add_row(*_cells(span, self.now_s, has_axis=has_axis))
-            lines = [_output(line) for line in text.output_lines(span)[-_SHOWN_OUTPUT:]]
+            lines = [
+                Text(f"│ {line}", DIM, no_wrap=True, overflow="ellipsis")
+                for line in text.output_lines(span)[-_SHOWN_OUTPUT:]
+            ]
             if has_axis:
                 for line in lines:
                     table.add_row("", "", line)
@@ -135,10 +138,6 @@ def _cells(span: Span, now_s: float, *, has_axis: bool) -> Iterator[RenderableTy
     yield Text(f"{ended_s - span.began_s:.3f} s")
 
 
-def _output(line: str) -> Text:
-    return Text(f"│ {line}", DIM, no_wrap=True, overflow="ellipsis")
-
-
 def _span_style(span: Span) -> str:
     if span.ended_s is None:
         return "cyan"
@@ -159,11 +158,6 @@ def _style(code: int) -> str:
     if code == ExitCode.SUCCESS:
         return GOOD
     return POOR if code in {ExitCode.NOT_RUNNING, ExitCode.DEGRADED} else BAD
-
-
-def _note(note: Note) -> Text:
-    style = POOR if note.is_warning else DIM
-    return Text(f"{note.at_s:.3f} s {note.text}", style)
 
 
 def _status(timeline: Timeline, now_s: float) -> Table:

@@ -33,8 +33,8 @@ _PROPERTIES = (
 FOREIGN_VARIABLES = re.compile("SYSTEMD_.*|SYSTEMCTL_.*|NOTIFY_SOCKET|LISTEN_.*|WATCHDOG_.*|DBUS_.*|XDG_RUNTIME_DIR")
 _SEARCH_PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
 
-# What systemctl prints when a job ends (bus-wait-for-jobs.c), but not when a request is lost. A unit's name contains no
-# blank; `.*` would take seconds on other text. Compiled when a job has failed.
+# What systemctl prints when a job ends (bus-wait-for-jobs.c) or is refused, but not when a request is lost. A unit's
+# name contains no blank; `.*` would take seconds on other text. Compiled when a job has failed.
 _JOB_MESSAGES = (
     (JobResult.CANCELED, r"Job for \S* canceled\."),
     (JobResult.TIMEOUT, r"Job for \S* timed out\."),
@@ -45,11 +45,10 @@ _JOB_MESSAGES = (
     (JobResult.COLLECTED, r"Queued job for \S* was garbage collected\."),
     (JobResult.ONCE, r"Unit \S* was started already once"),
     (JobResult.FAILED, r"Job (for \S* )?failed"),
+    (JobResult.REFUSE_MANUAL, r"Operation refused, unit \S* may be requested by dependency only"),
+    # systemctl's exit code 4 is for a transaction that another forbids as well, as while the host shuts down.
+    (JobResult.ACCESS_DENIED, r"Access denied|[Aa]uthentication required|Permission denied|Operation not permitted"),
 )
-# systemctl's exit code 4 is for a transaction that another forbids as well, as while the host shuts down.
-_REFUSAL = r"Access denied|[Aa]uthentication required|Permission denied|Operation not permitted"
-
-_MANUAL_REFUSAL = r"Operation refused, unit \S* may be requested by dependency only"  # RefuseManualStart=, -Stop=
 
 _JOURNAL_SPARE_S = 0.1
 _PACEMAKER = ("pacemaker.service", "pacemaker_remote.service")
@@ -193,17 +192,11 @@ def job_outcome(outcome: CommandOutcome) -> JobOutcome:
         case Exited(stderr=stderr):
             text = stderr.decode(errors="backslashreplace")
             results = (result for result, message in _JOB_MESSAGES if re.search(message, text))
-            return JobOutcome(next(results, _refusal(text)), _first_line(outcome))
+            return JobOutcome(next(results, JobResult.LOST), _first_line(outcome))
         case TimedOut(elapsed_s=elapsed_s):
             return JobOutcome(JobResult.PENDING, f"its job still runs after {elapsed_s:.1f} s")
         case _:
             return JobOutcome(JobResult.LOST, _why(outcome))
-
-
-def _refusal(text: str) -> JobResult:
-    if re.search(_MANUAL_REFUSAL, text):
-        return JobResult.REFUSE_MANUAL
-    return JobResult.ACCESS_DENIED if re.search(_REFUSAL, text) else JobResult.LOST
 
 
 def _first_line(outcome: Exited) -> str:

@@ -48,7 +48,7 @@ _TYPE_PROPERTIES: Mapping[str, Mapping[str, bytes]] = {
     "target": {},
 }
 
-_NO_LABEL = re.compile(rb"[^A-Za-z0-9]|^[0-9]")
+_NO_LABEL = re.compile(rb"[^A-Za-z0-9]|^[0-9]")  # bus-label.c: what bus_label_escape() escapes
 
 # "Message Format" in the D-Bus specification.
 _CALL, _RETURN, _ERROR = 1, 2, 3
@@ -240,7 +240,7 @@ def is_unit_name(name: str) -> bool:
 def unit_calls(name: str, serial: int) -> list[bytes]:
     """Return the calls that query what is needed of a unit, with that serial and the next ones."""
     kind = name.rpartition(".")[2]
-    path = b"/org/freedesktop/systemd1/unit/" + _NO_LABEL.sub(_escape, name.encode())
+    path = b"/org/freedesktop/systemd1/unit/" + _NO_LABEL.sub(lambda found: b"_%02x" % found[0][0], name.encode())
     interface = f"org.freedesktop.systemd1.{kind.capitalize()}"
     return [
         _call(serial, path, "GetAll", _UNIT_INTERFACE),
@@ -249,11 +249,6 @@ def unit_calls(name: str, serial: int) -> list[bytes]:
             for next_one, key in enumerate(_TYPE_PROPERTIES[kind], serial + 1)
         ),
     ]
-
-
-def _escape(found: re.Match[bytes]) -> bytes:
-    """Escape a byte as bus-label.c does it: bus_label_escape()."""
-    return b"_%02x" % found[0][0]
 
 
 def _call(serial: int, path: bytes, member: str, *arguments: str) -> bytes:

@@ -9,7 +9,7 @@ docs/design/processes.md has the rules for a process without a mark.
 import errno
 import os
 import resource
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import TypeVar
@@ -60,17 +60,14 @@ class ServedAction(ChildPolicy):
 
     def context(self, command: Command) -> ChildContext:
         """Return the client's; in a group of its own: a command may signal its group, and must not hit others."""
+        name, _, value = self.mark.partition("=")
         return ChildContext(
-            self._marked(command.environment),
+            {**command.environment, name: value},
             KilledWithParent.CHILD_GROUP,
             directory="/" if command.user else self.directory,
             umask=self.umask,
             new_group=True,
         )
-
-    def _marked(self, environment: Mapping[str, str]) -> dict[str, str]:
-        name, _, value = self.mark.partition("=")
-        return {**environment, name: value}
 
     async def start(self, command: Command, spawn: Callable[[], T], deadline: float) -> T:
         """Call `spawn` when its turn has come. Raises ShortageError, and OSError if the command is the cause."""
