@@ -5,11 +5,12 @@ from __future__ import annotations
 import io
 import json
 import re
+from contextlib import redirect_stdout
 from itertools import product
 from signal import SIGINT, SIGSEGV
 
 import pytest
-from rich.console import Console, RenderableType
+from rich.console import Console, Group, RenderableType
 
 from ocf_systemd.agent.environment import pacemaker_environment
 from ocf_systemd.agent.events import (
@@ -49,7 +50,7 @@ from ocf_systemd.core.timeouts import ADVERTISED_TIMEOUT_S
 from ocf_systemd.debug import text
 from ocf_systemd.debug.changes import Changes
 from ocf_systemd.debug.json_view import JsonView
-from ocf_systemd.debug.live_view import LiveView, ResultPanel, frame
+from ocf_systemd.debug.live_view import LiveView, frame, result_box
 from ocf_systemd.debug.session import Call, Step, View, run_call
 from ocf_systemd.debug.text_view import TextView
 from ocf_systemd.host.drop_in import drop_in_path
@@ -192,7 +193,8 @@ class TestTimeline:
         assert [(note.text, note.is_warning) for note in timeline.notes] == [(warning, True)]
         assert not recorded(story()).escalated
         stream, clock = io.StringIO(), Clock()
-        report(TextView(stream).begin(Timeline(Action.STOP, UNIT, clock)), clock, *events)
+        with redirect_stdout(stream):
+            report(TextView().begin(Timeline(Action.STOP, UNIT, clock)), clock, *events)
         assert f"  warning: {warning}\n" in stream.getvalue()
 
 
@@ -308,12 +310,12 @@ class TestPlain:
         changes: Changes = UNCHANGED,
     ) -> str:
         stream, clock = io.StringIO(), Clock()
-        view = TextView(stream)
-        timeline = Timeline(Action.MONITOR, UNIT, clock)
-        report(view.begin(timeline), clock, *events)
-        step = step_of(timeline, journal=journal)
-        view.end(step)
-        view.close(Call(name, {"unit": UNIT}), [step], 0, changes)
+        view, timeline = TextView(), Timeline(Action.MONITOR, UNIT, clock)
+        with redirect_stdout(stream):
+            report(view.begin(timeline), clock, *events)
+            step = step_of(timeline, journal=journal)
+            view.end(step)
+            view.close(Call(name, {"unit": UNIT}), [step], 0, changes)
         return stream.getvalue()
 
     def test_a_line_for_all_that_happens(self) -> None:
@@ -378,7 +380,8 @@ class TestPlain:
         """The XML alone is written, for a pipe."""
         stream = io.StringIO()
         timeline = recorded((ActionEnded(Action.META_DATA, ActionResult(0)),), Action.META_DATA)
-        TextView(stream).end(step_of(timeline, output="<xml/>\n"))
+        with redirect_stdout(stream):
+            TextView().end(step_of(timeline, output="<xml/>\n"))
         assert stream.getvalue() == "<xml/>\n"
 
 
@@ -404,13 +407,13 @@ KEYS = {
 
 class TestJson:
     def shown(self, steps: list[Step], name: str = "monitor", code: int = 1, changes: Changes = UNCHANGED) -> str:
-        stream = io.StringIO()
-        view = JsonView(stream)
-        for step in steps:
-            assert view.begin(step.timeline) is step.timeline
-            view.end(step)
-        assert stream.getvalue() == ""
-        view.close(Call(name, {"unit": UNIT}), steps, code, changes)
+        stream, view = io.StringIO(), JsonView()
+        with redirect_stdout(stream):
+            for step in steps:
+                assert view.begin(step.timeline) is step.timeline
+                view.end(step)
+            assert stream.getvalue() == ""
+            view.close(Call(name, {"unit": UNIT}), steps, code, changes)
         return stream.getvalue()
 
     def test_one_object_with_the_documented_keys(self) -> None:
@@ -488,7 +491,7 @@ class TestLive:
     @pytest.mark.parametrize("width", WIDTHS)
     def test_a_frame(self, width: int) -> None:
         """It has the headline, the commands on an axis with the hook's output, notes, states and the deadline."""
-        shown = rendered(frame(recorded(story())), width)
+        shown = rendered(frame(recorded(story()), width), width)
         lines = shown.splitlines()
         assert lines[0].startswith(f"monitor {UNIT}   timeout 20 s, agent deadline 18.0 s")
         for expected in (
@@ -508,11 +511,11 @@ class TestLive:
         """There is a frame after each event, also before the first; a command that runs is shown as running."""
         clock = Clock()
         timeline = Timeline(Action.MONITOR, UNIT, clock)
-        assert rendered(frame(timeline), width)
+        assert rendered(frame(timeline, width), width)
         pictures = []
         for event in story():
             report(timeline, clock, event)
-            pictures.append(rendered(frame(timeline), width))
+            pictures.append(rendered(frame(timeline, width), width))
             assert max(map(len, pictures[-1].splitlines())) <= width
         assert pictures[2].count("running") == 2
         assert "waiting" in pictures[7]
@@ -524,7 +527,7 @@ class TestLive:
         for _ in range(40):
             began = command("systemctl", "show", "--", UNIT)
             events += [began, CommandEnded(began, Exited(0.1))]
-        shown = rendered(frame(recorded(tuple(events))))
+        shown = rendered(frame(recorded(tuple(events)), 120))
         assert shown.count("systemctl show") == 12
         assert "(28 earlier commands)" in shown
 
@@ -532,24 +535,25 @@ class TestLive:
     def test_nothing_is_markup(self, width: int) -> None:
         """Square brackets, colons and links in names are not markup."""
         timeline = recorded(story(unit="x[red]y", hook="/h/[red]z:bug:", reason="[bold]w"), unit="x[red]y")
-        shown = rendered(frame(timeline), width)
+        shown = rendered(frame(timeline, width), width)
         assert "monitor x[red]y" in shown
         assert "hook [red]z:bug:" in shown
-        assert "[bold]w" in rendered(ResultPanel(step_of(timeline, journal=("[red]v",))), width)
+        assert "[bold]w" in rendered(Group(*result_box(step_of(timeline, journal=("[red]v",)), width)), width)
 
     def test_no_escape_codes(self) -> None:
         """Names and reasons cannot move the cursor, also not those of a wrong unit name."""
         timeline = recorded(
             (ActionEnded(Action.MONITOR, ActionResult(6, "unit='x' has characters")),), unit="\x1b[2Jx\nmore"
         )
-        assert not ESCAPES.search(rendered(frame(timeline)))
+        assert not ESCAPES.search(rendered(frame(timeline, 120)))
 
     @pytest.mark.parametrize("width", WIDTHS)
     @pytest.mark.parametrize("code", [pytest.param(code, id=str(code)) for code in (0, 1, 7, 42, 190)])
     def test_the_result(self, width: int, code: int) -> None:
         """It has the code by name, the reason, Pacemaker's response and the journal's last lines."""
         timeline = recorded((ActionEnded(Action.MONITOR, ActionResult(code, "because")),))
-        shown = rendered(ResultPanel(step_of(timeline, journal=("first line", "second line"))), width)
+        step = step_of(timeline, journal=("first line", "second line"))
+        shown = rendered(Group(*result_box(step, width)), width)
         assert text.result_line(ActionResult(code)) in shown
         for expected in ("reason", "because", "Pacemaker", "journal", "first line", "second line"):
             assert expected in shown
@@ -626,13 +630,11 @@ class TestCall:
         """validate-all checks this host."""
         assert pacemaker_environment(Action.VALIDATE_ALL, {}, Operations())["OCF_CHECK_LEVEL"] == "10"
 
-    def test_wrong_parameters_are_shown_as_any_result(self) -> None:
+    def test_wrong_parameters_are_shown_as_any_result(self, capsys: pytest.CaptureFixture[str]) -> None:
         """The result is 6 with its reason, though the action did not begin."""
-        stream = io.StringIO()
-        assert run_call(Call("monitor", {"unit": "a;b"}), JsonView(stream)) == 6
-        document = json.loads(stream.getvalue())
+        assert run_call(Call("monitor", {"unit": "a;b"}), JsonView()) == 6
+        document = json.loads(capsys.readouterr().out)
         assert (document["code"], document["commands"], document["states"]) == (6, [], [])
         assert document["reason"].startswith("unit='a;b' has characters")
-        stream = io.StringIO()
-        assert run_call(Call("cycle", {"unit": "a;b"}), TextView(stream)) == 6
-        assert stream.getvalue().splitlines()[-1].endswith("(not as expected: 7 7 or 0 0, then 0 0 7 7 0 0 0 0)")
+        assert run_call(Call("cycle", {"unit": "a;b"}), TextView()) == 6
+        assert capsys.readouterr().out.splitlines()[-1].endswith("(not as expected: 7 7 or 0 0, then 0 0 7 7 0 0 0 0)")

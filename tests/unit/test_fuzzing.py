@@ -6,7 +6,7 @@ import io
 import json
 import re
 import time
-from contextlib import suppress
+from contextlib import redirect_stdout, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -26,7 +26,7 @@ from ocf_systemd.core.text import printable
 from ocf_systemd.debug import session
 from ocf_systemd.debug.changes import Changes
 from ocf_systemd.debug.json_view import JsonView
-from ocf_systemd.debug.live_view import ResultPanel, frame
+from ocf_systemd.debug.live_view import frame, result_box
 from ocf_systemd.debug.text_view import TextView
 from ocf_systemd.host.systemctl import job_outcome
 from tests.unit.builders import UNIT
@@ -158,13 +158,15 @@ def view_texts(run: Run, action: Action) -> dict[str, str]:
     """Return the text of each view of debug mode for an action."""
     plain, machine, live = io.StringIO(), io.StringIO(), io.StringIO()
     timeline = Timeline(action, UNIT)
-    reporter = TextView(plain).begin(timeline)
-    for fact in run.heard.facts:
-        reporter.report(fact)
     step = session.Step(timeline, run.result, recurring=True)
-    TextView(plain).end(step)
-    JsonView(machine).close(session.Call(action.value, {"unit": UNIT}), [step], run.result.code, Changes())
-    Console(file=live, color_system=None, width=120).print(frame(timeline), ResultPanel(step))
+    with redirect_stdout(plain):
+        reporter = TextView().begin(timeline)
+        for fact in run.heard.facts:
+            reporter.report(fact)
+        TextView().end(step)
+    with redirect_stdout(machine):
+        JsonView().close(session.Call(action.value, {"unit": UNIT}), [step], run.result.code, Changes())
+    Console(file=live, color_system=None, width=120).print(frame(timeline, 120), *result_box(step, 120))
     assert json.loads(machine.getvalue())["reason"] == run.result.reason
     return {"plain": plain.getvalue(), "machine": machine.getvalue(), "live": live.getvalue()}
 

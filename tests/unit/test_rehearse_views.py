@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 import re
-from typing import TYPE_CHECKING
+from contextlib import redirect_stdout
 
 import pytest
 from rich.console import Console, RenderableType
@@ -20,9 +20,6 @@ from ocf_systemd.rehearse.proposal import Proposal
 from ocf_systemd.rehearse.scenarios import RESTORED, Scenario
 from ocf_systemd.rehearse.text_view import TextView
 from tests.unit.builders import HOOK, UNIT
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 WIDTHS = [80, 120]
 ODD = "a[red]b[/red] :smile:"
@@ -80,19 +77,19 @@ def rendered(renderable: RenderableType, width: int = 80) -> str:
     return stream.getvalue()
 
 
-def shown(view: Callable[[io.StringIO], View], made: Progress) -> str:
+def shown(view: View, made: Progress) -> str:
     """Return what a view writes from a rehearsal's beginning to its end."""
     stream = io.StringIO()
-    it = view(stream)
-    it.begin(made)
-    for result in made.results:
-        it.show(result)
-    it.close(made)
+    with redirect_stdout(stream):
+        view.begin(made)
+        for result in made.results:
+            view.show(result)
+        view.close(made)
     return stream.getvalue()
 
 
-def rich_view(width: int) -> Callable[[io.StringIO], View]:
-    return lambda stream: LiveView(Console(file=stream, width=width, color_system=None, highlight=False))
+def rich_view(width: int) -> View:
+    return LiveView(Console(width=width, color_system=None, highlight=False))
 
 
 NOT_RESTORED = CheckResult(RESTORED, Status.ERROR, f"{UNIT} was running before", "Why.", ("systemctl start x",))
@@ -175,10 +172,7 @@ class TestRich:
 
     def test_forced(self) -> None:
         """With FORCE_COLOR a pipe gets the results in colour, and nothing moves the cursor."""
-
-        def view(stream: io.StringIO) -> View:
-            return LiveView(Console(file=stream, width=80, force_terminal=True, color_system="standard"))
-
+        view = LiveView(Console(width=80, force_terminal=True, color_system="standard"))
         written = shown(view, progress(*FAILING))
         assert "\x1b[31m" in written
         assert not re.search(r"\x1b\[[0-9;?]*[A-Za-ln-z]", written)
@@ -194,7 +188,7 @@ class TestRich:
 class TestPlain:
     def test_ok(self) -> None:
         """There are lines for each result, then the times, the commands and the conclusion."""
-        lines = shown(TextView, progress()).splitlines()
+        lines = shown(TextView(), progress()).splitlines()
         assert lines[0] == f"rehearse {UNIT}   hook {HOOK}"
         assert lines[2] == "ok       start             returned 0 and 0 in 0.25 s"
         assert lines[18] == "operation      took  propose  because"
@@ -204,7 +198,7 @@ class TestPlain:
 
     def test_error(self) -> None:
         """An error has its reason and fix; there are no commands, and no escape codes."""
-        written = shown(TextView, progress(*FAILING))
+        written = shown(TextView(), progress(*FAILING))
         flat = " ".join(written.split())
         assert all(" ".join(part.split()) in flat for part in (ERROR.what, ERROR.why, *ERROR.fix))
         assert "\x1b" not in written
@@ -214,7 +208,7 @@ class TestPlain:
         """After an interruption there are the results so far, and whether the state is restored."""
         made = half()
         made.interrupted, made.restored = True, NOT_RESTORED
-        lines = shown(TextView, made).splitlines()
+        lines = shown(TextView(), made).splitlines()
         assert lines[10].startswith(f"error    restored          {UNIT} was running before")
         assert lines[-1] == "interrupted"
 
@@ -222,7 +216,7 @@ class TestPlain:
 class TestJson:
     def test_keys(self) -> None:
         """One object, with keys that do not change."""
-        document = json.loads(shown(JsonView, progress(*FAILING)))
+        document = json.loads(shown(JsonView(), progress(*FAILING)))
         assert set(document) == {
             *("version", "unit", "monitor_hook", "interrupted", "elapsed_s", "checks", "measured", "proposal"),
         }
@@ -242,6 +236,6 @@ class TestJson:
     def test_interrupted(self) -> None:
         """After an interruption it has the results so far, and no proposal."""
         (made := half()).interrupted = True
-        document = json.loads(shown(JsonView, made))
+        document = json.loads(shown(JsonView(), made))
         assert [check["name"] for check in document["checks"]] == list(Scenario)[:9]
         assert (document["interrupted"], document["proposal"]) == (True, None)

@@ -2,8 +2,6 @@
 
 import json
 import sys
-from dataclasses import dataclass
-from typing import TextIO
 
 from ocf_systemd.agent.timeline import Span
 from ocf_systemd.core.observations import NoAnswer, NotStarted, UnitState
@@ -15,18 +13,15 @@ from ocf_systemd.debug.session import CYCLE, Call, Step, View
 from ocf_systemd.display.checks import Json
 
 
-@dataclass(slots=True)
 class JsonView(View):
     """Prints one object: an action's, or a cycle's with its actions as `steps`."""
-
-    stream: TextIO = sys.stdout
 
     def close(self, call: Call, done: list[Step], code: int, changes: Changes) -> None:
         """Print the object."""
         steps: list[Json] = [_action(step) for step in done]
         cycle: dict[str, Json] = {"action": CYCLE, "unit": call.options.get("unit", ""), "code": code, "steps": steps}
         document = cycle if call.name == CYCLE or not done else _action(done[0])
-        print(json.dumps(document | {"left": _left(changes)}, indent=2), file=self.stream)
+        sys.stdout.write(json.dumps(document | {"left": _left(changes)}, indent=2) + "\n")
 
 
 def _action(step: Step) -> dict[str, Json]:

@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 
 from rich.bar import Bar
-from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
+from rich.console import Console, Group, RenderableType
 from rich.panel import Panel
 from rich.progress_bar import ProgressBar
 from rich.syntax import Syntax
@@ -43,7 +43,7 @@ class LiveView(View):
 
     def begin(self, timeline: Timeline) -> Reporter:
         """Begin to draw an action."""
-        self._live.enter_context(live(self.console, lambda: frame(timeline)))
+        self._live.enter_context(live(self.console, lambda: frame(timeline, self.console.width)))
         return timeline
 
     def end(self, step: Step) -> None:
@@ -55,7 +55,8 @@ class LiveView(View):
         elif self.in_cycle and (step.result.code in PASSING_CODES | {ExitCode.NOT_RUNNING}):
             self.console.print(_step(self._steps, step))
         else:
-            self.console.print(frame(step.timeline), ResultPanel(step))
+            width = self.console.width
+            self.console.print(frame(step.timeline, width), *result_box(step, width))
 
     def close(self, call: Call, steps: list[Step], code: int, changes: Changes) -> None:
         """Remove the live display, and print what is left on this host and the summary of a cycle."""
@@ -68,10 +69,10 @@ class LiveView(View):
             self.console.print(Text("cycle  ", "bold"), codes, summary, sep="")
 
 
-def frame(timeline: Timeline) -> RenderableType:
-    """Return the frame of an action at this moment."""
+def frame(timeline: Timeline, width: int) -> RenderableType:
+    """Return the frame of an action at this moment, for a screen of that many columns."""
     now_s = timeline.now_s
-    parts: list[RenderableType] = [_headline(timeline), _Spans(timeline, now_s)]
+    parts: list[RenderableType] = [_headline(timeline), *_spans(timeline, now_s, has_axis=width >= _AXIS_MIN_WIDTH)]
     parts += [Text(f"{note.at_s:.3f} s {note.text}", POOR if note.is_warning else DIM) for note in timeline.notes]
     parts.append(_status(timeline, now_s))
     return Group(*parts)
@@ -82,34 +83,23 @@ def _headline(timeline: Timeline) -> Text:
     return Text.assemble((action, "bold"), " ", others)
 
 
-@dataclass(frozen=True, slots=True)
-class _Spans:
-    """Commands, on a time axis if that is wide enough, with the output of hooks."""
-
-    timeline: Timeline
-    now_s: float
-
-    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        """Yield the lines, within the width of the options."""
-        has_axis = options.max_width >= _AXIS_MIN_WIDTH
-        table = _table_of_spans(has_axis=has_axis)
-        spans = list(self.timeline.spans)
-        if left_out := max(len(spans) - _SHOWN_SPANS, 0):
-            table.add_row("", Text(f"({left_out} earlier commands)", DIM))
-        printed = []
-        for span in spans[left_out:]:
-            table.add_row(*_cells(span, self.now_s, has_axis=has_axis))
-            lines = [
-                Text(f"│ {line}", DIM, no_wrap=True, overflow="ellipsis")
-                for line in text.output_lines(span)[-_SHOWN_OUTPUT:]
-            ]
+def _spans(timeline: Timeline, now_s: float, *, has_axis: bool) -> Iterator[RenderableType]:
+    """Yield the commands, on a time axis or not, with the output of hooks."""
+    table = _table_of_spans(has_axis=has_axis)
+    spans = list(timeline.spans)
+    if left_out := max(len(spans) - _SHOWN_SPANS, 0):
+        table.add_row("", Text(f"({left_out} earlier commands)", DIM))
+    printed = []
+    for span in spans[left_out:]:
+        table.add_row(*_cells(span, now_s, has_axis=has_axis))
+        for line in text.output_lines(span)[-_SHOWN_OUTPUT:]:
+            shown = Text(f"│ {line}", DIM, no_wrap=True, overflow="ellipsis")
             if has_axis:
-                for line in lines:
-                    table.add_row("", "", line)
+                table.add_row("", "", shown)
             else:
-                printed += lines
-        yield table
-        yield from printed
+                printed.append(shown)
+    yield table
+    yield from printed
 
 
 def _table_of_spans(*, has_axis: bool) -> Table:
@@ -189,23 +179,15 @@ def _state_style(state: UnitState | NoAnswer) -> str:
     return BAD if state.active_state == "failed" else POOR
 
 
-@dataclass(frozen=True, slots=True)
-class ResultPanel:
-    """A box with reason, response and journal; exit code and meaning are in its border if that is wide enough."""
-
-    step: Step
-
-    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        """Yield the lines, within the width of the options."""
-        result = self.step.result
-        style = _style(result.code)
-        line = f"{text.result_line(result)}, after {self.step.timeline.elapsed_s:.3f} s"
-        headline = Text(line, f"bold {style}")
-        fits = options.max_width - len("╭─  ─╮") >= headline.cell_len
-        if not fits:
-            yield headline
-        table = _result_table(self.step)
-        yield Panel(table, title=headline if fits else None, title_align="left", border_style=style)
+def result_box(step: Step, width: int) -> Iterator[RenderableType]:
+    """Yield a box around the result, with its headline in the border if that is wide enough."""
+    style = _style(step.result.code)
+    line = f"{text.result_line(step.result)}, after {step.timeline.elapsed_s:.3f} s"
+    headline = Text(line, f"bold {style}")
+    fits = width - len("╭─  ─╮") >= headline.cell_len
+    if not fits:
+        yield headline
+    yield Panel(_result_table(step), title=headline if fits else None, title_align="left", border_style=style)
 
 
 def _result_table(step: Step) -> Table:

@@ -3,7 +3,6 @@
 import sys
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TextIO
 
 from ocf_systemd.agent.events import (
     ActionStarted,
@@ -22,40 +21,32 @@ from ocf_systemd.debug.changes import Changes
 from ocf_systemd.debug.session import CYCLE, Call, Step, View
 
 
-@dataclass(slots=True)
 class TextView(View):
-    """Writes lines as events happen."""
-
-    stream: TextIO = sys.stdout
+    """Prints lines as events happen."""
 
     def begin(self, timeline: Timeline) -> Reporter:
         """Return a reporter that writes events."""
-        return _Writer(timeline, self)
+        return _Writer(timeline)
 
     def end(self, step: Step) -> None:
         """Write the result of an action."""
         if step.output:
-            self.write(step.output.rstrip("\n"))
+            _print(step.output.rstrip("\n"))
             return
-        self.write(f"  result     {text.result_line(step.result)}, after {step.timeline.elapsed_s:.3f} s")
+        _print(f"  result     {text.result_line(step.result)}, after {step.timeline.elapsed_s:.3f} s")
         if step.result.reason:
-            self.write(f"  reason     {step.result.reason}")
-        self.write(f"  Pacemaker  {step.consequence}")
+            _print(f"  reason     {step.result.reason}")
+        _print(f"  Pacemaker  {step.consequence}")
         for line in step.journal:
-            self.write(f"  journal    {line}")
+            _print(f"  journal    {line}")
 
     def close(self, call: Call, steps: list[Step], code: int, changes: Changes) -> None:
         """Write what is left on this host, and the summary of a cycle."""
         for line in text.left_lines(changes):
-            self.write(f"  left       {line}")
+            _print(f"  left       {line}")
         if call.name == CYCLE:
             codes = " ".join(str(step.result.code) for step in steps)
-            self.write(f"cycle: {codes} ({text.cycle_line(code)})")
-
-    def write(self, line: str) -> None:
-        """Write one line at once, for readers that wait. If there is no reader any more, the action goes on."""
-        with suppress(OSError):
-            print(line, file=self.stream, flush=True)
+            _print(f"cycle: {codes} ({text.cycle_line(code)})")
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,28 +54,34 @@ class _Writer:
     """Keeps events in the timeline, and writes a line for each that a user needs."""
 
     timeline: Timeline
-    view: TextView
 
     def report(self, event: Event) -> None:
         states_before = len(self.timeline.states)
         self.timeline.report(event)
         match event:
             case ActionStarted():
-                self.view.write(text.headline(self.timeline))
+                _print(text.headline(self.timeline))
             case CommandEnded():
                 self._write_span()
             case UnitObserved() if len(self.timeline.states) > states_before:
                 at_s, state = self.timeline.states[-1]
-                self.view.write(f"  {at_s:7.3f} s  unit: {text.state(state)}")
+                _print(f"  {at_s:7.3f} s  unit: {text.state(state)}")
             case Notice() | WarningNotice() | Escalated() | Interrupted():
                 note = self.timeline.notes[-1]
-                self.view.write(f"  {note.at_s:7.3f} s  {'warning: ' if note.is_warning else ''}{note.text}")
+                _print(f"  {note.at_s:7.3f} s  {'warning: ' if note.is_warning else ''}{note.text}")
             case _:
                 pass
 
     def _write_span(self) -> None:
         span = max(self.timeline.spans, key=lambda each: each.ended_s or 0.0)
         took_s = (span.ended_s or 0.0) - span.began_s
-        self.view.write(f"  {span.began_s:7.3f} s  {text.label(span)}: {text.outcome(span)}, took {took_s:.3f} s")
+        _print(f"  {span.began_s:7.3f} s  {text.label(span)}: {text.outcome(span)}, took {took_s:.3f} s")
         for line in text.output_lines(span):
-            self.view.write(f"             | {line}")
+            _print(f"             | {line}")
+
+
+def _print(line: str) -> None:
+    """Print one line at once, for readers that wait. If there is no reader any more, the action goes on."""
+    with suppress(OSError):
+        sys.stdout.write(f"{line}\n")
+        sys.stdout.flush()

@@ -2,8 +2,7 @@
 
 import json
 import sys
-from dataclasses import asdict, dataclass
-from typing import TextIO
+from dataclasses import asdict
 
 from ocf_systemd.display.checks import Json, json_checks
 from ocf_systemd.rehearse.progress import Progress, View
@@ -12,11 +11,8 @@ from ocf_systemd.rehearse.proposal import Proposal
 _VERSION = 1
 
 
-@dataclass(slots=True)
 class JsonView(View):
     """Prints one object."""
-
-    stream: TextIO = sys.stdout
 
     def close(self, progress: Progress) -> None:
         """Print the object."""
@@ -33,7 +29,7 @@ class JsonView(View):
             },
             "proposal": _proposal(progress.proposal) if progress.proposal else None,
         }
-        print(json.dumps(document, indent=2), file=self.stream)
+        sys.stdout.write(json.dumps(document, indent=2) + "\n")
 
 
 def _proposal(proposal: Proposal) -> Json:
