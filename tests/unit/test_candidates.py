@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from ocf_systemd.commands import whole_program
-from ocf_systemd.commands.candidates import Candidate, assignments, hooks, paths, unit_files, values
+from ocf_systemd.commands.candidates import assignments, hooks, paths, unit_files, values
 from ocf_systemd.commands.completion import print_completions
 from ocf_systemd.core.hook_protocol import HookProtocol
 from ocf_systemd.core.parameter_table import MONITOR_HOOK_USER, TABLE, Parameter
@@ -17,13 +17,15 @@ from tests.unit.builders import run_python
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from click.shell_completion import CompletionItem
+
 PROGRAM = "from ocf_systemd.commands import main; main()"
 PROTOCOLS = [*map(str, HookProtocol)]
 COMMANDS = ["completion", "debug", "install", "sandbox", "serve", "uninstall"]
 
 
-def texts(candidates: list[Candidate]) -> list[str]:
-    return [each.text for each in candidates]
+def texts(candidates: list[CompletionItem[str]]) -> list[str]:
+    return [each.value for each in candidates]
 
 
 class TestParameters:
@@ -54,7 +56,8 @@ class TestParameters:
 
     def test_all_names(self) -> None:
         """All parameters are offered with their descriptions."""
-        assert assignments("") == [Candidate(f"{row.name}=", row.shortdesc) for row in TABLE]
+        found = [(each.value, each.help) for each in assignments("")]
+        assert found == [(f"{row.name}=", row.shortdesc) for row in TABLE]
 
     def test_users(self) -> None:
         """The users of this host are offered for hooks."""

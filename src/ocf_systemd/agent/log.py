@@ -64,16 +64,7 @@ class Level(IntEnum):
 
 
 # openlog(3); the names are logger(1)'s.
-_FACILITIES = {
-    "auth": syslog.LOG_AUTH,
-    "authpriv": syslog.LOG_AUTHPRIV,
-    "cron": syslog.LOG_CRON,
-    "daemon": syslog.LOG_DAEMON,
-    "mail": syslog.LOG_MAIL,
-    "syslog": syslog.LOG_SYSLOG,
-    "user": syslog.LOG_USER,
-    **{f"local{number}": syslog.LOG_LOCAL0 + (number << 3) for number in range(8)},
-}
+_FACILITIES = ("auth", "authpriv", "cron", "daemon", "mail", "syslog", "user", *(f"local{n}" for n in range(8)))
 
 
 def messages(event: Event) -> Iterator[tuple[Level, str]]:
@@ -263,9 +254,10 @@ def log_reporter(
     """
     instance = printable(environment.get("OCF_RESOURCE_INSTANCE", ""))
     name = f"{agent_name}({instance})" if instance else agent_name
+    facility = environment.get("HA_LOGFACILITY", "").lower()
     return LogReporter(
         tag=f"{name}[{pid or os.getpid()}]",
-        facility=_FACILITIES.get(environment.get("HA_LOGFACILITY", "").lower()),
+        facility=getattr(syslog, f"LOG_{facility.upper()}") if facility in _FACILITIES else None,
         log_file=environment.get("HA_LOGFILE") or None,
         debug_file=environment.get("HA_DEBUGLOG") or None,
         debug=environment.get("HA_debug", "0") not in {"", "0"},

@@ -1,6 +1,6 @@
 """Finds the candidates for completion: units of this host, parameters and their values, files.
 
-Errors are ignored: a prompt is no place to report them.
+A candidate that ends in `=`, `/` or `@` is completed further. Errors are ignored: a prompt is no place to report them.
 """
 
 import os
@@ -8,8 +8,9 @@ import pwd
 import re
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
+
+from click.shell_completion import CompletionItem
 
 from ocf_systemd.core.parameter_table import MONITOR_HOOK, MONITOR_HOOK_USER, TABLE, UNIT, Parameter
 from ocf_systemd.core.parameter_values import UNIT_TYPES
@@ -27,22 +28,14 @@ _SYSTEMCTL_TIMEOUT_S = 1.0
 _DEFAULT_INSTANCE = re.compile(r"^DefaultInstance=(\S+)", re.MULTILINE)
 
 
-@dataclass(frozen=True, slots=True)
-class Candidate:
-    """A whole word and its description; a word that ends in `=`, `/` or `@` is completed further."""
-
-    text: str
-    description: str = ""
-
-
-def units(incomplete: str) -> list[Candidate]:
+def units(incomplete: str) -> "list[CompletionItem[str]]":
     """Return the matching units: those that systemd has loaded, and those that have a file.
 
     For a template these are its known instances and `NAME@`.
     """
     found = dict.fromkeys(unit_files(_UNIT_DIRECTORIES), "") | dict(_loaded_units())
     wanted = sorted(name for name in found if name.startswith(incomplete) and name != incomplete)
-    return [Candidate(name, found[name]) for name in wanted]
+    return [CompletionItem(name, help=found[name]) for name in wanted]
 
 
 def unit_files(directories: Iterable[Path]) -> Iterator[str]:
@@ -86,17 +79,17 @@ def _loaded_units() -> Iterator[tuple[str, str]]:
                 yield name, ", ".join((active, *description))
 
 
-def assignments(incomplete: str) -> list[Candidate]:
+def assignments(incomplete: str) -> "list[CompletionItem[str]]":
     """Return the matching parameters, or after `NAME=` the matching values of that parameter."""
     name, equals, value = incomplete.partition("=")
     if not equals:
-        return [Candidate(f"{row.name}=", row.shortdesc) for row in TABLE if row.name.startswith(incomplete)]
+        return [CompletionItem(f"{row.name}=", help=row.shortdesc) for row in TABLE if row.name.startswith(incomplete)]
     row = next((row for row in TABLE if row.name == name), None)
     found = values(row, value) if row else []
-    return [Candidate(f"{name}={each.text}", each.description) for each in found]
+    return [CompletionItem(f"{name}={each.value}", help=each.help) for each in found]
 
 
-def values(row: Parameter, incomplete: str) -> list[Candidate]:
+def values(row: Parameter, incomplete: str) -> "list[CompletionItem[str]]":
     """Return the matching values of a parameter."""
     if row is UNIT:
         return units(incomplete)
@@ -104,18 +97,18 @@ def values(row: Parameter, incomplete: str) -> list[Candidate]:
         return hooks(incomplete)
     known = sorted({user.pw_name for user in pwd.getpwall()}) if row is MONITOR_HOOK_USER else row.choices
     return [
-        Candidate(value, "default" if value == row.default else "")
+        CompletionItem(value, help="default" if value == row.default else "")
         for value in known or filter(None, (row.default,))
         if value.startswith(incomplete)
     ]
 
 
-def hooks(incomplete: str) -> list[Candidate]:
+def hooks(incomplete: str) -> "list[CompletionItem[str]]":
     """Return the executables and directories that match an absolute path."""
-    return paths(incomplete, executable=True) if incomplete else [Candidate("/")]
+    return paths(incomplete, executable=True) if incomplete else [CompletionItem("/")]
 
 
-def paths(incomplete: str, *, executable: bool = False, directories: bool = False) -> list[Candidate]:
+def paths(incomplete: str, *, executable: bool = False, directories: bool = False) -> "list[CompletionItem[str]]":
     """Return the matching files and directories; hidden ones only after a dot."""
     head, slash, tail = incomplete.rpartition("/")
     found = []
@@ -128,4 +121,4 @@ def paths(incomplete: str, *, executable: bool = False, directories: bool = Fals
                 found.append(f"{head}{slash}{entry.name}/")
             elif not directories and (not executable or os.access(entry.path, os.X_OK)):
                 found.append(f"{head}{slash}{entry.name}")
-    return [Candidate(path) for path in sorted(found)]
+    return [CompletionItem(path) for path in sorted(found)]

@@ -8,11 +8,6 @@ if TYPE_CHECKING:
     from ocf_systemd.core.cluster import Resource
 
 
-def controlled(resources: "Iterable[Resource]") -> "list[Resource]":
-    """Return the resources that Pacemaker may start, stop or recover at any time."""
-    return [each for each in resources if each.is_controlled]
-
-
 def describe(unit: str, resources: "Iterable[Resource]") -> str:
     """Return a sentence, without its period, that says which resources control a unit."""
     return f"Pacemaker controls {unit}: {', '.join(map(str, resources))}"

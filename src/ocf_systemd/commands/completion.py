@@ -87,7 +87,7 @@ def _list_files(item: CompletionItem[str]) -> list[CompletionItem[str]]:
 
     if item.type not in {"file", "dir"}:
         return [item]
-    return [CompletionItem(each.text) for each in paths(item.value, directories=item.type == "dir")]
+    return paths(item.value, directories=item.type == "dir")
 
 
 class _Bash(_Shell):

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ocf_systemd.agent.entry import PROGRAM
-from ocf_systemd.commands.cluster import advice, controlled, describe
+from ocf_systemd.commands.cluster import advice, describe
 from ocf_systemd.commands.program import NotRunError, program, require_systemd, resource_options
 from ocf_systemd.core.ocf import Action
 from ocf_systemd.display.terminal import console, uses_rich
@@ -64,7 +64,7 @@ def _confirm_if_controlled(action: str, unit: str) -> None:
 
     try:
         name = unit_name(unit.strip())
-        found = controlled(resources_of(name))
+        found = [each for each in resources_of(name) if each.is_controlled]
         concern = describe(name, found) if found else ""
     except ValueError:  # the action reports it
         return

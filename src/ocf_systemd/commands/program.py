@@ -122,12 +122,10 @@ def _completed(kind: str) -> "Callable[[click.Context, click.Parameter, str], li
     """Return a click callback that completes the values of an option by the function `kind` of `candidates`."""
 
     def complete(_ctx: click.Context, _parameter: click.Parameter, incomplete: str) -> "list[CompletionItem[str]]":
-        from click.shell_completion import CompletionItem
-
         from ocf_systemd.commands import candidates
 
-        find: Callable[[str], list[candidates.Candidate]] = getattr(candidates, kind)
-        return [CompletionItem(each.text, help=each.description) for each in find(incomplete)]
+        find: Callable[[str], list[CompletionItem[str]]] = getattr(candidates, kind)
+        return find(incomplete)
 
     return complete
 

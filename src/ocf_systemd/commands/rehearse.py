@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ocf_systemd.commands.cluster import advice, controlled, describe
+from ocf_systemd.commands.cluster import advice, describe
 from ocf_systemd.commands.program import NotRunError, program, require_systemd, resource_options
 from ocf_systemd.display.terminal import console, uses_rich
 
@@ -94,7 +94,7 @@ def _uncontrolled_resources(unit: str) -> "tuple[Resource, ...]":
         raise NotRunError(
             f"{error}. It may control {unit}: leave out --on-this-host to rehearse in a sandbox"
         ) from None
-    if found := controlled(resources):
+    if found := [each for each in resources if each.is_controlled]:
         raise NotRunError(
             f"{describe(unit, found)}. It would count each crash and stop of a "
             f"rehearsal as a failure, and could start the service elsewhere meanwhile. Leave out --on-this-host to "

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from enum import StrEnum
-from types import MappingProxyType
 
 from ocf_systemd.core.ocf import ExitCode
 
@@ -17,13 +16,11 @@ class HookProtocol(StrEnum):
 
 
 # The OCF exit code for each exit code of a hook; ocf keeps codes that are not listed, the others turn them into 1.
-PROTOCOL_CODES: Mapping[HookProtocol, Mapping[int, int]] = MappingProxyType(
-    {
-        HookProtocol.NAGIOS: {0: ExitCode.SUCCESS, 1: ExitCode.DEGRADED},
-        HookProtocol.PLAIN: {0: ExitCode.SUCCESS},
-        HookProtocol.LSB: {0: ExitCode.SUCCESS, 3: ExitCode.NOT_RUNNING},
-    }
-)
+PROTOCOL_CODES: Mapping[HookProtocol, Mapping[int, int]] = {
+    HookProtocol.NAGIOS: {0: ExitCode.SUCCESS, 1: ExitCode.DEGRADED},
+    HookProtocol.PLAIN: {0: ExitCode.SUCCESS},
+    HookProtocol.LSB: {0: ExitCode.SUCCESS, 3: ExitCode.NOT_RUNNING},
+}
 
 
 # Pacemaker takes them for the promoted role, and calls demote.

@@ -33,7 +33,6 @@ Interprets OCF Return Codes".
 """
 
 from collections.abc import Mapping
-from types import MappingProxyType
 from typing import assert_never
 
 from ocf_systemd.core.hook_protocol import HookProtocol, exit_code_of
@@ -73,7 +72,7 @@ JOURNAL_LINE_LIMIT = 300
 # In a probe, 7 and 5 are recorded as stopped, and 6 is a fatal error.
 _NOT_FOR_PROBES = HARD_ERRORS | {ExitCode.ERR_CONFIGURED, ExitCode.NOT_RUNNING}
 
-_MEANINGS: Mapping[int, str] = MappingProxyType({ExitCode.NOT_RUNNING: "not running", ExitCode.DEGRADED: "degraded"})
+_MEANINGS: Mapping[int, str] = {ExitCode.NOT_RUNNING: "not running", ExitCode.DEGRADED: "degraded"}
 
 
 class KeepWaiting(Record):

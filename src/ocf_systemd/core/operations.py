@@ -6,7 +6,6 @@ assumes what the unit's resource has configured, where a cluster runs.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from types import MappingProxyType
 
 from ocf_systemd.core.ocf import Action
 from ocf_systemd.core.timeouts import ADVERTISED_INTERVAL_S, ADVERTISED_TIMEOUT_S, escalation_after_s, reserve_s
@@ -26,8 +25,8 @@ class Operations:
     advertised.
     """
 
-    chosen: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
-    configured: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
+    chosen: Mapping[str, float] = field(default_factory=dict)
+    configured: Mapping[str, float] = field(default_factory=dict)
 
     def timeout_s(self, action: Action) -> float:
         """Return the timeout of an action, in seconds."""
