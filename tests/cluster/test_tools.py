@@ -14,7 +14,7 @@ from lxml import etree
 from ocf_systemd.core.parameter_table import PREFIX, TABLE
 from ocf_systemd.core.parameters import read_parameters
 from ocf_systemd.rehearse.facts import Measured, UnitFacts
-from ocf_systemd.rehearse.proposal import Configuration, Proposal, propose
+from ocf_systemd.rehearse.proposal import Proposal, propose
 from tests.cluster.pacemaker import AGENT
 
 if TYPE_CHECKING:
@@ -287,7 +287,7 @@ def proposed(given: dict[str, str]) -> Proposal:
     """Return what a rehearsal proposes for a service that is quick."""
     parameters = read_parameters({PREFIX + name: value for name, value in given.items()})
     quick = Measured(start_s=0.2, stop_s=0.1, monitor_s=0.05, hook_s=0.01)
-    return propose(Configuration(given, parameters), UnitFacts(start_timeout_s=90.0, stop_timeout_s=90.0), quick)
+    return propose(given, parameters, 0, UnitFacts(start_timeout_s=90.0, stop_timeout_s=90.0), quick)
 
 
 PCS = {action: ("pcs", "resource", f"debug-{action}", "web") for action in ("start", "monitor", "stop")}

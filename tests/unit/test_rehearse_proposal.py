@@ -17,7 +17,7 @@ from ocf_systemd.doctor.facts import Agent, Host, Service, Unit
 from ocf_systemd.doctor.facts import Facts as DoctorFacts
 from ocf_systemd.doctor.service_checks import CHECKS
 from ocf_systemd.rehearse.facts import Measured, UnitFacts
-from ocf_systemd.rehearse.proposal import Configuration, Proposal, crm_quoted, propose, resource_name
+from ocf_systemd.rehearse.proposal import Proposal, crm_quoted, propose, resource_name
 from tests.unit.builders import UNIT
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def proposed(
 ) -> Proposal:
     given = {"unit": "postfix@-", **(options or {})}
     parameters = read_parameters({PREFIX + name: value for name, value in given.items()})
-    return propose(Configuration(given, parameters, check_level), facts, measured)
+    return propose(given, parameters, check_level, facts, measured)
 
 
 class TestTimeouts:

@@ -77,7 +77,7 @@ def _rehearse_here(call: "Call", *, yes: bool, as_json: bool) -> int:
         for each in resources
         if each.nodes
     ]
-    if initial.facts.is_running:
+    if initial.is_running:
         concerns.append(f"{unit} is running")
     if concerns and not yes and not _is_confirmed(unit, concerns):
         raise NotRunError("not confirmed; nothing was changed")

@@ -3,9 +3,9 @@
 Texts from outside are `Text`, never markup: a unit may be called `[red]`.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 
-from rich.console import Console, RenderableType
+from rich.console import Console
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
@@ -25,20 +25,15 @@ _INDENT = 4
 
 def print_checks(results: Iterable[CheckResult], console: Console) -> None:
     """Print the results. Commands are not wrapped: a terminal that breaks one still copies it as one line."""
-    for line in rich_lines(results):
-        console.print(line, soft_wrap=isinstance(line, Text))
-
-
-def rich_lines(results: Iterable[CheckResult]) -> Iterator[RenderableType]:
-    """Yield the lines of the results; those that are `Text` are commands or comments, from `fix`."""
     for result in results:
         mark, style = MARKS[result.status]
         name_style, what_style = (style, "bold") if result.is_problem else ("", DIM)
-        yield _line(Text(mark, style), Text(result.name, name_style), Text(printable(result.what), what_style))
+        console.print(_line(Text(mark, style), Text(result.name, name_style), Text(printable(result.what), what_style)))
         if result.why:
-            yield Padding(Text(printable(result.why)), (0, 0, 0, _INDENT))
+            console.print(Padding(Text(printable(result.why)), (0, 0, 0, _INDENT)))
         for line in map(printable, result.fix):
-            yield Text(" " * _INDENT + line, DIM if line.startswith("#") else COMMAND)
+            text = Text(" " * _INDENT + line, DIM if line.startswith("#") else COMMAND)
+            console.print(text, soft_wrap=True)
 
 
 def summary_style(results: Iterable[CheckResult]) -> str:

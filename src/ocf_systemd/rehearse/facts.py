@@ -18,7 +18,7 @@ UNIT_PROPERTIES = (
 
 @dataclass(frozen=True, slots=True)
 class UnitFacts:
-    """The properties of a unit.
+    """The properties of a unit, and whether it has the drop-in that a cluster's start writes.
 
     Timeouts are seconds, `math.inf` where there is none (infinity, or a unit of a type that has none); `stop_commands`
     is the number of ExecStop= commands. `main_pid` is 0 and `control_group` empty where there is none.
@@ -36,6 +36,7 @@ class UnitFacts:
     stop_timeout_s: float = math.inf
     stop_commands: int = 0
     watchdog_s: float = 0.0
+    has_drop_in: bool = False
 
     @property
     def is_running(self) -> bool:

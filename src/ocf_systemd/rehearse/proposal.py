@@ -76,31 +76,23 @@ class Proposal:
         return f"interval={self.interval_s}s timeout={self.monitor_s}s{level}"
 
 
-@dataclass(frozen=True, slots=True)
-class Configuration:
-    """The resource to configure: parameters as text and as values, and the monitor's OCF_CHECK_LEVEL."""
-
-    options: Mapping[str, str]
-    parameters: Parameters
-    check_level: int = 0
-
-
-def propose(configuration: Configuration, facts: UnitFacts, measured: Measured) -> Proposal:
-    """Return the proposal for a unit with these settings, which took these times."""
-    parameters = configuration.parameters
+def propose(
+    options: Mapping[str, str], parameters: Parameters, check_level: int, facts: UnitFacts, measured: Measured
+) -> Proposal:
+    """Return the proposal for a resource with these parameters, as text and as values, whose unit took these times."""
     start_s, why_start = _start(facts, measured)
     stop_s, why_stop = _stop(parameters, facts, measured)
     limit_s = _hook_limit_s(parameters, measured)
     monitor_s, why_monitor = _monitor(parameters, measured, limit_s)
     interval_s = rounded_up_s(max(_INTERVAL_MIN_S, (measured.hook_s or 0.0) / _HOOK_SHARE))
-    chosen = {name: value for name, value in configuration.options.items() if not name.startswith(_NO_PARAMETERS)}
+    chosen = {name: value for name, value in options.items() if not name.startswith(_NO_PARAMETERS)}
     if limit_s and parameters.monitor_hook_timeout_s is None:
         chosen["monitor_hook_timeout"] = f"{limit_s}s"
     hang_s = limit_s if measured.hook_was_cut else measured.hang_s
     why_interval = _why_interval(measured.hook_s, hang_s, interval_s)
     why = {"start": why_start, "stop": why_stop, "monitor": why_monitor, "interval": why_interval}
-    name, level = resource_name(parameters.unit), configuration.check_level
-    return Proposal(start_s, stop_s, monitor_s, interval_s, why, name, chosen, level)
+    name = resource_name(parameters.unit)
+    return Proposal(start_s, stop_s, monitor_s, interval_s, why, name, chosen, check_level)
 
 
 def _start(facts: UnitFacts, measured: Measured) -> tuple[int, str]:

@@ -14,7 +14,7 @@ from ocf_systemd.rehearse.actions import Actions, Call
 from ocf_systemd.rehearse.checks import Subject
 from ocf_systemd.rehearse.facts import ActionRun, Crash, Leftover, UnitFacts
 from ocf_systemd.rehearse.progress import Progress, ScenarioRun, View
-from ocf_systemd.rehearse.proposal import Configuration, propose
+from ocf_systemd.rehearse.proposal import propose
 from ocf_systemd.rehearse.scenarios import DECISIVE, NEEDS_RUNNING, NEEDS_STOPPED, RESTARTS, RESTORED, Scenario
 from ocf_systemd.rehearse.unit_control import UnitControl, UnitProcesses
 
@@ -31,25 +31,12 @@ _WATCHDOG_MAX_S = 30.0  # a rehearsal does not wait for a watchdog that is slowe
 _WITH_RESERVE = 1.2  # factor from a monitor's needed time to its timeout, including the reserve
 
 
-@dataclass(frozen=True, slots=True)
-class InitialState:
-    """The unit before the rehearsal: its properties, and whether it has the drop-in that a cluster's start writes."""
-
-    facts: UnitFacts
-    has_drop_in: bool
-
-
-def read_initial_state(call: Call) -> InitialState:
+def read_initial_state(call: Call) -> UnitFacts:
     """Return the state of the unit, without changing it. Raises ParameterError."""
-    control = UnitControl(call.parameters.unit, call.environment(Action.MONITOR))
-
-    async def read() -> InitialState:
-        return InitialState(await control.facts(), control.has_drop_in())
-
-    return anyio.run(read)
+    return anyio.run(UnitControl(call.parameters.unit, call.environment(Action.MONITOR)).facts)
 
 
-def rehearse(call: Call, initial: InitialState, view: View) -> Progress:
+def rehearse(call: Call, initial: UnitFacts, view: View) -> Progress:
     """Run all scenarios, restore the initial state, and return the results. Raises ParameterError.
 
     SIGINT, SIGTERM and SIGHUP end it early; the state is restored nevertheless.
@@ -67,7 +54,7 @@ def rehearse(call: Call, initial: InitialState, view: View) -> Progress:
     return progress
 
 
-async def _run_scenarios(call: Call, initial: InitialState, progress: Progress, view: View) -> None:
+async def _run_scenarios(call: Call, initial: UnitFacts, progress: Progress, view: View) -> None:
     actions = Actions(call, call.parameters, progress.begin_action)
     runner = _Runner(actions, UnitControl(progress.unit, call.environment(Action.MONITOR)), initial, progress)
     scenarios = anyio.CancelScope()
@@ -92,8 +79,7 @@ async def _run_scenarios(call: Call, initial: InitialState, progress: Progress, 
         tasks.cancel_scope.cancel()
     if not progress.interrupted:
         measured = progress.measured = actions.measured(runner.hang)
-        configuration = Configuration(call.options, actions.parameters, call.check_level)
-        progress.proposal = propose(configuration, runner.initial.facts, measured)
+        progress.proposal = propose(call.options, actions.parameters, call.check_level, initial, measured)
 
 
 @dataclass(slots=True)
@@ -102,7 +88,7 @@ class _Runner:
 
     actions: Actions
     control: UnitControl
-    initial: InitialState
+    initial: UnitFacts
     progress: Progress
     hang: ActionRun | None = None  # the last monitor during the hang
     _given_up: str = ""
@@ -110,7 +96,7 @@ class _Runner:
     _left: tuple[Leftover, ...] = ()
 
     def _subject(self, check: str) -> Subject:
-        parameters, facts = self.actions.parameters, self.initial.facts
+        parameters, facts = self.actions.parameters, self.initial
         return Subject(
             check=check,
             unit=parameters.unit,
@@ -158,7 +144,7 @@ class _Runner:
 
     def _why_skipped(self, scenario: Scenario) -> str:
         """Return why a scenario does not apply, or an empty string."""
-        if scenario is Scenario.RELOAD and not self.initial.facts.can_reload:
+        if scenario is Scenario.RELOAD and not self.initial.can_reload:
             return "the unit has no ExecReload="
         if scenario is Scenario.HOOK_DOWN and self.actions.parameters.monitor_hook is None:
             return "there is no hook"
@@ -210,13 +196,8 @@ class _Runner:
         """Stop the unit; keep which processes outlived that, and kill them."""
         self._processes = await self.control.processes()
         run = await self.actions.run(Action.STOP)
-        await self._kill_leftovers()
+        self._left = await self.control.kill_leftovers(self._processes)
         return run
-
-    async def _kill_leftovers(self) -> None:
-        self._left = await self.control.leftovers(self._processes)
-        if self._left:
-            await self.control.kill_leftovers(self._processes)
 
     async def _restart(self) -> list[ActionRun]:
         runs: list[ActionRun] = []
@@ -236,7 +217,7 @@ class _Runner:
         runs = await self.actions.run_concurrently(action)
         monitored = await self.actions.run(Action.MONITOR)
         if action is Action.STOP:
-            await self._kill_leftovers()
+            self._left = await self.control.kill_leftovers(self._processes)
         return checks.judge_pair(subject, runs, monitored, expected)
 
     async def _stop_in_start(self) -> tuple[ActionRun, ActionRun, ActionRun]:
@@ -271,7 +252,7 @@ class _Runner:
         frozen = await self.control.freeze()
         if not frozen:
             return subject.skipped("the unit has no process")
-        watchdog_s = self.initial.facts.watchdog_s
+        watchdog_s = self.initial.watchdog_s
         within_s = watchdog_s + _WATCHDOG_SPARE_S if 0 < watchdog_s <= _WATCHDOG_MAX_S else 0.0
         monitored = self.hang = await self._monitor_until(running=False, within_s=within_s)
         await self.control.thaw()
@@ -296,10 +277,10 @@ class _Runner:
         subject = self._subject(RESTORED)
         self.progress.activity = "restoring the initial state"
         await self.control.thaw()
-        was_running = self.initial.facts.is_running
+        was_running = self.initial.is_running
         if not was_running:
             await self.actions.run(Action.STOP)
-            await self._kill_leftovers()
+            self._left = await self.control.kill_leftovers(self._processes)
         await self.control.kill_all_leftovers()
         problem = ""
         try:
@@ -312,4 +293,4 @@ class _Runner:
         self.progress.activity = ""
         if problem:
             return checks.judge_drop_in(subject, problem)
-        return checks.judge_restored(subject, self.initial.facts, facts)
+        return checks.judge_restored(subject, self.initial, facts)

@@ -6,7 +6,7 @@ Everything has a deadline of its own.
 import os
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from signal import SIGCONT, SIGKILL
 
@@ -46,9 +46,9 @@ class UnitControl:
     _known: dict[str, frozenset[Entry]] = field(default_factory=dict)  # by invocation
 
     async def facts(self) -> UnitFacts:
-        """Return the unit's properties."""
+        """Return the unit's properties, and whether it has the agent's drop-in."""
         shown = await self._systemctl("show", f"--property={UNIT_PROPERTIES}", "--", self.unit)
-        return unit_facts(parse_units(shown)[0])
+        return replace(unit_facts(parse_units(shown)[0]), has_drop_in=drop_in_path(self.unit).exists())
 
     async def processes(self) -> UnitProcesses:
         """Return the unit's processes, including those that left its control group, as far as they can be found."""
@@ -58,17 +58,16 @@ class UnitControl:
         self._known[facts.invocation] = self._known.get(facts.invocation, frozenset()) | entries
         return UnitProcesses(entries, facts.control_group, facts.invocation)
 
-    async def leftovers(self, before: UnitProcesses) -> tuple[Leftover, ...]:
-        """Return the processes that outlived a stop, from those before the stop."""
+    async def kill_leftovers(self, before: UnitProcesses) -> tuple[Leftover, ...]:
+        """Kill the processes that outlived a stop, since the next start must not meet them, and return them."""
         await _wait_for_end(before)
         inside = set(_members(before.control_group))
-        left = (Leftover(each.pid, command_line(each.pid), each.pid not in inside) for each in _survivors(before))
-        return tuple(sorted((each for each in left if each.command), key=lambda each: each.pid))
-
-    async def kill_leftovers(self, before: UnitProcesses) -> None:
-        """Kill the processes that outlived a stop, since the next start must not meet them."""
-        send_signal(_survivors(before), SIGKILL)
-        await _wait_for_end(before)
+        found = (Leftover(each.pid, command_line(each.pid), each.pid not in inside) for each in _survivors(before))
+        left = sorted((each for each in found if each.command), key=lambda each: each.pid)
+        if left:
+            send_signal(_survivors(before), SIGKILL)
+            await _wait_for_end(before)
+        return tuple(left)
 
     async def kill_all_leftovers(self) -> None:
         """Kill the remaining processes of all invocations of the unit, except for the one that runs."""
@@ -107,10 +106,6 @@ class UnitControl:
             return ""
         send_signal(_inside(found.control_group), SIGKILL)  # by pid, as `Cgroups.send_signal` explains
         return "every process"
-
-    def has_drop_in(self) -> bool:
-        """Return whether the agent's drop-in exists, as after a start by a cluster."""
-        return drop_in_path(self.unit).exists()
 
     async def restore_drop_in(self, *, exists: bool) -> None:
         """Write or remove the agent's drop-in, and put that into force. Raises OSError."""
