@@ -8,7 +8,6 @@ import re
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 
 from ocf_systemd.client import SOCKET
@@ -75,37 +74,19 @@ _MODE = 0o644
 _SYSTEMCTL_TIMEOUT_S = 120.0
 
 
-@dataclass(frozen=True, slots=True)
 class UnitPaths:
-    """The directory of the unit files, and that of the run-time files (`/run`)."""
+    """Where the units are: their files in `directory`, and the server's socket in that of the run-time files (`/run`).
 
-    directory: Path
-    run_directory: Path
+    `enabling_link` is the link that exists while the socket unit is enabled.
+    """
 
-    @property
-    def socket(self) -> Path:
-        """The socket on which the server listens."""
-        return self.run_directory / Path(SOCKET).name
-
-    @property
-    def socket_file(self) -> Path:
-        """The file of the socket unit."""
-        return self.directory / SOCKET_UNIT
-
-    @property
-    def service_file(self) -> Path:
-        """The file of the service unit."""
-        return self.directory / SERVICE_UNIT
-
-    @property
-    def files(self) -> tuple[Path, Path]:
-        """Both files."""
-        return self.socket_file, self.service_file
-
-    @property
-    def enabling_link(self) -> Path:
-        """The link that exists while the socket unit is enabled."""
-        return self.directory / "sockets.target.wants" / SOCKET_UNIT
+    def __init__(self, directory: Path, run_directory: Path) -> None:
+        self.directory, self.run_directory = directory, run_directory
+        self.socket = run_directory / Path(SOCKET).name
+        self.socket_file = directory / SOCKET_UNIT
+        self.service_file = directory / SERVICE_UNIT
+        self.files = (self.socket_file, self.service_file)
+        self.enabling_link = directory / "sockets.target.wants" / SOCKET_UNIT
 
 
 THIS_HOST = UnitPaths(Path("/etc/systemd/system"), Path(SOCKET).parent)
