@@ -1,7 +1,6 @@
 """`ocf-systemd doctor`: checks of a unit, its hook and this host."""
 
 import sys
-from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
 import click
@@ -11,8 +10,6 @@ from ocf_systemd.commands.program import program, require_systemd, resource_opti
 from ocf_systemd.display.terminal import console, uses_rich
 
 if TYPE_CHECKING:
-    from contextlib import AbstractContextManager
-
     from ocf_systemd.core.operations import Operations
     from ocf_systemd.doctor.facts import Facts
 
@@ -46,24 +43,19 @@ def doctor(
     given = {"unit": unit, **({"monitor_hook": monitor_hook} if monitor_hook else {}), **options}
     known = _known(given, operations)
     require_systemd(f"Use a sandbox: {PROGRAM} sandbox run -- {PROGRAM} doctor …")
-    is_rich = not as_json and uses_rich()
-    with _waiting() if is_rich else nullcontext():
-        facts = collect(known, given)
-    results = run_checks(facts)
-    if is_rich:
-        from ocf_systemd.doctor.rich_view import show
+    if not as_json and uses_rich():
+        from ocf_systemd.doctor.rich_view import show, waiting
 
+        with waiting(console()):
+            facts = collect(known, given)
+        results = run_checks(facts)
         show(facts, results, console())
     else:
+        facts = collect(known, given)
+        results = run_checks(facts)
         report = json_report(facts, results) if as_json else "\n".join(text_report(facts, results))
         sys.stdout.write(f"{report}\n")
     return exit_code(results)
-
-
-def _waiting() -> "AbstractContextManager[None]":
-    from ocf_systemd.doctor.rich_view import waiting
-
-    return waiting(console())
 
 
 def _known(given: dict[str, str], operations: "Operations") -> "Facts":

@@ -140,26 +140,20 @@ def _remove_shared_files(
     ocf_root: Path, share: Path, units_in_use: "frozenset[str] | None", *, force: bool
 ) -> Iterator[str]:
     """Remove what all agents share, unless another agent is installed; yield messages for the user."""
-    from ocf_systemd.install import server_units
-    from ocf_systemd.install.agent_file import DEFAULT_OCF_ROOT, agents_below, remove_data_files
+    from ocf_systemd.install import data_files, server_units
+    from ocf_systemd.install.agent_file import DEFAULT_OCF_ROOT, InstallationError, agents_below, describe
+    from ocf_systemd.install.drop_ins import remove_drop_ins
 
     paths = server_units.THIS_HOST
     if others := agents_below(ocf_root, DEFAULT_OCF_ROOT):
         if server_units.is_installed(paths):
             yield f"kept {server_units.SERVICE_UNIT}: {others[0]} is installed"
         return
-    yield from filter(None, (remove_data_files(share), server_units.remove(paths, force=force)))
-    if units_in_use is not None:
-        yield from _remove_drop_ins(paths.run_directory, units_in_use)
-
-
-def _remove_drop_ins(run_directory: Path, needed: "frozenset[str]") -> Iterator[str]:
-    from ocf_systemd.install.agent_file import InstallationError
-    from ocf_systemd.install.drop_ins import remove_drop_ins
-
     try:
-        removed = remove_drop_ins(run_directory, needed)
+        messages = [f"removed manual pages and completion below {share}"] if data_files.remove(share) else []
+        messages.append(server_units.remove(paths, force=force))
+        yield from filter(None, messages)
+        if units_in_use is not None and (units := remove_drop_ins(paths.run_directory, units_in_use)):
+            yield f"removed the drop-ins of {', '.join(units)}"
     except OSError as error:
-        raise InstallationError(f"{error.filename} cannot be removed: {error.strerror}") from error
-    if removed:
-        yield f"removed the drop-ins of {', '.join(removed)}"
+        raise InstallationError(f"{error.filename} cannot be removed: {describe(error)}") from error

@@ -45,25 +45,20 @@ def rehearse(
       ocf-systemd rehearse --unit redis-server --op start=5min \\
                            --monitor-hook /usr/local/lib/ocf-systemd/hooks/redis
     """
+    from ocf_systemd.core.parameters import ParameterError
     from ocf_systemd.rehearse.actions import Call
 
     call = Call({"unit": unit, **({"monitor_hook": monitor_hook} if monitor_hook else {}), **options}, operations)
-    _check_parameters(call)
+    try:
+        _ = call.parameters
+    except ParameterError as error:
+        raise click.UsageError(str(error)) from None
     if not on_this_host:
         return _rehearse_in_sandbox(call, as_json=as_json)
     require_systemd("Use the sandbox: leave out --on-this-host")
     if os.geteuid() != 0:
         raise NotRunError("a rehearsal starts, stops and kills the unit: run this command as root")
     return _rehearse_here(call, yes=yes, as_json=as_json)
-
-
-def _check_parameters(call: "Call") -> None:
-    from ocf_systemd.core.parameters import ParameterError
-
-    try:
-        _ = call.parameters
-    except ParameterError as error:
-        raise click.UsageError(str(error)) from None
 
 
 def _rehearse_here(call: "Call", *, yes: bool, as_json: bool) -> int:

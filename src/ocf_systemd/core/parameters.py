@@ -16,10 +16,6 @@ _TIMEOUT_MAX_MS = 2**31 - 1  # Pacemaker's executor keeps it in an int
 class ParameterError(Exception):
     """Parameters are wrong; the message names all problems, so that one round fixes them. OCF code: 6."""
 
-    def __init__(self, problems: list[str]) -> None:
-        super().__init__("; ".join(problems))
-        self.problems = tuple(problems)
-
 
 class Parameters(Record):
     """The parameters of one resource, parsed; what each means is in the table. Durations are seconds."""
@@ -58,7 +54,7 @@ def read_parameters(environment: Mapping[str, str]) -> Parameters:
     """
     parameters, problems = read_leniently(environment)
     if problems:
-        raise ParameterError(list(problems))
+        raise ParameterError("; ".join(problems))
     return parameters
 
 

@@ -130,7 +130,7 @@ def install(agent: AgentFile, *, share: Path | None = None, force: bool = False)
         agent.path.parent.mkdir(parents=True, exist_ok=True)
         warnings = _install_files(agent, share)
     except OSError as error:
-        raise InstallationError(f"{agent.path} cannot be written: {_describe(error)}") from error
+        raise InstallationError(f"{agent.path} cannot be written: {describe(error)}") from error
     finally:
         _prune(agent)
     return (*_readability_warnings(), *warnings)
@@ -145,7 +145,7 @@ def _install_files(agent: AgentFile, share: Path | None) -> tuple[str, ...]:
             return data_files.install(share) if share else ()
 
 
-def _describe(error: OSError) -> str:
+def describe(error: OSError) -> str:
     """Describe an error, and for a lack of permission what to do."""
     return f"{error.strerror}. Run this as root" if isinstance(error, PermissionError) else str(error.strerror)
 
@@ -185,20 +185,9 @@ def uninstall(agent: AgentFile, *, force: bool = False) -> bool:
     try:
         agent.path.unlink()
     except OSError as error:
-        raise InstallationError(f"{agent.path} cannot be removed: {_describe(error)}") from error
+        raise InstallationError(f"{agent.path} cannot be removed: {describe(error)}") from error
     _prune(agent)
     return True
-
-
-def remove_data_files(share: Path) -> str:
-    """Remove manual pages and completion; return a message for the user, empty if there are none.
-
-    Raises `InstallationError`.
-    """
-    try:
-        return f"removed manual pages and completion below {share}" if data_files.remove(share) else ""
-    except OSError as error:
-        raise InstallationError(f"{error.filename} cannot be removed: {_describe(error)}") from error
 
 
 def agents_below(*ocf_roots: Path) -> tuple[Path, ...]:

@@ -115,13 +115,7 @@ class Sandbox:
         """
         if _mount_namespace(self.pid) != self._namespace or not self._namespace:
             raise SandboxEndedError("the sandbox has ended")
-        environment = {
-            "PATH": _PATH,
-            "HOME": "/root",
-            "LANG": "C.UTF-8",
-            "TERM": "dumb",
-            **(env or {}),
-        }
+        environment = {"PATH": _PATH, "HOME": "/root", "LANG": "C.UTF-8", "TERM": "dumb", **(env or {})}
         assignments = [f"{variable}={value}" for variable, value in environment.items()]
         if terminal:
             # script(1) takes a shell command line, and some shells drop variables that they use themselves, as PS1.
@@ -273,9 +267,8 @@ class _Console:
         return True
 
     def last_lines(self) -> str:
-        more = True
-        while more:
-            more = self.follow(_POLL_S)
+        while self.follow(_POLL_S):
+            pass
         text = _TERMINAL_CONTROL.sub("", self._output.decode(errors="replace"))
         lines = [line.strip() for line in text.splitlines() if line.strip()]
         return "; ".join(lines[-_CONSOLE_LINES:]) or "none"
