@@ -234,11 +234,8 @@ class LogReporter:
 def _append(name: str, lines: list[str]) -> None:
     """Append lines to a file, but without waiting: a named pipe without a reader loses them."""
     flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NONBLOCK | os.O_NOCTTY
-    descriptor = os.open(name, flags, 0o666)
-    try:
-        os.write(descriptor, "".join(lines).encode(errors="backslashreplace"))
-    finally:
-        os.close(descriptor)
+    with os.fdopen(os.open(name, flags, 0o666), "wb", buffering=0) as file:
+        file.write("".join(lines).encode(errors="backslashreplace"))
 
 
 def log_reporter(

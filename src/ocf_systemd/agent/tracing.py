@@ -55,11 +55,8 @@ def _append(path: str, text: bytes) -> None:
     if path == _STDERR or path.startswith(_DESCRIPTORS):
         os.write(2 if path == _STDERR else int(path.removeprefix(_DESCRIPTORS)), text)
         return
-    descriptor = _open_private(path)
-    try:
-        os.write(descriptor, text)
-    finally:
-        os.close(descriptor)
+    with os.fdopen(_open_private(path), "wb", buffering=0) as file:
+        file.write(text)
 
 
 def _open_private(path: str) -> int:

@@ -19,6 +19,7 @@ from ocf_systemd.core.ocf import Action
 from ocf_systemd.core.operations import Operations
 from ocf_systemd.core.parameters import read_leniently, read_operation
 from ocf_systemd.host import processes
+from ocf_systemd.host.drop_in import drop_in_path
 
 _SHOW_S = 2.0
 _UNLOAD_S = 10.0  # for a daemon-reload
@@ -53,28 +54,26 @@ class HostChanges:
 
     def finish(self, *, is_start: bool, is_stop: bool) -> Changes:
         """Remove the drop-in if it must not stay, and return what is left; a cycle is neither a start nor a stop."""
-        if self._before is None:
-            return Changes()
-        return anyio.run(self._finish, self._before, is_start, is_stop)
-
-    async def _finish(self, before: HostState, is_start: bool, is_stop: bool) -> Changes:  # noqa: FBT001  # anyio.run
-        after = await self._state()
-        if after is None:
+        before, after = self._before, anyio.run(self._state) if self._before else None
+        if before is None or after is None:
             return Changes()
         if after.is_up:
             must_go = before.is_up and not before.has_drop_in and not is_start
         else:
             must_go = not before.has_drop_in or not is_start
         if after.has_drop_in and must_go:
-            request = self._request()
-            await unload_drop_in(request, await show_unit(request, request.deadline))
-        path = self._request().drop_in_path
+            anyio.run(self._unload_drop_in)
+        path = drop_in_path(self._parameters.unit)
         return Changes(
             unit=self._parameters.unit,
             has_started=after.is_up and not before.is_up,
             has_stopped=before.is_up and not after.is_up and not is_stop,
             drop_in=path if path.exists() and not before.has_drop_in else None,
         )
+
+    async def _unload_drop_in(self) -> None:
+        request = self._request()
+        await unload_drop_in(request, await show_unit(request, request.deadline))
 
     async def _state(self) -> HostState | None:
         request = self._request()

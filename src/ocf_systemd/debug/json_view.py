@@ -21,7 +21,9 @@ class JsonView(View):
         steps: list[Json] = [_action(step) for step in done]
         cycle: dict[str, Json] = {"action": CYCLE, "unit": call.options.get("unit", ""), "code": code, "steps": steps}
         document = cycle if call.name == CYCLE or not done else _action(done[0])
-        sys.stdout.write(json.dumps(document | {"left": _left(changes)}, indent=2) + "\n")
+        drop_in = str(changes.drop_in) if changes.drop_in else None
+        left: Json = {"started": changes.has_started, "stopped": changes.has_stopped, "drop_in": drop_in}
+        sys.stdout.write(json.dumps(document | {"left": left}, indent=2) + "\n")
 
 
 def _action(step: Step) -> dict[str, Json]:
@@ -46,11 +48,6 @@ def _action(step: Step) -> dict[str, Json]:
         "journal": list(step.journal),
         "output": step.output,
     }
-
-
-def _left(changes: Changes) -> Json:
-    drop_in = str(changes.drop_in) if changes.drop_in else None
-    return {"started": changes.has_started, "stopped": changes.has_stopped, "drop_in": drop_in}
 
 
 def _state(at_s: float, state: UnitState | NoAnswer) -> Json:

@@ -25,10 +25,8 @@ def record_survivors(unit: str, hook: str, processes: Iterable[Process], *, run_
     with suppress(OSError):
         _make_directories(run_directory)
         descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            os.write(descriptor, os.fsencode(records))
-        finally:
-            os.close(descriptor)
+        with os.fdopen(descriptor, "wb", buffering=0) as file:
+            file.write(os.fsencode(records))
 
 
 def find_survivor(unit: str, hooks: tuple[str, ...], *, run_directory: Path = Path("/run")) -> Process | None:

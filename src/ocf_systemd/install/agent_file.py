@@ -123,7 +123,7 @@ def install(agent: AgentFile, *, share: Path | None = None, force: bool = False)
     are installed below `share`. Raises `InstallationError`; then, or if it is interrupted, nothing but byte code has
     changed. `force` replaces a file of another program.
     """
-    if not force and agent.path.exists() and not _is_ours(agent.path):
+    if not force and agent.path.exists() and not is_ours(agent.path, _MARK):
         raise InstallationError(f"{agent.path} is not an agent of ocf-systemd; --force replaces it")
     _compile()  # before the test run, which would write byte code with the caller's umask
     try:
@@ -180,7 +180,7 @@ def uninstall(agent: AgentFile, *, force: bool = False) -> bool:
     """
     if not agent.path.exists():
         return False
-    if not force and not _is_ours(agent.path):
+    if not force and not is_ours(agent.path, _MARK):
         raise InstallationError(f"{agent.path} is not an agent of ocf-systemd; --force removes it")
     try:
         agent.path.unlink()
@@ -193,11 +193,7 @@ def uninstall(agent: AgentFile, *, force: bool = False) -> bool:
 def agents_below(*ocf_roots: Path) -> tuple[Path, ...]:
     """Return the agent files that this program installed below OCF root directories, whatever their names."""
     found = (path for root in dict.fromkeys(ocf_roots) for path in sorted(root.glob("resource.d/*/[!.]*")))
-    return tuple(path for path in found if path.is_file() and _is_ours(path))
-
-
-def _is_ours(path: Path) -> bool:
-    return is_ours(path, _MARK)
+    return tuple(path for path in found if path.is_file() and is_ours(path, _MARK))
 
 
 def is_outdated(path: Path) -> bool:
