@@ -1,6 +1,7 @@
 """`ocf-systemd install` and `uninstall`: the agent file, manual pages and completion, and the resident server."""
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,28 +12,13 @@ from ocf_systemd.commands.program import program
 if TYPE_CHECKING:
     from ocf_systemd.install.agent_file import AgentFile
 
-_ocf_root = click.option(
-    "--ocf-root",
-    default="/usr/lib/ocf",
-    metavar="DIR",
-    show_default=True,
-    type=click.Path(file_okay=False, path_type=Path),
-    help="Directory where Pacemaker looks for agents.",
-)
+_directory = partial(click.option, metavar="DIR", show_default=True, type=click.Path(file_okay=False, path_type=Path))
+_ocf_root = _directory("--ocf-root", default="/usr/lib/ocf", help="Directory where Pacemaker looks for agents.")
 _provider = click.option(
     "--provider", default="pacemaker", show_default=True, help="The PROVIDER in ocf:PROVIDER:NAME."
 )
 _name = click.option("--name", default="systemd", show_default=True, help="The NAME in ocf:PROVIDER:NAME.")
-
-
-_share = click.option(
-    "--share",
-    default="/usr/local/share",
-    metavar="DIR",
-    show_default=True,
-    type=click.Path(file_okay=False, path_type=Path),
-    help="Directory for manual pages and completion.",
-)
+_share = _directory("--share", default="/usr/local/share", help="Directory for manual pages and completion.")
 
 
 @program.command("install")
