@@ -209,14 +209,11 @@ def _report_result(result: ActionResult) -> int:
 
 def main() -> NoReturn:
     """Run the agent and exit."""
-    sys.unraisablehook = _ignore_unraisable
+    # Nothing is printed for an exception in a destructor, such as that of an event loop that got no descriptors.
+    sys.unraisablehook = lambda _: None
     code = run(AgentGroup())
     # Finalizing the interpreter would take time, which is short near the deadline, and there is nothing to clean up.
     os._exit(code)
-
-
-def _ignore_unraisable(_: object) -> None:
-    """Print nothing for an exception in a destructor, such as that of an event loop that got no descriptors."""
 
 
 def run(group: click.Group) -> int:

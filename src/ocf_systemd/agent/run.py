@@ -90,15 +90,10 @@ def report_leftovers(reporter: Reporter, parameters: Parameters, leftovers: Left
         reporter.report(WarningNotice(text, leftover.command_line))
     if survivors := leftovers.survivors:
         known = {(process.pid, process.started) for process, _ in recorded_survivors(parameters.unit)}
-        found = [
-            process
-            for process in survivors
-            if process.is_uninterruptible and (process.pid, process.started) not in known
-        ]
+        found = [each for each in survivors if each.is_uninterruptible and (each.pid, each.started) not in known]
         for process in found:
-            reporter.report(
-                WarningNotice(f"a hook left a process behind that cannot be killed: {describe_process(process)}")
-            )
+            text = f"a hook left a process behind that cannot be killed: {describe_process(process)}"
+            reporter.report(WarningNotice(text))
         record_survivors(parameters.unit, parameters.monitor_hook or "", found)
 
 

@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from ocf_systemd.core.operations import Operations
     from ocf_systemd.rehearse.actions import Call
     from ocf_systemd.rehearse.progress import View
-    from ocf_systemd.sandbox import Sandbox
 
 
 @program.command()
@@ -132,12 +131,9 @@ def _rehearse_in_sandbox(call: "Call", *, as_json: bool) -> int:
     arguments = [f"-o{name}={value}" for name, value in call.options.items() if name != "unit"]
     arguments += [f"--op={name}={round(time_s * 1000)}ms" for name, time_s in call.operations.chosen.items()]
     arguments += [f"--unit={call.options['unit']}", "--on-this-host", "--yes", *(["--json"] if as_json else [])]
+    hook = call.parameters.monitor_hook
     with booted([]) as host:
-        _copy_hook(host, call.parameters.monitor_hook)
+        # One that does not exist in the sandbox, such as one below /tmp.
+        if hook and Path(hook).exists() and host.run(["test", "-e", hook]).returncode:
+            host.copy_in(Path(hook), hook)
         return run_in_foreground(host, [sys.executable, "-m", "ocf_systemd", "rehearse", *arguments])
-
-
-def _copy_hook(host: "Sandbox", hook: str | None) -> None:
-    """Copy in a hook that does not exist in the sandbox, such as one below /tmp."""
-    if hook and Path(hook).exists() and host.run(["test", "-e", hook]).returncode:
-        host.copy_in(Path(hook), hook)

@@ -61,7 +61,9 @@ class Leftovers:
         for process in alive:
             entry = Entry(process.pid, process.started)
             if entry not in self._seen:
-                self._seen[entry] = Leftover(process, _command_line_of(process))
+                # Reading it takes a lock of the process's memory, which one in uninterruptible sleep may hold.
+                line = str(process) if process.is_uninterruptible else command_line(process.pid)
+                self._seen[entry] = Leftover(process, line)
         send_signal(alive, SIGKILL)
         # Any disk access is an uninterruptible sleep as well, if a short one.
         self._uninterruptible_checks += bool(alive) and all(process.is_uninterruptible for process in alive)
@@ -77,11 +79,6 @@ class Leftovers:
         """Those that have ended, except any that was ending by itself."""
         alive = {Entry(process.pid, process.started) for process in self.survivors}
         return tuple(each for entry, each in self._seen.items() if each.command_line and entry not in alive)
-
-
-def _command_line_of(process: Process) -> str:
-    # Reading it takes a lock of the process's memory, which one in uninterruptible sleep may hold.
-    return str(process) if process.is_uninterruptible else command_line(process.pid)
 
 
 def end_leftovers() -> Leftovers:

@@ -89,7 +89,7 @@ def find_process(pid: int) -> Process | None:
 
 def descendants_of(*pids: int) -> tuple[Entry, ...]:
     """Return processes and all that descends from them, parents before their children."""
-    children_of = _kernel_children if _kernel_lists_children() else _scanned_children()
+    children_of = _find_children()
     found: dict[Entry, None] = {}  # in this order
     unvisited = list(pids)
     while unvisited:
@@ -102,11 +102,12 @@ def descendants_of(*pids: int) -> tuple[Entry, ...]:
 
 def children_of(pid: int) -> list[int]:
     """Return the pids of a process's children, those that wait to be reaped included."""
-    return _kernel_children(pid) if _kernel_lists_children() else _scanned_children()(pid)
+    return _find_children()(pid)
 
 
-def _kernel_lists_children() -> bool:
-    return os.path.exists("/proc/thread-self/children")  # noqa: PTH110  # called often, and pathlib is slow
+def _find_children() -> Callable[[int], list[int]]:
+    kernel_lists_them = os.path.exists("/proc/thread-self/children")  # noqa: PTH110  # called often, and pathlib is slow
+    return _kernel_children if kernel_lists_them else _scanned_children()
 
 
 def _kernel_children(pid: int) -> list[int]:
