@@ -29,8 +29,7 @@ _PROMOTED = frozenset({ExitCode.RUNNING_PROMOTED, ExitCode.FAILED_PROMOTED, Exit
 
 def exit_code_of(raw: int, protocol: HookProtocol) -> int:
     """Return the OCF exit code that a hook's exit code stands for."""
-    codes = PROTOCOL_CODES.get(protocol)
-    if codes is not None:
+    if (codes := PROTOCOL_CODES.get(protocol)) is not None:
         return codes.get(raw, ExitCode.ERR_GENERIC)
     return ExitCode.ERR_GENERIC if raw in _PROMOTED else raw
 
