@@ -586,7 +586,14 @@ class TestCommandsForPeople:
     @pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
     def test_debug_escapes_characters(self, encoding: str) -> None:
         """Characters that the encoding of the output lacks are printed as escapes."""
-        code = "from ocf_systemd.commands.debug import _view; _view('monitor', as_json=False).write('\u4e16')"
+        code = """
+from ocf_systemd.agent.timeline import Timeline
+from ocf_systemd.commands.debug import _view
+from ocf_systemd.core.ocf import Action, ActionResult
+from ocf_systemd.debug.session import Step
+step = Step(Timeline(Action.META_DATA, "x"), ActionResult(0), recurring=False, output="\u4e16\\n")
+_view("meta-data", as_json=False).end(step)
+"""
         done = run_python(code, env={"PYTHONIOENCODING": encoding})
         assert (done.stdout, done.stderr) == ("\\u4e16\n", "")
 
