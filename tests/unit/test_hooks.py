@@ -252,8 +252,9 @@ class TestStuck:
     @pytest.fixture
     def survivor(self) -> Iterator[Process]:
         with subprocess.Popen(["sleep", "60"]) as child:
-            found = find_process(child.pid)
-            assert found is not None
+            found = None
+            while found is None or found.name != "sleep" or found.is_uninterruptible:  # as while it is loaded
+                found = find_process(child.pid)
             yield found
             child.kill()
 

@@ -22,10 +22,9 @@ def doctor(
 ) -> int:
     """Check a unit for problems before putting it under cluster control.
 
-    Each problem is described with its reason and its fix. The hook is run once; nothing is changed. If a cluster runs
-    on this host, it is checked as well, and what the unit's resource has configured applies: its times unless --op sets
-    others, its parameters unless options set others or another hook. Exit code 0: no errors; 1: errors; 2: wrong usage,
-    or this host does not run systemd.
+    Describes each problem with its reason and its fix. Runs the hook once; changes nothing. On a node of a cluster,
+    checks the cluster too, and takes the defaults of the options from the unit's resource. Exit code 0: no errors; 1:
+    errors; 2: wrong usage, or no systemd.
 
     \b
     Examples:
