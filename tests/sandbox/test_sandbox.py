@@ -494,8 +494,8 @@ class TestLayers:
         """Escaped mount points and any number of optional fields are parsed."""
         assert parse_mounts(
             "22 27 0:21 / /proc rw,relatime - proc proc rw\n"
-            "30 27 8:3 /a /mnt/with\\040space rw shared:1 master:2 - ext4 /dev/sda3 rw\n"
-        ) == (Mount(PurePosixPath("/proc"), "proc"), Mount(PurePosixPath("/mnt/with space"), "ext4"))
+            "30 27 8:3 /a /mnt/with\\040space\u2028rw rw shared:1 master:2 - ext4 /dev/sda3 rw\n"
+        ) == (Mount(PurePosixPath("/proc"), "proc"), Mount(PurePosixPath("/mnt/with space\u2028rw"), "ext4"))
 
     @pytest.mark.parametrize(
         ("mounts", "needed", "layers"),

@@ -638,6 +638,13 @@ def test_the_environment_of_a_hook() -> None:
     assert hook_environment({}) == {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"}
 
 
+@pytest.mark.parametrize("path", [":/opt/bin:/bin", ".:/opt/bin:/bin:", "/opt/bin::/bin", "../x:/opt/bin:x:/bin"])
+def test_a_path_without_relative_directories(path: str) -> None:
+    """env(1) would search them below the working directory, which nobody checks."""
+    assert hook_environment({"PATH": path}) == {"PATH": "/opt/bin:/bin"}
+    assert hook_environment({"PATH": ".:x:"}) == hook_environment({})
+
+
 class TestRun:
     def test_none_is_configured(self) -> None:
         """Nothing to run, nothing to check."""

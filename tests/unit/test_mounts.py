@@ -18,6 +18,14 @@ from ocf_systemd.server.mounts import MountTable, mount_points_that_may_block
         pytest.param(["40 25 0:31 / /home/joe rw - fuse.sshfs joe@host: rw"], {"/home/joe"}, id="FUSE"),
         pytest.param([r"40 25 0:31 / /srv/a\040b\134 rw - cifs //host/a rw"], {"/srv/a b\\"}, id="a blank"),
         pytest.param(["40 25 0:31 / /net rw - autofs auto.net rw"], {"/net"}, id="an automount"),
+        *(
+            pytest.param(
+                [f"40 25 0:31 / /mnt/a{end}b rw - fuse x rw", "41 25 0:32 / /srv rw - nfs4 filer:/a rw"],
+                {f"/mnt/a{end}b", "/srv"},
+                id=f"a line end of str only: {ord(end):x}",
+            )
+            for end in "\v\f\r\x1c\x1d\x1e\x85\u2028\u2029"
+        ),
         pytest.param(
             ["40 25 0:31 / /srv rw - autofs systemd-1 rw", "41 40 8:2 / /srv rw - ext4 /dev/sda2 rw"],
             set(),

@@ -54,6 +54,7 @@ class TestInterpreters:
         ("first_line", "expected"),
         [
             pytest.param("#!/bin/sh", ["/bin/sh"], id="plain"),
+            pytest.param("#!/bin/sh\0 -e", ["/bin/sh"], id="a NUL"),
             pytest.param("#! \t /bin/sh -e", ["/bin/sh"], id="blanks and an option"),
             pytest.param("#!/usr/bin/env sh", ["/usr/bin/env", "/usr/bin/sh"], id="env"),
             pytest.param("#!/usr/bin/env -S sh -e", ["/usr/bin/env", "/usr/bin/sh"], id="env -S"),

@@ -151,6 +151,7 @@ def test_where_it_goes(environment: dict[str, str], path: str, capfd: pytest.Cap
         pytest.param("/dev/full", id="full disk"),
         pytest.param("/sys/x/y/trace", id="no directory"),
         pytest.param("/", id="a directory"),
+        pytest.param("/dev/fd/x", id="no descriptor"),
     ],
 )
 def test_a_trace_that_cannot_be_written(place: str) -> None:

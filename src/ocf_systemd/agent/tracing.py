@@ -52,7 +52,7 @@ class TracingReporter(Record):
 
 def _append(path: str, text: bytes) -> None:
     """Append text to a trace. Raises OSError."""
-    if path == _STDERR or path.startswith(_DESCRIPTORS):
+    if path == _STDERR or re.fullmatch(f"{_DESCRIPTORS}[0-9]{{1,6}}", path):
         os.write(2 if path == _STDERR else int(path.removeprefix(_DESCRIPTORS)), text)
         return
     with os.fdopen(_open_private(path), "wb", buffering=0) as file:

@@ -63,7 +63,9 @@ def hook_environment(environment: Mapping[str, str]) -> dict[str, str]:
         for name, value in environment.items()
         if not _UNSAFE_VARIABLES.fullmatch(name) and not FOREIGN_VARIABLES.fullmatch(name)
     }
-    return {"PATH": SEARCH_PATH, **kept}
+    # env(1) would search a relative directory below the agent's working directory, which is not checked.
+    directories = [each for each in kept.get("PATH", "").split(":") if each.startswith("/")]
+    return {**kept, "PATH": ":".join(directories) or SEARCH_PATH}
 
 
 def find_hooks(path: str) -> tuple[str, ...] | HookMissing | HookRan:

@@ -145,7 +145,7 @@ def _interpreters(first_line: bytes, search_path: str, avoided: Container[str] =
 
 
 def _read_first_line(descriptor: int) -> bytes:
-    return os.read(descriptor, _SHEBANG_MAX).split(b"\n", 1)[0]
+    return re.split(rb"[\n\0]", os.read(descriptor, _SHEBANG_MAX), maxsplit=1)[0]  # a NUL ends the line for execve(2)
 
 
 def _split_shebang(first_line: bytes) -> tuple[str, str]:

@@ -30,7 +30,8 @@ class Mount:
 
 def parse_mounts(mountinfo: str) -> tuple[Mount, ...]:
     """Parse the content of /proc/self/mountinfo (proc(5))."""
-    return tuple(_parse_mount(line) for line in mountinfo.splitlines())
+    # A mount point may contain the other line ends of splitlines().
+    return tuple(map(_parse_mount, filter(None, mountinfo.split("\n"))))
 
 
 def _parse_mount(line: str) -> Mount:

@@ -20,6 +20,7 @@ class MountTable:
     def may_block(self) -> frozenset[str]:
         """Return the mount points of the file systems that can block, except the root."""
         if self._mount_points is None or self._changes.poll(0):
+            self._mount_points = None  # should reading it fail, which takes the change back
             os.lseek(self._descriptor, 0, os.SEEK_SET)
             table = b""
             while chunk := os.read(self._descriptor, 64 * 1024):
@@ -34,7 +35,7 @@ def mount_points_that_may_block(table: str) -> frozenset[str]:
     If the root's can, everything can, and nothing is gained by avoiding it.
     """
     types: dict[str, str] = {}
-    for line in table.splitlines():
+    for line in filter(None, table.split("\n")):  # a mount point may contain the other line ends of splitlines()
         before, _, after = line.partition(" - ")
         types[before.split(" ")[4]] = after.partition(" ")[0]
     found = (mount_point for mount_point, name in types.items() if _TYPES.fullmatch(name) and mount_point != "/")

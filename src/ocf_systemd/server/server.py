@@ -52,6 +52,9 @@ _HOOK_MAY_BLOCK = (
     "the hook or its interpreter is on a file system that may not respond, or is not only root's to change: "
     "it could block the server"
 )
+_HOOK_OF_USER = (
+    "monitor_hook_user is set: that user could stop the hook's process before it is executed, and block the server"
+)
 _LOGS = ("HA_LOGFILE", "HA_DEBUGLOG")
 _UCRED = struct.Struct("3i")  # pid, uid, gid: SO_PEERCRED in unix(7)
 
@@ -319,6 +322,8 @@ class Server:
         parameters = parameters_or_result(request.action, operation, request.environment, reporter)
         if isinstance(parameters, ActionResult):
             return parameters
+        if parameters.monitor_hook_user is not None:
+            return Declined(_HOOK_OF_USER)
         if not is_root_owned(parameters, request.environment, self._mounts.may_block()):
             return Declined(_HOOK_MAY_BLOCK)
         deadline = operation.deadline(anyio.current_time() - age_s(client.pid))
