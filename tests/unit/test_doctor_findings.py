@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 import anyio
@@ -29,7 +32,7 @@ from tests.unit.test_doctor_checks import (
 )
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Iterator
 
 
 def related(**relations: str) -> Unit:
@@ -676,3 +679,41 @@ class TestScripts:
             shown = f"{{ path={program} ; argv[]={text} ; ignore_errors=no ; start_time=[n/a] ; pid=0 }}"
             (command,) = anyio.run(execution.collect_execution, {"ExecStart": shown}).commands
             assert (command.session, command.script) == (session, str(path) if session else "")
+
+
+USERS = [
+    ({}, None),
+    ({"User": "root"}, None),
+    ({"User": "no-such-user"}, None),
+    ({"User": "nobody"}, ("nobody", 65534, 65534)),
+    ({"User": "65534", "Group": "0"}, ("65534", 65534, 0)),
+    ({"User": "nobody", "DynamicUser": "yes"}, ("nobody", 65534, 65534)),
+    ({"User": "no-such-user", "DynamicUser": "yes"}, ("no-such-user", 61184, 61184)),
+    ({"DynamicUser": "yes", "SupplementaryGroups": "4711"}, ("of DynamicUser=yes", 61184, 61184)),
+    ({"DynamicUser": "yes", "SupplementaryGroups": "no-such-group"}, None),
+]
+
+
+@pytest.fixture
+def open_place() -> Iterator[Path]:
+    """Yield a directory that every user can reach, unlike one below the home directory of root."""
+    with TemporaryDirectory(dir="/var/tmp") as place:
+        Path(place).chmod(0o755)
+        yield Path(place)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can execute a command as another user")
+@pytest.mark.parametrize(("properties", "expected"), USERS)
+def test_who_executes_a_program(
+    open_place: Path, properties: dict[str, str], expected: tuple[str, int, int] | None
+) -> None:
+    """A program that only its group may execute: whether the user of a service is in that group decides."""
+    program = executable(open_place / "webd", "#!/bin/sh\n", 0o750)
+    shown = {"ExecStart": f"{{ path={program} ; argv[]=webd ; ignore_errors=no ; start_time=[n/a] ; pid=0 }}"}
+    name, _, gid = expected or ("", 0, 0)
+    for group in (0, 4711, 65534, 61184):
+        os.chown(program, 0, group)
+        (command,) = anyio.run(execution.collect_execution, {**shown, **properties}).commands
+        may = expected is None or group == gid or (group == 4711 and "SupplementaryGroups" in properties)
+        assert (not command.why_not) == may
+        assert may or command.why_not.startswith(f"user {name} may not ")

@@ -102,16 +102,19 @@ _User = tuple[str, tuple[int, int, Sequence[int]]]
 
 def _user(properties: Properties) -> _User | None:
     """Return the user that a service runs as: its name, and uid, gid and groups. None: root, or it does not exist."""
-    name = properties.get("User", "")
-    if properties.get("DynamicUser") == "yes":
-        return name or "of DynamicUser=yes", (_DYNAMIC_UID, _DYNAMIC_UID, ())
+    name, group = properties.get("User", ""), properties.get("Group", "")
+    uid, gid, groups = _DYNAMIC_UID, _DYNAMIC_UID, list[int]()
     try:
-        account = pwd.getpwuid(int(name)) if name.isdecimal() else pwd.getpwnam(name)
-        gid = _gid(properties.get("Group", "")) if properties.get("Group") else account.pw_gid
-        groups = {*os.getgrouplist(account.pw_name, gid), *map(_gid, _supplementary(properties))}
+        if name and (properties.get("DynamicUser") != "yes" or _exists(name, pwd.getpwnam, pwd.getpwuid)):
+            account = pwd.getpwuid(int(name)) if name.isdecimal() else pwd.getpwnam(name)
+            uid, gid = account.pw_uid, _gid(group) if group else account.pw_gid
+            groups = os.getgrouplist(account.pw_name, gid)
+        elif properties.get("DynamicUser") != "yes":
+            return None
+        groups += map(_gid, _supplementary(properties))
     except KeyError:
         return None
-    return (name, (account.pw_uid, gid, sorted(groups))) if account.pw_uid else None
+    return (name or "of DynamicUser=yes", (uid, gid, groups)) if uid else None
 
 
 def _gid(name: str) -> int:
