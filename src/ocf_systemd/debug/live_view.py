@@ -72,15 +72,12 @@ class LiveView(View):
 def frame(timeline: Timeline, width: int) -> RenderableType:
     """Return the frame of an action at this moment, for a screen of that many columns."""
     now_s = timeline.now_s
-    parts: list[RenderableType] = [_headline(timeline), *_spans(timeline, now_s, has_axis=width >= _AXIS_MIN_WIDTH)]
+    action, _, others = text.headline(timeline).partition(" ")
+    headline = Text.assemble((action, "bold"), " ", others)
+    parts: list[RenderableType] = [headline, *_spans(timeline, now_s, has_axis=width >= _AXIS_MIN_WIDTH)]
     parts += [Text(f"{note.at_s:.3f} s {note.text}", POOR if note.is_warning else DIM) for note in timeline.notes]
     parts.append(_status(timeline, now_s))
     return Group(*parts)
-
-
-def _headline(timeline: Timeline) -> Text:
-    action, _, others = text.headline(timeline).partition(" ")
-    return Text.assemble((action, "bold"), " ", others)
 
 
 def _spans(timeline: Timeline, now_s: float, *, has_axis: bool) -> Iterator[RenderableType]:
@@ -187,20 +184,15 @@ def result_box(step: Step, width: int) -> Iterator[RenderableType]:
     fits = width - len("╭─  ─╮") >= headline.cell_len
     if not fits:
         yield headline
-    yield Panel(_result_table(step), title=headline if fits else None, title_align="left", border_style=style)
-
-
-def _result_table(step: Step) -> Table:
-    result = step.result
     table = Table.grid(padding=(0, 2))
     table.add_column(no_wrap=True, style=DIM)
     table.add_column()
-    if result.reason:
-        table.add_row("reason", Text(result.reason))
+    if step.result.reason:
+        table.add_row("reason", Text(step.result.reason))
     table.add_row("Pacemaker", Text(step.consequence))
     for number, line in enumerate(step.journal):
         table.add_row("" if number else "journal", Text(line, DIM))
-    return table
+    yield Panel(table, title=headline if fits else None, title_align="left", border_style=style)
 
 
 def _step(number: int, step: Step) -> Text:

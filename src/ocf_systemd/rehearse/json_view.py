@@ -8,8 +8,6 @@ from ocf_systemd.display.checks import Json, json_checks
 from ocf_systemd.rehearse.progress import Progress, View
 from ocf_systemd.rehearse.proposal import Proposal
 
-_VERSION = 1
-
 
 class JsonView(View):
     """Prints one object."""
@@ -17,7 +15,7 @@ class JsonView(View):
     def close(self, progress: Progress) -> None:
         """Print the object."""
         document: Json = {
-            "version": _VERSION,
+            "version": 1,
             "unit": progress.unit,
             "monitor_hook": progress.hook,
             "interrupted": progress.interrupted,
