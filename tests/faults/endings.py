@@ -60,10 +60,10 @@ class Lane:
             measured=False,
         )
 
-    def check(self, call: Call, answer: AgentResult) -> None:
+    def check(self, call: Call, result: AgentResult) -> None:
         """Fail unless an undisturbed start or stop had its full effect, drop-in included."""
         box, active = self.agent.box, ACTIVE_AFTER[call.action]
-        assert answer.code == 0, answer
+        assert result.code == 0, result
         assert box.state(self.unit) == ("active" if active else "inactive")
         assert ("pacemaker.service" in box.show(self.unit, "Before").split()) is active
         directory = box.path(f"/run/systemd/system/{self.unit}.d")
@@ -72,15 +72,15 @@ class Lane:
 
 def finish(box: Box, calls: list[Call]) -> list[AgentResult]:
     """Wait for the end of concurrent calls; processes that they left behind have three seconds to end."""
-    answers = [call.finish() for call in calls]
+    results = [call.finish() for call in calls]
     box.wait_until_gone(calls[0].before, within_s=3.0)
-    return answers
+    return results
 
 
 def perform(lanes: list[Lane], actions: list[str]) -> None:
     """Have every lane perform its start or stop, all at once, and check and audit each."""
     calls = [lane.begin(action) for lane, action in zip(lanes, actions, strict=True)]
-    answers = [call.finish() for call in calls]
-    for lane, call, answer in zip(lanes, calls, answers, strict=True):
-        lane.check(call, answer)
-        lane.agent.audit(call, answer)
+    results = [call.finish() for call in calls]
+    for lane, call, result in zip(lanes, calls, results, strict=True):
+        lane.check(call, result)
+        lane.agent.audit(call, result)

@@ -20,36 +20,36 @@ if TYPE_CHECKING:
 def test_process(agent: Agent, box: Box) -> None:
     """It sees a process that a call left behind."""
     call = agent.begin("monitor", unit=box.started())
-    answer = call.finish()
+    result = call.finish()
     with subprocess.Popen(box.sandbox.command(["sleep", "99"])) as leftover:
         box.wait_for_visitor("sleep 99")
         with pytest.raises(AssertionError, match="left behind: sleep 99"):
-            agent.audit(call, answer)
-        for pid, words in box.visitors().items():
-            if words.startswith("sleep 99"):
+            agent.audit(call, result)
+        for pid, command in box.visitors().items():
+            if command.startswith("sleep 99"):
                 os.kill(pid, SIGKILL)
         leftover.wait(10)
-    agent.audit(call, answer)
+    agent.audit(call, result)
 
 
 def test_job(agent: Agent, box: Box) -> None:
     """It sees a job that is queued."""
     unit = box.service("Type=notify", "ExecStart=sleep infinity")
     call = agent.begin("monitor", unit=box.started())
-    answer = call.finish()
+    result = call.finish()
     box.sh('systemctl start --no-block -- "$1"', unit)
     with pytest.raises(AssertionError, match=f"job queued: .*{re.escape(unit)}"):
-        agent.audit(call, answer)
+        agent.audit(call, result)
 
 
 def test_state(agent: Agent, box: Box) -> None:
     """The audit detects a result that disagrees with systemd."""
     unit = box.started()
     call = agent.begin("monitor", unit=unit)
-    answer = call.finish()
+    result = call.finish()
     box.sh('systemctl stop -- "$1"', unit)
     with pytest.raises(AssertionError, match=f"{re.escape(unit)} is inactive"):
-        agent.audit(call, answer)
+        agent.audit(call, result)
 
 
 FORMS = [
@@ -67,10 +67,10 @@ FORMS = [
 ]
 
 
-@pytest.mark.parametrize(("answer", "complaint"), FORMS)
-def test_form(agent: Agent, box: Box, answer: AgentResult, complaint: str) -> None:
+@pytest.mark.parametrize(("result", "complaint"), FORMS)
+def test_form(agent: Agent, box: Box, result: AgentResult, complaint: str) -> None:
     """The audit detects a result that is late, lacks its reason, or has other output."""
     call = agent.begin("monitor", unit=box.started())
     call.finish()
     with pytest.raises(AssertionError, match=complaint):
-        agent.audit(call, answer, agrees=False)
+        agent.audit(call, result, agrees=False)

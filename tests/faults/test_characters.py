@@ -19,8 +19,8 @@ class TestHook:
     def test_exit_reason_of_its_own(self, agent: Agent, box: Box, noise: str) -> None:
         """A hook that was written as an agent is has its reason passed on."""
         hook = box.hook(f"echo 'ocf-exit-reason:queue is stuck' >&2; {noise}\nexit 1")
-        answer = agent("monitor", unit=box.started(), monitor_hook=hook)
-        assert answer.reasons == ["hook hook: queue is stuck (exit 1)"]
+        result = agent("monitor", unit=box.started(), monitor_hook=hook)
+        assert result.reasons == ["hook hook: queue is stuck (exit 1)"]
 
     @pytest.mark.fault(
         "a character across byte 128 of a reason", "the character moves behind byte 128: the CIB stays valid"
@@ -30,10 +30,10 @@ class TestHook:
     def test_character_across_the_limit(self, agent: Agent, box: Box, character: str, shift: int) -> None:
         """The first 128 bytes are valid UTF-8, wherever the characters of a message fall; none is lost."""
         message = "x" * shift + character * 60
-        answer = agent("monitor", unit=box.started(), monitor_hook=box.hook(f"echo '{message}' >&2; exit 1"))
-        kept = answer.reason.encode()[:KEPT].decode()
+        result = agent("monitor", unit=box.started(), monitor_hook=box.hook(f"echo '{message}' >&2; exit 1"))
+        kept = result.reason.encode()[:KEPT].decode()
         assert kept.startswith(f"hook hook: {message[:20]}")
-        assert answer.reason.count(character) == 60
+        assert result.reason.count(character) == 60
 
     @pytest.mark.fault("characters that XML 1.0 does not allow in a hook's message", "the reason omits them")
     def test_characters_that_xml_forbids(self, agent: Agent, box: Box) -> None:

@@ -49,10 +49,10 @@ def days_logged(box: Box) -> list[str]:
 def test_monitor(agent: Agent, box: Box, clock: Mapping[str, str], jump: str) -> None:
     """A clock that jumps neither shortens a hook's time nor lengthens it."""
     hook = box.hook(f"echo {jump} >{CLOCK}; sleep 1000")
-    answer = agent("monitor", unit=box.started(), monitor_hook=hook, variables=clock, timeout_s=3)
+    result = agent("monitor", unit=box.started(), monitor_hook=hook, variables=clock, timeout_s=3)
     assert len(days_logged(box)) == 2
-    assert answer.code == 1
-    assert answer.elapsed_s > 1.5
+    assert result.code == 1
+    assert result.elapsed_s > 1.5
 
 
 @COLD_ONLY
@@ -78,7 +78,7 @@ def test_start_and_stop(agent: Agent, box: Box, clock: Mapping[str, str], jump: 
 def test_failed_start(agent: Agent, box: Box, clock: Mapping[str, str], jump: str) -> None:
     """A failed unit is distinguished from a running one at any time; its log line is of this start."""
     unit = box.service("Type=oneshot", f"ExecStart=sh -c 'echo {jump} >{CLOCK}; echo the last word; exit 3'")
-    answer = agent("start", unit=unit, variables=clock)
-    assert answer.code == 1
-    assert f"{unit} failed: exit-code, status 3" in answer.reason
-    assert ("the last word" in answer.reason) == (jump == "-1d")
+    result = agent("start", unit=unit, variables=clock)
+    assert result.code == 1
+    assert f"{unit} failed: exit-code, status 3" in result.reason
+    assert ("the last word" in result.reason) == (jump == "-1d")

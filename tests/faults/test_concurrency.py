@@ -59,10 +59,10 @@ def test_monitors(agent: Agent, box: Box) -> None:
     """Monitors do not disturb each other."""
     unit, hook = box.started(), box.hook("exit 0")
     calls = [agent.begin("monitor", unit=unit, monitor_hook=hook) for _ in range(10)]
-    answers = [call.finish() for call in calls]
-    for call, answer in zip(calls, answers, strict=True):
-        agent.audit(call, answer)
-    assert [answer.code for answer in answers] == [0] * 10
+    results = [call.finish() for call in calls]
+    for call, result in zip(calls, results, strict=True):
+        agent.audit(call, result)
+    assert [result.code for result in results] == [0] * 10
 
 
 @pytest.mark.fault("ten starts, or ten stops, of one unit at once", "each 0")
@@ -71,10 +71,10 @@ def test_same_action(agent: Agent, box: Box, action: str, state: str) -> None:
     """Ten that want the same get it."""
     unit = box.service() if action == "start" else box.started()
     calls = [agent.begin(action, unit=unit, timeout_s=30) for _ in range(10)]
-    answers = [call.finish() for call in calls]
-    for call, answer in zip(calls, answers, strict=True):
-        agent.audit(call, answer)
-    assert [answer.code for answer in answers] == [0] * 10
+    results = [call.finish() for call in calls]
+    for call, result in zip(calls, results, strict=True):
+        agent.audit(call, result)
+    assert [result.code for result in results] == [0] * 10
     assert box.state(unit) == state
 
 
@@ -97,13 +97,13 @@ def test_all_actions(agent: Agent, box: Box, lines: tuple[str, ...]) -> None:
     unit = box.started("ExecStart=sleep infinity", *lines)
     actions = ["start", "stop", "monitor", "monitor", "stop", "start", "monitor", "start", "stop", "monitor"]
     calls = [agent.begin(action, unit=unit, timeout_s=30) for action in actions]
-    answers = [call.finish() for call in calls]
-    for call, answer in zip(calls, answers, strict=True):
-        agent.audit(call, answer, agrees=False)
+    results = [call.finish() for call in calls]
+    for call, result in zip(calls, results, strict=True):
+        agent.audit(call, result, agrees=False)
     history = History.read(box, unit)
-    for call, answer in zip(calls, answers, strict=True):
-        states = TRUE_OF.get((call.action, answer.code), set())
-        run = (call.began, call.began + answer.elapsed_s)
-        assert any(history.was(state, *run) for state in states), f"{call.action}: {answer}, {run} in {history}"
+    for call, result in zip(calls, results, strict=True):
+        states = TRUE_OF.get((call.action, result.code), set())
+        run = (call.began, call.began + result.elapsed_s)
+        assert any(history.was(state, *run) for state in states), f"{call.action}: {result}, {run} in {history}"
     assert agent("stop", unit=unit).code == 0
     assert box.sh(f"ls /run/systemd/system/{unit}.d", check=False) == ""

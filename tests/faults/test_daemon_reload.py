@@ -94,11 +94,11 @@ class TestSlowGenerator:
         with slow_generator(box, 3):
             stopping = agent.begin("stop", unit=unit, measured=False)
             watching = [agent.begin("monitor", unit=other, measured=False) for _ in range(3)]
-            answers = [call.finish() for call in (stopping, *watching)]
-            for call, answer in zip((stopping, *watching), answers, strict=True):
-                agent.audit(call, answer)
-                assert answer.code == 0
-                assert answer.elapsed_s < 3
+            results = [call.finish() for call in (stopping, *watching)]
+            for call, result in zip((stopping, *watching), results, strict=True):
+                agent.audit(call, result)
+                assert result.code == 0
+                assert result.elapsed_s < 3
         assert not is_listed(box, unit)
 
     @COLD_ONLY
@@ -110,12 +110,12 @@ class TestSlowGenerator:
         """What follows the stop can neither fail it nor delay it beyond its deadline."""
         with slow_generator(box, 600):
             call = agent.begin("stop", unit=started, timeout_s=6, variables=LOGGED)
-            answer = call.finish()
-            assert answer.code == 0
-            assert answer.elapsed_s < 6
+            result = call.finish()
+            assert result.code == 0
+            assert result.elapsed_s < 6
             assert not box.path(DROP_IN.format(started)).exists()
             assert any("WARNING: daemon-reload: " in line for line in box.marks("log"))
-        agent.audit(call, answer)
+        agent.audit(call, result)
         assert not is_listed(box, started)
 
     @COLD_ONLY
@@ -123,8 +123,8 @@ class TestSlowGenerator:
     def test_reload_that_fails(self, agent: Agent, box: Box, started: str) -> None:
         """A unit that is down is stopped, even if the daemon-reload fails."""
         path = box.in_front_of_systemctl('case " $* " in *" daemon-reload "*) echo no >&2; exit 1 ;; esac')
-        answer = agent("stop", unit=started, variables={"PATH": path, **LOGGED})
-        assert answer.code == 0
+        result = agent("stop", unit=started, variables={"PATH": path, **LOGGED})
+        assert result.code == 0
         assert any("WARNING: daemon-reload: no" in line for line in box.marks("log"))
         assert not box.path(DROP_IN.format(started)).exists()
         assert agent("stop", unit=started).code == 0
@@ -145,10 +145,10 @@ def test_many_at_once(agent: Agent, box: Box) -> None:
         with reload_lock_held(box):
             calls = [agent.begin(action, unit=unit, timeout_s=60, measured=False) for unit in units]
             wait_until_all_want_it(box)
-        answers = [call.finish() for call in calls]
-        for call, answer in zip(calls, answers, strict=True):
-            agent.audit(call, answer)
-            assert answer.code == 0
+        results = [call.finish() for call in calls]
+        for call, result in zip(calls, results, strict=True):
+            agent.audit(call, result)
+            assert result.code == 0
         assert 1 <= reloads(box) - before <= RELOADS_MAX
         assert {is_listed(box, unit) for unit in units} == {action == "start"}
 

@@ -38,7 +38,7 @@ def storage(box: Box) -> Iterator[SilentStorage]:
 
 def readers(box: Box) -> list[int]:
     """Return the processes of a hook that wait for the storage."""
-    return [pid for pid, words in box.visitors().items() if words.rstrip() == READ]
+    return [pid for pid, command in box.visitors().items() if command.rstrip() == READ]
 
 
 class TestUnit:
@@ -60,12 +60,12 @@ class TestUnit:
         """What cannot be killed may still write: neither stopped nor down, however much systemd calls it failed."""
         unit = box.started(f"ExecStart={READ}", *GIVES_UP, *lines)
         storage.wait_until_in_use()
-        answers = [agent("stop", unit=unit, stop_escalate=escalate, timeout_s=5)]
+        results = [agent("stop", unit=unit, stop_escalate=escalate, timeout_s=5)]
         assert box.state(unit) == "failed"
-        answers += [agent("monitor", unit=unit, interval_s=interval_s) for interval_s in (0, 10)]
-        for answer in answers:
-            assert answer.code == 1
-            assert re.match(rf"{unit} failed, but not stopped: {ASLEEP}", answer.reason)
+        results += [agent("monitor", unit=unit, interval_s=interval_s) for interval_s in (0, 10)]
+        for result in results:
+            assert result.code == 1
+            assert re.match(rf"{unit} failed, but not stopped: {ASLEEP}", result.reason)
         storage.revive()
         assert agent("stop", unit=unit).code == 0
         assert agent("monitor", unit=unit).code == 7
@@ -78,9 +78,9 @@ class TestUnit:
         unit = box.started(f"ExecStart=sh -c '{READ} & sleep 9876 & wait'", *GIVES_UP)
         storage.wait_until_in_use()
         assert agent("stop", unit=unit, timeout_s=4).code == 1
-        answer = agent("monitor", unit=unit)
-        assert answer.code == 1
-        assert re.match(rf"{unit} failed, but not stopped: {ASLEEP}", answer.reason)
+        result = agent("monitor", unit=unit)
+        assert result.code == 1
+        assert re.match(rf"{unit} failed, but not stopped: {ASLEEP}", result.reason)
         storage.revive()
         assert agent("monitor", unit=unit).code == 7
 
@@ -95,9 +95,9 @@ class TestHook:
         """A hook that survives SIGKILL is reported with a reason, whatever the timeout."""
         assert storage.path == PLACE
         unit, hook = box.started(), box.hook(READ)
-        answer = agent("monitor", unit=unit, monitor_hook=hook, timeout_s=timeout_s, variables=LOGGED, measured=False)
-        assert answer.code == 1
-        assert re.fullmatch(CANNOT_BE_KILLED, answer.reason)
+        result = agent("monitor", unit=unit, monitor_hook=hook, timeout_s=timeout_s, variables=LOGGED, measured=False)
+        assert result.code == 1
+        assert re.fullmatch(CANNOT_BE_KILLED, result.reason)
         log = "\n".join(box.marks("log"))
         assert "cannot be killed" in log
         assert "killed now" not in log
@@ -113,10 +113,10 @@ class TestHook:
         given = as_variables({"unit": unit, "monitor_hook": hook, "monitor_hook_user": user})
         assert re.fullmatch(CANNOT_BE_KILLED, agent("monitor", timeout_s=3, variables=given).reason)
         for _ in range(8):
-            answer = agent("monitor", variables=given)
-            assert answer.code == 1
-            assert re.fullmatch(NOT_STARTED, answer.reason)
-            assert answer.elapsed_s < AT_ONCE_S
+            result = agent("monitor", variables=given)
+            assert result.code == 1
+            assert re.fullmatch(NOT_STARTED, result.reason)
+            assert result.elapsed_s < AT_ONCE_S
         assert (len(readers(box)), box.marks("ran")) == (1, ["ran"])
         storage.revive()
         box.wait_until_gone({})
@@ -128,12 +128,12 @@ class TestHook:
         """No action waits for a hook that cannot be killed, and none starts it a second time."""
         assert storage.path == PLACE
         unit, hook = box.started(), box.hook(READ)
-        answer = agent("start", unit=unit, monitor_hook=hook, timeout_s=3)
-        assert answer.code == 1
-        assert re.search(ASLEEP, answer.reason)
-        answer = agent("monitor", unit=unit, monitor_hook=hook, interval_s=0)
-        assert answer.code == 1
-        assert re.fullmatch(NOT_STARTED, answer.reason)
+        result = agent("start", unit=unit, monitor_hook=hook, timeout_s=3)
+        assert result.code == 1
+        assert re.search(ASLEEP, result.reason)
+        result = agent("monitor", unit=unit, monitor_hook=hook, interval_s=0)
+        assert result.code == 1
+        assert re.fullmatch(NOT_STARTED, result.reason)
         assert agent("stop", unit=unit, monitor_hook=hook).code == 0
         assert len(readers(box)) == 1
 
@@ -144,11 +144,11 @@ class TestHook:
         unit = box.started()
         for name, script in (("a", "exit 0"), ("hook", READ), ("z", "echo ran >>/run/test/ran; exit 0")):
             box.hook(script, name)
-        answer = agent("monitor", unit=unit, monitor_hook=HOOKS, timeout_s=3)
-        assert re.fullmatch(CANNOT_BE_KILLED, answer.reason)
-        answer = agent("monitor", unit=unit, monitor_hook=HOOKS)
-        assert (answer.code, len(box.marks("ran")), len(readers(box))) == (1, 2, 1)
-        assert re.fullmatch(NOT_STARTED, answer.reason)
+        result = agent("monitor", unit=unit, monitor_hook=HOOKS, timeout_s=3)
+        assert re.fullmatch(CANNOT_BE_KILLED, result.reason)
+        result = agent("monitor", unit=unit, monitor_hook=HOOKS)
+        assert (result.code, len(box.marks("ran")), len(readers(box))) == (1, 2, 1)
+        assert re.fullmatch(NOT_STARTED, result.reason)
 
     @pytest.mark.fault(
         "hook that passes, but leaves a child in uninterruptible sleep",
@@ -161,16 +161,16 @@ class TestHook:
         call = agent.begin("monitor", unit=unit, monitor_hook=hook, variables=LOGGED)
         storage.wait_until_in_use()
         box.write("/run/test/in-use", "")
-        answer = call.finish()
-        agent.audit(call, answer)
-        assert answer.code == 0
+        result = call.finish()
+        agent.audit(call, result)
+        assert result.code == 0
         log = "\n".join(box.marks("log"))
         assert re.search(rf"a hook left a process behind that cannot be killed: {ASLEEP}", log)
         assert "killed now" not in log
         for _ in range(2):
-            answer = agent("monitor", unit=unit, monitor_hook=hook)
-            assert answer.code == 1
-            assert re.fullmatch(NOT_STARTED, answer.reason)
+            result = agent("monitor", unit=unit, monitor_hook=hook)
+            assert result.code == 1
+            assert re.fullmatch(NOT_STARTED, result.reason)
         assert len(readers(box)) == 1
         storage.revive()
         box.wait_until_gone({})

@@ -63,13 +63,13 @@ class TestMoment:
             agent.begin("stop", unit=unit, timeout_s=timeout_s, variables=LOGGED, measured=False)
             for timeout_s, unit in units.items()
         ]
-        answers = [call.finish() for call in calls]
-        for call, answer, moment_s in zip(calls, answers, moments_s.values(), strict=True):
-            agent.audit(call, answer)
-            assert answer.code == 0
-            assert moment_s <= answer.elapsed_s
+        results = [call.finish() for call in calls]
+        for call, result, moment_s in zip(calls, results, moments_s.values(), strict=True):
+            agent.audit(call, result)
+            assert result.code == 0
+            assert moment_s <= result.elapsed_s
         assert escalations(box) == len(units)
-        assert answers[-1].elapsed_s < 22  # of a deadline of 23.4 s: it is dead at once
+        assert results[-1].elapsed_s < 22  # of a deadline of 23.4 s: it is dead at once
 
     @pytest.mark.fault(
         "unit that ignores TERM, whose TimeoutStopSec is over before that", "systemd kills it: no escalation"
@@ -78,9 +78,9 @@ class TestMoment:
         """A limit of the unit's own comes first, and systemd does what it is to do then."""
         unit = box.stubborn("TimeoutStopSec=1")
         box.sh('systemctl start -- "$1"', unit)
-        answer = agent("stop", unit=unit, timeout_s=20, variables=LOGGED)
-        assert answer.code == 0
-        assert 1 <= answer.elapsed_s < 10
+        result = agent("stop", unit=unit, timeout_s=20, variables=LOGGED)
+        assert result.code == 0
+        assert 1 <= result.elapsed_s < 10
         assert box.show(unit, "Result") == "timeout"
         assert escalations(box) == 0
 
@@ -100,8 +100,8 @@ class TestHow:
         # A file laid over the kernel's own keeps what is written to it.
         box.write("/run/test/kill", "")
         box.sh('mount --bind /run/test/kill "/sys/fs/cgroup/system.slice/$1/cgroup.kill"', unit)
-        answer = agent("stop", unit=unit, timeout_s=10, variables={"PATH": path, **LOGGED})
-        assert answer.code == 0
+        result = agent("stop", unit=unit, timeout_s=10, variables={"PATH": path, **LOGGED})
+        assert result.code == 0
         assert escalations(box) == 1
         assert box.path("/run/test/post").exists()
         assert box.marks("kill") == []
@@ -143,11 +143,11 @@ class TestNever:
         user = box.started("ExecStart=sh -c 'cd /srv/busy; exec sleep 9876'")
         main = box.show(user, "MainPID")
         with visitor(box, "/srv/busy"):
-            answer = agent("stop", unit=unit, timeout_s=4)
-            assert answer.code == 1
-            assert answer.reason.startswith(f"{unit} active")
-            assert "target is busy" in answer.reason
-            assert "sleep 9877" in {words.rstrip() for words in box.visitors().values()}
+            result = agent("stop", unit=unit, timeout_s=4)
+            assert result.code == 1
+            assert result.reason.startswith(f"{unit} active")
+            assert "target is busy" in result.reason
+            assert "sleep 9877" in {command.rstrip() for command in box.visitors().values()}
             assert box.show(user, "MainPID") == main
         box.sh('systemctl stop -- "$1"', user)
         assert agent("stop", unit=unit).code == 0
@@ -160,8 +160,8 @@ class TestNever:
         unit = box.unit("probe-slow.socket", f"[Socket]\nListenStream=/run/probe-slow.sock\n{stop}")
         box.unit("probe-slow.service", "[Service]\nExecStart=sleep infinity\n")
         box.sh('systemctl daemon-reload; systemctl start "$1"', unit)
-        answer = agent("stop", unit=unit, timeout_s=3, leaves_job=True)
-        assert answer.code == 1
-        assert answer.reason.startswith(f"{unit} deactivating")
+        result = agent("stop", unit=unit, timeout_s=3, leaves_job=True)
+        assert result.code == 1
+        assert result.reason.startswith(f"{unit} deactivating")
         box.wait_for(unit, "inactive")
         assert box.path("/run/test/done").exists()

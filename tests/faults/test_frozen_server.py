@@ -65,9 +65,9 @@ def test_not_waited_for(agent: Agent, box: Box) -> None:
     with frozen_server(box):
         for _ in range(3):  # a machine that is busy for a moment gets another chance
             for action, seconds in took_s.items():
-                answer = agent(action, unit=unit, monitor_hook=hook, timeout_s=LONG_TIMEOUT_S, measured=False)
-                assert answer.code == 0
-                seconds.append(answer.elapsed_s)
+                result = agent(action, unit=unit, monitor_hook=hook, timeout_s=LONG_TIMEOUT_S, measured=False)
+                assert result.code == 0
+                seconds.append(result.elapsed_s)
     assert all(min(seconds) < GREETING_S for seconds in took_s.values()), took_s
 
 
@@ -78,10 +78,10 @@ def test_monitors_go_on(agent: Agent, box: Box) -> None:
     up, down, hook = box.started(), box.service(), box.hook("exit 190")
     with frozen_server(box):
         calls = [agent.begin("monitor", unit=unit, monitor_hook=hook) for unit in (up, down)]
-        answers = [call.finish() for call in calls]
-    for call, answer in zip(calls, answers, strict=True):
-        agent.audit(call, answer)
-    assert [answer.code for answer in answers] == [190, 7]
+        results = [call.finish() for call in calls]
+    for call, result in zip(calls, results, strict=True):
+        agent.audit(call, result)
+    assert [result.code for result in results] == [190, 7]
 
 
 @RESIDENT_ONLY
@@ -177,11 +177,11 @@ class TestHooksOfOthers:
                 select([hanging.process.stderr], [], [], hanging.timeout_s + SLOW_S)
                 elapsed_s = time.monotonic() - hanging.began
                 storage.revive()
-                answer = hanging.finish()
+                result = hanging.finish()
             assert codes == [190] * len(others)
             assert declined < len(others)
-            assert answer.code == 1
-            assert "a system call did not return within" in answer.reason
+            assert result.code == 1
+            assert "a system call did not return within" in result.reason
             return elapsed_s < hanging.timeout_s
 
         assert any(reports_in_time() for _ in range(3))  # its process may get no processor for a moment

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     "start and monitor 5 with a reason that names the problem, never a fallback to sh; stop 0",
 )
 @pytest.mark.parametrize(
-    ("prepare", "told"),
+    ("prepare", "reason"),
     [
         pytest.param("rm H", "No such file or directory", id="missing"),
         pytest.param("chmod -x H", "it is not executable", id="not-executable"),
@@ -34,14 +34,14 @@ if TYPE_CHECKING:
         pytest.param("rm H; ln -s H H", "Too many levels of symbolic links", id="loop"),
     ],
 )
-def test_cannot_be_run(agent: Agent, box: Box, prepare: str, told: str) -> None:
+def test_cannot_be_run(agent: Agent, box: Box, prepare: str, reason: str) -> None:
     """A hook that cannot be run is 5 with why, for monitor and start; it does not keep a stop from being 0."""
     unit, hook = box.started(), box.marking("ran")
     box.sh(prepare.replace("H", hook))
     for action in ("monitor", "start"):
-        answer = agent(action, unit=unit, monitor_hook=hook)
-        assert answer.code == 5
-        assert answer.reason.startswith(f"hook hook: cannot be run: {told}")
+        result = agent(action, unit=unit, monitor_hook=hook)
+        assert result.code == 5
+        assert result.reason.startswith(f"hook hook: cannot be run: {reason}")
     assert agent("stop", unit=unit, monitor_hook=hook).code == 0
     assert agent("monitor", unit=unit, monitor_hook=hook).code == 7
     assert box.marks("ran") == []
@@ -52,9 +52,9 @@ def test_dangling_entry(agent: Agent, box: Box) -> None:
     """A dangling entry is reported, not skipped: it was meant to run."""
     directory = Path(box.hook("exit 0", "good")).parent
     box.sh(f"ln -s /no/such {directory}/dangling")
-    answer = agent("monitor", unit=box.started(), monitor_hook=str(directory))
-    assert answer.code == 5
-    assert answer.reason.startswith("hook dangling: cannot be run: ")
+    result = agent("monitor", unit=box.started(), monitor_hook=str(directory))
+    assert result.code == 5
+    assert result.reason.startswith("hook dangling: cannot be run: ")
 
 
 @pytest.mark.fault("hook vanishes after start", "monitor 5 while active, 7 once down; stop 0")
@@ -92,8 +92,8 @@ def test_unsafe(agent: Agent, box: Box, prepare: str, culprit: str) -> None:
     directory = hook.rpartition("/")[0]
     box.sh(prepare.replace("H", hook).replace("D", directory))
     for action in ("monitor", "start", "validate-all"):
-        answer = agent(action, unit=unit, monitor_hook=hook, variables={"OCF_CHECK_LEVEL": "10"})
-        assert answer.code == 4
-        assert f"{culprit.replace('H', hook).replace('D', directory)} is" in answer.reason
+        result = agent(action, unit=unit, monitor_hook=hook, variables={"OCF_CHECK_LEVEL": "10"})
+        assert result.code == 4
+        assert f"{culprit.replace('H', hook).replace('D', directory)} is" in result.reason
     assert agent("stop", unit=unit, monitor_hook=hook).code == 0
     assert box.marks("ran") == []

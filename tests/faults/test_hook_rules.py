@@ -22,16 +22,16 @@ class TestExitCodes:
     def test_plugin(self, agent: Agent, box: Box) -> None:
         """A plugin's first line is its message; long output and performance data follow."""
         hook = box.hook("echo 'HTTP CRITICAL - 503 | time=0.1s;;;0'; echo details; exit 2")
-        answer = agent("monitor", unit=box.started(), monitor_hook=hook, monitor_hook_protocol="nagios")
-        assert (answer.code, answer.reason) == (1, "hook hook: HTTP CRITICAL - 503 (exit 2)")
+        result = agent("monitor", unit=box.started(), monitor_hook=hook, monitor_hook_protocol="nagios")
+        assert (result.code, result.reason) == (1, "hook hook: HTTP CRITICAL - 503 (exit 2)")
 
     @pytest.mark.fault("the status action of an init script as a hook", "3 is not running, all others but 0 are 1")
     @pytest.mark.parametrize(("code", "expected"), [(0, 0), (1, 1), (2, 1), (3, 7), (4, 1), (7, 1)])
     def test_lsb(self, agent: Agent, box: Box, code: int, expected: int) -> None:
         """The codes of the LSB's status."""
         hook = box.hook(f"exit {code}")
-        answer = agent("monitor", unit=box.started(), monitor_hook=hook, monitor_hook_protocol="lsb")
-        assert answer.code == expected
+        result = agent("monitor", unit=box.started(), monitor_hook=hook, monitor_hook_protocol="lsb")
+        assert result.code == expected
 
 
 class TestWhen:
@@ -41,8 +41,8 @@ class TestWhen:
         """A start is done when the service is ready, however rarely the hook is run later."""
         unit, hook = box.service(), box.hook("[ -e /run/test/ready ] || { echo not yet >&2; exit 1; }")
         box.path("/run/test").mkdir(exist_ok=True)
-        answer = agent("start", unit=unit, monitor_hook=hook, monitor_hook_level="10", timeout_s=3)
-        assert (answer.code, answer.reason) == (1, "hook hook: not yet (exit 1)")
+        result = agent("start", unit=unit, monitor_hook=hook, monitor_hook_level="10", timeout_s=3)
+        assert (result.code, result.reason) == (1, "hook hook: not yet (exit 1)")
         assert agent("monitor", unit=unit, monitor_hook=hook, monitor_hook_level="10").code == 0
         box.write("/run/test/ready", "")
         assert agent("start", unit=unit, monitor_hook=hook, monitor_hook_level="10").code == 0
@@ -55,18 +55,18 @@ class TestWhen:
             "ExecStart=sleep infinity", "ExecReload=sh -c 'mkdir -p /run/test; date +%%s.%%N >/run/test/at'"
         )
         script = "now=$(date +%s); at=$(cut -d. -f1 /run/test/at) || exit 1; [ $((now - at)) -ge 2 ]"
-        answer = agent("reload", unit=unit, monitor_hook=box.hook(script))
-        assert answer.code == 0
-        assert answer.elapsed_s > 1
+        result = agent("reload", unit=unit, monitor_hook=box.hook(script))
+        assert result.code == 0
+        assert result.elapsed_s > 1
 
     @pytest.mark.fault("a hook that fails twice, with retries", "the retries are poll_interval apart: 0")
     def test_retries_are_spaced(self, agent: Agent, box: Box) -> None:
         """Three tries take two intervals, not half a second."""
         box.path("/run/test").mkdir(exist_ok=True)
         hook = box.hook("echo >>/run/test/tries; [ $(wc -l </run/test/tries) -ge 3 ]")
-        answer = agent("monitor", unit=box.started(), monitor_hook=hook, monitor_hook_retries="2", poll_interval="1.5s")
-        assert answer.code == 0
-        assert answer.elapsed_s > 3
+        result = agent("monitor", unit=box.started(), monitor_hook=hook, monitor_hook_retries="2", poll_interval="1.5s")
+        assert result.code == 0
+        assert result.elapsed_s > 3
         assert len(box.marks("tries")) == 3
 
 
@@ -75,9 +75,9 @@ class TestValues:
     def test_arguments_in_the_hook(self, agent: Agent, box: Box) -> None:
         """The reason names the parameter to use."""
         hook = f"{box.hook('exit 0')} --port 25"
-        answer = agent("monitor", unit=box.started(), monitor_hook=hook)
-        assert answer.code == 5
-        assert "monitor_hook_args" in answer.reason
+        result = agent("monitor", unit=box.started(), monitor_hook=hook)
+        assert result.code == 5
+        assert "monitor_hook_args" in result.reason
 
 
 class TestDirectory:
@@ -101,10 +101,10 @@ class TestDirectory:
         hook = box.marking("ran")
         for number in range(MANY):
             box.sh(f'cp "$1" {HOOKS}/hook{number}', hook)
-        answer = agent("monitor", unit=box.started(), monitor_hook=HOOKS)
-        assert answer.code == 5
+        result = agent("monitor", unit=box.started(), monitor_hook=HOOKS)
+        assert result.code == 5
         assert (
-            answer.reason
+            result.reason
             == "hook hooks: cannot be run: the directory holds 65 executable files, at most 64 are allowed"
         )
         assert box.marks("ran") == []
@@ -116,16 +116,16 @@ class TestUser:
     def test_opens_its_streams(self, agent: Agent, box: Box, stream: str) -> None:
         """The pipes are its own to open again."""
         hook = box.hook(f"echo said >{stream} || exit 9; exit 3")
-        answer = agent("monitor", unit=box.started(), monitor_hook=hook, monitor_hook_user="nobody")
-        assert (answer.code, answer.reason) == (3, "hook hook: said (exit 3)")
+        result = agent("monitor", unit=box.started(), monitor_hook=hook, monitor_hook_user="nobody")
+        assert (result.code, result.reason) == (3, "hook hook: said (exit 3)")
 
     @pytest.mark.fault("a hook that its user may not execute", "validate-all at level 10 and start: 5 with that reason")
     @pytest.mark.parametrize("action", ["validate-all", "start"])
     def test_may_not_execute(self, agent: Agent, box: Box, action: str) -> None:
         """Root could run it; the hook's user cannot."""
         hook = box.hook("exit 0", mode=0o700)
-        answer = agent(action, unit=box.service(), monitor_hook=hook, monitor_hook_user="nobody", variables=LEVEL_10)
-        assert (answer.code, answer.reason) == (5, "hook hook: cannot be run: user nobody may not execute it")
+        result = agent(action, unit=box.service(), monitor_hook=hook, monitor_hook_user="nobody", variables=LEVEL_10)
+        assert (result.code, result.reason) == (5, "hook hook: cannot be run: user nobody may not execute it")
 
     @pytest.mark.fault("a hook on a file system that is mounted noexec", "validate-all at level 10 and start: 5")
     @pytest.mark.parametrize("action", ["validate-all", "start", "monitor"])
@@ -134,15 +134,15 @@ class TestUser:
         box.sh("mkdir -p /srv/noexec && mount -t tmpfs -o noexec,mode=0755 noexec /srv/noexec")
         try:
             box.write("/srv/noexec/hook", "#!/bin/sh\nexit 0\n", 0o755)
-            answer = agent(action, unit=box.started(), monitor_hook="/srv/noexec/hook", variables=LEVEL_10)
+            result = agent(action, unit=box.started(), monitor_hook="/srv/noexec/hook", variables=LEVEL_10)
         finally:
             box.sh("umount /srv/noexec")
-        assert (answer.code, answer.reason) == (5, "hook hook: cannot be run: its file system is mounted noexec")
+        assert (result.code, result.reason) == (5, "hook hook: cannot be run: its file system is mounted noexec")
 
     @pytest.mark.fault("a hook whose interpreter is missing", "validate-all at level 10: 5")
     def test_interpreter(self, agent: Agent, box: Box) -> None:
         """It is found before a start."""
         hook = box.hook("exit 0", shebang="#!/no/such/sh\n")
-        answer = agent("validate-all", unit=box.service(), monitor_hook=hook, variables=LEVEL_10)
-        assert answer.code == 5
-        assert "its interpreter /no/such/sh cannot be run" in answer.reason
+        result = agent("validate-all", unit=box.service(), monitor_hook=hook, variables=LEVEL_10)
+        assert result.code == 5
+        assert "its interpreter /no/such/sh cannot be run" in result.reason

@@ -27,9 +27,9 @@ class TestHang:
     def test_hangs(self, agent: Agent, box: Box, action: str) -> None:
         """A hook that hangs is 1 with the time it had."""
         hook = box.hook("sleep 1000")
-        answer = agent(action, unit=box.started(), monitor_hook=hook, timeout_s=2)
-        assert answer.code == 1
-        assert re.fullmatch(r"hook hook: timed out after [01]\.\d s", answer.reason)
+        result = agent(action, unit=box.started(), monitor_hook=hook, timeout_s=2)
+        assert result.code == 1
+        assert re.fullmatch(r"hook hook: timed out after [01]\.\d s", result.reason)
 
     @pytest.mark.fault("hook hangs in its first run after a start", "the start has time left for another attempt")
     def test_hangs_once(self, agent: Agent, box: Box) -> None:
@@ -42,20 +42,20 @@ class TestHang:
     def test_time_limit(self, agent: Agent, box: Box) -> None:
         """A hook that hangs is not waited for longer than it is allowed to take."""
         hook = box.hook("sleep 1000")
-        answer = agent("monitor", unit=box.started(), monitor_hook=hook, monitor_hook_timeout="300ms", measured=False)
-        assert answer.code == 1
-        assert answer.elapsed_s < 3
-        assert answer.reason.startswith("hook hook: timed out after 0.")
+        result = agent("monitor", unit=box.started(), monitor_hook=hook, monitor_hook_timeout="300ms", measured=False)
+        assert result.code == 1
+        assert result.elapsed_s < 3
+        assert result.reason.startswith("hook hook: timed out after 0.")
 
     @pytest.mark.fault("hook ignores TERM", "TERM, at most 1 s of grace, KILL; 1")
     def test_ignores_term(self, agent: Agent, box: Box) -> None:
         """A hook that ignores SIGTERM gets it, and a second later SIGKILL."""
         box.sh("mkdir -p /run/test")
         hook = box.hook("trap 'echo TERM >>/run/test/got' TERM; while :; do sleep 0.1; done")
-        answer = agent("monitor", unit=box.started(), monitor_hook=hook, monitor_hook_timeout="1s", measured=False)
-        assert answer.code == 1
-        assert 2 <= answer.elapsed_s < 5
-        assert "timed out" in answer.reason
+        result = agent("monitor", unit=box.started(), monitor_hook=hook, monitor_hook_timeout="1s", measured=False)
+        assert result.code == 1
+        assert 2 <= result.elapsed_s < 5
+        assert "timed out" in result.reason
         assert box.marks("got") == ["TERM"]
 
 
@@ -68,9 +68,9 @@ class TestLeftovers:
         log = {"HA_LOGFILE": "/run/test/log", "HA_LOGFACILITY": "none"}
         box.sh("mkdir -p /run/test")
         hook = box.hook(f"sleep 999 & {UNTIL_ASLEEP}; exit 42")
-        answer = agent("monitor", unit=box.started(), monitor_hook=hook, variables=log, measured=False)
-        assert answer.code == 42
-        assert answer.elapsed_s < 2
+        result = agent("monitor", unit=box.started(), monitor_hook=hook, variables=log, measured=False)
+        assert result.code == 42
+        assert result.elapsed_s < 2
         assert any("a hook left a process behind, killed now: sleep[" in line for line in box.marks("log"))
 
     @pytest.mark.fault("hook's tree at the deadline, its leader already gone", "the tree is ended")
@@ -86,9 +86,9 @@ class TestLeftovers:
         box.hook(script, "leaves")
         hanging = box.hook("sleep 1000", "hangs")
         directory = str(Path(hanging).parent)
-        answer = agent("monitor", unit=box.started(), monitor_hook=directory, monitor_hook_timeout="300ms")
-        assert answer.code == 1
-        assert re.match(r"hook hangs: timed out after 0\.", answer.reason)
+        result = agent("monitor", unit=box.started(), monitor_hook=directory, monitor_hook_timeout="300ms")
+        assert result.code == 1
+        assert re.match(r"hook hangs: timed out after 0\.", result.reason)
 
     @pytest.mark.fault("hook double-forks with setsid and hangs", "found and ended")
     @pytest.mark.parametrize(
@@ -139,17 +139,17 @@ class TestOutput:
     def test_two_gigabytes(self, agent: Agent, box: Box, script: str) -> None:
         """However much a hook prints, the agent keeps only its end, and the hook's code counts."""
         box.sh("mkdir -p /run/test")
-        seen = "until [ -e /run/test/seen ]; do sleep 0.05; done"
-        hook = box.hook(f"{script}; touch /run/test/printed; {seen}; echo at last >&2; exit 42")
+        released = "until [ -e /run/test/seen ]; do sleep 0.05; done"
+        hook = box.hook(f"{script}; touch /run/test/printed; {released}; echo at last >&2; exit 42")
         call = agent.begin("monitor", unit=box.started(), monitor_hook=hook, timeout_s=60)
         box.wait_for_file("/run/test/printed", within_s=60)
         peak = peak_kib(call.agent)
         box.write("/run/test/seen", "")
-        answer = call.finish()
-        agent.audit(call, answer)
+        result = call.finish()
+        agent.audit(call, result)
         assert peak < PEAK_KIB_MAX
-        assert answer.code == 42
-        assert answer.reason == "hook hook: at last (exit 42)"
+        assert result.code == 42
+        assert result.reason == "hook hook: at last (exit 42)"
 
     @pytest.mark.fault(
         "hook prints `ocf-exit-reason:`, ESC, NUL, bytes that are not UTF-8, rich markup",
@@ -170,10 +170,10 @@ class TestOutput:
     def test_forgery(self, agent: Agent, box: Box, printed: str, quoted: str) -> None:
         """Nothing that a hook prints passes for the agent's reason, or moves a terminal, in the log neither."""
         hook = box.hook(f"printf '{printed}\\n'; printf '{printed}\\n' >&2; exit 42")
-        answer = agent("monitor", unit=box.started(), monitor_hook=hook, variables={"HA_LOGFACILITY": ""})
-        assert answer.code == 42
-        assert answer.reason == f"hook hook: {quoted} (exit 42)"
-        assert not set(answer.stderr) & {"\x1b", "\x00", "\r", "\x07"}
+        result = agent("monitor", unit=box.started(), monitor_hook=hook, variables={"HA_LOGFACILITY": ""})
+        assert result.code == 42
+        assert result.reason == f"hook hook: {quoted} (exit 42)"
+        assert not set(result.stderr) & {"\x1b", "\x00", "\r", "\x07"}
 
 
 class TestEnd:
@@ -182,9 +182,9 @@ class TestEnd:
     def test_signal(self, agent: Agent, box: Box, signal: str) -> None:
         """A hook that dies by a signal is 1 with the signal's name."""
         hook = box.hook(f"kill -{signal} $$")
-        answer = agent("monitor", unit=box.started(), monitor_hook=hook)
-        assert answer.code == 1
-        assert answer.reason == f"hook hook: killed by SIG{signal}"
+        result = agent("monitor", unit=box.started(), monitor_hook=hook)
+        assert result.code == 1
+        assert result.reason == f"hook hook: killed by SIG{signal}"
 
     @pytest.mark.fault(
         "hook exits with 8, 9 or 191, which Pacemaker takes for the promoted role",
@@ -202,10 +202,10 @@ class TestEnd:
             agent.begin(action, unit=unit, monitor_hook=hook, interval_s=interval_s, timeout_s=3)
             for action, interval_s in given
         ]
-        answers = [call.finish() for call in calls]
-        for call, answer in zip(calls, answers, strict=True):
-            agent.audit(call, answer)
-            assert (answer.code, answer.reason) == (1, f"hook hook: not found (exit {code})")
+        results = [call.finish() for call in calls]
+        for call, result in zip(calls, results, strict=True):
+            agent.audit(call, result)
+            assert (result.code, result.reason) == (1, f"hook hook: not found (exit {code})")
 
     @pytest.mark.fault("hooks of a directory exit with 8, 9 or 191", "1, whatever the other hooks return")
     @pytest.mark.parametrize("codes", [(0, 8), (7, 9), (191, 190), (9, 8)])
@@ -221,8 +221,8 @@ class TestEnd:
         """No protocol lets one through."""
         unit = box.started()
         for code in (8, 9, 191):
-            answer = agent("monitor", unit=unit, monitor_hook=box.hook(f"exit {code}"), monitor_hook_protocol=protocol)
-            assert (answer.code, answer.reason) == (1, f"hook hook: failed (exit {code})")
+            result = agent("monitor", unit=unit, monitor_hook=box.hook(f"exit {code}"), monitor_hook_protocol=protocol)
+            assert (result.code, result.reason) == (1, f"hook hook: failed (exit {code})")
 
     @pytest.mark.fault("hook reads stdin, closes its streams", "no effect")
     @pytest.mark.parametrize(

@@ -72,16 +72,16 @@ def test_every_step(agent: Agent, box: Box, action: str, ending: Ending) -> None
     box.remember(*(lane.unit for lane in lanes))  # which is where a start and a stop need a daemon-reload
     if action == "stop":
         perform(lanes, ["start"] * len(lanes))
-    answers = []
+    results = []
     for lane, step in zip(lanes, steps, strict=True):
         # One after the other: agents take turns at a daemon-reload, and one's reload saves another's.
         call = lane.begin(action, {"PATH": path, "HOLD": step})
         box.wait_for_file(f"/run/test/{lane.unit}.held", within_s=30)
         ending.come(call.agent)
-        answers += finish(box, [call])
-    assert all(answer.code != 0 for answer in answers)
+        results += finish(box, [call])
+    assert all(result.code != 0 for result in results)
     if ending is Ending.TERMINATED:
-        assert all(answer.code == 1 and "was interrupted by SIGTERM" in answer.reason for answer in answers), answers
+        assert all(result.code == 1 and "was interrupted by SIGTERM" in result.reason for result in results), results
     perform(lanes, [action] * len(lanes))
     perform(lanes, ["stop" if action == "start" else "start"] * len(lanes))
 
@@ -109,8 +109,8 @@ def test_random_moments(agent: Agent, box: Box, seed: int) -> None:
         time.sleep(max(began + moment - time.monotonic(), 0))
         with suppress(LookupError):
             endings[number].come(calls[number].agent)
-    answers = finish(box, calls)
-    assert any(answer.code != 0 for answer in answers), "no action was cut short"
+    results = finish(box, calls)
+    assert any(result.code != 0 for result in results), "no action was cut short"
     perform(lanes, [random.choice(["start", "stop"]) for _ in lanes])
 
 
@@ -145,11 +145,11 @@ class TestSignals:
         call = agent.begin(action, unit=box.started(), monitor_hook=box.hook(HANG))
         box.wait_for_file("/run/test/hook")
         os.kill(call.agent, number)
-        answer = call.finish()
-        agent.audit(call, answer)
-        assert answer.code == 1
-        assert answer.elapsed_s < 5
-        assert f"interrupted by {number.name}" in answer.reason
+        result = call.finish()
+        agent.audit(call, result)
+        assert result.code == 1
+        assert result.elapsed_s < 5
+        assert f"interrupted by {number.name}" in result.reason
 
 
 def close_streams(call: Call) -> None:

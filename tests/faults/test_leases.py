@@ -36,10 +36,10 @@ def test_kept(agent: Agent, box: Box, user: str) -> None:
     given = as_variables({"unit": unit, "monitor_hook": hook, "monitor_hook_user": user})
     with box.fallbacks_allowed():
         with leased(box.path(hook)):
-            answer = agent("monitor", timeout_s=3, variables=given)
+            result = agent("monitor", timeout_s=3, variables=given)
             assert agent("start", timeout_s=3, variables=given).code == 1
             assert agent("stop", variables=given).code == 0
-        assert (answer.code, answer.reason) == (1, REASON)
+        assert (result.code, result.reason) == (1, REASON)
         assert box.marks("ran") == []
         assert agent("start", variables=given).code == 0
 

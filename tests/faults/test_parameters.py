@@ -46,9 +46,9 @@ class TestUnitNames:
     def test_nothing_is_run(self, agent: Agent, box: Box, name: str) -> None:
         """A name that is none is 6, before a hook or systemctl is run."""
         path = box.in_front_of_systemctl("echo ran >>/run/test/systemctl")
-        answer = agent("start", unit=name, monitor_hook=box.marking("hook"), variables={"PATH": path})
-        assert answer.code == 6
-        assert re.match(r"unit(=| is not set)", answer.reason)
+        result = agent("start", unit=name, monitor_hook=box.marking("hook"), variables={"PATH": path})
+        assert result.code == 6
+        assert re.match(r"unit(=| is not set)", result.reason)
         assert (box.marks("systemctl"), box.marks("hook"), box.marks("harm")) == ([], [], [])
 
     def test_a_right_one_is_run(self, agent: Agent, box: Box) -> None:
@@ -74,9 +74,9 @@ class TestUnitNames:
         path = box.in_front_of_systemctl("echo ran >>/run/test/systemctl")
         hook, variables = box.marking("hook"), {"PATH": path, "HA_LOGFACILITY": ""}
         for action, code in (("monitor", 7), ("stop", 0)):
-            answer = agent(action, unit=name, monitor_hook=hook, interval_s=0, variables=variables)
-            assert answer.code == code
-            assert re.search(r"WARNING: unit(=| is not set).*: treated as not running", answer.stderr)
+            result = agent(action, unit=name, monitor_hook=hook, interval_s=0, variables=variables)
+            assert result.code == code
+            assert re.search(r"WARNING: unit(=| is not set).*: treated as not running", result.stderr)
         assert (box.marks("systemctl"), box.marks("hook"), box.marks("harm")) == ([], [], [])
 
 
@@ -120,16 +120,16 @@ class TestWrongValues:
         unit = box.started()
         given = as_variables({"monitor_hook": box.marking("ran", 7), name: WRONG[name]})
         calls = [agent.begin(action, unit=unit, variables=given) for action in REFUSING]
-        answers = [call.finish() for call in calls]
-        for call, answer in zip(calls, answers, strict=True):
-            agent.audit(call, answer)
-            assert answer.code == 6
-            assert answer.reason.startswith(REPORTED[name])
+        results = [call.finish() for call in calls]
+        for call, result in zip(calls, results, strict=True):
+            agent.audit(call, result)
+            assert result.code == 6
+            assert result.reason.startswith(REPORTED[name])
         codes = []
         for action in ("monitor", "stop", "monitor"):
-            answer = agent(action, unit=unit, interval_s=0, variables={"HA_LOGFACILITY": "", **given})
-            codes.append(answer.code)
-            assert f"WARNING: {REPORTED[name]}" in answer.stderr
+            result = agent(action, unit=unit, interval_s=0, variables={"HA_LOGFACILITY": "", **given})
+            codes.append(result.code)
+            assert f"WARNING: {REPORTED[name]}" in result.stderr
         assert codes == [0, 0, 7]
         assert box.marks("ran") == []
 
@@ -139,15 +139,15 @@ class TestWrongValues:
     def test_all(self, agent: Agent, box: Box) -> None:
         """One round is enough to find them all."""
         unit = box.started()
-        answer = agent("start", unit=unit, variables=as_variables(WRONG))
-        assert answer.code == 6
-        assert all(problem in answer.reason for problem in REPORTED.values())
-        answers = [
+        result = agent("start", unit=unit, variables=as_variables(WRONG))
+        assert result.code == 6
+        assert all(problem in result.reason for problem in REPORTED.values())
+        results = [
             agent(action, unit=unit, interval_s=0, variables={"HA_LOGFACILITY": "", **as_variables(WRONG)})
             for action in ("monitor", "stop")
         ]
-        assert [answer.code for answer in answers] == [0, 0]
-        assert all(f"WARNING: {problem}" in answer.stderr for answer in answers for problem in REPORTED.values())
+        assert [result.code for result in results] == [0, 0]
+        assert all(f"WARNING: {problem}" in result.stderr for result in results for problem in REPORTED.values())
 
     @pytest.mark.fault("`stop_verify=yes` without a hook, or with one that cannot return 7", "start 6; probe 0, stop 0")
     @pytest.mark.parametrize("protocol", ["", "nagios", "plain"])
@@ -193,8 +193,8 @@ class TestWrongValues:
 def test_timeout(agent: Agent, box: Box, timeout: str, code: int) -> None:
     """An invalid timeout is replaced by the default; one that leaves no time is a quick failure."""
     variables = {"OCF_RESKEY_CRM_meta_timeout": timeout}
-    answer = agent("monitor", unit=box.started(), monitor_hook=box.hook("exit 0"), variables=variables)
-    assert answer.code == code
+    result = agent("monitor", unit=box.started(), monitor_hook=box.hook("exit 0"), variables=variables)
+    assert result.code == code
 
 
 @pytest.mark.fault("timeout missing", "20 s")
@@ -208,11 +208,11 @@ class TestEnvironment:
     @pytest.mark.parametrize(("action", "code"), [("start", 6), ("monitor", 7), ("stop", 0)])
     def test_empty(self, agent: Agent, action: str, code: int) -> None:
         """Without any environment there is no unit: nothing can be started, and nothing runs; no traceback."""
-        answer = agent.run(action, environment={})
-        assert answer.code == code
-        assert "unit is not set" in answer.stderr
-        assert len(answer.reasons) == (code == 6)
-        assert "Traceback" not in answer.stderr
+        result = agent.run(action, environment={})
+        assert result.code == code
+        assert "unit is not set" in result.stderr
+        assert len(result.reasons) == (code == 6)
+        assert "Traceback" not in result.stderr
 
     @pytest.mark.fault("no PATH", "no effect")
     def test_no_path(self, agent: Agent, box: Box) -> None:
@@ -226,25 +226,25 @@ class TestEnvironment:
     def test_locale(self, agent: Agent, box: Box, locale: str) -> None:
         """The agent runs a hook and shows its message in any locale."""
         hook = box.hook("echo Grüße >&2; exit 42", "hök")
-        answer = agent("monitor", unit=box.started(), monitor_hook=hook, variables={"LC_ALL": locale})
-        assert answer.code == 42
-        assert answer.reason == "hook hök: Grüße (exit 42)"
+        result = agent("monitor", unit=box.started(), monitor_hook=hook, variables={"LC_ALL": locale})
+        assert result.code == 42
+        assert result.reason == "hook hök: Grüße (exit 42)"
 
     @pytest.mark.fault("128 KiB parameter", "an argument like any other")
     def test_long_value(self, agent: Agent, box: Box) -> None:
         """A value as long as the kernel passes on is an argument like any other."""
         unit, hook = box.started(), box.hook('[ "${#1}" -gt 100000 ]')
-        answer = agent("monitor", unit=unit, monitor_hook=hook, monitor_hook_args="x" * (128 * 1024 - 100))
-        assert answer.code == 0
+        result = agent("monitor", unit=unit, monitor_hook=hook, monitor_hook_args="x" * (128 * 1024 - 100))
+        assert result.code == 0
 
     @pytest.mark.fault("128 KiB parameter", "a short reason where the value is wrong")
     @pytest.mark.parametrize("name", ["unit", "monitor_hook", "monitor_hook_timeout", "monitor_hook_user"])
     def test_long_wrong_value(self, agent: Agent, name: str) -> None:
         """A long value that is wrong is 6, or 5 where it names what is not there, and does not fill the log."""
         variables = {"OCF_RESKEY_unit": "fine", f"OCF_RESKEY_{name}": "x" * (128 * 1024 - 100)}
-        answer = agent("monitor", variables=variables)
-        assert answer.code in {5, 6}
-        assert len(answer.stderr) < 2000
+        result = agent("monitor", variables=variables)
+        assert result.code in {5, 6}
+        assert len(result.stderr) < 2000
 
     @pytest.mark.fault("byte 0xff in a value", "passed on as it is")
     def test_bytes_that_are_no_text(self, agent: Agent, box: Box) -> None:

@@ -29,8 +29,8 @@ class TestActiveUnit:
         """A hook decides whether the service works, not whether it is here: what is here must not be started twice."""
         unit, hook = box.started(), box.hook(f"echo connection refused; exit {code}")
         for variables, expected in (({}, 1), (STOPPED_ROLE, 1)):
-            answer = agent("monitor", unit=unit, monitor_hook=hook, interval_s=0, variables=variables)
-            assert (answer.code, answer.reason) == (expected, f"hook hook: connection refused (exit {code})")
+            result = agent("monitor", unit=unit, monitor_hook=hook, interval_s=0, variables=variables)
+            assert (result.code, result.reason) == (expected, f"hook hook: connection refused (exit {code})")
         assert agent("monitor", unit=unit, monitor_hook=hook, interval_s=10, variables=STOPPED_ROLE).code == 1
         assert agent("monitor", unit=unit, monitor_hook=hook).code == code
 
@@ -47,7 +47,7 @@ class TestActiveUnit:
         "1 with the reason, never 4 or 5",
     )
     @pytest.mark.parametrize(
-        ("prepare", "told"),
+        ("prepare", "reason"),
         [
             pytest.param("rm H", "cannot be run: No such file or directory", id="missing"),
             pytest.param("chmod -x H", "cannot be run: it is not executable", id="not-executable"),
@@ -56,22 +56,22 @@ class TestActiveUnit:
             pytest.param("printf '#!/bin/sh\\nsleep 999\\n' >H", "timed out after ", id="hangs"),
         ],
     )
-    def test_hook_that_cannot_be_run(self, agent: Agent, box: Box, prepare: str, told: str) -> None:
+    def test_hook_that_cannot_be_run(self, agent: Agent, box: Box, prepare: str, reason: str) -> None:
         """The hook's problem is reported, and the service counts as active on this node."""
         unit, hook = box.started(), box.hook("exit 0")
         box.sh(prepare.replace("H", hook))
-        answer = agent("monitor", unit=unit, monitor_hook=hook, interval_s=0, timeout_s=3)
-        assert answer.code == 1
-        assert answer.reason.startswith(f"hook hook: {told}")
+        result = agent("monitor", unit=unit, monitor_hook=hook, interval_s=0, timeout_s=3)
+        assert result.code == 1
+        assert result.reason.startswith(f"hook hook: {reason}")
 
     @pytest.mark.fault("probe of an active unit, all of whose hooks return 7", "1 with a reason")
     def test_directory(self, agent: Agent, box: Box) -> None:
         """It makes no difference how many hooks there are."""
         for name in "ab":
             box.hook("exit 7", name)
-        answer = agent("monitor", unit=box.started(), monitor_hook=HOOKS, interval_s=0)
-        assert answer.code == 1
-        assert answer.reason == "hook a: not running (exit 7)"
+        result = agent("monitor", unit=box.started(), monitor_hook=HOOKS, interval_s=0)
+        assert result.code == 1
+        assert result.reason == "hook a: not running (exit 7)"
 
 
 class TestInactiveUnit:

@@ -59,10 +59,10 @@ def test_restart_of_a_dependency(agent: Agent, box: Box, dependency: str) -> Non
     time.sleep(QUERIED_WITHIN_S)
     assert box.state(unit) == "inactive"
     release(box)
-    answers = [call.finish() for call in calls]
-    for call, answer in zip(calls, answers, strict=True):
-        agent.audit(call, answer)
-    assert [answer.code for answer in answers] == [190, 190, 0]
+    results = [call.finish() for call in calls]
+    for call, result in zip(calls, results, strict=True):
+        agent.audit(call, result)
+    assert [result.code for result in results] == [190, 190, 0]
 
 
 @pytest.mark.fault("start job queued for longer than the deadline", "monitor and probe 1, never 7; stop cancels it: 0")
@@ -71,11 +71,11 @@ def test_beyond_the_deadline(agent: Agent, box: Box) -> None:
     needed, unit = needed_and_unit(box, "Requires")
     restart(box, needed, unit)
     calls = [agent.begin("monitor", unit=unit, timeout_s=4, interval_s=interval_s) for interval_s in (0, 10)]
-    answers = [call.finish() for call in calls]
-    for call, answer in zip(calls, answers, strict=True):
-        agent.audit(call, answer, leaves_job=True)
-        assert answer.code == 1
-        assert answer.reason == f"{unit} inactive: start job queued"
+    results = [call.finish() for call in calls]
+    for call, result in zip(calls, results, strict=True):
+        agent.audit(call, result, leaves_job=True)
+        assert result.code == 1
+        assert result.reason == f"{unit} inactive: start job queued"
     assert agent("stop", unit=unit, leaves_job=True).code == 0
     assert (box.state(unit), box.show(unit, "Job")) == ("inactive", "")
     assert agent("monitor", unit=unit, leaves_job=True).code == 7
@@ -89,9 +89,9 @@ def test_dependency_fails(agent: Agent, box: Box) -> None:
     call = agent.begin("monitor", unit=unit)
     time.sleep(0.5)
     box.kill(needed)
-    answer = call.finish()
-    agent.audit(call, answer)
-    assert answer.code == 7
+    result = call.finish()
+    agent.audit(call, result)
+    assert result.code == 7
 
 
 @pytest.mark.fault("start of a unit whose start job is queued already", "start waits for it: 0")
@@ -102,6 +102,6 @@ def test_start(agent: Agent, box: Box) -> None:
     call = agent.begin("start", unit=unit)
     time.sleep(QUERIED_WITHIN_S)
     release(box)
-    answer = call.finish()
-    agent.audit(call, answer)
-    assert answer.code == 0
+    result = call.finish()
+    agent.audit(call, result)
+    assert result.code == 0

@@ -25,42 +25,42 @@ class TestHook:
         "the message within the first 128 bytes; path and all output in the log",
     )
     @pytest.mark.parametrize(
-        ("script", "told"),
+        ("script", "outcome"),
         [
             pytest.param("exit 42", "exit 42", id="exit"),
             pytest.param("kill -SEGV $$", "killed by SIGSEGV", id="signal"),
             pytest.param("sleep 999", "timed out after ", id="time-out"),
         ],
     )
-    def test_message_first(self, agent: Agent, box: Box, script: str, told: str) -> None:
+    def test_message_first(self, agent: Agent, box: Box, script: str, outcome: str) -> None:
         """A reason is read in crm_mon: first what is wrong, then where and how that was noticed."""
         message = "no greeting within 5 s from mail.example.org port 25 after 3 tries"
         hook = box.hook(f"echo one; echo {message} >&2; {script}", "a-name-that-tells")
         box.sh("mkdir -p /run/test")
         given = {"monitor_hook": hook, "monitor_hook_timeout": "500ms"}
-        answer = agent("monitor", unit=box.started(), variables={**as_variables(given), **LOGGED})
-        assert answer.reason.startswith(f"hook a-name-that-tells: {message} ({told}")
-        assert message in answer.reason.encode()[:KEPT].decode()
+        result = agent("monitor", unit=box.started(), variables={**as_variables(given), **LOGGED})
+        assert result.reason.startswith(f"hook a-name-that-tells: {message} ({outcome}")
+        assert message in result.reason.encode()[:KEPT].decode()
         log = "\n".join(box.marks("log"))
         for text in (f"WARNING: {hook}: one", f"WARNING: {hook}: {message}"):
             assert text in log
 
     @pytest.mark.fault("hook without a message", "its name, what its code means, and the code")
     @pytest.mark.parametrize(
-        ("code", "told"), [(1, "failed (exit 1)"), (7, "not running (exit 7)"), (190, "degraded (exit 190)")]
+        ("code", "outcome"), [(1, "failed (exit 1)"), (7, "not running (exit 7)"), (190, "degraded (exit 190)")]
     )
-    def test_no_message(self, agent: Agent, box: Box, code: int, told: str) -> None:
+    def test_no_message(self, agent: Agent, box: Box, code: int, outcome: str) -> None:
         """A reason without a message explains the code."""
-        answer = agent("monitor", unit=box.started(), monitor_hook=box.hook(f"exit {code}"))
-        assert answer.reason == f"hook hook: {told}"
+        result = agent("monitor", unit=box.started(), monitor_hook=box.hook(f"exit {code}"))
+        assert result.reason == f"hook hook: {outcome}"
 
     @pytest.mark.fault("hooks of a directory that contradict each other", "1, naming all of them")
     def test_disagreement(self, agent: Agent, box: Box) -> None:
         """Some not running and some running is a failure of its own."""
         for name, code in (("a", 0), ("b", 7), ("c", 190)):
             box.hook(f"exit {code}", name)
-        answer = agent("monitor", unit=box.started(), monitor_hook=HOOKS)
-        assert (answer.code, answer.reason) == (1, "hooks disagree: b not running; a, c running")
+        result = agent("monitor", unit=box.started(), monitor_hook=HOOKS)
+        assert (result.code, result.reason) == (1, "hooks disagree: b not running; a, c running")
 
 
 class TestLastWords:
@@ -75,9 +75,9 @@ class TestLastWords:
             alias, first = box.unit(f"by-by-{unit}", ""), alias
             box.sh('cd /etc/systemd/system; ln -sfn "$1" "$2"', first, alias)
         box.sh("systemctl daemon-reload")
-        answer = agent("start", unit=alias, measured=False)
-        assert answer.code == 1
-        assert answer.reason == f"{alias} failed: exit-code, status 3: {LAST_WORD}"
+        result = agent("start", unit=alias, measured=False)
+        assert result.code == 1
+        assert result.reason == f"{alias} failed: exit-code, status 3: {LAST_WORD}"
 
     @COLD_ONLY
     @pytest.mark.fault("unit whose ExecStop= fails, and that does not stop", "stop 1 with the unit's last log line")
@@ -86,15 +86,15 @@ class TestLastWords:
         lines = ("ExecStop=sh -c 'echo cannot flush: disk full'", "TimeoutStopSec=infinity")
         unit = box.stubborn(*lines)
         box.sh('systemctl start -- "$1"', unit)
-        answer = agent("stop", unit=unit, timeout_s=6, stop_escalate="no", leaves_job=True)
-        assert answer.code == 1
-        assert answer.reason.startswith(f"{unit} deactivating")
-        assert answer.reason.endswith(": cannot flush: disk full")
+        result = agent("stop", unit=unit, timeout_s=6, stop_escalate="no", leaves_job=True)
+        assert result.code == 1
+        assert result.reason.startswith(f"{unit} deactivating")
+        assert result.reason.endswith(": cannot flush: disk full")
 
     @pytest.mark.fault("unit that fails to start and logs nothing", "systemd's log line about it")
     def test_no_words(self, agent: Agent, box: Box) -> None:
         """Without log lines of the unit the reason has PID 1's."""
         unit = box.service(before="[Unit]\nConditionPathExists=/no/such\nConditionVirtualization=!yes\n")
-        answer = agent("start", unit=unit, measured=False)
-        assert answer.code == 1
-        assert "unmet condition check" in answer.reason
+        result = agent("start", unit=unit, measured=False)
+        assert result.code == 1
+        assert "unmet condition check" in result.reason

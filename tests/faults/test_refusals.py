@@ -23,10 +23,10 @@ class TestRefused:
     def test_start(self, agent: Agent, box: Box) -> None:
         """A request that would be refused again is not repeated."""
         unit = box.service(before=NO_START)
-        answer = agent("start", unit=unit)
-        assert answer.code == 1
-        assert answer.elapsed_s < SOON_S
-        assert answer.reason.startswith(f"{unit} inactive: Operation refused, unit {unit} {REFUSED}")
+        result = agent("start", unit=unit)
+        assert result.code == 1
+        assert result.elapsed_s < SOON_S
+        assert result.reason.startswith(f"{unit} inactive: Operation refused, unit {unit} {REFUSED}")
 
     @pytest.mark.fault("RefuseManualStart=yes of a unit that runs", "start 0")
     def test_start_of_one_that_runs(self, agent: Agent, box: Box) -> None:
@@ -45,9 +45,9 @@ class TestRefused:
         box.write(f"/etc/systemd/system/{unit}.d/refuse.conf", NO_STOP)
         box.sh("systemctl daemon-reload")
         assert agent("start", unit=unit).code == 0
-        answer = agent("stop", unit=unit, timeout_s=60)
-        assert answer.code == 0
-        assert answer.elapsed_s < (2 * SOON_S if is_stubborn else SOON_S)
+        result = agent("stop", unit=unit, timeout_s=60)
+        assert result.code == 0
+        assert result.elapsed_s < (2 * SOON_S if is_stubborn else SOON_S)
 
     @pytest.mark.fault(
         "RefuseManualStop=yes with stop_escalate=no", "stop 1 in time, with systemd's message; nothing killed"
@@ -56,7 +56,7 @@ class TestRefused:
         """Without leave to kill, the unit goes on running."""
         unit = box.service(before=NO_STOP)
         assert agent("start", unit=unit).code == 0
-        answer = agent("stop", unit=unit, timeout_s=3, stop_escalate="no")
-        assert answer.code == 1
-        assert REFUSED in answer.reason
+        result = agent("stop", unit=unit, timeout_s=3, stop_escalate="no")
+        assert result.code == 1
+        assert REFUSED in result.reason
         assert box.state(unit) == "active"

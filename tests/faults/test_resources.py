@@ -52,21 +52,21 @@ def spoiled(box: Box, directory: str, how: str) -> Iterator[None]:
 class TestDisk:
     @pytest.mark.fault("disk full, or read-only /run/systemd/system", "start fails with the cause; stop unaffected")
     @pytest.mark.parametrize(
-        ("how", "told"),
+        ("how", "error"),
         [
             pytest.param(*READ_ONLY, id="read-only"),
             pytest.param(*NO_INODE_LEFT, id="no-inode-left"),
             pytest.param(*NO_BLOCK_LEFT, id="no-block-left"),
         ],
     )
-    def test_drop_in_cannot_be_written(self, agent: Agent, box: Box, how: str, told: str) -> None:
+    def test_drop_in_cannot_be_written(self, agent: Agent, box: Box, how: str, error: str) -> None:
         """A start fails with the cause; the unit is not started; monitor and stop work."""
         down, up = box.service(), box.started()
         with spoiled(box, SYSTEM_UNITS, how):
-            answer = agent("start", unit=down)
+            result = agent("start", unit=down)
             codes = [agent(action, unit=up).code for action in ("monitor", "stop")]
-        assert answer.code == 1
-        assert f"drop-in {DROP_IN.format(down)} cannot be written: {told}" in answer.reason
+        assert result.code == 1
+        assert f"drop-in {DROP_IN.format(down)} cannot be written: {error}" in result.reason
         assert box.state(down) == "inactive"
         assert codes == [0, 0]
 
@@ -86,14 +86,14 @@ class TestDisk:
         """An agent that cannot write anywhere stops and monitors all the same; an unwritable log is no fault."""
         up, down, hook = box.started(), box.service(), box.hook("exit 190")
         log = {"HA_LOGFILE": "/var/log/ha.log", "HA_DEBUGLOG": "/run/ha.log", "HA_debug": "1", "OCF_TRACE_RA": "1"}
-        answers = {}
+        results = {}
         for action, unit in (("start", down), ("monitor", up), ("stop", up)):
             through = ["unshare", "--mount", "sh", "-c", ALL_READ_ONLY, "sh"]
             call = agent.begin(action, unit=unit, monitor_hook=hook, variables=log, through=through, measured=False)
-            answers[action] = call.finish()
-            agent.audit(call, answers[action])
-        assert {action: answer.code for action, answer in answers.items()} == {"start": 1, "monitor": 190, "stop": 0}
-        assert "cannot be written: Read-only file system" in answers["start"].reason
+            results[action] = call.finish()
+            agent.audit(call, results[action])
+        assert {action: result.code for action, result in results.items()} == {"start": 1, "monitor": 190, "stop": 0}
+        assert "cannot be written: Read-only file system" in results["start"].reason
 
     @pytest.mark.fault("the log's disk is full", "no effect")
     @pytest.mark.parametrize("action", ["start", "monitor", "stop"])
@@ -133,9 +133,9 @@ class TestStreams:
     @pytest.mark.fault("metadata whose reader has gone", "a failure with an error message, without a traceback")
     def test_metadata_that_nobody_takes(self, box: Box) -> None:
         """Metadata that cannot be written are an error with a message, without a traceback."""
-        said = box.sh(f"{AGENT} meta-data 2>&1 >/dev/full; echo $?")
-        assert said.splitlines()[-1] != "0"
-        assert "Traceback" not in said
+        output = box.sh(f"{AGENT} meta-data 2>&1 >/dev/full; echo $?")
+        assert output.splitlines()[-1] != "0"
+        assert "Traceback" not in output
 
 
 def ended(agent: Agent, action: str, unit: str, *shortages: tuple[str, ...]) -> list[AgentResult]:
@@ -145,10 +145,10 @@ def ended(agent: Agent, action: str, unit: str, *shortages: tuple[str, ...]) -> 
         agent.begin(action, unit=unit, monitor_hook=hook, through=through, timeout_s=3, measured=False)
         for through in shortages
     ]
-    answers = [call.finish() for call in calls]
-    for call, answer in zip(calls, answers, strict=True):
-        agent.audit(call, answer)
-    return answers
+    results = [call.finish() for call in calls]
+    for call, result in zip(calls, results, strict=True):
+        agent.audit(call, result)
+    return results
 
 
 @COLD_ONLY
@@ -157,7 +157,7 @@ class TestDescriptors:
     def test_monitor(self, agent: Agent, box: Box) -> None:
         """Without descriptors the unit's state is unknown: 1 or, if they sufficed, the unit's state; never 7."""
         shortages = [("prlimit", f"--nofile={count}") for count in (5, 6, 7, 9, 12, 16)]
-        codes = [answer.code for answer in ended(agent, "monitor", box.started(), *shortages)]
+        codes = [result.code for result in ended(agent, "monitor", box.started(), *shortages)]
         assert codes[:4] == [1] * 4
         assert set(codes[4:]) <= {0, 1}
 
@@ -165,9 +165,9 @@ class TestDescriptors:
     def test_stop(self, agent: Agent, box: Box) -> None:
         """A stop without descriptors tries on as long as there is time."""
         unit = box.started()
-        for answer in ended(agent, "stop", unit, *(("prlimit", f"--nofile={count}") for count in (5, 6, 9))):
-            assert answer.code == 1
-            assert answer.elapsed_s > 1
+        for result in ended(agent, "stop", unit, *(("prlimit", f"--nofile={count}") for count in (5, 6, 9))):
+            assert result.code == 1
+            assert result.elapsed_s > 1
         assert box.state(unit) == "active"
 
     @pytest.mark.fault("out of descriptors for a while", "stop retries, and is 0")
@@ -178,10 +178,10 @@ class TestDescriptors:
         call = agent.begin("stop", unit=unit, through=["prlimit", f"--nofile={count}:1024"], measured=False)
         box.sandbox.run(["sleep", "0.7"])
         resource.prlimit(call.agent, resource.RLIMIT_NOFILE, (1024, 1024))
-        answer = call.finish()
-        agent.audit(call, answer)
-        assert answer.code == 0
-        assert answer.elapsed_s > 0.7
+        result = call.finish()
+        agent.audit(call, result)
+        assert result.code == 0
+        assert result.elapsed_s > 0.7
 
 
 @COLD_ONLY
@@ -190,17 +190,17 @@ class TestProcesses:
     @pytest.mark.parametrize("action", ["start", "monitor"])
     def test_nothing_can_be_started(self, agent: Agent, box: Box, action: str) -> None:
         """If no process can be started, the unit's state is unknown: 1, never 7."""
-        (answer,) = ended(agent, action, box.started(), NO_MORE_PROCESSES)
-        assert answer.code == 1
-        assert answer.reason.endswith("could not be started: Resource temporarily unavailable")
+        (result,) = ended(agent, action, box.started(), NO_MORE_PROCESSES)
+        assert result.code == 1
+        assert result.reason.endswith("could not be started: Resource temporarily unavailable")
 
     @pytest.mark.fault("out of processes", "stop retries up to the deadline, then 1")
     def test_stop(self, agent: Agent, box: Box) -> None:
         """A stop that can start nothing tries on as long as there is time."""
         unit = box.started()
-        (answer,) = ended(agent, "stop", unit, NO_MORE_PROCESSES)
-        assert answer.code == 1
-        assert answer.elapsed_s > 1
+        (result,) = ended(agent, "stop", unit, NO_MORE_PROCESSES)
+        assert result.code == 1
+        assert result.elapsed_s > 1
         assert box.state(unit) == "active"
 
 
@@ -220,9 +220,9 @@ def interpreter_mb(booted_box: Box) -> int:
     return next(megabytes for megabytes in range(5, 500) if is_enough(booted_box, megabytes))
 
 
-def python_broke(answer: AgentResult) -> bool:
+def python_broke(result: AgentResult) -> bool:
     """Return whether the interpreter itself did not bear a failed allocation, as at some sizes it does not."""
-    return answer.code < 0 or "SystemError" in answer.stderr
+    return result.code < 0 or "SystemError" in result.stderr
 
 
 @COLD_ONLY
@@ -236,13 +236,13 @@ class TestMemory:
             agent.begin("monitor", unit=unit, monitor_hook=hook, through=["prlimit", limit], measured=False)
             for limit in limits
         ]
-        answers = [call.finish() for call in calls]
-        sound = [pair for pair in zip(calls, answers, strict=True) if not python_broke(pair[1])]
-        for call, answer in sound:
-            agent.audit(call, answer)
-        assert answers[0].code == 1
-        assert {answer.code for _, answer in sound} <= {0, 1}
-        assert not {answer.code for answer in answers} & {0, 7} - {answer.code for _, answer in sound}
+        results = [call.finish() for call in calls]
+        sound = [pair for pair in zip(calls, results, strict=True) if not python_broke(pair[1])]
+        for call, result in sound:
+            agent.audit(call, result)
+        assert results[0].code == 1
+        assert {result.code for _, result in sound} <= {0, 1}
+        assert not {result.code for result in results} & {0, 7} - {result.code for _, result in sound}
         assert len(sound) > len(limits) / 2
 
     @pytest.mark.fault("out of memory", "stop retries up to the deadline, then 1")
@@ -254,12 +254,12 @@ class TestMemory:
             agent.begin("stop", unit=unit, monitor_hook=hook, through=["prlimit", limit], timeout_s=4, measured=False)
             for limit in limits
         ]
-        answers = [call.finish() for call in calls]
-        sound = [pair for pair in zip(calls, answers, strict=True) if not python_broke(pair[1])]
-        for call, answer in sound:
-            agent.audit(call, answer)
-            assert answer.code == 1
-            assert answer.elapsed_s > 1
+        results = [call.finish() for call in calls]
+        sound = [pair for pair in zip(calls, results, strict=True) if not python_broke(pair[1])]
+        for call, result in sound:
+            agent.audit(call, result)
+            assert result.code == 1
+            assert result.elapsed_s > 1
         assert len(sound) > len(limits) / 2
         assert box.state(unit) == "active"
 
@@ -273,9 +273,9 @@ class TestMemory:
             box.sandbox.run(["sleep", "0.7"])
             with suppress(LookupError):  # Python has not borne it
                 resource.prlimit(call.agent, resource.RLIMIT_AS, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
-            answer = call.finish()
-            if not python_broke(answer):
+            result = call.finish()
+            if not python_broke(result):
                 break
-        agent.audit(call, answer)
-        assert answer.code == 0
-        assert answer.elapsed_s > 0.7
+        agent.audit(call, result)
+        assert result.code == 0
+        assert result.elapsed_s > 0.7

@@ -73,8 +73,8 @@ class TestIgnoresTerm:
         box.sh("mkdir -p /run/test; rm -f /run/test/ready")
         unit = box.started(f"ExecStart={IGNORES_TERM}", f"KillMode={mode}", *GIVES_UP, READY)
         with ended(box, unit):
-            answer = agent("stop", unit=unit, timeout_s=4)
-            assert answer.code == 0
+            result = agent("stop", unit=unit, timeout_s=4)
+            assert result.code == 0
             assert pids_of(box, unit) == []
         assert agent("monitor", unit=unit).code == 7
 
@@ -83,11 +83,11 @@ class TestIgnoresTerm:
     def test_not_stopped(self, agent: Agent, box: Box, mode: str) -> None:
         """A unit with a live process is neither stopped nor down, and the reason names the process."""
         with survived(box, f"ExecStart={IGNORES_TERM}", f"KillMode={mode}", *GIVES_UP) as (unit, process):
-            answers = [agent("stop", unit=unit, stop_escalate="no", timeout_s=4)]
-            answers += [agent("monitor", unit=unit, interval_s=interval_s) for interval_s in INTERVALS_S]
-            for answer in answers:
-                assert answer.code == 1
-                assert answer.reason.startswith(f"{unit} failed, but not stopped: {process} alive")
+            results = [agent("stop", unit=unit, stop_escalate="no", timeout_s=4)]
+            results += [agent("monitor", unit=unit, interval_s=interval_s) for interval_s in INTERVALS_S]
+            for result in results:
+                assert result.code == 1
+                assert result.reason.startswith(f"{unit} failed, but not stopped: {process} alive")
         assert agent("stop", unit=unit, stop_escalate="no").code == 0
 
     @pytest.mark.fault(FAULT, "the next stop kills it, and is 0")
@@ -147,8 +147,8 @@ class TestOtherProcesses:
             assert agent("stop", unit=unit, variables=LOGGED).code == 0
             assert agent("monitor", unit=unit, variables=LOGGED).code == 7
             (pid,) = pids_of(box, unit)
-            told = f"WARNING: KillMode={mode} of {unit} leaves sleep[{pid_inside(pid)}] running"
-            assert [told in line for line in box.marks("log") if "KillMode" in line] == [True, True]
+            warning = f"WARNING: KillMode={mode} of {unit} leaves sleep[{pid_inside(pid)}] running"
+            assert [warning in line for line in box.marks("log") if "KillMode" in line] == [True, True]
             assert agent("monitor", unit=unit, interval_s=0).code == 7
 
     @pytest.mark.fault("the main process itself survives the stop, with KillMode=process", "counts: 1, or killed and 0")
@@ -156,8 +156,8 @@ class TestOtherProcesses:
         """KillMode=process leaves processes alive, but not the main process, which systemd has given up on."""
         with survived(box, f"ExecStart={IGNORES_TERM}", "KillMode=process", *GIVES_UP) as (unit, process):
             for interval_s in INTERVALS_S:
-                answer = agent("monitor", unit=unit, interval_s=interval_s)
-                assert (answer.code, answer.reason) == (1, f"{unit} failed, but not stopped: {process} alive")
+                result = agent("monitor", unit=unit, interval_s=interval_s)
+                assert (result.code, result.reason) == (1, f"{unit} failed, but not stopped: {process} alive")
             assert agent("stop", unit=unit, stop_escalate="no", timeout_s=2).code == 1
             assert agent("stop", unit=unit, timeout_s=3).code == 0
             assert pids_of(box, unit) == []
@@ -172,8 +172,8 @@ class TestOtherProcesses:
             unit,
             process,
         ):
-            answer = agent("monitor", unit=unit)
-            assert (answer.code, answer.reason) == (1, f"{unit} failed, but not stopped: {process} alive")
+            result = agent("monitor", unit=unit)
+            assert (result.code, result.reason) == (1, f"{unit} failed, but not stopped: {process} alive")
             assert agent("stop", unit=unit, timeout_s=3).code == 0
             assert pids_of(box, unit) == []
 
@@ -234,12 +234,12 @@ class TestAlias:
         with ended(box, unit):
             assert (box.state(unit), len(pids_of(box, unit))) == ("inactive", 1)
             for interval_s in INTERVALS_S:
-                answer = agent("monitor", unit=unit, interval_s=interval_s)
-                assert (answer.code, answer.reason) == (1, f"{unit} inactive, but not stopped: {main} alive")
-            answer = agent("stop", unit=unit, timeout_s=3, stop_escalate=escalate)
-            assert answer.code == (0 if escalate == "yes" else 1)
-            assert answer.reason.startswith("" if escalate == "yes" else f"{unit} inactive, but not stopped: {main}")
-            assert len(pids_of(box, unit)) == answer.code
+                result = agent("monitor", unit=unit, interval_s=interval_s)
+                assert (result.code, result.reason) == (1, f"{unit} inactive, but not stopped: {main} alive")
+            result = agent("stop", unit=unit, timeout_s=3, stop_escalate=escalate)
+            assert result.code == (0 if escalate == "yes" else 1)
+            assert result.reason.startswith("" if escalate == "yes" else f"{unit} inactive, but not stopped: {main}")
+            assert len(pids_of(box, unit)) == result.code
         assert agent("monitor", unit=unit).code == 7
 
 

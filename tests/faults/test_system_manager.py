@@ -25,11 +25,11 @@ def test_system_manager_hangs(agent: Agent, box: Box, state: str) -> None:
     actions = ("start", "stop", "monitor", "reload", "reload-agent")
     with box.freeze():
         calls = [agent.begin(each, unit=unit, monitor_hook=hook, timeout_s=3, interval_s=0) for each in actions]
-        answers = [call.finish() for call in calls]
-        for call, answer in zip(calls, answers, strict=True):
-            agent.audit(call, answer)
-            assert answer.code == 1
-            assert "systemd does not answer" in answer.reason
+        results = [call.finish() for call in calls]
+        for call, result in zip(calls, results, strict=True):
+            agent.audit(call, result)
+            assert result.code == 1
+            assert "systemd does not answer" in result.reason
     assert agent("monitor", unit=unit, interval_s=0).code == (0 if state == "active" else 7)
 
 
@@ -40,9 +40,9 @@ def test_system_manager_answers_again(agent: Agent, box: Box) -> None:
     with box.freeze():
         call = agent.begin("monitor", unit=unit, timeout_s=10)
         box.sandbox.run(["sleep", "1"])
-    answer = call.finish()
-    agent.audit(call, answer)
-    assert answer.code == 0
+    result = call.finish()
+    agent.audit(call, result)
+    assert result.code == 0
 
 
 @pytest.mark.fault(
@@ -94,15 +94,15 @@ def test_sockets_unusable(agent: Agent, box: Box, state: str) -> None:
         # A server that knows the state must run this one: alone, with a timeout that gives it time for the greeting.
         for _ in range(3 if knows else 1):  # a busy machine gets another chance
             calls = [agent.begin("monitor", unit=unit, timeout_s=20 if knows else 2)]
-            answers = [calls[0].finish()]
-            if answers[0].code == 0:
+            results = [calls[0].finish()]
+            if results[0].code == 0:
                 break
         calls += [agent.begin(action, unit=unit, timeout_s=2) for action in ("stop", "start")]
-        answers += [call.finish() for call in calls[1:]]
-    for call, answer in zip(calls, answers, strict=True):
-        agent.audit(call, answer)
-    assert [answer.code for answer in answers] == [0 if knows else 1, 1, 1]
-    assert knows or all("systemd does not answer" in answer.reason for answer in answers)
+        results += [call.finish() for call in calls[1:]]
+    for call, result in zip(calls, results, strict=True):
+        agent.audit(call, result)
+    assert [result.code for result in results] == [0 if knows else 1, 1, 1]
+    assert knows or all("systemd does not answer" in result.reason for result in results)
     assert box.state(unit) == state
 
 
@@ -115,9 +115,9 @@ def test_private_socket_unusable(agent: Agent, box: Box, state: str, truth: int)
     unit = box.started() if state == "active" else box.service()
     with covered(box, SOCKETS[0]):
         call = agent.begin("monitor", unit=unit, timeout_s=2)
-        answer = call.finish()
-    agent.audit(call, answer)
-    assert answer.code in {1, truth}
+        result = call.finish()
+    agent.audit(call, result)
+    assert result.code in {1, truth}
 
 
 @pytest.mark.fault(
@@ -137,7 +137,7 @@ def test_reexecution(agent: Agent, box: Box) -> None:
             calls.append((call, call.finish()))
         box.sh("mkdir -p /run/test; touch /run/test/enough")
         loop.wait(20)
-    for (call, answer), (action, code) in zip(calls, expected, strict=True):
-        agent.audit(call, answer, agrees=False)
-        lost = action == "reload" and "reload job lost" in answer.reason  # each time it was asked for: nobody knows
-        assert answer.code == (1 if lost else code), answer
+    for (call, result), (action, code) in zip(calls, expected, strict=True):
+        agent.audit(call, result, agrees=False)
+        lost = action == "reload" and "reload job lost" in result.reason  # each time it was asked for: nobody knows
+        assert result.code == (1 if lost else code), result

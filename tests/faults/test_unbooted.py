@@ -57,12 +57,12 @@ def perform(
 
 def check(agent: Agent, box: Box, performed: list[tuple[Call, AgentResult]]) -> None:
     """Check code, reason and time of each action; no hook has been run."""
-    for call, answer in performed:
-        agent.audit(call, answer, agrees=False)
+    for call, result in performed:
+        agent.audit(call, result, agrees=False)
         code = CODES[call.action]
-        assert answer.code == code, call.action
-        assert answer.reason == ("this host was not booted by systemd" if code else "")
-        assert answer.elapsed_s < AT_ONCE_S
+        assert result.code == code, call.action
+        assert result.reason == ("this host was not booted by systemd" if code else "")
+        assert result.elapsed_s < AT_ONCE_S
     assert box.marks("ran") == []
 
 
@@ -94,7 +94,7 @@ def test_what_needs_no_systemd(agent: Agent, box: Box) -> None:
     """Tools validate values, and read metadata, on machines of any kind."""
     with moved_aside(box):
         calls = [agent.begin(action, unit="any") for action in ("validate-all", "meta-data")]
-        answers = [call.finish() for call in calls]
-    for call, answer in zip(calls, answers, strict=True):
-        agent.audit(call, answer)
-        assert answer.code == 0
+        results = [call.finish() for call in calls]
+    for call, result in zip(calls, results, strict=True):
+        agent.audit(call, result)
+        assert result.code == 0

@@ -25,54 +25,54 @@ class TestFailedStart:
     def test_exit(self, agent: Agent, box: Box) -> None:
         """A unit that fails is 1; the reason has Result, exit status and the unit's last log line."""
         unit = box.service(*FAILING)
-        answer = agent("start", unit=unit, measured=False)
-        assert answer.code == 1
-        assert answer.elapsed_s < SOON_S
-        assert answer.reason == f"{unit} failed: exit-code, status 3: the last word"
+        result = agent("start", unit=unit, measured=False)
+        assert result.code == 1
+        assert result.elapsed_s < SOON_S
+        assert result.reason == f"{unit} failed: exit-code, status 3: the last word"
 
     @pytest.mark.fault("unit fails before its hook passes", "start 1 at once, with Result and status")
     def test_early_exit_of_a_simple_one(self, agent: Agent, box: Box) -> None:
         """A unit that is active for a moment and fails before its hook passes is 1 at once."""
         unit = box.service("ExecStart=sh -c 'sleep 0.3; exit 3'")
-        answer = agent("start", unit=unit, monitor_hook=box.hook("exit 7"), measured=False)
-        assert answer.code == 1
-        assert answer.elapsed_s < SOON_S
-        assert f"{unit} failed: exit-code, status 3" in answer.reason
+        result = agent("start", unit=unit, monitor_hook=box.hook("exit 7"), measured=False)
+        assert result.code == 1
+        assert result.elapsed_s < SOON_S
+        assert f"{unit} failed: exit-code, status 3" in result.reason
 
     @pytest.mark.fault("unit's program is missing", "start 1 at once, with systemd's status 203")
     def test_missing_program(self, agent: Agent, box: Box) -> None:
         """A unit whose program does not exist is 1 with systemd's own exit status for that."""
         unit = box.service("Type=exec", "ExecStart=/no/such/program")
-        answer = agent("start", unit=unit, measured=False)
-        assert answer.code == 1
-        assert answer.elapsed_s < SOON_S
-        assert f"{unit} failed: exit-code, status 203" in answer.reason
+        result = agent("start", unit=unit, measured=False)
+        assert result.code == 1
+        assert result.elapsed_s < SOON_S
+        assert f"{unit} failed: exit-code, status 203" in result.reason
 
     @pytest.mark.fault("condition unmet", "start 1 at once, naming the condition")
     def test_condition(self, agent: Agent, box: Box) -> None:
         """A unit whose condition is not met is 1, although systemctl exits with 0."""
-        answer = agent("start", unit=box.service(before="[Unit]\nConditionPathExists=/no/such\n"), measured=False)
-        assert answer.code == 1
-        assert answer.elapsed_s < SOON_S
-        assert "unmet condition check (ConditionPathExists=/no/such)" in answer.reason
+        result = agent("start", unit=box.service(before="[Unit]\nConditionPathExists=/no/such\n"), measured=False)
+        assert result.code == 1
+        assert result.elapsed_s < SOON_S
+        assert "unmet condition check (ConditionPathExists=/no/such)" in result.reason
 
     @pytest.mark.fault("assertion fails", "start 1 at once, with that reason")
     def test_assertion(self, agent: Agent, box: Box) -> None:
         """A unit whose assertion fails is 1."""
-        answer = agent("start", unit=box.service(before="[Unit]\nAssertPathExists=/no/such\n"), measured=False)
-        assert answer.code == 1
-        assert answer.elapsed_s < SOON_S
-        assert "start job assert" in answer.reason
+        result = agent("start", unit=box.service(before="[Unit]\nAssertPathExists=/no/such\n"), measured=False)
+        assert result.code == 1
+        assert result.elapsed_s < SOON_S
+        assert "start job assert" in result.reason
 
     @pytest.mark.fault("dependency failed", "start 1 at once, with that reason")
     def test_dependency(self, agent: Agent, box: Box) -> None:
         """A unit that needs one that fails is 1."""
         needed = box.service(*FAILING)
         unit = box.service(before=f"[Unit]\nRequires={needed}\nAfter={needed}\n")
-        answer = agent("start", unit=unit, measured=False)
-        assert answer.code == 1
-        assert answer.elapsed_s < SOON_S
-        assert f"{unit} inactive: start job dependency" in answer.reason
+        result = agent("start", unit=unit, measured=False)
+        assert result.code == 1
+        assert result.elapsed_s < SOON_S
+        assert f"{unit} inactive: start job dependency" in result.reason
 
     @pytest.mark.fault("job cancelled", "start 1 at once, with that reason")
     def test_cancelled(self, agent: Agent, box: Box) -> None:
@@ -81,11 +81,11 @@ class TestFailedStart:
         call = agent.begin("start", unit=unit, measured=False)
         box.wait_for(unit, "activating")
         box.sh('systemctl stop -- "$1"', unit)
-        answer = call.finish()
-        agent.audit(call, answer)
-        assert answer.code == 1
-        assert answer.elapsed_s < SOON_S
-        assert "start job canceled" in answer.reason
+        result = call.finish()
+        agent.audit(call, result)
+        assert result.code == 1
+        assert result.elapsed_s < SOON_S
+        assert "start job canceled" in result.reason
 
     @pytest.mark.fault("start limit hit", "start works, thanks to reset-failed")
     def test_start_limit_hit(self, agent: Agent, box: Box) -> None:
@@ -105,9 +105,9 @@ def test_crash_loop(agent: Agent, box: Box, ordered: str) -> None:
     lines = ("ExecStart=sh -c 'sleep 0.1; exit 3'", "Restart=always", "RestartSec=50ms")
     unit = box.service(*lines, before="[Unit]\nStartLimitIntervalSec=0\n")
     hook = box.hook("exit 7")
-    answer = agent("start", unit=unit, monitor_hook=hook, order_at_shutdown=ordered, timeout_s=4, leaves_job=True)
-    assert answer.code == 1
-    assert answer.reason
+    result = agent("start", unit=unit, monitor_hook=hook, order_at_shutdown=ordered, timeout_s=4, leaves_job=True)
+    assert result.code == 1
+    assert result.reason
     assert agent("stop", unit=unit, monitor_hook=hook, order_at_shutdown=ordered).code == 0
     restarts = box.show(unit, "NRestarts")
     time.sleep(0.3)  # twice as long as it took to come back before
@@ -122,21 +122,21 @@ class TestSlowStart:
         starting = agent.begin("start", unit=unit)
         box.wait_for(unit, "activating")
         watching = agent.begin("monitor", unit=unit, monitor_hook=box.hook("exit 0"))
-        answers = [call.finish() for call in (starting, watching)]
-        for call, answer in zip((starting, watching), answers, strict=True):
-            agent.audit(call, answer)
-            assert answer.code == 0
-        assert answers[0].elapsed_s > 1
-        assert answers[1].elapsed_s > 0.3
+        results = [call.finish() for call in (starting, watching)]
+        for call, result in zip((starting, watching), results, strict=True):
+            agent.audit(call, result)
+            assert result.code == 0
+        assert results[0].elapsed_s > 1
+        assert results[1].elapsed_s > 0.3
 
     @pytest.mark.fault("slow start, beyond the deadline", "start 1 and monitor 1, with the state; never 7")
     def test_never_ready(self, agent: Agent, box: Box) -> None:
         """A unit that is still about to run at the deadline is 1, not 7; and it can be stopped."""
         unit = box.service(*NEVER_READY)
         for action in ("start", "monitor"):
-            answer = agent(action, unit=unit, timeout_s=2, leaves_job=True)
-            assert answer.code == 1
-            assert f"{unit} activating" in answer.reason
+            result = agent(action, unit=unit, timeout_s=2, leaves_job=True)
+            assert result.code == 1
+            assert f"{unit} activating" in result.reason
         assert agent("stop", unit=unit).code == 0
 
 
@@ -149,10 +149,10 @@ class TestSlowStop:
         stopping = agent.begin("stop", unit=unit)
         box.wait_for(unit, "deactivating")
         watching = agent.begin("monitor", unit=unit, monitor_hook=box.hook("exit 0"))
-        answers = [call.finish() for call in (stopping, watching)]
-        for call, answer in zip((stopping, watching), answers, strict=True):
-            agent.audit(call, answer)
-        assert [answer.code for answer in answers] == [0, 7]
+        results = [call.finish() for call in (stopping, watching)]
+        for call, result in zip((stopping, watching), results, strict=True):
+            agent.audit(call, result)
+        assert [result.code for result in results] == [0, 7]
         assert box.sh("ls /run/test/done") == "/run/test/done"
 
     @pytest.mark.fault("TERM-ignoring unit with TimeoutStopSec=infinity", "monitor 1 at the deadline, not 7")
@@ -161,18 +161,18 @@ class TestSlowStop:
         unit = box.stubborn("TimeoutStopSec=infinity")
         box.sh('systemctl start -- "$1" && systemctl stop --no-block -- "$1"', unit)
         box.wait_for(unit, "deactivating")
-        answer = agent("monitor", unit=unit, timeout_s=2, leaves_job=True)
-        assert answer.code == 1
-        assert f"{unit} deactivating" in answer.reason
+        result = agent("monitor", unit=unit, timeout_s=2, leaves_job=True)
+        assert result.code == 1
+        assert f"{unit} deactivating" in result.reason
 
     @pytest.mark.fault("TERM-ignoring unit with TimeoutStopSec=infinity", "stop escalates and returns 0 in time")
     def test_kills_what_does_not_stop(self, agent: Agent, box: Box) -> None:
         """A unit that ignores TERM for ever is killed late in the stop's time, and stop is 0."""
         unit = box.stubborn("TimeoutStopSec=infinity")
         box.sh('systemctl start -- "$1"', unit)
-        answer = agent("stop", unit=unit, timeout_s=4)
-        assert answer.code == 0
-        assert answer.elapsed_s > 2
+        result = agent("stop", unit=unit, timeout_s=4)
+        assert result.code == 0
+        assert result.elapsed_s > 2
 
     @pytest.mark.fault("ExecStop= that hangs, with TimeoutStopSec=infinity", "stop escalates and returns 0 in time")
     def test_exec_stop_that_hangs(self, agent: Agent, box: Box) -> None:
@@ -185,9 +185,9 @@ class TestSlowStop:
         """With stop_escalate=no such a unit is left alone: 1 in time, with its state."""
         unit = box.stubborn("TimeoutStopSec=infinity")
         box.sh('systemctl start -- "$1"', unit)
-        answer = agent("stop", unit=unit, timeout_s=2, stop_escalate="no", leaves_job=True)
-        assert answer.code == 1
-        assert f"{unit} deactivating" in answer.reason
+        result = agent("stop", unit=unit, timeout_s=2, stop_escalate="no", leaves_job=True)
+        assert result.code == 1
+        assert f"{unit} deactivating" in result.reason
 
 
 @pytest.mark.fault("reloading for seconds", "monitor by the hook, start 0, stop 0")
@@ -207,9 +207,9 @@ class TestNotThere:
     def test_not_found(self, agent: Agent) -> None:
         """A unit that is not installed is 7 to a probe, 5 otherwise; it is stopped."""
         for action in ("start", "monitor"):
-            answer = agent(action, unit="absent")
-            assert answer.code == 5
-            assert answer.reason == "absent.service not found"
+            result = agent(action, unit="absent")
+            assert result.code == 5
+            assert result.reason == "absent.service not found"
         assert agent("monitor", unit="absent", interval_s=0).code == 7
         assert [agent("stop", unit="absent", monitor_hook=hook).code for hook in ("", "/no/such/hook")] == [0, 0]
 
@@ -217,9 +217,9 @@ class TestNotThere:
     def test_not_loadable(self, agent: Agent, box: Box) -> None:
         """A unit file that means nothing is 5."""
         unit = box.service("ExecStart=relative/path")
-        answer = agent("start", unit=unit)
-        assert answer.code == 5
-        assert answer.reason == f"{unit} does not load: bad-setting"
+        result = agent("start", unit=unit)
+        assert result.code == 5
+        assert result.reason == f"{unit} does not load: bad-setting"
 
     @pytest.mark.fault("unit masked while running", "start 5; monitor 0 while it runs, 7 once down; stop 0")
     @pytest.mark.parametrize("interval_s", INTERVALS)
@@ -231,9 +231,9 @@ class TestNotThere:
         assert agent("monitor", unit=unit, interval_s=interval_s).code == 0
         assert agent("stop", unit=unit).code == 0
         assert agent("monitor", unit=unit, interval_s=interval_s).code == 7
-        answer = agent("start", unit=unit)
-        assert answer.code == 5
-        assert answer.reason == f"{unit} masked"
+        result = agent("start", unit=unit)
+        assert result.code == 5
+        assert result.reason == f"{unit} masked"
 
     @pytest.mark.fault("unit file removed while running", "monitor 0 while it runs; stop 0; once down 5, to a probe 7")
     @pytest.mark.parametrize(
