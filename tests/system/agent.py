@@ -38,7 +38,7 @@ class Agent:
 
     def __call__(
         self,
-        *words: str,
+        *arguments: str,
         timeout_s: float = 20,
         interval_s: float = 10,
         variables: Mapping[str, str] | None = None,
@@ -48,20 +48,20 @@ class Agent:
     ) -> AgentResult:
         """Call the agent with an action, and audit what it left."""
         call = self.begin(
-            *words,
+            *arguments,
             timeout_s=timeout_s,
             interval_s=interval_s,
             variables=variables,
             measured=measured,
             **parameters,
         )
-        answer = call.finish()
-        self.audit(call, answer, leaves_job=leaves_job)
-        return answer
+        result = call.finish()
+        self.audit(call, result, leaves_job=leaves_job)
+        return result
 
     def begin(
         self,
-        *words: str,
+        *arguments: str,
         timeout_s: float = 20,
         interval_s: float = 10,
         variables: Mapping[str, str] | None = None,
@@ -73,24 +73,24 @@ class Agent:
 
         Coverage is measured if `measured`, and the timeout is not so short that writing its data could exceed it.
         """
-        action = words[0] if words else ""
+        action = arguments[0] if arguments else ""
         environment = executor_environment(action, timeout_s, interval_s if action == "monitor" else 0)
         environment |= as_variables(parameters)
         is_measured = measured and timeout_s >= MEASURED_FROM_S
         environment |= {**(variables or {}), **(self.measuring if is_measured else {})}
         before = self.box.visitors()
         began = time.monotonic()
-        process = self.start(words, environment, through)
+        process = self.start(arguments, environment, through)
         is_probe = interval_s == 0 or environment.get("OCF_RESKEY_CRM_meta_role") == "Stopped"
         return Call(action, parameters, process, began, before, timeout_s, is_probe=is_probe)
 
     def start(
-        self, words: Sequence[str], environment: Mapping[str, str], through: Sequence[str] = ()
+        self, arguments: Sequence[str], environment: Mapping[str, str], through: Sequence[str] = ()
     ) -> subprocess.Popen[bytes]:
         """Start the agent with this environment and nothing of ours: no input, a group of its own, umask 0026."""
         clean = ["env", "-i", *(f"{name}={value}" for name, value in environment.items())]
         return subprocess.Popen(
-            self.box.sandbox.command([*through, *clean, self.path, *words], cwd="/usr"),
+            self.box.sandbox.command([*through, *clean, self.path, *arguments], cwd="/usr"),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -98,19 +98,19 @@ class Agent:
             umask=0o026,
         )
 
-    def run(self, *words: str, environment: Mapping[str, str]) -> AgentResult:
+    def run(self, *arguments: str, environment: Mapping[str, str]) -> AgentResult:
         """Call the agent with exactly this environment, unaudited."""
         began = time.monotonic()
-        with self.start(words, environment) as process:
+        with self.start(arguments, environment) as process:
             stdout, stderr = process.communicate(timeout=SLOW_AS_MEASURED_S)
         elapsed_s = time.monotonic() - began
         return AgentResult(process.returncode, stdout.decode(), stderr.decode(errors="replace"), elapsed_s)
 
-    def audit(self, call: Call, answer: AgentResult, *, leaves_job: bool = False, agrees: bool = True) -> None:
+    def audit(self, call: Call, result: AgentResult, *, leaves_job: bool = False, agrees: bool = True) -> None:
         """Fail if a call left something behind, or returned late, or in a wrong form."""
         if call.action in SERVED:
-            self.codes.append(answer.code)
-        audit(self.box, call, answer, leaves_job=leaves_job, agrees=agrees)
+            self.codes.append(result.code)
+        audit(self.box, call, result, leaves_job=leaves_job, agrees=agrees)
 
 
 def as_variables(parameters: Mapping[str, str]) -> dict[str, str]:

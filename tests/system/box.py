@@ -152,17 +152,17 @@ class Box:
             assert time.monotonic() < deadline, f"{inside} does not appear"
             time.sleep(0.01)
 
-    def wait_for_visitor(self, words: str) -> None:
+    def wait_for_visitor(self, command: str) -> None:
         """Wait until a process that entered the box has a command line that begins with this text."""
         deadline = time.monotonic() + 10
-        while not any(line.startswith(words) for line in self.visitors().values()):
-            assert time.monotonic() < deadline, f"{words} does not appear"
+        while not any(line.startswith(command) for line in self.visitors().values()):
+            assert time.monotonic() < deadline, f"{command} does not appear"
             time.sleep(0.01)
 
     def wait_until_gone(self, before: Mapping[int, str], within_s: float = 1.0) -> None:
         """Wait until no other processes have entered the box than before: a killed one may still be ending."""
         deadline = time.monotonic() + within_s
-        while left := {pid: words for pid, words in self.visitors().items() if pid not in before}:
+        while left := {pid: command for pid, command in self.visitors().items() if pid not in before}:
             assert time.monotonic() < deadline, f"left behind: {left}"
             time.sleep(0.01)
 
@@ -216,7 +216,7 @@ class Box:
                     found[int(entry.name)] = (
                         (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
                     )
-        return {pid: words for pid, words in found.items() if words}  # a zombie has none
+        return {pid: command for pid, command in found.items() if command}  # a zombie has none
 
     def _is_foreign(self, pid: int, own: str) -> bool:
         """Return whether a process is in none of systemd's own cgroups, those below `own`, or belongs to an action."""

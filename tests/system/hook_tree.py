@@ -34,6 +34,6 @@ def monitored_by_nobody(agent: Agent, unit: str, hook: str, user: str = "") -> A
     call = agent.begin(
         "monitor", through=AS_NOBODY, measured=False, unit=unit, monitor_hook=hook, monitor_hook_user=user
     )
-    answer = call.finish()
-    agent.audit(call, answer)
-    return answer
+    result = call.finish()
+    agent.audit(call, result)
+    return result

@@ -50,9 +50,9 @@ def peak_of(agent: Agent, unit: str, script: str, *, path: str = "") -> tuple[in
     through = (sys.executable, "-I", "-S", "-c", MEASURE)
     hook = agent.box.hook(script)
     call = agent.begin("monitor", through=through, timeout_s=60, measured=False, unit=unit, monitor_hook=path or hook)
-    answer = call.finish()
-    agent.audit(call, answer)
-    return int(agent.box.marks("peak")[0]), answer
+    result = call.finish()
+    agent.audit(call, result)
+    return int(agent.box.marks("peak")[0]), result
 
 
 class TestMemory:
@@ -68,13 +68,13 @@ class TestMemory:
     def test_a_flood(self, agent: Agent, box: Box, flood: str) -> None:
         """2 GB cost a monitor at most 16 MB more than silence, and change nothing about its answer."""
         unit = box.started()
-        silent_kib, answer = peak_of(agent, unit, "exit 42")
-        assert answer.code == 42
-        flooded_kib, answer = peak_of(agent, unit, f"{flood}; echo at last >&2; exit 42")
-        assert answer.code == 42
-        assert answer.reason == "hook hook: at last (exit 42)"
-        assert answer.elapsed_s < 30
-        print(f"{silent_kib} KiB silent, {flooded_kib} KiB flooded, {answer.elapsed_s:.1f} s")  # noqa: T201
+        silent_kib, result = peak_of(agent, unit, "exit 42")
+        assert result.code == 42
+        flooded_kib, result = peak_of(agent, unit, f"{flood}; echo at last >&2; exit 42")
+        assert result.code == 42
+        assert result.reason == "hook hook: at last (exit 42)"
+        assert result.elapsed_s < 30
+        print(f"{silent_kib} KiB silent, {flooded_kib} KiB flooded, {result.elapsed_s:.1f} s")  # noqa: T201
         assert flooded_kib - silent_kib <= ALLOWED_KIB
 
     def test_many_hooks_that_flood(self, agent: Agent, box: Box) -> None:
@@ -83,8 +83,8 @@ class TestMemory:
         silent_kib, _ = peak_of(agent, unit, "exit 42")
         for number in range(7):
             box.hook("head -c 100M /dev/zero; head -c 100M /dev/zero >&2; exit 42", f"hook{number}")
-        flooded_kib, answer = peak_of(agent, unit, "exit 42", path=HOOKS)
-        assert answer.code == 42
+        flooded_kib, result = peak_of(agent, unit, "exit 42", path=HOOKS)
+        assert result.code == 42
         assert flooded_kib - silent_kib <= ALLOWED_KIB
 
 
@@ -112,10 +112,10 @@ class TestNothingIsLost:
         for number in range(10):
             instance = {"OCF_RESOURCE_INSTANCE": f"{unit}-{number}"}
             to_file = {"HA_LOGFILE": log, "HA_LOGFACILITY": ""} if log else {}
-            answer = agent("monitor", unit=unit, monitor_hook=hook, variables={**instance, **to_file})
-            assert answer.code == 42
-            told = "".join(line for line in logged(box, log, f"{unit}-{number}") if f"WARNING: {hook}: " in line)
-            assert {told.count(line) for line in LINES} == {2}
+            result = agent("monitor", unit=unit, monitor_hook=hook, variables={**instance, **to_file})
+            assert result.code == 42
+            output = "".join(line for line in logged(box, log, f"{unit}-{number}") if f"WARNING: {hook}: " in line)
+            assert {output.count(line) for line in LINES} == {2}
 
 
 def logged(box: Box, log: str, instance: str) -> list[str]:

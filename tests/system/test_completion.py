@@ -81,8 +81,8 @@ def prompt(request: pytest.FixtureRequest, box: Box) -> Iterator[Prompt]:
     command, start_up = SHELLS[request.param]
     path = f"{PROGRAM.parent}:/usr/bin:/bin"
     environment = {"PATH": path, "TERM": "xterm", "HOME": "/root", "COLUMNS": "120"}
-    words = box.sandbox.command(command, env=environment, terminal=True)
-    child = pexpect.spawn(words[0], words[1:], dimensions=(40, 120), encoding="utf-8", timeout=WITHIN_S)
+    argv = box.sandbox.command(command, env=environment, terminal=True)
+    child = pexpect.spawn(argv[0], argv[1:], dimensions=(40, 120), encoding="utf-8", timeout=WITHIN_S)
     child.sendline(f"{start_up.format('ocf-systemd completion')}; echo {MARK[:5]}''{MARK[5:]}")
     child.expect_exact(MARK)
     child.expect_exact("$ ")
@@ -116,7 +116,7 @@ def test_nothing_is_expanded(prompt: Prompt, box: Box) -> None:
         typed = f"/run/test/bin/ocf-systemd debug monitor --monitor-hook {quote}/run/test/{number}_"
         prompt.complete(typed, "end", then="\r")
         box.wait_for_file("/run/test/words")
-        (words,) = box.marks("words")
-        assert words == f"<debug><monitor><--monitor-hook><{path}>"
+        (arguments,) = box.marks("words")
+        assert arguments == f"<debug><monitor><--monitor-hook><{path}>"
         box.path("/run/test/words").unlink()
     assert not box.path("/run/test/pwned").exists()

@@ -21,12 +21,12 @@ if TYPE_CHECKING:
     from tests.system.requirements import Requirements
 
     class Debug(Protocol):
-        def __call__(self, *words: str, **variables: str) -> CompletedProcess[str]: ...
+        def __call__(self, *arguments: str, **variables: str) -> CompletedProcess[str]: ...
 
     class Opener(Protocol):
         def __call__(
             self,
-            *words: str,
+            *arguments: str,
             size: tuple[int, int] = ...,
             variables: Mapping[str, str] | None = None,
             measured: bool = ...,
@@ -40,8 +40,8 @@ SIZES = [pytest.param((30, 80), id="80x30"), pytest.param((40, 120), id="120x40"
 
 @pytest.fixture
 def debug(box: Box, measuring: Mapping[str, str]) -> Debug:
-    def run(*words: str, **variables: str) -> CompletedProcess[str]:
-        return box.sandbox.run([PROGRAM, "debug", *words], env={**measuring, **variables}, timeout_s=60)
+    def run(*arguments: str, **variables: str) -> CompletedProcess[str]:
+        return box.sandbox.run([PROGRAM, "debug", *arguments], env={**measuring, **variables}, timeout_s=60)
 
     return run
 
@@ -106,7 +106,7 @@ class TestPiped:
         assert done.stdout.rstrip().endswith("</resource-agent>")
 
     @pytest.mark.parametrize(
-        ("words", "error"),
+        ("arguments", "error"),
         [
             pytest.param(("frobnicate", "--unit", "x"), "frobnicate", id="action"),
             pytest.param(("monitor",), "--unit", id="no-unit"),
@@ -114,9 +114,9 @@ class TestPiped:
             pytest.param(("monitor", "--unit", "x", "-o", "speed=1"), "speed", id="parameter"),
         ],
     )
-    def test_usage(self, debug: Debug, words: tuple[str, ...], error: str) -> None:
+    def test_usage(self, debug: Debug, arguments: tuple[str, ...], error: str) -> None:
         """A wrong command line is an error with exit code 2."""
-        done = debug(*words)
+        done = debug(*arguments)
         assert (done.returncode, done.stdout) == (2, "")
         assert error in done.stderr.splitlines()[-1]
 
@@ -230,12 +230,12 @@ class TestLeft:
     def test_interrupted_start(self, box: Box, terminal: Opener) -> None:
         """After Ctrl-C the start goes on in systemd: what it leaves is shown."""
         unit = box.service("Type=oneshot", "ExecStart=sleep infinity")
-        seen = terminal("start", "--unit", unit)
+        screen = terminal("start", "--unit", unit)
         box.wait_for(unit, "activating")
-        seen.look_for("activating")
-        seen.child.sendintr()
-        last = " ".join("\n".join(seen.watch()).split())
-        assert seen.child.exitstatus == 130
+        screen.look_for("activating")
+        screen.child.sendintr()
+        last = " ".join("\n".join(screen.watch()).split())
+        assert screen.child.exitstatus == 130
         assert "is running or starting, and was stopped before" in last
         assert box.path(drop_in(unit)).exists()
 
@@ -243,13 +243,13 @@ class TestLeft:
 @pytest.fixture
 def terminal(box: Box, measuring: Mapping[str, str]) -> Opener:
     def open_one(
-        *words: str,
+        *arguments: str,
         size: tuple[int, int] = (30, 80),
         variables: Mapping[str, str] | None = None,
         measured: bool = True,
     ) -> Terminal:
         environment = {"TERM": "xterm-256color", **(measuring if measured else {}), **(variables or {})}
-        return Terminal(box.sandbox.command([PROGRAM, "debug", *words], env=environment), size)
+        return Terminal(box.sandbox.command([PROGRAM, "debug", *arguments], env=environment), size)
 
     return open_one
 
@@ -259,66 +259,66 @@ class TestTerminal:
     def test_live(self, box: Box, terminal: Opener, size: tuple[int, int]) -> None:
         """While it runs it shows hook and deadline; at the end the result and Pacemaker's response."""
         unit, hook = box.started(), box.hook("sleep 1; echo fine", "slow-hook")
-        seen = terminal("monitor", "--unit", unit, "--monitor-hook", hook, size=size)
-        live = seen.look_for("hook slow-hook", "running", "s left of")
+        screen = terminal("monitor", "--unit", unit, "--monitor-hook", hook, size=size)
+        live = screen.look_for("hook slow-hook", "running", "s left of")
         assert any(line.startswith(f"monitor {unit}") and "timeout 20 s" in line for line in live)
-        last = "\n".join(seen.watch())
+        last = "\n".join(screen.watch())
         assert "OCF_SUCCESS (0)" in last
         assert "Pacemaker  does nothing" in last
         assert "│ fine" in last
-        assert seen.child.exitstatus == 0
-        assert all(len(line) == size[1] for line in seen.frames[-1])
+        assert screen.child.exitstatus == 0
+        assert all(len(line) == size[1] for line in screen.frames[-1])
 
     @pytest.mark.parametrize("size", SIZES)
     def test_starting(self, box: Box, terminal: Opener, size: tuple[int, int]) -> None:
         """A start that waits for its hook shows what it waits for, and fits on the screen."""
         hook = box.hook("echo not yet >&2; exit 7", "ready")
-        seen = terminal("start", "--unit", box.service(), "--monitor-hook", hook, "--op", "start=3s", size=size)
-        seen.look_for("waiting", "not yet (exit 7)", "s left of")
-        last = "\n".join(seen.watch())
+        screen = terminal("start", "--unit", box.service(), "--monitor-hook", hook, "--op", "start=3s", size=size)
+        screen.look_for("waiting", "not yet (exit 7)", "s left of")
+        last = "\n".join(screen.watch())
         assert "OCF_ERR_GENERIC (1)" in last
         assert "start-failure-is-fatal" in last
-        assert seen.child.exitstatus == 1
+        assert screen.child.exitstatus == 1
 
     def test_cycle(self, box: Box, terminal: Opener) -> None:
         """A cycle leaves a line for each action, and the codes."""
-        seen = terminal("cycle", "--unit", box.service(), "--monitor-hook", box.hook("exit 0"))
-        last = seen.watch()
+        screen = terminal("cycle", "--unit", box.service(), "--monitor-hook", box.hook("exit 0"))
+        last = screen.watch()
         assert any("7 7 0 0 7 7 0 0 0 0   as expected" in line for line in last)
         assert sum("OCF_" in line for line in last) == 10
-        assert seen.child.exitstatus == 0
+        assert screen.child.exitstatus == 0
 
     def test_names_are_no_markup(self, box: Box, terminal: Opener) -> None:
         """The output of a hook is shown as it is, and cannot move the cursor."""
         hook = box.hook("printf '[red]x[/red] \\033[2Jy\\n'; exit 1")
-        seen = terminal("monitor", "--unit", box.started(), "--monitor-hook", hook)
-        last = seen.watch()
+        screen = terminal("monitor", "--unit", box.started(), "--monitor-hook", hook)
+        last = screen.watch()
         assert any("│ [red]x[/red] y" in line for line in last)
         assert any("monitor" in line for line in last)
 
     def test_dumb(self, box: Box, terminal: Opener) -> None:
         """In a terminal that is dumb there is no escape code."""
-        seen = terminal("monitor", "--unit", box.started(), variables={"TERM": "dumb"})
-        seen.watch()
-        assert "OCF_SUCCESS (0)" in seen.raw
-        assert "\x1b" not in seen.raw
+        screen = terminal("monitor", "--unit", box.started(), variables={"TERM": "dumb"})
+        screen.watch()
+        assert "OCF_SUCCESS (0)" in screen.raw
+        assert "\x1b" not in screen.raw
 
     def test_no_colour(self, box: Box, terminal: Opener) -> None:
         """With NO_COLOR frames are drawn without colours."""
         hook = box.hook("sleep 0.5; exit 42", "slow-hook")
-        words = ("monitor", "--unit", box.started(), "--monitor-hook", hook)
-        seen = terminal(*words, variables={"NO_COLOR": "1"})
-        seen.look_for("hook slow-hook", "running", "s left of")
-        assert any(line.startswith("╭─ ") and "42" in line for line in seen.watch())
-        parameters = {each for codes in re.findall(r"\x1b\[([0-9;]*)m", seen.raw) for each in codes.split(";")}
+        arguments = ("monitor", "--unit", box.started(), "--monitor-hook", hook)
+        screen = terminal(*arguments, variables={"NO_COLOR": "1"})
+        screen.look_for("hook slow-hook", "running", "s left of")
+        assert any(line.startswith("╭─ ") and "42" in line for line in screen.watch())
+        parameters = {each for codes in re.findall(r"\x1b\[([0-9;]*)m", screen.raw) for each in codes.split(";")}
         assert parameters <= {"", "0", "1", "2"}  # ECMA-48, 8.3.117: as it was, bold, faint
 
     @pytest.mark.parametrize("columns", [40, 200])
     def test_narrow_and_wide(self, box: Box, terminal: Opener, columns: int) -> None:
         """With few columns no result is cut off, and no line is longer than the screen."""
         hook = box.hook("echo told; exit 4", "h")
-        words = ("monitor", "--unit", box.started(), "--monitor-hook", hook)
-        last = terminal(*words, size=(30, columns)).watch()
+        arguments = ("monitor", "--unit", box.started(), "--monitor-hook", hook)
+        last = terminal(*arguments, size=(30, columns)).watch()
         shown = "".join(last).replace(" ", "").replace("│", "")
         for text in ("exit4", "told", "OCF_ERR_PERM(4):notpermitted,ornotsafe,after", "untilcleanup"):
             assert text in shown, last
@@ -337,18 +337,18 @@ class TestTerminal:
         unit, hook = box.started(), box.hook("trap '' TERM INT; while :; do sleep 1; done", "hanging")
 
         def ends_in_time() -> bool:
-            seen = terminal(action, "--unit", unit, "--monitor-hook", hook, measured=False)
-            seen.look_for("hook hanging", "running", "s left of")
+            screen = terminal(action, "--unit", unit, "--monitor-hook", hook, measured=False)
+            screen.look_for("hook hanging", "running", "s left of")
             began = time.monotonic()
-            seen.child.sendintr()
-            last = "\n".join(seen.watch())
+            screen.child.sendintr()
+            last = "\n".join(screen.watch())
             elapsed_s = time.monotonic() - began
-            assert seen.child.exitstatus == 130
+            assert screen.child.exitstatus == 130
             assert "interrupted by SIGINT" in last.replace("\n", " ")
-            assert "Traceback" not in seen.raw
-            assert seen.raw.rfind("\x1b[?25h") > seen.raw.rfind("\x1b[?25l")
-            assert not seen.screen.cursor.hidden
-            assert {pid: words for pid, words in box.visitors().items() if pid not in before} == {}
+            assert "Traceback" not in screen.raw
+            assert screen.raw.rfind("\x1b[?25h") > screen.raw.rfind("\x1b[?25l")
+            assert not screen.screen.cursor.hidden
+            assert {pid: process for pid, process in box.visitors().items() if pid not in before} == {}
             return elapsed_s < 2
 
         assert any(ends_in_time() for _ in range(3))  # a busy machine gets another chance

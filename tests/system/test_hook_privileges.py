@@ -54,12 +54,12 @@ class TestUser:
         tree.sh("id prober 2>/dev/null || useradd --no-create-home --groups adm,mail prober")
         number, group = tree.sh("id -u prober; id -g prober").split()
         report = self.report(tree, agent, "prober" if by == "name" else number)
-        told = {line.split(":")[0]: line.split(":")[1].split() for line in report if ":\t" in line}
-        assert told["Uid"] == [number] * 4
-        assert told["Gid"] == [group] * 4
-        assert set(told["Groups"]) == {group, "4", "8"}
+        status = {line.split(":")[0]: line.split(":")[1].split() for line in report if ":\t" in line}
+        assert status["Uid"] == [number] * 4
+        assert status["Gid"] == [group] * 4
+        assert set(status["Groups"]) == {group, "4", "8"}
         for name in ("CapInh", "CapPrm", "CapEff", "CapAmb"):
-            assert int(told[name][0], 16) == 0
+            assert int(status[name][0], 16) == 0
 
     @pytest.mark.parametrize("user", ["", "nobody"])
     def test_descriptors(self, agent: Agent, tree: Box, user: str) -> None:
@@ -82,9 +82,9 @@ class TestUser:
         )
         tree.write(HOOK, "#!/bin/sh\n" + "".join(f"{each} && exit {n}\n" for n, each in enumerate(tries, 20)), 0o755)
         tree.sh(f"echo 'kill -TERM 0' >>{HOOK}")  # its group: the agent is in it as well
-        answer = agent("monitor", unit=tree.started(), monitor_hook=HOOK, monitor_hook_user="nobody")
-        assert answer.code == 1
-        assert answer.reason.endswith("(killed by SIGTERM)")
+        result = agent("monitor", unit=tree.started(), monitor_hook=HOOK, monitor_hook_user="nobody")
+        assert result.code == 1
+        assert result.reason.endswith("(killed by SIGTERM)")
 
     def test_directory(self, agent: Agent, tree: Box) -> None:
         """It begins where everyone may be: from the agent's own directory it could read what it has no way to."""
@@ -108,9 +108,9 @@ class TestUser:
             call = agent.begin(
                 "monitor", through=alone, measured=False, unit=unit, monitor_hook=HOOK, monitor_hook_user="nobody"
             )
-            answer = call.finish()
-            agent.audit(call, answer)
-            assert answer.code == 0
+            result = call.finish()
+            agent.audit(call, result)
+            assert result.code == 0
 
     @pytest.mark.parametrize("user", ["no-such-user", "4242424", "4294967295"])
     def test_unknown(self, agent: Agent, tree: Box, user: str) -> None:
@@ -118,9 +118,9 @@ class TestUser:
         unit = tree.started()
         level = {"OCF_CHECK_LEVEL": "10"}
         for action in ("start", "monitor", "validate-all"):
-            answer = agent(action, unit=unit, monitor_hook=HOOK, monitor_hook_user=user, variables=level)
-            assert answer.code == 5
-            assert f"there is no user {user}" in answer.reason
+            result = agent(action, unit=unit, monitor_hook=HOOK, monitor_hook_user=user, variables=level)
+            assert result.code == 5
+            assert f"there is no user {user}" in result.reason
         assert agent("stop", unit=unit, monitor_hook=HOOK, monitor_hook_user=user).code == 0
         assert not runs(tree)
 
@@ -129,9 +129,9 @@ class TestUser:
         require.readable_interpreter()
         unit = tree.started()
         assert monitored_by_nobody(agent, unit, HOOK, "nobody").code == 190
-        answer = monitored_by_nobody(agent, unit, HOOK, "root")
-        assert answer.code == 1
-        assert answer.reason == "hook smtp: cannot be started: Operation not permitted"
+        result = monitored_by_nobody(agent, unit, HOOK, "root")
+        assert result.code == 1
+        assert result.reason == "hook smtp: cannot be started: Operation not permitted"
 
 
 KEPT = {
@@ -157,17 +157,17 @@ DROPPED = (
 
 
 class TestEnvironment:
-    def seen(self, agent: Agent, tree: Box, unit: str, user: str) -> dict[str, str]:
+    def environment(self, agent: Agent, tree: Box, unit: str, user: str) -> dict[str, str]:
         """Return what a hook's environment is, as the kernel gave it."""
         tree.write(HOOK, f"#!/bin/sh\ncat /proc/$$/environ >{MARKS}/environment\n", 0o755)
         given = KEPT | dict.fromkeys(DROPPED, "/no/such/place") | {"LD_PRELOAD": "libc.so.6"}
         given |= {"OCF_RESKEY_monitor_hook_user": user} if user else {}
         assert agent("monitor", unit=unit, monitor_hook=HOOK, variables=given, measured=False).code == 0
         raw = tree.path(f"{MARKS}/environment").read_bytes().decode()
-        seen = dict(assignment.split("=", 1) for assignment in raw.removesuffix("\0").split("\0"))
-        assert (MARK in seen) is agent.is_resident
-        seen.pop(MARK, None)
-        return seen
+        environment = dict(assignment.split("=", 1) for assignment in raw.removesuffix("\0").split("\0"))
+        assert (MARK in environment) is agent.is_resident
+        environment.pop(MARK, None)
+        return environment
 
     def expected(self, unit: str) -> dict[str, str]:
         given = {"OCF_RESKEY_unit": unit, "OCF_RESKEY_monitor_hook": HOOK}
@@ -179,11 +179,11 @@ class TestEnvironment:
         But for the server's mark, by which it knows its own.
         """
         unit = tree.started()
-        assert self.seen(agent, tree, unit, "") == self.expected(unit)
+        assert self.environment(agent, tree, unit, "") == self.expected(unit)
 
     def test_exactly_of_another_user(self, agent: Agent, tree: Box) -> None:
         """The same, with that user's name and home."""
         unit = tree.started()
         expected = self.expected(unit) | {"OCF_RESKEY_monitor_hook_user": "nobody"}
         expected |= {"USER": "nobody", "LOGNAME": "nobody", "HOME": "/nonexistent"}
-        assert self.seen(agent, tree, unit, "nobody") == expected
+        assert self.environment(agent, tree, unit, "nobody") == expected

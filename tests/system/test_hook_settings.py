@@ -30,19 +30,19 @@ class TestDirectory:
         """Every executable file of a directory is run; any failure wins, the first by name."""
         for number, code in enumerate(codes):
             box.hook(f"exit {code}", f"{number}-hook")
-        answer = agent("monitor", unit=box.started(), monitor_hook=DIRECTORY)
-        assert answer.code == expected
+        result = agent("monitor", unit=box.started(), monitor_hook=DIRECTORY)
+        assert result.code == expected
         if 0 in codes and 7 in codes:
-            assert answer.reason.startswith("hooks disagree")
-            assert all(f"{number}-hook" in answer.reason for number in (0, 1))
+            assert result.reason.startswith("hooks disagree")
+            assert all(f"{number}-hook" in result.reason for number in (0, 1))
 
     def test_at_once(self, agent: Agent, box: Box) -> None:
         """They are run at the same moment: three of 3 s take less than 6 s."""
         for name in "abc":
             box.hook("sleep 3", name)
-        answer = agent("monitor", unit=box.started(), monitor_hook=DIRECTORY, measured=False)
-        assert answer.code == 0
-        assert answer.elapsed_s < 6
+        result = agent("monitor", unit=box.started(), monitor_hook=DIRECTORY, measured=False)
+        assert result.code == 0
+        assert result.elapsed_s < 6
 
     def test_what_is_passed_over(self, agent: Agent, box: Box) -> None:
         """Files that run-parts would not run, and those that are not executable, do not count."""
@@ -55,9 +55,9 @@ class TestDirectory:
     def test_nothing_to_run(self, agent: Agent, box: Box) -> None:
         """A directory without a hook is 5."""
         box.sh(f"mkdir -p {DIRECTORY}")
-        answer = agent("monitor", unit=box.started(), monitor_hook=DIRECTORY)
-        assert answer.code == 5
-        assert answer.reason == "hook hooks: cannot be run: the directory holds no executable file"
+        result = agent("monitor", unit=box.started(), monitor_hook=DIRECTORY)
+        assert result.code == 5
+        assert result.reason == "hook hooks: cannot be run: the directory holds no executable file"
 
 
 @pytest.mark.parametrize(
@@ -78,9 +78,9 @@ class TestDirectory:
 def test_protocol(agent: Agent, box: Box, protocol: str, code: int, expected: int) -> None:
     """How a hook's code is read; the reason tells the code that it gave."""
     hook = box.hook(f"exit {code}")
-    answer = agent("monitor", unit=box.started(), monitor_hook=hook, monitor_hook_protocol=protocol)
-    assert answer.code == expected
-    assert not code or f"(exit {code})" in answer.reason
+    result = agent("monitor", unit=box.started(), monitor_hook=hook, monitor_hook_protocol=protocol)
+    assert result.code == expected
+    assert not code or f"(exit {code})" in result.reason
 
 
 def test_arguments(agent: Agent, box: Box) -> None:
@@ -101,10 +101,10 @@ def test_environment(agent: Agent, box: Box) -> None:
     hook = box.hook("tr '\\0' '\\n' </proc/$$/environ >/run/test/environment")
     unit = box.started()
     assert agent("monitor", unit=unit, monitor_hook=hook, variables=variables).code == 0
-    seen = dict(line.split("=", 1) for line in box.sh("cat /run/test/environment").splitlines())
-    assert seen["OCF_RESKEY_unit"] == unit
-    assert kept.items() <= seen.items()
-    assert not seen.keys() & set(dropped)
+    environment = dict(line.split("=", 1) for line in box.sh("cat /run/test/environment").splitlines())
+    assert environment["OCF_RESKEY_unit"] == unit
+    assert kept.items() <= environment.items()
+    assert not environment.keys() & set(dropped)
 
 
 class TestUser:
@@ -120,15 +120,15 @@ class TestUser:
 
     def test_unknown(self, agent: Agent, box: Box) -> None:
         """A user that this host does not know is 5."""
-        answer = agent("monitor", unit=box.started(), monitor_hook=box.hook(""), monitor_hook_user="mr-unknown")
-        assert answer.code == 5
-        assert "there is no user mr-unknown" in answer.reason
+        result = agent("monitor", unit=box.started(), monitor_hook=box.hook(""), monitor_hook_user="mr-unknown")
+        assert result.code == 5
+        assert "there is no user mr-unknown" in result.reason
 
     def test_ends_what_another_user_runs(self, agent: Agent, box: Box) -> None:
         """What hangs as another user is ended too."""
         hook = box.hook("(setsid sleep 999 &); sleep 999")
-        answer = agent("monitor", unit=box.started(), monitor_hook=hook, monitor_hook_user="nobody", timeout_s=2)
-        assert answer.code == 1
+        result = agent("monitor", unit=box.started(), monitor_hook=hook, monitor_hook_user="nobody", timeout_s=2)
+        assert result.code == 1
 
 
 @pytest.mark.parametrize(
@@ -139,8 +139,8 @@ def test_retries(agent: Agent, box: Box, retries: str, code: int, runs: int) -> 
     """A monitor runs a failed hook again, as often as it may; this one passes at the third try."""
     box.sh("mkdir -p /run/test")
     hook = box.hook("echo x >>/run/test/runs; [ $(wc -l </run/test/runs) -ge 3 ] || exit 42")
-    answer = agent("monitor", unit=box.started(), monitor_hook=hook, monitor_hook_retries=retries)
-    assert (answer.code, len(box.marks("runs"))) == (code, runs)
+    result = agent("monitor", unit=box.started(), monitor_hook=hook, monitor_hook_retries=retries)
+    assert (result.code, len(box.marks("runs"))) == (code, runs)
 
 
 @pytest.mark.parametrize(
@@ -151,8 +151,8 @@ def test_level(agent: Agent, box: Box, level: str, runs: int) -> None:
     """A hook with a level is run from that OCF_CHECK_LEVEL on; below it the unit's state alone counts."""
     variables = {"OCF_CHECK_LEVEL": level} if level else {}
     hook = box.marking("ran", 42)
-    answer = agent("monitor", unit=box.started(), monitor_hook=hook, monitor_hook_level="10", variables=variables)
-    assert (answer.code, len(box.marks("ran"))) == ((42, 1) if runs else (0, 0))
+    result = agent("monitor", unit=box.started(), monitor_hook=hook, monitor_hook_level="10", variables=variables)
+    assert (result.code, len(box.marks("ran"))) == ((42, 1) if runs else (0, 0))
 
 
 class TestOrder:
@@ -169,5 +169,5 @@ class TestOrder:
         """Without it the hook is started with systemctl, also while the unit is down."""
         path = box.in_front_of_systemctl("sleep 0.5")
         hook = box.marking("ran", 42)
-        answer = agent("monitor", unit=box.service(), monitor_hook=hook, variables={"PATH": path})
-        assert (answer.code, len(box.marks("ran"))) == (7, 1)
+        result = agent("monitor", unit=box.service(), monitor_hook=hook, variables={"PATH": path})
+        assert (result.code, len(box.marks("ran"))) == (7, 1)

@@ -26,9 +26,9 @@ RNG = "/usr/share/pcs/data/ocf-1.1.rng"
 
 @pytest.fixture
 def metadata(agent: Agent) -> str:
-    answer = agent("meta-data")
-    assert (answer.code, answer.stderr) == (0, "")
-    return answer.stdout
+    result = agent("meta-data")
+    assert (result.code, result.stderr) == (0, "")
+    return result.stdout
 
 
 def xmllint(require: Requirements, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
@@ -65,8 +65,8 @@ class TestMetadata:
 
     def test_without_environment(self, agent: Agent, metadata: str) -> None:
         """It needs no environment at all."""
-        answer = agent.run("meta-data", environment={})
-        assert (answer.code, answer.stdout, answer.stderr) == (0, metadata, "")
+        result = agent.run("meta-data", environment={})
+        assert (result.code, result.stdout, result.stderr) == (0, metadata, "")
 
     def test_as_nobody(self, box: Box, metadata: str, require: Requirements) -> None:
         """An unprivileged user gets it too: ocf-tester runs as nobody (by su, which here would open a session)."""
@@ -76,19 +76,19 @@ class TestMetadata:
 
     def test_with_wrong_parameters(self, agent: Agent, metadata: str) -> None:
         """Wrong parameters do not matter to it."""
-        answer = agent("meta-data", unit="../x", monitor_hook_timeout="soon")
-        assert (answer.code, answer.stdout) == (0, metadata)
+        result = agent("meta-data", unit="../x", monitor_hook_timeout="soon")
+        assert (result.code, result.stdout) == (0, metadata)
 
     def test_while_systemd_does_not_answer(self, agent: Agent, box: Box, metadata: str) -> None:
         """A system manager that hangs does not matter to it."""
         with box.freeze():
-            answer = agent("meta-data", timeout_s=5)
-        assert (answer.code, answer.stdout) == (0, metadata)
+            result = agent("meta-data", timeout_s=5)
+        assert (result.code, result.stdout) == (0, metadata)
 
 
 class TestWords:
     @pytest.mark.parametrize(
-        "words",
+        "arguments",
         [
             pytest.param((), id="none"),
             pytest.param(("",), id="empty"),
@@ -105,15 +105,15 @@ class TestWords:
             pytest.param(("--", "monitor-all"), id="dashes"),
         ],
     )
-    def test_not_implemented(self, agent: Agent, words: tuple[str, ...]) -> None:
+    def test_not_implemented(self, agent: Agent, arguments: tuple[str, ...]) -> None:
         """An unknown action is 3, which is no hard error, and a line that lists the actions."""
-        answer = agent(*words, unit="any")
-        assert (answer.code, answer.stdout) == (3, "")
-        assert "expected start, stop, monitor" in answer.reason
-        assert len(answer.stderr.splitlines()) == 1
+        result = agent(*arguments, unit="any")
+        assert (result.code, result.stdout) == (3, "")
+        assert "expected start, stop, monitor" in result.reason
+        assert len(result.stderr.splitlines()) == 1
 
     @pytest.mark.parametrize(
-        "words",
+        "arguments",
         [
             pytest.param(("surplus", "arguments"), id="words"),
             pytest.param(("stop",), id="another-action"),
@@ -122,10 +122,10 @@ class TestWords:
             pytest.param(("--", "stop"), id="dashes"),
         ],
     )
-    def test_surplus_arguments(self, agent: Agent, box: Box, words: tuple[str, ...]) -> None:
+    def test_surplus_arguments(self, agent: Agent, box: Box, arguments: tuple[str, ...]) -> None:
         """All that stands after the action is ignored."""
         unit = box.started()
-        assert agent("monitor", *words, unit=unit).code == 0
+        assert agent("monitor", *arguments, unit=unit).code == 0
         assert box.state(unit) == "active"
 
 
@@ -158,9 +158,9 @@ class TestWrongParameters:
         path = box.in_front_of_systemctl("echo ran >>/run/test/systemctl")
         given = {"unit": "fine", "monitor_hook": box.marking("hook"), **parameters}
         variables = {f"OCF_RESKEY_{name}": value for name, value in given.items()}
-        answer = agent("start", variables={"PATH": path, **variables})
-        assert answer.code == 6
-        assert re.match(rf"{culprit}(=| is not set| cannot be split)", answer.reason)
+        result = agent("start", variables={"PATH": path, **variables})
+        assert result.code == 6
+        assert re.match(rf"{culprit}(=| is not set| cannot be split)", result.reason)
         assert (box.marks("systemctl"), box.marks("hook"), box.marks("harm")) == ([], [], [])
 
     def test_right_ones_are_run(self, agent: Agent, box: Box) -> None:
@@ -174,18 +174,18 @@ class TestWrongParameters:
     @pytest.mark.parametrize("action", ["start", "monitor", "reload", "reload-agent", "validate-all"])
     def test_all_are_told_at_once(self, agent: Agent, action: str) -> None:
         """An action reports all wrong parameters in one reason."""
-        answer = agent(action, unit="*", monitor_hook="x", monitor_hook_timeout="soon", monitor_hook_protocol="y")
-        assert answer.code == 6
+        result = agent(action, unit="*", monitor_hook="x", monitor_hook_timeout="soon", monitor_hook_protocol="y")
+        assert result.code == 6
         for name in ("unit='*'", "monitor_hook='x'", "monitor_hook_timeout='soon'", "monitor_hook_protocol='y'"):
-            assert name in answer.reason
+            assert name in result.reason
 
     @pytest.mark.parametrize("action", ["monitor", "stop"])
     def test_all_are_logged(self, agent: Agent, action: str) -> None:
         """A probe and a stop, which go by the unit, log all that is wrong."""
         wrong = {"unit": "*", "monitor_hook": "x", "monitor_hook_timeout": "soon", "monitor_hook_protocol": "y"}
-        answer = agent(action, interval_s=0, variables={"HA_LOGFACILITY": "", **as_variables(wrong)})
+        result = agent(action, interval_s=0, variables={"HA_LOGFACILITY": "", **as_variables(wrong)})
         for name, value in wrong.items():
-            assert re.search(rf"WARNING: {name}='{re.escape(value)}'", answer.stderr)
+            assert re.search(rf"WARNING: {name}='{re.escape(value)}'", result.stderr)
 
 
 COLD_MODULES = {"client", "core", "host", "agent"}
@@ -223,9 +223,9 @@ class TestImports:
         assert found - set(sys.builtin_module_names) == {"ocf_systemd", "ocf_systemd.client"}
 
 
-def imported(box: Box, *words: str) -> set[str]:
+def imported(box: Box, *arguments: str) -> set[str]:
     """Return the modules that a program imports, started as the agent's file is."""
-    command = [sys.executable, "-IS", "-X", "importtime", *words]
+    command = [sys.executable, "-IS", "-X", "importtime", *arguments]
     done = box.sandbox.run(command, env={"OCF_RESKEY_unit": box.started()})
     assert done.returncode == 0
     return set(re.findall(r"^import time:.*\| +(\S+)$", done.stderr, flags=re.MULTILINE))

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 class TestUnitStates:
     def test_active(self, agent: Agent, box: Box) -> None:
         """A unit that runs is 0; a good monitor writes nothing."""
-        answer = agent("monitor", unit=box.started())
-        assert (answer.code, answer.stdout, answer.stderr) == (0, "", "")
+        result = agent("monitor", unit=box.started())
+        assert (result.code, result.stdout, result.stderr) == (0, "", "")
 
     def test_unit_without_its_suffix(self, agent: Agent, box: Box) -> None:
         """A name without a suffix is a service's."""
@@ -25,26 +25,26 @@ class TestUnitStates:
     @pytest.mark.parametrize("code", [0, 42])
     def test_inactive(self, agent: Agent, box: Box, interval_s: float, code: int) -> None:
         """A unit that is down is 7, whatever its hook says."""
-        answer = agent("monitor", unit=box.service(), monitor_hook=box.hook(f"exit {code}"), interval_s=interval_s)
-        assert answer.code == 7
-        assert bool(answer.reason) == (interval_s > 0)
+        result = agent("monitor", unit=box.service(), monitor_hook=box.hook(f"exit {code}"), interval_s=interval_s)
+        assert result.code == 7
+        assert bool(result.reason) == (interval_s > 0)
 
     def test_failed(self, agent: Agent, box: Box) -> None:
         """A unit that failed is 7, and the reason tells Result and exit status."""
         unit = box.started("ExecStart=sh -c 'exit 3'")
         box.wait_for(unit, "failed")
-        answer = agent("monitor", unit=unit)
-        assert answer.code == 7
-        assert answer.reason == f"{unit} failed: exit-code, status 3"
+        result = agent("monitor", unit=unit)
+        assert result.code == 7
+        assert result.reason == f"{unit} failed: exit-code, status 3"
 
     def test_killed(self, agent: Agent, box: Box) -> None:
         """A unit that was killed is 7, and the reason tells the signal."""
         unit = box.started()
         box.kill(unit)
         box.wait_for(unit, "failed")
-        answer = agent("monitor", unit=unit)
-        assert answer.code == 7
-        assert answer.reason == f"{unit} failed: signal, SIGKILL"
+        result = agent("monitor", unit=unit)
+        assert result.code == 7
+        assert result.reason == f"{unit} failed: signal, SIGKILL"
 
 
 class TestHookAnswers:
@@ -52,10 +52,10 @@ class TestHookAnswers:
     def test_codes_pass(self, agent: Agent, box: Box, code: int) -> None:
         """A running unit's hook is passed on as it is; all but 0 with a reason that names hook and code."""
         hook = box.hook(f"echo told >&2; exit {code}")
-        answer = agent("monitor", unit=box.started(), monitor_hook=hook)
-        assert answer.code == code
+        result = agent("monitor", unit=box.started(), monitor_hook=hook)
+        assert result.code == code
         if code:
-            assert answer.reason == f"hook hook: told (exit {code})"
+            assert result.reason == f"hook hook: told (exit {code})"
 
     def test_group_root(self, agent: Agent, box: Box) -> None:
         """A hook that a group may write to is no danger if that group is root's."""
@@ -67,7 +67,7 @@ class TestHookAnswers:
         """A hook in /tmp is 4: once it is gone, by systemd-tmpfiles(8) for example, anyone can create that name."""
         unit, hook = box.started(), box.hook("exit 0")
         box.sh('mv "$1" /tmp/sticky-hook', hook)
-        answer = agent("monitor", unit=unit, monitor_hook="/tmp/sticky-hook")  # noqa: S108
+        result = agent("monitor", unit=unit, monitor_hook="/tmp/sticky-hook")  # noqa: S108
         box.sh("rm /tmp/sticky-hook")
-        assert answer.code == 4
-        assert answer.reason == "hook sticky-hook: not safe to run: /tmp is writable by everyone"
+        assert result.code == 4
+        assert result.reason == "hook sticky-hook: not safe to run: /tmp is writable by everyone"

@@ -48,10 +48,10 @@ def test_service_that_hangs(agent: Agent, postfix: Box) -> None:
     hook = postfix.hook(SMTP.read_text(encoding="utf-8"), "smtp", shebang="")
     assert agent("start", unit=POSTFIX, monitor_hook=hook, timeout_s=30).code == 0
     postfix.sh("systemctl kill --signal=STOP postfix@-")
-    answer = agent("monitor", unit=POSTFIX, monitor_hook=hook, monitor_hook_args="127.0.0.1 25 1")
+    result = agent("monitor", unit=POSTFIX, monitor_hook=hook, monitor_hook_args="127.0.0.1 25 1")
     assert postfix.sh("systemctl is-active postfix@-") == "active"
-    assert answer.code == 1
-    assert answer.reason.startswith("hook smtp: ")
+    assert result.code == 1
+    assert result.reason.startswith("hook smtp: ")
     postfix.sh("systemctl kill --signal=CONT postfix@-")
     assert agent("monitor", unit=POSTFIX, monitor_hook=hook).code == 0
 
@@ -61,9 +61,9 @@ def test_service_that_hangs_is_seen_before_the_deadline(agent: Agent, postfix: B
     hook = postfix.hook(ORIGIN_HOOK, "smtp")
     assert agent("start", unit=POSTFIX, monitor_hook=hook, timeout_s=30).code == 0
     postfix.sh("systemctl kill --signal=STOP postfix@-")
-    answer = agent("monitor", unit=POSTFIX, monitor_hook=hook, timeout_s=3)
-    assert answer.code == 1
-    assert answer.reason.startswith("hook smtp: timed out after ")
+    result = agent("monitor", unit=POSTFIX, monitor_hook=hook, timeout_s=3)
+    assert result.code == 1
+    assert result.reason.startswith("hook smtp: timed out after ")
 
 
 def test_systemctl_and_hook_run_at_once(agent: Agent, box: Box) -> None:
@@ -71,9 +71,9 @@ def test_systemctl_and_hook_run_at_once(agent: Agent, box: Box) -> None:
     path = box.in_front_of_systemctl("sleep 3")
     hook = box.hook("sleep 3")
     unit = box.started()
-    answer = agent("monitor", unit=unit, monitor_hook=hook, variables={"PATH": path}, measured=False)
-    assert answer.code == 0
-    assert 3 <= answer.elapsed_s < 5
+    result = agent("monitor", unit=unit, monitor_hook=hook, variables={"PATH": path}, measured=False)
+    assert result.code == 0
+    assert 3 <= result.elapsed_s < 5
 
 
 def test_hook_of_a_stopped_unit_is_not_waited_for(agent: Agent, box: Box) -> None:
@@ -81,9 +81,9 @@ def test_hook_of_a_stopped_unit_is_not_waited_for(agent: Agent, box: Box) -> Non
     path = box.in_front_of_systemctl("sleep 1")
     hook = box.hook("sleep 30")
     unit = box.service()
-    answer = agent("monitor", unit=unit, monitor_hook=hook, variables={"PATH": path}, measured=False)
-    assert answer.code == 7
-    assert 1 <= answer.elapsed_s < 10
+    result = agent("monitor", unit=unit, monitor_hook=hook, variables={"PATH": path}, measured=False)
+    assert result.code == 7
+    assert 1 <= result.elapsed_s < 10
 
 
 @COLD_ONLY
@@ -97,10 +97,10 @@ def test_ready_is_seen_at_once(agent: Agent, box: Box) -> None:
     def median_of_five_s() -> float:
         took_s = []
         for _ in range(5):
-            answer = agent("start", unit=unit, monitor_hook=hook, measured=False)
-            assert answer.code == 0
-            assert answer.elapsed_s >= 0.3
-            took_s.append(answer.elapsed_s)
+            result = agent("start", unit=unit, monitor_hook=hook, measured=False)
+            assert result.code == 0
+            assert result.elapsed_s >= 0.3
+            took_s.append(result.elapsed_s)
             assert agent("stop", unit=unit, monitor_hook=hook, measured=False).code == 0
         return median(took_s)
 
@@ -131,9 +131,9 @@ def test_deadline(agent: Agent, box: Box, action: str, hooks: dict[str, str]) ->
         agent.begin(action, unit=unit, monitor_hook=path, timeout_s=5, measured=False)
         for unit, path in zip(units, paths, strict=True)
     ]
-    answers = [call.finish() for call in calls]
-    for call, name, answer in zip(calls, hooks, answers, strict=True):
-        agent.audit(call, answer)
-        assert answer.code == 1
-        assert answer.elapsed_s < 5
-        assert answer.reason.startswith(f"hook {name}: ")
+    results = [call.finish() for call in calls]
+    for call, name, result in zip(calls, hooks, results, strict=True):
+        agent.audit(call, result)
+        assert result.code == 1
+        assert result.elapsed_s < 5
+        assert result.reason.startswith(f"hook {name}: ")

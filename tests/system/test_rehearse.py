@@ -129,16 +129,16 @@ def rehearsed(place: Box, measuring: Mapping[str, str]) -> dict[str, Rehearsed]:
             *(CHEAP if name == "postfix" else ()),
         )
         for name, (unit, hook, arguments) in REAL.items()
-    } | {name: ("--unit", name, *CHEAP, *words) for name, words in BROKEN.items()}
+    } | {name: ("--unit", name, *CHEAP, *options) for name, options in BROKEN.items()}
     started = {
         name: subprocess.Popen(
-            place.sandbox.command([*HERE, *(() if name == "ran" else ("--json",)), *words], env=measuring),
+            place.sandbox.command([*HERE, *(() if name == "ran" else ("--json",)), *options], env=measuring),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
         )
-        for name, words in commands.items()
+        for name, options in commands.items()
     }
     give_up_at = time.monotonic() + AT_MOST_S
     done = {}
@@ -327,15 +327,15 @@ class TestConfirmation:
         unit = box.started()
         before = invocation(box, unit)
         command = box.sandbox.command([*HERE, "--unit", unit], env={"TERM": "xterm", **measuring})
-        seen = Terminal(command, (24, 80))
-        seen.look_for("Continue? [y/N]")
-        seen.child.sendline("n")
-        last = "\n".join(seen.watch())
+        terminal = Terminal(command, (24, 80))
+        terminal.look_for("Continue? [y/N]")
+        terminal.child.sendline("n")
+        last = "\n".join(terminal.watch())
         assert "nothing was changed" in last
-        assert (seen.child.exitstatus, invocation(box, unit)) == (2, before)
+        assert (terminal.child.exitstatus, invocation(box, unit)) == (2, before)
 
     @pytest.mark.parametrize(
-        ("words", "error"),
+        ("options", "error"),
         [
             pytest.param(("--unit", "x", "--op", "start=soon"), "'soon' is not a duration", id="time"),
             pytest.param(("--unit", "x*"), "unit='x*' has characters", id="unit"),
@@ -343,9 +343,9 @@ class TestConfirmation:
             pytest.param((), "--unit", id="no-unit"),
         ],
     )
-    def test_usage(self, box: Box, measuring: Mapping[str, str], words: tuple[str, ...], error: str) -> None:
+    def test_usage(self, box: Box, measuring: Mapping[str, str], options: tuple[str, ...], error: str) -> None:
         """A wrong command line is an error with exit code 2, before anything is changed."""
-        done = box.sandbox.run([*HERE, *words], env=measuring)
+        done = box.sandbox.run([*HERE, *options], env=measuring)
         assert (done.returncode, done.stdout) == (2, "")
         assert error in done.stderr
 
@@ -385,9 +385,9 @@ read -r _ _ state _ <"/proc/$pid/stat" || exit 7
 touch /run/test/hanging; sleep 1004"""
         unit, hook = box.started(), box.hook(hanging)
         box.sh("mkdir -p /run/test; rm -f /run/test/hanging")
-        words = ["--unit", unit, "--yes", "--json", "--monitor-hook", hook, "-o", f"monitor_hook_args={unit}", *CHEAP]
+        options = ["--unit", unit, "--yes", "--json", "--monitor-hook", hook, "-o", f"monitor_hook_args={unit}", *CHEAP]
         command = place.sandbox.command(
-            ["sh", "-c", 'echo $$ >/run/test/pid; exec "$@"', "sh", *HERE, *words], env=measuring
+            ["sh", "-c", 'echo $$ >/run/test/pid; exec "$@"', "sh", *HERE, *options], env=measuring
         )
         with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True) as process:
             box.wait_for_file("/run/test/hanging", within_s=40)
@@ -408,17 +408,17 @@ class TestTerminal:
     def test_live_and_interrupted(self, box: Box, measuring: Mapping[str, str]) -> None:
         """The screen has all scenarios while they run; Ctrl-C restores the state, and nothing of the frame is left."""
         unit = box.service()
-        words = [*HERE, "--unit", unit, "--monitor-hook", BLIND]
-        seen = Terminal(box.sandbox.command(words, env={"TERM": "xterm-256color", **measuring}), (24, 80))
-        live = seen.look_for("✓ monitor ", "restarts", "frozen", " of 10: ", "9 of 15")
+        options = [*HERE, "--unit", unit, "--monitor-hook", BLIND]
+        terminal = Terminal(box.sandbox.command(options, env={"TERM": "xterm-256color", **measuring}), (24, 80))
+        live = terminal.look_for("✓ monitor ", "restarts", "frozen", " of 10: ", "9 of 15")
         assert live[0].startswith(f"rehearse {unit}")
-        seen.child.sendintr()
-        last = "\n".join(seen.watch())
+        terminal.child.sendintr()
+        last = "\n".join(terminal.watch())
         assert f"{unit} is stopped, as before" in last
         assert last.rstrip().endswith("interrupted")
-        assert seen.child.exitstatus == 130
-        assert "Traceback" not in seen.raw
-        assert not seen.screen.cursor.hidden
+        assert terminal.child.exitstatus == 130
+        assert "Traceback" not in terminal.raw
+        assert not terminal.screen.cursor.hidden
         assert box.state(unit) == "inactive"
         assert not box.path(f"/run/systemd/system/{unit}.d").exists()
 
@@ -429,8 +429,8 @@ class TestSandbox:
         hook = tmp_path / "hook"
         hook.write_text("#!/bin/sh\n", encoding="utf-8")
         hook.chmod(0o644)
-        words = ["--unit", "nginx", "--monitor-hook", str(hook), "--op", "start=5min"]
-        command = [*SANDBOXED, *words]
+        options = ["--unit", "nginx", "--monitor-hook", str(hook), "--op", "start=5min"]
+        command = [*SANDBOXED, *options]
         done = subprocess.run(
             command, capture_output=True, text=True, check=False, timeout=60, stdin=subprocess.DEVNULL
         )

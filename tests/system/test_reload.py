@@ -24,15 +24,15 @@ class TestReload:
 
     def test_monitors(self, agent: Agent, box: Box) -> None:
         """What the monitor after it says is the answer."""
-        answer = agent("reload", unit=box.started(*RELOADABLE), monitor_hook=box.hook("exit 42"))
-        assert answer.code == 42
+        result = agent("reload", unit=box.started(*RELOADABLE), monitor_hook=box.hook("exit 42"))
+        assert result.code == 42
 
     def test_cannot(self, agent: Agent, box: Box) -> None:
         """A unit that cannot reload is 3."""
         unit = box.started()
-        answer = agent("reload", unit=unit)
-        assert answer.code == 3
-        assert f"{unit} cannot reload" in answer.reason
+        result = agent("reload", unit=unit)
+        assert result.code == 3
+        assert f"{unit} cannot reload" in result.reason
 
     def test_down(self, agent: Agent, box: Box) -> None:
         """A unit that is down is 7, and stays down."""
@@ -43,16 +43,16 @@ class TestReload:
     def test_fails(self, agent: Agent, box: Box) -> None:
         """A reload that fails is 1 though the unit runs on."""
         unit = box.started("ExecStart=sleep infinity", "ExecReload=false")
-        answer = agent("reload", unit=unit)
-        assert answer.code == 1
-        assert f"{unit} not reloaded: reload job failed" in answer.reason
+        result = agent("reload", unit=unit)
+        assert result.code == 1
+        assert f"{unit} not reloaded: reload job failed" in result.reason
         assert box.state(unit) == "active"
 
     def test_hangs(self, agent: Agent, box: Box) -> None:
         """A reload that takes longer than there is time is 1 in time."""
         unit = box.started("ExecStart=sleep infinity", "ExecReload=sleep infinity")
-        answer = agent("reload", unit=unit, timeout_s=3, leaves_job=True)
-        assert answer.code == 1
+        result = agent("reload", unit=unit, timeout_s=3, leaves_job=True)
+        assert result.code == 1
 
 
 class TestReloadAgent:
@@ -95,24 +95,24 @@ class TestValidateAll:
         unit = "absent" if missing == "unit" else box.service()
         hook = "/no/such/hook" if missing == "hook" else box.hook("exit 0")
         variables = {"OCF_CHECK_LEVEL": level} if level else {}
-        answer = agent("validate-all", unit=unit, monitor_hook=hook, variables=variables)
-        assert answer.code == code
+        result = agent("validate-all", unit=unit, monitor_hook=hook, variables=variables)
+        assert result.code == code
 
     def test_unsafe_hook(self, agent: Agent, box: Box) -> None:
         """At level 10 a hook that others could change is 4."""
         hook = box.hook("exit 0", mode=0o777)
-        answer = agent("validate-all", unit=box.service(), monitor_hook=hook, variables={"OCF_CHECK_LEVEL": "10"})
-        assert answer.code == 4
+        result = agent("validate-all", unit=box.service(), monitor_hook=hook, variables={"OCF_CHECK_LEVEL": "10"})
+        assert result.code == 4
 
     def test_nothing_is_wrong(self, agent: Agent, box: Box) -> None:
         """At level 10 a unit and a hook that are there are 0, and the hook is not run."""
         hook = box.marking("ran", 7)
-        answer = agent("validate-all", unit=box.service(), monitor_hook=hook, variables={"OCF_CHECK_LEVEL": "10"})
-        assert answer.code == 0
+        result = agent("validate-all", unit=box.service(), monitor_hook=hook, variables={"OCF_CHECK_LEVEL": "10"})
+        assert result.code == 0
         assert box.marks("ran") == []
 
     def test_level_0_needs_no_systemd(self, agent: Agent, box: Box) -> None:
         """Tools such as pcs validate on machines where no systemd answers, without a PATH."""
         with box.freeze():
-            answer = agent("validate-all", unit="any", variables={"PATH": ""}, timeout_s=5)
-        assert answer.code == 0
+            result = agent("validate-all", unit="any", variables={"PATH": ""}, timeout_s=5)
+        assert result.code == 0

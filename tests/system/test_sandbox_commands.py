@@ -20,19 +20,19 @@ if TYPE_CHECKING:
 PROGRAM = str(Path(sys.executable).with_name("ocf-systemd"))
 
 
-def run(*words: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([PROGRAM, "sandbox", *words], capture_output=True, text=True, timeout=60, check=False)
+def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([PROGRAM, "sandbox", *arguments], capture_output=True, text=True, timeout=60, check=False)
 
 
 def processes_with(mark: str) -> list[str]:
     found = []
     for file in Path("/proc").glob("[1-9]*/cmdline"):
         try:
-            words = file.read_bytes().replace(b"\0", b" ").decode(errors="replace")
+            command = file.read_bytes().replace(b"\0", b" ").decode(errors="replace")
         except OSError:
             continue
-        if mark in words:
-            found.append(words)
+        if mark in command:
+            found.append(command)
     return found
 
 
@@ -129,13 +129,13 @@ def test_interrupted_twice_and_killed() -> None:
     assert processes_with(mark) == []
 
 
-@pytest.mark.parametrize("words", [("run", "true"), ("shell",)], ids=["run", "shell"])
-def test_not_root(require: Requirements, words: tuple[str, ...]) -> None:
+@pytest.mark.parametrize("arguments", [("run", "true"), ("shell",)], ids=["run", "shell"])
+def test_not_root(require: Requirements, arguments: tuple[str, ...]) -> None:
     """Other users than root get exit code 1 and an error that says what to do."""
     interpreter = require.readable_interpreter()
     nobody = pwd.getpwnam("nobody")
     done = subprocess.run(
-        [interpreter, PROGRAM, "sandbox", *words],
+        [interpreter, PROGRAM, "sandbox", *arguments],
         user=nobody.pw_uid,
         group=nobody.pw_gid,
         extra_groups=[],

@@ -126,9 +126,9 @@ class TestPath:
         unit = tree.started()
         tree.sh(f"cd {TREE}; {prepare}")
         for action, level in (("start", "0"), ("monitor", "0"), ("validate-all", "10")):
-            answer = agent(action, unit=unit, monitor_hook=path, variables={"OCF_CHECK_LEVEL": level})
-            assert answer.code == 4, answer
-            assert f": not safe to run: {TREE}/{fault}" in answer.reason
+            result = agent(action, unit=unit, monitor_hook=path, variables={"OCF_CHECK_LEVEL": level})
+            assert result.code == 4, result
+            assert f": not safe to run: {TREE}/{fault}" in result.reason
         assert agent("stop", unit=unit, monitor_hook=path).code == 0
         assert not runs(tree)
 
@@ -138,13 +138,13 @@ class TestPath:
         """The check is the same if the hook runs as another user, or if the agent is not root."""
         unit = tree.started()
         tree.sh(f"cd {TREE}; {prepare}")
-        answers = [
+        results = [
             agent("monitor", unit=unit, monitor_hook=path, monitor_hook_user="nobody"),
             monitored_by_nobody(agent, unit, path),
         ]
-        for answer in answers:
-            assert answer.code == 4, answer
-            assert f": not safe to run: {TREE}/{fault}" in answer.reason
+        for result in results:
+            assert result.code == 4, result
+            assert f": not safe to run: {TREE}/{fault}" in result.reason
         assert not runs(tree)
 
     @pytest.mark.usefixtures("others_can_run_it")
@@ -153,12 +153,12 @@ class TestPath:
         """A hook that no other user can change is run once a monitor, as any user; no shell interprets the path."""
         unit = tree.started()
         tree.sh(f"cd {TREE}; {prepare}")
-        answers = [
+        results = [
             agent("monitor", unit=unit, monitor_hook=path),
             agent("monitor", unit=unit, monitor_hook=path, monitor_hook_user="nobody"),
             monitored_by_nobody(agent, unit, path),
         ]
-        assert [answer.code for answer in answers] == [190, 190, 190], answers
+        assert [result.code for result in results] == [190, 190, 190], results
         assert runs(tree) == 3
         assert not tree.path(f"{TREE}/x").exists()
 
@@ -169,9 +169,9 @@ class TestPath:
         entries = [(0x01, 7, -1), (0x02, 7, 65534), (0x04, 5, -1), (0x10, 7, -1), (0x20, 5, -1)]
         packed = struct.pack("<I", 2) + b"".join(struct.pack("<HHi", *entry) for entry in entries)
         os.setxattr(tree.path(f"{TREE}/{part}"), "system.posix_acl_access", packed)
-        answer = agent("monitor", unit=unit, monitor_hook=HOOK)
-        assert answer.code == 4
-        assert f"{TREE}/{part} may be writable by others: it has an access control list" in answer.reason
+        result = agent("monitor", unit=unit, monitor_hook=HOOK)
+        assert result.code == 4
+        assert f"{TREE}/{part} may be writable by others: it has an access control list" in result.reason
 
     @pytest.mark.usefixtures("others_can_run_it")
     def test_owner(self, agent: Agent, tree: Box) -> None:
@@ -187,15 +187,15 @@ class TestPath:
         """A path that is not absolute is 6, wherever it would lead."""
         unit = tree.started()
         for path in ("opt/hooks/smtp", "./smtp", "../run/test/opt/hooks/smtp", "smtp"):
-            answer = agent("monitor", unit=unit, monitor_hook=path)
-            assert answer.code == 6
-            assert "is not an absolute path" in answer.reason
+            result = agent("monitor", unit=unit, monitor_hook=path)
+            assert result.code == 6
+            assert "is not an absolute path" in result.reason
 
     def test_arguments_in_the_path(self, agent: Agent, tree: Box) -> None:
         """Arguments to a shell are part of the path, which does not exist; the reason names the parameter to use."""
-        answer = agent("monitor", unit=tree.started(), monitor_hook=f"{HOOK} -x")
-        assert answer.code == 5
-        assert answer.reason.startswith("hook smtp: cannot be run: its arguments belong in monitor_hook_args")
+        result = agent("monitor", unit=tree.started(), monitor_hook=f"{HOOK} -x")
+        assert result.code == 5
+        assert result.reason.startswith("hook smtp: cannot be run: its arguments belong in monitor_hook_args")
         assert not runs(tree)
 
     def test_link_of_the_kernels(self, agent: Agent, tree: Box) -> None:
@@ -208,18 +208,18 @@ class TestPath:
         with subprocess.Popen(command, stdin=subprocess.PIPE) as elsewhere:
             tree.sh(f"until [ -s {MARKS}/pid ]; do sleep 0.02; done")
             pid = tree.path(f"{MARKS}/pid").read_text(encoding="ascii").strip()
-            answer = agent("monitor", unit=tree.started(), monitor_hook=f"/proc/{pid}/root{HOOK}")
+            result = agent("monitor", unit=tree.started(), monitor_hook=f"/proc/{pid}/root{HOOK}")
             elsewhere.communicate(b"\n", timeout=10)
-        assert answer.code == 4
-        assert "resolves to a different file than its symbolic links name" in answer.reason
+        assert result.code == 4
+        assert "resolves to a different file than its symbolic links name" in result.reason
 
     @pytest.mark.parametrize("path", [f"{TREE}/fifo", "/dev/null", "/dev/stdin", "/proc/self/fd/0", "/proc/self/mem"])
     def test_special_files(self, agent: Agent, tree: Box, path: str) -> None:
         """What is no file is not opened, let alone waited for."""
         tree.sh(f"mkfifo -m 755 {TREE}/fifo")
-        answer = agent("monitor", unit=tree.started(), monitor_hook=path)
-        assert answer.code in {4, 5}
-        assert "writable by everyone" in answer.reason or "cannot be run" in answer.reason
+        result = agent("monitor", unit=tree.started(), monitor_hook=path)
+        assert result.code in {4, 5}
+        assert "writable by everyone" in result.reason or "cannot be run" in result.reason
 
 
 class TestTraces:
@@ -237,8 +237,8 @@ class TestTraces:
 
     def test_journal(self, agent: Agent, tree: Box) -> None:
         """Nothing a hook prints reaches the system's log with an escape code, or on a line of its own making."""
-        said = r"\033[2J\033]0;title\007a\rERROR: forged\n\302\2332J\342\200\256turned\n\377\nocf-exit-reason:forged\n"
-        tree.write(HOOK, f"#!/bin/sh\nprintf '{said}'; printf '{said}' >&2; exit 42\n", 0o755)
+        text = r"\033[2J\033]0;title\007a\rERROR: forged\n\302\2332J\342\200\256turned\n\377\nocf-exit-reason:forged\n"
+        tree.write(HOOK, f"#!/bin/sh\nprintf '{text}'; printf '{text}' >&2; exit 42\n", 0o755)
         unit = tree.started()  # no other test has one of that name, and so no other such lines
         assert agent("monitor", unit=unit, monitor_hook=HOOK, variables={"OCF_RESOURCE_INSTANCE": unit}).code == 42
         lines = tree.sh('journalctl --sync; journalctl --output=cat --identifier="systemd($1)"', unit).splitlines()
@@ -268,7 +268,7 @@ class TestConfidential:
     def test_arguments(self, agent: Agent, tree: Box, script: str, arguments: str, code: int) -> None:
         """However the hook ends, or cannot be started."""
         tree.write(HOOK, f"#!/bin/sh\n{script}\n", 0o755)
-        answer = agent(
+        result = agent(
             "monitor",
             unit=tree.started(),
             monitor_hook=HOOK,
@@ -276,7 +276,7 @@ class TestConfidential:
             timeout_s=4,
             variables=self.LOGGED,
         )
-        assert answer.code == code
+        assert result.code == code
         assert tree.marks("log")
-        for text in (answer.reason, answer.stderr, *tree.marks("log")):
+        for text in (result.reason, result.stderr, *tree.marks("log")):
             assert self.CONFIDENTIAL not in text

@@ -48,8 +48,8 @@ class Host:
 
     sandbox: Sandbox
 
-    def program(self, *words: str) -> subprocess.CompletedProcess[str]:
-        return self.sandbox.run(["sh", "-c", 'umask 077; exec "$0" "$@"', PROGRAM, *words], timeout_s=60)
+    def program(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        return self.sandbox.run(["sh", "-c", 'umask 077; exec "$0" "$@"', PROGRAM, *arguments], timeout_s=60)
 
     def sh(self, script: str) -> str:
         done = self.sandbox.run(["sh", "-c", script], timeout_s=60)
@@ -181,12 +181,12 @@ class TestThatCannotStart:
 
 class TestUpgrade:
     @pytest.mark.parametrize(
-        "words", [pytest.param(("--resident",), id="installed again"), pytest.param((), id="upgrade")]
+        "arguments", [pytest.param(("--resident",), id="installed again"), pytest.param((), id="upgrade")]
     )
-    def test_in_place(self, resident: Host, words: tuple[str, ...]) -> None:
+    def test_in_place(self, resident: Host, arguments: tuple[str, ...]) -> None:
         """A server with the installed code takes over; nothing else changes."""
         before, texts = resident.show("MainPID"), [resident.path(path).read_text() for path in THIS_HOST.files]
-        assert resident.program("install", *words).returncode == 0
+        assert resident.program("install", *arguments).returncode == 0
         assert resident.show("MainPID") not in {"0", before}
         assert [resident.path(path).read_text() for path in THIS_HOST.files] == texts
         assert resident.monitor() == 0

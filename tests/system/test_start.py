@@ -102,10 +102,10 @@ class TestOneshot:
     def test_leaves_nothing(self, agent: Agent, box: Box) -> None:
         """Type=oneshot without RemainAfterExit= never becomes active: 1."""
         unit = box.service("Type=oneshot", "ExecStart=true")
-        answer = agent("start", unit=unit, measured=False)
-        assert answer.code == 1
-        assert answer.elapsed_s < 5
-        assert answer.reason.startswith(f"{unit} inactive: start job done")
+        result = agent("start", unit=unit, measured=False)
+        assert result.code == 1
+        assert result.elapsed_s < 5
+        assert result.reason.startswith(f"{unit} inactive: start job done")
 
     def test_remains(self, agent: Agent, box: Box) -> None:
         """Type=oneshot with RemainAfterExit= is started, monitored and stopped like any other."""
@@ -121,6 +121,6 @@ class TestHook:
 
     def test_poll_limit(self, agent: Agent, box: Box) -> None:
         """start_poll_limit is the number of looks."""
-        answer = agent("start", unit=box.service(), monitor_hook=box.marking("ran", 7), start_poll_limit="3")
-        assert answer.code == 1
+        result = agent("start", unit=box.service(), monitor_hook=box.marking("ran", 7), start_poll_limit="3")
+        assert result.code == 1
         assert len(box.marks("ran")) == 3

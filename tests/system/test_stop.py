@@ -53,9 +53,9 @@ class TestVerify:
     def test_hook_that_goes_on_running(self, agent: Agent, box: Box, trigger: str) -> None:
         """A hook that goes on saying running makes the stop 1 in time."""
         hook = box.hook("exit 0")
-        answer = agent("stop", unit=trigger, monitor_hook=hook, stop_verify="yes", timeout_s=2)
-        assert answer.code == 1
-        assert answer.reason == "hook hook: running, expected not running after stop"
+        result = agent("stop", unit=trigger, monitor_hook=hook, stop_verify="yes", timeout_s=2)
+        assert result.code == 1
+        assert result.reason == "hook hook: running, expected not running after stop"
 
     @pytest.mark.parametrize("prepare", [pytest.param("rm H", id="missing"), pytest.param("chmod 777 H", id="unsafe")])
     def test_hook_that_cannot_be_run(self, agent: Agent, box: Box, trigger: str, prepare: str) -> None:
@@ -67,6 +67,6 @@ class TestVerify:
     def test_poll_limit(self, agent: Agent, box: Box, trigger: str) -> None:
         """stop_poll_limit is the number of looks."""
         hook = box.marking("ran")
-        answer = agent("stop", unit=trigger, monitor_hook=hook, stop_verify="yes", stop_poll_limit="3")
-        assert answer.code == 1
+        result = agent("stop", unit=trigger, monitor_hook=hook, stop_verify="yes", stop_poll_limit="3")
+        assert result.code == 1
         assert len(box.marks("ran")) == 3
