@@ -59,8 +59,8 @@ def hangs(until: str = "") -> Step:
 def shows(active: str, load: str = "loaded", after_s: float = 0.01, **properties: str) -> Step:
     """Return the step in which `systemctl show` prints this state of a service."""
     state = {"LoadState": load, "ActiveState": active, "SubState": active, "CanReload": "yes"}
-    told = state | {"Id": UNIT, "Restart": "no", "KillMode": "control-group"} | properties
-    text = "".join(f"{name}={value}\n" for name, value in told.items())
+    shown = state | {"Id": UNIT, "Restart": "no", "KillMode": "control-group"} | properties
+    text = "".join(f"{name}={value}\n" for name, value in shown.items())
     return Step(Exited(after_s, stdout=text.encode()), after_s)
 
 

@@ -1510,7 +1510,7 @@ class History:
     action: Action
     shown: list[Step]
     ends: list[Step]
-    says: list[Step]
+    hook_steps: list[Step]
     jobs: list[Step]
     operation: Operation
     values: dict[str, str]
@@ -1521,7 +1521,7 @@ HISTORIES = st.builds(
     action=st.sampled_from([action for action in Action if action is not Action.META_DATA]),
     shown=st.lists(ANSWERS, min_size=1, max_size=6),
     ends=st.lists(ENDS, min_size=1, max_size=3),
-    says=st.lists(CODES, min_size=1, max_size=3),
+    hook_steps=st.lists(CODES, min_size=1, max_size=3),
     jobs=st.lists(LISTS, min_size=1, max_size=3),
     operation=st.builds(
         Operation,
@@ -1541,7 +1541,7 @@ HISTORIES = st.builds(
 )
 
 
-def says_not_running(protocol: str, hook: CommandOutcome | None) -> bool:
+def is_not_running(protocol: str, hook: CommandOutcome | None) -> bool:
     return isinstance(hook, Exited) and hook.code == {"ocf": 7, "lsb": 3}[protocol]
 
 
@@ -1552,7 +1552,7 @@ def test_the_guarantees_in_every_history(tmp_path: Path, history: History) -> No
 
     Always a reason, always in time; and no command or signal comes after the action (`act` sees to that).
     """
-    script = {"show": [*history.shown], "hook": [*history.says], "list-jobs": [*history.jobs]}
+    script = {"show": [*history.shown], "hook": [*history.hook_steps], "list-jobs": [*history.jobs]}
     for verb in ("start", "stop", "stop at once", "reload", "daemon-reload", "reset-failed"):
         script[verb] = [*history.ends]
     values = {**HOOKED, **history.values}
@@ -1562,8 +1562,8 @@ def test_the_guarantees_in_every_history(tmp_path: Path, history: History) -> No
     last = looks[-1] if looks and isinstance(looks[-1], UnitState) else None
     is_down = last is not None and last.active_state in DOWN_STATES and not last.has_job and not remaining(last)
     is_probe = history.action is Action.MONITOR and history.operation.is_probe
-    told_so = any(says_not_running(values["monitor_hook_protocol"], hook.outcome) for hook in run.host.of("hook"))
-    assert code != 7 or is_down or (told_so and not is_probe)
+    returned_7 = any(is_not_running(values["monitor_hook_protocol"], hook.outcome) for hook in run.host.of("hook"))
+    assert code != 7 or is_down or (returned_7 and not is_probe)
     assert code != 7 or history.action in {Action.MONITOR, Action.RELOAD}
     assert history.action is not Action.STOP or code != 0 or is_down
     is_running = last is not None and last.active_state in RUNNING_STATES

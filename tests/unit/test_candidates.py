@@ -106,8 +106,8 @@ class Shell:
     def __init__(self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
         self.monkeypatch, self.capsys = monkeypatch, capsys
 
-    def __call__(self, shell: str, *words: str, word: str | None = None) -> list[str]:
-        before, last = (words, word) if word is not None else (words[:-1], words[-1])
+    def __call__(self, shell: str, *arguments: str, word: str | None = None) -> list[str]:
+        before, last = (arguments, word) if word is not None else (arguments[:-1], arguments[-1])
         self.monkeypatch.setenv("_OCF_SYSTEMD_LINE", "\n".join(before))
         self.monkeypatch.setenv("_OCF_SYSTEMD_WORD", last)
         assert print_completions(shell) == 0
@@ -214,8 +214,8 @@ class TestProgram:
         request = {"PATH": os.defpath, "_OCF_SYSTEMD_COMPLETE": "fish", "_OCF_SYSTEMD_WORD": ""}
         done = run_python(PROGRAM, "uninstall", env=request | {"_OCF_SYSTEMD_LINE": "ocf-systemd"})
         assert (done.returncode, done.stderr) == (0, "")
-        words = [line.partition("\t")[0] for line in done.stdout.splitlines()]
-        assert set(COMMANDS) <= set(words)
+        candidates = [line.partition("\t")[0] for line in done.stdout.splitlines()]
+        assert set(COMMANDS) <= set(candidates)
 
     def test_the_agent_ignores_them(self) -> None:
         """The agent file performs its action, whatever is in the environment."""

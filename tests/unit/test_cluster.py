@@ -72,9 +72,9 @@ def configured(resources: str, *, reported: str = "", nodes: str = "", others: s
 
 
 def primitive(
-    content: str = "", name: str = "web", words: str = 'class="ocf" provider="pacemaker" type="systemd"'
+    content: str = "", name: str = "web", attrib: str = 'class="ocf" provider="pacemaker" type="systemd"'
 ) -> str:
-    return f'<primitive id="{name}" {words}>{content}</primitive>'
+    return f'<primitive id="{name}" {attrib}>{content}</primitive>'
 
 
 def attributes(kind: str, name: str, **pairs: str) -> str:
@@ -144,7 +144,7 @@ class TestConfiguration:
             '<op id="2" name="stop" interval="0" timeout="1min"/></operations></template>'
         )
         operations = '<operations><op id="3" name="monitor" interval="10s" timeout="40s"/></operations>'
-        web = only(configured(template + primitive(UNIT + operations, words='template="t"'), reported=UNMANAGED))
+        web = only(configured(template + primitive(UNIT + operations, attrib='template="t"'), reported=UNMANAGED))
         assert (web.agent, web.unit, web.is_in_maintenance) == ("ocf:own:unit", "web.service", True)
         assert web.parameters == {"unit": "web", "poll_interval": "2s"}
         assert {(each.name, each.timeout) for each in web.operations} == {("monitor", "40s"), ("stop", "1min")}
@@ -285,7 +285,7 @@ class TestConfiguration:
         assert configured(primitive(UNIT) + primitive(alias, "b")).resources[1].parameters == {"monitor_hook": "web"}
 
     @pytest.mark.parametrize(
-        ("words", "content", "unit"),
+        ("attrib", "content", "unit"),
         [
             pytest.param('class="systemd" type="postfix@-"', "", "postfix@-.service", id="systemd"),
             pytest.param('class="systemd" type="a.timer"', "", "a.timer", id="timer"),
@@ -294,9 +294,9 @@ class TestConfiguration:
             pytest.param('class="ocf" provider="own" type="unit"', UNIT, "web.service", id="another agent"),
         ],
     )
-    def test_what_manages_a_unit(self, words: str, content: str, unit: str) -> None:
+    def test_what_manages_a_unit(self, attrib: str, content: str, unit: str) -> None:
         """Resources of the classes that are named after a unit, and of any agent with a parameter `unit`."""
-        assert only(configured(primitive(content, words=words))).unit == unit
+        assert only(configured(primitive(content, attrib=attrib))).unit == unit
 
     def test_a_unit_that_cannot_be(self) -> None:
         """A resource with a wrong name of a unit manages none, but is a resource of its agent."""
@@ -306,7 +306,7 @@ class TestConfiguration:
     @pytest.mark.parametrize(
         "resources",
         [
-            pytest.param(primitive(words='class="ocf" provider="heartbeat" type="Dummy"'), id="no unit"),
+            pytest.param(primitive(attrib='class="ocf" provider="heartbeat" type="Dummy"'), id="no unit"),
             pytest.param(f'<bundle id="b">{primitive(UNIT)}</bundle>', id="in a bundle"),
             pytest.param("", id="none"),
         ],
@@ -341,9 +341,9 @@ class TestConfiguration:
             parse_cluster(*documents)
 
 
-def element(words: str = "", *nodes: str, name: str = "web", managed: str = "true") -> str:
+def element(attrib: str = "", *nodes: str, name: str = "web", managed: str = "true") -> str:
     inside = "".join(f'<node name="{node}"/>' for node in nodes)
-    return f'<resource id="{name}" managed="{managed}" blocked="false" {words}>{inside}</resource>'
+    return f'<resource id="{name}" managed="{managed}" blocked="false" {attrib}>{inside}</resource>'
 
 
 class TestControl:
@@ -388,7 +388,7 @@ class TestControl:
 
     def test_managing(self) -> None:
         """Names of units are compared by their primary names."""
-        other = primitive(name="old", words='class="systemd" type="alias"')
+        other = primitive(name="old", attrib='class="systemd" type="alias"')
         cluster = configured(primitive(UNIT) + other)
 
         def names(unit: str, ids: dict[str, str]) -> list[str]:

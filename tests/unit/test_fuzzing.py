@@ -79,13 +79,13 @@ HOOK_ENDS = st.one_of(
 )
 def test_every_parameter(values: dict[str, str], operation: dict[str, str]) -> None:
     """Parameters, or one line that names each wrong one; always an operation, whose warnings are a line each."""
-    told: list[str] = []
+    problems: list[str] = []
     try:
         read_parameters(values)
     except ParameterError as error:
-        told = [*read_leniently(values)[1], str(error)]
-    assert not unclean([*told, *read_operation(values | operation).warnings])
-    assert all(problem.split("=")[0].split(" ")[0] in NAMES for problem in told)
+        problems = [*read_leniently(values)[1], str(error)]
+    assert not unclean([*problems, *read_operation(values | operation).warnings])
+    assert all(problem.split("=")[0].split(" ")[0] in NAMES for problem in problems)
 
 
 @pytest.mark.parametrize("row", [pytest.param(row, id=row.name) for row in TABLE])
@@ -100,12 +100,12 @@ def test_the_longest_values(row: Parameter) -> None:
 
 
 @pytest.mark.parametrize(
-    "said", [pytest.param(said, id=said) for said in ("x", "Job for ", "Unit ", "Queued job for ")]
+    "prefix", [pytest.param(prefix, id=prefix) for prefix in ("x", "Job for ", "Unit ", "Queued job for ")]
 )
-def test_the_longest_messages_of_systemctl(said: str) -> None:
+def test_the_longest_messages_of_systemctl(prefix: str) -> None:
     """A long text that is no message of systemctl's is recognised as none at once."""
     began = time.process_time()
-    job_outcome(Exited(0.1, stderr=(said * 65_536)[:65_536].encode(), code=1))
+    job_outcome(Exited(0.1, stderr=(prefix * 65_536)[:65_536].encode(), code=1))
     assert time.process_time() - began < 1.0
 
 

@@ -47,23 +47,23 @@ class Attempt:
     """What a hook and systemctl print, the code they end with, and what else stands in the environment."""
 
     action: str
-    said: bytes
+    output: bytes
     code: int
-    told: Mapping[str, str]
+    variables: Mapping[str, str]
 
     def environment(self, host: Path) -> dict[str, str]:
         given = {"unit": "x", "monitor_hook": f"{host}/hook", "CRM_meta_timeout": "4000"}
         files = {"OCF_TRACE_FILE": f"{host}/trace", **({"HA_LOGFILE": f"{host}/log"} if self.code % 2 else {})}
         ours = {"PATH": f"{host}/bin:/usr/bin:/bin", "HOST": str(host), "CODE": str(self.code), **files}
-        return {**self.told, **ours, **{PREFIX + name: value for name, value in given.items()}}
+        return {**self.variables, **ours, **{PREFIX + name: value for name, value in given.items()}}
 
 
 ATTEMPTS = st.builds(
     Attempt,
     action=st.sampled_from(["monitor", "validate-all", "stop"]),
-    said=TEXT_AS_BYTES.map(lambda said: said + f"\n{FORGED}\n x {FORGED}".encode()),
+    output=TEXT_AS_BYTES.map(lambda output: output + f"\n{FORGED}\n x {FORGED}".encode()),
     code=st.integers(0, 255),
-    told=st.dictionaries(st.sampled_from([*FOR_THE_LOG, *OPERATION]), VALUE, max_size=4)
+    variables=st.dictionaries(st.sampled_from([*FOR_THE_LOG, *OPERATION]), VALUE, max_size=4)
     | st.dictionaries(st.sampled_from([*FOR_THE_LOG, *OPERATION, *NAMES]), VALUE, max_size=4),
 )
 
@@ -72,9 +72,9 @@ ATTEMPTS = st.builds(
 @given(attempt=ATTEMPTS)
 def test_whatever_is_printed(host: Path, attempt: Attempt) -> None:
     """An exit code, at most one reason, which is the last line, and no line on any stream or in any log that harms."""
-    (host / "said").write_bytes(attempt.said)
+    (host / "said").write_bytes(attempt.output)
     state = "inactive" if attempt.action == "stop" else "active"
-    shown = f"LoadState=loaded\nActiveState={state}\nSubState=".encode() + attempt.said.split(b"\n")[0]
+    shown = f"LoadState=loaded\nActiveState={state}\nSubState=".encode() + attempt.output.split(b"\n")[0]
     (host / "shown").write_bytes(shown)
     done = run_python(AGENT, attempt.action, env=attempt.environment(host))
     lines = done.stderr.split("\n")

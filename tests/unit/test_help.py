@@ -47,8 +47,8 @@ def test_shows_examples(context: click.Context) -> None:
     examples += [line for line in text.splitlines() if "$(ocf-systemd " in line]
     assert examples
     for example in examples:
-        words = shlex.split(example.replace('eval "$(', "").replace(')"', "").partition("|")[0], comments=True)
-        assert " ".join(words).startswith(context.command_path)
+        tokens = shlex.split(example.replace('eval "$(', "").replace(')"', "").partition("|")[0], comments=True)
+        assert " ".join(tokens).startswith(context.command_path)
 
 
 @pytest.mark.parametrize("columns", [pytest.param(40, id="40"), pytest.param(200, id="200")])

@@ -58,13 +58,13 @@ class Host:
 
     root: Path
 
-    def __call__(self, *words: str, ocf_root: str = "ocf", before: str = "") -> subprocess.CompletedProcess[str]:
+    def __call__(self, *arguments: str, ocf_root: str = "ocf", before: str = "") -> subprocess.CompletedProcess[str]:
         program = before + PROGRAM.format(root=self.root)
-        return run_python(program, *self._words(words, ocf_root), env=self._environment)
+        return run_python(program, *self._arguments(arguments, ocf_root), env=self._environment)
 
-    def begin(self, *words: str) -> subprocess.Popen[str]:
+    def begin(self, *arguments: str) -> subprocess.Popen[str]:
         return subprocess.Popen(
-            [sys.executable, "-c", PROGRAM.format(root=self.root), *self._words(words, "ocf")],
+            [sys.executable, "-c", PROGRAM.format(root=self.root), *self._arguments(arguments, "ocf")],
             env=self._environment,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -75,8 +75,8 @@ class Host:
     def _environment(self) -> dict[str, str]:
         return {"PATH": f"{self.root}/bin:/usr/bin:/bin"}
 
-    def _words(self, words: tuple[str, ...], ocf_root: str) -> tuple[str, ...]:
-        return (*words, "--ocf-root", str(self.root / ocf_root), "--share", str(self.root / "share"))
+    def _arguments(self, arguments: tuple[str, ...], ocf_root: str) -> tuple[str, ...]:
+        return (*arguments, "--ocf-root", str(self.root / ocf_root), "--share", str(self.root / "share"))
 
     def agent(self, name: str = "systemd", ocf_root: str = "ocf") -> Path:
         return self.root / ocf_root / "resource.d/pacemaker" / name
@@ -224,16 +224,16 @@ class TestUninstall:
 
 class TestServe:
     @pytest.mark.parametrize(
-        ("words", "output"),
+        ("arguments", "output"),
         [
             pytest.param((), "None 600.0 y\n", id="as systemd starts it"),
             pytest.param(("--socket", "/a", "--idle-after", "2s"), "/a 2.0 y\n", id="by hand"),
             pytest.param(("--idle-after", "0"), "None 0.0 y\n", id="without end"),
         ],
     )
-    def test_options(self, words: tuple[str, ...], output: str) -> None:
+    def test_options(self, arguments: tuple[str, ...], output: str) -> None:
         """The server gets the socket, the seconds without work, and the environment."""
-        done = run_python(SERVE, "serve", *words, env={"PATH": os.defpath, "X": "y"})
+        done = run_python(SERVE, "serve", *arguments, env={"PATH": os.defpath, "X": "y"})
         assert (done.returncode, done.stdout, done.stderr) == (0, output, "")
 
     def test_an_invalid_duration(self) -> None:

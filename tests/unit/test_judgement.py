@@ -162,37 +162,37 @@ class TestMonitor:
     ) -> None:
         """Active, reloading and refreshing count alike, whatever the LoadState; a probe's codes are never 2 to 7."""
         for load in LoadState:
-            seen = Observation(unit_in(active, load), hooks)
-            assert judged(judge_monitor(seen, probe=False, protocol=OCF)) == now(code)
-            assert judged(judge_monitor(seen, probe=True, protocol=OCF)) == now(probed)
+            observed = Observation(unit_in(active, load), hooks)
+            assert judged(judge_monitor(observed, probe=False, protocol=OCF)) == now(code)
+            assert judged(judge_monitor(observed, probe=True, protocol=OCF)) == now(probed)
 
     @pytest.mark.parametrize("protocol", [pytest.param(protocol, id=protocol) for protocol in HookProtocol])
     def test_a_probe_never_takes_a_running_unit_for_stopped(self, protocol: HookProtocol) -> None:
         """Of every exit code and protocol: 7 and 5 would be recorded as stopped, 2 to 6 are hard errors: all are 1."""
         for active, code in product(RUNNING, range(256)):
-            seen = Observation(unit_in(active), (exited(code, b"no route\n"),))
-            recurring = judge_monitor(seen, probe=False, protocol=protocol)
-            probe = judge_monitor(seen, probe=True, protocol=protocol)
+            observed = Observation(unit_in(active), (exited(code, b"no route\n"),))
+            recurring = judge_monitor(observed, probe=False, protocol=protocol)
+            probe = judge_monitor(observed, probe=True, protocol=protocol)
             assert isinstance(recurring, ActionResult)
             expected = 1 if recurring.code in range(2, 8) else recurring.code
             assert probe == ActionResult(expected, recurring.reason)
 
     def test_a_probes_reason_names_the_hooks_own_code(self) -> None:
         """That 7 has become 1 hides nothing: the hook's exit code stands in the reason."""
-        seen = Observation(unit_in(ActiveState.ACTIVE), (exited(7, b"connection refused\n"),))
+        observed = Observation(unit_in(ActiveState.ACTIVE), (exited(7, b"connection refused\n"),))
         reason = "hook smtp: connection refused (exit 7)"
-        assert judge_monitor(seen, probe=True, protocol=OCF) == ActionResult(1, reason)
-        assert judge_monitor(seen, probe=False, protocol=OCF) == ActionResult(7, reason)
+        assert judge_monitor(observed, probe=True, protocol=OCF) == ActionResult(1, reason)
+        assert judge_monitor(observed, probe=False, protocol=OCF) == ActionResult(7, reason)
 
     @pytest.mark.parametrize("load", LOAD_ROWS)
     @pytest.mark.parametrize("active", DOWN_ROWS)
     def test_of_a_stopped_unit_no_hook_makes_it_better(self, active: ActiveState, load: LoadState) -> None:
         """An inactive or failed unit is 7 whatever the hook returns; one not found is 7 to a probe alone, else 5."""
         for hooks in ONE_HOOK:
-            seen = Observation(unit_in(active, load), hooks)
-            assert judged(judge_monitor(seen, probe=True, protocol=OCF)) == now(7)
+            observed = Observation(unit_in(active, load), hooks)
+            assert judged(judge_monitor(observed, probe=True, protocol=OCF)) == now(7)
             recurring = now(5) if load is LoadState.NOT_FOUND else now(7)
-            assert judged(judge_monitor(seen, probe=False, protocol=OCF)) == recurring
+            assert judged(judge_monitor(observed, probe=False, protocol=OCF)) == recurring
 
     @pytest.mark.parametrize("load", LOAD_ROWS)
     @pytest.mark.parametrize("active", DOWN_ROWS)
@@ -260,8 +260,8 @@ class TestMonitor:
     ) -> None:
         """Activating, deactivating and unknown states: wait, and 1 at the deadline."""
         for hooks in ONE_HOOK:
-            seen = Observation(unit_in(active, load), hooks)
-            assert judged(judge_monitor(seen, probe=probe, protocol=OCF)) == wait(1)
+            observed = Observation(unit_in(active, load), hooks)
+            assert judged(judge_monitor(observed, probe=probe, protocol=OCF)) == wait(1)
 
     @pytest.mark.parametrize("probe", PROBE_ROWS)
     def test_a_silent_systemd_is_asked_again_and_never_taken_for_stopped(self, *, probe: bool) -> None:
@@ -329,14 +329,14 @@ class TestMonitor:
 
     def test_a_probe_of_a_stopped_unit_has_nothing_to_explain(self) -> None:
         """A probe's 7 is no failure and has no reason; a recurring monitor's has one."""
-        seen = Observation(unit_in(ActiveState.INACTIVE))
-        assert judge_monitor(seen, probe=True, protocol=OCF) == ActionResult(7)
-        assert judge_monitor(seen, probe=False, protocol=OCF) == ActionResult(7, f"{UNIT} inactive")
+        observed = Observation(unit_in(ActiveState.INACTIVE))
+        assert judge_monitor(observed, probe=True, protocol=OCF) == ActionResult(7)
+        assert judge_monitor(observed, probe=False, protocol=OCF) == ActionResult(7, f"{UNIT} inactive")
 
     def test_a_missing_unit_is_named(self) -> None:
         """The reason of a recurring monitor's 5 names what is missing."""
-        seen = Observation(unit_in(ActiveState.INACTIVE, LoadState.NOT_FOUND))
-        assert judge_monitor(seen, probe=False, protocol=OCF) == ActionResult(5, f"{UNIT} not found")
+        observed = Observation(unit_in(ActiveState.INACTIVE, LoadState.NOT_FOUND))
+        assert judge_monitor(observed, probe=False, protocol=OCF) == ActionResult(5, f"{UNIT} not found")
 
 
 class TestUnbooted:
@@ -365,14 +365,14 @@ class TestStart:
         A lost request is worth another.
         """
         for load, hooks in product(LoadState, ONE_HOOK):
-            seen = Observation(unit_in(active, load), hooks)
+            observed = Observation(unit_in(active, load), hooks)
             if job.result is JobResult.LOST:
                 expected = wait(1)
             elif job.result is JobResult.ACCESS_DENIED:
                 expected = now(4)
             else:
                 expected = now(1)
-            assert judged(judge_start(seen, job, OCF)) == expected
+            assert judged(judge_start(observed, job, OCF)) == expected
 
     @pytest.mark.parametrize("active", DOWN_ROWS)
     def test_a_stopped_unit_whose_job_is_queued_is_waited_for(self, active: ActiveState) -> None:
@@ -538,17 +538,17 @@ class TestStop:
     def test_a_stopped_unit_is_success(self, active: ActiveState) -> None:
         """Whatever the job's result, the LoadState and the hook: observed stopped is stopped, a missing unit too."""
         for job, load, hooks in product(JOBS, LoadState, ONE_HOOK):
-            seen = Observation(unit_in(active, load), hooks)
-            assert judged(judge_stop(seen, job, verify=False, protocol=OCF)) == now(0)
+            observed = Observation(unit_in(active, load), hooks)
+            assert judged(judge_stop(observed, job, verify=False, protocol=OCF)) == now(0)
 
     @pytest.mark.parametrize("verify", [pytest.param(True, id="verify"), pytest.param(False, id="no verify")])
     @pytest.mark.parametrize("active", [pytest.param(state, id=state) for state in RUNNING + BETWEEN])
     def test_anything_else_is_waited_for(self, active: ActiveState, *, verify: bool) -> None:
         """Not observed stopped: at the deadline 1, or 4 when the stop was not permitted; never 0."""
         for job, load, hooks in product(JOBS, LoadState, ONE_HOOK):
-            seen = Observation(unit_in(active, load), hooks)
+            observed = Observation(unit_in(active, load), hooks)
             expected = wait(4) if job.result is JobResult.ACCESS_DENIED else wait(1)
-            assert judged(judge_stop(seen, job, verify=verify, protocol=OCF)) == expected
+            assert judged(judge_stop(observed, job, verify=verify, protocol=OCF)) == expected
 
     @pytest.mark.parametrize(("kill_mode", "others", "main"), REMAINING_ROWS)
     @pytest.mark.parametrize("active", DOWN_ROWS)
@@ -606,8 +606,8 @@ class TestStop:
     )
     def test_verify_reads_the_hook_by_its_protocol(self, code: int, expected: Judged) -> None:
         """An lsb hook returns 3 for not running, and 7 is a failure."""
-        seen = Observation(unit_in(ActiveState.INACTIVE), (exited(code),))
-        assert judged(judge_stop(seen, DONE, verify=True, protocol=HookProtocol.LSB)) == expected
+        observed = Observation(unit_in(ActiveState.INACTIVE), (exited(code),))
+        assert judged(judge_stop(observed, DONE, verify=True, protocol=HookProtocol.LSB)) == expected
 
     @pytest.mark.parametrize(
         ("hooks", "expected"),
@@ -622,8 +622,8 @@ class TestStop:
     )
     def test_verify_runs_all_hooks_that_can_run(self, hooks: tuple[HookOutcome, ...], expected: Judged) -> None:
         """All that can run must return 7."""
-        seen = Observation(unit_in(ActiveState.INACTIVE), hooks)
-        assert judged(judge_stop(seen, DONE, verify=True, protocol=OCF)) == expected
+        observed = Observation(unit_in(ActiveState.INACTIVE), hooks)
+        assert judged(judge_stop(observed, DONE, verify=True, protocol=OCF)) == expected
 
     @pytest.mark.parametrize(
         ("job", "text"),
@@ -702,8 +702,8 @@ class TestReload:
 
     def test_a_job_without_a_message(self) -> None:
         """The reason ends with the job's result then."""
-        seen = Observation(unit_in(ActiveState.ACTIVE))
-        judgement = judge_reload(seen, JobOutcome(JobResult.CANCELED), OCF)
+        observed = Observation(unit_in(ActiveState.ACTIVE))
+        judgement = judge_reload(observed, JobOutcome(JobResult.CANCELED), OCF)
         assert judgement == ActionResult(1, f"{UNIT} not reloaded: reload job canceled")
 
     @pytest.mark.parametrize("job", [pytest.param(job, id=job.result) for job in JOBS])
@@ -712,8 +712,8 @@ class TestReload:
         for unit, hooks in product(UNITS, ONE_HOOK):
             if isinstance(unit, UnitState) and unit.is_running:
                 continue
-            seen = Observation(unit, hooks)
-            assert judge_reload(seen, job, OCF) == judge_monitor(seen, probe=False, protocol=OCF)
+            observed = Observation(unit, hooks)
+            assert judge_reload(observed, job, OCF) == judge_monitor(observed, probe=False, protocol=OCF)
 
 
 class TestHooks:
@@ -931,26 +931,30 @@ ANY_HOOK: st.SearchStrategy[HookOutcome] = st.one_of(
 ANY_HOOKS = st.lists(ANY_HOOK, max_size=5).map(tuple)
 
 
-def judgements(seen: Observation, jobs: tuple[JobOutcome, ...] = JOBS) -> Iterator[tuple[str, HookProtocol, Judgement]]:
+def judgements(
+    observed: Observation, jobs: tuple[JobOutcome, ...] = JOBS
+) -> Iterator[tuple[str, HookProtocol, Judgement]]:
     """Yield what every action makes of one look."""
     for protocol in HookProtocol:
-        yield "probe", protocol, judge_monitor(seen, probe=True, protocol=protocol)
-        yield "monitor", protocol, judge_monitor(seen, probe=False, protocol=protocol)
+        yield "probe", protocol, judge_monitor(observed, probe=True, protocol=protocol)
+        yield "monitor", protocol, judge_monitor(observed, probe=False, protocol=protocol)
         for job in jobs:
-            yield "start", protocol, judge_start(seen, job, protocol)
-            yield "reload", protocol, judge_reload(seen, job, protocol)
+            yield "start", protocol, judge_start(observed, job, protocol)
+            yield "reload", protocol, judge_reload(observed, job, protocol)
             for verify in (True, False):
-                yield "stop", protocol, judge_stop(seen, job, verify=verify, protocol=protocol)
+                yield "stop", protocol, judge_stop(observed, job, verify=verify, protocol=protocol)
 
 
-def check_guarantees(seen: Observation) -> None:
+def check_guarantees(observed: Observation) -> None:
     """Check those of the five guarantees that are the judgement's: 7, 0 from stop, and always a reason."""
-    unit = seen.unit if isinstance(seen.unit, UnitState) else None
+    unit = observed.unit if isinstance(observed.unit, UnitState) else None
     is_spared = unit is not None and unit.details is not None and unit.details.kill_mode in SPARED
     is_alive = unit is not None and bool(unit.main_process or (unit.processes and not is_spared))
     is_down = unit is not None and unit.active_state in DOWN and not is_alive
-    returning_7 = {protocol: any(_is_not_running(hook, protocol) for hook in seen.hooks) for protocol in HookProtocol}
-    for action, protocol, judgement in judgements(seen):
+    returning_7 = {
+        protocol: any(_is_not_running(hook, protocol) for hook in observed.hooks) for protocol in HookProtocol
+    }
+    for action, protocol, judgement in judgements(observed):
         result = judgement if isinstance(judgement, ActionResult) else judgement.at_deadline
         code = result.code
         assert 0 <= code <= 255

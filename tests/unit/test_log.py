@@ -318,22 +318,22 @@ class TestHookOutput:
         """The last lines as they were, older ones joined; in so few and short pieces as a syslog daemon can take."""
         assert len(output.encode()) > 65_000
         prefix = f"x: WARNING: {HOOK}: "
-        ended, *told, _ = self.report(tmp_path / "log", (exited(1, output.encode()),), FAILED)
+        ended, *lines, _ = self.report(tmp_path / "log", (exited(1, output.encode()),), FAILED)
         assert ended == f"{prefix}exit 1"
-        pieces = [line.removeprefix(prefix) for line in told]
+        pieces = [line.removeprefix(prefix) for line in lines]
         assert "".join(pieces).replace(" | ", "") == output.replace("\n", "")
         assert pieces[-50:] == output.split("\n")[-51:-1] or output.count("\n") == 0
-        assert len(told) < 150
-        assert max(len(line.encode()) for line in told) < 8192
+        assert len(lines) < 150
+        assert max(len(line.encode()) for line in lines) < 8192
 
     def test_what_grows_as_it_is_made_printable(self, tmp_path: Path) -> None:
         """Bytes that are no UTF-8 take four letters each, and none of those is lost either."""
-        told = self.report(tmp_path / "log", (exited(1, b"\xff" * 65_536),), FAILED)
-        assert sum(line.count("\\xff") for line in told) >= 65_536 - len(told)  # some stand across a break
-        assert len(told) < 150
+        lines = self.report(tmp_path / "log", (exited(1, b"\xff" * 65_536),), FAILED)
+        assert sum(line.count("\\xff") for line in lines) >= 65_536 - len(lines)  # some stand across a break
+        assert len(lines) < 150
 
     @pytest.mark.parametrize(
-        ("hook", "told"),
+        ("hook", "line"),
         [
             pytest.param(HookMissing(HOOK, "gone"), "gone", id="missing"),
             pytest.param(HookMissing(HOOK, "a\nb\x1b[31m"), "ab", id="made printable"),
@@ -348,10 +348,10 @@ class TestHookOutput:
             pytest.param(died(SIGSEGV), "died by SIGSEGV", id="silent and dead"),
         ],
     )
-    def test_hooks_without_output(self, tmp_path: Path, hook: HookOutcome, told: str) -> None:
+    def test_hooks_without_output(self, tmp_path: Path, hook: HookOutcome, line: str) -> None:
         """Their path and what became of them, and the result."""
         assert self.report(tmp_path / "log", (hook,), FAILED) == [
-            f"x: WARNING: {HOOK}: {told}",
+            f"x: WARNING: {HOOK}: {line}",
             f"x: ERROR: {FAILED.reason}",
         ]
 
@@ -398,6 +398,6 @@ class TestHookOutput:
         forged = f"{prefix or 'ocf-exit-reason:'}all is well"
         reporter.report(Observed(Observation(ACTIVE, (exited(1, forged.encode() + b"\nx " + forged.encode()),))))
         reporter.report(ActionEnded(Action.MONITOR, FAILED))
-        told = capfd.readouterr().err
-        assert "all is well" in told
-        assert forged not in told
+        log = capfd.readouterr().err
+        assert "all is well" in log
+        assert forged not in log

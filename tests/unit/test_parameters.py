@@ -187,8 +187,8 @@ class TestValues:
 
     def test_all_problems_are_told_at_once(self) -> None:
         """One round fixes them: every wrong value is in the message, in the order of the table."""
-        told = problems(None, **{name: text for name, text, _ in BAD})
-        assert [problem.split("=")[0].split(" ")[0] for problem in told] == NAMES
+        reported = problems(None, **{name: text for name, text, _ in BAD})
+        assert [problem.split("=")[0].split(" ")[0] for problem in reported] == NAMES
 
     @pytest.mark.parametrize(
         ("values", "problem"),
@@ -257,7 +257,7 @@ class TestReadLeniently:
         """A unit that systemd cannot have is the empty string: nothing is guessed."""
         parameters_, problems_ = read_leniently({"OCF_RESKEY_unit": unit})
         assert parameters_.unit == ""
-        assert [told[: len(problem)] for told in problems_] == [problem]
+        assert [reported[: len(problem)] for reported in problems_] == [problem]
 
     @pytest.mark.parametrize(
         "values",
@@ -279,10 +279,10 @@ class TestReadLeniently:
     def test_fuzz(self, values: dict[str, str]) -> None:
         """Any bytes in any parameter result in parameters, which are right where no problem is reported."""
         environment = {PREFIX + name: value for name, value in values.items()}
-        read, told = read_leniently(environment)
-        assert told == problems_of(environment)
-        assert told or read == read_parameters(environment)
-        assert read.unit or any(problem.startswith("unit") for problem in told)
+        read, reported = read_leniently(environment)
+        assert reported == problems_of(environment)
+        assert reported or read == read_parameters(environment)
+        assert read.unit or any(problem.startswith("unit") for problem in reported)
 
 
 class TestUnitName:
@@ -376,11 +376,11 @@ class TestUnitName:
     )
     def test_bad_names(self, text: str, problem: str) -> None:
         """What systemd would not take, or would take for something else, is refused before anything is spawned."""
-        (told,) = problems(unit=text)
-        assert told.startswith("unit='")
-        assert problem in told
-        assert is_one_line(told)
-        assert len(told) < 250
+        (reported,) = problems(unit=text)
+        assert reported.startswith("unit='")
+        assert problem in reported
+        assert is_one_line(reported)
+        assert len(reported) < 250
 
     @given(st.text(max_size=300))
     def test_what_passes_is_safe(self, text: str) -> None:
@@ -413,21 +413,21 @@ class TestHostileEnvironment:
     )
     def test_the_answer_is_a_problem_or_parameters(self, name: str, value: str) -> None:
         """No value raises anything but a parameter error, and its message is one short line."""
-        told = problems_of({"OCF_RESKEY_unit": "nginx", PREFIX + name: value})
-        assert is_one_line("; ".join(told))
-        assert len("; ".join(told)) < 300
+        reported = problems_of({"OCF_RESKEY_unit": "nginx", PREFIX + name: value})
+        assert is_one_line("; ".join(reported))
+        assert len("; ".join(reported)) < 300
 
     def test_a_long_value_is_cut(self) -> None:
         """60 characters of a wrong value are enough to know it by."""
-        (told,) = problems(stop_verify="x" * 500)
-        assert told == f"stop_verify='{'x' * 60}…' is neither yes nor no"
+        (reported,) = problems(stop_verify="x" * 500)
+        assert reported == f"stop_verify='{'x' * 60}…' is neither yes nor no"
 
     @given(st.dictionaries(st.sampled_from(NAMES), st.binary(max_size=80).map(os.fsdecode)))
     def test_fuzz(self, values: dict[str, str]) -> None:
         """Any bytes in any parameter: parameters or one printable line that names every culprit."""
-        told = problems_of({PREFIX + name: value for name, value in values.items()})
-        assert is_one_line("; ".join(told))
-        assert all(problem.split("=")[0].split(" ")[0] in NAMES for problem in told)
+        reported = problems_of({PREFIX + name: value for name, value in values.items()})
+        assert is_one_line("; ".join(reported))
+        assert all(problem.split("=")[0].split(" ")[0] in NAMES for problem in reported)
 
 
 class TestOperation:

@@ -121,9 +121,9 @@ class TestEnds:
 
         outcome = anyio.run(main)
         assert isinstance(outcome, Exited)
-        words = dict(word.split("=") for word in outcome.stdout.decode().split())
-        assert [words[key].split("(")[0] for key in ("uid", "gid")] == ["65534", "65534"]
-        assert sorted(group.split("(")[0] for group in words["groups"].split(",")) == ["4", "65534"]
+        fields = dict(word.split("=") for word in outcome.stdout.decode().split())
+        assert [fields[key].split("(")[0] for key in ("uid", "gid")] == ["65534", "65534"]
+        assert sorted(group.split("(")[0] for group in fields["groups"].split(",")) == ["4", "65534"]
 
 
 class TestStreams:
@@ -486,8 +486,8 @@ async def main():
 anyio.run(main)
 """
         done = run_python(code)
-        told, leftovers = done.stdout.splitlines()
-        assert told in {"NotStarted Too many open files", "Exited 0"}
+        outcome, leftovers = done.stdout.splitlines()
+        assert outcome in {"NotStarted Too many open files", "Exited 0"}
         assert (leftovers, done.stderr) == ("()", "")
 
 

@@ -77,7 +77,7 @@ def test_generic() -> None:
 
 
 @pytest.mark.parametrize(
-    ("code", "told"),
+    ("code", "message"),
     [
         pytest.param("Point()", "lacks x", id="too little"),
         pytest.param("Point(1, 2, 3)", "takes 2 fields, not 3", id="too much"),
@@ -86,9 +86,9 @@ def test_generic() -> None:
         pytest.param("replace(Point(1), z=2)", "takes no z", id="replaced"),
     ],
 )
-def test_wrong_fields(code: str, told: str) -> None:
+def test_wrong_fields(code: str, message: str) -> None:
     """Too many or too few fields raise a TypeError that names them."""
-    with pytest.raises(TypeError, match=told):
+    with pytest.raises(TypeError, match=message):
         eval(code)  # noqa: S307  # what mypy would not let pass
 
 

@@ -216,14 +216,14 @@ class TestCommands:
     @pytest.mark.parametrize("value", VALUES)
     def test_pcs_gets_the_value(self, value: str) -> None:
         """Pcs gets a value from the shell unchanged, whatever it contains."""
-        words = shlex.split(proposed(HOOK | {"monitor_hook_args": shlex.quote(value)}).pcs)
-        assert f"monitor_hook_args={shlex.quote(value)}" in words
+        tokens = shlex.split(proposed(HOOK | {"monitor_hook_args": shlex.quote(value)}).pcs)
+        assert f"monitor_hook_args={shlex.quote(value)}" in tokens
 
     @pytest.mark.parametrize("value", VALUES)
     def test_crm_gets_the_value(self, value: str) -> None:
         """crm, which splits its arguments again, gets a value unchanged, whatever it contains."""
-        words = shlex.split(f"crm params value={crm_quoted(value)} op")
-        assert shlex.split(" ".join(add_quotes(words[1:]))) == ["params", f"value={value}", "op"]
+        tokens = shlex.split(f"crm params value={crm_quoted(value)} op")
+        assert shlex.split(" ".join(add_quotes(tokens[1:]))) == ["params", f"value={value}", "op"]
 
     @pytest.mark.parametrize("value", UNSUPPORTED_BY_CRM)
     def test_crm_does_not_support_the_value(self, value: str) -> None:
@@ -234,10 +234,10 @@ class TestCommands:
         assert f"monitor_hook=/h/{value}" in shlex.split(proposal.pcs)
 
 
-def add_quotes(words: list[str]) -> list[str]:
+def add_quotes(tokens: list[str]) -> list[str]:
     """Quote as crmsh 4.4 does before it joins its arguments and splits them (add_quotes() in crmsh/main.py)."""
     quoted = []
-    for word in words:
+    for word in tokens:
         quote = "'" if '"' in word else '"'
         quoted.append(f"{quote}{word}{quote}" if " " in word and quote not in word else word)
     return quoted

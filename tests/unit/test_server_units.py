@@ -43,9 +43,9 @@ class Host:
     def calls(self) -> list[str]:
         """Return the calls of systemctl since the last time."""
         file = self.root / "calls"
-        words = file.read_text().splitlines() if file.exists() else []
+        lines = file.read_text().splitlines() if file.exists() else []
         file.unlink(missing_ok=True)
-        return words
+        return lines
 
     def fail_at(self, *calls: str) -> None:
         (self.root / "failing").write_text("".join(f"{call}\n" for call in calls))

@@ -100,9 +100,9 @@ def test_all_that_was_printed_stands_in_it(tmp_path: Path) -> None:
     trace = tmp_path / "trace"
     reporter = traced(Heard(), {"OCF_TRACE_RA": "1", "OCF_TRACE_FILE": str(trace)}, Action.MONITOR, "systemd")
     began = CommandStarted(Purpose.HOOK, Command((HOOK,), {}))
-    said = [f"line {number}" for number in range(5000)]
-    reporter.report(CommandEnded(began, Exited(0.1, "\n".join(said).encode(), code=1)))
-    assert lines_of(trace)[-5000:] == [f"  stdout: {line}" for line in said]
+    lines = [f"line {number}" for number in range(5000)]
+    reporter.report(CommandEnded(began, Exited(0.1, "\n".join(lines).encode(), code=1)))
+    assert lines_of(trace)[-5000:] == [f"  stdout: {line}" for line in lines]
 
 
 def test_the_names_of_variables_are_made_safe_too(tmp_path: Path) -> None:
