@@ -87,8 +87,8 @@ def measure(extent: Extent, wrong: list[str], *, with_cluster: bool) -> Results:
         mixed(measured_host, memory, 0, CALLERS[-1])
         mixed(measured_host, memory, extent.actions, _STEADY)
         wrong += measured_host.wrong
-    seen = _cluster(wrong) if with_cluster else None
-    return Results(circumstances, single, started, runs, memory, seen, len(wrong), measured_host.fell_back)
+    busy = _cluster(wrong) if with_cluster else None
+    return Results(circumstances, single, started, runs, memory, busy, len(wrong), measured_host.fell_back)
 
 
 def _cluster(wrong: list[str]) -> UnderPacemaker:

@@ -106,9 +106,9 @@ class Host:
 
     def check(self, what: str, ended: Ended, code: int = 0, reason: str = "") -> None:
         """Record a wrong result: its code, nothing on stdout, a reason if one is due."""
-        said = ended["stderr"]
-        is_right = reason in said if reason else not said
-        if ended["code"] != code or ended["stdout"] or not is_right or said.count(REASON) > 1:
+        stderr = ended["stderr"]
+        is_right = reason in stderr if reason else not stderr
+        if ended["code"] != code or ended["stdout"] or not is_right or stderr.count(REASON) > 1:
             self.wrong.append(f"{what}: expected {code} {reason!r}, got {ended}")
 
     def server(self) -> tuple[int, float]:

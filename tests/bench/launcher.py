@@ -107,7 +107,7 @@ def _run(calls: Sequence[Call], at_once: int) -> list[Ended]:
         number, began = running.pop(pid)
         cpu_s = usage.ru_utime + usage.ru_stime
         ended[number] = os.waitstatus_to_exitcode(status), time.monotonic() - began, cpu_s
-    return [_told(number, *ended[number]) for number in range(len(calls))]
+    return [_ended(number, *ended[number]) for number in range(len(calls))]
 
 
 def _start(call: Call, number: int) -> int:
@@ -119,7 +119,7 @@ def _start(call: Call, number: int) -> int:
     return os.posix_spawn(call["argv"][0], call["argv"], call["environment"], file_actions=streams, setpgroup=0)
 
 
-def _told(number: int, code: int, wall_s: float, cpu_s: float) -> Ended:
+def _ended(number: int, code: int, wall_s: float, cpu_s: float) -> Ended:
     texts = []
     for stream in ("out", "err"):
         with open(f"{_OUTPUT}/{number}.{stream}", encoding="utf-8", errors="replace") as file:  # noqa: PTH123

@@ -53,7 +53,7 @@ def _configure(cluster: Cluster) -> None:
         for number in range(RESOURCES)
     )
     cluster.wait_until(
-        lambda seen: all(seen.runs_on(f"many{number}") for number in range(RESOURCES)), 300, "all are started"
+        lambda now: all(now.runs_on(f"many{number}") for number in range(RESOURCES)), 300, "all are started"
     )
     cluster.settle(180)
 

@@ -66,8 +66,8 @@ def _monitors(host: Host) -> tuple[list[_Subject], dict[str, list[str]]]:
             alone |= {part.name: part for part in parts}
     environment = call_of(Variant.COLD, "monitor", unit_of(0))["environment"]
     interpreters = [
-        _Subject(name, None, {"argv": [sys.executable, *words], "environment": environment})
-        for name, words in _ALONE.items()
+        _Subject(name, None, {"argv": [sys.executable, *arguments], "environment": environment})
+        for name, arguments in _ALONE.items()
     ]
     return [*agents, *alone.values(), *interpreters], others | {each.name: [] for each in interpreters}
 

@@ -94,15 +94,15 @@ def _memory(results: Results) -> Row:
 
 
 def _pacemaker(results: Results) -> Row:
-    goal, seen = f"≤ {_BUSY_MAX:.0%} of one core", results.under_pacemaker
-    if seen is None:
+    goal, load = f"≤ {_BUSY_MAX:.0%} of one core", results.under_pacemaker
+    if load is None:
         return Row("100 resources at 10 s under Pacemaker, trivial hook: whole machine", goal, "not measured", None)
-    busy: list[tuple[str, Busy]] = [("idle", seen.idle), *seen.variants.items()]
+    busy: list[tuple[str, Busy]] = [("idle", load.idle), *load.variants.items()]
     text = ", ".join(f"{name} {each.machine:.1%} ({each.node:.1%})" for name, each in busy)
     if any(each.machine - each.node > _OTHER_WORK for _, each in busy):
         text += "; the machine had other work meanwhile"
-    what = f"{seen.resources} resources at 10 s under Pacemaker, trivial hook: whole machine (the cluster's node alone)"
-    return Row(what, goal, text, seen.variants[Variant.RESIDENT].machine <= _BUSY_MAX)
+    what = f"{load.resources} resources at 10 s under Pacemaker, trivial hook: whole machine (the cluster's node alone)"
+    return Row(what, goal, text, load.variants[Variant.RESIDENT].machine <= _BUSY_MAX)
 
 
 def _growth(results: Results) -> Row:

@@ -52,7 +52,7 @@ def report(record_property: Callable[[str, object], None]) -> Callable[[str], No
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     reports = [report for kind in ("passed", "failed") for report in terminalreporter.getreports(kind)]
-    lines = [str(told) for report in reports for name, told in report.user_properties if name == MEASURED]
+    lines = [str(value) for report in reports for name, value in report.user_properties if name == MEASURED]
     if lines:
         terminalreporter.section(MEASURED)
         terminalreporter.write_line("\n".join(lines))

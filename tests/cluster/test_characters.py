@@ -68,7 +68,7 @@ def exact(text: str) -> bytes:
 
 def shown(node: Node) -> tuple[str, ...]:
     """Return what the tools print on a node, the XML first. Raises UnicodeDecodeError."""
-    return tuple(exact(node.run(*words)).decode() for words in (("crm_mon", "--output-as=xml"), *SHOWN_BY))
+    return tuple(exact(node.run(*command)).decode() for command in (("crm_mon", "--output-as=xml"), *SHOWN_BY))
 
 
 class TestCharacters:
@@ -79,11 +79,11 @@ class TestCharacters:
     def test_everywhere(self, cluster: Cluster) -> None:
         """Whatever hooks and failing units print, the CIB and the tools work on every node, and show each reason."""
         create(cluster)
-        cluster.wait_until(lambda seen: all(map(seen.runs_on, MESSAGES)), 90, "all are started")
+        cluster.wait_until(lambda now: all(map(now.runs_on, MESSAGES)), 90, "all are started")
         cluster.settle()
         for node in cluster.nodes:
             node.sh('mkdir -p /run/test/say; cd /run/test/say; touch -- "$@"', *MESSAGES)
-        cluster.wait_until(lambda seen: all(map(seen.fail_count, MESSAGES)), 60, "every monitor has failed")
+        cluster.wait_until(lambda now: all(map(now.fail_count, MESSAGES)), 60, "every monitor has failed")
         cluster.settle()
         kept = exact(cluster.nodes[0].run("cibadmin", "--query"))
         kept.decode()

@@ -31,9 +31,9 @@ LEFT_ALONE = [
 ]
 
 
-def typed(node: Node, *words: str, timeout_s: float = 90) -> CompletedProcess[str]:
+def typed(node: Node, *arguments: str, timeout_s: float = 90) -> CompletedProcess[str]:
     """Run ocf-systemd on a node, without a terminal."""
-    return node.sandbox.run([str(PROGRAM), *words], timeout_s=timeout_s)
+    return node.sandbox.run([str(PROGRAM), *arguments], timeout_s=timeout_s)
 
 
 def has(node: Node, path: str) -> bool:
@@ -131,11 +131,11 @@ class TestDebug:
         """With the answer no, nothing is changed and the exit code is 2."""
         before = invocation(node)
         command = node.sandbox.command([str(PROGRAM), "debug", "stop", "--unit", "plain"], env={"TERM": "xterm"})
-        seen = Terminal(command, (24, 80))
-        seen.look_for("nevertheless? [y/N]")
-        seen.child.sendline("n")
-        assert "nothing was changed" in "\n".join(seen.watch())
-        assert (seen.child.exitstatus, invocation(node)) == (2, before)
+        terminal = Terminal(command, (24, 80))
+        terminal.look_for("nevertheless? [y/N]")
+        terminal.child.sendline("n")
+        assert "nothing was changed" in "\n".join(terminal.watch())
+        assert (terminal.child.exitstatus, invocation(node)) == (2, before)
 
     def test_yes(self, node: Node) -> None:
         """With --yes it runs at once; the drop-in of the cluster's start stays."""
@@ -145,7 +145,7 @@ class TestDebug:
         assert has(node, DROP_IN)
 
     @pytest.mark.parametrize(
-        ("words", "code"),
+        ("arguments", "code"),
         [
             pytest.param(("monitor", "--unit", "plain"), 0, id="monitor"),
             pytest.param(("validate-all", "--unit", "plain"), 0, id="validate-all"),
@@ -154,10 +154,10 @@ class TestDebug:
             pytest.param(("start", "--unit", "free"), 0, id="another unit"),
         ],
     )
-    def test_does_not_ask(self, cluster: Cluster, node: Node, words: tuple[str, ...], code: int) -> None:
+    def test_does_not_ask(self, cluster: Cluster, node: Node, arguments: tuple[str, ...], code: int) -> None:
         """What changes nothing, and a unit that the cluster does not control, needs no confirmation."""
         cluster.service("free")
-        done = typed(node, "debug", *words)
+        done = typed(node, "debug", *arguments)
         typed(node, "debug", "stop", "--unit", "free")
         assert (done.returncode, done.stderr) == (code, "")
 

@@ -21,7 +21,7 @@ class TestDegraded:
         node = cluster.node(cluster.wait_until_runs("queue"))
         before = node.show(unit, "InvocationID")
         node.sandbox.write("/run/test/code", str(DEGRADED))
-        status = cluster.wait_until(lambda seen: bool(seen.failures), 30, "it shows as degraded")
+        status = cluster.wait_until(lambda now: bool(now.failures), 30, "it shows as degraded")
         reason = f"hook queue: queue is long (exit {DEGRADED})"
         assert status.failures == (Failure("queue", "monitor", node.name, DEGRADED, "complete", reason),)
         assert "degraded" in node.run("crm_mon", "-1").lower()
@@ -30,7 +30,7 @@ class TestDegraded:
         node.sandbox.write("/run/test/code", "0")
         node.run("crm_resource", "--cleanup", "--resource=queue")
         cluster.settle()
-        status = cluster.wait_until(lambda seen: not seen.failures, 30, "it is well again")
+        status = cluster.wait_until(lambda now: not now.failures, 30, "it is well again")
         assert status.runs_on("queue") == node.name
         assert status.fail_count("queue") == 0
         assert node.show(unit, "InvocationID") == before

@@ -131,7 +131,7 @@ class TestAgentKilled:
         node, pid = begin(cluster, "monitor")
         hook = node.run("pgrep", "-P", str(pid), "-f", "hooks/slow")
         node.run("kill", "-KILL", str(pid))
-        cluster.wait_until(lambda seen: seen.fail_count("faulty") == 1, 30, "a failed monitor")
+        cluster.wait_until(lambda now: now.fail_count("faulty") == 1, 30, "a failed monitor")
         runs_on = cluster.wait_until_runs("faulty")
         assert cluster.running_on("faulty.service") == [runs_on]
         cluster.wait_until(
@@ -168,9 +168,9 @@ class TestDaemonReexec:
         with in_a_loop(cluster.node("node1"), "systemctl daemon-reexec; systemctl daemon-reload"):
             for _ in range(2):
                 cluster.pcs("resource", "disable", *names)
-                cluster.wait_until(lambda seen: not any(seen.runs_on(name) for name in names), 60, "all are stopped")
+                cluster.wait_until(lambda now: not any(now.runs_on(name) for name in names), 60, "all are stopped")
                 cluster.pcs("resource", "enable", *names)
-                cluster.wait_until(lambda seen: all(seen.runs_on(name) for name in names), 60, "all are started")
+                cluster.wait_until(lambda now: all(now.runs_on(name) for name in names), 60, "all are started")
             time.sleep(5)
         count = sum("Reexecuting" in entry.message for entry in cluster.node("node1").journal("systemd"))
         status = cluster.settle()
@@ -226,7 +226,7 @@ class TestNodeLost:
         node = cluster.node(cluster.wait_until_runs("survivor"))
         began = time.time()
         node.kill()
-        elsewhere = lambda seen: seen.runs_on("survivor") not in {"", node.name}  # noqa: E731
+        elsewhere = lambda now: now.runs_on("survivor") not in {"", node.name}  # noqa: E731
         runs_on = cluster.wait_until(elsewhere, 60, "it runs elsewhere").runs_on("survivor")
         report(f"node killed: its service runs on another after {time.time() - began:.1f} s")
         assert cluster.running_on(unit) == [runs_on]
@@ -259,7 +259,7 @@ class TestNodeLost:
         before = node.show(unit, "InvocationID")
         gone = cluster.others(node.name)[0]
         cluster.switch.split({each.number for each in cluster.others(gone.name)}, {gone.number})
-        cluster.wait_until(lambda seen: gone.name not in seen.online or node.name not in seen.online, 60, "it is lost")
+        cluster.wait_until(lambda now: gone.name not in now.online or node.name not in now.online, 60, "it is lost")
         assert cluster.running_on(unit) == [node.name]
         cluster.switch.heal()
         cluster.wait_until_whole()

@@ -33,11 +33,11 @@ class TestPromotedCodes:
             )
             for name, code in names.items()
         )
-        cluster.wait_until(lambda seen: all(seen.runs_on(name) for name in names), 60, "all are started")
+        cluster.wait_until(lambda now: all(now.runs_on(name) for name in names), 60, "all are started")
         ran_on = {name: cluster.settle().runs_on(name) for name in names}
         for name, node in ran_on.items():
             cluster.node(node).sandbox.write(f"/run/test/{name}", "")
-        cluster.wait_until(lambda seen: all(map(seen.fail_count, names)), 30, "every monitor has failed")
+        cluster.wait_until(lambda now: all(map(now.fail_count, names)), 30, "every monitor has failed")
         status = cluster.settle()
         assert {each.resource: (each.action, each.node, each.code, each.reason) for each in status.failures} == {
             name: ("monitor", ran_on[name], 1, f"hook web: HTTP error (exit {code})") for name, code in names.items()

@@ -109,7 +109,7 @@ def kill_all(cluster: Cluster, node: Node, interruptions: Sequence[Interruption]
         node.sandbox.write(f"/run/test/hold/{each.resource}", f"{each.step}\n")
     cluster.pcs("resource", change, *(each.resource for each in interruptions))
     kill_as_held(cluster, node, interruptions)
-    known = lambda seen: all(seen.fail_count(each.resource) for each in interruptions)  # noqa: E731
+    known = lambda now: all(now.fail_count(each.resource) for each in interruptions)  # noqa: E731
     return cluster.wait_until(known, 60, "Pacemaker knows that every agent failed")
 
 
@@ -122,7 +122,7 @@ class TestAgentKilledAtEachStep:
         """Whatever a start was about when its agent died, the stop and the start that follow put it right."""
         node, interruptions = create(cluster, START_STEPS)
         kill_all(cluster, node, interruptions, "enable")
-        started = lambda seen: all(seen.runs_on(each.resource) == ON for each in interruptions)  # noqa: E731
+        started = lambda now: all(now.runs_on(each.resource) == ON for each in interruptions)  # noqa: E731
         cluster.wait_until(started, 60, "all are started")
         for each in interruptions:
             assert node.show(each.unit, "ActiveState") == "active"
@@ -142,19 +142,19 @@ class TestAgentKilledAtEachStep:
         node, interruptions = create(cluster, STOP_STEPS)
         names, units = [each.resource for each in interruptions], [each.unit for each in interruptions]
         cluster.pcs("resource", "enable", *names)
-        cluster.wait_until(lambda seen: all(seen.runs_on(name) == ON for name in names), 60, "all are started")
+        cluster.wait_until(lambda now: all(now.runs_on(name) == ON for name in names), 60, "all are started")
         kill_all(cluster, node, interruptions, "disable")
         status = cluster.settle()
         # There is no fencing, and so no proof that it is stopped.
         assert all(status.resources[name].is_blocked for name in names)
         cluster.pcs("resource", "cleanup")
-        cluster.wait_until(lambda seen: not any(seen.resources[name].nodes for name in names), 60, "all are stopped")
+        cluster.wait_until(lambda now: not any(now.resources[name].nodes for name in names), 60, "all are stopped")
         cluster.settle()
         assert [unit for unit in units if node.show(unit, "ActiveState") != "inactive"] == []
         cluster.pcs("resource", "enable", *names)
-        cluster.wait_until(lambda seen: all(seen.runs_on(name) == ON for name in names), 60, "all are started again")
+        cluster.wait_until(lambda now: all(now.runs_on(name) == ON for name in names), 60, "all are started again")
         cluster.pcs("resource", "disable", *names)
-        cluster.wait_until(lambda seen: not any(seen.resources[name].nodes for name in names), 60, "all are stopped")
+        cluster.wait_until(lambda now: not any(now.resources[name].nodes for name in names), 60, "all are stopped")
         assert cluster.settle().failures == ()
         assert [unit for unit in units if node.show(unit, "ActiveState") != "inactive"] == []
         assert node.sh(f"ls {DROP_INS}", check=False) == ""

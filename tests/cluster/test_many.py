@@ -68,7 +68,7 @@ def start_all(cluster: Cluster) -> None:
     """Start all resources at once, as many at the same time as there are."""
     cluster.pcs("property", "set", *AT_ONCE)
     configure(cluster)
-    cluster.wait_until(lambda seen: all(seen.runs_on(name) for name in NAMES), 180, "all are started")
+    cluster.wait_until(lambda now: all(now.runs_on(name) for name in NAMES), 180, "all are started")
 
 
 def monitor_all(cluster: Cluster) -> None:
@@ -79,8 +79,8 @@ def monitor_all(cluster: Cluster) -> None:
 
 def reloads(cluster: Cluster) -> int:
     """Return how often systemd has reloaded its units."""
-    said = [entry.message for entry in cluster.nodes[0].journal("systemd") if entry.pid == "1"]
-    return said.count("Reloading.")
+    messages = [entry.message for entry in cluster.nodes[0].journal("systemd") if entry.pid == "1"]
+    return messages.count("Reloading.")
 
 
 def cpu_s(cluster: Cluster) -> float:
@@ -134,7 +134,7 @@ def measure(cluster: Cluster, change: Callable[[Cluster], None]) -> Phase:
 def stop_all(cluster: Cluster) -> None:
     """Stop all resources at once."""
     cluster.pcs("property", "set", "stop-all-resources=true", *AT_ONCE)
-    cluster.wait_until(lambda seen: not any(each.nodes for each in seen.resources.values()), 180, "all are stopped")
+    cluster.wait_until(lambda now: not any(each.nodes for each in now.resources.values()), 180, "all are stopped")
 
 
 class TestMany:
@@ -146,11 +146,11 @@ class TestMany:
         used_s, began = cpu_s(cluster), time.time()
         time.sleep(WATCHED_S)
         used_s, ended = cpu_s(cluster) - used_s, time.time()
-        seen = looks(cluster, began).values()
+        monitors = looks(cluster, began).values()
         status = cluster.status()
         stopped = measure(cluster, stop_all)
-        between_s = longest(b.looked_s - a.looked_s for each in seen for a, b in pairwise(each))
-        pause_s = longest(b.began_s - a.looked_s for each in seen for a, b in pairwise(each))
+        between_s = longest(b.looked_s - a.looked_s for each in monitors for a, b in pairwise(each))
+        pause_s = longest(b.began_s - a.looked_s for each in monitors for a, b in pairwise(each))
         report(
             f"{COUNT} resources on one node: started in {started.elapsed_s:.1f} s, {started.reloads} daemon-reloads;\n"
             f"  stopped in {stopped.elapsed_s:.1f} s, {stopped.reloads} daemon-reloads;\n"
@@ -161,8 +161,8 @@ class TestMany:
         assert not any(status.fail_count(name) for name in NAMES)
         # Pacemaker's interval begins when the monitor before has ended: a pause of two would be one that was missed.
         assert pause_s < 2 * INTERVAL_S
-        assert all(len(each) >= WATCHED_S // (2 * INTERVAL_S) for each in seen)
-        assert all(ended - each[-1].looked_s < INTERVAL_S + TIMEOUT_S for each in seen)
+        assert all(len(each) >= WATCHED_S // (2 * INTERVAL_S) for each in monitors)
+        assert all(ended - each[-1].looked_s < INTERVAL_S + TIMEOUT_S for each in monitors)
         assert started.reloads <= RELOADS_MAX
         assert stopped.reloads <= RELOADS_MAX
         assert cluster.nodes[0].sh(f"ls {DROP_INS}", check=False) == ""

@@ -65,7 +65,7 @@ def correct(cluster: Cluster, primitives: list[Primitive], wrong: Mapping[str, t
     right = {each.name: (name := wrong[each.name][0], RIGHT.get(name, each.parameters["unit"])) for each in primitives}
     cluster.add(with_values(primitives, right))
     cluster.pcs("resource", "cleanup")
-    cluster.wait_until(lambda seen: all(map(seen.runs_on, wrong)), 60, "all are started")
+    cluster.wait_until(lambda now: all(map(now.runs_on, wrong)), 60, "all are started")
     status = cluster.settle()
     assert running_on(cluster, primitives) == {name: [status.runs_on(name)] for name in wrong}
     assert status.failures == ()
@@ -81,7 +81,7 @@ class TestTypingError:
         wrong = TYPING_ERRORS | {"missing": ("unit", "")}
         primitives = services(cluster, wrong)
         cluster.add(with_values(primitives, wrong))
-        failed = lambda seen: reasons(seen, wrong).keys() == wrong.keys()  # noqa: E731
+        failed = lambda now: reasons(now, wrong).keys() == wrong.keys()  # noqa: E731
         status = cluster.wait_until(failed, 60, "every start has failed")
         cluster.settle()
         assert {each.action for each in status.failures} == {"start"}
@@ -98,11 +98,11 @@ class TestTypingError:
         """A running service that gets a wrong value is stopped, and its stop succeeds; no node is fenced."""
         primitives = services(cluster, TYPING_ERRORS)
         cluster.add(primitives)
-        cluster.wait_until(lambda seen: all(map(seen.runs_on, TYPING_ERRORS)), 60, "all are started")
+        cluster.wait_until(lambda now: all(map(now.runs_on, TYPING_ERRORS)), 60, "all are started")
         cluster.settle()
         for name, (parameter, value) in TYPING_ERRORS.items():
             cluster.pcs("resource", "update", name, f"{parameter}={value}")
-        failed = lambda seen: reasons(seen, TYPING_ERRORS).keys() == TYPING_ERRORS.keys()  # noqa: E731
+        failed = lambda now: reasons(now, TYPING_ERRORS).keys() == TYPING_ERRORS.keys()  # noqa: E731
         status = cluster.wait_until(failed, 60, "every change has failed")
         cluster.settle()
         assert "poll_interval='abc'" in reasons(status, TYPING_ERRORS)["poll"]

@@ -48,7 +48,7 @@ class TestRefresh:
             Primitive(f"probed{code}", _parameters(f"probed@{code}", hook, code), monitor_interval_s=10)
             for code in CODES
         )
-        cluster.wait_until(lambda seen: {seen.runs_on(name) for name in units} == {ON}, 60, "all are started")
+        cluster.wait_until(lambda now: {now.runs_on(name) for name in units} == {ON}, 60, "all are started")
         cluster.settle()
         cluster.pcs("property", "set", "maintenance-mode=true")
         cluster.settle()
@@ -101,7 +101,7 @@ class TestSocketActivated:
         assert [run for unit in units.values() for run in runs_of(cluster, unit, began)] == []
         assert cluster.probes() == {(name, node.name): 7 for name in units for node in cluster.nodes}
         cluster.pcs("resource", "enable", *units)
-        cluster.wait_until(lambda seen: all(seen.runs_on(name) for name in units), 60, "all are started")
+        cluster.wait_until(lambda now: all(now.runs_on(name) for name in units), 60, "all are started")
         status = refresh(cluster, units)
         for name, unit in units.items():
             assert [run.node for run in runs_of(cluster, unit, began)] == [status.runs_on(name)]

@@ -25,7 +25,7 @@ class TestReasons:
         """A start that fails has the unit's last log line in its reason; it is tried on each node once."""
         unit = cluster.service("unlicensed", "Type=oneshot", "ExecStart=sh -c 'echo no licence found; exit 3'")
         cluster.create("unlicensed", unit=unit)
-        status = cluster.wait_until(lambda seen: len(seen.failures) == 3, 60, "the start has failed everywhere")
+        status = cluster.wait_until(lambda now: len(now.failures) == 3, 60, "the start has failed everywhere")
         reason = f"{unit} failed: exit-code, status 3: no licence found"
         assert sorted(failure.node for failure in status.failures) == EVERYWHERE
         for failure in status.failures:
@@ -45,7 +45,7 @@ class TestReasons:
         cluster.create("hangs", "op", "monitor", "interval=2s", "timeout=4s", unit=unit, monitor_hook=hook)
         node = cluster.node(cluster.wait_until_runs("hangs"))
         node.sandbox.write("/run/test/hang", "")
-        status = cluster.wait_until(lambda seen: bool(seen.failures), 30, "the hang is noticed")
+        status = cluster.wait_until(lambda now: bool(now.failures), 30, "the hang is noticed")
         assert [(each.action, each.code, each.status) for each in status.failures] == [("monitor", 1, "complete")]
         assert status.failures[0].reason.startswith("hook hangs-once: timed out after ")
         assert cluster.wait_until_runs("hangs") == node.name
@@ -59,7 +59,7 @@ class TestReasons:
         cluster.create("hooked", "op", "monitor", "interval=2s", unit=unit, monitor_hook=hook)
         node = cluster.node(cluster.wait_until_runs("hooked"))
         node.run("rm", hook)
-        cluster.wait_until(lambda seen: seen.runs_on("hooked") not in {"", node.name}, 60, "it has moved")
+        cluster.wait_until(lambda now: now.runs_on("hooked") not in {"", node.name}, 60, "it has moved")
         (failure,) = cluster.settle().failures
         assert (failure.action, failure.node, failure.code) == ("monitor", node.name, 5)
         assert failure.reason == "hook vanishes: cannot be run: No such file or directory"
@@ -67,7 +67,7 @@ class TestReasons:
     def test_hook_that_never_was(self, cluster: Cluster) -> None:
         """A hook that is on no node keeps the service from starting, with that reason."""
         cluster.create("unhooked", unit=cluster.service("unhooked"), monitor_hook=f"{HOOKS}/none")
-        status = cluster.wait_until(lambda seen: len(seen.failures) == 3, 60, "the start has failed everywhere")
+        status = cluster.wait_until(lambda now: len(now.failures) == 3, 60, "the start has failed everywhere")
         assert sorted(failure.node for failure in status.failures) == EVERYWHERE
         for failure in status.failures:
             assert (failure.action, failure.code) == ("start", 5)
@@ -77,7 +77,7 @@ class TestReasons:
     def test_missing_unit(self, cluster: Cluster) -> None:
         """A unit that no node has is not found at start, while its probes leave no failure behind."""
         cluster.create("nobody", unit="nobody-has-this")
-        status = cluster.wait_until(lambda seen: len(seen.failures) == 3, 60, "the start has failed everywhere")
+        status = cluster.wait_until(lambda now: len(now.failures) == 3, 60, "the start has failed everywhere")
         assert {(each.action, each.code) for each in status.failures} == {("start", 5)}
         assert {each.reason for each in status.failures} == {"nobody-has-this.service not found"}
 

@@ -29,9 +29,9 @@ class TestReloadAgent:
         assert node.sandbox.run(["test", "-e", "/run/test/first"]).returncode != 0
         assert node.show(unit, "MainPID") == before
         assert cluster.status().runs_on("changing") == node.name
-        said = [entry.message for entry in node.journal("pacemaker-controld") if "changing on" in entry.message]
-        assert any("reload-agent operation for changing" in message for message in said)
-        assert not any("stop operation for changing" in message for message in said)
+        messages = [entry.message for entry in node.journal("pacemaker-controld") if "changing on" in entry.message]
+        assert any("reload-agent operation for changing" in message for message in messages)
+        assert not any("stop operation for changing" in message for message in messages)
 
     def test_another_unit_restarts(self, cluster: Cluster) -> None:
         """With another `unit` the old one is stopped, by its name, before the new one is started."""

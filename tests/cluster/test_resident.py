@@ -57,7 +57,7 @@ def node(cluster: Cluster) -> Iterator[Node]:
     node.run(str(PROGRAM), "install")
 
 
-def seen_in(node: Node) -> list[str]:
+def recorded_in(node: Node) -> list[str]:
     """Return the cgroups that the hook ran in, in that order."""
     return node.run("cat", "/run/test/cgroups", check=False).splitlines()
 
@@ -70,7 +70,7 @@ def create_served(cluster: Cluster, node: Node) -> None:
     cluster.create("served", "op", "monitor", "interval=1s", "timeout=20s", unit=unit, monitor_hook=hook)
     cluster.pcs("constraint", "location", "served", "prefers", ON)
     cluster.wait_until_runs("served", on=ON)
-    cluster.wait_until(lambda _: any(line.endswith(SERVED_IN) for line in seen_in(node)), 30, "it is served")
+    cluster.wait_until(lambda _: any(line.endswith(SERVED_IN) for line in recorded_in(node)), 30, "it is served")
 
 
 @contextmanager
@@ -92,10 +92,10 @@ class TestResident:
     def test_no_action_fails_for_its_sake(self, cluster: Cluster, node: Node) -> None:
         """Hooks run in the server's cgroup while it is there, in Pacemaker's when not; all the monitors succeed."""
         create_served(cluster, node)
-        for words in DISTURBANCES:
-            node.run("systemctl", *words)
+        for command in DISTURBANCES:
+            node.run("systemctl", *command)
             time.sleep(A_FEW_MONITORS_S)
-        cluster.wait_until(lambda _: seen_in(node)[-1].endswith(COLD_IN), 30, "it is cold")
+        cluster.wait_until(lambda _: recorded_in(node)[-1].endswith(COLD_IN), 30, "it is cold")
         status = cluster.status()
         assert status.failures == ()
         assert status.runs_on("served") == ON
@@ -117,10 +117,10 @@ class TestResident:
         for rounds, after_s in enumerate(FREEZE_AFTER_S, start=1):
             with frozen(node, after_s):
                 cluster.pcs("resource", "enable", *units)
-                cluster.wait_until(lambda seen: {seen.runs_on(name) for name in units} == {ON}, 60, "all are started")
+                cluster.wait_until(lambda now: {now.runs_on(name) for name in units} == {ON}, 60, "all are started")
                 cluster.pcs("resource", "disable", *units)
                 # Not by their nodes: crm_mon shows none for a resource that is being stopped.
-                stopped = lambda seen: {seen.resources[name].role for name in units} == {"Stopped"}  # noqa: E731
+                stopped = lambda now: {now.resources[name].role for name in units} == {"Stopped"}  # noqa: E731
                 cluster.wait_until(stopped, 60, "all are stopped")
             time.sleep(STALE_WITHIN_S)
             assert [unit for unit in units.values() if cluster.running_on(unit)] == []

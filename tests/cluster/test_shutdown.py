@@ -46,7 +46,7 @@ STOPPED = "Stopped pacemaker.service"
 def assert_stopped_through_pacemaker(node: Node, since_s: float, *names: str) -> None:
     """Hold the journal's order against the only right one, for each of these resources."""
     entries = [entry for entry in node.journal() if entry.time_s > since_s]
-    told = "\n".join(map(str, entries))
+    journal = "\n".join(map(str, entries))
     for name in names:
         steps = (
             f"Requesting local execution of stop operation for {name} ",
@@ -56,10 +56,10 @@ def assert_stopped_through_pacemaker(node: Node, since_s: float, *names: str) ->
             STOPPED,
         )
         times = order(entries, *steps)
-        assert len(times) == len(steps), f"{name}: {told}"
-        assert times == sorted(times), f"{name}: {told}"
+        assert len(times) == len(steps), f"{name}: {journal}"
+        assert times == sorted(times), f"{name}: {journal}"
         (asked,) = order(entries, TOLD)
-        assert asked < times[1], f"{name}: {told}"
+        assert asked < times[1], f"{name}: {journal}"
         monitored = [entry.message for entry in entries if f"monitor operation for {name} " in entry.message]
         assert [message for message in monitored if "ok" not in message] == []
 
@@ -92,7 +92,7 @@ class TestShutdown:
         node.run("systemctl", "start", "naming.service")
         cluster.pcs("constraint", "location", "regexp%ten.*", "prefers", node.name)
         cluster.configure(Primitive(name, {"unit": unit}, monitor_interval_s=10) for name, unit in units.items())
-        cluster.wait_until(lambda seen: {seen.runs_on(name) for name in units} == {node.name}, 60, "all are started")
+        cluster.wait_until(lambda now: {now.runs_on(name) for name in units} == {node.name}, 60, "all are started")
         cluster.settle()
         node.sandbox.write("/etc/systemd/system-generators/slow", f"#!/bin/sh\nsleep {GENERATOR_S}\n", 0o755)
         began = time.time()
@@ -101,7 +101,7 @@ class TestShutdown:
         report(f"systemctl poweroff of a node with ten: off after {time.time() - began:.1f} s, {len(reloads)} reloads")
         assert_stopped_through_pacemaker(node, began, *units)
         assert len(reloads) <= RELOADS_MAX
-        cluster.wait_until(lambda seen: all(map(seen.runs_on, units)), 60, "all run elsewhere")
+        cluster.wait_until(lambda now: all(map(now.runs_on, units)), 60, "all run elsewhere")
         status = cluster.settle()
         assert status.failures == ()
         for name, unit in units.items():

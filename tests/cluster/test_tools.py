@@ -64,9 +64,9 @@ def node(cluster: Cluster) -> Iterator[Node]:
     cluster.nodes[0].run("rm", "-rf", str(PurePosixPath(TRACES).parent))
 
 
-def typed(node: Node, *words: str, timeout_s: float = 60) -> CompletedProcess[str]:
+def typed(node: Node, *arguments: str, timeout_s: float = 60) -> CompletedProcess[str]:
     """Run a command line on a node."""
-    return node.sandbox.run(words, timeout_s=timeout_s)
+    return node.sandbox.run(arguments, timeout_s=timeout_s)
 
 
 def output_of(done: CompletedProcess[str]) -> str:
@@ -74,9 +74,9 @@ def output_of(done: CompletedProcess[str]) -> str:
     return f"{done.stdout}{done.stderr}"
 
 
-def ocf_tester(sandbox: Sandbox, *words: str, agent: str = AGENT_FILE) -> CompletedProcess[str]:
+def ocf_tester(sandbox: Sandbox, *arguments: str, agent: str = AGENT_FILE) -> CompletedProcess[str]:
     """Run ocf-tester, which must report that all passed, without an error line."""
-    done = sandbox.run(["ocf-tester", "-n", "tested", *words, agent], timeout_s=TESTER_TIMEOUT_S)
+    done = sandbox.run(["ocf-tester", "-n", "tested", *arguments, agent], timeout_s=TESTER_TIMEOUT_S)
     assert done.returncode == OK, output_of(done)
     lines = done.stdout.splitlines()
     assert lines[-1] == f"{agent} passed all tests", output_of(done)
@@ -151,11 +151,11 @@ class TestOcfTester:
         }
 
     @pytest.mark.parametrize(
-        ("words", "has_debug_lines"), [pytest.param([], False, id="without"), pytest.param(["-d"], True, id="with -d")]
+        ("flags", "has_debug_lines"), [pytest.param([], False, id="without"), pytest.param(["-d"], True, id="with -d")]
     )
-    def test_debug(self, node: Node, words: list[str], *, has_debug_lines: bool) -> None:
+    def test_debug(self, node: Node, flags: list[str], *, has_debug_lines: bool) -> None:
         """With -d the log has DEBUG lines, of a good monitor too, and has none without; -v lets it through."""
-        done = ocf_tester(node.sandbox, "-v", *words, "-o", "unit=plain")
+        done = ocf_tester(node.sandbox, "-v", *flags, "-o", "unit=plain")
         assert ("DEBUG: monitor: OCF_SUCCESS" in done.stderr) is has_debug_lines
         assert ("DEBUG: " in done.stderr) is has_debug_lines
         assert "INFO: drop-in " in done.stderr
@@ -206,8 +206,16 @@ class TestValidation:
     def test_pcs_create(self, cluster: Cluster, node: Node) -> None:
         """`pcs resource create … --agent-validation` takes good values without a word, and the service runs."""
         hook = cluster.hook("well", "exit 0")
-        words = ("resource", "create", "web", AGENT, "unit=plain", f"monitor_hook={hook}", "monitor_hook_args=-a 'b c'")
-        done = typed(node, "pcs", *words, "--agent-validation")
+        options = (
+            "resource",
+            "create",
+            "web",
+            AGENT,
+            "unit=plain",
+            f"monitor_hook={hook}",
+            "monitor_hook_args=-a 'b c'",
+        )
+        done = typed(node, "pcs", *options, "--agent-validation")
         assert (done.returncode, output_of(done)) == (OK, "")
         cluster.wait_until_runs("web")
 
@@ -244,8 +252,8 @@ class TestValidation:
 
     def test_crm_resource_validate(self, node: Node) -> None:
         """`crm_resource --validate` of good values reports ok, for an agent alone and for a resource."""
-        words = ("crm_resource", "--validate", "--class=ocf", "--provider=pacemaker", "--agent=systemd")
-        assert f"Operation validate ({AGENT}) returned 0 (ok)" in node.run(*words, "--option=unit=plain")
+        command = ("crm_resource", "--validate", "--class=ocf", "--provider=pacemaker", "--agent=systemd")
+        assert f"Operation validate ({AGENT}) returned 0 (ok)" in node.run(*command, "--option=unit=plain")
         node.run("pcs", "resource", "create", "web", AGENT, "unit=plain", "--disabled")
         expected = outcome("validate", "0 (ok)", AGENT)
         assert node.run("crm_resource", "--validate", "--resource=web").strip() == expected
@@ -253,8 +261,8 @@ class TestValidation:
     @pytest.mark.parametrize(("values", "reason"), BAD_VALUES)
     def test_crm_resource_validate_refuses(self, node: Node, values: list[str], reason: str) -> None:
         """`crm_resource --validate` of wrong values exits with 6 and has our reason in its own sentence."""
-        words = ("crm_resource", "--validate", "--class=ocf", "--provider=pacemaker", "--agent=systemd")
-        done = typed(node, *words, *(f"--option={value}" for value in values))
+        command = ("crm_resource", "--validate", "--class=ocf", "--provider=pacemaker", "--agent=systemd")
+        done = typed(node, *command, *(f"--option={value}" for value in values))
         assert done.returncode == NOT_CONFIGURED
         assert f"Operation validate ({AGENT}) returned 6 (not configured: {reason}" in done.stdout
 

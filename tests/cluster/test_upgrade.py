@@ -33,8 +33,8 @@ class Environment:
         self.node = node
 
     def sh(self, script: str, *arguments: str) -> str:
-        words = ["sh", "-c", script, "sh", *arguments]
-        done = self.node.sandbox.run(words, env=wheelhouse.PIP, timeout_s=180)
+        command = ["sh", "-c", script, "sh", *arguments]
+        done = self.node.sandbox.run(command, env=wheelhouse.PIP, timeout_s=180)
         assert done.returncode == 0, done.stderr
         return done.stdout
 
@@ -76,12 +76,12 @@ class TestUpgrade:
             if way == "resident":
                 environment.sh(f"{ENVIRONMENT}/bin/ocf-systemd install --resident")
             before = environment.monitors()
-            told = environment.sh(_REPLACE, version)
-            assert ("upgraded ocf-systemd.service" in told) == (way == "resident")
+            output = environment.sh(_REPLACE, version)
+            assert ("upgraded ocf-systemd.service" in output) == (way == "resident")
             assert version in environment.sh("/usr/lib/ocf/resource.d/pacemaker/systemd meta-data")
-            seen = environment.monitors() - before
-            assert seen > len(RESOURCES)
-            report(f"{way} upgrade to {version}: {seen} monitors meanwhile")
+            monitors = environment.monitors() - before
+            assert monitors > len(RESOURCES)
+            report(f"{way} upgrade to {version}: {monitors} monitors meanwhile")
         cluster.settle()
         status = cluster.status()
         assert status.failures == ()
