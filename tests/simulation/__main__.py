@@ -55,8 +55,8 @@ def _tell_story(history: History) -> None:
         click.echo(f"asks: {step}")
     for line in history.story:
         click.echo(line)
-    for told in history.broken:
-        click.echo(f"BROKEN  {told}")
+    for breach in history.broken:
+        click.echo(f"BROKEN  {breach}")
 
 
 def _search(seeds: range) -> int:
@@ -73,8 +73,8 @@ def _search(seeds: range) -> int:
         status = _INTERRUPTED
     _tell_sum(console, tally, time.monotonic() - began)
     unreached = tally.unreached if tally.histories >= ENOUGH else []
-    for told in unreached:
-        console.print(f"never came by: {told}", markup=False)
+    for row in unreached:
+        console.print(f"never came by: {row}", markup=False)
     return status or int(bool(tally.failures or unreached))
 
 
@@ -98,8 +98,8 @@ def _tell_sum(console: Console, tally: Tally, seconds: float) -> None:
 
 
 def _tell_failure(console: Console, failure: Failure) -> None:
-    for told in failure.broken:
-        console.print(f"[bold red]seed {failure.seed}[/]: {escape(told)}", highlight=False, soft_wrap=True)
+    for breach in failure.broken:
+        console.print(f"[bold red]seed {failure.seed}[/]: {escape(breach)}", highlight=False, soft_wrap=True)
     console.print(f"replay: nox -s simulate -- --histories 1 --seed {failure.seed}", highlight=False, soft_wrap=True)
 
 

@@ -66,10 +66,12 @@ _PATIENT = frozenset({Action.START, Action.STOP, Action.MONITOR, Action.RELOAD})
 def broken_guarantees(account: Account) -> Iterator[str]:
     """Yield the guarantees that an action broke, each with what shows it."""
     for rule in _ALWAYS:
-        yield from (f"{account.action}: {told}" for told in rule(account))
+        yield from (f"{account.action}: {breach}" for breach in rule(account))
     if account.result is not None:
         for judge in _of_results(account):
-            yield from (f"{account.action} = {account.result.code}: {told}" for told in judge(account, account.result))
+            yield from (
+                f"{account.action} = {account.result.code}: {breach}" for breach in judge(account, account.result)
+            )
 
 
 def _of_results(account: Account) -> tuple[Callable[[Account, ActionResult], Iterator[str]], ...]:
@@ -143,13 +145,13 @@ def _runs_hooks_only_when_due(account: Account) -> Iterator[str]:
     """
     shows = [call for call in account.of("show") if call.glimpse]
     for hook in account.of("hook"):
-        seen = [show.glimpse for show in shows if show.ended <= hook.began]
+        observed = [show.glimpse for show in shows if show.ended <= hook.began]
         if account.action is Action.STOP:
-            if not account.parameters.stop_verify or not any(map(_is_stopped, seen)):
+            if not account.parameters.stop_verify or not any(map(_is_stopped, observed)):
                 yield "ran a hook that had nothing to verify"
         elif not is_hook_due(account):
             yield "ran a hook below its level"
-        elif (account.parameters.gated or account.is_probe) and not (seen and _is_running(seen[-1])):
+        elif (account.parameters.gated or account.is_probe) and not (observed and _is_running(observed[-1])):
             yield f"ran a hook of a {'probe' if account.is_probe else 'gated monitor'} before the unit was seen running"
 
 
@@ -203,23 +205,23 @@ def _reloads_only_for_cause(account: Account) -> Iterator[str]:
     """Let no daemon-reload, which holds up all of systemd, come before a stop, or once another has made it needless."""
     shows = [call for call in account.of("show") if call.glimpse]
     for reload in account.of("daemon-reload"):
-        seen = [show.glimpse for show in shows if show.ended <= reload.began]
-        if account.action is Action.STOP and not any(map(_is_down, seen)):
+        observed = [show.glimpse for show in shows if show.ended <= reload.began]
+        if account.action is Action.STOP and not any(map(_is_down, observed)):
             yield "had systemd reload before the unit was seen down"
-        if account.action is Action.STOP and not (seen and _knows_drop_in(seen[-1])):
+        if account.action is Action.STOP and not (observed and _knows_drop_in(observed[-1])):
             yield "had systemd reload although it did not know the drop-in any more"
-        if account.is_untroubled and _is_needless(account, reload, seen[-1] if seen else None):
+        if account.is_untroubled and _is_needless(account, reload, observed[-1] if observed else None):
             yield "had systemd reload although it knew all that was wanted"
 
 
-def _is_needless(account: Account, reload: Call, seen: Glimpse | None) -> bool:
+def _is_needless(account: Account, reload: Call, observed: Glimpse | None) -> bool:
     """Return whether systemd knew all that an action wants of it.
 
     Any request has a forgotten unit loaded again: if it was idle when last seen, not only after the last process ended.
     """
     if reload.knew_drop_in is None or account.plan.disk_is_broken:
         return False
-    if account.plan.character.is_forgotten and not (account.in_quiet and seen is not None and _is_idle(seen)):
+    if account.plan.character.is_forgotten and not (account.in_quiet and observed is not None and _is_idle(observed)):
         return False
     wanted = account.action is not Action.STOP and account.parameters.order_at_shutdown
     is_loaded = reload.knew_load is LoadState.LOADED or account.action is Action.STOP
@@ -320,9 +322,9 @@ def _returns_0_from_stop_only_if_down(account: Account, result: ActionResult) ->
     if account.action is not Action.STOP or result.code:
         return
     asked = min((call.ended for call in account.of("stop")), default=account.ended)
-    seen = [call.glimpse for call in account.of("show") if call.began >= asked and call.glimpse]
-    if not any(map(_is_down, seen)):
-        is_alive = any(glimpse.is_inactive and glimpse.remains for glimpse in seen)
+    observed = [call.glimpse for call in account.of("show") if call.began >= asked and call.glimpse]
+    if not any(map(_is_down, observed)):
+        is_alive = any(glimpse.is_inactive and glimpse.remains for glimpse in observed)
         yield "a process of the unit was alive" if is_alive else "systemd had not told the unit to be down"
     after = account.after.glimpse
     if account.is_undisturbed and after.is_inactive and after.remains:
@@ -457,9 +459,9 @@ def _warns_of_leftovers(account: Account, result: ActionResult) -> Iterator[str]
     if (account.action, result.code) not in {(Action.STOP, 0), (Action.MONITOR, 7)}:
         return
     looks = [call.glimpse for call in account.of("show") if call.glimpse]
-    seen = [glimpse for glimpse in looks if glimpse.is_down] if account.action is Action.STOP else looks[-1:]
+    observed = [glimpse for glimpse in looks if glimpse.is_down] if account.action is Action.STOP else looks[-1:]
     count = sum("KillMode=" in warning for warning in account.warnings)
-    if count not in {int(glimpse.is_down and glimpse.leaves) for glimpse in seen}:
+    if count not in {int(glimpse.is_down and glimpse.leaves) for glimpse in observed}:
         yield f"warned {count} times of processes that KillMode= leaves running"
 
 

@@ -342,7 +342,7 @@ class Pid1:
         needs_reload = (self.knows_drop_in and not stands) or self._load not in {self._file, LoadState.NOT_FOUND}
         restarts = self.character.restarts and self._keeps_restarts()
         last_main = unit.last_main.process if unit.last_main else None
-        told = {
+        properties = {
             "LoadState": self._load,
             "ActiveState": unit.state,
             "SubState": unit.sub_state,
@@ -366,7 +366,7 @@ class Pid1:
             "ControlGroup": f"/system.slice/{self.id}" if unit.members else "",
             "Slice": "system.slice",
         }
-        return "".join(f"{name}={value}\n" for name, value in told.items())
+        return "".join(f"{name}={value}\n" for name, value in properties.items())
 
     def _note_change(self) -> None:
         unit = self.unit

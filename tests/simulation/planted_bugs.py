@@ -60,36 +60,36 @@ _stop = stop.stop
 _stop_unit = stop._stop_unit  # noqa: SLF001
 
 
-def _judge_silence_as_stopped(seen: Observation, *, probe: bool, protocol: HookProtocol) -> Judgement:
-    if isinstance(seen.unit, NoAnswer):
-        return ActionResult(ExitCode.NOT_RUNNING, seen.unit.why)
-    return judge_monitor(seen, probe=probe, protocol=protocol)
+def _judge_silence_as_stopped(observed: Observation, *, probe: bool, protocol: HookProtocol) -> Judgement:
+    if isinstance(observed.unit, NoAnswer):
+        return ActionResult(ExitCode.NOT_RUNNING, observed.unit.why)
+    return judge_monitor(observed, probe=probe, protocol=protocol)
 
 
-def _judge_probe_as_monitor(seen: Observation, *, probe: bool, protocol: HookProtocol) -> Judgement:
-    is_running = isinstance(seen.unit, UnitState) and seen.unit.is_running
-    return judge_monitor(seen, probe=probe and not is_running, protocol=protocol)
+def _judge_probe_as_monitor(observed: Observation, *, probe: bool, protocol: HookProtocol) -> Judgement:
+    is_running = isinstance(observed.unit, UnitState) and observed.unit.is_running
+    return judge_monitor(observed, probe=probe and not is_running, protocol=protocol)
 
 
-def _judge_without_job(seen: Observation, *, probe: bool, protocol: HookProtocol) -> Judgement:
-    unit = seen.unit if isinstance(seen.unit, NoAnswer) else replace(seen.unit, has_job=False)
-    return judge_monitor(replace(seen, unit=unit), probe=probe, protocol=protocol)
+def _judge_without_job(observed: Observation, *, probe: bool, protocol: HookProtocol) -> Judgement:
+    unit = observed.unit if isinstance(observed.unit, NoAnswer) else replace(observed.unit, has_job=False)
+    return judge_monitor(replace(observed, unit=unit), probe=probe, protocol=protocol)
 
 
-def _without_processes(seen: Observation) -> Observation:
-    if isinstance(seen.unit, NoAnswer):
-        return seen
-    return replace(seen, unit=replace(seen.unit, main_process=None, processes=()))
+def _without_processes(observed: Observation) -> Observation:
+    if isinstance(observed.unit, NoAnswer):
+        return observed
+    return replace(observed, unit=replace(observed.unit, main_process=None, processes=()))
 
 
-def _judge_without_processes(seen: Observation, *, probe: bool, protocol: HookProtocol) -> Judgement:
-    return judge_monitor(_without_processes(seen), probe=probe, protocol=protocol)
+def _judge_without_processes(observed: Observation, *, probe: bool, protocol: HookProtocol) -> Judgement:
+    return judge_monitor(_without_processes(observed), probe=probe, protocol=protocol)
 
 
 def _judge_stop_without_processes(
-    seen: Observation, job: JobOutcome, *, verify: bool, protocol: HookProtocol
+    observed: Observation, job: JobOutcome, *, verify: bool, protocol: HookProtocol
 ) -> Judgement:
-    return judge_stop(_without_processes(seen), job, verify=verify, protocol=protocol)
+    return judge_stop(_without_processes(observed), job, verify=verify, protocol=protocol)
 
 
 class _EndlessPatience:
@@ -113,21 +113,23 @@ class _NoRetries(polling.Pauses):
         return not spaced and await super().wait(so_far)
 
 
-def _judge_stop_by_exit_code(seen: Observation, job: JobOutcome, *, verify: bool, protocol: HookProtocol) -> Judgement:
+def _judge_stop_by_exit_code(
+    observed: Observation, job: JobOutcome, *, verify: bool, protocol: HookProtocol
+) -> Judgement:
     if job.result is JobResult.DONE:
         return ActionResult(ExitCode.SUCCESS)
-    return judge_stop(seen, job, verify=verify, protocol=protocol)
+    return judge_stop(observed, job, verify=verify, protocol=protocol)
 
 
-def _judge_start_by_hook(seen: Observation, job: JobOutcome, protocol: HookProtocol) -> Judgement:
-    if isinstance(seen.unit, UnitState) and seen.unit.is_running:
-        return judge_hooks(seen.hooks, protocol)
-    return judge_start(seen, job, protocol)
+def _judge_start_by_hook(observed: Observation, job: JobOutcome, protocol: HookProtocol) -> Judgement:
+    if isinstance(observed.unit, UnitState) and observed.unit.is_running:
+        return judge_hooks(observed.hooks, protocol)
+    return judge_start(observed, job, protocol)
 
 
-def _judge_start_by_request(seen: Observation, job: JobOutcome, protocol: HookProtocol) -> Judgement:
+def _judge_start_by_request(observed: Observation, job: JobOutcome, protocol: HookProtocol) -> Judgement:
     lost = job.result is JobResult.LOST
-    return judge_start(seen, JobOutcome(JobResult.FAILED, job.message) if lost else job, protocol)
+    return judge_start(observed, JobOutcome(JobResult.FAILED, job.message) if lost else job, protocol)
 
 
 def _write_by_disk(request: Request, unit: UnitState) -> unit_files.DropInState | ActionResult:

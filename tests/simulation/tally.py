@@ -30,13 +30,13 @@ def _is_done(account: Account, action: Action) -> bool:
 
 
 def _waits_for_processes(account: Account) -> bool:
-    seen = [call.glimpse for call in account.of("show") if call.glimpse]
-    return _is_done(account, Action.STOP) and any(glimpse.is_inactive and glimpse.remains for glimpse in seen)
+    glimpses = [call.glimpse for call in account.of("show") if call.glimpse]
+    return _is_done(account, Action.STOP) and any(glimpse.is_inactive and glimpse.remains for glimpse in glimpses)
 
 
 def _finds_a_new_file(account: Account) -> bool:
-    seen = [call.glimpse for call in account.of("show") if call.glimpse]
-    return _is_done(account, Action.START) and seen[0].load is LoadState.NOT_FOUND
+    glimpses = [call.glimpse for call in account.of("show") if call.glimpse]
+    return _is_done(account, Action.START) and glimpses[0].load is LoadState.NOT_FOUND
 
 
 def _reloads_in_vain(account: Account) -> bool:
@@ -108,8 +108,8 @@ class Tally:
     @property
     def unreached(self) -> list[str]:
         """What it never came by; much of it after few histories, nothing after enough."""
-        seen = {code for _, code in self.results}
-        codes = [f"exit code {code}" for code in CODES if code not in seen]
+        returned = {code for _, code in self.results}
+        codes = [f"exit code {code}" for code in CODES if code not in returned]
         signals = [f"{name} of {action}" for action in Action for name in ("SIGTERM", "SIGKILL")
                    if action is not Action.META_DATA and not self.interruptions[action, name]]  # fmt: skip
         rows = (row for row in ROW_NAMES if not self.rows[row])

@@ -27,7 +27,7 @@ def test_a_planted_bug_is_found(bug: Bug, record_property: Callable[[str, object
     with bug.planted(), laid_out() as directory:
         for seed in range(MOST):
             broken = live(draw_plan(seed), directory).broken
-            if any(bug.report in told for told in broken):
+            if any(bug.report in breach for breach in broken):
                 record_property("histories", seed + 1)
                 return
     pytest.fail(f"not found in {MOST} histories")
@@ -43,5 +43,5 @@ def test_what_is_found_is_told() -> None:
         again = CliRunner().invoke(main, replay[1].split())
     assert again.exit_code == 1
     broken = [line.removeprefix("BROKEN  ") for line in again.stdout.splitlines() if line.startswith("BROKEN")]
-    assert any("systemd had not answered" in told for told in broken)
-    assert all(told in found.stdout for told in broken)
+    assert any("systemd had not answered" in breach for breach in broken)
+    assert all(breach in found.stdout for breach in broken)

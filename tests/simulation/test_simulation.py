@@ -68,7 +68,7 @@ def test_the_sum_of_a_search() -> None:
 
 def test_what_was_not_reached_is_told() -> None:
     """A search that comes by nothing proves nothing."""
-    told = Tally().unreached
-    assert "exit code 7" in told
-    assert "running, hook says 190" in told
-    assert "SIGKILL of start" in told
+    unreached = Tally().unreached
+    assert "exit code 7" in unreached
+    assert "running, hook says 190" in unreached
+    assert "SIGKILL of start" in unreached

@@ -82,9 +82,9 @@ def show_progress(lives: Sequence[Life], mischief: Mischief, passed_s: float, se
     """Print the progress, on a terminal always on the same line."""
     actions = sum(sum(life.codes.values()) for life in lives)
     violations = sum(len(life.violations) for life in lives)
-    told = f"{passed_s / 60:.1f} of {seconds / 60:.1f} min: {actions} actions, "
-    told += f"{sum(mischief.counts.values())} faults, {violations} violations"
-    click.echo(f"\r\x1b[K{told}" if sys.stdout.isatty() else told, nl=not sys.stdout.isatty())
+    progress = f"{passed_s / 60:.1f} of {seconds / 60:.1f} min: {actions} actions, "
+    progress += f"{sum(mischief.counts.values())} faults, {violations} violations"
+    click.echo(f"\r\x1b[K{progress}" if sys.stdout.isatty() else progress, nl=not sys.stdout.isatty())
 
 
 def report(lives: Sequence[Life], mischief: Mischief, looks: tuple[Footprint, Footprint]) -> int:

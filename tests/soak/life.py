@@ -115,10 +115,10 @@ class Life:
 
     def _act(self, action: str, hook: str) -> None:
         call = self._begin(action, self.random.choice(TIMEOUTS_S))
-        answer = call.finish()
-        self._note(call, answer, hook)
-        ended = call.began + answer.elapsed_s
-        wrong = [*complaints_about_form(call, answer), *self._breaches(call, answer, hook, ended)]
+        result = call.finish()
+        self._note(call, result, hook)
+        ended = call.began + result.elapsed_s
+        wrong = [*complaints_about_form(call, result), *self._breaches(call, result, hook, ended)]
         self._conclude(wrong)
 
     def _cut_short(self, hook: str) -> None:
@@ -144,16 +144,16 @@ class Life:
 
     def _expect(self, action: str, code: int) -> None:
         call = self._begin(action, PATIENT_S)
-        answer = call.finish()
-        self._note(call, answer, "good, in peace")
-        wrong = [] if answer.code == code else [f"{action} in peace answers {answer.code}, expected {code}"]
-        self._conclude([*wrong, *complaints_about_form(call, answer)])
+        result = call.finish()
+        self._note(call, result, "good, in peace")
+        wrong = [] if result.code == code else [f"{action} in peace answers {result.code}, expected {code}"]
+        self._conclude([*wrong, *complaints_about_form(call, result)])
 
-    def _breaches(self, call: Call, answer: AgentResult, hook: str, ended: float) -> Iterator[str]:
+    def _breaches(self, call: Call, result: AgentResult, hook: str, ended: float) -> Iterator[str]:
         """Yield how a result breaks the guarantees."""
         was_down = self.truth.was(self.unit, call.began, ended, running=False)
         was_up = self.truth.was(self.unit, call.began, ended, running=True)
-        match call.action, answer.code:
+        match call.action, result.code:
             case ("start", 7) | ("stop", 7):
                 yield f"{call.action} answers 7"
             case "monitor" | "reload", 7:
@@ -170,19 +170,19 @@ class Life:
             case (("validate-all" | "reload-agent"), code) if code not in {0, 1}:
                 yield f"{call.action} answers {code}"
 
-    def _note(self, call: Call, answer: AgentResult, hook: str) -> None:
-        key = (call.action, answer.code)
+    def _note(self, call: Call, result: AgentResult, hook: str) -> None:
+        key = (call.action, result.code)
         self.codes[key] = self.codes.get(key, 0) + 1
-        told = f"{call.began:.3f}+{answer.elapsed_s:.3f} {call.action} (hook {hook}): {answer.code} {answer.reason}"
-        self._history.append(told)
+        line = f"{call.began:.3f}+{result.elapsed_s:.3f} {call.action} (hook {hook}): {result.code} {result.reason}"
+        self._history.append(line)
 
     def _conclude(self, wrong: list[str]) -> None:
         """Record what was wrong, leftover processes included."""
-        wrong = [*wrong, *(f"left behind: {words}" for words in self._leftovers())]
+        wrong = [*wrong, *(f"left behind: {process}" for process in self._leftovers())]
         if wrong:
-            told = "\n  ".join([f"{self.unit}: {'; '.join(wrong)}", *self._history])
-            self.violations.append(told)
-            print(f"\nVIOLATION {told}", file=sys.stderr, flush=True)  # noqa: T201  # now: the end may be far
+            line = "\n  ".join([f"{self.unit}: {'; '.join(wrong)}", *self._history])
+            self.violations.append(line)
+            print(f"\nVIOLATION {line}", file=sys.stderr, flush=True)  # noqa: T201  # now: the end may be far
 
     def _leftovers(self) -> list[str]:
         """Return what runs on of this call, known by its environment."""
