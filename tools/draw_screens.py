@@ -28,16 +28,16 @@ _PICTURES = (
 )
 
 
-def _draw(sandbox: Sandbox, name: str, words: tuple[str, ...], width: int) -> None:
+def _draw(sandbox: Sandbox, name: str, arguments: tuple[str, ...], width: int) -> None:
     variables = {"FORCE_COLOR": "1", "TERM": "xterm-256color", "COLORTERM": "truecolor", "COLUMNS": str(width)}
-    done = sandbox.run([_PROGRAM, *words], env=variables)
+    done = sandbox.run([_PROGRAM, *arguments], env=variables)
     if not done.stdout:
         raise SystemExit(done.stderr)
     console = Console(record=True, width=width, file=io.StringIO(), color_system="truecolor", highlight=False)
     console.print(Text.from_ansi(done.stdout), soft_wrap=True)
     picture = _SCREENS / f"{name}-{width}.svg"
     # rich's own id differs each time, and with it the file.
-    title = " ".join(("ocf-systemd", *words)).replace(f"{_HOOKS}/", "…/hooks/")
+    title = " ".join(("ocf-systemd", *arguments)).replace(f"{_HOOKS}/", "…/hooks/")
     picture.write_text(console.export_svg(title=title, unique_id=f"ocf-systemd-{picture.stem}"), encoding="utf-8")
     print(picture.relative_to(_ROOT))
 
@@ -47,10 +47,10 @@ def _main() -> None:
     examples = _ROOT / "examples/hooks"
     with boot(copies=[Copy(examples / name, PurePosixPath(_HOOKS) / name) for name in ("smtp", "http")]) as sandbox:
         sandbox.run([_PROGRAM, "install"])
-        for before, name, words in _PICTURES:
+        for before, name, arguments in _PICTURES:
             for width in _WIDTHS:
                 sandbox.run(["sh", "-c", before])
-                _draw(sandbox, name, words, width)
+                _draw(sandbox, name, arguments, width)
 
 
 if __name__ == "__main__":

@@ -158,24 +158,26 @@ def _polls() -> list[str]:
     ]
     polls += [(state, _ANY, Observation(unit)) for state, unit in _OTHERS]
     head = ("unit", "hook exits with", "monitor", "probe", "start", "stop", "reload", "reason")
-    return _table(head, *((state, code, *_results(seen)) for state, code, seen in polls))
+    return _table(head, *((state, code, *_results(observed)) for state, code, observed in polls))
 
 
-def _results(seen: Observation) -> tuple[str, ...]:
+def _results(observed: Observation) -> tuple[str, ...]:
     """Return the result of each action after a poll, and the monitor's reason."""
     protocol = HookProtocol.OCF
-    monitor = judge_monitor(seen, probe=False, protocol=protocol)
-    probe = judge_monitor(seen, probe=True, protocol=protocol)
-    stop = judgement.judge_stop(seen, _DONE, verify=False, protocol=protocol)
-    reload = judgement.judge_reload(seen, _DONE, protocol)
-    cells = [_cell(each) for each in (monitor, probe, _start(seen), stop, reload)]
+    monitor = judge_monitor(observed, probe=False, protocol=protocol)
+    probe = judge_monitor(observed, probe=True, protocol=protocol)
+    stop = judgement.judge_stop(observed, _DONE, verify=False, protocol=protocol)
+    reload = judgement.judge_reload(observed, _DONE, protocol)
+    cells = [_cell(each) for each in (monitor, probe, _start(observed), stop, reload)]
     return (*cells, _reason(monitor))
 
 
-def _start(seen: Observation) -> Judgement:
+def _start(observed: Observation) -> Judgement:
     """Return the result of a start, which may refuse the request."""
-    refusal = judgement.judge_start_request(seen.unit) if isinstance(seen.unit, UnitState) else judgement.RUNNING
-    return refusal if refusal.code else judgement.judge_start(seen, _DONE, HookProtocol.OCF)
+    refusal = (
+        judgement.judge_start_request(observed.unit) if isinstance(observed.unit, UnitState) else judgement.RUNNING
+    )
+    return refusal if refusal.code else judgement.judge_start(observed, _DONE, HookProtocol.OCF)
 
 
 def _cell(judged: Judgement) -> str:

@@ -299,28 +299,28 @@ class TestEveryHook:
     @pytest.mark.parametrize("hook", NETWORK_HOOKS)
     def test_nobody_listens(self, hook: str) -> None:
         """A refused connection is the one thing a hook on TCP calls not running: 7, at once."""
-        said = run(hook, *arguments(hook, free_port(), seconds=5))
-        assert said.code == 7
-        assert "refused" in said.reason
-        assert said.elapsed_s < 2
+        result = run(hook, *arguments(hook, free_port(), seconds=5))
+        assert result.code == 7
+        assert "refused" in result.reason
+        assert result.elapsed_s < 2
 
     @pytest.mark.parametrize("hook", NETWORK_HOOKS)
     def test_full_backlog(self, hook: str) -> None:
         """A connection that is neither made nor refused is a failure within the time limit, not 7."""
         with unaccepting() as port:
-            said = run(hook, *arguments(hook, port))
-        assert said.code == 1
-        assert "1 s" in said.reason
-        assert 1 <= said.elapsed_s < 4
+            result = run(hook, *arguments(hook, port))
+        assert result.code == 1
+        assert "1 s" in result.reason
+        assert 1 <= result.elapsed_s < 4
 
     @pytest.mark.parametrize("hook", NETWORK_HOOKS)
     def test_accepts_and_says_nothing(self, hook: str) -> None:
         """A server that reads, and never replies, is a failure within the time limit."""
         with line_server("") as server:
-            said = run(hook, *arguments(hook, server.port))
-        assert said.code == 1
-        assert "1 s" in said.reason
-        assert 1 <= said.elapsed_s < 4
+            result = run(hook, *arguments(hook, server.port))
+        assert result.code == 1
+        assert "1 s" in result.reason
+        assert 1 <= result.elapsed_s < 4
 
     @pytest.mark.parametrize("hook", NETWORK_HOOKS)
     def test_speaks_another_protocol(self, hook: str) -> None:
@@ -340,9 +340,9 @@ class TestEveryHook:
         """No way to the address is 1: no connection is not the same as a refused one."""
         broadcast = "255.255.255.255"  # no TCP leads there, whatever network the machine has
         args = [f"http://{broadcast}/", 5] if hook == "http" else [broadcast, 25, 5]
-        said = run(hook, *args)
-        assert said.code == 1
-        assert "unreachable" in said.reason
+        result = run(hook, *args)
+        assert result.code == 1
+        assert "unreachable" in result.reason
 
     @pytest.mark.parametrize("hook", NETWORK_HOOKS)
     @pytest.mark.parametrize(
@@ -357,9 +357,9 @@ class TestEveryHook:
         """Wrong arguments are 1 with a reason: 2, which shells use for that, would ban the node."""
         port, seconds = bad["port"], bad["seconds"]
         args = [f"http://127.0.0.1:{port}/", seconds] if hook == "http" else ["::1", port, seconds]
-        said = run(hook, *args)
-        assert said.code == 1
-        assert said.reason
+        result = run(hook, *args)
+        assert result.code == 1
+        assert result.reason
 
     @pytest.mark.parametrize(
         ("hook", "tool"),
@@ -378,9 +378,9 @@ class TestEveryHook:
     def test_missing_tool(self, tmp_path: Path, hook: str, tool: str) -> None:
         """On a node without the hook's tool the hook returns 5, not installed, and names the tool."""
         there = {"sh", "grep", "tr", "nc", "curl", "pg_isready", "psql", "redis-cli", "timeout"}
-        said = run(hook, *arguments(hook, 25), env=tools(tmp_path, *(there - {tool})))
-        assert said.code == 5
-        assert said.reason.endswith(f"{tool} is not installed")
+        result = run(hook, *arguments(hook, 25), env=tools(tmp_path, *(there - {tool})))
+        assert result.code == 5
+        assert result.reason.endswith(f"{tool} is not installed")
 
     @pytest.mark.parametrize("hook", NETWORK_HOOKS)
     def test_dies_with_its_process_group(self, hook: str) -> None:
@@ -457,9 +457,9 @@ class TestSmtpAndTcp:
         """Either shell, and either netcat that distributions call nc, hears the same."""
         env = tools(tmp_path, "timeout", nc=nc, sh=sh)
         with line_server(*script) as server:
-            said = run(hook, "127.0.0.1", server.port, 1, *args, env=env, interpreter=f"{tmp_path}/sh")
-        assert said.code == expected
-        assert said.elapsed_s < 3
+            result = run(hook, "127.0.0.1", server.port, 1, *args, env=env, interpreter=f"{tmp_path}/sh")
+        assert result.code == expected
+        assert result.elapsed_s < 3
 
     @pytest.mark.parametrize("nc", [pytest.param(n, id=n) for n in ("nc.openbsd", "ncat")])
     @pytest.mark.parametrize("hook", [pytest.param(h, id=h) for h in ("smtp", "tcp")])
@@ -479,8 +479,8 @@ class TestSmtpAndTcp:
     def test_smtp_level(self, level: str) -> None:
         """Only from check level 10 on does the hook check whether the server accepts mail."""
         with line_server("220 relay", "QUIT=221 bye", "HELO=250 ok", "MAIL=550 no") as server:
-            said = run("smtp", "127.0.0.1", server.port, 5, env={"OCF_CHECK_LEVEL": level})
-        assert said.code == (1 if int(level) >= 10 else 0)
+            result = run("smtp", "127.0.0.1", server.port, 5, env={"OCF_CHECK_LEVEL": level})
+        assert result.code == (1 if int(level) >= 10 else 0)
 
     @pytest.mark.parametrize(
         ("answer", "expected"),
@@ -493,16 +493,16 @@ class TestSmtpAndTcp:
     def test_smtp_asks_for_mail(self, answer: str, expected: int) -> None:
         """A full disk degrades a mail server: a restart would not make room."""
         with line_server("220 relay", "HELO=250 ok", f"MAIL={answer}", "QUIT=221 bye") as server:
-            said = run("smtp", "127.0.0.1", server.port, 5, env={"OCF_CHECK_LEVEL": "10"})
-        assert said.code == expected
+            result = run("smtp", "127.0.0.1", server.port, 5, env={"OCF_CHECK_LEVEL": "10"})
+        assert result.code == expected
 
     def test_smtp_hung_server(self) -> None:
         """A stopped process, still connected to by the kernel, is a failure; continued, it is well."""
         with line_server(*SMTP) as server:
             with stopped(server.process):
-                said = run("smtp", "127.0.0.1", server.port, 1)
-            assert said.code == 1
-            assert said.reason.endswith("connected, but silent for 1 s (greeting)")
+                result = run("smtp", "127.0.0.1", server.port, 1)
+            assert result.code == 1
+            assert result.reason.endswith("connected, but silent for 1 s (greeting)")
             assert run("smtp", "127.0.0.1", server.port, 5).code == 0
 
     def test_tcp_hung_server(self) -> None:
@@ -564,9 +564,9 @@ class TestHttp:
         beacon.process.send_signal(signal.SIGHUP)
         assert run("http", url, 5).code == 0
         with stopped(beacon.process):
-            said = run("http", url, 1)
-        assert said.code == 1
-        assert said.reason == f"http {url}: no complete answer within 1 s"
+            result = run("http", url, 1)
+        assert result.code == 1
+        assert result.reason == f"http {url}: no complete answer within 1 s"
         assert run("http", url, 5).code == 0
 
     @pytest.mark.parametrize(
@@ -578,16 +578,16 @@ class TestHttp:
     )
     def test_status(self, status_server: int, status: int, expected: int) -> None:
         """200 to 399 is well, and a redirection is not followed; anything above is a failure."""
-        said = run("http", f"http://127.0.0.1:{status_server}/{status}", 5)
-        assert said.code == expected
-        assert said.reason.endswith("" if expected == 0 else f": status {status}")
+        result = run("http", f"http://127.0.0.1:{status_server}/{status}", 5)
+        assert result.code == expected
+        assert result.reason.endswith("" if expected == 0 else f": status {status}")
 
     def test_slow_drip(self) -> None:
         """A reply that never ends is a failure at the time limit."""
         script = ("HTTP/1.1 200 OK\r\nContent-Length: 99\r\n",)
         with line_server(*script) as server:
-            said = run("http", f"http://127.0.0.1:{server.port}/", 1)
-        assert said.code == 1
+            result = run("http", f"http://127.0.0.1:{server.port}/", 1)
+        assert result.code == 1
 
     def test_server_that_lies(self) -> None:
         """Headers that look like curl's own output change nothing."""
@@ -620,17 +620,17 @@ class TestPostgresql:
         """A stopped postmaster is a failure within the time limit; continued, it is well again."""
         with stopped(postgresql.process):
             for host in ("127.0.0.1", postgresql.directory):
-                said = run("postgresql", host, postgresql.port, 1)
-                assert said.code == 1
-                assert said.reason.endswith("no answer within 1 s")
-                assert said.elapsed_s < 4
+                result = run("postgresql", host, postgresql.port, 1)
+                assert result.code == 1
+                assert result.reason.endswith("no answer within 1 s")
+                assert result.elapsed_s < 4
         assert run("postgresql", "127.0.0.1", postgresql.port, 5).code == 0
 
     def test_no_socket(self, postgresql: Server) -> None:
         """No socket in the directory is 7, not running."""
-        said = run("postgresql", postgresql.directory, free_port(), 5)
-        assert said.code == 7
-        assert said.reason.endswith("No such file or directory")
+        result = run("postgresql", postgresql.directory, free_port(), 5)
+        assert result.code == 7
+        assert result.reason.endswith("No such file or directory")
 
     def test_hot_standby(self, postgresql_template: Path) -> None:
         """A hot standby, in recovery for ever, is well."""
@@ -642,17 +642,17 @@ class TestPostgresql:
         """A running server that rejects logins (here a cold standby) is a failure, not 7."""
         cold = ("-c", "hot_standby=off")
         with postgresql_server(postgresql_template, *cold, standby=True) as server:
-            said = run("postgresql", "127.0.0.1", server.port, 5)
-        assert said.code == 1
-        assert "rejects connections" in said.reason
+            result = run("postgresql", "127.0.0.1", server.port, 5)
+        assert result.code == 1
+        assert "rejects connections" in result.reason
 
     def test_stale_socket(self) -> None:
         """A socket that a killed server left behind refuses: 7."""
         with directory_of(None) as directory:
             with socket.socket(socket.AF_UNIX) as dead:
                 dead.bind(str(directory / ".s.PGSQL.5432"))
-            said = run("postgresql", directory, 5432, 5)
-        assert said.code == 7
+            result = run("postgresql", directory, 5432, 5)
+        assert result.code == 7
 
 
 class TestRedis:
@@ -664,9 +664,9 @@ class TestRedis:
     def test_hung_server(self, redis: Server) -> None:
         """A stopped server is a failure within the time limit; continued, it is well again."""
         with stopped(redis.process):
-            said = run("redis", "127.0.0.1", redis.port, 1)
-        assert said.code == 1
-        assert said.elapsed_s < 3
+            result = run("redis", "127.0.0.1", redis.port, 1)
+        assert result.code == 1
+        assert result.elapsed_s < 3
         assert run("redis", "127.0.0.1", redis.port, 5).code == 0
 
     def test_no_socket(self, redis: Server) -> None:
@@ -682,9 +682,9 @@ class TestRedis:
         """A replica whose master is away is degraded, whether or not it serves stale data."""
         options = ("--replicaof", f"127.0.0.1 {free_port()}", "--replica-serve-stale-data", stale)
         with redis_server(*options) as server:
-            said = run("redis", "127.0.0.1", server.port, 5)
-        assert said.code == 190
-        assert "without a link to its master" in said.reason
+            result = run("redis", "127.0.0.1", server.port, 5)
+        assert result.code == 190
+        assert "without a link to its master" in result.reason
 
     def test_replica_with_master(self, redis: Server) -> None:
         """A replica with its master is well, once it has the data."""
@@ -713,9 +713,9 @@ class TestRedis:
             file.write_text(content)
         with redis_server("--requirepass", "geheim") as server:
             assert run("redis", "127.0.0.1", server.port, 5).code == 190
-            said = run("redis", "127.0.0.1", server.port, 5, file)
-        assert said.code == expected
-        assert "geheim" not in said.reason
+            result = run("redis", "127.0.0.1", server.port, 5, file)
+        assert result.code == expected
+        assert "geheim" not in result.reason
 
     @pytest.mark.parametrize(
         ("answer", "interval", "expected"),
@@ -732,16 +732,16 @@ class TestRedis:
         """What a restart would not fix is degraded; what start must wait for is a failure during start."""
         env = {} if interval is None else {"OCF_RESKEY_CRM_meta_interval": interval}
         with line_server("", f"PING={answer}", f"INFO={answer}") as server:
-            said = run("redis", "127.0.0.1", server.port, 5, env=env)
-        assert said.code == expected
-        assert "within" not in said.reason
+            result = run("redis", "127.0.0.1", server.port, 5, env=env)
+        assert result.code == expected
+        assert "within" not in result.reason
 
     def test_falls_silent(self) -> None:
         """A server that replies to PING and to nothing after it is a failure within the time limit."""
         with line_server("", "PING=+PONG") as server:
-            said = run("redis", "127.0.0.1", server.port, 1)
-        assert said.code == 1
-        assert said.elapsed_s < 3
+            result = run("redis", "127.0.0.1", server.port, 1)
+        assert result.code == 1
+        assert result.elapsed_s < 3
 
 
 class TestNagios:
@@ -762,30 +762,30 @@ class TestNagios:
         for name in ("1", "a/2", "a/b/3"):
             (tmp_path / name).parent.mkdir(exist_ok=True)
             (tmp_path / name).touch()
-        said = run("check_queue", tmp_path, *args)
-        assert said.code == expected
-        assert said.reason.startswith(f"QUEUE {word}: ")
+        result = run("check_queue", tmp_path, *args)
+        assert result.code == expected
+        assert result.reason.startswith(f"QUEUE {word}: ")
 
     def test_check_queue_cannot_tell(self, tmp_path: Path) -> None:
         """No directory, no absolute path or no tool is UNKNOWN, since a plugin may not return 5."""
         assert run("check_queue", tmp_path / "none").code == 3
         assert run("check_queue", "tmp").code == 3
-        said = run("check_queue", tmp_path, env=tools(tmp_path, "sh", "timeout"))
-        assert said.code == 3
-        assert said.reason == "QUEUE UNKNOWN: find is not installed"
+        result = run("check_queue", tmp_path, env=tools(tmp_path, "sh", "timeout"))
+        assert result.code == 3
+        assert result.reason == "QUEUE UNKNOWN: find is not installed"
 
     def test_plugin_of_the_distribution(self) -> None:
         """check_smtp, called as the README shows, keeps its own time limit and Nagios' codes."""
         plugin = find_program("check_smtp", path="/usr/lib/nagios/plugins")
         line = next(s for s in (EXAMPLES / "README.md").read_text().splitlines() if "-H 127" in s)
-        words = line.split('"')[1]
+        text = line.split('"')[1]
         with line_server("220 relay", "HELO=250 ok", "EHLO=250 ok", "QUIT=221 bye") as server:
-            args = words.replace("-p 25", f"-p {server.port}").replace("-t 5", "-t 1").split()
+            args = text.replace("-p 25", f"-p {server.port}").replace("-t 5", "-t 1").split()
             assert run(plugin, *args).code == 0
             with stopped(server.process):
-                said = run(plugin, *args)
-            assert said.code == 2
-            assert said.elapsed_s < 3
+                result = run(plugin, *args)
+            assert result.code == 2
+            assert result.elapsed_s < 3
         assert run(plugin, *args).code == 2
 
 

@@ -33,8 +33,8 @@ class Host:
 
     def sh(self, script: str, *arguments: str, check: bool = True, **variables: str) -> str:
         """Run a script; return its standard output and standard error."""
-        words = ["sh", "-c", f"exec 2>&1\n{script}", "sh", *arguments]
-        done = self.sandbox.run(words, env=wheelhouse.PIP | variables, timeout_s=120)
+        command = ["sh", "-c", f"exec 2>&1\n{script}", "sh", *arguments]
+        done = self.sandbox.run(command, env=wheelhouse.PIP | variables, timeout_s=120)
         assert not check or done.returncode == 0, f"{script}: exit {done.returncode}, {done.stdout}"
         return done.stdout
 

@@ -93,9 +93,9 @@ class Host:
 
     def serve(self, *options: str, preexec: str = "", env: Mapping[str, str] | None = None) -> psutil.Process:
         """Start the server and wait until it listens."""
-        words = [sys.executable, "-m", "ocf_systemd", "serve", f"--socket={self.address}", *options]
+        command = [sys.executable, "-m", "ocf_systemd", "serve", f"--socket={self.address}", *options]
         process = subprocess.Popen(
-            [*_BOOTED, "sh", "-c", f'{preexec}\nexec "$@"', "sh", *words],
+            [*_BOOTED, "sh", "-c", f'{preexec}\nexec "$@"', "sh", *command],
             env={**os.environ, **(env or {})},
             text=True,
             start_new_session=True,  # as under systemd; the kernel shares processors out by sessions (sched(7))
