@@ -36,14 +36,14 @@ def main() -> int:
             sys.stdout.write(_METADATA)
             return 0
         case "off" | "reboot":
-            return 0 if _ask(options.get("port", "")) == b"ended" else 1
+            return 0 if _request(options.get("port", "")) == b"ended" else 1
         case "monitor" | "status":
             return 0
         case _:
             return 1
 
 
-def _ask(node: str) -> bytes:
+def _request(node: str) -> bytes:
     with socket.socket(socket.AF_UNIX) as connection:
         connection.settimeout(_TIMEOUT_S)
         connection.connect(SOCKET)

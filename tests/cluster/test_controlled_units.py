@@ -117,7 +117,7 @@ class TestRehearse:
 
 class TestDebug:
     @pytest.mark.parametrize("action", ["start", "stop", "reload", "cycle"])
-    def test_asks(self, node: Node, action: str) -> None:
+    def test_prompts_for_confirmation(self, node: Node, action: str) -> None:
         """Without a terminal it is exit code 2, with the resource, its state and what to do; nothing is changed."""
         before = invocation(node)
         done = typed(node, "debug", action, "--unit", "plain.service")
@@ -154,7 +154,7 @@ class TestDebug:
             pytest.param(("start", "--unit", "free"), 0, id="another unit"),
         ],
     )
-    def test_does_not_ask(self, cluster: Cluster, node: Node, arguments: tuple[str, ...], code: int) -> None:
+    def test_needs_no_confirmation(self, cluster: Cluster, node: Node, arguments: tuple[str, ...], code: int) -> None:
         """What changes nothing, and a unit that the cluster does not control, needs no confirmation."""
         cluster.service("free")
         done = typed(node, "debug", *arguments)

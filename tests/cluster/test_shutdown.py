@@ -58,8 +58,8 @@ def assert_stopped_through_pacemaker(node: Node, since_s: float, *names: str) ->
         times = order(entries, *steps)
         assert len(times) == len(steps), f"{name}: {journal}"
         assert times == sorted(times), f"{name}: {journal}"
-        (asked,) = order(entries, TOLD)
-        assert asked < times[1], f"{name}: {journal}"
+        (requested,) = order(entries, TOLD)
+        assert requested < times[1], f"{name}: {journal}"
         monitored = [entry.message for entry in entries if f"monitor operation for {name} " in entry.message]
         assert [message for message in monitored if "ok" not in message] == []
 

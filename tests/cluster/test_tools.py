@@ -116,7 +116,7 @@ class TestOcfTester:
         assert ocf_tester(node.sandbox, *given).stderr == ""
         assert node.show("postfix@-", "ActiveState") == "inactive"
 
-    def test_nobody_may_ask(self, node: Node) -> None:
+    def test_unreadable_by_nobody(self, node: Node) -> None:
         """The check as user nobody can fail: with an unreadable agent file it does."""
         node.run("chmod", "0700", AGENT_FILE)
         try:

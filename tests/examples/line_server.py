@@ -17,14 +17,14 @@ class Conversation(socketserver.StreamRequestHandler):
             return
 
     def _converse(self) -> None:
-        self._say(_GREETING)
+        self._send(_GREETING)
         for line in self.rfile:
             for answer in _ANSWERS:
                 command, _, text = answer.partition("=")
                 if line.decode().startswith(command):
-                    self._say(text)
+                    self._send(text)
 
-    def _say(self, text: str) -> None:
+    def _send(self, text: str) -> None:
         if text:
             self.wfile.write(text.encode() + b"\r\n")
 

@@ -314,7 +314,7 @@ class TestEveryHook:
         assert 1 <= result.elapsed_s < 4
 
     @pytest.mark.parametrize("hook", NETWORK_HOOKS)
-    def test_accepts_and_says_nothing(self, hook: str) -> None:
+    def test_accepts_and_sends_nothing(self, hook: str) -> None:
         """A server that reads, and never replies, is a failure within the time limit."""
         with line_server("") as server:
             result = run(hook, *arguments(hook, server.port))
@@ -490,7 +490,7 @@ class TestSmtpAndTcp:
             pytest.param("550 never", 1, id="takes none"),
         ],
     )
-    def test_smtp_asks_for_mail(self, answer: str, expected: int) -> None:
+    def test_smtp_requests_a_mail(self, answer: str, expected: int) -> None:
         """A full disk degrades a mail server: a restart would not make room."""
         with line_server("220 relay", "HELO=250 ok", f"MAIL={answer}", "QUIT=221 bye") as server:
             result = run("smtp", "127.0.0.1", server.port, 5, env={"OCF_CHECK_LEVEL": "10"})
@@ -766,7 +766,7 @@ class TestNagios:
         assert result.code == expected
         assert result.reason.startswith(f"QUEUE {word}: ")
 
-    def test_check_queue_cannot_tell(self, tmp_path: Path) -> None:
+    def test_check_queue_returns_unknown(self, tmp_path: Path) -> None:
         """No directory, no absolute path or no tool is UNKNOWN, since a plugin may not return 5."""
         assert run("check_queue", tmp_path / "none").code == 3
         assert run("check_queue", "tmp").code == 3

@@ -92,7 +92,7 @@ class TestLastWords:
         assert result.reason.endswith(": cannot flush: disk full")
 
     @pytest.mark.fault("unit that fails to start and logs nothing", "systemd's log line about it")
-    def test_no_words(self, agent: Agent, box: Box) -> None:
+    def test_no_output(self, agent: Agent, box: Box) -> None:
         """Without log lines of the unit the reason has PID 1's."""
         unit = box.service(before="[Unit]\nConditionPathExists=/no/such\nConditionVirtualization=!yes\n")
         result = agent("start", unit=unit, measured=False)

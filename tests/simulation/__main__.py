@@ -42,12 +42,12 @@ def main(histories: int, seed: int) -> None:
 
 def _replay(seed: int) -> int:
     with laid_out() as directory:
-        history = live(draw_plan(seed), directory, tell=True)
-    _tell_story(history)
+        history = live(draw_plan(seed), directory, records=True)
+    _print_history(history)
     return 1 if history.broken else 0
 
 
-def _tell_story(history: History) -> None:
+def _print_history(history: History) -> None:
     plan = history.plan
     for name in ("unit", "character", "place", "manners", "fault_rate"):
         click.echo(f"{name}: {getattr(plan, name)}")
@@ -71,14 +71,14 @@ def _search(seeds: range) -> int:
                 progress.update(task, completed=tally.histories)
     except KeyboardInterrupt:
         status = _INTERRUPTED
-    _tell_sum(console, tally, time.monotonic() - began)
+    _print_totals(console, tally, time.monotonic() - began)
     unreached = tally.unreached if tally.histories >= ENOUGH else []
     for row in unreached:
         console.print(f"never came by: {row}", markup=False)
     return status or int(bool(tally.failures or unreached))
 
 
-def _tell_sum(console: Console, tally: Tally, seconds: float) -> None:
+def _print_totals(console: Console, tally: Tally, seconds: float) -> None:
     codes = sorted({code for _, code in tally.results})
     table = Table("action", *map(str, codes), "foretold", "SIGTERM", "SIGKILL", box=None)
     for action in Action:
@@ -94,10 +94,10 @@ def _tell_sum(console: Console, tally: Tally, seconds: float) -> None:
         soft_wrap=True,
     )
     for failure in sorted(tally.failures, key=lambda failure: failure.seed)[:_TOLD_FAILURES]:
-        _tell_failure(console, failure)
+        _print_failure(console, failure)
 
 
-def _tell_failure(console: Console, failure: Failure) -> None:
+def _print_failure(console: Console, failure: Failure) -> None:
     for breach in failure.broken:
         console.print(f"[bold red]seed {failure.seed}[/]: {escape(breach)}", highlight=False, soft_wrap=True)
     console.print(f"replay: nox -s simulate -- --histories 1 --seed {failure.seed}", highlight=False, soft_wrap=True)

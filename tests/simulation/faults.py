@@ -30,7 +30,7 @@ class Fault:
     spares: str = ""
 
 
-def _says(code: int, stderr: str = "", stdout: str = "") -> Exited:
+def _exits(code: int, stderr: str = "", stdout: str = "") -> Exited:
     return Exited(0.0, stdout.encode(), stderr.encode(), code=code)
 
 
@@ -39,7 +39,7 @@ def not_started(number: int) -> NotStarted:
     return NotStarted(number, os.strerror(number))
 
 
-_RESET = _says(1, "Failed to wait for response: Connection reset by peer\n")
+_RESET = _exits(1, "Failed to wait for response: Connection reset by peer\n")
 
 FAULTS = (
     Fault("the request is lost", reaches=False, answer=_RESET),
@@ -54,11 +54,11 @@ FAULTS = (
     Fault("the answer is late", late_s=0.3),
     Fault("the answer is very late", late_s=4.0),
     # As systemctl does in what it takes for a chroot; of a daemon-reload nobody could tell it from one that was done.
-    Fault("it ignores the request", reaches=False, answer=_says(0, "Running in chroot, ignoring request.\n"),
+    Fault("it ignores the request", reaches=False, answer=_exits(0, "Running in chroot, ignoring request.\n"),
           spares="daemon-reload"),
-    Fault("half an answer", reaches=False, answer=_says(0, stdout="LoadState=loaded\nActiveSt"),
+    Fault("half an answer", reaches=False, answer=_exits(0, stdout="LoadState=loaded\nActiveSt"),
           spares="daemon-reload"),
-    Fault("access is denied", reaches=False, answer=_says(4, "Failed to do as told: Access denied\n"), spares="show"),
+    Fault("access is denied", reaches=False, answer=_exits(4, "Failed to do as told: Access denied\n"), spares="show"),
 )  # fmt: skip
 
 

@@ -297,7 +297,7 @@ def _returns_7_only_if_down(account: Account, result: ActionResult) -> Iterator[
         yield "the unit was not down at any moment"
     elif not glimpse.is_down and account.is_probe:
         yield f"a probe of a unit that was {glimpse.active}"
-    elif not glimpse.is_down and not _hooks_say(account, {7}):
+    elif not glimpse.is_down and not _hooks_return(account, {7}):
         yield f"the unit was {glimpse.active}, and not every hook said 7"
 
 
@@ -308,7 +308,7 @@ def _reports_running_only_if_running(account: Account, result: ActionResult) -> 
     glimpse = last_look(account).glimpse
     if glimpse is None or not glimpse.is_running or not account.states & RUNNING_STATES:
         yield f"the unit was last seen {glimpse.active if glimpse else 'not at all'}"
-    elif is_hook_due(account) and not _hooks_say(account, PASSING):
+    elif is_hook_due(account) and not _hooks_return(account, PASSING):
         yield "not every hook passed"
     if account.action is Action.RELOAD and not any(_succeeded(call) for call in account.of("reload")[-1:]):
         yield "the reload was not done"
@@ -321,8 +321,8 @@ def _returns_0_from_stop_only_if_down(account: Account, result: ActionResult) ->
     """
     if account.action is not Action.STOP or result.code:
         return
-    asked = min((call.ended for call in account.of("stop")), default=account.ended)
-    observed = [call.glimpse for call in account.of("show") if call.began >= asked and call.glimpse]
+    requested = min((call.ended for call in account.of("stop")), default=account.ended)
+    observed = [call.glimpse for call in account.of("show") if call.began >= requested and call.glimpse]
     if not any(map(_is_down, observed)):
         is_alive = any(glimpse.is_inactive and glimpse.remains for glimpse in observed)
         yield "a process of the unit was alive" if is_alive else "systemd had not told the unit to be down"
@@ -498,7 +498,7 @@ def _knows_drop_in(glimpse: Glimpse | None) -> bool:
     return glimpse is not None and glimpse.knows_drop_in
 
 
-def _hooks_say(account: Account, codes: frozenset[int] | set[int]) -> bool:
+def _hooks_return(account: Account, codes: frozenset[int] | set[int]) -> bool:
     row = row_of(account, last_look(account))
     return row.name.startswith("running, hook") and row.code in codes
 
@@ -511,9 +511,9 @@ def _succeeded(call: Call) -> bool:
     return isinstance(call.outcome, Exited) and call.outcome.code == 0
 
 
-def _is_lost(asked: list[Call]) -> bool:
+def _is_lost(requests: list[Call]) -> bool:
     """Return whether a request failed, according to its systemctl."""
-    outcome = asked[0].outcome if asked else None
+    outcome = requests[0].outcome if requests else None
     if isinstance(outcome, Exited) and outcome.code == 4:
         return b"destructive" in outcome.stderr
     if isinstance(outcome, Exited):

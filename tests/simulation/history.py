@@ -51,28 +51,28 @@ class History:
     story: tuple[str, ...]
 
 
-def live(plan: Plan, directory: Path, *, tell: bool = False) -> History:
+def live(plan: Plan, directory: Path, *, records: bool = False) -> History:
     """Live through a plan, on a fresh host below `directory`; the same plan gives the same history."""
     # Tasks that can run at the same moment do so in an order that trio draws: from our seed, and nothing else.
     trio._core._run._ALLOW_DETERMINISTIC_SCHEDULING = True  # type: ignore[misc]  # noqa: SLF001
     trio._core._run._r.seed(plan.seed)  # noqa: SLF001
-    life = _Life(plan, directory, _host(plan, directory, tell=tell))
+    life = _Life(plan, directory, _host(plan, directory, records=records))
     clock = MockClock(autojump_threshold=0)
     try:
         anyio.run(life.run, backend="trio", backend_options={"clock": clock})
-        broken = [told for account in life.accounts for told in broken_guarantees(account)]
+        broken = [breach for account in life.accounts for breach in broken_guarantees(account)]
     except Exception as error:  # noqa: BLE001  # what an action raises is a finding like any other
         broken = ["".join(traceback.format_exception(error))]
     story = (line.replace(str(directory), "") for line in life.host.timeline.story or ())
     return History(plan, tuple(life.accounts), tuple(broken), tuple(story))
 
 
-def _host(plan: Plan, directory: Path, *, tell: bool) -> Host:
+def _host(plan: Plan, directory: Path, *, records: bool) -> Host:
     """Return the host that a plan begins with."""
     shutil.rmtree(directory / "run")
     (directory / "run").mkdir()
     chance = Random(f"{plan.seed}: as it comes")  # noqa: S311  # it draws faults, not secrets
-    timeline = Timeline(story=[] if tell else None)
+    timeline = Timeline(story=[] if records else None)
     drop_in = drop_in_path(plan.unit, directory / "run")
     pid1 = Pid1(timeline, chance, plan.unit, plan.unit_id, plan.character, drop_in, plan.is_booted, plan.generators_s)
     if plan.is_booted:
@@ -91,7 +91,7 @@ def _host(plan: Plan, directory: Path, *, tell: bool) -> Host:
 
 
 @dataclass(frozen=True, slots=True)
-class _Storyteller:
+class _Recorder:
     """A reporter that adds the agent's events to the timeline, and keeps its warnings."""
 
     timeline: Timeline
@@ -152,7 +152,7 @@ class _Life:
 
     async def _perform(self, step: Step, who: str, *, is_alone: bool) -> Account:
         pid1, timeline = self.host.pid1, self.host.timeline
-        processes, reporter = Processes(self.host, who), _Storyteller(timeline, who)
+        processes, reporter = Processes(self.host, who), _Recorder(timeline, who)
         began, before, was_troubled = anyio.current_time(), pid1.standing(), pid1.is_troubled
         deadline = step.operation.deadline(began - step.age_s)
         timeline.record(f"{who} begins, {deadline - began:.3f} s before its deadline")
@@ -201,7 +201,7 @@ class _Performance:
     """An action as it is performed: until it has a result or, as the agent does, until a signal ends it early."""
 
     processes: Processes
-    reporter: _Storyteller
+    reporter: _Recorder
     run_directory: Path
     result: ActionResult | None = None
     interrupted_by: Signals | None = None

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from tests.simulation.hooks import Manner
 
 _EVERLASTING_PID = 1  # a process that is alive, by the real /proc, as long as the simulation
-_ASKING_S, _TELLING_S = 0.004, 0.002  # what systemctl takes at least until its request is out, and to print an answer
+_REQUEST_S, _OUTPUT_S = 0.004, 0.002  # what systemctl takes at least until its request is out, and to print an answer
 
 
 @dataclass
@@ -91,7 +91,7 @@ class Processes:
         call = Call(_verb_of(command), command.arguments[0], began, deadline)
         self.calls.append(call)
         self.running += 1
-        self._tell(call, "begins")
+        self._record(call, "begins")
         survivors: tuple[Process, ...] = ()
         try:
             with anyio.CancelScope(deadline=time_up):
@@ -103,7 +103,7 @@ class Processes:
             self.running -= 1
             call.ended = anyio.current_time()
             self.host.timeline.catch_up()
-            self._tell(call, _described(call))
+            self._record(call, _described(call))
         if call.outcome is None:
             call.outcome = TimedOut(call.ended - began, survivors=survivors)
         if survivors:
@@ -127,7 +127,7 @@ class Processes:
         self.signals.append(SentSignal(self.host.timeline.now, number))
         self.host.pid1.unit.receive_signal(number)
 
-    def _tell(self, call: Call, what: str) -> None:
+    def _record(self, call: Call, what: str) -> None:
         if self.host.timeline.story is not None and not self.is_killed:
             self.host.timeline.record(f"{self.who}: {call.verb} {what}")
 
@@ -154,22 +154,22 @@ class Processes:
             self.host.timeline.record(f"{self.who}: {call.verb}: {fault.name}")
         if call.verb == "journal":
             return await self._read_journal(fault)
-        return await self._ask_in_vain(call, fault) if fault else await self._ask(call)
+        return await self._request_with_fault(call, fault) if fault else await self._request(call)
 
     async def _read_journal(self, fault: Fault | None) -> CommandOutcome:
         if fault is None or fault.late_s:
-            await anyio.sleep(fault.late_s if fault else _TELLING_S)
-            return Exited(_TELLING_S, b"so much for that\n")
+            await anyio.sleep(fault.late_s if fault else _OUTPUT_S)
+            return Exited(_OUTPUT_S, b"so much for that\n")
         if fault.answer is None:
             await anyio.sleep(FOREVER)
         assert fault.answer is not None
         return fault.answer
 
-    async def _ask(self, call: Call, late_s: float = 0.0) -> CommandOutcome:
+    async def _request(self, call: Call, late_s: float = 0.0) -> CommandOutcome:
         """Send a request to systemd; if this is cancelled, the request may have been sent, and take effect."""
         request = Request(call.verb, call)
         chance = self.host.chance
-        self.host.pid1.receive(request, _ASKING_S * (1 + chance.random()))
+        self.host.pid1.receive(request, _REQUEST_S * (1 + chance.random()))
         try:
             await self.host.timeline.until(lambda: request.answer is not None)
         finally:
@@ -178,7 +178,7 @@ class Processes:
             call.at_shutdown = request.at_shutdown
             # What has been sent may wait in the socket of a systemd that is busy.
             request.is_withdrawn = not request.is_taken and (not request.is_out or chance.random() < 0.5)
-        await anyio.sleep(_TELLING_S * (1 + chance.random()) + late_s)
+        await anyio.sleep(_OUTPUT_S * (1 + chance.random()) + late_s)
         self.host.timeline.catch_up()
         if request.glimpse is not None:
             unit, is_inactive = self.host.pid1.unit, request.glimpse.is_inactive
@@ -190,16 +190,16 @@ class Processes:
         assert isinstance(request.answer, Exited)
         return replace(request.answer, elapsed_s=anyio.current_time() - call.began)
 
-    async def _ask_in_vain(self, call: Call, fault: Fault) -> CommandOutcome:
+    async def _request_with_fault(self, call: Call, fault: Fault) -> CommandOutcome:
         if isinstance(fault.answer, NotStarted):
             return fault.answer
         if fault.reaches and fault.late_s:
-            return await self._ask(call, fault.late_s)
+            return await self._request(call, fault.late_s)
         if fault.reaches:
-            await self._ask(call)
+            await self._request(call)
             call.glimpse = None
         elif fault.answer:
-            await anyio.sleep(_ASKING_S)
+            await anyio.sleep(_REQUEST_S)
         if fault.answer is None:
             await anyio.sleep(FOREVER)
         assert fault.answer is not None

@@ -277,7 +277,7 @@ class Pid1:
             case "start" | "stop" | "stop at once" | "reload":
                 return self._refused(verb.removesuffix(" at once")) or self._queue(verb)
             case "kill" | "reset-failed" if self._load is LoadState.NOT_FOUND and self.unit.is_inactive:
-                return self._told(1, f"Failed to {verb} {{0}}: Unit {{0}} not loaded.\n")
+                return self._refusal(1, f"Failed to {verb} {{0}}: Unit {{0}} not loaded.\n")
             case "kill":
                 self.unit.receive_signal(SIGKILL)
             case "reset-failed":
@@ -297,7 +297,7 @@ class Pid1:
             case "start":
                 return self.unit.start()
             case "reload":
-                return self.unit.reload() or self._told(1, "{} is not active, cannot reload.\n")
+                return self.unit.reload() or self._refusal(1, "{} is not active, cannot reload.\n")
             case _:
                 # By the drop-in's Before= the unit's stop job waits for Pacemaker's.
                 is_held_up = self.is_shutting_down and self.knows_drop_in and verb != "stop at once"
@@ -308,18 +308,18 @@ class Pid1:
         unit = self.unit
         if self._load is LoadState.NOT_FOUND and (verb == "start" or (verb == "stop" and unit.is_inactive)):
             what = "found" if verb == "start" else "loaded"
-            return self._told(5, f"Failed to {verb} {{0}}: Unit {{0}} not {what}.\n")
+            return self._refusal(5, f"Failed to {verb} {{0}}: Unit {{0}} not {what}.\n")
         if self._load is LoadState.MASKED and verb == "start":
-            return self._told(1, f"Failed to {verb} {{0}}: Unit {{0}} is masked.\n")
+            return self._refusal(1, f"Failed to {verb} {{0}}: Unit {{0}} is masked.\n")
         if self._load is LoadState.BAD_SETTING and verb == "start":
-            return self._told(1, f"Failed to {verb} {{0}}: Unit {{0}} has a bad unit file setting.\n")
+            return self._refusal(1, f"Failed to {verb} {{0}}: Unit {{0}} has a bad unit file setting.\n")
         if (verb == "start" and self.character.refuses_start) or (verb == "stop" and self.character.refuses_stop):
-            return self._told(4, _MANUAL_REFUSED.format(verb=verb))
+            return self._refusal(4, _MANUAL_REFUSED.format(verb=verb))
         if self.is_shutting_down and (verb == "start" or (verb == "reload" and unit.is_running)):
-            return self._told(4, _DESTRUCTIVE.format(verb=verb))
+            return self._refusal(4, _DESTRUCTIVE.format(verb=verb))
         return None
 
-    def _told(self, code: int, stderr: str) -> Exited:
+    def _refusal(self, code: int, stderr: str) -> Exited:
         return Exited(0.0, stderr=stderr.format(self.name).encode(), code=code)
 
     def _load_if_forgotten(self) -> None:
@@ -379,4 +379,4 @@ class Pid1:
             request.answer = self._end_of(request.job)
 
     def _end_of(self, job: Job) -> Exited:
-        return Exited(0.0) if job.result == "done" else self._told(1, _RESULTS[job.result])
+        return Exited(0.0) if job.result == "done" else self._refusal(1, _RESULTS[job.result])

@@ -31,7 +31,7 @@ THREE = tuple(Manner() for _ in DIRECTORY_NAMES)
 ACTIVE = {"state": ActiveState.ACTIVE, "has_drop_in": True}
 
 
-def asks(action: Action, timeout_s: float = 20.0, *, level: int = 0, **values: str) -> Step:
+def request(action: Action, timeout_s: float = 20.0, *, level: int = 0, **values: str) -> Step:
     return Step(action=action, operation=Operation(timeout_s, check_level=level), values=values)
 
 
@@ -67,32 +67,32 @@ def hung(plan: Plan, after_s: float) -> Plan:
 
 
 PLANS = {
-    "start": (down(asks(Action.START)), BOTH),
-    "start, slow": (hooked(down(asks(Action.START), start_s=4.0), *THREE), BOTH),
-    "start, crash loop": (down(asks(Action.START), start_s=0.2, lives_s=0.3, restarts=True), (Action.STOP,)),
-    "start, systemd hangs": (hung(down(asks(Action.START)), 0.02), BOTH),
-    "start, no drop-in wanted": (running(asks(Action.START, order_at_shutdown="no")), BOTH),
-    "start, file not read": (without_its_file(down(asks(Action.START))), BOTH),
-    "start, slow generators": (replace(down(asks(Action.START)), generators_s=2.0), BOTH),
-    "stop": (running(asks(Action.STOP)), BOTH),
-    "stop, at shutdown": (befallen(running(asks(Action.STOP)), Deed.SHUT_DOWN), (Action.STOP,)),
-    "stop, process alive": (running(asks(Action.STOP, 2.0), stop_s=FOREVER, stop_timeout_s=0.5, sends_sigkill=False),
+    "start": (down(request(Action.START)), BOTH),
+    "start, slow": (hooked(down(request(Action.START), start_s=4.0), *THREE), BOTH),
+    "start, crash loop": (down(request(Action.START), start_s=0.2, lives_s=0.3, restarts=True), (Action.STOP,)),
+    "start, systemd hangs": (hung(down(request(Action.START)), 0.02), BOTH),
+    "start, no drop-in wanted": (running(request(Action.START, order_at_shutdown="no")), BOTH),
+    "start, file not read": (without_its_file(down(request(Action.START))), BOTH),
+    "start, slow generators": (replace(down(request(Action.START)), generators_s=2.0), BOTH),
+    "stop": (running(request(Action.STOP)), BOTH),
+    "stop, at shutdown": (befallen(running(request(Action.STOP)), Deed.SHUT_DOWN), (Action.STOP,)),
+    "stop, process alive": (running(request(Action.STOP, 2.0), stop_s=FOREVER, stop_timeout_s=0.5, sends_sigkill=False),
                             (Action.STOP,)),
-    "stop, main process alive": (befallen(running(asks(Action.STOP, 1.0)), Deed.LOSE), BOTH),
-    "stop, refused": (running(asks(Action.STOP), refuses_stop=True), (Action.STOP,)),
-    "stop, slow generators": (replace(running(asks(Action.STOP)), generators_s=2.0), BOTH),
-    "stop, start job queued": (befallen(running(asks(Action.STOP)), Deed.RESTART_DEPENDENCY), BOTH),
-    "stop, slow": (running(asks(Action.STOP), stop_s=4.0), BOTH),
-    "stop, SIGTERM ignored": (running(asks(Action.STOP), stop_s=FOREVER, stop_timeout_s=FOREVER), (Action.STOP,)),
-    "stop, verified": (hooked(running(asks(Action.STOP, stop_verify="yes")), Manner()), BOTH),
-    "stop, systemd hangs": (hung(running(asks(Action.STOP)), 0.02), BOTH),
-    "monitor": (hooked(running(asks(Action.MONITOR)), *THREE), BOTH),
-    "monitor, again and again": (hooked(running(asks(Action.MONITOR, monitor_hook_retries="2")), Manner(up_code=1)),
+    "stop, main process alive": (befallen(running(request(Action.STOP, 1.0)), Deed.LOSE), BOTH),
+    "stop, refused": (running(request(Action.STOP), refuses_stop=True), (Action.STOP,)),
+    "stop, slow generators": (replace(running(request(Action.STOP)), generators_s=2.0), BOTH),
+    "stop, start job queued": (befallen(running(request(Action.STOP)), Deed.RESTART_DEPENDENCY), BOTH),
+    "stop, slow": (running(request(Action.STOP), stop_s=4.0), BOTH),
+    "stop, SIGTERM ignored": (running(request(Action.STOP), stop_s=FOREVER, stop_timeout_s=FOREVER), (Action.STOP,)),
+    "stop, verified": (hooked(running(request(Action.STOP, stop_verify="yes")), Manner()), BOTH),
+    "stop, systemd hangs": (hung(running(request(Action.STOP)), 0.02), BOTH),
+    "monitor": (hooked(running(request(Action.MONITOR)), *THREE), BOTH),
+    "monitor, again and again": (hooked(running(request(Action.MONITOR, monitor_hook_retries="2")), Manner(up_code=1)),
                                  (Action.STOP,)),
-    "monitor, hook hangs": (hooked(running(asks(Action.MONITOR)), HANGING), (Action.STOP,)),
-    "reload": (hooked(running(asks(Action.RELOAD), reload_s=1.0), Manner()), BOTH),
-    "reload-agent": (running(asks(Action.RELOAD_AGENT, order_at_shutdown="no")), BOTH),
-    "validate-all": (hooked(running(asks(Action.VALIDATE_ALL, level=10)), Manner()), BOTH),
+    "monitor, hook hangs": (hooked(running(request(Action.MONITOR)), HANGING), (Action.STOP,)),
+    "reload": (hooked(running(request(Action.RELOAD), reload_s=1.0), Manner()), BOTH),
+    "reload-agent": (running(request(Action.RELOAD_AGENT, order_at_shutdown="no")), BOTH),
+    "validate-all": (hooked(running(request(Action.VALIDATE_ALL, level=10)), Manner()), BOTH),
 }  # fmt: skip
 ROWS = [
     pytest.param(plan, signal, then, id=f"{name}, {signal.name}, {then}")
@@ -126,7 +126,7 @@ def test_the_next_action_is_right(directory: Path, plan: Plan, signal: Signals, 
     awaits = whole.accounts[0].awaits
     assert awaits >= 2
     for at in range(1, awaits + 1):
-        history = live(interrupted(plan, Interruption(signal, at), then), directory, tell=True)
+        history = live(interrupted(plan, Interruption(signal, at), then), directory, records=True)
         assert history.broken == (), describe(history)
         first, after = history.accounts
         assert (first.result is None) == (first.interrupted_by is signal)

@@ -33,7 +33,7 @@ def test_a_planted_bug_is_found(bug: Bug, record_property: Callable[[str, object
     pytest.fail(f"not found in {MOST} histories")
 
 
-def test_what_is_found_is_told() -> None:
+def test_a_found_bug_is_printed() -> None:
     """The search ends with 1 and names the seed; with that seed alone, the history shows what was broken."""
     with BUGS["a 7 while systemd does not answer"].planted():
         found = CliRunner().invoke(main, ["--histories", "100", "--seed", "0"])

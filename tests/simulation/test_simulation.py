@@ -43,9 +43,9 @@ def test_the_guarantees_hold(seed: int) -> None:
 @pytest.mark.parametrize("seed", [pytest.param(seed, id=str(seed)) for seed in range(40)])
 def test_a_seed_replays_exactly(directory: Path, seed: int) -> None:
     """Equal to the microsecond, whatever ran in between; also without a listener."""
-    first = live(draw_plan(seed), directory, tell=True)
+    first = live(draw_plan(seed), directory, records=True)
     live(draw_plan(seed + 1), directory)
-    again = live(draw_plan(seed), directory, tell=True)
+    again = live(draw_plan(seed), directory, records=True)
     assert again.story == first.story
     assert live(draw_plan(seed), directory).accounts == again.accounts
 
@@ -66,7 +66,7 @@ def test_the_sum_of_a_search() -> None:
     assert " 0 histories with a broken guarantee" in " ".join(ended.stdout.split())
 
 
-def test_what_was_not_reached_is_told() -> None:
+def test_what_was_not_reached_is_listed() -> None:
     """A search that comes by nothing proves nothing."""
     unreached = Tally().unreached
     assert "exit code 7" in unreached

@@ -51,7 +51,7 @@ anyio.run(main)
 RUNNING = "systemctl list-units --all --plain --no-legend --state=active,reloading | cut -d' ' -f1"
 
 
-def ask(box: Box, *units: str) -> dict[str, str]:
+def compare(box: Box, *units: str) -> dict[str, str]:
     """Return by unit what came of asking for it both ways: "agrees", "None" from the bus, or how they differ."""
     done = box.sandbox.run([sys.executable, "-c", ASK, *units])
     assert done.returncode == 0, done.stderr
@@ -76,7 +76,7 @@ def test_all_that_runs(box: Box) -> None:
         "target",
         "timer",
     }
-    assert ask(box, *units) == dict.fromkeys(units, "agrees")
+    assert compare(box, *units) == dict.fromkeys(units, "agrees")
 
 
 @pytest.mark.parametrize(
@@ -93,7 +93,7 @@ def test_all_that_runs(box: Box) -> None:
 def test_services(box: Box, lines: tuple[str, ...]) -> None:
     """Both agree about a running unit whose main process has ended in any way."""
     unit = box.started(*lines, *(() if "ExecStart" in "".join(lines) else ("ExecStop=true",)))
-    assert ask(box, unit) == {unit: "agrees"}
+    assert compare(box, unit) == {unit: "agrees"}
 
 
 def test_names_drop_ins_and_aliases(box: Box) -> None:
@@ -106,7 +106,7 @@ def test_names_drop_ins_and_aliases(box: Box) -> None:
     box.units.append("alias.service")
     units = (escaped, "alias.service", "2probe@a-b.service")
     box.sh('systemctl daemon-reload; systemctl start -- "$@"', *units)
-    assert ask(box, *units) == dict.fromkeys(units, "agrees")
+    assert compare(box, *units) == dict.fromkeys(units, "agrees")
     box.units.append("2probe@a-b.service")
 
 
@@ -115,10 +115,10 @@ def test_a_file_that_changed_or_is_gone(box: Box) -> None:
     changed, gone = box.started(), box.started()
     box.write(f"/etc/systemd/system/{changed}", "[Service]\nExecStart=sleep 1d\n")
     box.sh('rm "/etc/systemd/system/$1"', gone)
-    assert ask(box, changed, gone) == {changed: "agrees", gone: "agrees"}
+    assert compare(box, changed, gone) == {changed: "agrees", gone: "agrees"}
     box.sh("systemctl daemon-reload")
     assert box.show(gone, "LoadState") == "not-found"
-    assert ask(box, changed, gone) == {changed: "agrees", gone: "agrees"}
+    assert compare(box, changed, gone) == {changed: "agrees", gone: "agrees"}
 
 
 def test_what_does_not_just_run(box: Box) -> None:
@@ -135,7 +135,7 @@ def test_what_does_not_just_run(box: Box) -> None:
     )
     box.wait_for(failed, "failed")  # its process may still be about to execute false(1)
     units = (down, failed, starting, masked, "unknown.service", "probe@.service")
-    assert ask(box, *units) == dict.fromkeys(units, "None")
+    assert compare(box, *units) == dict.fromkeys(units, "None")
     box.sh('systemctl unmask --runtime "$1"', masked)
 
 
@@ -144,7 +144,7 @@ def test_a_mount_that_could_not_be_unmounted(box: Box) -> None:
     unit = box.unit("srv.mount", "[Mount]\nWhat=none\nWhere=/srv\nType=tmpfs\n")
     box.sh("systemctl daemon-reload; systemctl start srv.mount; cd /srv; ! systemctl stop srv.mount")
     assert (box.state(unit), box.show(unit, "Result")) == ("active", "exit-code")
-    assert ask(box, unit) == {unit: "None"}
+    assert compare(box, unit) == {unit: "None"}
 
 
 def test_a_pid_1_that_hangs(box: Box) -> None:

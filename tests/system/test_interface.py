@@ -57,7 +57,7 @@ class TestMetadata:
         file.write_text(metadata.replace('reloadable="1"', 'reloadable="maybe"'), encoding="utf-8")
         assert xmllint(require, "--relaxng", schema, file).returncode != 0
 
-    def test_tells_of_reloading(self, metadata: str) -> None:
+    def test_advertises_reload_agent(self, metadata: str) -> None:
         """It has reload-agent, and parameters that can be reloaded; the unit cannot."""
         assert re.search('<action name="reload-agent" timeout="20s" ?/>', metadata)
         assert re.search('<parameter name="monitor_hook" [^>]*reloadable="1"', metadata)
@@ -172,7 +172,7 @@ class TestWrongParameters:
         assert (box.marks("systemctl"), box.marks("hook")) == ([] if agent.is_resident else ["ran"], ["ran "])
 
     @pytest.mark.parametrize("action", ["start", "monitor", "reload", "reload-agent", "validate-all"])
-    def test_all_are_told_at_once(self, agent: Agent, action: str) -> None:
+    def test_all_are_reported_at_once(self, agent: Agent, action: str) -> None:
         """An action reports all wrong parameters in one reason."""
         result = agent(action, unit="*", monitor_hook="x", monitor_hook_timeout="soon", monitor_hook_protocol="y")
         assert result.code == 6

@@ -56,7 +56,7 @@ def test_service_that_hangs(agent: Agent, postfix: Box) -> None:
     assert agent("monitor", unit=POSTFIX, monitor_hook=hook).code == 0
 
 
-def test_service_that_hangs_is_seen_before_the_deadline(agent: Agent, postfix: Box) -> None:
+def test_service_that_hangs_is_detected_before_the_deadline(agent: Agent, postfix: Box) -> None:
     """A hook without a limit of its own hangs with the service it asks; the agent still answers in time."""
     hook = postfix.hook(ORIGIN_HOOK, "smtp")
     assert agent("start", unit=POSTFIX, monitor_hook=hook, timeout_s=30).code == 0
@@ -87,7 +87,7 @@ def test_hook_of_a_stopped_unit_is_not_waited_for(agent: Agent, box: Box) -> Non
 
 
 @COLD_ONLY
-def test_ready_is_seen_at_once(agent: Agent, box: Box) -> None:
+def test_ready_is_detected_at_once(agent: Agent, box: Box) -> None:
     """A start whose hook passes 0.3 s after the unit's start returns within 0.6 s."""
     unit = box.service(
         "Type=exec", "RuntimeDirectory=ready", "ExecStart=sh -c 'sleep 0.3; touch /run/ready/yes; sleep 99'"

@@ -84,7 +84,7 @@ class TestDropIn:
         assert agent("start", unit=unit, order_at_shutdown="no").code == 0
         assert box.sh(f"ls {DROP_IN.format(unit)}", check=False) == ""
 
-    def test_written_but_not_told(self, agent: Agent, box: Box) -> None:
+    def test_written_but_not_loaded(self, agent: Agent, box: Box) -> None:
         """One that was written by a start that died before it told systemd comes into force with the next."""
         unit = box.service()
         assert agent("start", unit=unit).code == 0

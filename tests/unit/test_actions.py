@@ -185,7 +185,7 @@ class TestMonitor:
         assert run.result.code == 0
         assert run.took_s == pytest.approx(15.0)
 
-    def test_a_hook_that_hangs_is_told(self, tmp_path: Path) -> None:
+    def test_a_hook_that_hangs_is_reported(self, tmp_path: Path) -> None:
         """1 before Pacemaker's timeout, and the time is named."""
         run = act(Action.MONITOR, host_with({"show": [shows("active")], "hook": [hangs()]}), tmp_path, values=HOOKED)
         assert run.result.code == 1
@@ -381,7 +381,7 @@ class TestStart:
         "hook",
         [pytest.param(exits(code), id=str(code)) for code in (1, 2, 5, 6, 7, 42)] + [pytest.param(hangs(), id="hang")],
     )
-    def test_a_hook_that_never_says_running(self, tmp_path: Path, hook: Step) -> None:
+    def test_a_hook_that_never_passes(self, tmp_path: Path, hook: Step) -> None:
         """The hook runs until the deadline, then 1: a start never returns 7, nor any code of the hook's."""
         run = act(Action.START, host_with({"show": [shows("active")], "hook": [hook]}), tmp_path, values=HOOKED)
         assert run.result.code == 1
@@ -415,7 +415,7 @@ class TestStart:
         assert "Connection reset by peer" in run.result.reason
         assert run.took_s > 0.85 * run.time_s
 
-    def test_a_job_that_is_done_is_not_asked_for_again(self, tmp_path: Path) -> None:
+    def test_a_job_that_is_done_is_not_requested_again(self, tmp_path: Path) -> None:
         """Once systemd has reported the job's result, no other start is requested."""
         host = host_with({"show": [shows("inactive"), *[shows("activating")] * 9, shows("active")]})
         run = act(Action.START, host, tmp_path)
@@ -474,7 +474,7 @@ class TestStart:
         assert run.result.reason == f"{UNIT} failed"
         assert run.took_s < 2.0
 
-    def test_last_words_are_found_under_an_alias(self, tmp_path: Path) -> None:
+    def test_the_last_line_is_found_under_an_alias(self, tmp_path: Path) -> None:
         """The journal knows a unit by its real Id, whatever name the parameter gives: mysql is mariadb.service."""
         journal = Step(Exited(0.01, stdout=b"cannot bind to port 3306\n"))
         shown = [shows("inactive", Id="mariadb.service"), shows("failed", Id="mariadb.service")]
@@ -529,7 +529,7 @@ class TestStart:
         ("reloads", "code"),
         [pytest.param([LOST, LOST, DONE], 5, id="done at last"), pytest.param([LOST], 1, id="never done")],
     )
-    def test_a_daemon_reload_that_fails_says_nothing_of_the_file(
+    def test_a_daemon_reload_that_fails_proves_nothing_about_the_file(
         self, tmp_path: Path, reloads: list[Step], code: int
     ) -> None:
         """5 would ban the resource from this node: only once systemd has read its unit files it is known."""
@@ -562,7 +562,7 @@ class TestStart:
 
     @pytest.mark.parametrize("action", [pytest.param(each, id=each) for each in (Action.START, Action.RELOAD)])
     @pytest.mark.parametrize("level", [pytest.param(level, id=str(level)) for level in ("0", "10")])
-    def test_the_hook_is_asked_whatever_its_level(self, tmp_path: Path, action: Action, level: str) -> None:
+    def test_the_hook_is_run_whatever_its_level(self, tmp_path: Path, action: Action, level: str) -> None:
         """Else a start would be reported done before the service works."""
         host = host_with({"show": [shows("active")], "hook": [exits(7), exits(7), exits(0)]})
         run = act(action, host, tmp_path, values={**HOOKED, "monitor_hook_level": level})
@@ -702,7 +702,7 @@ class TestStop:
         assert run.result.code == 0
         assert len(run.host.of("stop")) == 5
 
-    def test_what_fails_while_it_stops_has_last_words(self, tmp_path: Path) -> None:
+    def test_what_fails_while_it_stops_has_a_last_line(self, tmp_path: Path) -> None:
         """A busy mount logs why: the reason has the unit's own log line, by its real Id, and not PID 1's."""
         journal = Step(Exited(0.01, stdout=b"umount: /srv: target is busy.\n"))
         shown = shows("active", Id="srv.mount", KillMode="")
@@ -874,7 +874,7 @@ class TestStop:
 
     @pytest.mark.parametrize("action", [pytest.param(each, id=each) for each in (Action.START, Action.STOP)])
     @pytest.mark.parametrize("timeout_s", [pytest.param(each, id=f"{each} s") for each in (4.0, 20.0, 110.0)])
-    def test_at_the_deadline_there_is_time_for_last_words(
+    def test_at_the_deadline_there_is_time_for_the_last_line(
         self, tmp_path: Path, action: Action, timeout_s: float
     ) -> None:
         """The looks end so much earlier that the journal can be read before the deadline."""
@@ -885,7 +885,7 @@ class TestStop:
         assert run.result.reason is not None
         assert run.result.reason.endswith(": waiting for a disk")
 
-    def test_what_sigkill_has_ended_is_seen_whatever_the_poll_interval(self, tmp_path: Path) -> None:
+    def test_what_sigkill_has_ended_is_noticed_whatever_the_poll_interval(self, tmp_path: Path) -> None:
         """The last pause is as short as leaves time for a look: a stop that worked is not reported as failed."""
         timed_out = exits(1, f"Job for {UNIT} timed out.\n")
         host = host_with({"show": [shows("deactivating")], "stop": [timed_out]}, SIGKILL={"show": [shows("failed")]})
@@ -920,7 +920,7 @@ class TestStop:
             pytest.param(hangs(), id="hangs"),
         ],
     )
-    def test_stop_verify_and_a_hook_that_never_says_7(self, tmp_path: Path, hook: Step) -> None:
+    def test_stop_verify_and_a_hook_that_never_returns_7(self, tmp_path: Path, hook: Step) -> None:
         """1 at the deadline, and the hook is named."""
         host = host_with({"show": [shows("inactive")], "hook": [hook]})
         run = act(Action.STOP, host, tmp_path, values={**HOOKED, "stop_verify": "yes"})
@@ -933,7 +933,7 @@ class TestStop:
         ("hook", "level"),
         [pytest.param("/no/such/hook", "0", id="missing"), pytest.param(HOOK_PATH, "10", id="below its check level")],
     )
-    def test_stop_verify_without_a_hook_to_ask(self, tmp_path: Path, hook: str, level: str) -> None:
+    def test_stop_verify_without_a_hook_to_run(self, tmp_path: Path, hook: str, level: str) -> None:
         """A hook that cannot run does not fail a stop."""
         values = {"monitor_hook": hook, "monitor_hook_level": level, "stop_verify": "yes"}
         host = host_with({"show": [shows("inactive")], "hook": [Step(NotStarted(2, "No such file or directory"))]})
@@ -1007,12 +1007,12 @@ class TestStopAtShutdown:
         assert run.host.of("stop at once") == []
         assert len(run.host.of("list-jobs")) > 3
 
-    def test_a_quick_stop_does_not_ask_for_jobs(self, tmp_path: Path) -> None:
+    def test_a_quick_stop_does_not_list_jobs(self, tmp_path: Path) -> None:
         """A unit that stops in 0.2 s does not wait for a turn."""
         run = act(Action.STOP, host_with({"show": [shows("inactive")], "stop": [exits(0, after_s=0.15)]}), tmp_path)
         assert (run.result.code, run.host.of("list-jobs")) == (0, [])
 
-    def test_it_asks_for_jobs_less_and_less_often(self, tmp_path: Path) -> None:
+    def test_it_lists_jobs_less_and_less_often(self, tmp_path: Path) -> None:
         """At first soon, then every poll_interval: a database may take a minute to stop."""
         host = host_with({"show": [shows("inactive")], "stop": [exits(0, after_s=12.0)], "list-jobs": [lists()]})
         run = act(Action.STOP, host, tmp_path, values={"poll_interval": "3s"})
@@ -1035,7 +1035,7 @@ class TestDropIn:
         assert run.result.reason is not None
         assert run.result.reason.startswith(f"{UNIT} {state}")
 
-    def test_systemd_is_told_only_of_changes(self, tmp_path: Path) -> None:
+    def test_systemd_is_reloaded_only_for_changes(self, tmp_path: Path) -> None:
         """One daemon-reload when it was written and systemd has not read it; none when it stood and was read."""
         active = {"show": [shows("active")]}
         assert len(act(Action.START, host_with(active), tmp_path).host.of("daemon-reload")) == 1
@@ -1046,14 +1046,14 @@ class TestDropIn:
     @pytest.mark.parametrize(
         ("needs", "reloads"), [pytest.param("no", 0, id="drop-in read"), pytest.param("yes", 1, id="unit file older")]
     )
-    def test_systemd_is_not_told_what_it_knows(self, tmp_path: Path, needs: str, reloads: int) -> None:
+    def test_systemd_is_not_reloaded_for_what_it_knows(self, tmp_path: Path, needs: str, reloads: int) -> None:
         """A unit that was forgotten while it was down has been loaded with the drop-in: it costs no daemon-reload."""
         loaded = shows("inactive", DropInPaths=str(drop_in_path(UNIT, tmp_path)), NeedDaemonReload=needs)
         run = act(Action.START, host_with({"show": [shows("inactive"), loaded, shows("active")]}), tmp_path)
         assert run.result.code == 0
         assert len(run.host.of("daemon-reload")) == reloads
 
-    def test_systemd_is_told_of_what_it_has_not_heard(self, tmp_path: Path) -> None:
+    def test_systemd_is_reloaded_for_what_it_has_not_loaded(self, tmp_path: Path) -> None:
         """The action that wrote it may have been killed before the daemon-reload: DropInPaths does not list it."""
         act(Action.START, host_with({"show": [shows("active")]}), tmp_path)
         run = act(Action.START, host_with({"show": [shows("active", NeedDaemonReload="yes")]}), tmp_path)
@@ -1065,7 +1065,7 @@ class TestDropIn:
     @pytest.mark.parametrize(
         ("listed_later", "reloads"), [pytest.param(True, 1, id="listed"), pytest.param(False, 0, id="forgotten")]
     )
-    def test_after_a_stop_systemd_is_told_only_if_it_still_lists_it(
+    def test_after_a_stop_systemd_is_reloaded_only_if_it_still_lists_it(
         self, tmp_path: Path, name: str, *, is_there: bool, listed_later: bool, reloads: int
     ) -> None:
         """Systemd unloads a unit that nothing refers to, and its drop-in with it."""
@@ -1081,7 +1081,7 @@ class TestDropIn:
         assert written_below(tmp_path) == []
         assert texts(run, Notice) == ([f"drop-in {drop_in_path(UNIT, tmp_path)} removed"] if is_there else [])
 
-    def test_another_stop_may_have_told_it(self, tmp_path: Path) -> None:
+    def test_another_stop_may_have_reloaded_it(self, tmp_path: Path) -> None:
         """There is no daemon-reload for a drop-in that systemd unloaded while the stop waited for its turn."""
         path = drop_in_path(UNIT, tmp_path)
         path.parent.mkdir(parents=True)
@@ -1215,7 +1215,7 @@ class TestReload:
             pytest.param(hangs(), exits(0), 1, id="the job does not end"),
         ],
     )
-    def test_what_the_monitor_said(self, tmp_path: Path, reload: Step, hook: Step, code: int) -> None:
+    def test_what_the_monitor_returned(self, tmp_path: Path, reload: Step, hook: Step, code: int) -> None:
         """0, or what the last look made of it, or 1 for a reload that was not done."""
         host = host_with({"show": [shows("active")], "reload": [reload], "hook": [hook]})
         assert act(Action.RELOAD, host, tmp_path, values=HOOKED).result.code == code
@@ -1264,7 +1264,7 @@ class TestReload:
 
 class TestReloadAgent:
     @pytest.mark.parametrize("wanted", [pytest.param("yes", id="wanted"), pytest.param("no", id="not wanted")])
-    def test_the_drop_in_is_as_the_parameters_say(self, tmp_path: Path, wanted: str) -> None:
+    def test_the_drop_in_follows_the_parameters(self, tmp_path: Path, wanted: str) -> None:
         """A running unit gets it or loses it; nothing is restarted, no hook runs."""
         path = drop_in_path(UNIT, tmp_path)
         if wanted == "no":
@@ -1351,7 +1351,7 @@ class TestValidateAll:
 
 
 @pytest.mark.parametrize(
-    ("tests", "code", "asked"),
+    ("tests", "code", "tested"),
     [
         pytest.param([exits(0)], 0, ["/bin/true"], id="may"),
         pytest.param([exits(1)], 5, ["/bin/true"], id="may not"),
@@ -1364,14 +1364,14 @@ class TestValidateAll:
     "action", [pytest.param(each, id=each) for each in (Action.START, Action.RELOAD_AGENT, Action.VALIDATE_ALL)]
 )
 def test_whether_the_hooks_user_may_execute_it(
-    tmp_path: Path, action: Action, tests: list[Step], code: int, asked: list[str]
+    tmp_path: Path, action: Action, tests: list[Step], code: int, tested: list[str]
 ) -> None:
     """test(1) checks as that user before anything is done; only exit code 1 without output counts."""
     host = host_with({"show": [shows("active")], "hook": [exits(0)], "test": tests})
     values = {**HOOKED, "monitor_hook_user": "nobody", "order_at_shutdown": "no"}
     run = act(action, host, tmp_path, values=values, operation=Operation(20.0, check_level=10))
     assert run.result.code == code
-    assert [call.arguments for call in run.host.of("test")] == [("test", "-x", path) for path in asked]
+    assert [call.arguments for call in run.host.of("test")] == [("test", "-x", path) for path in tested]
     if code:
         assert run.result.reason == "hook true: cannot be run: user nobody may not execute it"
         assert run.host.verbs == ["test"]
@@ -1382,7 +1382,7 @@ class TestUnbooted:
     @pytest.mark.parametrize(
         "operation", [pytest.param(None, id="recurring"), pytest.param(Operation(20.0, check_level=10), id="probe")]
     )
-    def test_nothing_is_asked_on_a_host_that_systemd_did_not_boot(
+    def test_nothing_is_queried_on_a_host_that_systemd_did_not_boot(
         self, tmp_path: Path, action: Action, operation: Operation | None
     ) -> None:
         """A container or a remote node: stop is 0, all else 5, at once, and no command runs."""

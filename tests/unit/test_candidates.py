@@ -139,7 +139,7 @@ class TestShells:
             pytest.param("ocf-systemd frobnicate --x ", [], id="unknown command"),
         ],
     )
-    def test_words(self, complete: Shell, line: str, expected: list[str]) -> None:
+    def test_whole_arguments(self, complete: Shell, line: str, expected: list[str]) -> None:
         """Zsh and fish pass a list of words, and get whole words."""
         assert [each.partition("\t")[0] for each in complete("zsh", *line.split(" "))] == expected
 

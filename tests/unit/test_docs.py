@@ -76,7 +76,7 @@ def test_every_page_is_in_the_readme() -> None:
 
 
 @pytest.mark.parametrize("page", A_PAGE)
-def test_commands_say_where_they_run(page: Path) -> None:
+def test_commands_state_where_they_run(page: Path) -> None:
     """Every block has a language, and every sh block has a comment with the place where it runs, or why it does not."""
     text = page.read_text(encoding="utf-8")
     assert read_page(text) or "```sh" not in text

@@ -54,7 +54,7 @@ class TestDropIn:
             pytest.param("x.path", False, id="path"),
         ],
     )
-    def test_what_it_says(self, unit: str, *, has_service_part: bool) -> None:
+    def test_its_content(self, unit: str, *, has_service_part: bool) -> None:
         """The unit is stopped after Pacemaker at shutdown; restarts of a service are Pacemaker's."""
         lines = [line for line in drop_in_text(unit).splitlines() if line and not line.startswith("#")]
         assert lines[:2] == ["[Unit]", "Before=pacemaker.service pacemaker_remote.service"]

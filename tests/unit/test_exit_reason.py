@@ -143,7 +143,7 @@ class TestReasonLine:
 
 
 class TestBugs:
-    def test_a_bug_is_told_by_its_cause(self) -> None:
+    def test_a_bug_is_reported_with_its_cause(self) -> None:
         """1, with the kind of the error and its text; of a group of tasks, of the first within."""
         result = ActionResult(1, "internal error: KeyError: 'x'")
         assert result_of_bug(KeyError("x")) == result

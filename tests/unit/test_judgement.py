@@ -264,20 +264,20 @@ class TestMonitor:
             assert judged(judge_monitor(observed, probe=probe, protocol=OCF)) == wait(1)
 
     @pytest.mark.parametrize("probe", PROBE_ROWS)
-    def test_a_silent_systemd_is_asked_again_and_never_taken_for_stopped(self, *, probe: bool) -> None:
+    def test_a_silent_systemd_is_queried_again_and_never_taken_for_stopped(self, *, probe: bool) -> None:
         """Without a state: query again until the deadline, then 1, never stopped."""
         for hooks in ONE_HOOK:
             assert judged(judge_monitor(Observation(SILENCE, hooks), probe=probe, protocol=OCF)) == wait(1)
         assert judge_no_answer(SILENCE) == ActionResult(1, "systemd does not answer: no answer within 5.0 s")
 
-    def test_no_monitor_asks_for_a_longer_pause(self) -> None:
+    def test_no_monitor_requests_a_longer_pause(self) -> None:
         """KeepWaiting.spaced is for another try of a failed hook, which is no judgement of one look."""
         for unit, hooks in product(UNITS, ONE_HOOK):
             for _, _, judgement in judgements(Observation(unit, hooks), jobs=(DONE,)):
                 assert isinstance(judgement, ActionResult) or not judgement.spaced
         assert not KeepWaiting(ActionResult(1)).spaced
 
-    def test_a_failed_unit_tells_why_it_failed(self) -> None:
+    def test_the_reason_of_a_failed_unit_is_why_it_failed(self) -> None:
         """The reason of a failed unit names its Result and how its main process ended."""
         unit = UnitState(UNIT, LoadState.LOADED, ActiveState.FAILED, "failed", "exit-code", "status 1")
         result = judge_monitor(Observation(unit), probe=False, protocol=OCF)
@@ -386,7 +386,7 @@ class TestStart:
         for job, load, hooks in product(JOBS, LoadState, ONE_HOOK):
             assert judged(judge_start(Observation(unit_in(active, load), hooks), job, OCF)) == wait(1)
 
-    def test_a_silent_systemd_is_asked_again(self) -> None:
+    def test_a_silent_systemd_is_queried_again(self) -> None:
         """No answer: 1 at the deadline."""
         for job in JOBS:
             assert judged(judge_start(Observation(SILENCE), job, OCF)) == wait(1)
@@ -507,7 +507,7 @@ class TestStartRequest:
             pytest.param(LoadState.BAD_SETTING, f"{UNIT} does not load: bad-setting", id="bad-setting"),
         ],
     )
-    def test_the_reason_tells_which(self, load: LoadState, reason: str) -> None:
+    def test_the_reason_names_it(self, load: LoadState, reason: str) -> None:
         """What failed, and why."""
         assert judge_start_request(unit_in(ActiveState.INACTIVE, load)).reason == reason
 
@@ -585,7 +585,7 @@ class TestStop:
         reason = reason_of(judge_stop(unit, job, verify=False, protocol=OCF))
         assert reason == f"{UNIT} {active}: a job queued, Job canceled."
 
-    def test_a_silent_systemd_is_asked_again(self) -> None:
+    def test_a_silent_systemd_is_queried_again(self) -> None:
         """Never 0 unless observed stopped."""
         for job, verify in product(JOBS, (True, False)):
             assert judged(judge_stop(Observation(SILENCE), job, verify=verify, protocol=OCF)) == wait(1)

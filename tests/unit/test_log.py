@@ -127,7 +127,7 @@ class TestMessages:
         """Each event has its line and level."""
         assert list(messages(event)) == [(level, text)]
 
-    def test_a_look_adds_nothing_to_what_was_seen(self) -> None:
+    def test_a_look_adds_nothing_to_what_was_observed(self) -> None:
         """A query whose unit was logged already adds no line; hooks are logged with the result."""
         assert list(messages(Observed(Observation(ACTIVE, (exited(0),))))) == []
 
@@ -190,7 +190,7 @@ class TestDestinations:
             pytest.param("2", True, id="2"),
         ],
     )
-    def test_debug_is_off_unless_asked_for(self, value: str | None, *, is_on: bool) -> None:
+    def test_debug_is_off_unless_enabled(self, value: str | None, *, is_on: bool) -> None:
         """HA_debug, as ocf-shellfuncs reads it."""
         assert log_reporter({} if value is None else {"HA_debug": value}, "systemd").debug is is_on
 
@@ -209,7 +209,7 @@ class TestDestinations:
         """HA_LOGFACILITY by the names of syslog, in either case."""
         assert log_reporter({"HA_LOGFACILITY": name}, "systemd").facility == facility
 
-    def test_standard_error_where_nothing_else_is_asked_for(self, capfd: pytest.CaptureFixture[str]) -> None:
+    def test_standard_error_where_nothing_else_is_configured(self, capfd: pytest.CaptureFixture[str]) -> None:
         """Standard error is what the executor reads; a successful monitor writes nothing."""
         reporter = log_reporter({}, "systemd")
         for event in (BEGAN, CommandEnded(BEGAN, Exited(0.1)), Observed(Observation(ACTIVE))):
@@ -281,7 +281,7 @@ class TestHookOutput:
         reporter.report(ActionEnded(Action.MONITOR, result))
         return lines_of(log) if log.exists() else []
 
-    def test_it_is_told_where_it_led_to_a_failure(self, tmp_path: Path) -> None:
+    def test_it_is_logged_where_it_led_to_a_failure(self, tmp_path: Path) -> None:
         """Its path and how it ended, then both streams, line by line; then the result, which has a base name only."""
         hook = HookRan(HOOK, Exited(0.1, b"220 hello\n", b"no answer\ngiving up\n", code=1))
         assert self.report(tmp_path / "log", (hook,), FAILED) == [
@@ -292,7 +292,7 @@ class TestHookOutput:
             f"x: ERROR: {FAILED.reason}",
         ]
 
-    def test_it_is_not_told_where_all_is_well(self, tmp_path: Path) -> None:
+    def test_it_is_not_logged_where_all_is_well(self, tmp_path: Path) -> None:
         """A good monitor logs at debug level only."""
         assert self.report(tmp_path / "log", (exited(0, b"all is well\n"),), ActionResult(0)) == []
 

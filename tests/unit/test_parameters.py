@@ -185,7 +185,7 @@ class TestValues:
         """No parameter takes just anything."""
         assert {name for name, _, _ in BAD} == set(NAMES) - {"unit"}
 
-    def test_all_problems_are_told_at_once(self) -> None:
+    def test_all_problems_are_reported_at_once(self) -> None:
         """One round fixes them: every wrong value is in the message, in the order of the table."""
         reported = problems(None, **{name: text for name, text, _ in BAD})
         assert [problem.split("=")[0].split(" ")[0] for problem in reported] == NAMES
@@ -206,7 +206,7 @@ class TestValues:
             ),
         ],
     )
-    def test_stop_verify_needs_a_hook_that_can_say_7(self, values: dict[str, str], problem: str) -> None:
+    def test_stop_verify_needs_a_hook_that_can_return_7(self, values: dict[str, str], problem: str) -> None:
         """A stop that could never succeed is refused before it begins."""
         assert problems(stop_verify="yes", **values) == (problem,)
         for protocol in ("ocf", "lsb"):

@@ -220,7 +220,7 @@ anyio.run(main)
         assert isinstance(outcome, TimedOut)
         assert (outcome.stdout, outcome.stderr) == (b"connecting\n", b"to nowhere\n")
 
-    def test_the_last_words_of_one_that_ignores_no_term(self) -> None:
+    def test_the_last_line_of_one_that_handles_term(self) -> None:
         """What it prints as it is ended is kept as well."""
         script = "trap 'echo giving up; exit 0' TERM; while :; do sleep 0.02; done"
         outcome = shell(script, time_limit_s=1.0)
@@ -274,7 +274,7 @@ class TestTime:
             outcome = shell("trap '' TERM; while :; do sleep 0.02; done", time_s=1.0)
         assert isinstance(outcome, TimedOut)
 
-    def test_a_shell_that_waits_says_nothing(self) -> None:
+    def test_a_shell_that_waits_prints_nothing(self) -> None:
         """A shell does not live to report that its child was terminated: the output is the command's own to the end."""
         others = "for i in 1 2 3 4 5 6 7 8 9; do for j in 1 2 3 4 5; do sleep 60 & done; done"  # to signal takes longer
         command = Command(("/bin/sh", "-c", f"{others}; echo waiting; sleep 60; echo ended"), ENVIRONMENT)

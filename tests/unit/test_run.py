@@ -155,7 +155,7 @@ class TestLeftovers:
         """Without leftover processes there is no warning."""
         assert warnings_about(Leftovers()) == []
 
-    def test_what_was_killed_is_told(self) -> None:
+    def test_what_was_killed_is_reported(self) -> None:
         """By its name, one warning each; its command line may contain a password and is for the debug log."""
         with sleeping("sleep", "61") as one, sleeping("sleep", "62") as two:
             entries = [entry_of(one), entry_of(two)]
@@ -167,7 +167,7 @@ class TestLeftovers:
             ]
 
     @pytest.mark.skipif(os.geteuid() != 0, reason="only root can keep a record below /run")
-    def test_what_cannot_be_killed_is_told_once_and_recorded(self, tmp_path: Path) -> None:
+    def test_what_cannot_be_killed_is_reported_once_and_recorded(self, tmp_path: Path) -> None:
         """What is true of it, not that it was killed; and once: each monitor finds it again for as long as it lives."""
         unit = f"ocf-systemd-test-{os.getpid()}.service"
         record = Path("/run/ocf-systemd/survivors", unit)

@@ -83,7 +83,7 @@ MANUAL_REFUSAL = (
 
 class TestJobOutcome:
     @pytest.mark.parametrize(("message", "result"), JOB_MESSAGES)
-    def test_what_systemctl_says_of_a_job(self, message: str, result: JobResult) -> None:
+    def test_what_systemctl_prints_of_a_job(self, message: str, result: JobResult) -> None:
         """Each message of systemctl's has a job result; its first line is kept."""
         outcome = job_outcome(Exited(0.5, stderr=message.encode(), code=1))
         assert outcome == JobOutcome(result, message.splitlines()[0])
@@ -269,7 +269,7 @@ class TestCalls:
         assert command.environment == tool_environment({"X": "y"})
         assert (command.user, command.time_limit_s, deadline) == (None, None, 9.0)
 
-    def test_last_words_are_asked_for_by_the_units_id(self) -> None:
+    def test_the_last_line_is_queried_by_the_units_id(self) -> None:
         """The journal knows a unit by its primary name, whatever the parameter calls it; read to its end before."""
         _, recorder = call_systemctl(
             Exited(0.1, stdout=b"x\n"), lambda systemd: systemd.last_log_line("mariadb.service", 1.5, 9.0)
@@ -279,7 +279,7 @@ class TestCalls:
             (*LAST_LINE, "_SYSTEMD_UNIT=mariadb.service"),
         ]
 
-    def test_where_the_unit_said_nothing_pid_1_may_have(self) -> None:
+    def test_where_the_unit_logged_nothing_pid_1_may_have(self) -> None:
         """Systemd logs an unmet condition; the unit's own log line takes precedence."""
         _, recorder = call_systemctl(
             Exited(0.1), lambda systemd: systemd.last_log_line_about("mariadb.service", 1.5, 9.0)
@@ -355,7 +355,7 @@ class TestCalls:
         assert isinstance(state, UnitState)
         assert state.processes == ((found,) if active in {"inactive", "failed"} else ())
 
-    def test_what_pid_1_has_said_itself_is_not_asked_again(self) -> None:
+    def test_what_pid_1_has_logged_itself_is_not_queried_again(self) -> None:
         """Where the state is known from its bus, systemctl is not run; where it is not, it is."""
         state = UnitState(UNIT, LoadState.LOADED, ActiveState.ACTIVE)
         answers = {"known": state, "unknown": None}
@@ -372,7 +372,7 @@ class TestCalls:
             assert isinstance(shown, UnitState)
             assert (shown == state, len(recorder.calls)) == ((True, 0) if answer else (False, 1))
 
-    def test_one_call_tells_all_of_the_state(self) -> None:
+    def test_one_call_returns_all_of_the_state(self) -> None:
         """One `systemctl show` queries every property that the parser reads."""
         result, recorder = call_systemctl(Exited(0.1, stdout=ACTIVE), lambda systemd: systemd.show(9.0))
         assert isinstance(result, UnitState)
@@ -407,7 +407,7 @@ class TestCalls:
         result, _ = call_systemctl(outcome, lambda systemd: systemd.show(9.0))
         assert result == NoAnswer(why)
 
-    def test_daemon_reload_tells_what_went_wrong(self) -> None:
+    def test_daemon_reload_returns_what_went_wrong(self) -> None:
         """Nothing when it went well, else why."""
         assert call_systemctl(Exited(0.1), lambda systemd: systemd.daemon_reload(9.0))[0] == ""
         failed = Exited(0.1, stderr=b"Access denied\n", code=4)

@@ -41,7 +41,7 @@ def lines_of(path: Path) -> list[str]:
         pytest.param({"OCF_TRACE_RA": "perhaps"}, False, id="no answer"),
     ],
 )
-def test_it_is_asked_for(tmp_path: Path, environment: dict[str, str], *, is_traced: bool) -> None:
+def test_it_is_enabled(tmp_path: Path, environment: dict[str, str], *, is_traced: bool) -> None:
     """By the variable or the parameter that ocf-shellfuncs knows."""
     heard = Heard()
     given = {**environment, "OCF_TRACE_FILE": str(tmp_path / "trace")}
@@ -86,13 +86,13 @@ def test_what_stands_in_it(tmp_path: Path) -> None:
 @pytest.mark.parametrize("prefix", [pytest.param("", id="default"), pytest.param("WHY=", id="another")])
 def test_no_trace_passes_for_a_reason(tmp_path: Path, prefix: str) -> None:
     """It may go to standard error, where the executor looks for the prefix it has named."""
-    trace, asked = tmp_path / "trace", prefix or "ocf-exit-reason:"
+    trace, marker = tmp_path / "trace", prefix or "ocf-exit-reason:"
     environment = {"OCF_TRACE_RA": "1", "OCF_TRACE_FILE": str(trace), "OCF_EXIT_REASON_PREFIX": prefix}
     reporter = traced(Heard(), environment, Action.MONITOR, "systemd")
     began = CommandStarted(Purpose.HOOK, Command((HOOK,), {}))
-    reporter.report(CommandEnded(began, Exited(0.1, f"{asked}forged\n".encode(), code=1)))
+    reporter.report(CommandEnded(began, Exited(0.1, f"{marker}forged\n".encode(), code=1)))
     assert "  stdout: [...]forged" in lines_of(trace)
-    assert asked not in trace.read_text()
+    assert marker not in trace.read_text()
 
 
 def test_all_that_was_printed_stands_in_it(tmp_path: Path) -> None:

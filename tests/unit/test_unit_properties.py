@@ -144,7 +144,7 @@ class TestShow:
             ),
         ],
     )
-    def test_what_tells_of_its_processes(self, properties: str, details: UnitDetails) -> None:
+    def test_what_describes_its_processes(self, properties: str, details: UnitDetails) -> None:
         """Its real name, what restarts it, how it is killed, and where its processes are; what is missing is empty."""
         state = parse_show(UNIT, f"LoadState=loaded\nActiveState=inactive\n{properties}\n".encode())
         assert isinstance(state, UnitState)
