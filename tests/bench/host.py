@@ -32,7 +32,7 @@ SLOW = "bench-slow.service"
 NO_HOOK = ""
 TRIVIAL, SLEEPING, SLOW_HOOK = (f"{HOOKS}/{name}" for name in ("trivial", "sleeping", "slow"))
 HOOK_SLEEPS_S = 0.02
-_TIMEOUT_S = 100.0  # no deadline is to come near
+_TIMEOUT_S = 100.0  # no deadline may come near
 _COLD_FROM_CPU_S = 0.05  # the agent cold takes more than twice as much, with the server a fifth
 _LAUNCHER = "/run/bench/launcher.py"
 _SYSTEMCTL_RAN = "/run/bench/systemctl-ran"
@@ -66,7 +66,7 @@ class Variant(StrEnum):
 class Host:
     """The sandbox, what was wrong in it, how many actions its server has done, and how many it left to the agent.
 
-    An agent that does without the server tells nobody; it is known by its processor time.
+    An agent that does without the server does not report that; its processor time shows it.
     """
 
     box: Box

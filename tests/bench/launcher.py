@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
 _OUTPUT = "/run/bench/output"
-_REST_S = 0.01  # for what others still do after the answer: it counts, and must not slow the next one down
+_REST_S = 0.01  # for what others still do after the result: it counts, and must not slow the next one down
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
 
 

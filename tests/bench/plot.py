@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from tests.bench.results import Memory, Results, Run
 
-_COLOURS = {Variant.SHELL: "#d55e00", Variant.RESIDENT: "#0072b2"}  # told apart by the colour-blind too
+_COLOURS = {Variant.SHELL: "#d55e00", Variant.RESIDENT: "#0072b2"}  # distinct for the colour-blind too
 _LINEAR = "#999999"
 
 

@@ -54,7 +54,7 @@ def growth(values: Mapping[int, float], *, at_least: int) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Single:
-    """One call at a time: for each subject its runs, round by round, and what is to be subtracted of them."""
+    """One call at a time: for each subject its runs, round by round, and what must be subtracted from them."""
 
     runs: Mapping[str, Sequence[Run]]
     others: Mapping[str, Sequence[str]]

@@ -1,4 +1,4 @@
-"""Answers the nodes' fence agents from outside: ends a sandbox as a power switch would."""
+"""Serves the nodes' fence agents from outside: ends a sandbox as a power switch would."""
 
 from __future__ import annotations
 

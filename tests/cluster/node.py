@@ -136,7 +136,7 @@ class Node:
             time.sleep(0.2)
 
     def leftovers(self) -> list[str]:
-        """Return the processes in Pacemaker's cgroup that are none of its daemons."""
+        """Return the processes in Pacemaker's cgroup that are not its daemons."""
         lines = self.sh(_IN_PACEMAKER, check=False).splitlines()
         names = tuple(daemon[:15] for daemon in DAEMONS)  # proc(5): comm has no more characters
         return [line for line in lines if line.strip() and not line.startswith(names)]

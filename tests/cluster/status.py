@@ -62,7 +62,7 @@ class Status:
     operations: tuple[Operation, ...]
 
     def runs_on(self, resource: str) -> str:
-        """Return the one node that a resource is started on, without anything wrong; empty: there is none."""
+        """Return the one node that a resource is started on, without anything wrong, or an empty string."""
         found = self.resources.get(resource)
         if found is None or found.role != "Started" or found.is_failed or len(found.nodes) != 1:
             return ""

@@ -20,7 +20,7 @@ KEPT = 128  # bytes of a reason that Pacemaker before 3.0.2 keeps
 WIDE = {2: "é", 3: "€", 4: "😀"}  # by bytes in UTF-8
 LONG = {f"wide{size}-{offset}": "x" * offset + each * KEPT for size, each in WIDE.items() for offset in range(size)}
 MARKUP = {"markup": """]]> <![CDATA[ --> &amp; & &#0; &bogus; </failure><x y='1'> "'`"""}
-# Characters that XML 1.0 does not allow, or that control a terminal, between two words, which must both be shown.
+# Characters that XML 1.0 does not allow, or that control a terminal, between two strings, which must both be shown.
 FORBIDDEN = {
     "fffe": "one\ufffetwo",
     "ffff": "one\ufffftwo",

@@ -79,7 +79,7 @@ class TestRehearse:
 
     @pytest.mark.parametrize(("before", "after"), LEFT_ALONE)
     def test_left_alone(self, cluster: Cluster, node: Node, before: str, after: str) -> None:
-        """While Pacemaker leaves the resource alone it only asks, as for any unit that runs."""
+        """While Pacemaker leaves the resource alone it only prompts, as for any unit that runs."""
         cluster.pcs(*before.split())
         cluster.settle()
         done = typed(node, "rehearse", "--on-this-host", "--unit", "plain")
@@ -107,7 +107,7 @@ class TestRehearse:
         assert cluster.status().failures == ()
 
     def test_in_a_sandbox(self, cluster: Cluster, node: Node) -> None:
-        """Without --on-this-host the rehearsal runs in a sandbox: the service runs on, and nothing is asked."""
+        """Without --on-this-host the rehearsal runs in a sandbox: the service runs on, without a prompt."""
         before = invocation(node)
         done = typed(node, "rehearse", "--unit", "plain")
         assert "plain.service is stopped, as before" in done.stdout
@@ -128,7 +128,7 @@ class TestDebug:
         assert invocation(node) == before
 
     def test_on_a_terminal(self, node: Node) -> None:
-        """With the answer no, nothing is changed and the exit code is 2."""
+        """If the user enters no, nothing is changed and the exit code is 2."""
         before = invocation(node)
         command = node.sandbox.command([str(PROGRAM), "debug", "stop", "--unit", "plain"], env={"TERM": "xterm"})
         terminal = Terminal(command, (24, 80))
@@ -163,7 +163,7 @@ class TestDebug:
 
     @pytest.mark.parametrize(("before", "after"), LEFT_ALONE)
     def test_left_alone(self, cluster: Cluster, node: Node, before: str, after: str) -> None:
-        """While Pacemaker leaves the resource alone nothing is asked."""
+        """While Pacemaker leaves the resource alone there is no prompt."""
         cluster.pcs(*before.split())
         cluster.settle()
         done = typed(node, "debug", "start", "--unit", "plain")
@@ -171,7 +171,7 @@ class TestDebug:
         assert (done.returncode, done.stderr) == (0, "")
 
     def test_disabled(self, cluster: Cluster, node: Node) -> None:
-        """While the resource is disabled nothing is asked; start and stop leave nothing behind."""
+        """While the resource is disabled there is no prompt; start and stop leave nothing behind."""
         cluster.pcs("resource", "disable", "web", "--wait")
         started, stopped = (typed(node, "debug", action, "--unit", "plain") for action in ("start", "stop"))
         assert (started.returncode, stopped.returncode) == (0, 0)
@@ -179,7 +179,7 @@ class TestDebug:
         assert not has(node, DROP_IN)
 
     def test_a_cluster_that_does_not_answer(self, cluster: Cluster, node: Node) -> None:
-        """A cluster whose daemons hang may control the unit: each command ends and says so, and changes nothing."""
+        """A cluster whose daemons hang may control the unit: each command ends with that error, and changes nothing."""
         before = invocation(node)
         with frozen(node, "pacemakerd", "pacemaker-based"):
             stop = typed(node, "debug", "stop", "--unit", "plain")

@@ -29,7 +29,7 @@ def create_both(cluster: Cluster) -> None:
     meta = ("meta", "migration-threshold=1", "--disabled")
     cluster.create(OURS, *operations, *meta, unit="postfix@-", **smtp_hook(cluster))
     cluster.pcs("resource", "create", SYSTEMDS, "systemd:postfix@-", *operations, *meta)
-    # One unit, two ways to manage it: neither is to be looked for where the other is.
+    # One unit, two ways to manage it: neither may be probed on the node of the other.
     for name, node, score in ((OURS, "node1", "100"), (OURS, "node2", "50"), (SYSTEMDS, "node3", "100")):
         rule = ("constraint", "location", "add", f"{name}-{node}", name, node, score)
         cluster.pcs(*rule, "resource-discovery=exclusive")
@@ -55,7 +55,7 @@ def stop_all_processes(node: Node) -> float:
 
 
 def noticed_at(node: Node, resource: str, since_s: float) -> float:
-    """Return when Pacemaker heard of a failed monitor, from then on."""
+    """Return when Pacemaker recorded a failed monitor, from then on."""
     entry = node.wait_for_entry(
         lambda entry: (
             entry.time_s > since_s

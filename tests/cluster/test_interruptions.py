@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from tests.cluster.pacemaker import Cluster
     from tests.cluster.status import Status
 
-# Holds an agent where it calls the last of the words in its resource's file, after it has called those before.
+# Holds an agent where it calls the last of the commands in its resource's file, after it has called those before.
 HOLD = """\
 #!/bin/sh
 agent=$1

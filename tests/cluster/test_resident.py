@@ -1,4 +1,4 @@
-"""The resident server under Pacemaker: it serves, and no action fails for its sake whatever becomes of it."""
+"""The resident server under Pacemaker: it serves, and no action fails because the server fails."""
 
 from __future__ import annotations
 

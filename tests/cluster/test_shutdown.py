@@ -1,4 +1,4 @@
-"""A node that goes down stops its service through Pacemaker, not behind its back."""
+"""A node that goes down stops its service through Pacemaker, not without it."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def assert_stopped_through_pacemaker(node: Node, since_s: float, *names: str) ->
 
 class TestShutdown:
     def test_power_off(self, cluster: Cluster, report: Callable[[str], None]) -> None:
-        """At `systemctl poweroff` the service outlives Pacemaker's wish to stop it, and no more; nothing hangs."""
+        """At `systemctl poweroff` the service runs until Pacemaker stops it, and no longer; nothing hangs."""
         node = create_slow(cluster)
         began = time.time()
         node.power_off(POWER_OFF_WITHIN_S)

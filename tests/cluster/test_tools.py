@@ -204,7 +204,7 @@ class TestDescriptions:
 
 class TestValidation:
     def test_pcs_create(self, cluster: Cluster, node: Node) -> None:
-        """`pcs resource create … --agent-validation` takes good values without a word, and the service runs."""
+        """`pcs resource create … --agent-validation` accepts good values without output, and the service runs."""
         hook = cluster.hook("well", "exit 0")
         options = (
             "resource",

@@ -1,4 +1,4 @@
-"""A server that speaks lines: what it greets with, and what it answers to which command.
+"""A server of a line protocol: its greeting, and its reply to each command.
 
 line_server.py PORT GREETING [COMMAND=ANSWER]...; it prints its port, and serves until it is killed.
 """

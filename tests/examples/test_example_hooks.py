@@ -354,7 +354,7 @@ class TestEveryHook:
         ],
     )
     def test_wrong_arguments(self, hook: str, bad: dict[str, object]) -> None:
-        """Wrong arguments are 1 with a reason: 2, which shells use for that, would ban the node."""
+        """Wrong arguments are 1 with a reason: 2, which shells use for that, would be a hard error on this node."""
         port, seconds = bad["port"], bad["seconds"]
         args = [f"http://127.0.0.1:{port}/", seconds] if hook == "http" else ["::1", port, seconds]
         result = run(hook, *args)
@@ -454,7 +454,7 @@ class TestSmtpAndTcp:
         args: list[str],
         expected: int,
     ) -> None:
-        """Either shell, and either netcat that distributions call nc, hears the same."""
+        """Both shells, and both netcats that distributions call nc, give the same results."""
         env = tools(tmp_path, "timeout", nc=nc, sh=sh)
         with line_server(*script) as server:
             result = run(hook, "127.0.0.1", server.port, 1, *args, env=env, interpreter=f"{tmp_path}/sh")
@@ -506,7 +506,7 @@ class TestSmtpAndTcp:
             assert run("smtp", "127.0.0.1", server.port, 5).code == 0
 
     def test_tcp_hung_server(self) -> None:
-        """Hook tcp detects a hang only if it waits for a greeting, as its header says."""
+        """Hook tcp detects a hang only if it waits for a greeting, as its header documents."""
         with line_server(*SMTP) as server, stopped(server.process):
             assert run("tcp", "127.0.0.1", server.port, 1, "220").code == 1
             assert run("tcp", "127.0.0.1", server.port, 1).code == 0
@@ -758,7 +758,7 @@ class TestNagios:
         ],
     )
     def test_check_queue(self, tmp_path: Path, args: tuple[object, ...], expected: int, word: str) -> None:
-        """The plugin counts files at any depth and speaks as plugins do, one line on stdout."""
+        """The plugin counts files at any depth and prints one line on stdout, as plugins do."""
         for name in ("1", "a/2", "a/b/3"):
             (tmp_path / name).parent.mkdir(exist_ok=True)
             (tmp_path / name).touch()

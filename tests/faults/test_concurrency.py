@@ -28,7 +28,7 @@ class History:
 
     @classmethod
     def read(cls, box: Box, unit: str) -> History:
-        """Read it from the journal, which is to hold all that happened to the unit."""
+        """Read it from the journal, which must have all that happened to the unit."""
         lines = box.sh('journalctl --sync; journalctl --quiet --output=json _PID=1 "UNIT=$1"', unit).splitlines()
         ahead_s = time.time() - time.monotonic()
         turns: list[tuple[str, float]] = []

@@ -38,7 +38,7 @@ def slow_generator(box: Box, seconds: float) -> Iterator[None]:
     finally:
         box.path(GENERATOR).unlink()
         box.sh("read -r pid </run/test/generator && kill $pid", check=False)
-        box.sh("systemctl is-system-running", check=False)  # which is not said before it is done
+        box.sh("systemctl is-system-running", check=False)  # it returns only once the boot is done
 
 
 def reloads(box: Box) -> int:

@@ -37,7 +37,7 @@ def escalations(box: Box) -> int:
 
 @contextmanager
 def visitor(box: Box, directory: str) -> Iterator[None]:
-    """Have a process in the box for the time of the block, which works in a directory and is none of systemd's."""
+    """Run a process in the box during the block that works in a directory and belongs to no unit."""
     with subprocess.Popen(box.sandbox.command(["sleep", "9877"], cwd=directory)) as process:
         try:
             box.wait_for_visitor("sleep 9877")
@@ -75,7 +75,7 @@ class TestMoment:
         "unit that ignores TERM, whose TimeoutStopSec is over before that", "systemd kills it: no escalation"
     )
     def test_systemd_first(self, agent: Agent, box: Box) -> None:
-        """A limit of the unit's own comes first, and systemd does what it is to do then."""
+        """A shorter limit of the unit expires first, and systemd kills the unit then."""
         unit = box.stubborn("TimeoutStopSec=1")
         box.sh('systemctl start -- "$1"', unit)
         result = agent("stop", unit=unit, timeout_s=20, variables=LOGGED)

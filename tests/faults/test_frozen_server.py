@@ -128,7 +128,7 @@ def fallbacks(box: Box) -> int:
 
 
 class TestHooksOfOthers:
-    """A hook that others than root can hold up is none of the server's, which would hold up all its callers."""
+    """The server does not run a hook that others than root can delay: it would delay all clients."""
 
     REPORT = '#!/bin/sh\ncat /proc/self/cgroup >"${0%/*}/cgroup"\n'
 

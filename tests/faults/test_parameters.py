@@ -44,7 +44,7 @@ class TestUnitNames:
     @pytest.mark.fault("hostile unit names", "6 before anything is spawned")
     @pytest.mark.parametrize("name", NO_NAMES)
     def test_nothing_is_run(self, agent: Agent, box: Box, name: str) -> None:
-        """A name that is none is 6, before a hook or systemctl is run."""
+        """An invalid unit name is 6, before a hook or systemctl is run."""
         path = box.in_front_of_systemctl("echo ran >>/run/test/systemctl")
         result = agent("start", unit=name, monitor_hook=box.marking("hook"), variables={"PATH": path})
         assert result.code == 6

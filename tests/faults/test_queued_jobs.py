@@ -67,7 +67,7 @@ def test_restart_of_a_dependency(agent: Agent, box: Box, dependency: str) -> Non
 
 @pytest.mark.fault("start job queued for longer than the deadline", "monitor and probe 1, never 7; stop cancels it: 0")
 def test_beyond_the_deadline(agent: Agent, box: Box) -> None:
-    """A unit that may start at any moment is not stopped, and the reason says why."""
+    """A unit that may start at any moment is not stopped, and the reason explains why."""
     needed, unit = needed_and_unit(box, "Requires")
     restart(box, needed, unit)
     calls = [agent.begin("monitor", unit=unit, timeout_s=4, interval_s=interval_s) for interval_s in (0, 10)]

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 CGROUPS = "/sys/fs/cgroup/system.slice"
 # systemd gives up on it after twice that time, and takes the unit for failed.
 GIVES_UP = ("SendSIGKILL=no", "TimeoutStopSec=300ms")
-# An ignored signal stays ignored through execve(2): one process, which says so by a file.
+# An ignored signal stays ignored through execve(2): one process, which reports that by a file.
 IGNORES_TERM = """sh -c 'trap "" TERM; touch /run/test/ready; exec sleep 9876'"""
 READY = "ExecStartPost=sh -c 'until [ -e /run/test/ready ]; do sleep 0.02; done'"
 LOGGED = {"HA_LOGFILE": "/run/test/log", "HA_LOGFACILITY": "none"}

@@ -139,5 +139,5 @@ def test_reexecution(agent: Agent, box: Box) -> None:
         loop.wait(20)
     for (call, result), (action, code) in zip(calls, expected, strict=True):
         agent.audit(call, result, agrees=False)
-        lost = action == "reload" and "reload job lost" in result.reason  # each time it was asked for: nobody knows
+        lost = action == "reload" and "reload job lost" in result.reason  # at each request: its outcome is unknown
         assert result.code == (1 if lost else code), result

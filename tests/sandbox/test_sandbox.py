@@ -163,7 +163,7 @@ class TestInside:
         assert "hello" in sandbox.run(["journalctl", "--unit=talker", "--output=cat"]).stdout.splitlines()
 
     def test_bus_and_logind(self, sandbox: Sandbox) -> None:
-        """Services on D-Bus answer."""
+        """Services on D-Bus reply."""
         arguments = [
             "org.freedesktop.login1",
             "/org/freedesktop/login1",
@@ -221,7 +221,7 @@ print(Path("/etc/issue").read_bytes() == Path("/etc/passwd").read_bytes(), Path(
         assert sandbox.run(["systemctl", "is-active", "own"]).stdout == "inactive\n"
 
     def test_real_service(self, sandbox: Sandbox) -> None:
-        """A service of the distribution that wants network-online.target starts and answers in the sandbox only."""
+        """A service of the distribution that wants network-online.target starts and responds in the sandbox only."""
         assert sandbox.run(["systemctl", "start", "postfix@-"]).returncode == 0
         greeting = "import socket; print(socket.create_connection(('127.0.0.1', 25), 10).recv(100).decode())"
         assert sandbox.run([sys.executable, "-c", greeting]).stdout.startswith("220 ")
@@ -306,7 +306,7 @@ class TestCopies:
         assert sandbox.run(["stat", "--format=%a", "/srv/written/hook"]).stdout == "700\n"
 
     def test_errors(self, sandbox: Sandbox, tmp_path: Path) -> None:
-        """A failed copy or write is an OSError that says why."""
+        """A failed copy or write is an OSError with the cause."""
         with pytest.raises(FileNotFoundError, match="absent"):
             sandbox.copy_in(tmp_path / "absent", "/srv/absent")
         with pytest.raises(OSError, match="Read-only file system"):
@@ -447,7 +447,7 @@ class TestEnd:
 
 class TestUnavailable:
     def test_without_root(self) -> None:
-        """Other users than root get an error that says what to do."""
+        """Other users than root get an error that names what to do."""
         os.seteuid(65534)
         try:
             with pytest.raises(SandboxUnavailableError, match=r"^a sandbox needs root privileges\. Run this "):
@@ -469,7 +469,7 @@ class TestUnavailable:
             boot().__enter__()
 
     def test_without_permission_for_namespaces(self) -> None:
-        """If the kernel refuses namespaces, as in most containers, the error says where a sandbox boots."""
+        """If the kernel refuses namespaces, as in most containers, the error names where a sandbox boots."""
         script = """
 from ocf_systemd.sandbox import SandboxUnavailableError, boot
 try:

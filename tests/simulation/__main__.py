@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from tests.simulation.history import History
 
 _TOLD_FAILURES = 10
-_WIDTH = 120  # where there is no terminal to ask
-_INTERRUPTED = 130  # as a shell tells of a program that SIGINT has ended
+_WIDTH = 120  # where there is no terminal to query
+_INTERRUPTED = 130  # the exit code of a shell for a program that SIGINT has ended
 
 
 @click.command()
@@ -35,7 +35,7 @@ _INTERRUPTED = 130  # as a shell tells of a program that SIGINT has ended
 def main(histories: int, seed: int) -> None:
     """Search for a history in which the agent breaks a guarantee.
 
-    With --histories 1 the story of that one is told, as it happened on the virtual clock.
+    With --histories 1 print all events of that history, with their virtual times.
     """
     sys.exit(_replay(seed) if histories == 1 else _search(range(seed, seed + histories)))
 
@@ -52,7 +52,7 @@ def _print_history(history: History) -> None:
     for name in ("unit", "character", "place", "manners", "fault_rate"):
         click.echo(f"{name}: {getattr(plan, name)}")
     for step in plan.steps:
-        click.echo(f"asks: {step}")
+        click.echo(f"step: {step}")
     for line in history.story:
         click.echo(line)
     for breach in history.broken:
@@ -74,7 +74,7 @@ def _search(seeds: range) -> int:
     _print_totals(console, tally, time.monotonic() - began)
     unreached = tally.unreached if tally.histories >= ENOUGH else []
     for row in unreached:
-        console.print(f"never came by: {row}", markup=False)
+        console.print(f"not reached: {row}", markup=False)
     return status or int(bool(tally.failures or unreached))
 
 

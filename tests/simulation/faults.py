@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """Something that befalls one call of systemctl.
+    """A fault of one call of systemctl.
 
     `reaches`: the request has its effect all the same. `answer` is what comes instead of systemd's own; none: the
     call hangs until its time is up. `late_s` is how much later the true answer comes.
@@ -47,23 +47,23 @@ FAULTS = (
     Fault("no descriptor is left", reaches=False, answer=not_started(errno.EMFILE)),
     Fault("no process is left", reaches=False, answer=not_started(errno.EAGAIN)),
     Fault("no memory is left", reaches=False, answer=not_started(errno.ENOMEM)),
-    Fault("it dies before it asks", reaches=False, answer=Signalled(0.0, signal=SIGSEGV)),
-    Fault("it dies before it tells", answer=Signalled(0.0, signal=SIGKILL)),
-    Fault("it hangs before it asks", reaches=False),
-    Fault("it hangs before it tells"),
+    Fault("it dies before its request", reaches=False, answer=Signalled(0.0, signal=SIGSEGV)),
+    Fault("it dies before its output", answer=Signalled(0.0, signal=SIGKILL)),
+    Fault("it hangs before its request", reaches=False),
+    Fault("it hangs before its output"),
     Fault("the answer is late", late_s=0.3),
     Fault("the answer is very late", late_s=4.0),
-    # As systemctl does in what it takes for a chroot; of a daemon-reload nobody could tell it from one that was done.
+    # As systemctl does in what it takes for a chroot; a daemon-reload would look like one that was done.
     Fault("it ignores the request", reaches=False, answer=_exits(0, "Running in chroot, ignoring request.\n"),
           spares="daemon-reload"),
     Fault("half an answer", reaches=False, answer=_exits(0, stdout="LoadState=loaded\nActiveSt"),
           spares="daemon-reload"),
-    Fault("access is denied", reaches=False, answer=_exits(4, "Failed to do as told: Access denied\n"), spares="show"),
+    Fault("access is denied", reaches=False, answer=_exits(4, "Failed to do it: Access denied\n"), spares="show"),
 )  # fmt: skip
 
 
 class Deed(StrEnum):
-    """What befalls the host from elsewhere."""
+    """What others do to the host."""
 
     START = "somebody starts the unit"
     STOP = "somebody stops the unit"
@@ -78,7 +78,7 @@ class Deed(StrEnum):
     STUN = "systemd is busy for a while"
     HANG = "systemd hangs for good"
     REMOVE_DROP_IN = "somebody removes the drop-in, and does not tell systemd"
-    LAY_FILE = "the unit's file appears, and systemd is not told"
+    LAY_FILE = "the unit's file appears, without a daemon-reload"
     RESTART_DEPENDENCY = "a unit that this one requires is restarted"
     LOSE = "systemd takes the unit for inactive while its main process lives"
     SHUT_DOWN = "the host shuts down"
@@ -92,7 +92,7 @@ class Weather:
     chance: Random
 
     def strike(self, verb: str) -> Fault | None:
-        """Draw what befalls a call."""
+        """Draw the fault of a call."""
         if not self.rate or self.chance.random() >= self.rate:
             return None
         fault = self.chance.choice(FAULTS)

@@ -1,6 +1,6 @@
 """The guarantees, rule by rule: what must be true of every action, under any fault.
 
-The rules judge by what really was, and by what the action can have seen of it; never by how it came to its result.
+The rules judge by what really was, and by what the action can have observed of it; never by how it came to its result.
 """
 
 from __future__ import annotations
@@ -139,9 +139,9 @@ def _ignores_dependencies_only_at_shutdown(account: Account) -> Iterator[str]:
 
 
 def _runs_hooks_only_when_due(account: Account) -> Iterator[str]:
-    """No hook below its level; a stop's only when seen down, to verify.
+    """No hook below its level; a stop's only when observed down, to verify.
 
-    A gated one, and each one of a probe, only of a unit seen running.
+    A gated one, and each one of a probe, only of a unit observed running.
     """
     shows = [call for call in account.of("show") if call.glimpse]
     for hook in account.of("hook"):
@@ -170,7 +170,7 @@ def _keeps_to_its_limits(account: Account) -> Iterator[str]:
         if (looks := sum(call.began >= first for call in account.of("show"))) > limit:
             yield f"looked {looks} times, limit {limit}"
     if account.action is Action.STOP and (limit := parameters.stop_poll_limit) and len(account.of("stop")) > limit:
-        yield f"asked {len(account.of('stop'))} times, limit {limit}"
+        yield f"requested {len(account.of('stop'))} times, limit {limit}"
 
 
 def _spaces_its_tries(account: Account) -> Iterator[str]:
@@ -207,7 +207,7 @@ def _reloads_only_for_cause(account: Account) -> Iterator[str]:
     for reload in account.of("daemon-reload"):
         observed = [show.glimpse for show in shows if show.ended <= reload.began]
         if account.action is Action.STOP and not any(map(_is_down, observed)):
-            yield "had systemd reload before the unit was seen down"
+            yield "had systemd reload before the unit was observed down"
         if account.action is Action.STOP and not (observed and _knows_drop_in(observed[-1])):
             yield "had systemd reload although it did not know the drop-in any more"
         if account.is_untroubled and _is_needless(account, reload, observed[-1] if observed else None):
@@ -217,7 +217,7 @@ def _reloads_only_for_cause(account: Account) -> Iterator[str]:
 def _is_needless(account: Account, reload: Call, observed: Glimpse | None) -> bool:
     """Return whether systemd knew all that an action wants of it.
 
-    Any request has a forgotten unit loaded again: if it was idle when last seen, not only after the last process ended.
+    Any request has a forgotten unit loaded again: if it was idle when last observed, not only after the last process ended.
     """
     if reload.knew_drop_in is None or account.plan.disk_is_broken:
         return False
@@ -279,7 +279,7 @@ def _knows_a_host_without_systemd(account: Account, result: ActionResult) -> Ite
     if result.code != expected:
         yield f"expected {expected} on a host without systemd"
     if account.calls or account.took_s > _EPSILON_S:
-        yield "asked systemd on a host that it did not boot"
+        yield "queried systemd on a host that it did not boot"
 
 
 def _returns_7_only_if_down(account: Account, result: ActionResult) -> Iterator[str]:
@@ -298,7 +298,7 @@ def _returns_7_only_if_down(account: Account, result: ActionResult) -> Iterator[
     elif not glimpse.is_down and account.is_probe:
         yield f"a probe of a unit that was {glimpse.active}"
     elif not glimpse.is_down and not _hooks_return(account, {7}):
-        yield f"the unit was {glimpse.active}, and not every hook said 7"
+        yield f"the unit was {glimpse.active}, and not every hook returned 7"
 
 
 def _reports_running_only_if_running(account: Account, result: ActionResult) -> Iterator[str]:
@@ -317,7 +317,7 @@ def _reports_running_only_if_running(account: Account, result: ActionResult) -> 
 def _returns_0_from_stop_only_if_down(account: Account, result: ActionResult) -> Iterator[str]:
     """0 from stop: down according to systemd, after the request, and nothing of it alive.
 
-    With stop_verify every hook that can run said that it is not running.
+    With stop_verify every hook that can run reported that it is not running.
     """
     if account.action is not Action.STOP or result.code:
         return
@@ -325,7 +325,7 @@ def _returns_0_from_stop_only_if_down(account: Account, result: ActionResult) ->
     observed = [call.glimpse for call in account.of("show") if call.began >= requested and call.glimpse]
     if not any(map(_is_down, observed)):
         is_alive = any(glimpse.is_inactive and glimpse.remains for glimpse in observed)
-        yield "a process of the unit was alive" if is_alive else "systemd had not told the unit to be down"
+        yield "a process of the unit was alive" if is_alive else "systemd had not reported the unit down"
     after = account.after.glimpse
     if account.is_undisturbed and after.is_inactive and after.remains:
         yield "a process of the unit is alive"
@@ -334,9 +334,9 @@ def _returns_0_from_stop_only_if_down(account: Account, result: ActionResult) ->
         stuck = {program for program, since in account.stuck if since < account.of("show")[-1].began}
         able = [out for program, out in last.items() if program not in stuck and not _is_hindered(out)]
         if not all(isinstance(outcome, Exited) and _means_down(account, outcome.code) for outcome in able):
-            yield "not every hook said 7"
+            yield "not every hook returned 7"
         elif not last and not account.stuck:
-            yield "no hook was asked"
+            yield "no hook was run"
 
 
 def _means_down(account: Account, code: int) -> bool:
@@ -415,7 +415,7 @@ def _is_final(account: Account, result: ActionResult) -> bool:
         case Action.RELOAD:
             is_hindered = account.place in HINDERED or any(_is_hindered(call.outcome) for call in account.of("hook"))
             return is_hindered or row_of(account, last_look(account)).code in PASSING
-        case _ if _is_running(glimpse):  # the hook's word
+        case _ if _is_running(glimpse):  # the hook's result
             tries = account.parameters.monitor_hook_retries + 1
             return result.code in PASSING or not _always_ran(account) or len(account.of("show")) >= tries
         case _:

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from tests.simulation.hooks import Manner
 
 _EVERLASTING_PID = 1  # a process that is alive, by the real /proc, as long as the simulation
-_REQUEST_S, _OUTPUT_S = 0.004, 0.002  # what systemctl takes at least until its request is out, and to print an answer
+_REQUEST_S, _OUTPUT_S = 0.004, 0.002  # the least that systemctl takes to send its request, and to print a reply
 
 
 @dataclass
@@ -49,7 +49,7 @@ class Host:
     stuck: dict[str, float] = field(default_factory=dict)
 
     def expect(self, deed: Deed, after_s: float) -> None:
-        """Let something befall the host later, unless it calms down before."""
+        """Let something happen to the host later, unless it calms down before."""
         number = len(self.coming)
         self.coming.append(True)
         when = self.timeline.now + after_s
@@ -233,7 +233,7 @@ def _described(call: Call) -> str:
     match call.outcome:
         case Exited() if call.glimpse:
             alive = ", with processes alive" if call.glimpse.is_inactive and call.glimpse.remains else ""
-            return f"tells: {call.glimpse.load}, {call.glimpse.active}{alive}"
+            return f"shows: {call.glimpse.load}, {call.glimpse.active}{alive}"
         case Exited(code=code):
             return f"exits with {code}: {call.outcome.last_line}" if call.outcome.last_line else f"exits with {code}"
         case Signalled():

@@ -1,6 +1,6 @@
 """A simulated service manager: takes requests in order, runs their jobs, knows what it has loaded, may not respond.
 
-Its answers are those of systemd 252, down to the exit codes and lines of systemctl.
+Its replies are those of systemd 252, down to the exit codes and lines of systemctl.
 """
 
 from __future__ import annotations
@@ -153,7 +153,7 @@ class Pid1:
         return self.is_busy or self.has_backlog or self._away_until > self.timeline.now
 
     def suffer(self, deed: Deed) -> None:
-        """Let something befall this host."""
+        """Let something happen to this host."""
         self.timeline.record(f"{deed}")
         self.last_trouble_at = self.last_deed_at = self.timeline.now
         self._suffer(deed)

@@ -87,7 +87,7 @@ class Step:
 class Plan:
     """All that is drawn before a history begins.
 
-    `unit` is the name that the agent has, an alias possibly; `beforehand` befalls the host before the first step;
+    `unit` is the name that the agent has, an alias possibly; `beforehand` happens to the host before the first step;
     `generators_s` is what a daemon-reload takes.
     """
 

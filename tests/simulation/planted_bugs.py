@@ -251,31 +251,31 @@ BUGS = {
     "a hook's code for the promoted role": Bug(
         "the last look means 1", "_PROMOTED", frozenset[int](), (hook_protocol,)
     ),
-    "a stop that trusts systemctl's exit code": Bug("told the unit to be down", "judge_stop", _judge_stop_by_exit_code),
+    "a stop that trusts systemctl's exit code": Bug("reported the unit down", "judge_stop", _judge_stop_by_exit_code),
     "a stop that ignores live processes": Bug(
         "a process of the unit was alive", "judge_stop", _judge_stop_without_processes
     ),
     "a main process that is forgotten once systemd has given up on it": Bug(
         "a process of the unit", "_main_pid", _main_pid, (unit_properties,)
     ),
-    "a stop that says nothing of what it leaves running": Bug(
+    "a stop without a warning of what it leaves running": Bug(
         "warned 0 times", "warn_of_processes_left_running", _warn_of_nothing
     ),
-    "a start that answers what the hook says": Bug("", "judge_start", _judge_start_by_hook),
+    "a start that returns the hook's code": Bug("", "judge_start", _judge_start_by_hook),
     "a start that takes a lost request for a failed job": Bug("gave up", "judge_start", _judge_start_by_request),
-    "a start that asks hooks of its check level alone": Bug("not every hook passed", "observe", _observe_by_level),
+    "a start that runs hooks of its check level alone": Bug("not every hook passed", "observe", _observe_by_level),
     "a start that does not look for a new unit file": Bug(
         "has not read its unit files",
         "query_unit_file",
         observing.query_unit,
     ),
-    "a start that says nothing of Restart=": Bug("warned 0 times", "_warn_of_restart", _warn_of_nothing),
-    "a drop-in of which systemd is never told after a kill": Bug("drop-in", "write_drop_in", _write_by_disk),
+    "a start without a warning of Restart=": Bug("warned 0 times", "_warn_of_restart", _warn_of_nothing),
+    "a drop-in that systemd never loads after a kill": Bug("drop-in", "write_drop_in", _write_by_disk),
     "a daemon-reload whose failure does not matter": Bug(
         "before the drop-in was in force", "reload_daemon", _reload_daemon_carelessly
     ),
     "a daemon-reload of every action": Bug("it knew all that was wanted", "reload_daemon", _reload_daemon_always),
-    "a daemon-reload before the stop": Bug("before the unit was seen down", "_stop_unit", _reload_before_stop),
+    "a daemon-reload before the stop": Bug("before the unit was observed down", "_stop_unit", _reload_before_stop),
     "a daemon-reload that fails the stop": Bug("failed after the unit was down", "stop", _fail_for_reload),
     "a stop that always ignores dependencies": Bug("was not shutting down", "_stop_unit", _stop_at_once),
     "a stop that waits for Pacemaker": Bug("expected 0", "_stop_ahead_of_pacemaker", _stop_behind_pacemaker),

@@ -48,7 +48,7 @@ def down(step: Step, **character: float) -> Plan:
 
 
 def befallen(plan: Plan, deed: Deed) -> Plan:
-    """Return a plan in which something befalls the host before its step."""
+    """Return a plan in which something happens to the host before its step."""
     return replace(plan, beforehand=deed)
 
 

@@ -96,7 +96,7 @@ class Outlook:
 class Unit:
     """A unit as the service manager sees it, and its processes as the kernel has them.
 
-    `later` lets the manager do something after some seconds; `keeps_restarts` tells whether the unit's own Restart= is
+    `later` lets the manager do something after some seconds; `keeps_restarts` is whether the unit's own Restart= is
     in force. A phase is a stay in one state: what was planned for one that is over is void. Processes end by themselves
     whether or not the manager notices.
     """

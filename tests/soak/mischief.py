@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 _PAUSE_S = (0.2, 3.0)
 _FREEZE_S = (0.1, 1.5)
 _HANG_S = (0.1, 2.0)
-# Between a unit's end and a start behind the cluster's back: less than a look at the truth takes would not be seen.
+# Between a unit's end and a start without the cluster knowing: less than a look at the truth takes would be missed.
 _SEEN_DOWN_S = 0.1
 
 
@@ -39,7 +39,7 @@ class Mischief:
         self._peace = {unit: Lock() for unit in self.units}
 
     def peace(self, unit: str) -> Lock:
-        """Return what is to be held for as long as nothing may happen to a unit itself."""
+        """Return the lock to hold for as long as nothing may happen to a unit itself."""
         return self._peace[unit]
 
     def go_on(self, enough: Event) -> None:

@@ -58,7 +58,7 @@ class Truth:
                     changes.append((time.monotonic(), runs))
 
     def was(self, unit: str, since: float, until: float, *, running: bool) -> bool:
-        """Return whether a unit was seen running, or not running, at some moment of a span."""
+        """Return whether a unit was observed running, or not running, at some moment of a span."""
         changes = [*self._changes[unit], (float("inf"), not running)]
         return any(runs is running and begin <= until and end >= since for (begin, runs), (end, _) in pairwise(changes))
 

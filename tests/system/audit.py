@@ -22,7 +22,7 @@ def audit(box: Box, call: Call, result: AgentResult, *, leaves_job: bool = False
     """Fail if a call left something behind, or returned late, or in a wrong form.
 
     `leaves_job`: the action ended at its deadline while systemd's job goes on. Without `agrees` the unit may have
-    changed since the answer.
+    changed since the result.
     """
     visitors = {pid: left for pid, left in box.visitors().items() if pid not in call.before}
     complaints = [f"left behind: {left}" for left in visitors.values() if left.rstrip() != box.cannot_be_killed]

@@ -86,7 +86,7 @@ class Box:
     def stubborn(self, *lines: str) -> str:
         """Put a service into the box that ignores SIGTERM."""
         ignoring = """ExecStart=sh -c 'trap "" TERM; touch /run/test/trap; while :; do sleep 1; done'"""
-        # Only once the trap stands does the unit ignore what it is to ignore.
+        # The unit ignores the signal only once the trap is set.
         ready = "ExecStartPost=sh -c 'until [ -e /run/test/trap ]; do sleep 0.02; done'"
         self.sh("mkdir -p /run/test; rm -f /run/test/trap")
         return self.service(ignoring, ready, *lines)

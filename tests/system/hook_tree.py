@@ -18,7 +18,7 @@ AS_NOBODY = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--"
 
 
 def plant(box: Box) -> Box:
-    """Put the tree into a box, with a hook that leaves a mark and says 190; `bad` is writable by everyone."""
+    """Put the tree into a box, with a hook that leaves a mark and returns 190; `bad` is writable by everyone."""
     box.sh(f"rm -rf {TREE}; mkdir -p {TREE}/opt/hooks; cd {TREE}; mkdir -m 1777 marks; mkdir -m 777 bad")
     box.write(HOOK, f"#!/bin/sh\n: >{MARKS}/$$\nexit 190\n", 0o755)
     return box

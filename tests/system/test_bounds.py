@@ -45,7 +45,7 @@ os._exit(42)
 
 
 def peak_of(agent: Agent, unit: str, script: str, *, path: str = "") -> tuple[int, AgentResult]:
-    """Return the peak in KiB of a monitor with this hook, and its answer."""
+    """Return the peak in KiB of a monitor with this hook, and its result."""
     agent.box.sh("mkdir -p /run/test")
     through = (sys.executable, "-I", "-S", "-c", MEASURE)
     hook = agent.box.hook(script)
@@ -66,7 +66,7 @@ class TestMemory:
         ],
     )
     def test_a_flood(self, agent: Agent, box: Box, flood: str) -> None:
-        """2 GB cost a monitor at most 16 MB more than silence, and change nothing about its answer."""
+        """2 GB cost a monitor at most 16 MB more than no output, and do not change its result."""
         unit = box.started()
         silent_kib, result = peak_of(agent, unit, "exit 42")
         assert result.code == 42
@@ -90,7 +90,7 @@ class TestMemory:
 
 class TestNothingIsLost:
     def test_as_a_command_ends(self, tmp_path: Path) -> None:
-        """Who prints 64 KiB on each stream and is gone at once is heard to the last byte, every time."""
+        """All output of a hook that prints 64 KiB on each stream and exits at once is kept."""
         (tmp_path / "print").write_text("cat $0.out; cat $0.out >&2; exit 42", encoding="ascii")
         (tmp_path / "print.out").write_bytes(WHOLE)
         command = Command(("/bin/sh", f"{tmp_path}/print"), {"PATH": os.defpath})

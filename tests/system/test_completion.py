@@ -28,7 +28,7 @@ SHELLS = {
 }
 ESCAPES = re.compile(r"\x1b\[[0-9;?<>=]*[A-Za-z]|\x1b[=>]|\x1b[()]B|\x1b\][^\x07]*\x07|\x07|\r")
 WITHIN_S = 10.0
-# In place of the program: completes as it does, but only notes the words that it is called with.
+# In place of the program: completes as it does, but only notes the arguments that it is called with.
 NOTING = f"""#!/bin/sh
 [ -z "$_OCF_SYSTEMD_COMPLETE" ] || exec {PROGRAM} "$@"
 printf '<%s>' "$@" >/run/test/words.new; mv /run/test/words.new /run/test/words

@@ -153,7 +153,7 @@ NOTHING = {"started": False, "stopped": False, "drop_in": None}
 
 class TestLeft:
     def test_start_and_stop(self, debug: Debug, box: Box) -> None:
-        """A start leaves the unit and its drop-in, and says so; after a stop there is nothing."""
+        """A start leaves the unit and its drop-in, and reports that; after a stop there is nothing."""
         unit = box.service()
         started = debug("start", "--unit", unit)
         assert drop_in(unit) in started.stdout
@@ -206,7 +206,7 @@ class TestLeft:
         assert box.path(drop_in(unit)).exists()
 
     def test_cycle_that_cannot_start_again(self, debug: Debug, box: Box) -> None:
-        """A cycle that ends with a unit stopped that ran before says so."""
+        """A cycle reports a unit that ran before and is stopped at its end."""
         box.sh("mkdir -p /run/test")
         once = "ExecStart=sh -c '! [ -e /run/test/stale ] && touch /run/test/stale && exec sleep infinity'"
         unit = box.started("Type=exec", once)

@@ -64,7 +64,7 @@ class TestUser:
     @pytest.mark.parametrize("user", ["", "nobody"])
     def test_descriptors(self, agent: Agent, tree: Box, user: str) -> None:
         """Input from nowhere, two pipes to print to; nothing of the agent's that could be read or written."""
-        keep = "exec 5>&1"  # to be seen beside the report
+        keep = "exec 5>&1"  # a descriptor to be listed next to the report
         report = self.report(tree, agent, user, keep)
         found = dict(line.rsplit(maxsplit=3)[1::2] for line in report if " -> " in line)
         assert found.pop("0") == "/dev/null"

@@ -76,7 +76,7 @@ class TestDirectory:
     ],
 )
 def test_protocol(agent: Agent, box: Box, protocol: str, code: int, expected: int) -> None:
-    """How a hook's code is read; the reason tells the code that it gave."""
+    """How a hook's exit code is read; the reason has the code that it returned."""
     hook = box.hook(f"exit {code}")
     result = agent("monitor", unit=box.started(), monitor_hook=hook, monitor_hook_protocol=protocol)
     assert result.code == expected

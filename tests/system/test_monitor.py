@@ -24,13 +24,13 @@ class TestUnitStates:
     @pytest.mark.parametrize("interval_s", [pytest.param(0, id="probe"), pytest.param(10, id="recurring")])
     @pytest.mark.parametrize("code", [0, 42])
     def test_inactive(self, agent: Agent, box: Box, interval_s: float, code: int) -> None:
-        """A unit that is down is 7, whatever its hook says."""
+        """A unit that is down is 7, whatever its hook returns."""
         result = agent("monitor", unit=box.service(), monitor_hook=box.hook(f"exit {code}"), interval_s=interval_s)
         assert result.code == 7
         assert bool(result.reason) == (interval_s > 0)
 
     def test_failed(self, agent: Agent, box: Box) -> None:
-        """A unit that failed is 7, and the reason tells Result and exit status."""
+        """A unit that failed is 7, and the reason has Result and exit status."""
         unit = box.started("ExecStart=sh -c 'exit 3'")
         box.wait_for(unit, "failed")
         result = agent("monitor", unit=unit)
@@ -38,7 +38,7 @@ class TestUnitStates:
         assert result.reason == f"{unit} failed: exit-code, status 3"
 
     def test_killed(self, agent: Agent, box: Box) -> None:
-        """A unit that was killed is 7, and the reason tells the signal."""
+        """A unit that was killed is 7, and the reason names the signal."""
         unit = box.started()
         box.kill(unit)
         box.wait_for(unit, "failed")

@@ -57,7 +57,7 @@ def test_service_that_hangs(agent: Agent, postfix: Box) -> None:
 
 
 def test_service_that_hangs_is_detected_before_the_deadline(agent: Agent, postfix: Box) -> None:
-    """A hook without a limit of its own hangs with the service it asks; the agent still answers in time."""
+    """A hook without a limit of its own hangs with the service it queries; the agent still returns in time."""
     hook = postfix.hook(ORIGIN_HOOK, "smtp")
     assert agent("start", unit=POSTFIX, monitor_hook=hook, timeout_s=30).code == 0
     postfix.sh("systemctl kill --signal=STOP postfix@-")
@@ -108,7 +108,7 @@ def test_ready_is_detected_at_once(agent: Agent, box: Box) -> None:
     assert any(median_of_five_s() < 0.6 for _ in range(3))
 
 
-# Hooks by what is wrong with them. All are asked at the same moment: each would take all of its five seconds.
+# Hooks by what is wrong with them. All run at the same moment: each would take all of its five seconds.
 NEVER_PASSING = {
     "not-running": "exit 7",
     "failing": "exit 1",
@@ -124,7 +124,7 @@ HANGING = {name: script for name, script in NEVER_PASSING.items() if not script.
     [pytest.param("start", NEVER_PASSING, id="start"), pytest.param("monitor", HANGING, id="monitor")],
 )
 def test_deadline(agent: Agent, box: Box, action: str, hooks: dict[str, str]) -> None:
-    """With 5000 ms and a hook that never passes, the answer is 1 before they are over and names the hook."""
+    """With 5000 ms and a hook that never passes, the result is 1 within that time, and the reason names the hook."""
     units = [box.service() if action == "start" else box.started() for _ in hooks]
     paths = [box.hook(script, name) for name, script in hooks.items()]
     calls = [

@@ -323,7 +323,7 @@ class TestConfirmation:
         assert (box.state(unit), invocation(box, unit)) == ("active", before)
 
     def test_no(self, box: Box, measuring: Mapping[str, str]) -> None:
-        """With the answer no the unit is not changed."""
+        """If the user enters no, the unit is not changed."""
         unit = box.started()
         before = invocation(box, unit)
         command = box.sandbox.command([*HERE, "--unit", unit], env={"TERM": "xterm", **measuring})

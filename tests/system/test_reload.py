@@ -23,7 +23,7 @@ class TestReload:
         assert box.show(unit, "MainPID") == process
 
     def test_monitors(self, agent: Agent, box: Box) -> None:
-        """What the monitor after it says is the answer."""
+        """The result is that of the monitor after it."""
         result = agent("reload", unit=box.started(*RELOADABLE), monitor_hook=box.hook("exit 42"))
         assert result.code == 42
 
@@ -72,7 +72,7 @@ class TestReloadAgent:
         [pytest.param("hooks/x", 6, id="wrong"), pytest.param("/no/such/hook", 5, id="missing")],
     )
     def test_validates(self, agent: Agent, box: Box, hook: str, code: int) -> None:
-        """A new value that will not do is told."""
+        """A wrong new value is reported."""
         assert agent("reload-agent", unit=box.started(), monitor_hook=hook).code == code
 
     def test_drop_in(self, agent: Agent, box: Box) -> None:
@@ -112,7 +112,7 @@ class TestValidateAll:
         assert box.marks("ran") == []
 
     def test_level_0_needs_no_systemd(self, agent: Agent, box: Box) -> None:
-        """Tools such as pcs validate on machines where no systemd answers, without a PATH."""
+        """Tools such as pcs validate on machines without a running systemd, without a PATH."""
         with box.freeze():
             result = agent("validate-all", unit="any", variables={"PATH": ""}, timeout_s=5)
         assert result.code == 0

@@ -131,7 +131,7 @@ def test_interrupted_twice_and_killed() -> None:
 
 @pytest.mark.parametrize("arguments", [("run", "true"), ("shell",)], ids=["run", "shell"])
 def test_not_root(require: Requirements, arguments: tuple[str, ...]) -> None:
-    """Other users than root get exit code 1 and an error that says what to do."""
+    """Other users than root get exit code 1 and an error that names what to do."""
     interpreter = require.readable_interpreter()
     nobody = pwd.getpwnam("nobody")
     done = subprocess.run(

@@ -111,7 +111,7 @@ class TestInstall:
         assert (stat.S_IMODE(socket.st_mode), socket.st_uid, socket.st_gid) == (0o600, 0, 0)
 
     def test_active_and_enabled(self, resident: Host) -> None:
-        """The socket is active and enabled; the server is active and answers."""
+        """The socket is active and enabled; the server is active and responds."""
         assert resident.sh(f"systemctl is-active {SOCKET} {SERVICE}; systemctl is-enabled {SOCKET}") == (
             "active\nactive\nenabled"
         )

@@ -71,7 +71,7 @@ class TestDropIn:
         assert "pacemaker.service" not in box.show(unit, "Before")
 
     def test_directory_with_more_in_it(self, agent: Agent, box: Box) -> None:
-        """Another drop-in beside it stays."""
+        """Another drop-in next to it stays."""
         unit = box.service()
         other = DROP_IN.format(unit).replace("zz-ocf-systemd", "60-other")
         box.write(other, "[Service]\nNice=3\n")
@@ -85,7 +85,7 @@ class TestDropIn:
         assert box.sh(f"ls {DROP_IN.format(unit)}", check=False) == ""
 
     def test_written_but_not_loaded(self, agent: Agent, box: Box) -> None:
-        """One that was written by a start that died before it told systemd comes into force with the next."""
+        """The next start loads a drop-in of a start that died before its daemon-reload."""
         unit = box.service()
         assert agent("start", unit=unit).code == 0
         text = box.sh(f"cat {DROP_IN.format(unit)}")  # less its last newline
@@ -116,7 +116,7 @@ class TestOneshot:
 
 class TestHook:
     def test_degraded_is_running(self, agent: Agent, box: Box) -> None:
-        """A hook that says degraded lets the unit count as started."""
+        """The start succeeds if the hook returns degraded."""
         assert agent("start", unit=box.service(), monitor_hook=box.hook("exit 190")).code == 0
 
     def test_poll_limit(self, agent: Agent, box: Box) -> None:

@@ -26,7 +26,7 @@ def test_failed(agent: Agent, box: Box) -> None:
 
 
 def test_hook_is_not_run(agent: Agent, box: Box) -> None:
-    """The unit's word counts: a hook that says running keeps no stop from being 0."""
+    """The unit's state counts: stop returns 0 even if the hook reports the service running."""
     unit, hook = box.started(), box.marking("ran")
     assert agent("stop", unit=unit, monitor_hook=hook).code == 0
     assert box.marks("ran") == []
@@ -42,7 +42,7 @@ class TestVerify:
         return box.started(*self.TRIGGER, self.STOP)
 
     def test_waits_for_the_hook(self, agent: Agent, box: Box, trigger: str) -> None:
-        """stop_verify=yes waits until the hook says 7 as well; without it stop is early."""
+        """stop_verify=yes waits until the hook returns 7 as well; without it stop does not wait."""
         hook = box.hook("[ -e /run/served ] || exit 7")
         assert agent("stop", unit=trigger, monitor_hook=hook, stop_verify="yes").code == 0
         assert box.sh("ls /run/served", check=False) == ""
@@ -59,7 +59,7 @@ class TestVerify:
 
     @pytest.mark.parametrize("prepare", [pytest.param("rm H", id="missing"), pytest.param("chmod 777 H", id="unsafe")])
     def test_hook_that_cannot_be_run(self, agent: Agent, box: Box, trigger: str, prepare: str) -> None:
-        """A hook that will never say 7 does not fence the node."""
+        """A hook that never returns 7 does not get the node fenced."""
         hook = box.hook("exit 7")
         box.sh(prepare.replace("H", hook))
         assert agent("stop", unit=trigger, monitor_hook=hook, stop_verify="yes").code == 0

@@ -21,7 +21,7 @@ SECTIONS = [
 
 @pytest.mark.parametrize(("name", "text"), SECTIONS)
 def test_cycle(agent: Agent, box: Box, name: str, text: str) -> None:
-    """Any type of unit is started, monitored and stopped, and its hook is asked, as with a service."""
+    """Any type of unit is started, monitored and stopped, and its hook is run, as with a service."""
     unit = box.unit(name, text)
     box.unit("probe.service", "[Service]\nExecStart=sleep infinity\n")
     hook = box.hook("exit 190")

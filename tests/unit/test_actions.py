@@ -141,7 +141,7 @@ class TestMonitor:
             assert (run.result.code, run.host.times("hook")) == (7, when_down)
 
     def test_the_hook_of_a_stopped_unit_is_ended_and_dropped(self, tmp_path: Path) -> None:
-        """Once the unit is seen not running, the monitor does not wait for its hook."""
+        """Once the unit is observed not running, the monitor does not wait for its hook."""
         host = host_with({"show": [shows("inactive", after_s=1.0)], "hook": [exits(0, after_s=5.0)]})
         run = act(Action.MONITOR, host, tmp_path, values=HOOKED)
         assert run.result.code == 7
@@ -333,7 +333,7 @@ class TestMonitor:
         "timeout_s", [pytest.param(each, id=f"{each} s") for each in (0.001, 0.1, 1.0, 5.0, 100.0)]
     )
     def test_any_timeout(self, tmp_path: Path, timeout_s: float) -> None:
-        """However short or long it is, the answer comes before."""
+        """However short or long it is, the action ends before."""
         operation = Operation(timeout_s, is_recurring=True)
         run = act(
             Action.MONITOR,
@@ -532,7 +532,7 @@ class TestStart:
     def test_a_daemon_reload_that_fails_proves_nothing_about_the_file(
         self, tmp_path: Path, reloads: list[Step], code: int
     ) -> None:
-        """5 would ban the resource from this node: only once systemd has read its unit files it is known."""
+        """5 is a hard error on this node: it is returned only once systemd has read its unit files."""
         host = host_with({"show": [shows("inactive", "not-found")], "daemon-reload": reloads})
         run = act(Action.START, host, tmp_path)
         assert run.result.code == code
@@ -632,7 +632,7 @@ class TestStart:
         assert (run.result.code, len(run.host.of("hook"))) == (0, 1)
 
     def test_a_job_that_takes_longer_than_there_is_time(self, tmp_path: Path) -> None:
-        """The request is given up in time for a look, and the answer is 1."""
+        """The request is given up in time for a query, and the result is 1."""
         host = host_with({"show": [shows("inactive"), shows("activating", SubState="start-pre")], "start": [hangs()]})
         run = act(Action.START, host, tmp_path)
         assert (run.result.code, run.result.reason) == (1, f"{UNIT} activating: start-pre")
@@ -687,7 +687,7 @@ class TestStop:
 
     @pytest.mark.parametrize("answer", NO_ANSWER_ROWS)
     def test_in_doubt_is_not_stopped(self, tmp_path: Path, answer: Step) -> None:
-        """A systemd that does not answer: tried until the deadline, then 1, never 0."""
+        """If systemd does not reply, it is queried until the deadline; then 1, never 0."""
         run = act(Action.STOP, host_with({"show": [answer], "stop": [answer]}), tmp_path)
         assert run.result.code == 1
         assert run.result.reason is not None
@@ -1142,7 +1142,7 @@ class TestDropIn:
 
     @pytest.mark.parametrize("wanted", [pytest.param("yes", id="wanted"), pytest.param("no", id="not wanted")])
     def test_order_at_shutdown(self, tmp_path: Path, wanted: str) -> None:
-        """Start has it as the parameter says, and takes away one that was there before."""
+        """Start writes it as the parameter requires, and removes an earlier one."""
         path = drop_in_path(UNIT, tmp_path)
         if wanted == "no":
             path.parent.mkdir(parents=True)
@@ -1472,7 +1472,7 @@ class TestTold:
         assert len([event for event in events if isinstance(event, Observed)]) == 2
 
     def test_a_command_that_was_dropped_has_no_outcome(self, tmp_path: Path) -> None:
-        """Its answer no longer mattered."""
+        """Its result no longer mattered."""
         host = host_with({"show": [shows("inactive")], "hook": [hangs()]})
         run = act(Action.MONITOR, host, tmp_path, values=HOOKED)
         outcomes = [event.outcome for event in run.heard.facts if isinstance(event, CommandEnded)]
@@ -1548,7 +1548,7 @@ def is_not_running(protocol: str, hook: CommandOutcome | None) -> bool:
 @settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(history=HISTORIES)
 def test_the_guarantees_in_every_history(tmp_path: Path, history: History) -> None:
-    """7 only if seen down or, except from a probe, a hook returned it; 0 from stop only if seen down, nothing alive.
+    """7 only if observed down or, but for probes, a hook returned it; 0 from stop only if down, nothing alive.
 
     Always a reason, always in time; and no command or signal comes after the action (`act` sees to that).
     """

@@ -140,11 +140,11 @@ class TestShells:
         ],
     )
     def test_whole_arguments(self, complete: Shell, line: str, expected: list[str]) -> None:
-        """Zsh and fish pass a list of words, and get whole words."""
+        """Zsh and fish pass a list of arguments, and get whole arguments."""
         assert [each.partition("\t")[0] for each in complete("zsh", *line.split(" "))] == expected
 
     def test_descriptions(self, complete: Shell) -> None:
-        """A description follows on the line of its word."""
+        """A description follows on the line of its candidate."""
         assert complete("fish", "ocf-systemd", "debug", "-o", "stop_v") == ["stop_verify=\tstop waits for the hook too"]
 
     @pytest.mark.parametrize(
@@ -161,7 +161,7 @@ class TestShells:
         ],
     )
     def test_bash(self, complete: Shell, line: str, word: str, expected: list[str]) -> None:
-        """Bash passes the line and its idea of the last word; it gets replacements for that word."""
+        """Bash passes the line and the last word as it splits it; it gets replacements for that word."""
         assert complete("bash", line, word=word) == expected
 
     @pytest.mark.parametrize(

@@ -483,7 +483,7 @@ class TestQuery:
     def test_no_answer(
         self, tools: Tools, monkeypatch: pytest.MonkeyPatch, scripts: dict[str, str], message: str
     ) -> None:
-        """A cluster that cannot be queried is an error that says why, within a time limit."""
+        """A cluster that cannot be queried is an error with the cause, within a time limit."""
         tools(**scripts)
         if "sleep" in str(scripts):
             monkeypatch.setattr(host_cluster, "_TIMEOUT_S", 0.2)

@@ -26,7 +26,7 @@ server_units.THIS_HOST = server_units.UnitPaths(Path("{root}/units"), Path("{roo
 from ocf_systemd.commands import main
 main()
 """
-# A cluster on this host that does not answer.
+# A cluster on this host that does not reply.
 UNKNOWN_CLUSTER = """
 from ocf_systemd.host import cluster
 def fail():
@@ -305,7 +305,7 @@ class TestInterrupted:
         assert done.stdout == "all\n"
 
     def test_during_the_installation_of_the_server(self, host: Host) -> None:
-        """The units are rolled back, and a message says what is installed: the agent."""
+        """The units are rolled back, and a message names what is installed: the agent."""
         executable(host.root / "bin/systemctl", f"#!/bin/sh\n: >{host.root}/called; exec sleep 0.5\n")
         with host.begin("install", "--resident") as process:
             deadline = time.monotonic() + 20

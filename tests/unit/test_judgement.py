@@ -387,7 +387,7 @@ class TestStart:
             assert judged(judge_start(Observation(unit_in(active, load), hooks), job, OCF)) == wait(1)
 
     def test_a_silent_systemd_is_queried_again(self) -> None:
-        """No answer: 1 at the deadline."""
+        """Without a reply it is 1 at the deadline."""
         for job in JOBS:
             assert judged(judge_start(Observation(SILENCE), job, OCF)) == wait(1)
 
@@ -734,7 +734,7 @@ class TestHooks:
     @pytest.mark.parametrize("code", [pytest.param(code, id=f"{code}") for code in (8, 9, 191)])
     @pytest.mark.parametrize("protocol", [pytest.param(protocol, id=protocol) for protocol in HookProtocol])
     def test_a_promoted_code_is_a_failure_that_names_it(self, code: int, protocol: HookProtocol) -> None:
-        """Pacemaker would answer it with a demote, which this agent has not, and refuse the node."""
+        """Pacemaker would respond with a demote, which this agent does not support, and refuse the node."""
         assert judge_hook(exited(code), protocol) == ActionResult(1, f"hook smtp: failed (exit {code})")
 
     @pytest.mark.parametrize("protocol", [pytest.param(protocol, id=protocol) for protocol in HookProtocol])
@@ -958,7 +958,7 @@ def check_guarantees(observed: Observation) -> None:
         result = judgement if isinstance(judgement, ActionResult) else judgement.at_deadline
         code = result.code
         assert 0 <= code <= 255
-        if code == 7:  # seen down and not about to start; or a hook returned it, but not to a probe
+        if code == 7:  # observed down and not about to start; or a hook returned it, but not to a probe
             is_hooks = (
                 unit is not None and unit.is_running and returning_7[protocol] and action in {"monitor", "reload"}
             )
@@ -996,7 +996,7 @@ def untraced() -> Iterator[None]:
 class TestGuarantees:
     @pytest.mark.usefixtures("untraced")
     def test_over_the_whole_product(self) -> None:
-        """7 only from a unit seen down or, except in probes, a hook; 0 from stop only if seen down, nothing alive.
+        """7 only from a unit observed down or, except in probes, a hook; 0 from stop only if down, nothing alive.
 
         Every failure has a reason.
         """

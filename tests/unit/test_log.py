@@ -132,7 +132,7 @@ class TestMessages:
         assert list(messages(Observed(Observation(ACTIVE, (exited(0),))))) == []
 
     def test_every_kind_of_outcome(self) -> None:
-        """A few words for each."""
+        """Each has a short description."""
         outcomes = (Exited(0.1, code=0), Signalled(0.1, signal=SIGSEGV), TimedOut(0.1), NotStarted(2, "gone"), None)
         assert [describe_outcome(outcome) for outcome in outcomes] == [
             "exit 0",

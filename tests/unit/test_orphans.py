@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 # Two actions at once, each of which runs a command that leaves a process behind. What SIGKILL was sent to needs time to
-# end where others are busy, so each action is asked to end its own until that has gone.
+# end where others are busy, so each action ends its own again until that has gone.
 CODE = """
 import os, resource, sys
 import anyio
@@ -46,13 +46,13 @@ async def main():
         left = await left_by(reaper, first, set())
         others = await left_by(reaper, second, left)
         for action, own in ((first, left), (second, others)):
-            told = 0
+            found = 0
             with anyio.fail_after(10):
                 while own & alive():
                     leftovers = await reaper.end_leftovers(action)
-                    told += len(leftovers.ended) + len(leftovers.survivors)
+                    found += len(leftovers.ended) + len(leftovers.survivors)
                     await anyio.sleep(0.01)
-            print(told > 0, len(alive()))
+            print(found > 0, len(alive()))
         for action in (first, second):
             print((await reaper.end_leftovers(action)).ended)
 

@@ -340,7 +340,7 @@ class TestFrozen:
         assert judge_frozen(BARE, 3, ran(MONITOR, 7), None).status is Status.OK
 
     def test_no_hook(self) -> None:
-        """Without a hook no hang is detected; the error says why, and that a hook is needed."""
+        """Without a hook no hang is detected; the error explains why, and that a hook is needed."""
         failed = error(judge_frozen(BARE, 3, ran(MONITOR), ran(MONITOR)))
         assert failed.what == (
             f"all processes of {UNIT} (3) were frozen by SIGSTOP, and monitor returned 0 (OCF_SUCCESS), "

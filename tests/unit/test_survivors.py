@@ -153,7 +153,7 @@ for _ in range(50):
     @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
     @given(written=st.binary(max_size=300))
     def test_whatever_the_file_holds(self, tmp_path: Path, written: bytes) -> None:
-        """Half a record, or one of a later version, is none; nothing raises."""
+        """Half a record, or one of a later version, is ignored; nothing raises."""
         path = place_of(tmp_path)
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(written)

@@ -189,7 +189,7 @@ def test_the_tools_are_found_without_an_environment() -> None:
 
 @dataclass
 class Recorder:
-    """A runner that notes what it is to run, and always answers the same."""
+    """A runner that notes what it must run, and always returns the same."""
 
     outcome: CommandOutcome
     calls: list[tuple[Command, float]] = field(default_factory=list)

@@ -63,7 +63,7 @@ class TestPrintable:
 
     @pytest.mark.parametrize("character", [pytest.param(each, id=f"U+{ord(each):04X}") for each in BIDI_CONTROLS])
     def test_bidi_controls_go(self, character: str) -> None:
-        """No text can turn the direction of what stands beside it."""
+        """No text can change the direction of the text next to it."""
         assert printable(f"a{character}b") == "ab"
 
     @given(st.binary(max_size=200))

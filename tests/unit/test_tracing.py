@@ -33,12 +33,12 @@ def lines_of(path: Path) -> list[str]:
 @pytest.mark.parametrize(
     ("environment", "is_traced"),
     [
-        pytest.param({}, False, id="not asked for"),
+        pytest.param({}, False, id="not enabled"),
         pytest.param({"OCF_TRACE_RA": "1"}, True, id="OCF_TRACE_RA"),
         pytest.param({"OCF_RESKEY_trace_ra": "yes"}, True, id="the parameter"),
         pytest.param({"OCF_TRACE_RA": "0"}, False, id="0"),
         pytest.param({"OCF_TRACE_RA": ""}, False, id="empty"),
-        pytest.param({"OCF_TRACE_RA": "perhaps"}, False, id="no answer"),
+        pytest.param({"OCF_TRACE_RA": "perhaps"}, False, id="not a boolean"),
     ],
 )
 def test_it_is_enabled(tmp_path: Path, environment: dict[str, str], *, is_traced: bool) -> None:
@@ -155,7 +155,7 @@ def test_where_it_goes(environment: dict[str, str], path: str, capfd: pytest.Cap
     ],
 )
 def test_a_trace_that_cannot_be_written(place: str) -> None:
-    """The action does not fail for that: a warning tells why, and the events are passed on."""
+    """The action does not fail for that: a warning has the cause, and the events are passed on."""
     heard = Heard()
     reporter = traced(heard, {"OCF_TRACE_RA": "1", "OCF_TRACE_FILE": place}, Action.MONITOR, "systemd")
     reporter.report(Notice("done"))
