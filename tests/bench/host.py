@@ -88,10 +88,10 @@ class Host:
         if self.launcher.stdin is None or self.launcher.stdout is None:
             raise TypeError("the launcher has no pipes")
         print(json.dumps(request), file=self.launcher.stdin, flush=True)
-        answer = self.launcher.stdout.readline()
-        if not answer:
+        line = self.launcher.stdout.readline()
+        if not line:
             raise RuntimeError(f"the launcher has ended with {self.launcher.wait()}")
-        response = cast("Response", json.loads(answer))
+        response = cast("Response", json.loads(line))
         if variant is Variant.RESIDENT:
             alone = sum(ended["cpu_s"] > _COLD_FROM_CPU_S for ended in response["ended"])
             self.fell_back += alone

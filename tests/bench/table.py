@@ -75,7 +75,7 @@ def _crowd(results: Results) -> Row:
     ours, theirs = ([run.wall_s for run in results.crowds[each][count]] for each in (Variant.RESIDENT, Variant.SHELL))
     row = _ratio(f"{count} monitors at once, resident: all right; wall, against shell", 0.9, ratio(ours, theirs))
     right = (
-        f"{results.wrong} wrong answers, {results.fell_back} without the server" if _is_odd(results) else "all right"
+        f"{results.wrong} wrong results, {results.fell_back} without the server" if _is_odd(results) else "all right"
     )
     return Row(row.what, row.goal, f"{row.measured}, {right}", row.is_met and not results.wrong)
 

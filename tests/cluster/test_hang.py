@@ -41,7 +41,7 @@ def smtp_hook(cluster: Cluster) -> dict[str, str]:
     return {"monitor_hook": cluster.example_hook("smtp"), "monitor_hook_args": f"127.0.0.1 25 {HOOK_S:.0f}"}
 
 
-def answers(node: Node) -> bool:
+def responds(node: Node) -> bool:
     """Connect to the mail server, without Pacemaker."""
     return node.sandbox.run([f"{HOOKS}/smtp", "127.0.0.1", "25", f"{HOOK_S:.0f}"]).returncode == 0
 
@@ -49,7 +49,7 @@ def answers(node: Node) -> bool:
 def stop_all_processes(node: Node) -> float:
     """Have all of the service's processes hang; return when."""
     node.run("systemctl", "kill", "--signal=STOP", POSTFIX)
-    assert not answers(node)
+    assert not responds(node)
     assert node.show(POSTFIX, "ActiveState") == "active"
     return time.time()
 
@@ -74,8 +74,8 @@ def table(noticed_s: float, recovered_s: float, watched_s: float, after: Status)
         (
             f"postfix hangs, monitored every {INTERVAL_S:.0f} s | {AGENT:<22} | systemd:postfix@-",
             f"  Pacemaker notices after             | {f'{noticed_s:.1f} s':<22} | not within {watched_s:.1f} s",
-            f"  it answers again after              | {f'{recovered_s:.1f} s':<22} | not within {watched_s:.1f} s",
-            f"  Pacemaker says then                 | {ours:<22} | {theirs}",
+            f"  it responds again after             | {f'{recovered_s:.1f} s':<22} | not within {watched_s:.1f} s",
+            f"  Pacemaker reports then              | {ours:<22} | {theirs}",
             f"  fail count                          | {after.fail_count(OURS):<22} | {after.fail_count(SYSTEMDS)}",
         )
     )
@@ -94,13 +94,13 @@ class TestHang:
         create_both(cluster)
         for name, node in ((OURS, "node1"), (SYSTEMDS, "node3")):
             cluster.wait_until_runs(name, on=node)
-            assert answers(cluster.node(node))
+            assert responds(cluster.node(node))
         hung_at = stop_all_processes(cluster.node("node1"))
         stop_all_processes(cluster.node("node3"))
         noticed_s = noticed_at(cluster.node("node1"), OURS, hung_at) - hung_at
         cluster.wait_until_runs(OURS, on="node2")
         recovered_s = time.time() - hung_at
-        assert answers(cluster.node("node2"))
+        assert responds(cluster.node("node2"))
         time.sleep(max(0.0, hung_at + 3 * INTERVAL_S - time.time()))  # not noticing takes three monitors to believe
         after, watched_s = cluster.status(), time.time() - hung_at
         report(table(noticed_s, recovered_s, watched_s, after))
@@ -109,7 +109,7 @@ class TestHang:
         assert "connected, but silent" in after.failures_of(OURS)[0].reason
         assert after.runs_on(SYSTEMDS) == "node3"
         assert after.failures_of(SYSTEMDS) == ()
-        assert not answers(cluster.node("node3"))
+        assert not responds(cluster.node("node3"))
         cluster.node("node3").run("systemctl", "kill", "--signal=CONT", POSTFIX)
 
     @pytest.mark.fault(
@@ -124,7 +124,7 @@ class TestHang:
         hung_at = stop_all_processes(node)
         noticed_s = noticed_at(node, OURS, hung_at) - hung_at
         assert cluster.wait_until_runs(OURS) == node.name
-        assert answers(node)
+        assert responds(node)
         assert cluster.status().fail_count(OURS) == 1
         whole_s = time.time() - hung_at
         report(f"postfix hangs, recovered in place: noticed after {noticed_s:.1f} s, whole after {whole_s:.1f} s")

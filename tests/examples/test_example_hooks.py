@@ -435,13 +435,13 @@ class TestSmtpAndTcp:
             pytest.param("smtp", ("220 relay",), [], 1, id="smtp: greets, then hangs"),
             pytest.param("smtp", ("220-relay",), [], 1, id="smtp: half a greeting"),
             pytest.param("smtp", ("nc: connect failed: Connection refused",), [], 1, id="smtp: lies"),
-            pytest.param("smtp", ("end 1",), [], 1, id="smtp: says end"),
+            pytest.param("smtp", ("end 1",), [], 1, id="smtp: sends end"),
             pytest.param("tcp", SMTP, [], 0, id="tcp: connects"),
             pytest.param("tcp", SMTP, ["220 "], 0, id="tcp: greets"),
             pytest.param("tcp", SMTP, ["* OK"], 1, id="tcp: greets wrongly"),
             pytest.param("tcp", ("* OK imap",), ["* OK"], 0, id="tcp: greeting is no pattern"),
             pytest.param("tcp", ("SSH-2.0",), ["*"], 1, id="tcp: star is no pattern"),
-            pytest.param("tcp", ("end 1",), ["220"], 1, id="tcp: says end"),
+            pytest.param("tcp", ("end 1",), ["220"], 1, id="tcp: sends end"),
         ],
     )
     def test_conversation(  # noqa: PLR0913, PLR0917  # a table's columns

@@ -152,7 +152,7 @@ def _runs_hooks_only_when_due(account: Account) -> Iterator[str]:
         elif not is_hook_due(account):
             yield "ran a hook below its level"
         elif (account.parameters.gated or account.is_probe) and not (observed and _is_running(observed[-1])):
-            yield f"ran a hook of a {'probe' if account.is_probe else 'gated monitor'} before the unit was seen running"
+            yield f"ran a hook of a {'probe' if account.is_probe else 'gated monitor'} before the unit was known to run"
 
 
 def _runs_no_hook_that_is_stuck(account: Account) -> Iterator[str]:
@@ -217,7 +217,7 @@ def _reloads_only_for_cause(account: Account) -> Iterator[str]:
 def _is_needless(account: Account, reload: Call, observed: Glimpse | None) -> bool:
     """Return whether systemd knew all that an action wants of it.
 
-    Any request has a forgotten unit loaded again: if it was idle when last observed, not only after the last process ended.
+    Any request has a forgotten unit loaded again: if last observed idle, not only after the last process ended.
     """
     if reload.knew_drop_in is None or account.plan.disk_is_broken:
         return False
@@ -307,7 +307,7 @@ def _reports_running_only_if_running(account: Account, result: ActionResult) -> 
         return
     glimpse = last_look(account).glimpse
     if glimpse is None or not glimpse.is_running or not account.states & RUNNING_STATES:
-        yield f"the unit was last seen {glimpse.active if glimpse else 'not at all'}"
+        yield f"the unit was last observed {glimpse.active if glimpse else 'not at all'}"
     elif is_hook_due(account) and not _hooks_return(account, PASSING):
         yield "not every hook passed"
     if account.action is Action.RELOAD and not any(_succeeded(call) for call in account.of("reload")[-1:]):

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 class Manner:
     """How a hook behaves: its result for a unit that runs and for one that does not, and how long it takes.
 
-    `notices_s` is how long after a change of the unit it goes on returning what it returned before; `is_flaky` the share of
+    `notices_s` is how long after a change of the unit it goes on returning the old result; `is_flaky` the share of
     runs that end in just any code; a `signal` is what it dies by, `errno` why it cannot be started. One that
     `ignores_sigterm` takes longer to end, and one that `ignores_sigkill`, since it is in uninterruptible sleep, cannot
     be ended.

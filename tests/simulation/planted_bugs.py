@@ -238,7 +238,7 @@ BUGS = {
     "a 7 while systemd does not answer": Bug("systemd had not answered", "judge_monitor", _judge_silence_as_stopped),
     "a 7 while a start job is queued": Bug("a job was queued", "judge_monitor", _judge_without_job),
     "a 7 while a process is alive": Bug("a process of the unit was alive", "judge_monitor", _judge_without_processes),
-    "a probe that takes a hook's word for a unit that runs": Bug(
+    "a probe that returns a hook's code for a unit that runs": Bug(
         "a probe of a unit that was active", "judge_monitor", _judge_probe_as_monitor
     ),
     "a probe that runs its hook at once": Bug("ran a hook of a probe", "observe", _observe_at_once),

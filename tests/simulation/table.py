@@ -55,10 +55,10 @@ ROW_NAMES = (
     "not found, probe",
     "masked and down",
     "running, no hook due",
-    "running, hook says 0",
-    "running, hook says 7",
-    "running, hook says 190",
-    "running, hook says another code",
+    "running, hook returns 0",
+    "running, hook returns 7",
+    "running, hook returns 190",
+    "running, hook returns another code",
     "running, hook died by a signal",
     "running, hook timed out",
     "running, hook could not be started",
@@ -145,7 +145,7 @@ def row_of_hook(outcome: CommandOutcome | Stuck, protocol: str) -> Row:
     match outcome:
         case Exited(code=code):
             code = hook_code(code, protocol)
-            return Row(f"running, hook says {code if code in {0, 7, 190} else 'another code'}", code)
+            return Row(f"running, hook returns {code if code in {0, 7, 190} else 'another code'}", code)
         case Stuck():
             return Row("running, hook of a last run cannot be killed", 1)
         case Signalled():

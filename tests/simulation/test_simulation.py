@@ -70,5 +70,5 @@ def test_what_was_not_reached_is_listed() -> None:
     """A search that comes by nothing proves nothing."""
     unreached = Tally().unreached
     assert "exit code 7" in unreached
-    assert "running, hook says 190" in unreached
+    assert "running, hook returns 190" in unreached
     assert "SIGKILL of start" in unreached

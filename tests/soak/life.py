@@ -146,7 +146,7 @@ class Life:
         call = self._begin(action, PATIENT_S)
         result = call.finish()
         self._note(call, result, "good, in peace")
-        wrong = [] if result.code == code else [f"{action} in peace answers {result.code}, expected {code}"]
+        wrong = [] if result.code == code else [f"{action} in peace returns {result.code}, expected {code}"]
         self._conclude([*wrong, *complaints_about_form(call, result)])
 
     def _breaches(self, call: Call, result: AgentResult, hook: str, ended: float) -> Iterator[str]:
@@ -155,20 +155,20 @@ class Life:
         was_up = self.truth.was(self.unit, call.began, ended, running=True)
         match call.action, result.code:
             case ("start", 7) | ("stop", 7):
-                yield f"{call.action} answers 7"
+                yield f"{call.action} returns 7"
             case "monitor" | "reload", 7:
                 if not was_down and hook != "not running":
                     yield "7 of a unit that ran all the time"
             case "stop", 0:
                 if not was_down:
-                    yield "stop answers 0 of a unit that was never down"
+                    yield "stop returns 0 of a unit that was never down"
             case "start" | "monitor" | "reload", 0:
                 if not was_up:
-                    yield f"{call.action} answers 0 of a unit that never ran"
+                    yield f"{call.action} returns 0 of a unit that never ran"
                 if hook not in GOOD | ({"degraded"} if call.action == "start" else set()):
-                    yield f"{call.action} answers 0 with a hook that {hook}"
+                    yield f"{call.action} returns 0 with a hook that {hook}"
             case (("validate-all" | "reload-agent"), code) if code not in {0, 1}:
-                yield f"{call.action} answers {code}"
+                yield f"{call.action} returns {code}"
 
     def _note(self, call: Call, result: AgentResult, hook: str) -> None:
         key = (call.action, result.code)

@@ -10,8 +10,8 @@ import pytest
 if TYPE_CHECKING:
     from tests.system.box import Box
 
-# Prints for each unit what the bus says, over a connection of its own and over one that is kept, if it agrees with
-# systemctl, "None" for no answer, and else what they say.
+# Prints for each unit what the bus returns, over a connection of its own and over one that is kept, if it agrees with
+# systemctl, "None" for no reply, and else both results.
 ASK = """
 import sys
 import anyio
@@ -28,11 +28,11 @@ async def main():
         await anyio.sleep(0.2)
         for name in sys.argv[1:]:
             deadline = anyio.current_time() + 20
-            told = {await alone.unit(name, deadline), await kept.unit(name, deadline)}
+            states = {await alone.unit(name, deadline), await kept.unit(name, deadline)}
             shown = await Systemctl(name, {}, run).show(deadline)
             if isinstance(shown, UnitState):
                 shown = replace(shown, details=None)  # details are not queried over the bus
-            print(name, "None" if told == {None} else "agrees" if told == {shown} else f"{told}, not {shown}")
+            print(name, "None" if states == {None} else "agrees" if states == {shown} else f"{states}, not {shown}")
         tasks.cancel_scope.cancel()
 
 anyio.run(main)
@@ -43,8 +43,8 @@ from ocf_systemd.server.dbus import SystemManager
 
 async def main():
     began = anyio.current_time()
-    told = await SystemManager().unit("init.scope", began + 2)
-    print(told, 0.2 <= anyio.current_time() - began < 1)
+    state = await SystemManager().unit("init.scope", began + 2)
+    print(state, 0.2 <= anyio.current_time() - began < 1)
 
 anyio.run(main)
 """

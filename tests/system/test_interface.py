@@ -115,7 +115,7 @@ class TestWords:
     @pytest.mark.parametrize(
         "arguments",
         [
-            pytest.param(("surplus", "arguments"), id="words"),
+            pytest.param(("surplus", "arguments"), id="arguments"),
             pytest.param(("stop",), id="another-action"),
             pytest.param(("--help",), id="help-option"),
             pytest.param(("-x", "--unit=y"), id="options"),

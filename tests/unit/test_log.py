@@ -86,7 +86,9 @@ class TestMessages:
                 f"systemctl show -- {UNIT}: ended, no longer needed",
                 id="command dropped",
             ),
-            pytest.param(UnitObserved(ACTIVE), Level.DEBUG, f"observed: {UNIT} is loaded, active ()", id="unit seen"),
+            pytest.param(
+                UnitObserved(ACTIVE), Level.DEBUG, f"observed: {UNIT} is loaded, active ()", id="unit observed"
+            ),
             pytest.param(
                 UnitObserved(NoAnswer("systemctl died by SIGKILL")),
                 Level.DEBUG,
