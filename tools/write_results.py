@@ -10,9 +10,9 @@ from ocf_systemd.core.judgement import Judgement, KeepWaiting, judge_hooks, judg
 from ocf_systemd.core.observations import (
     ActiveState,
     Exited,
+    HookAttempted,
     HookMissing,
     HookOutcome,
-    HookRan,
     HookStuck,
     HookUnsafe,
     JobOutcome,
@@ -87,8 +87,8 @@ def _with_processes(unit: UnitState, kill_mode: str, *others: Process, main: Pro
     return replace(unit, details=UnitDetails(_UNIT, kill_mode=kill_mode), main_process=main, processes=others)
 
 
-def _exited(code: int, stderr: bytes = b"", hook: str = "/hooks/web") -> HookRan:
-    return HookRan(hook, Exited(0.1, stderr=stderr, code=code))
+def _exited(code: int, stderr: bytes = b"", hook: str = "/hooks/web") -> HookAttempted:
+    return HookAttempted(hook, Exited(0.1, stderr=stderr, code=code))
 
 
 _SLEEP, _LS = Process(812, 0, "sleep"), Process(813, 0, "ls", is_uninterruptible=True)
@@ -107,13 +107,13 @@ _HOOKS: tuple[tuple[str, tuple[HookOutcome, ...]], ...] = (
     ("9", (_exited(9, b"server error"),)),
     ("191", (_exited(191, b"server error"),)),
     ("42", (_exited(42, b"no answer"),)),
-    ("killed by a signal", (HookRan("/hooks/web", Signalled(0.1, signal=SIGSEGV)),)),
-    ("timed out", (HookRan("/hooks/web", TimedOut(9.0)),)),
-    ("timed out, cannot be killed", (HookRan("/hooks/web", TimedOut(9.0, survivors=(_LS,))),)),
+    ("killed by a signal", (HookAttempted("/hooks/web", Signalled(0.1, signal=SIGSEGV)),)),
+    ("timed out", (HookAttempted("/hooks/web", TimedOut(9.0)),)),
+    ("timed out, cannot be killed", (HookAttempted("/hooks/web", TimedOut(9.0, survivors=(_LS,))),)),
     ("not started: its last run cannot be killed", (HookStuck("/hooks/web", _LS),)),
     (
         "not started: the host is short of processes",
-        (HookRan("/hooks/web", NotStarted(11, "Resource temporarily unavailable")),),
+        (HookAttempted("/hooks/web", NotStarted(11, "Resource temporarily unavailable")),),
     ),
     ("missing, or not executable", (HookMissing("/hooks/web", "No such file or directory"),)),
     ("not safe to run", (HookUnsafe("/hooks/web", "/hooks is writable by group 50"),)),

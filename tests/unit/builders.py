@@ -15,7 +15,7 @@ from ocf_systemd.core.observations import (
     ActiveState,
     CommandOutcome,
     Exited,
-    HookRan,
+    HookAttempted,
     LoadState,
     NotStarted,
     Signalled,
@@ -49,20 +49,20 @@ def unit_in(
     return UnitState(UNIT, load, active, has_job=has_job, can_reload=can_reload)
 
 
-def exited(code: int, stderr: bytes = b"", hook: str = HOOK) -> HookRan:
-    return HookRan(hook, Exited(0.1, stderr=stderr, code=code))
+def exited(code: int, stderr: bytes = b"", hook: str = HOOK) -> HookAttempted:
+    return HookAttempted(hook, Exited(0.1, stderr=stderr, code=code))
 
 
-def died(signal: Signals, hook: str = HOOK) -> HookRan:
-    return HookRan(hook, Signalled(0.1, signal=signal))
+def died(signal: Signals, hook: str = HOOK) -> HookAttempted:
+    return HookAttempted(hook, Signalled(0.1, signal=signal))
 
 
-def timed_out(elapsed_s: float = 9.0, hook: str = HOOK) -> HookRan:
-    return HookRan(hook, TimedOut(elapsed_s))
+def timed_out(elapsed_s: float = 9.0, hook: str = HOOK) -> HookAttempted:
+    return HookAttempted(hook, TimedOut(elapsed_s))
 
 
-def not_started(hook: str = HOOK) -> HookRan:
-    return HookRan(hook, NotStarted(11, "Resource temporarily unavailable"))
+def not_started(hook: str = HOOK) -> HookAttempted:
+    return HookAttempted(hook, NotStarted(11, "Resource temporarily unavailable"))
 
 
 def parameters(unit: str = UNIT, **values: str) -> Parameters:

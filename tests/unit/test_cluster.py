@@ -255,7 +255,7 @@ class TestConfiguration:
         used = '<operations id-ref="used"/>'
 
         def names(operations: str) -> list[tuple[str, str | None]]:
-            web = configured(template + primitive(UNIT + operations, words='template="t"') + USED).resources[0]
+            web = configured(template + primitive(UNIT + operations, attrib='template="t"') + USED).resources[0]
             return [(each.name, each.interval) for each in web.operations]
 
         assert names("") == [("monitor", "10s"), ("monitor", "60s"), ("stop", "0")]

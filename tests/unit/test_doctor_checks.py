@@ -11,9 +11,9 @@ from ocf_systemd.core.check_result import CheckResult, Status
 from ocf_systemd.core.observations import (
     ActiveState,
     Exited,
+    HookAttempted,
     HookMissing,
     HookOutcome,
-    HookRan,
     HookUnsafe,
     LoadState,
     NotStarted,
@@ -87,8 +87,8 @@ def of(**settings: object) -> Unit:
     return replace(unit, **settings)  # type: ignore[arg-type]
 
 
-def ran(code: int = 0, elapsed_s: float = 0.1) -> HookRan:
-    return HookRan(HOOK, Exited(elapsed_s, code=code))
+def ran(code: int = 0, elapsed_s: float = 0.1) -> HookAttempted:
+    return HookAttempted(HOOK, Exited(elapsed_s, code=code))
 
 
 def hooked(*outcomes: HookOutcome, script: Script | None = None, elapsed_s: float = 0.1, not_run: str = "") -> Hook:
@@ -108,7 +108,7 @@ REMOTE = Edge("WantedBy", "a.target", "/etc/systemd/system/a.target.wants/portal
 WITH_IT = Edge("WantedBy", NAME, "/etc/systemd/system/web.service.wants/web.socket")
 ITSELF = RelatedUnit("www.service", "enabled")
 MOVED = "/usr/local/lib/ocf-systemd/hooks/smtp"
-LATE = HookRan(HOOK, TimedOut(18.0))
+LATE = HookAttempted(HOOK, TimedOut(18.0))
 
 
 def unsafe_hook(hook: str, why: str, *, is_directory: bool = False) -> Facts:
@@ -555,7 +555,7 @@ ROWS: dict[str, tuple[list[tuple[str, Facts]], list[tuple[str, Facts]]]] = {
             ("not running, and the unit is active", known(UP, hook=hooked(ran(7)))),
             ("failed, and the unit is active", known(UP, hook=hooked(ran(1)), monitor_hook_args="'a b' c")),
             ("plugin failed, and the unit is active", known(UP, hook=hooked(ran(2)), monitor_hook_protocol="nagios")),
-            ("killed, and the unit is active", known(UP, hook=hooked(HookRan(HOOK, Signalled(0.1, signal=9))))),
+            ("killed, and the unit is active", known(UP, hook=hooked(HookAttempted(HOOK, Signalled(0.1, signal=9))))),
             ("not 7, for which a stop waits", known(hook=hooked(ran(1)), stop_verify="yes")),
         ],
         [
@@ -564,7 +564,7 @@ ROWS: dict[str, tuple[list[tuple[str, Facts]], list[tuple[str, Facts]]]] = {
             ("running, and the unit is active", known(UP, hook=hooked(ran(0)))),
             ("degraded, and the unit is active", known(UP, hook=hooked(ran(190)))),
             ("plugin failed, and the unit is stopped", known(hook=hooked(ran(2)), monitor_hook_protocol="nagios")),
-            ("not started", known(hook=hooked(HookRan(HOOK, NotStarted(24, "Too many open files"))))),
+            ("not started", known(hook=hooked(HookAttempted(HOOK, NotStarted(24, "Too many open files"))))),
         ],
     ),
     "hook-codes": (

@@ -13,7 +13,7 @@ from lxml import etree
 from ocf_systemd.core.exit_reason import REASON_MAX, agent_name, cause_of, reason_line, result_of_bug
 from ocf_systemd.core.hook_protocol import HookProtocol
 from ocf_systemd.core.judgement import judge_hook
-from ocf_systemd.core.observations import Exited, HookRan
+from ocf_systemd.core.observations import Exited, HookAttempted
 from ocf_systemd.core.ocf import REASON_PREFIX, ActionResult, ExitCode
 from ocf_systemd.core.text import printable
 from tests.unit.builders import is_one_line, is_xml_character
@@ -136,7 +136,7 @@ class TestReasonLine:
     @given(st.binary(max_size=300))
     def test_from_what_a_hook_printed_to_the_line(self, printed: bytes) -> None:
         """Any bytes on a hook's standard error end in 128 bytes of UTF-8 that XML can hold."""
-        result = judge_hook(HookRan("/h/smtp", Exited(0.1, stderr=printed, code=1)), HookProtocol.OCF)
+        result = judge_hook(HookAttempted("/h/smtp", Exited(0.1, stderr=printed, code=1)), HookProtocol.OCF)
         kept = body_of(result.reason or "")[:REASON_MAX].decode()
         assert kept.startswith("hook smtp: ")
         assert etree.fromstring(f"<a b={quoteattr(kept)}/>".encode()).get("b") == kept

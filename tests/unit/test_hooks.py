@@ -22,9 +22,9 @@ from ocf_systemd.core.hook_protocol import HookProtocol
 from ocf_systemd.core.judgement import judge_hooks
 from ocf_systemd.core.observations import (
     Exited,
+    HookAttempted,
     HookMissing,
     HookOutcome,
-    HookRan,
     HookStuck,
     HookUnsafe,
     NotStarted,
@@ -142,7 +142,7 @@ class TestFind:
         (place / "hooks/b").symlink_to("../gone")
         assert find_hooks(f"{place}/hooks") == (f"{place}/hooks/a", f"{place}/hooks/b")
         a, b = run_now(place / "hooks")
-        assert isinstance(a, HookRan)
+        assert isinstance(a, HookAttempted)
         assert b == HookMissing(f"{place}/hooks/b", "No such file or directory")
 
     @pytest.mark.parametrize("name", [pytest.param(None, id="empty"), pytest.param("x.sh", id="no name to run")])
@@ -197,7 +197,7 @@ class TestLimits:
 
         outcomes = run_with(run, hooks)
         assert (most, len(outcomes)) == (HOOKS_AT_ONCE, 64)
-        assert outcomes == tuple(HookRan(f"{hooks}/{n:02}", Exited(0.01, code=n)) for n in range(64))
+        assert outcomes == tuple(HookAttempted(f"{hooks}/{n:02}", Exited(0.01, code=n)) for n in range(64))
 
     def test_a_turn_that_comes_too_late(self, hooks: Path) -> None:
         """What waited until the deadline has timed out, and is not started after it."""
@@ -210,7 +210,7 @@ class TestLimits:
 
         outcomes = run_with(run, hooks, time_s=0.5)
         assert len(started) == 16
-        assert [outcome.outcome for outcome in outcomes if isinstance(outcome, HookRan)] == (
+        assert [outcome.outcome for outcome in outcomes if isinstance(outcome, HookAttempted)] == (
             [TimedOut(0.05)] * 16 + [TimedOut(0.0)] * 48
         )
 
@@ -240,7 +240,7 @@ class TestMisplacedArguments:
         executable(place / "a", "#!/bin/sh\nexit 1\n")
         executable(place / "a b", "#!/bin/sh\nexit 0\n")
         (ran,) = run_now(place / "a b")
-        assert isinstance(ran, HookRan)
+        assert isinstance(ran, HookAttempted)
         assert isinstance(ran.outcome, Exited)
         assert ran.outcome.code == 0
         assert check_hooks(parameters(monitor_hook=f"{place}/a b")) == ()
@@ -268,13 +268,13 @@ class TestStuck:
             runs.append(command.arguments[0])
             return TimedOut(9.0, survivors=(survivor,))
 
-        assert run_with(run, hook, place) == (HookRan(str(hook), TimedOut(9.0, survivors=(survivor,))),)
+        assert run_with(run, hook, place) == (HookAttempted(str(hook), TimedOut(9.0, survivors=(survivor,))),)
         for _ in range(3):
             assert run_with(run, hook, place) == (HookStuck(str(hook), survivor),)
         assert runs == [str(hook)]
         os.kill(survivor.pid, SIGKILL)
         os.waitpid(survivor.pid, 0)
-        assert run_with(run, hook, place) == (HookRan(str(hook), TimedOut(9.0, survivors=(survivor,))),)
+        assert run_with(run, hook, place) == (HookAttempted(str(hook), TimedOut(9.0, survivors=(survivor,))),)
 
     def test_the_others_run(self, place: Path, survivor: Process) -> None:
         """In a directory one that is stuck does not keep the others from running, nor does another unit's."""
@@ -283,7 +283,7 @@ class TestStuck:
         record_survivors("postfix@-.service", a, [survivor], run_directory=place)
         record_survivors("other.service", b, [survivor], run_directory=place)
         outcomes = run_with(succeed, place / "hooks", place)
-        assert outcomes == (HookStuck(a, survivor), HookRan(b, Exited(0.1)))
+        assert outcomes == (HookStuck(a, survivor), HookAttempted(b, Exited(0.1)))
 
     def test_what_a_directory_left(self, place: Path, survivor: Process) -> None:
         """A process of an unknown hook of the directory keeps all of them from running."""
@@ -507,7 +507,7 @@ class TestTrust:
         bad = executable(hook.with_name("bad"), "#!/bin/sh\n", 0o777)
         unsafe, ran = run_now(hook.parent)
         assert unsafe == HookUnsafe(str(bad), f"{bad} is writable by everyone")
-        assert isinstance(ran, HookRan)
+        assert isinstance(ran, HookAttempted)
         assert check_hooks(parameters(monitor_hook=str(hook.parent))) == (unsafe,)
 
 
@@ -548,7 +548,7 @@ class TestExecutable:
         problems = check_hooks(parameters(monitor_hook=str(path)))
         assert problems == ((HookMissing(str(path), why),) if why else ())
         (outcome,) = run_now(path)
-        assert outcome == HookMissing(str(path), why) if why else isinstance(outcome, HookRan)
+        assert outcome == HookMissing(str(path), why) if why else isinstance(outcome, HookAttempted)
 
     def test_cr_lf_behind_env(self, place: Path) -> None:
         """Here execve starts env, and only env knows no such command: a check finds the cause nevertheless."""
@@ -659,7 +659,7 @@ class TestRun:
         hook = executable(place / "hook", '#!/bin/sh\nprintf "%s|" "$@" "$OCF_RESKEY_unit" "${PYTHONPATH-unset}"\n')
         environment = {"OCF_RESKEY_unit": "nginx", "PYTHONPATH": "x"}
         (ran,) = run_now(hook, environment=environment, monitor_hook_args="-H 'a b' $(id) *")
-        assert isinstance(ran, HookRan)
+        assert isinstance(ran, HookAttempted)
         assert isinstance(ran.outcome, Exited)
         assert ran.outcome.stdout == b"-H|a b|$(id)|*|nginx|unset|"
 
@@ -673,7 +673,7 @@ class TestRun:
             executable(hooks / name, f"#!/bin/sh\n{'; '.join(steps)}; exit {code}\n")
         codes = []
         for outcome in run_now(hooks):
-            assert isinstance(outcome, HookRan)
+            assert isinstance(outcome, HookAttempted)
             assert isinstance(outcome.outcome, Exited)
             codes.append((outcome.hook, outcome.outcome.code))
         assert codes == [(f"{hooks}/a", 7), (f"{hooks}/b", 0), (f"{hooks}/c", 190)]
@@ -690,7 +690,7 @@ class TestRun:
         """Exit, signal and hang have different outcomes."""
         hook = executable(place / "hook", f"#!/bin/sh\nulimit -c 0\n{script}\n")
         (ran,) = run_now(hook, time_s=time_s)
-        assert isinstance(ran, HookRan)
+        assert isinstance(ran, HookAttempted)
         assert ran.hook == str(hook)
         assert isinstance(ran.outcome, kind)
 
@@ -699,7 +699,7 @@ class TestRun:
         hook = executable(place / "hook", "#!/bin/sh\nexec sleep 60\n")
         began = time.monotonic()
         (ran,) = run_now(hook, monitor_hook_timeout="200ms")
-        assert isinstance(ran, HookRan)
+        assert isinstance(ran, HookAttempted)
         assert isinstance(ran.outcome, TimedOut)
         assert time.monotonic() - began < 5.0  # of the ten that there are
 
@@ -728,7 +728,7 @@ class TestRun:
 
         outcome = NotStarted(number, os.strerror(number))
         missing = HookMissing("/bin/true", os.strerror(number))
-        assert anyio.run(main) == (missing if is_the_hooks else HookRan("/bin/true", outcome),)
+        assert anyio.run(main) == (missing if is_the_hooks else HookAttempted("/bin/true", outcome),)
 
     def test_a_host_without_descriptors_is_no_missing_hook(self, place: Path) -> None:
         """A directory that cannot be read for want of a descriptor is the host's fault: 1, which bans no node."""
@@ -767,11 +767,11 @@ class TestUser:
     def test_it_runs_as_that_user(self, user: str) -> None:
         """uid, gid, USER, LOGNAME and HOME are the user's."""
         (ran,) = run_now("/usr/bin/id", monitor_hook_args="-u", monitor_hook_user=user)
-        assert isinstance(ran, HookRan)
+        assert isinstance(ran, HookAttempted)
         assert isinstance(ran.outcome, Exited)
         assert ran.outcome.stdout == b"65534\n"
         (ran,) = run_now("/bin/sh", monitor_hook_args=f"-c {IDENTITY.splitlines()[1]!r}", monitor_hook_user=user)
-        assert isinstance(ran, HookRan)
+        assert isinstance(ran, HookAttempted)
         assert isinstance(ran.outcome, Exited)
         assert ran.outcome.stdout == b"65534:65534:nobody:nobody:/nonexistent\n"
 
@@ -831,7 +831,7 @@ print(judge_hooks(anyio.run(main), HookProtocol.OCF).reason)
             hook = executable(place / "hook", IDENTITY)
             os.chown(hook, 65534, 65534)
             (ran,) = run_now(hook, monitor_hook_user="nobody")
-            assert isinstance(ran, HookRan)
+            assert isinstance(ran, HookAttempted)
             assert run_now(hook) == (HookUnsafe(str(hook), f"{hook} is owned by uid 65534"),)
             assert stat.S_IMODE(hook.stat().st_mode) == 0o755
         finally:
@@ -876,7 +876,7 @@ class TestAccess:
         assert check_hooks(parameters(monitor_hook=str(hook), monitor_hook_user="nobody")) == ()
         assert access(hook, user="nobody") == ((HookMissing(str(hook), told),) if told else ())
         (ran,) = run_now(hook, monitor_hook_user="nobody")
-        assert isinstance(ran, HookMissing if why else HookRan)
+        assert isinstance(ran, HookMissing if why else HookAttempted)
 
     @as_root
     def test_each_hook_of_a_directory(self, open_place: Path) -> None:

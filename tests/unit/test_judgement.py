@@ -35,9 +35,9 @@ from ocf_systemd.core.observations import (
     ActiveState,
     CommandOutcome,
     Exited,
+    HookAttempted,
     HookMissing,
     HookOutcome,
-    HookRan,
     HookStuck,
     HookUnsafe,
     JobOutcome,
@@ -65,7 +65,7 @@ SILENCE = NoAnswer("no answer within 5.0 s")
 SLEEP = Process(812, 1000, "sleep")
 LS = Process(813, 1001, "ls", is_uninterruptible=True)
 STUCK = HookStuck(HOOK, LS)
-CANNOT_BE_KILLED = HookRan(HOOK, TimedOut(9.0, survivors=(LS,)))
+CANNOT_BE_KILLED = HookAttempted(HOOK, TimedOut(9.0, survivors=(LS,)))
 DONE = JobOutcome(JobResult.DONE)
 JOBS = tuple(JobOutcome(result, message="Access denied") for result in JobResult)
 
@@ -743,30 +743,30 @@ class TestHooks:
         [
             pytest.param(died(SIGSEGV), ActionResult(1, "hook smtp: killed by SIGSEGV"), id="SEGV"),
             pytest.param(
-                HookRan(HOOK, Signalled(0.1, signal=63)),
+                HookAttempted(HOOK, Signalled(0.1, signal=63)),
                 ActionResult(1, "hook smtp: killed by SIG63"),
                 id="a signal without a name",
             ),
             pytest.param(
-                HookRan(HOOK, Signalled(0.1, stderr=b"oops\n", signal=SIGABRT)),
+                HookAttempted(HOOK, Signalled(0.1, stderr=b"oops\n", signal=SIGABRT)),
                 ActionResult(1, "hook smtp: oops (killed by SIGABRT)"),
                 id="output before a signal",
             ),
             pytest.param(timed_out(9.04), ActionResult(1, "hook smtp: timed out after 9.0 s"), id="timeout"),
             pytest.param(
-                HookRan(HOOK, TimedOut(9.04, stderr=b"waiting for a greeting\n")),
+                HookAttempted(HOOK, TimedOut(9.04, stderr=b"waiting for a greeting\n")),
                 ActionResult(1, "hook smtp: waiting for a greeting (timed out after 9.0 s)"),
                 id="output before a timeout",
             ),
             pytest.param(
-                HookRan(HOOK, TimedOut(9.04, stderr=b"listing\n", survivors=(LS, SLEEP))),
+                HookAttempted(HOOK, TimedOut(9.04, stderr=b"listing\n", survivors=(LS, SLEEP))),
                 ActionResult(
                     1, "hook smtp: cannot be killed: ls[813] in uninterruptible sleep (timed out after 9.0 s)"
                 ),
                 id="cannot be killed",
             ),
             pytest.param(
-                HookRan(HOOK, TimedOut(9.0, survivors=(SLEEP,))),
+                HookAttempted(HOOK, TimedOut(9.0, survivors=(SLEEP,))),
                 ActionResult(1, "hook smtp: cannot be killed: sleep[812] alive (timed out after 9.0 s)"),
                 id="alive all the same",
             ),
@@ -808,7 +808,9 @@ class TestHooks:
                 id="its last line",
             ),
             pytest.param(
-                HookRan(HOOK, Exited(0.1, b"on stdout\n", code=1)), "hook smtp: on stdout (exit 1)", id="of stdout"
+                HookAttempted(HOOK, Exited(0.1, b"on stdout\n", code=1)),
+                "hook smtp: on stdout (exit 1)",
+                id="of stdout",
             ),
             pytest.param(exited(1, hook="/h/d/"), "hook d: failed (exit 1)", id="a path that ends in a slash"),
             pytest.param(exited(0, b"all is well\n"), None, id="content"),
@@ -832,7 +834,7 @@ class TestHooks:
     def test_a_hooks_own_exit_reason_is_its_message(self, stderr: bytes, message: str) -> None:
         """What ocf_exit_reason of ocf-shellfuncs has printed last, without its prefix, whatever came after it."""
         assert judge_hook(exited(1, stderr), OCF) == ActionResult(1, f"hook smtp: {message} (exit 1)")
-        killed = HookRan(HOOK, Signalled(0.1, stderr=stderr, signal=SIGKILL))
+        killed = HookAttempted(HOOK, Signalled(0.1, stderr=stderr, signal=SIGKILL))
         text = "killed by SIGKILL" if message == "failed" else f"{message} (killed by SIGKILL)"
         assert judge_hook(killed, OCF) == ActionResult(1, f"hook smtp: {text}")
 
@@ -854,7 +856,7 @@ class TestHooks:
     )
     def test_a_plugins_message_is_its_first_line(self, stdout: bytes, stderr: bytes, message: str) -> None:
         """A monitoring plugin puts its message first, and performance data after a bar ("Plugin Output")."""
-        hook = HookRan(HOOK, Exited(0.1, stdout, stderr, code=2))
+        hook = HookAttempted(HOOK, Exited(0.1, stdout, stderr, code=2))
         assert judge_hook(hook, HookProtocol.NAGIOS) == ActionResult(1, f"hook smtp: {message} (exit 2)")
 
     @pytest.mark.parametrize(
@@ -862,7 +864,7 @@ class TestHooks:
     )
     def test_other_hooks_keep_their_last_line(self, protocol: HookProtocol) -> None:
         """A bar means nothing in another protocol."""
-        hook = HookRan(HOOK, Exited(0.1, b"first\nlast | 5\n", code=1))
+        hook = HookAttempted(HOOK, Exited(0.1, b"first\nlast | 5\n", code=1))
         assert judge_hook(hook, protocol).reason == "hook smtp: last | 5 (exit 1)"
 
     def test_a_hooks_message_is_cut(self) -> None:
@@ -923,7 +925,7 @@ COMMANDS = st.one_of(
     st.sampled_from([timed_out().outcome, CANNOT_BE_KILLED.outcome, not_started().outcome]),
 )
 ANY_HOOK: st.SearchStrategy[HookOutcome] = st.one_of(
-    st.builds(HookRan, HOOK_NAMES, COMMANDS),
+    st.builds(HookAttempted, HOOK_NAMES, COMMANDS),
     st.builds(HookMissing, HOOK_NAMES, st.just("it is not executable")),
     st.builds(HookUnsafe, HOOK_NAMES, st.just("/h is owned by uid 1000")),
     st.builds(HookStuck, HOOK_NAMES, st.just(LS)),
@@ -980,7 +982,7 @@ def check_guarantees(observed: Observation) -> None:
 
 
 def _is_not_running(hook: HookOutcome, protocol: HookProtocol) -> bool:
-    outcome = hook.outcome if isinstance(hook, HookRan) else None
+    outcome = hook.outcome if isinstance(hook, HookAttempted) else None
     return isinstance(outcome, Exited) and exit_code_of(outcome.code, protocol) == 7
 
 
@@ -1025,10 +1027,10 @@ class TestGuarantees:
             HookStuck(name, LS),
         )
         for unit in UNITS:
-            check_guarantees(Observation(unit, (HookRan(name, outcome),)))
+            check_guarantees(Observation(unit, (HookAttempted(name, outcome),)))
         one_of_each_state = {unit.active_state: unit for unit in UNITS if isinstance(unit, UnitState)}.values()
         for unit, other in product(one_of_each_state, rest):
-            check_guarantees(Observation(unit, (HookRan(name, outcome), other)))
+            check_guarantees(Observation(unit, (HookAttempted(name, outcome), other)))
 
     @given(unit=st.sampled_from(UNITS), hooks=ANY_HOOKS)
     def test_with_any_number_of_hooks(self, unit: UnitState | NoAnswer, hooks: tuple[HookOutcome, ...]) -> None:
@@ -1061,7 +1063,7 @@ class TestGuarantees:
         """
         hook = exited(code, message.encode(), hook=f"/{directory}/{name}")
         if protocol is HookProtocol.NAGIOS:
-            hook = HookRan(hook.hook, Exited(0.1, message.encode(), code=code))
+            hook = HookAttempted(hook.hook, Exited(0.1, message.encode(), code=code))
         reason = judge_hook(hook, protocol).reason
         assert reason == f"hook {name}: {message} (exit {code})"
         room = 128 - len(f"hook {name}: ".encode())

@@ -31,9 +31,9 @@ from ocf_systemd.core.judgement import judge_hook
 from ocf_systemd.core.observations import (
     ActiveState,
     Exited,
+    HookAttempted,
     HookMissing,
     HookOutcome,
-    HookRan,
     HookStuck,
     HookUnsafe,
     NoAnswer,
@@ -285,7 +285,7 @@ class TestHookOutput:
 
     def test_it_is_logged_where_it_led_to_a_failure(self, tmp_path: Path) -> None:
         """Its path and how it ended, then both streams, line by line; then the result, which has a base name only."""
-        hook = HookRan(HOOK, Exited(0.1, b"220 hello\n", b"no answer\ngiving up\n", code=1))
+        hook = HookAttempted(HOOK, Exited(0.1, b"220 hello\n", b"no answer\ngiving up\n", code=1))
         assert self.report(tmp_path / "log", (hook,), FAILED) == [
             f"x: WARNING: {HOOK}: exit 1",
             f"x: WARNING: {HOOK}: 220 hello",
@@ -345,7 +345,9 @@ class TestHookOutput:
                 "not started, ls[812] of its last run cannot be killed",
                 id="stuck",
             ),
-            pytest.param(HookRan(HOOK, NotStarted(11, "no process")), "not started: no process", id="not started"),
+            pytest.param(
+                HookAttempted(HOOK, NotStarted(11, "no process")), "not started: no process", id="not started"
+            ),
             pytest.param(timed_out(), "timed out", id="silent and timed out"),
             pytest.param(died(SIGSEGV), "died by SIGSEGV", id="silent and dead"),
         ],

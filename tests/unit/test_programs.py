@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import anyio
 import pytest
 
-from ocf_systemd.core.observations import HookMissing, HookRan, HookUnsafe, NotStarted
+from ocf_systemd.core.observations import HookAttempted, HookMissing, HookUnsafe, NotStarted
 from ocf_systemd.host import processes
 from ocf_systemd.host.hooks import check_hooks, is_root_owned, raise_shortage, run_hooks
 from ocf_systemd.host.programs import SEARCH_PATH, executed_files, why_not_executable, why_unsafe
@@ -193,7 +193,7 @@ class TestTrust:
             raise OSError(number, os.strerror(number))
 
         monkeypatch.setattr(os, "open", fail)
-        ran = HookRan(str(hook), NotStarted(number, os.strerror(number)))
+        ran = HookAttempted(str(hook), NotStarted(number, os.strerror(number)))
         assert run_now(hook) == ran
         assert check_hooks(parameters(monitor_hook=str(hook))) == (ran,)
         with pytest.raises(OSError, match=os.strerror(number)):
@@ -219,7 +219,7 @@ class TestLease:
         hook = executable(place / "hook", "#!/bin/sh\nexit 42\n")
         with leased(hook, is_given_up=True):
             outcome = run_now(hook)
-        assert isinstance(outcome, HookRan)
+        assert isinstance(outcome, HookAttempted)
         assert getattr(outcome.outcome, "code", None) == 42
 
     def test_that_is_kept(self, place: Path) -> None:
@@ -227,7 +227,9 @@ class TestLease:
         hook = executable(place / "hook", f"#!/bin/sh\n: >{place}/ran\n")
         with leased(hook):
             outcome = run_now(hook, 0.5)
-        assert outcome == HookRan(str(hook), NotStarted(errno.EWOULDBLOCK, "another process holds a lease on its file"))
+        assert outcome == HookAttempted(
+            str(hook), NotStarted(errno.EWOULDBLOCK, "another process holds a lease on its file")
+        )
         assert not (place / "ran").exists()
 
     def test_on_an_interpreter(self, place: Path) -> None:
@@ -237,7 +239,7 @@ class TestLease:
         with leased(inner):
             outcome = run_now(hook, 0.2)
             assert not is_root_owned(parameters(monitor_hook=str(hook)))
-        assert isinstance(outcome, HookRan)
+        assert isinstance(outcome, HookAttempted)
         assert isinstance(outcome.outcome, NotStarted)
 
     def test_none_is_possible_while_the_files_are_open(self, place: Path) -> None:

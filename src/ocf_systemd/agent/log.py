@@ -28,9 +28,9 @@ from ocf_systemd.agent.events import (
 from ocf_systemd.core.observations import (
     CommandOutcome,
     Exited,
+    HookAttempted,
     HookMissing,
     HookOutcome,
-    HookRan,
     HookStuck,
     HookUnsafe,
     NoAnswer,
@@ -135,7 +135,7 @@ def _hook_messages(observation: Observation) -> Iterator[tuple[Level, str]]:
     """
     for hook in observation.hooks:
         yield Level.WARNING, f"{printable(hook.hook)}: {_describe_hook(hook)}"
-        if isinstance(hook, HookRan) and not isinstance(hook.outcome, NotStarted):
+        if isinstance(hook, HookAttempted) and not isinstance(hook.outcome, NotStarted):
             for stream in (hook.outcome.stdout, hook.outcome.stderr):
                 for line in _pieces(printed_lines(stream)):
                     yield Level.WARNING, f"{printable(hook.hook)}: {line}"
@@ -143,7 +143,7 @@ def _hook_messages(observation: Observation) -> Iterator[tuple[Level, str]]:
 
 def _describe_hook(hook: HookOutcome) -> str:
     match hook:
-        case HookRan(outcome=outcome):
+        case HookAttempted(outcome=outcome):
             return describe_outcome(outcome)
         case HookMissing(why=why) | HookUnsafe(why=why):
             return printable(why)

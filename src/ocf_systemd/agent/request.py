@@ -15,7 +15,7 @@ from ocf_systemd.host.systemctl import QueryUnit, Systemctl
 
 
 class Request(Record):
-    """All that an action needs.
+    """One call of an action: what Pacemaker has requested, and the means to perform it.
 
     `deadline` is the agent's own, on the event loop's clock; `environment` is what hooks and systemctl get, less what
     they must not. `query_unit`, if there is one, is tried for the unit's state before systemctl. `raises_shortage`

@@ -61,8 +61,8 @@ async def _poll(request: Request, progress: _Progress) -> Judgement:
         progress.is_refused.set()
     progress.unit = await show_unit(request, attempt_deadline(request.deadline))
     parameters = request.parameters
-    verify = parameters.stop_verify and progress.unit.is_down
-    hooks = await run_due_hooks(request, attempt_deadline(request.deadline)) if verify else ()
+    hooks_are_due = parameters.stop_verify and progress.unit.is_down
+    hooks = await run_due_hooks(request, attempt_deadline(request.deadline)) if hooks_are_due else ()
     observation = Observation(progress.unit, hooks)
     request.reporter.report(Observed(observation))
     return judge_stop(observation, job, verify=parameters.stop_verify, protocol=parameters.monitor_hook_protocol)

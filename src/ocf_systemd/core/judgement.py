@@ -40,9 +40,9 @@ from ocf_systemd.core.observations import (
     ActiveState,
     CommandOutcome,
     Exited,
+    HookAttempted,
     HookMissing,
     HookOutcome,
-    HookRan,
     HookStuck,
     HookUnsafe,
     JobOutcome,
@@ -209,7 +209,7 @@ def _judge_failed_stop(unit: UnitState, job: JobOutcome) -> ActionResult:
 
 def _judge_stopped_hooks(hooks: tuple[HookOutcome, ...], protocol: HookProtocol) -> Judgement:
     # A hook that cannot be run never returns 7, and a stop that fails because of it would fence the node.
-    ran = tuple(hook for hook in hooks if isinstance(hook, HookRan))
+    ran = tuple(hook for hook in hooks if isinstance(hook, HookAttempted))
     result = judge_hooks(ran, protocol)
     if not ran or result.code == ExitCode.NOT_RUNNING:
         return ActionResult(ExitCode.SUCCESS)
@@ -274,7 +274,7 @@ def judge_hook(hook: HookOutcome, protocol: HookProtocol) -> ActionResult:
     """Judge the outcome of one hook."""
     name = f"hook {_base_name(hook.hook)}"
     match hook:
-        case HookRan(outcome=outcome):
+        case HookAttempted(outcome=outcome):
             return _judge_outcome(name, outcome, protocol)
         case HookMissing(why=why):
             return ActionResult(ExitCode.ERR_INSTALLED, f"{name}: cannot be run: {printable(why)}")

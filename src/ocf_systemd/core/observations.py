@@ -251,8 +251,8 @@ class JobOutcome(Record):
     message: str = ""
 
 
-class HookRan(Record):
-    """A hook ran, or could not be started because of the host (`NotStarted`), not because of the hook."""
+class HookAttempted(Record):
+    """The agent tried to run a hook. If the host could not start it, `outcome` is `NotStarted`."""
 
     hook: str
     outcome: CommandOutcome
@@ -283,7 +283,7 @@ class HookStuck(Record):
     survivor: Process
 
 
-HookOutcome = HookRan | HookMissing | HookUnsafe | HookStuck
+HookOutcome = HookAttempted | HookMissing | HookUnsafe | HookStuck
 
 
 class Observation(Record):

@@ -8,7 +8,7 @@ from difflib import get_close_matches
 import anyio
 
 from ocf_systemd.agent.environment import pacemaker_environment
-from ocf_systemd.core.observations import ActiveState, HookRan, LoadState, NotStarted
+from ocf_systemd.core.observations import ActiveState, HookAttempted, LoadState, NotStarted
 from ocf_systemd.core.ocf import Action
 from ocf_systemd.core.parameters import Parameters
 from ocf_systemd.doctor import execution, parse, unit_files
@@ -330,7 +330,7 @@ async def _run_hook(facts: Facts, options: Mapping[str, str]) -> Hook | None:
     times_s = [
         ran.outcome.elapsed_s
         for ran in outcomes
-        if isinstance(ran, HookRan) and not isinstance(ran.outcome, NotStarted)
+        if isinstance(ran, HookAttempted) and not isinstance(ran.outcome, NotStarted)
     ]
     return Hook(outcomes, "", _scripts(parameters), max(times_s, default=0.0))
 

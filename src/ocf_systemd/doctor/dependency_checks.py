@@ -114,7 +114,7 @@ def check_own_trigger(check: Check, known: _Known) -> CheckResult:
     unit = known[1]
     pulled = set(unit.related_by(*PULLING)) & {edge.by for edge in unit.edges if edge.relation == "TriggeredBy"}
     left = [other for other in _others(known, *PULLING) if other.name in pulled and not unit.stops(other)]
-    # One that others use must not stop for them: if it is enabled as well, `triggered` reports it.
+    # A trigger that other units use must keep running for them. If it is also enabled, check_triggered reports it.
     if not (left := [other for other in left if not other.users or other.file_state not in _ENABLED]):
         return check.ok("a stop leaves nothing active that starts it again")
     setting, own = _settings(unit, left[0].name, *PULLING), [other for other in left if not other.users]
@@ -165,7 +165,7 @@ def _runs(other: RelatedUnit) -> bool:
 
 
 def _is_independent(unit: Unit, other: RelatedUnit) -> bool:
-    """Return whether another unit is a service that may stop while this one runs, and is not its helper."""
+    """Return whether another unit is a long-running service that a stop of this unit does not stop."""
     ends = other.type == "oneshot" and not other.remain_after_exit
     is_service = other.name.endswith(".service") and not _ALWAYS_THERE.fullmatch(other.name)
     return is_service and not ends and not unit.stops(other)

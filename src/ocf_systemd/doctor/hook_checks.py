@@ -6,7 +6,7 @@ import re
 from ocf_systemd.core.check_result import CheckResult
 from ocf_systemd.core.hook_protocol import HookProtocol
 from ocf_systemd.core.judgement import PASSING_CODES, judge_hooks
-from ocf_systemd.core.observations import OF_INTERPRETER, Exited, HookMissing, HookRan, HookUnsafe, TimedOut
+from ocf_systemd.core.observations import OF_INTERPRETER, Exited, HookAttempted, HookMissing, HookUnsafe, TimedOut
 from ocf_systemd.core.ocf import Action, ExitCode, code_name
 from ocf_systemd.core.pacemaker import consequence
 from ocf_systemd.core.parameters import Parameters
@@ -41,7 +41,7 @@ def _find_hook_that_ran(facts: Facts) -> _Hooked | str:
 
 
 def _can_be_run(hook: Hook) -> bool:
-    return all(isinstance(outcome, HookRan) for outcome in hook.outcomes)
+    return all(isinstance(outcome, HookAttempted) for outcome in hook.outcomes)
 
 
 @needs(_find_hook)
@@ -147,7 +147,7 @@ def check_speed(check: Check, hooked: _Hooked) -> CheckResult:
     """Check that the hook is fast enough for the monitor."""
     facts, hook, parameters = hooked
     operations, deadline_s = facts.operations, facts.operations.agent_deadline_s(Action.MONITOR)
-    late = [ran for ran in hook.outcomes if isinstance(ran, HookRan) and isinstance(ran.outcome, TimedOut)]
+    late = [ran for ran in hook.outcomes if isinstance(ran, HookAttempted) and isinstance(ran.outcome, TimedOut)]
     if late and facts.unit and facts.unit.is_running:
         return check.error(
             f"hook {late[0].hook} did not end within {time_span(hook.elapsed_s)}",
@@ -220,7 +220,7 @@ def check_codes(check: Check, hooked: _Hooked) -> CheckResult:
     _, hook, parameters = hooked
     if parameters.monitor_hook_protocol is not HookProtocol.OCF:
         return check.ok(f"monitor_hook_protocol={parameters.monitor_hook_protocol} translates them")
-    exits = [(ran.hook, ran.outcome) for ran in hook.outcomes if isinstance(ran, HookRan)]
+    exits = [(ran.hook, ran.outcome) for ran in hook.outcomes if isinstance(ran, HookAttempted)]
     codes = [(name, ended.code) for name, ended in exits if isinstance(ended, Exited) and ended.code in _HARD_OR_FATAL]
     raw = [(script.path, script.raw_tool) for script in hook.scripts if script.raw_tool]
     if not codes and not raw:

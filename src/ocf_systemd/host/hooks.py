@@ -16,9 +16,9 @@ import anyio
 from ocf_systemd.core.observations import (
     OF_INTERPRETER,
     Exited,
+    HookAttempted,
     HookMissing,
     HookOutcome,
-    HookRan,
     HookStuck,
     HookUnsafe,
     NotStarted,
@@ -68,11 +68,11 @@ def hook_environment(environment: Mapping[str, str]) -> dict[str, str]:
     return {**kept, "PATH": ":".join(directories) or SEARCH_PATH}
 
 
-def find_hooks(path: str) -> tuple[str, ...] | HookMissing | HookRan:
+def find_hooks(path: str) -> tuple[str, ...] | HookMissing | HookAttempted:
     """Return the hooks that a `monitor_hook` names: itself, or a directory's executable files in order of name.
 
-    Of a directory, the files count whose names run-parts(8) would run, and those whose status cannot be read, so that a
-    dangling link is reported. If it returns an outcome, that says why there are none to run.
+    In a directory, a file counts if run-parts(8) accepts its name and it is executable. A name whose status cannot be
+    read counts too, so that a dangling link is reported. An outcome says why there are no hooks to run.
     """
     if not os.path.isdir(path):  # noqa: PTH112  # a str: paths are compared and printed, not joined
         return (path,)
@@ -98,9 +98,9 @@ def _why_empty(names: list[str]) -> str:
     return f"no executable file has a valid hook name (only letters, digits, - and _); ignored: {ignored[0]}"
 
 
-def _unstarted(path: str, failure: NotStarted) -> HookMissing | HookRan:
+def _unstarted(path: str, failure: NotStarted) -> HookMissing | HookAttempted:
     """Distinguish a hook that cannot be run from a host that cannot start anything at the moment."""
-    return HookMissing(path, failure.why) if failure.errno in FILE_ERRORS else HookRan(path, failure)
+    return HookMissing(path, failure.why) if failure.errno in FILE_ERRORS else HookAttempted(path, failure)
 
 
 def _is_meant_to_run(path: str) -> bool:
@@ -173,7 +173,7 @@ def _problem(hook: str, user: str | None, search_path: str) -> HookOutcome | Non
         return HookMissing(hook, why)
     with ExitStack() as opened:
         problem = _refusal(hook, account, search_path, opened)
-    return None if problem == _leased(hook) else problem  # that will pass
+    return None if problem == _leased(hook) else problem  # a lease is temporary
 
 
 def _account(hook: str, user: str | None) -> pwd.struct_passwd | HookMissing | None:
@@ -220,14 +220,14 @@ def _refusal(
     except OSError as error:
         failure = NotStarted(error.errno or 0, error.strerror or "")
         if failure.errno in SHORTAGES:
-            return HookRan(hook, failure)
+            return HookAttempted(hook, failure)
         if path == hook:
             return _misplaced_arguments(hook) or _unstarted(hook, failure)
     return None  # a missing interpreter is reported by execve(2)
 
 
-def _leased(hook: str) -> HookRan:
-    return HookRan(hook, NotStarted(errno.EWOULDBLOCK, "another process holds a lease on its file"))
+def _leased(hook: str) -> HookAttempted:
+    return HookAttempted(hook, NotStarted(errno.EWOULDBLOCK, "another process holds a lease on its file"))
 
 
 def _misplaced_arguments(hook: str) -> HookMissing | None:
@@ -311,19 +311,19 @@ async def _run_hook(
         return account
     command = _command(hook, parameters, environment, account)
     with ExitStack() as opened:
-        if problem := await _refusal_without_lease(command, account, opened, deadline):
+        if problem := await _refusal_after_lease(command, account, opened, deadline):
             return problem
         if anyio.current_time() >= deadline:  # too many hooks ran before it
-            return HookRan(hook, TimedOut(0.0))
+            return HookAttempted(hook, TimedOut(0.0))
         match await run(command, deadline=deadline):
             case NotStarted(errno=number, why=why):
                 why = why_not_executable(hook, command.environment["PATH"]) or why
                 return _unstarted(hook, NotStarted(number, why))
             case outcome:
-                return HookRan(hook, outcome)
+                return HookAttempted(hook, outcome)
 
 
-async def _refusal_without_lease(
+async def _refusal_after_lease(
     command: Command, account: pwd.struct_passwd | None, opened: ExitStack, deadline: float
 ) -> HookOutcome | None:
     """Return why a hook must not be started; if a process holds a lease on it, wait for that without blocking.
@@ -344,13 +344,17 @@ async def _refusal_without_lease(
 def raise_shortage(outcomes: Iterable[HookOutcome | None]) -> None:
     """Raise OSError if a hook was not started because this process lacks descriptors or memory."""
     for ran in outcomes:
-        failure = ran.outcome if isinstance(ran, HookRan) else None
+        failure = ran.outcome if isinstance(ran, HookAttempted) else None
         if isinstance(failure, NotStarted) and failure.errno in SHORTAGES:
             raise OSError(failure.errno, failure.why)
 
 
 def _survivors(outcome: HookOutcome) -> tuple[Process, ...]:
-    return outcome.outcome.survivors if isinstance(outcome, HookRan) and isinstance(outcome.outcome, TimedOut) else ()
+    match outcome:
+        case HookAttempted(outcome=TimedOut(survivors=survivors)):
+            return survivors
+        case _:
+            return ()
 
 
 def _command(

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from ocf_systemd.core.check_result import CheckResult, Status
 from ocf_systemd.core.hook_protocol import HookProtocol
 from ocf_systemd.core.judgement import judge_hooks
-from ocf_systemd.core.observations import HookOutcome, HookRan, TimedOut
+from ocf_systemd.core.observations import HookAttempted, HookOutcome, TimedOut
 from ocf_systemd.core.ocf import HARD_ERRORS, Action, ExitCode, code_name
 from ocf_systemd.core.pacemaker import consequence
 from ocf_systemd.core.text import printable
@@ -143,7 +143,7 @@ def judge_left_behind(subject: Subject, left: Sequence[Leftover]) -> CheckResult
 def judge_hook_down(subject: Subject, outcomes: tuple[HookOutcome, ...]) -> CheckResult:
     """Judge what the hook returns while the unit is down."""
     hook, when = f"hook {subject.hook_name}", f"while {subject.unit} was down"
-    if any(isinstance(each, HookRan) and isinstance(each.outcome, TimedOut) for each in outcomes):
+    if any(isinstance(each, HookAttempted) and isinstance(each.outcome, TimedOut) for each in outcomes):
         return subject.error(
             f"{hook} did not end {when}, expected exit code 7 at once",
             "A monitor of a service that is down waits until its deadline.",

@@ -78,10 +78,10 @@ class Declined(Record):
 
 
 class ClientRequest(Record):
-    """What a client requests."""
+    """What a client requests; `program_name` is the name under which the agent was called."""
 
     action: Action
-    called_by: str
+    program_name: str
     umask: int
     directory: str
     environment: Mapping[str, str]
@@ -92,10 +92,10 @@ class ClientRequest(Record):
         if body.partition(b"\0")[0].decode(errors="replace") not in SERVED:
             return None
         try:
-            action, called_by, umask, directory, *variables = map(os.fsdecode, body.split(b"\0"))
+            action, program_name, umask, directory, *variables = map(os.fsdecode, body.split(b"\0"))
             pairs = (variable.partition("=") for variable in variables)
             environment = {name: value for name, _, value in pairs}
-            return ClientRequest(Action(action), called_by, int(umask, 8), directory, environment)
+            return ClientRequest(Action(action), program_name, int(umask, 8), directory, environment)
         except ValueError:
             return None
 
@@ -297,7 +297,7 @@ class Server:
         """Perform a request; an error in it must neither end the server nor leave the client without a result."""
         if why := request.why_declined(self._mounts.may_block()):
             return Declined(why)
-        name = agent_name(request.called_by, request.environment)
+        name = agent_name(request.program_name, request.environment)
         reporter = log_reporter(request.environment, name, pid=client.pid, write_stderr=client.stderr.append)
         with self._orphans.action(request.directory, request.umask) as action:
             try:
