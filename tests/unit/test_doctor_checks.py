@@ -667,6 +667,7 @@ SKIPPED = [
     ("hook-timeout", known(hook=Hook((HookMissing(HOOK, "it is not executable"),)))),
     ("hook-speed", known(hook=hooked(not_run="only root can run it"))),
     ("hook-answer", known(of(active_state=ActiveState.ACTIVATING), hook=hooked())),
+    ("hook-answer", known(UP, hook=hooked(LATE, elapsed_s=18.0))),  # which `hook-speed` reports
     ("hook-answer", known(of(active_state=ActiveState.MAINTENANCE), hook=hooked())),
     ("restart", known(Unit(id="srv.mount"))),
     ("kill-mode", known(serving(kill_mode="none", exec_stop=("/bin/true",)))),  # which `exec-stop` reports
@@ -828,6 +829,11 @@ def text_of(result: CheckResult) -> str:
 
 
 FIXES = [
+    (
+        "hook-speed",
+        known(UP, hook=hooked(ran(0, 3.0), elapsed_s=3.0), operations=operating(monitor=6.0, interval=60.0)),
+        "op monitor interval=60s ",
+    ),
     ("template", unusable("web@", "is a template", "web@1.service"), "ocf-systemd doctor --unit web@1.service"),
     ("template", unusable("web@", "is a template"), "ocf-systemd doctor --unit web@INSTANCE"),
     ("masked", known(of(load_state=LoadState.MASKED, file_state="masked-runtime")), "systemctl unmask --runtime web"),

@@ -6,7 +6,15 @@ import re
 from ocf_systemd.core.check_result import CheckResult
 from ocf_systemd.core.hook_protocol import HookProtocol
 from ocf_systemd.core.judgement import PASSING_CODES, judge_hooks
-from ocf_systemd.core.observations import OF_INTERPRETER, Exited, HookAttempted, HookMissing, HookUnsafe, TimedOut
+from ocf_systemd.core.observations import (
+    OF_INTERPRETER,
+    Exited,
+    HookAttempted,
+    HookMissing,
+    HookOutcome,
+    HookUnsafe,
+    TimedOut,
+)
 from ocf_systemd.core.ocf import Action, ExitCode, code_name
 from ocf_systemd.core.pacemaker import consequence
 from ocf_systemd.core.parameters import Parameters
@@ -147,7 +155,7 @@ def check_speed(check: Check, hooked: _Hooked) -> CheckResult:
     """Check that the hook is fast enough for the monitor."""
     facts, hook, parameters = hooked
     operations, deadline_s = facts.operations, facts.operations.agent_deadline_s(Action.MONITOR)
-    late = [ran for ran in hook.outcomes if isinstance(ran, HookAttempted) and isinstance(ran.outcome, TimedOut)]
+    late = list(filter(_is_late, hook.outcomes))
     if late and facts.unit and facts.unit.is_running:
         return check.error(
             f"hook {late[0].hook} did not end within {time_span(hook.elapsed_s)}",
@@ -156,7 +164,7 @@ def check_speed(check: Check, hooked: _Hooked) -> CheckResult:
         )
     if hook.elapsed_s <= min(operations.interval_s, deadline_s) * _SLOW_SHARE:
         return check.ok(f"took {hook.elapsed_s:.3f} s")
-    interval_s = math.ceil(hook.elapsed_s * _SPARE)
+    interval_s = max(math.ceil(operations.interval_s), math.ceil(hook.elapsed_s * _SPARE))
     timeout_s = max(math.ceil(operations.timeout_s(Action.MONITOR)), least_timeout_s(hook.elapsed_s * _SPARE))
     return (check.error if late else check.warning)(
         f"the hook took {time_span(hook.elapsed_s)}; a monitor may take {time_span(deadline_s)} and runs every "
@@ -166,15 +174,22 @@ def check_speed(check: Check, hooked: _Hooked) -> CheckResult:
     )
 
 
+def _is_late(hook: HookOutcome) -> bool:
+    return isinstance(hook, HookAttempted) and isinstance(hook.outcome, TimedOut)
+
+
 @needs(_find_hook_that_ran)
 def check_answer(check: Check, hooked: _Hooked) -> CheckResult:
     """Check that the hook's exit code agrees with the state of the unit."""
     facts, hook, parameters = hooked
     if (unit := facts.unit) is None or not (unit.is_running or unit.is_inactive):
         return check.skipped("the unit is neither running nor stopped")
-    result = judge_hooks(hook.outcomes, parameters.monitor_hook_protocol)
     if unit.is_inactive:
-        return _check_while_stopped(check, hooked, result.code)
+        return _check_while_stopped(check, hooked, judge_hooks(hook.outcomes, parameters.monitor_hook_protocol).code)
+    in_time = tuple(ran for ran in hook.outcomes if not _is_late(ran))
+    if not in_time:
+        return check.skipped("`hook-speed` reports that the hook did not end")
+    result = judge_hooks(in_time, parameters.monitor_hook_protocol)
     if result.code in PASSING_CODES:
         return check.ok("degraded" if result.code == ExitCode.DEGRADED else "running, and so is the unit")
     return check.error(
