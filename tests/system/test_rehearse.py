@@ -405,6 +405,7 @@ touch /run/test/hanging; sleep 1004"""
 
 
 class TestTerminal:
+    @pytest.mark.usefixtures("place")
     def test_live_and_interrupted(self, box: Box, measuring: Mapping[str, str]) -> None:
         """The screen has all scenarios while they run; Ctrl-C restores the state, and nothing of the frame is left."""
         unit = box.service()
