@@ -35,8 +35,8 @@ def debug(
 ) -> int:
     """Run an OCF ACTION as Pacemaker would, and show how it goes.
 
-    ACTION is start, stop, monitor, reload, reload-agent, validate-all, meta-data, or cycle: monitor, stop,
-    monitor, start, monitor, each of them twice. The exit code is the action's; of cycle, the first unexpected.
+    ACTION is start, stop, monitor, reload, reload-agent, validate-all, meta-data, or cycle: monitor, stop, monitor,
+    start, monitor, each of them twice. The exit code is the action's; of cycle, the first unexpected one, or 0.
 
     \b
     Examples:

@@ -22,7 +22,7 @@ def signal_name(number: int) -> str:
 
 
 class LoadState(StrEnum):
-    """A unit's LoadState (org.freedesktop.systemd1(5)); UNRECOGNISED is one of a later systemd."""
+    """A unit's LoadState (org.freedesktop.systemd1(5)); UNRECOGNISED stands for one that only a later systemd has."""
 
     STUB = "stub"
     LOADED = "loaded"
@@ -39,7 +39,7 @@ class LoadState(StrEnum):
 
 
 class ActiveState(StrEnum):
-    """A unit's ActiveState (org.freedesktop.systemd1(5)); UNRECOGNISED is one of a later systemd."""
+    """A unit's ActiveState (org.freedesktop.systemd1(5)); UNRECOGNISED stands for one that only a later systemd has."""
 
     ACTIVE = "active"
     RELOADING = "reloading"
@@ -57,7 +57,7 @@ class ActiveState(StrEnum):
 
 
 RUNNING_STATES = frozenset({ActiveState.ACTIVE, ActiveState.RELOADING, ActiveState.REFRESHING})
-"""The unit works: reloading and refreshing services continue to serve."""
+"""systemd reports that the unit runs: reloading and refreshing services continue to serve."""
 
 DOWN_STATES = frozenset({ActiveState.INACTIVE, ActiveState.FAILED})
 """systemd has nothing left to do for the unit. A state in neither set is a transition to one of them."""
@@ -131,12 +131,12 @@ class UnitState(Record):
 
     @property
     def is_running(self) -> bool:
-        """Whether the unit works."""
+        """Whether systemd reports the unit active, reloading or refreshing."""
         return self.active_state in RUNNING_STATES
 
     @property
     def is_inactive(self) -> bool:
-        """Whether systemd reports the unit stopped."""
+        """Whether systemd reports the unit stopped: inactive or failed."""
         return self.active_state in DOWN_STATES
 
     @property
@@ -146,13 +146,13 @@ class UnitState(Record):
 
     @property
     def remaining(self) -> tuple[Process, ...]:
-        """The processes that must not outlive the unit, by KillMode=: a unit that can still write is not stopped."""
+        """The processes that a stop must end, by KillMode=: while one is alive, the unit is not stopped."""
         main = (self.main_process,) if self.main_process else ()
         return main + (self.processes if self._kills_all else ())
 
     @property
     def left_running(self) -> tuple[Process, ...]:
-        """The processes, other than the main process, that KillMode=process or none leaves alive."""
+        """The processes that may outlive a stop: with KillMode=process or none, all but the main process."""
         return () if self._kills_all else self.processes
 
     @property

@@ -73,7 +73,9 @@ def reserve_s(timeout_s: float) -> float:
 
 
 def escalation_after_s(time_to_deadline_s: float) -> float:
-    """Return when a stop sends SIGKILL, in seconds after its start; `time_to_deadline_s` after it is its deadline.
+    """Return how many seconds after its start a stop sends SIGKILL.
+
+    `time_to_deadline_s` is the time from that start to the agent deadline.
 
     As late as possible while leaving time to observe the effect: with the advertised timeout, systemd's own SIGKILL
     after TimeoutStopSec (90 s by default, without ExecStop=) must come first.
@@ -137,7 +139,7 @@ def ending_times_s(time_s: float) -> tuple[float, float]:
 
 
 def last_poll_at(now: float, deadline: float) -> float:
-    """Return the time after which no further poll begins, of an action that has just started."""
+    """Return the time after which no further poll begins, of an action whose polls begin now."""
     return deadline - min((deadline - now) * _LAST_POLL_SHARE, _LAST_POLL_MAX_S)
 
 

@@ -40,7 +40,7 @@ from ocf_systemd.host.programs import (
 from ocf_systemd.host.survivors import find_survivor, record_survivors
 from ocf_systemd.host.systemctl import FOREIGN_VARIABLES
 
-_RUN_PARTS_NAME = re.compile("[A-Za-z0-9_-]+")  # run-parts(8), as Debian's --lsbsysinit-less default has it
+_RUN_PARTS_NAME = re.compile("[A-Za-z0-9_-]+")  # the names that run-parts(8) accepts by default
 
 # Variables that make a program load or run other code: those of the loader and glibc (ld.so(8), iconv(1)), of shells,
 # including exported functions, and of the interpreters that hooks are written in.
@@ -126,7 +126,7 @@ def check_hooks(parameters: Parameters, environment: Mapping[str, str] = _NO_ENV
 async def check_access(
     parameters: Parameters, environment: Mapping[str, str], run: Runner, deadline: float
 ) -> tuple[HookOutcome, ...]:
-    """Return which hooks their user may not execute, of those that `check_hooks` has found nothing wrong with."""
+    """Return which hooks their user may not execute; for hooks in which `check_hooks` has found no problem."""
     hooks = _find_trusted(parameters)
     found = []
     for hook in hooks if isinstance(hooks, tuple) else ():
@@ -148,9 +148,10 @@ async def _why_not_as_user(hook: str, command: Command, run: Runner, deadline: f
 
 
 def _find_trusted(parameters: Parameters) -> tuple[str, ...] | HookOutcome:
-    """Return the hooks that `monitor_hook` names. If it returns an outcome, that says why there are none to run.
+    """Return the hooks that `monitor_hook` names, or an outcome: why there are none to run.
 
-    A user who can write to the directory controls its contents, possibly a million files: so it is checked first.
+    Only a directory is checked here, each hook when it runs. A user who can write to the directory controls its
+    contents, possibly a million files: so it is checked first.
     """
     path = parameters.monitor_hook
     if path is None:
@@ -290,7 +291,7 @@ async def run_hooks(
 
     async def run_one(hook: str) -> None:
         async with turns:
-            names = (hook, parameters.monitor_hook or hook)
+            names = (hook, parameters.monitor_hook or hook)  # leftovers whose hook is not known have the directory's
             if survivor := find_survivor(parameters.unit, names, run_directory=run_directory):
                 outcomes[hook] = HookStuck(hook, survivor)
                 return

@@ -93,7 +93,7 @@ class ChildPolicy:
         # In a directory that its user can enter.
         return ChildContext(command.environment, KilledWithParent.CHILD, directory="/", new_session=_has_terminal())
 
-    async def start(self, command: Command, spawn: Callable[[], T], deadline: float) -> T:  # noqa: ARG002  # a server's
+    async def start(self, command: Command, spawn: Callable[[], T], deadline: float) -> T:  # noqa: ARG002  # for the server's policy
         """Call `spawn` as soon as the command may start, and return its result. Raises what `spawn` raises."""
         return spawn()
 
@@ -193,7 +193,8 @@ def _start(command: Command, policy: ChildPolicy, resources: ExitStack) -> _Star
     with ExitStack() as write_ends:
         pipes = [_output_pipe(command, resources, write_ends) for _ in range(2)]
         if os.getpgrp() == os.getpid():
-            # Until execve(2) has ended, which a file can block for long, a command of any user may be in this group.
+            # A file can block execve(2) for long. Until it succeeds, the child runs only our code and is in our group,
+            # so the group can be the owner for a command of any user.
             fcntl.fcntl(death_pipe, fcntl.F_SETOWN, -os.getpgrp())
         process = _spawn(command, context, death_pipe, (pipes[0][1], pipes[1][1]))
     if context.killed_with_parent is not KilledWithParent.OUR_GROUP:
@@ -222,8 +223,8 @@ def _open_death_pipe(resources: ExitStack) -> int:
     So the command ends with its parent, without a process in between.
 
     The owner is the agent's process group where the agent leads one, as under Pacemaker, since Pacemaker kills only the
-    agent's pid where on-fail is block. It is only the command where the group is not the agent's, or the command runs
-    as another user: a process that holds the descriptor can set O_ASYNC again and have root's signal sent.
+    agent's pid where on-fail is block. The owner is the command alone if the agent leads no group, or if the command
+    runs as another user: it could set O_ASYNC again, and the kernel would signal the owner with root's rights.
     """
     read_end, write_end = os.pipe()
     resources.callback(os.close, write_end)
