@@ -53,7 +53,7 @@ def node(cluster: Cluster) -> Iterator[Node]:
     yield node
     cluster.pcs("property", "set", "stop-all-resources=true")  # no agent may be called while there is none
     cluster.settle()
-    node.run(str(PROGRAM), "uninstall")
+    node.run(str(PROGRAM), "uninstall", "--force")  # refused while resources are configured
     node.run(str(PROGRAM), "install")
 
 

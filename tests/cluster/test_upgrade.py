@@ -55,7 +55,7 @@ def environment(cluster: Cluster, tmp_path: Path) -> Iterator[Environment]:
     yield made
     cluster.pcs("property", "set", "stop-all-resources=true")  # no agent may be called while there is none
     cluster.settle()
-    made.sh(f"{ENVIRONMENT}/bin/ocf-systemd uninstall; rm -rf {ENVIRONMENT} {wheelhouse.PLACE}")
+    made.sh(f"{ENVIRONMENT}/bin/ocf-systemd uninstall --force; rm -rf {ENVIRONMENT} {wheelhouse.PLACE}")
     node.run(str(PROGRAM), "install")
 
 
