@@ -6,7 +6,7 @@ Each problem is caused, reported, and fixed by the commands that doctor prints w
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 AGENT_FILE = "/usr/lib/ocf/resource.d/pacemaker/systemd"
 SERVICE = ("Type=exec", "ExecStart=sleep infinity", "[Install]", "WantedBy=multi-user.target")
 CLUSTER_CHECKS = {check.name for check in cluster_checks.CHECKS}
-TALLY = Tally()
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +60,7 @@ class Doctor:
 
     node: Node
     hook: str
+    tally: Tally
 
     def report(self, *arguments: str) -> Report:
         """Run doctor, and count the checks that found a problem and those that passed."""
@@ -69,7 +69,7 @@ class Doctor:
     def of(self, unit: str, *arguments: str) -> Report:
         """Run doctor for a unit, without the hook."""
         done = self.node.sandbox.run([str(PROGRAM), "doctor", "--unit", unit, "--json", *arguments], timeout_s=60)
-        TALLY.add(done)
+        self.tally.add(done)
         return Report(done)
 
     def run(self, commands: list[str]) -> None:
@@ -78,9 +78,13 @@ class Doctor:
 
 
 @pytest.fixture
-def doctor(cluster: Cluster) -> Doctor:
+def doctor(cluster: Cluster, request: pytest.FixtureRequest) -> Iterator[Doctor]:
+    """Yield doctor; each check that the test is marked to show must have found a problem, and must have passed."""
     cluster.service("plain", *SERVICE)
-    return Doctor(cluster.nodes[0], cluster.hook("stopped", "timeout 5 true; exit 7"))
+    doctor = Doctor(cluster.nodes[0], cluster.hook("stopped", "timeout 5 true; exit 7"), Tally())
+    yield doctor
+    shown = {name for mark in request.node.iter_markers("shows") for name in mark.args}
+    assert shown <= doctor.tally.failed & doctor.tally.passed
 
 
 def create(cluster: Cluster, *words: str) -> None:
@@ -90,6 +94,7 @@ def create(cluster: Cluster, *words: str) -> None:
 
 
 class TestProperties:
+    @pytest.mark.shows("fencing")
     def test_fencing(self, cluster: Cluster, doctor: Doctor) -> None:
         """Fencing is disabled; then enabled without a device; then there is one."""
         report = doctor.report()
@@ -101,6 +106,7 @@ class TestProperties:
         report = doctor.report()
         assert (report.status("fencing"), report.what("fencing")) == ("ok", "power")
 
+    @pytest.mark.shows("quorum")
     def test_quorum(self, cluster: Cluster, doctor: Doctor) -> None:
         """A loss of quorum is ignored: worse without fencing."""
         assert doctor.report().status("quorum") == "ok"
@@ -114,6 +120,7 @@ class TestProperties:
 
 
 class TestResources:
+    @pytest.mark.shows("one-resource")
     def test_two_with_one_unit(self, cluster: Cluster, doctor: Doctor) -> None:
         """Both are named, also if one has another class and another name of the unit."""
         create(cluster)
@@ -124,6 +131,7 @@ class TestResources:
         cluster.pcs("resource", "delete", "second")
         assert doctor.report().status("one-resource") == "ok"
 
+    @pytest.mark.shows("unique-clone")
     def test_globally_unique_clone(self, cluster: Cluster, doctor: Doctor) -> None:
         """Each instance needs a unit of its own; an anonymous clone does not."""
         create(cluster, "clone", "globally-unique=true")
@@ -133,14 +141,17 @@ class TestResources:
         cluster.settle()
         assert doctor.report().status("unique-clone") == "ok"
 
+    @pytest.mark.shows("monitor")
     def test_no_recurring_monitor(self, cluster: Cluster, doctor: Doctor) -> None:
-        """There is none, the only one is a probe, or it is disabled."""
+        """There is none, the only one is a probe, or it is still disabled after work on the service."""
         cluster.configure([Primitive("web", {"unit": "plain"}, {"target-role": "Stopped"})])
         self._has_no_monitor(doctor)
-        for words in ("resource op remove web monitor", "resource unmanage web --monitor"):
-            cluster.pcs(*words.split())
-            self._has_no_monitor(doctor)
+        cluster.pcs("resource", "op", "remove", "web", "monitor")
+        self._has_no_monitor(doctor)
+        cluster.pcs("resource", "unmanage", "web", "--monitor")
+        assert doctor.report().status("monitor") == "ok"
         cluster.pcs("resource", "manage", "web")
+        self._has_no_monitor(doctor)
 
     @staticmethod
     def _has_no_monitor(doctor: Doctor) -> None:
@@ -166,7 +177,7 @@ class TestResources:
 
     def test_configured_times(self, cluster: Cluster, doctor: Doctor) -> None:
         """The times of the resource are the default of --op; what is too short is reported with the command for it."""
-        doctor = Doctor(doctor.node, cluster.hook("slow", "timeout 5 sleep 1.5; exit 7"))
+        doctor = replace(doctor, hook=cluster.hook("slow", "timeout 5 sleep 1.5; exit 7"))
         times = ("start", "timeout=30s", "op", "stop", "timeout=40s", "op", "monitor", "interval=7s", "timeout=2s")
         create(cluster, "op", *times)
         report = doctor.report()
@@ -257,6 +268,7 @@ def test_server(served: Doctor) -> None:
     assert served.report().status("server") == "ok"
 
 
+@pytest.mark.shows("cluster")
 @pytest.mark.parametrize(
     "daemons", [pytest.param(("pacemakerd",), id="crm_mon"), pytest.param(("pacemakerd", "pacemaker-based"), id="CIB")]
 )
@@ -270,6 +282,7 @@ def test_a_cluster_that_does_not_answer(cluster: Cluster, doctor: Doctor, daemon
     assert "does not answer" in report.what("cluster")
     assert {report.status(name) for name in CLUSTER_CHECKS - {"cluster"}} == {"skipped"}
     assert report.status("systemd") == "ok"
+    assert doctor.report().status("cluster") == "ok"
 
 
 def test_a_node_without_pacemaker(cluster: Cluster, doctor: Doctor) -> None:
@@ -281,7 +294,7 @@ def test_a_node_without_pacemaker(cluster: Cluster, doctor: Doctor) -> None:
     assert {report.status(name) for name in CLUSTER_CHECKS} == {"skipped"}
 
 
-def test_every_check_is_tested() -> None:
-    """Each check of the cluster has found a problem above, and has passed."""
-    assert CLUSTER_CHECKS - TALLY.failed == set()
-    assert CLUSTER_CHECKS - TALLY.passed == set()
+def test_every_check_is_tested(request: pytest.FixtureRequest) -> None:
+    """Each check of the cluster is shown by a test above, with a problem and without."""
+    marks = [mark for item in request.session.items for mark in item.iter_markers("shows")]
+    assert {name for mark in marks for name in mark.args} == CLUSTER_CHECKS

@@ -146,6 +146,7 @@ def operating(**chosen: float) -> Operations:
     return Operations(chosen)
 
 
+JOB = replace(serving(type="oneshot"), edges=(Edge("TriggeredBy", "web.timer"),))
 ROWS: dict[str, tuple[list[tuple[str, Facts]], list[tuple[str, Facts]]]] = {
     "name": (
         [("blank", unusable("a b", "has characters")), ("slice", unusable("x.slice", "is a slice unit"))],
@@ -384,7 +385,7 @@ ROWS: dict[str, tuple[list[tuple[str, Facts]], list[tuple[str, Facts]]]] = {
         ],
     ),
     "remain-after-exit": (
-        [("no", known(serving(type="oneshot")))],
+        [("no", known(serving(type="oneshot"))), ("a job", known(JOB, RelatedUnit("web.timer", "enabled")))],
         [("yes", known(serving(type="oneshot", remain_after_exit=True)))],
     ),
     "main-process": (
@@ -672,6 +673,7 @@ SKIPPED = [
     ("restart", known(Unit(id="srv.mount"))),
     ("kill-mode", known(serving(kill_mode="none", exec_stop=("/bin/true",)))),  # which `exec-stop` reports
     ("alias", known()),
+    ("triggered", known(JOB, RelatedUnit("web.timer", "enabled"))),  # which `remain-after-exit` reports
 ]
 
 
@@ -684,7 +686,14 @@ def test_skipped(name: str, facts: Facts) -> None:
 
 
 WARNINGS = {
-    *("daemon-reload", "part-of", "readiness", "start-limit", "hook-timeout"),  # and those of SEVERITIES
+    *(
+        "daemon-reload",
+        "part-of",
+        "readiness",
+        "start-timeout",
+        "start-limit",
+        "hook-timeout",
+    ),  # and those of SEVERITIES
     *("agent-readable", "agent-current", "systemd", "pacemaker"),
 }
 SEVERITIES = [
@@ -829,6 +838,7 @@ def text_of(result: CheckResult) -> str:
 
 
 FIXES = [
+    ("remain-after-exit", known(JOB, RelatedUnit("web.timer", "enabled")), "ocf-systemd doctor --unit web.timer"),
     (
         "hook-speed",
         known(UP, hook=hooked(ran(0, 3.0), elapsed_s=3.0), operations=operating(monitor=6.0, interval=60.0)),

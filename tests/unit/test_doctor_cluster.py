@@ -49,6 +49,7 @@ ROWS: dict[str, tuple[list[tuple[str, Facts]], list[tuple[str, Facts]]]] = {
             ("disabled", managed(stonith_enabled="False")),
             ("disabled, Pacemaker 3", managed(fencing_enabled="off")),
             ("no device", managed(devices=())),
+            ("a disabled device", managed(devices=(replace(POWER, is_disabled=True),))),
             ("no watchdog", managed(devices=(), stonith_watchdog_timeout="0s")),
         ],
         [
@@ -79,7 +80,10 @@ ROWS: dict[str, tuple[list[tuple[str, Facts]], list[tuple[str, Facts]]]] = {
             ("no interval", monitored(ConfiguredOperation("monitor", None, "20s"))),
             ("no timeout", monitored(ConfiguredOperation("monitor", "10s", None))),
         ],
-        [("with interval and timeout", managed(WEB))],
+        [
+            ("with interval and timeout", managed(WEB)),
+            ("unmanaged, with --monitor", managed(replace(WEB, operations=(START,), is_managed=False))),
+        ],
     ),
 }
 PROBLEMS = [pytest.param(name, facts, id=f"{name}: {row}") for name, rows in ROWS.items() for row, facts in rows[0]]

@@ -181,6 +181,10 @@ ROWS: dict[str, tuple[list[tuple[str, Facts]], list[tuple[str, Facts]]]] = {
         ],
         [
             ("only targets and sockets", known(related(Requires="sysinit.target system.slice dbus.socket"))),
+            (
+                "the cluster",
+                known(related(Requires="corosync.service"), other("corosync.service", active_state=ACTIVE)),
+            ),
             ("a part of every boot", known(related(Requires="dbus.service systemd-udevd.service"))),
             ("a helper that stops with it", known(related(BindsTo="db.service"), FOLLOWING)),
             ("a helper that stops unneeded", known(related(BindsTo="db.service"), other(stop_when_unneeded=True))),

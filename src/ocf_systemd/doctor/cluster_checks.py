@@ -1,5 +1,7 @@
 """Checks of the cluster on this host: its properties, and the resources that manage the unit."""
 
+import re
+
 from ocf_systemd.core.check_result import CheckResult
 from ocf_systemd.core.cluster import Cluster, Resource, is_false
 from ocf_systemd.doctor.check import Check, needs
@@ -48,9 +50,9 @@ def check_fencing(check: Check, cluster: Cluster) -> CheckResult:
             "After a failed stop Pacemaker blocks the resource, and if a node does not respond, the service may run "
             f"twice. Decide which fence devices the nodes need, create them, then set {off}=true.",
         )
-    if devices := [each.id for each in cluster.resources if each.agent.startswith("stonith:")]:
+    if devices := [each.id for each in cluster.resources if each.agent.startswith("stonith:") and not each.is_disabled]:
         return check.ok(names(devices))
-    if any(cluster.properties.get(name, "0").rstrip("smin") not in {"", "0"} for name in _WATCHDOG):
+    if any(re.search("[1-9]", cluster.properties.get(name, "")) for name in _WATCHDOG):  # -1: as long as SBD needs
         return check.ok("by watchdog")
     return check.error(
         "fencing is enabled, but there is no fence device",
@@ -87,8 +89,8 @@ def check_one_resource(check: Check, resources: tuple[Resource, ...]) -> CheckRe
         f"resources {names([each.id for each in resources])} manage the same unit",
         "A node has one unit of that name. So a stop of one resource also stops the other, and on another node "
         "Pacemaker finds both active.",
-        "# Decide which one to keep. To delete another one stops the unit once:",
-        "pcs resource delete RESOURCE   # crm resource stop RESOURCE; crm configure delete RESOURCE",
+        "# Decide which one to keep. Deleting a resource stops the unit, and the other resource starts it again:",
+        "pcs resource delete RESOURCE   # crm --wait resource stop RESOURCE && crm configure delete RESOURCE",
     )
 
 
@@ -110,7 +112,7 @@ def check_unique_clone(check: Check, resources: tuple[Resource, ...]) -> CheckRe
 @needs(_find_resources)
 def check_monitor(check: Check, resources: tuple[Resource, ...]) -> CheckResult:
     """Check that a recurring monitor is configured, with a timeout."""
-    for resource in resources:
+    for resource in (each for each in resources if each.is_managed):  # unmanage --monitor disables the monitors, too
         if not resource.monitors:
             return check.error(
                 f"resource {resource.id} has no recurring monitor",

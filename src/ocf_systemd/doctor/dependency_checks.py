@@ -167,7 +167,8 @@ def _runs(other: RelatedUnit) -> bool:
 def _is_independent(unit: Unit, other: RelatedUnit) -> bool:
     """Return whether another unit is a long-running service that a stop of this unit does not stop."""
     ends = other.type == "oneshot" and not other.remain_after_exit
-    is_service = other.name.endswith(".service") and not _ALWAYS_THERE.fullmatch(other.name)
+    is_service = other.name.endswith(".service") and other.name not in _CLUSTER
+    is_service = is_service and not _ALWAYS_THERE.fullmatch(other.name)
     return is_service and not ends and not unit.stops(other)
 
 

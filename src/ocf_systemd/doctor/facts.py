@@ -191,6 +191,17 @@ class Unit:
         return other.stop_when_unneeded or depends or other.name in self.related_by("PropagatesStopTo")
 
     @property
+    def triggers(self) -> tuple[str, ...]:
+        """The sockets, timers and paths that start the unit."""
+        return tuple(edge.by for edge in self.edges if edge.relation == "TriggeredBy")
+
+    @property
+    def is_job(self) -> bool:
+        """Whether timers or paths start a command that ends: such a unit is never active for long."""
+        ends = self.service is not None and self.service.type == "oneshot" and not self.service.remain_after_exit
+        return ends and bool(self.triggers) and all(each.endswith((".timer", ".path")) for each in self.triggers)
+
+    @property
     def is_running(self) -> bool:
         """Whether the unit is active, as in `UnitState`."""
         return self.active_state in RUNNING_STATES

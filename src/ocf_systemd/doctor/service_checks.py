@@ -12,7 +12,7 @@ from ocf_systemd.core.parameters import Parameters
 from ocf_systemd.core.timeouts import propose_start_timeout_s, propose_stop_timeout_s
 from ocf_systemd.doctor.check import Check, needs
 from ocf_systemd.doctor.facts import FOREVER_S, Facts, Service, Unit
-from ocf_systemd.doctor.fixes import HOOK, check_again, drop_in, is_lsb_script, quoted, time_span, update
+from ocf_systemd.doctor.fixes import HOOK, check_again, drop_in, is_lsb_script, names, quoted, time_span, update
 
 _ACTIVE_AT_ONCE = frozenset({"simple", "exec", "idle"})
 _SIGNALLERS = frozenset({"kill", "pkill", "killall", "true", ":"})
@@ -67,7 +67,7 @@ def check_drop_in(check: Check, facts: Facts) -> CheckResult:
         return check.error(
             f"{unit.hidden_by} hides the agent's drop-in of the same name in /run",
             "Restart=no does not apply, and at shutdown systemd may stop the service before Pacemaker has moved it.",
-            f"mv {quoted(unit.hidden_by)} {quoted(renamed)}",
+            f"mv --no-clobber {quoted(unit.hidden_by)} {quoted(renamed)}",
             "systemctl daemon-reload",
         )
     if unit.later_restarts:
@@ -104,6 +104,12 @@ def check_remain_after_exit(check: Check, loaded: _Loaded) -> CheckResult:
         return check.skipped("the unit is not a oneshot service")
     if loaded.service.remain_after_exit:
         return check.ok("RemainAfterExit=yes")
+    if loaded.unit.is_job:
+        return check.error(
+            f"{loaded.unit.id} is a job that {names(loaded.unit.triggers)} starts",
+            "It is inactive as soon as its command has ended, so a start fails. The cluster can manage what starts it.",
+            check_again(loaded.unit.triggers[0]),
+        )
     return check.error(
         "Type=oneshot without RemainAfterExit=yes",
         "It is inactive as soon as its command has ended. So a start fails, and the cluster tries each node in turn.",
@@ -257,7 +263,7 @@ def check_start_timeout(check: Check, loaded: _Loaded) -> CheckResult:
         return check.ok(f"{time_span(limit_s)} by default for an init script; the agent waits {time_span(deadline_s)}")
     if limit_s == FOREVER_S and (loaded.service.type == "oneshot" or Action.START in operations.chosen):
         return check.ok(f"the unit has no limit; the agent waits {time_span(deadline_s)}")
-    return check.error(
+    return check.warning(
         f"TimeoutStartSec={time_span(limit_s)}, but the agent waits only {time_span(deadline_s)}",
         "A start that takes longer, such as the recovery of a database after a crash, fails although systemd would "
         "wait for it: the cluster stops the service and tries the next node.",

@@ -254,7 +254,9 @@ def _report_starting(check: Check, unit: Unit, edges: tuple[Edge, ...], starting
 def check_triggered(check: Check, known: tuple[Facts, Unit]) -> CheckResult:
     """Check that no socket, timer or path unit starts the unit."""
     facts, unit = known
-    triggers = [_related(facts, edge.by) for edge in unit.edges if edge.relation == "TriggeredBy"]
+    if unit.is_job:
+        return check.skipped("`remain-after-exit` reports the cause")
+    triggers = [_related(facts, name) for name in unit.triggers]
     starting = [each for each in triggers if _is_enabled(unit, each) or _is_left_active(unit, each)]
     if not starting:
         idle = f"{triggers[0].name} is neither enabled nor active" if triggers else "no socket, timer or path unit"
