@@ -61,7 +61,8 @@ class TestRehearse:
         done = typed(cluster.node(name), "rehearse", "--on-this-host", "--yes", "--unit", "plain")
         assert (done.returncode, done.stdout) == (2, "")
         assert f"resource web ({AGENT}) is managed and active on node1" in done.stderr
-        assert all(command in done.stderr for command in ADVICE)
+        assert [command in done.stderr for command in ADVICE] == [name == "node1"] * 2
+        assert "pcs resource disable web --wait" in done.stderr
         assert invocation(node) == before
         assert cluster.node("node2").show("plain", "ActiveState") == "inactive"
 
@@ -87,6 +88,17 @@ class TestRehearse:
         assert done.returncode == 2
         assert "plain.service is running, and there is no terminal" in done.stderr
         assert f"resource web ({AGENT}) is {'unmanaged' if 'unmanage ' in before else 'in maintenance'}" in done.stderr
+
+    @pytest.mark.parametrize(("before", "after"), LEFT_ALONE)
+    def test_left_alone_elsewhere(self, cluster: Cluster, node: Node, before: str, after: str) -> None:
+        """Where the unit is down while another node runs it, a rehearsal is refused, with --yes too."""
+        cluster.pcs(*before.split())
+        cluster.settle()
+        done = typed(cluster.node("node2"), "rehearse", "--on-this-host", "--yes", "--unit", "plain")
+        cluster.pcs(*after.split())
+        assert (done.returncode, done.stdout) == (2, "")
+        assert f"active on {node.name}" in done.stderr
+        assert cluster.node("node2").show("plain", "ActiveState") == "inactive"
 
     def test_in_maintenance(self, cluster: Cluster, node: Node) -> None:
         """A rehearsal in maintenance runs, restores the service and its drop-in, and the cluster counts no failure."""
@@ -169,6 +181,17 @@ class TestDebug:
         done = typed(node, "debug", "start", "--unit", "plain")
         cluster.pcs(*after.split())
         assert (done.returncode, done.stderr) == (0, "")
+
+    @pytest.mark.parametrize("action", ["start", "cycle"])
+    def test_left_alone_elsewhere(self, cluster: Cluster, node: Node, action: str) -> None:
+        """What starts the unit where it is down while another node runs it needs confirmation."""
+        cluster.pcs("resource", "meta", "web", "maintenance=true")
+        cluster.settle()
+        done = typed(cluster.node("node2"), "debug", action, "--unit", "plain")
+        cluster.pcs("resource", "meta", "web", "maintenance=")
+        assert (done.returncode, done.stdout) == (2, "")
+        assert f"resource web ({AGENT}) is in maintenance and active on {node.name}" in done.stderr
+        assert cluster.node("node2").show("plain", "ActiveState") == "inactive"
 
     def test_disabled(self, cluster: Cluster, node: Node) -> None:
         """While the resource is disabled there is no prompt; start and stop leave nothing behind."""

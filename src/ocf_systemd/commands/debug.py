@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ocf_systemd.agent.entry import PROGRAM
-from ocf_systemd.commands.cluster import advice, describe
+from ocf_systemd.commands.cluster import advice, describe, describe_elsewhere
 from ocf_systemd.commands.program import NotRunError, program, require_systemd, resource_options
 from ocf_systemd.core.ocf import Action
 from ocf_systemd.display.terminal import console, uses_rich
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from ocf_systemd.debug.session import View
 
 _ASKS_FIRST = frozenset({"start", "stop", "reload", "cycle"})
+_STARTS = frozenset({"start", "cycle"})
 
 
 @program.command()
@@ -58,22 +59,26 @@ def debug(
 
 
 def _confirm_if_controlled(action: str, unit: str) -> None:
-    """Ask whether to act on a unit that Pacemaker controls. Raises NotRunError without a yes."""
+    """Ask whether to act on a unit that Pacemaker controls or another node runs. Raises NotRunError without a yes."""
     from ocf_systemd.core.parameter_values import unit_name
-    from ocf_systemd.host.cluster import ClusterError, resources_of
+    from ocf_systemd.host.cluster import ClusterError, active_elsewhere, resources_of
 
     try:
         name = unit_name(unit.strip())
-        found = [each for each in resources_of(name) if each.is_controlled]
+        resources = resources_of(name)
+        elsewhere = active_elsewhere(name, resources)
+        found = [each for each in resources if each.is_controlled]
         concern = describe(name, found) if found else ""
+        if elsewhere and not found and action in _STARTS:
+            concern = describe_elsewhere(name, elsewhere)
     except ValueError:  # the action reports it
         return
     except ClusterError as error:
-        found, concern = [], f"{error}. It may control {unit}"
+        found, elsewhere, concern = [], (), f"{error}. It may control {unit}"
     if not concern:
         return
     if not sys.stdin.isatty():
-        alone = f". To make Pacemaker leave it alone first:\n{advice(found)}" if found else ""
+        alone = f". To make Pacemaker leave it alone first:\n{advice(found, elsewhere)}" if found else ""
         raise NotRunError(
             f"{concern}. There is no terminal to ask for confirmation on: add --yes to {action} it{alone}"
         )

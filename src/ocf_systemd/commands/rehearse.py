@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ocf_systemd.commands.cluster import advice, describe
+from ocf_systemd.commands.cluster import advice, describe, describe_elsewhere
 from ocf_systemd.commands.program import NotRunError, program, require_systemd, resource_options
 from ocf_systemd.display.terminal import console, uses_rich
 
@@ -79,11 +79,15 @@ def _rehearse_here(call: "Call", *, yes: bool, as_json: bool) -> int:
 
 
 def _uncontrolled_resources(unit: str) -> "tuple[Resource, ...]":
-    """Return the cluster's resources for the unit. Raises NotRunError if Pacemaker may act on one of them."""
-    from ocf_systemd.host.cluster import ClusterError, resources_of
+    """Return the cluster's resources for the unit. Raises NotRunError if Pacemaker may act on one of them.
+
+    Raises it also if another node runs the unit.
+    """
+    from ocf_systemd.host.cluster import ClusterError, active_elsewhere, resources_of
 
     try:
         resources = resources_of(unit)
+        elsewhere = active_elsewhere(unit, resources)
     except ClusterError as error:
         raise NotRunError(
             f"{error}. It may control {unit}: leave out --on-this-host to rehearse in a sandbox"
@@ -92,7 +96,12 @@ def _uncontrolled_resources(unit: str) -> "tuple[Resource, ...]":
         raise NotRunError(
             f"{describe(unit, found)}. It would count each crash and stop of a "
             f"rehearsal as a failure, and could start the service elsewhere meanwhile. Leave out --on-this-host to "
-            f"rehearse in a sandbox, or run first:\n{advice(found)}"
+            f"rehearse in a sandbox, or run first:\n{advice(found, elsewhere)}"
+        )
+    if elsewhere:
+        raise NotRunError(
+            f"{describe_elsewhere(unit, elsewhere)}. Run this command there, or leave out --on-this-host to rehearse "
+            f"in a sandbox"
         )
     return resources
 

@@ -56,6 +56,15 @@ def managing(cluster: Cluster, unit: str) -> tuple[Resource, ...]:
     return cluster.managing(unit, _primary_names(units))
 
 
+def active_elsewhere(unit: str, resources: Iterable[Resource]) -> tuple[Resource, ...]:
+    """Return the active ones of a unit's resources if the unit is down here. Raises `ClusterError`."""
+    active = tuple(each for each in resources if each.nodes)
+    if not active:
+        return ()
+    shown = parse_units(_output("systemctl", "show", "--property=ActiveState", "--", unit).encode())
+    return active if all(each.get("ActiveState") in {"inactive", "failed"} for each in shown) else ()
+
+
 def _primary_names(units: Iterable[str]) -> dict[str, str]:
     """Return the primary name of each unit: a name may be an alias (systemd.unit(5)).
 
