@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import click
 import pytest
 
 from ocf_systemd.commands import debug, rehearse
@@ -61,5 +62,15 @@ class TestActiveHere:
     def test_advice(self, monkeypatch: pytest.MonkeyPatch, state: str) -> None:
         """Maintenance makes it safe."""
         install(monkeypatch, MANAGED, state)
-        with pytest.raises(NotRunError, match="pcs resource meta web maintenance=true"):
+        with pytest.raises(NotRunError, match="pcs resource meta web maintenance=true") as error:
             rehearse._uncontrolled_resources("web.service")  # noqa: SLF001
+        lines = str(error.value).splitlines()
+        assert "what depends on it" in lines[lines.index("  pcs resource disable web --wait") - 1]
+
+    def test_no_terminal(self, monkeypatch: pytest.MonkeyPatch, state: str) -> None:
+        """What --yes does is a rehearsal or the action, not only a stop."""
+        install(monkeypatch, MANAGED, state)
+        with pytest.raises(click.UsageError, match="--yes to rehearse"):
+            rehearse._is_confirmed("web.service", ["it runs"])  # noqa: SLF001
+        with pytest.raises(NotRunError, match="--yes to run cycle"):
+            debug._confirm_if_controlled("cycle", "web")  # noqa: SLF001

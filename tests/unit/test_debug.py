@@ -371,6 +371,12 @@ class TestPlain:
         assert f"systemctl start {UNIT}" in lines[-1]
         assert "left " not in self.shown(story())
 
+    def test_commands_are_quoted(self) -> None:
+        """A shell does not change the unit's name in the commands."""
+        unit = r"a\x2db@c.service"
+        assert f"--unit '{unit}'" in self.shown(story(), changes=Changes(unit, has_started=True))
+        assert f"systemctl start '{unit}'" in self.shown(story(), changes=Changes(unit, has_stopped=True))
+
     def test_a_cycle_ends_with_its_summary(self) -> None:
         """What is left stands before the summary."""
         lines = self.shown(story(), name="cycle", changes=STARTED).splitlines()

@@ -1,4 +1,4 @@
-"""What commands ask and refuse for the sake of a cluster on this host."""
+"""Messages of commands about resources that control a unit."""
 
 from typing import TYPE_CHECKING
 
@@ -25,11 +25,10 @@ def advice(resources: "Iterable[Resource]", elsewhere: "Collection[Resource]") -
     """
     lines = []
     for each in resources:
-        name = each.id
-        if each in elsewhere:
-            lines.append(f"  pcs resource disable {name} --wait")
-            lines.append(f"  crm --wait resource stop {name}")
-            continue
-        lines.append(f"  pcs resource meta {name} maintenance=true   # or: pcs resource disable {name} --wait")
-        lines.append(f"  crm resource maintenance {name} on          # or: crm --wait resource stop {name}")
+        if each not in elsewhere:
+            lines += [f"  pcs resource meta {each.id} maintenance=true", f"  crm resource maintenance {each.id} on"]
+            lines.append("  # or, which also stops what depends on it:")
+        else:
+            lines.append("  # also stops what depends on it:")
+        lines += [f"  pcs resource disable {each.id} --wait", f"  crm --wait resource stop {each.id}"]
     return "\n".join([*lines, "  crm_resource --wait"])

@@ -80,7 +80,7 @@ def _confirm_if_controlled(action: str, unit: str) -> None:
     if not sys.stdin.isatty():
         alone = f". To make Pacemaker leave it alone first:\n{advice(found, elsewhere)}" if found else ""
         raise NotRunError(
-            f"{concern}. There is no terminal to ask for confirmation on: add --yes to {action} it{alone}"
+            f"{concern}. There is no terminal to ask for confirmation on: add --yes to run {action}{alone}"
         )
     if not click.confirm(f"{concern}. Run {action} nevertheless?", err=True):
         raise NotRunError("not confirmed; nothing was changed")

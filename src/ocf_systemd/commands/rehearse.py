@@ -111,7 +111,7 @@ def _is_confirmed(unit: str, concerns: list[str]) -> bool:
     what = "; ".join(concerns)
     if not sys.stdin.isatty():
         raise click.UsageError(
-            f"{what}, and there is no terminal to ask for confirmation on: add --yes to stop it, "
+            f"{what}, and there is no terminal to ask for confirmation on: add --yes to rehearse it here, "
             "or leave out --on-this-host to rehearse in a sandbox"
         )
     question = f"A rehearsal starts, stops, kills and freezes {unit} here about a dozen times, then restores its state."

@@ -1,5 +1,7 @@
 """The texts that the views of debug mode have in common."""
 
+import shlex
+
 from ocf_systemd.agent.entry import PROGRAM
 from ocf_systemd.agent.events import Purpose
 from ocf_systemd.agent.log import describe_outcome
@@ -55,12 +57,12 @@ def result_line(result: ActionResult) -> str:
 
 def left_lines(changes: Changes) -> list[str]:
     """Return what debug mode has left on this host, and how to undo it."""
-    lines = []
-    stop = f"{PROGRAM} debug stop --unit {changes.unit}"
+    lines, unit = [], shlex.quote(changes.unit)
+    stop = f"{PROGRAM} debug stop --unit {unit}"
     if changes.has_started:
         lines.append(f"{changes.unit} is running or starting, and was stopped before. To stop it: {stop}")
     if changes.has_stopped:
-        lines.append(f"{changes.unit} is stopped, and was running before. To start it: systemctl start {changes.unit}")
+        lines.append(f"{changes.unit} is stopped, and was running before. To start it: systemctl start {unit}")
     if changes.drop_in:
         removal = "The stop removes it" if changes.has_started else f"To stop the unit and remove it: {stop}"
         lines.append(f"{changes.drop_in}, as a start by Pacemaker leaves it. {removal}")

@@ -1,5 +1,6 @@
 """Runs the scenarios one after the other, and restores the unit's state at the end, whatever happened."""
 
+import shlex
 import signal
 from dataclasses import dataclass, field
 from typing import assert_never
@@ -115,7 +116,7 @@ class _Runner:
         result = subject.error(
             f"did not end, expected an end within {limit_s:.0f} s",
             f"{subject.unit} blocks every action of the cluster as well.",
-            f"systemctl status {subject.unit}; systemctl list-jobs   # what it waits for",
+            f"systemctl status {shlex.quote(subject.unit)}; systemctl list-jobs   # what it waits for",
         )
         runs_before = len(self.actions.runs)
         with anyio.move_on_after(limit_s):
