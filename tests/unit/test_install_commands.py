@@ -33,6 +33,13 @@ def fail():
     raise cluster.ClusterError("the cluster hangs")
 cluster.query_cluster = fail
 """
+# A cluster on this host that has two resources of the agent.
+CLUSTER = """
+from ocf_systemd.core.cluster import Cluster, Resource
+from ocf_systemd.host import cluster
+found = Cluster({}, tuple(Resource(name, "ocf:pacemaker:systemd", name, {}) for name in ("web", "mail")))
+cluster.query_cluster = lambda: found
+"""
 SERVE = """
 import os
 from ocf_systemd.server import process
@@ -80,6 +87,12 @@ class Host:
 
     def agent(self, name: str = "systemd", ocf_root: str = "ocf") -> Path:
         return self.root / ocf_root / "resource.d/pacemaker" / name
+
+    @property
+    def as_default(self) -> str:
+        """Return a program that makes this host's OCF root that of Pacemaker."""
+        module = "from pathlib import Path\nfrom ocf_systemd.install import agent_file\n"
+        return f"{module}agent_file.DEFAULT_OCF_ROOT = Path({str(self.root / 'ocf')!r})\n"
 
     def units(self) -> list[str]:
         return sorted(path.name for path in (self.root / "units").glob("*"))
@@ -214,12 +227,28 @@ class TestUninstall:
         """It may have resources of this agent: only --force removes it, and not the drop-ins."""
         host("install")
         drop_in = host.drop_in("a.service")
-        done = host("uninstall", before=UNKNOWN_CLUSTER)
+        done = host("uninstall", before=UNKNOWN_CLUSTER + host.as_default)
         assert (done.returncode, done.stdout) == (1, "")
         assert done.stderr.startswith("Error: the cluster hangs. It may have resources of ocf:pacemaker:systemd")
         assert host.agent().exists()
-        done = host("uninstall", "--force", before=UNKNOWN_CLUSTER)
+        done = host("uninstall", "--force", before=UNKNOWN_CLUSTER + host.as_default)
         assert (done.returncode, host.agent().exists(), drop_in.exists()) == (0, False, True)
+        assert "kept the drop-ins: the cluster does not answer" in done.stdout
+
+    def test_resources(self, host: Host) -> None:
+        """Each resource of the agent must be deleted first."""
+        host("install")
+        done = host("uninstall", before=CLUSTER + host.as_default)
+        assert (done.returncode, done.stdout) == (1, "")
+        assert all(f"\n  pcs resource delete {name}\n" in done.stderr for name in ("web", "mail"))
+        assert host.agent().exists()
+
+    @pytest.mark.parametrize("cluster", [CLUSTER, UNKNOWN_CLUSTER], ids=["resources", "unknown"])
+    def test_another_ocf_root(self, host: Host, cluster: str) -> None:
+        """The cluster does not use an agent in another directory: it is removed."""
+        host("install")
+        done = host("uninstall", before=cluster)
+        assert (done.returncode, host.agent().exists()) == (0, False)
 
 
 class TestServe:

@@ -102,9 +102,11 @@ def _units_in_use(agent: "AgentFile", *, force: bool) -> "frozenset[str] | None"
     Raises InstallationError if the cluster has resources of this agent, or does not answer, unless forced.
     """
     from ocf_systemd.host.cluster import ClusterError, query_cluster
-    from ocf_systemd.install.agent_file import InstallationError
+    from ocf_systemd.install.agent_file import DEFAULT_OCF_ROOT, InstallationError
 
-    must_check = agent.path.exists() and not force
+    # The cluster does not use an agent elsewhere, such as one below the root directory of a package.
+    is_used = agent.ocf_root.resolve() == DEFAULT_OCF_ROOT.resolve()
+    must_check = is_used and agent.path.exists() and not force
     try:
         cluster = query_cluster()
     except ClusterError as error:
@@ -114,10 +116,11 @@ def _units_in_use(agent: "AgentFile", *, force: bool) -> "frozenset[str] | None"
     resources = cluster.resources if cluster else ()
     if must_check and (own := [each for each in resources if each.agent == agent.standard]):
         names = "".join(f"\n  {each}" for each in own)
-        delete = f"pcs resource delete {own[0].id}"
+        delete = "".join(f"\n  pcs resource delete {each.id}" for each in own)
         raise InstallationError(
             f"the cluster has resources of {agent.standard}. Without it, their stop fails and the node is "
-            f"fenced:{names}\nDelete them first: {delete}. --force removes the agent nevertheless"
+            f"fenced:{names}\nDelete them first, which stops their services; --force removes the agent nevertheless:"
+            f"{delete}"
         )
     return frozenset(each.unit for each in resources if each.nodes and each.unit)
 
@@ -126,6 +129,7 @@ def _remove_shared_files(
     ocf_root: Path, share: Path, units_in_use: "frozenset[str] | None", *, force: bool
 ) -> Iterator[str]:
     """Remove what all agents share, unless another agent is installed; yield messages for the user."""
+    from ocf_systemd.host.drop_in import units_with_drop_in
     from ocf_systemd.install import data_files, server_units
     from ocf_systemd.install.agent_file import DEFAULT_OCF_ROOT, InstallationError, agents_below, describe
     from ocf_systemd.install.drop_ins import remove_drop_ins
@@ -141,5 +145,7 @@ def _remove_shared_files(
         yield from filter(None, messages)
         if units_in_use is not None and (units := remove_drop_ins(paths.run_directory, units_in_use)):
             yield f"removed the drop-ins of {', '.join(units)}"
+        elif units_in_use is None and units_with_drop_in(paths.run_directory):
+            yield "kept the drop-ins: the cluster does not answer, and may run their units"
     except OSError as error:
         raise InstallationError(f"{error.filename} cannot be removed: {describe(error)}") from error
