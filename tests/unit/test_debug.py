@@ -48,7 +48,7 @@ from ocf_systemd.core.pacemaker import MEANINGS, consequence, meaning
 from ocf_systemd.core.parameters import read_operation
 from ocf_systemd.core.timeouts import ADVERTISED_TIMEOUT_S
 from ocf_systemd.debug import text
-from ocf_systemd.debug.changes import Changes
+from ocf_systemd.debug.changes import Changes, HostChanges
 from ocf_systemd.debug.json_view import JsonView
 from ocf_systemd.debug.live_view import LiveView, frame, result_box
 from ocf_systemd.debug.session import Call, Step, View, run_call
@@ -371,6 +371,16 @@ class TestPlain:
         assert f"systemctl start {UNIT}" in lines[-1]
         assert "left " not in self.shown(story())
 
+    def test_what_is_left_is_unknown(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """If systemd does not report the state, a line has the command that does."""
+
+        async def no_answer(*_: object) -> NoAnswer:
+            return NoAnswer("timed out")
+
+        monkeypatch.setattr("ocf_systemd.debug.changes.show_unit", no_answer)
+        changes = HostChanges(UNIT).finish(is_start=True, is_stop=False)
+        assert f"systemctl status {UNIT}" in self.shown(story(), changes=changes).splitlines()[-1]
+
     def test_commands_are_quoted(self) -> None:
         """A shell does not change the unit's name in the commands."""
         unit = r"a\x2db@c.service"
@@ -481,9 +491,14 @@ class TestJson:
     def test_what_is_left(self, name: str) -> None:
         """The object has what the call has left, of a cycle next to its steps."""
         shown = self.shown([step_of(recorded(story()))], name, changes=STARTED)
-        assert json.loads(shown)["left"] == {"started": True, "stopped": False, "drop_in": str(DROP_IN)}
+        assert json.loads(shown)["left"] == {
+            "started": True,
+            "stopped": False,
+            "drop_in": str(DROP_IN),
+            "unknown": False,
+        }
         shown = self.shown([step_of(recorded(story()))], name)
-        assert json.loads(shown)["left"] == {"started": False, "stopped": False, "drop_in": None}
+        assert json.loads(shown)["left"] == {"started": False, "stopped": False, "drop_in": None, "unknown": False}
 
     def test_an_action_without_a_result(self) -> None:
         """Without a result there is an object without steps."""

@@ -35,12 +35,16 @@ class HostState:
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """What debug mode has left: a unit that was down before, or that ran before, and a drop-in that it has written."""
+    """What debug mode has left: a unit that was down before, or that ran before, and a drop-in that it has written.
+
+    It is unknown if systemd has not reported the unit's state before and after.
+    """
 
     unit: str = ""
     has_started: bool = False
     has_stopped: bool = False
     drop_in: Path | None = None
+    is_unknown: bool = False
 
 
 class HostChanges:
@@ -56,7 +60,7 @@ class HostChanges:
         """Remove the drop-in if it must not stay, and return what is left; a cycle is neither a start nor a stop."""
         before, after = self._before, anyio.run(self._state) if self._before else None
         if before is None or after is None:
-            return Changes()
+            return Changes(self._parameters.unit, is_unknown=bool(self._parameters.unit))
         if after.is_up:
             must_go = before.is_up and not before.has_drop_in and not is_start
         else:

@@ -22,7 +22,8 @@ class JsonView(View):
         cycle: dict[str, Json] = {"action": CYCLE, "unit": call.options.get("unit", ""), "code": code, "steps": steps}
         document = cycle if call.name == CYCLE or not done else _action(done[0])
         drop_in = str(changes.drop_in) if changes.drop_in else None
-        left: Json = {"started": changes.has_started, "stopped": changes.has_stopped, "drop_in": drop_in}
+        left: dict[str, Json] = {"started": changes.has_started, "stopped": changes.has_stopped, "drop_in": drop_in}
+        left["unknown"] = changes.is_unknown
         sys.stdout.write(json.dumps(document | {"left": left}, indent=2) + "\n")
 
 

@@ -59,6 +59,8 @@ def left_lines(changes: Changes) -> list[str]:
     """Return what debug mode has left on this host, and how to undo it."""
     lines, unit = [], shlex.quote(changes.unit)
     stop = f"{PROGRAM} debug stop --unit {unit}"
+    if changes.is_unknown:
+        lines.append(f"unknown, systemd did not report the unit's state. To check: systemctl status {unit}")
     if changes.has_started:
         lines.append(f"{changes.unit} is running or starting, and was stopped before. To stop it: {stop}")
     if changes.has_stopped:
