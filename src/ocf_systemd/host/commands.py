@@ -2,22 +2,36 @@
 
 import subprocess
 from collections.abc import Mapping
+from contextlib import suppress
+
+_KILL_S = 1.0  # until a killed program has ended
 
 
 def run_to_end(
     *command: str, timeout_s: float, environment: Mapping[str, str] | None = None
 ) -> subprocess.CompletedProcess[str]:
     """Run a program without input; return its exit code and output. Raises OSError: TimeoutError after `timeout_s`."""
+    process = subprocess.Popen(
+        [*command],
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        errors="replace",
+    )
     try:
-        return subprocess.run(
-            [*command],
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            check=False,
-            timeout=timeout_s,
-        )
+        stdout, stderr = process.communicate(timeout=timeout_s)
     except subprocess.TimeoutExpired as error:
+        process.kill()
+        for stream in (process.stdout, process.stderr):
+            if stream:
+                stream.close()
+        # One in an uninterruptible state does not end: it is left.
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(_KILL_S)
         raise TimeoutError(str(error)) from None
+    except BaseException:  # KeyboardInterrupt, too
+        process.kill()
+        raise
+    return subprocess.CompletedProcess([*command], process.returncode, stdout, stderr)
