@@ -178,7 +178,18 @@ class TestResources:
     def test_configured_times(self, cluster: Cluster, doctor: Doctor) -> None:
         """The times of the resource are the default of --op; what is too short is reported with the command for it."""
         doctor = replace(doctor, hook=cluster.hook("slow", "timeout 5 sleep 1.5; exit 7"))
-        times = ("start", "timeout=30s", "op", "stop", "timeout=40s", "op", "monitor", "interval=7s", "timeout=2s")
+        times = (
+            "start",
+            "timeout=30s",
+            "on-fail=block",
+            "op",
+            "stop",
+            "timeout=40s",
+            "op",
+            "monitor",
+            "interval=7s",
+            "timeout=2s",
+        )
         create(cluster, "op", *times)
         report = doctor.report()
         assert report.operations == {"start": 30, "stop": 40, "monitor": 2, "interval": 7}
@@ -192,6 +203,7 @@ class TestResources:
         doctor.run(commands)
         fixed = doctor.report()
         assert {each.status(name) for each in (overridden, fixed) for name in short} == {"ok"}
+        assert "on-fail=block" in cluster.pcs("resource", "config", "web")  # which pcs resets if it is not named
 
     def test_configured_parameters(self, cluster: Cluster, doctor: Doctor) -> None:
         """Its parameters apply unless others are given; those of another hook do not, nor do wrong ones."""

@@ -273,6 +273,15 @@ class TestConfiguration:
         )
         assert [each.interval for each in only(configured(primitive(UNIT + operations))).monitors] == ["40s"]
 
+    def test_options_of_an_operation(self) -> None:
+        """All that a command must name that changes the operation: attributes of each kind, but no id and no times."""
+        content = attributes("meta_attributes", "m", a="block") + attributes("instance_attributes", "i", x="1")
+        operations = (
+            f'<operations><op id="1" name="stop" interval="0" timeout="9s" role="a">{content}</op></operations>'
+        )
+        (stop,) = only(configured(primitive(UNIT + operations))).operations
+        assert stop.options == {"role": "a", "a": "block", "x": "1"}
+
     def test_a_group_in_a_clone(self) -> None:
         """Its members have operations of their own, and are instances of the clone."""
         group = f'<group id="g">{primitive(UNIT + OPERATIONS)}</group>'

@@ -200,6 +200,18 @@ class TestFixes:
         assert first == "pcs resource update web op start timeout=310s   # now 60s"
         assert tuple(others) == results(replace(facts, resources=()))["start-timeout"].fix[1:]
 
+    def test_keeps_the_options_of_an_operation(self) -> None:
+        """Those that the command does not name would be reset; of several monitors pcs replaces the first."""
+        start = replace(START, options={"on-fail": "block", "OCF_CHECK_LEVEL": "a b"})
+        facts = replace(managed(replace(WEB, operations=(start,))), unit=self.SLOW, operations=self.SHORT)
+        assert results(facts)["start-timeout"].fix[0] == (
+            "pcs resource update web op start timeout=310s on-fail=block OCF_CHECK_LEVEL='a b'   # now 60s"
+        )
+        again = replace(facts, resources=(replace(WEB, operations=(start, start)),))
+        assert "# replaces the first of 2" in results(again)["start-timeout"].fix[0]
+        (fix,) = results(monitored(replace(MONITOR, timeout=None, options={"on-fail": "fence"})))["monitor"].fix
+        assert fix == "pcs resource update web op monitor interval=10s timeout=20s on-fail=fence   # or longer"
+
     def test_without_a_timeout(self) -> None:
         """A fix of a parameter names the resource alone."""
         fix = results(replace(managed(WEB), unit=serving(type="oneshot", remain_after_exit=True)))

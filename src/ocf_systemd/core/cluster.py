@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 _UNIT_CLASSES = frozenset({"systemd", "service", "lsb"})  # whose resources are named after the unit
 _STANDARD = ("class", "provider", "type")
+_OPERATION_KEYS = frozenset({"id", "name", "interval", "timeout"})
 _CLONES = frozenset({"clone", "master"})
 _TIMED_ACTIONS = (Action.START, Action.STOP, Action.MONITOR, Action.RELOAD)
 _FIRST_PROPERTIES = "cib-bootstrap-options"  # the set of cluster properties that precedes all others
@@ -29,12 +30,16 @@ _FIRST_PROPERTIES = "cib-bootstrap-options"  # the set of cluster properties tha
 
 @dataclass(frozen=True, slots=True)
 class ConfiguredOperation:
-    """An operation of a resource. Times are text as configured, such as `10s`; None: not configured."""
+    """An operation of a resource. Times are text as configured, such as `10s`; None: not configured.
+
+    `options` are all others that it has, such as `on-fail` and `OCF_CHECK_LEVEL`.
+    """
 
     name: str
     interval: str | None
     timeout: str | None
     check_level: str = "0"
+    options: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def interval_s(self) -> float:
@@ -115,7 +120,8 @@ def configured_operations(resource: Resource, hook_level: int) -> Operations:
     """Return the operations of a resource as Pacemaker runs them: timeouts, and the interval of the monitor.
 
     Of several recurring monitors, the shortest times of those that run a hook of this monitor_hook_level. Pacemaker's
-    default is 20 s (Pacemaker Explained, "Resource Operations"). Times other than that and those advertised are chosen.
+    default is 20 s (Pacemaker Explained, "Resource Operations"). A time counts as chosen by the administrator if it is
+    neither that default nor the advertised timeout.
     """
     times: dict[str, float] = {}
     monitors = [each for each in resource.monitors if _level(each.check_level) >= hook_level] or resource.monitors
@@ -236,9 +242,11 @@ class _Configuration:
         own = self.attributes("meta_attributes", [op]) | op.attrib
         name, interval = op.get("name", ""), own.get("interval")
         meta = self.defaults("op_defaults", _Subject(standard, name, interval)) | own
-        level = self.attributes("instance_attributes", [op]).get("OCF_CHECK_LEVEL", "0")
+        parameters = self.attributes("instance_attributes", [op])
+        others = {key: value for key, value in (own | parameters).items() if key not in _OPERATION_KEYS}
         if not is_false(meta.get("enabled")):
-            yield ConfiguredOperation(name, interval, meta.get("timeout"), level)
+            level = parameters.get("OCF_CHECK_LEVEL", "0")
+            yield ConfiguredOperation(name, interval, meta.get("timeout"), level, others)
 
     def default_timeouts(self, standard: tuple[str, ...]) -> dict[str, str]:
         """Return the timeouts of actions that a resource does not configure."""

@@ -15,6 +15,7 @@ from ocf_systemd.doctor import (
     unit_checks,
 )
 from ocf_systemd.doctor.facts import Facts
+from ocf_systemd.doctor.fixes import kept_options
 
 CHECKS = (
     *unit_checks.CHECKS,
@@ -53,13 +54,16 @@ def _unless_reported(result: CheckResult, problems: set[str]) -> CheckResult:
 
 
 def _with_resource(result: CheckResult, facts: Facts) -> CheckResult:
-    """Return a result whose fixes name the resource that manages the unit, and the timeouts that it has now."""
+    """Return a result whose fixes name the resource that manages the unit, and the timeouts that it has now.
+
+    `pcs resource update` resets the options of an operation that it does not name (pcs(8)).
+    """
     if (resource := facts.resource) is None:
         return result
     times = facts.operations.configured
 
     def named(match: re.Match[str]) -> str:
         now = f"   # now {times[match[2]]:g}s" if match[2] in times else ""
-        return f"pcs resource update {resource.id}{match[1]}{now}"
+        return f"pcs resource update {resource.id}{match[1]}{kept_options(resource, match[2])}{now}"
 
     return replace(result, fix=tuple(_UPDATE.sub(named, line) for line in result.fix))

@@ -8,6 +8,7 @@ states the consequences and begins its last sentence with "Decide".
 import shlex
 from collections.abc import Sequence
 
+from ocf_systemd.core.cluster import Resource
 from ocf_systemd.core.ocf import Action
 from ocf_systemd.core.pacemaker import consequence
 from ocf_systemd.doctor.facts import FOREVER_S, Edge, Unit
@@ -80,6 +81,17 @@ def names(units: Sequence[str]) -> str:
 def update(*settings: str) -> str:
     """Return the command that sets parameters or operations of the resource, whose name doctor does not know."""
     return " ".join(("pcs resource update RESOURCE", *settings))
+
+
+def kept_options(resource: Resource, action: str | None) -> str:
+    """Return the options of an operation that a command which changes it must name: pcs(8) resets all others.
+
+    Of several operations of that name, pcs replaces the first: then it is a comment.
+    """
+    configured = [each for each in resource.operations if each.name == action]
+    if configured[1:]:
+        return f"   # replaces the first of {len(configured)}: see pcs resource config {resource.id}"
+    return "".join(f" {name}={quoted(value)}" for each in configured for name, value in each.options.items())
 
 
 def check_again(unit: str, *options: str) -> str:
