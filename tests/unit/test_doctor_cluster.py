@@ -208,7 +208,9 @@ class TestFixes:
             "pcs resource update web op start timeout=310s on-fail=block OCF_CHECK_LEVEL='a b'   # now 60s"
         )
         again = replace(facts, resources=(replace(WEB, operations=(start, start)),))
-        assert "# replaces the first of 2" in results(again)["start-timeout"].fix[0]
+        assert results(again)["start-timeout"].fix[0] == (
+            "# for one of the 2: pcs resource op delete ID; pcs resource op add web start timeout=310s …   # now 60s"
+        )
         (fix,) = results(monitored(replace(MONITOR, timeout=None, options={"on-fail": "fence"})))["monitor"].fix
         assert fix == "pcs resource update web op monitor interval=10s timeout=20s on-fail=fence   # or longer"
 

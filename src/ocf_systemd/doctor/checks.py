@@ -15,7 +15,7 @@ from ocf_systemd.doctor import (
     unit_checks,
 )
 from ocf_systemd.doctor.facts import Facts
-from ocf_systemd.doctor.fixes import kept_options
+from ocf_systemd.doctor.fixes import update_operation
 
 CHECKS = (
     *unit_checks.CHECKS,
@@ -63,7 +63,9 @@ def _with_resource(result: CheckResult, facts: Facts) -> CheckResult:
     times = facts.operations.configured
 
     def named(match: re.Match[str]) -> str:
+        if not match[2]:
+            return f"pcs resource update {resource.id}{match[1]}"
         now = f"   # now {times[match[2]]:g}s" if match[2] in times else ""
-        return f"pcs resource update {resource.id}{match[1]}{kept_options(resource, match[2])}{now}"
+        return update_operation(resource, match[2], match[1].removeprefix(f" op {match[2]} ")) + now
 
     return replace(result, fix=tuple(_UPDATE.sub(named, line) for line in result.fix))

@@ -7,7 +7,7 @@ from ocf_systemd.core.cluster import Cluster, Resource, is_false
 from ocf_systemd.core.ocf import Action
 from ocf_systemd.doctor.check import Check, needs
 from ocf_systemd.doctor.facts import Facts
-from ocf_systemd.doctor.fixes import kept_options, names
+from ocf_systemd.doctor.fixes import names, update_operation
 
 # From Pacemaker 3.0.2 on, names of properties may begin with `fencing-` instead of `stonith-`.
 _FENCING = ("stonith-enabled", "fencing-enabled")
@@ -124,8 +124,8 @@ def check_monitor(check: Check, resources: tuple[Resource, ...]) -> CheckResult:
             return check.warning(
                 f"the monitor of resource {resource.id} has no timeout",
                 "Pacemaker's default applies, 20 s, whatever the hook needs.",
-                f"pcs resource update {resource.id} op monitor interval={without.interval} timeout=20s"
-                f"{kept_options(resource, Action.MONITOR)}   # or longer",
+                update_operation(resource, Action.MONITOR, f"interval={without.interval} timeout=20s")
+                + "   # or longer",
             )
     return check.ok("a recurring monitor with a timeout")
 

@@ -83,15 +83,17 @@ def update(*settings: str) -> str:
     return " ".join(("pcs resource update RESOURCE", *settings))
 
 
-def kept_options(resource: Resource, action: str | None) -> str:
-    """Return the options of an operation that a command which changes it must name: pcs(8) resets all others.
+def update_operation(resource: Resource, action: str, times: str) -> str:
+    """Return the command that changes the times of an operation: pcs(8) resets the options that it does not name.
 
-    Of several operations of that name, pcs replaces the first: then it is a comment.
+    Of several operations of that name, pcs replaces the first: then it is a comment, for one of them by its id.
     """
     configured = [each for each in resource.operations if each.name == action]
+    options = "".join(f" {name}={quoted(value)}" for each in configured[:1] for name, value in each.options.items())
     if configured[1:]:
-        return f"   # replaces the first of {len(configured)}: see pcs resource config {resource.id}"
-    return "".join(f" {name}={quoted(value)}" for each in configured for name, value in each.options.items())
+        add = f"pcs resource op add {resource.id} {action} {times} …"
+        return f"# for one of the {len(configured)}: pcs resource op delete ID; {add}"
+    return f"pcs resource update {resource.id} op {action} {times}{options}"
 
 
 def check_again(unit: str, *options: str) -> str:
