@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from ocf_systemd.core.check_result import CheckResult, Status
-from ocf_systemd.doctor.facts import Facts
+from ocf_systemd.core.observations import LoadState
+from ocf_systemd.doctor.facts import Facts, Unit
 
 _Subject = TypeVar("_Subject")
 
@@ -55,3 +56,10 @@ def needs(
         return run
 
     return decorate
+
+
+def find_loaded(facts: Facts) -> tuple[Facts, Unit] | str:
+    """Return the facts with the unit if systemd has loaded it, else why a check of it is skipped."""
+    if facts.unit is None or facts.unit.load_state is not LoadState.LOADED:
+        return "the unit is not loaded"
+    return facts, facts.unit

@@ -4,8 +4,7 @@ import re
 from collections.abc import Iterable, Iterator
 
 from ocf_systemd.core.check_result import CheckResult
-from ocf_systemd.core.observations import LoadState
-from ocf_systemd.doctor.check import Check, needs
+from ocf_systemd.doctor.check import Check, find_loaded, needs
 from ocf_systemd.doctor.facts import PULLING, Facts, RelatedUnit, Unit
 from ocf_systemd.doctor.fixes import check_again, drop_in, names, quoted
 
@@ -13,7 +12,6 @@ _CLUSTER = frozenset(
     f"{name}.service" for name in ("corosync", "corosync-qdevice", "pacemaker", "pacemaker_remote", "sbd")
 )
 _PACEMAKER = frozenset({"pacemaker.service", "pacemaker_remote.service"})
-_ENABLED = frozenset({"enabled", "enabled-runtime"})
 # Started by every boot and stopped by no upgrade.
 _ALWAYS_THERE = re.compile(r"(dbus(-broker)?|systemd-.*)\.service")
 _PSEUDO = frozenset(
@@ -43,12 +41,6 @@ _ACTING_COMMAND = re.compile(
 _Known = tuple[Facts, Unit]
 
 
-def _find_loaded(facts: Facts) -> _Known | str:
-    if facts.unit is None or facts.unit.load_state is not LoadState.LOADED:
-        return "the unit is not loaded"
-    return facts, facts.unit
-
-
 def _others(known: _Known, *properties: str) -> Iterator[RelatedUnit]:
     facts, unit = known
     return (facts.related.get(name, RelatedUnit(name)) for name in unit.related_by(*properties))
@@ -71,12 +63,12 @@ def _stop_too(unit: Unit, others: Iterable[RelatedUnit]) -> tuple[str, ...]:
 def _remove(unit: str, setting: str, other: str) -> tuple[str, ...]:
     """Return the commands that remove a dependency, which a drop-in can only add."""
     return (
-        f"systemctl cat {quoted(unit)}   # shows the file with {setting}{other}",
-        f"systemctl edit --full {quoted(unit)}   # remove it there",
+        f"systemctl cat {quoted(unit)}   # shows which file has {other} in {setting}, unless a link in a directory has",
+        f"systemctl edit --full {quoted(unit)}   # change it there, or in its drop-in",
     )
 
 
-@needs(_find_loaded)
+@needs(find_loaded)
 def check_conflicts(check: Check, known: _Known) -> CheckResult:
     """Check that a start does not stop the cluster."""
     unit = known[1]
@@ -91,7 +83,7 @@ def check_conflicts(check: Check, known: _Known) -> CheckResult:
     return check.ok("no conflict with the cluster")
 
 
-@needs(_find_loaded)
+@needs(find_loaded)
 def check_after_pacemaker(check: Check, known: _Known) -> CheckResult:
     """Check that the unit is not ordered after Pacemaker, which stops it at shutdown."""
     unit = known[1]
@@ -108,14 +100,14 @@ def check_after_pacemaker(check: Check, known: _Known) -> CheckResult:
     return check.ok("not ordered after Pacemaker")
 
 
-@needs(_find_loaded)
+@needs(find_loaded)
 def check_own_trigger(check: Check, known: _Known) -> CheckResult:
     """Check that a start does not leave a socket, timer or path unit active that starts the unit after a stop."""
     unit = known[1]
     pulled = set(unit.related_by(*PULLING)) & {edge.by for edge in unit.edges if edge.relation == "TriggeredBy"}
     left = [other for other in _others(known, *PULLING) if other.name in pulled and not unit.stops(other)]
     # A trigger that other units use must keep running for them. If it is also enabled, check_triggered reports it.
-    if not (left := [other for other in left if not other.users or other.file_state not in _ENABLED]):
+    if not (left := [other for other in left if not other.users or not other.is_enabled]):
         return check.ok("a stop leaves nothing active that starts it again")
     setting, own = _settings(unit, left[0].name, *PULLING), [other for other in left if not other.users]
     what = f"{unit.id} starts {_listed(left)} ({setting}), which stay{'' if left[1:] else 's'} active after a stop"
@@ -128,7 +120,7 @@ def check_own_trigger(check: Check, known: _Known) -> CheckResult:
     return check.error(what, why, *_stop_too(unit, own)) if own else check.warning(what, why)
 
 
-@needs(_find_loaded)
+@needs(find_loaded)
 def check_requires(check: Check, known: _Known) -> CheckResult:
     """Check that the unit does not depend on another service that the cluster does not control."""
     unit, properties = known[1], ("Requires", "BindsTo", "Requisite")
@@ -151,7 +143,8 @@ def check_requires(check: Check, known: _Known) -> CheckResult:
         f"{unit.id} stops when {_listed(needed)} stops ({setting})",
         f"A stop or restart of {needed[0].name}, such as by an upgrade, also stops {unit.id}, which the cluster "
         f"detects as a failure. {_FAILS if idle else _STARTS}",
-        f"# Make {_listed(needed)} a resource, in a group before this one. Or, if it runs on every node, use Wants=:",
+        f"# Make {_listed(needed)} a resource, in a group before this one. Or, if it runs on every node, use Wants= "
+        f"instead of {setting}:",
         *_remove(unit.id, setting, needed[0].name),
     )
 
@@ -161,7 +154,7 @@ _FAILS = "A start fails unless it runs already."
 
 
 def _runs(other: RelatedUnit) -> bool:
-    return other.is_running or other.file_state in _ENABLED
+    return other.is_running or other.is_enabled
 
 
 def _is_independent(unit: Unit, other: RelatedUnit) -> bool:
@@ -172,7 +165,7 @@ def _is_independent(unit: Unit, other: RelatedUnit) -> bool:
     return is_service and not ends and not unit.stops(other)
 
 
-@needs(_find_loaded)
+@needs(find_loaded)
 def check_helpers(check: Check, known: _Known) -> CheckResult:
     """Check that a stop leaves no service running that only this unit starts."""
     unit = known[1]
@@ -181,7 +174,7 @@ def check_helpers(check: Check, known: _Known) -> CheckResult:
         for other in _others(known, "Wants")
         if other.type != "oneshot"
         and not other.is_unusable
-        and other.file_state not in _ENABLED
+        and not other.is_enabled
         and {edge.by for edge in other.edges} <= {unit.id}
         and _is_independent(unit, other)
     ]
@@ -205,7 +198,7 @@ def check_helpers(check: Check, known: _Known) -> CheckResult:
     )
 
 
-@needs(_find_loaded)
+@needs(find_loaded)
 def check_upholds(check: Check, known: _Known) -> CheckResult:
     """Check that the unit does not make systemd restart another unit."""
     unit = known[1]
@@ -221,12 +214,12 @@ def check_upholds(check: Check, known: _Known) -> CheckResult:
     )
 
 
-@needs(_find_loaded)
+@needs(find_loaded)
 def check_stop_propagated(check: Check, known: _Known) -> CheckResult:
     """Check that a stop of another unit does not stop this one."""
     unit = known[1]
     for other in _others(known, "StopPropagatedFrom"):
-        if (other.is_running or other.file_state in _ENABLED) and other.name not in unit.part_of:
+        if (other.is_running or other.is_enabled) and other.name not in unit.part_of:
             return check.warning(
                 f"a stop of {other.name} stops {unit.id} (StopPropagatedFrom=)",
                 "The cluster detects that as a failure.",
@@ -236,7 +229,7 @@ def check_stop_propagated(check: Check, known: _Known) -> CheckResult:
     return check.ok("no other unit stops it")
 
 
-@needs(_find_loaded)
+@needs(find_loaded)
 def check_mounts(check: Check, known: _Known) -> CheckResult:
     """Check that a start neither mounts a file system that boot does not mount, nor runs without one."""
     unit = known[1]
@@ -256,16 +249,16 @@ def check_mounts(check: Check, known: _Known) -> CheckResult:
         "outside of the cluster does it without the cluster knowing.",
         f"# If storage moves between nodes: put the resource that mounts it into a group, before {unit.id}, and remove",
         "# the mount from this file. Then: systemctl daemon-reload",
-        *dict.fromkeys(f"editor {quoted(mount.path)}" for mount in mounts),
+        *dict.fromkeys(f"${{EDITOR:-vi}} {quoted(mount.path)}" for mount in mounts),
     )
 
 
 def _is_only_mounted_on_request(other: RelatedUnit) -> bool:
-    is_by_boot = any(edge.by.endswith(".target") for edge in other.edges) or other.file_state in _ENABLED
+    is_by_boot = any(edge.by.endswith(".target") for edge in other.edges) or other.is_enabled
     return other.name.endswith(".mount") and bool(other.path) and not is_by_boot and other.type not in _PSEUDO
 
 
-@needs(_find_loaded)
+@needs(find_loaded)
 def check_on_failure(check: Check, known: _Known) -> CheckResult:
     """Check that systemd leaves the response to a failure or to the end of the service to Pacemaker."""
     unit = known[1]
@@ -283,7 +276,7 @@ def check_on_failure(check: Check, known: _Known) -> CheckResult:
     return check.ok("nothing acts on a failure besides Pacemaker")
 
 
-@needs(_find_loaded)
+@needs(find_loaded)
 def check_triggered_unit(check: Check, known: _Known) -> CheckResult:
     """Check that a stop of a socket, timer or path unit stops the service that it has started."""
     unit = known[1]

@@ -109,7 +109,7 @@ def check_session(check: Check, known: _Known) -> CheckResult:
             f"{script} calls {found[0].session}, which moves processes out of the unit",
             _LEAVES_CGROUP,
             f"systemctl edit --full {quoted(unit.id)}   # set User= and Group=",
-            f"editor {quoted(script)}   # remove {found[0].session}",
+            f"${{EDITOR:-vi}} {quoted(script)}   # remove {found[0].session}",
         )
     return check.error(
         f"ExecStart={found[0].text} moves the process out of the unit ({found[0].session})",

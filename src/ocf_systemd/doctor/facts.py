@@ -20,6 +20,9 @@ STOPPED = ("PartOf", "BindsTo", "Requires", "Requisite", "StopPropagatedFrom")
 """The properties that name the units with which a unit is stopped (systemd.unit(5))."""
 
 
+_ENABLED = frozenset({"enabled", "enabled-runtime"})
+
+
 @dataclass(frozen=True, slots=True)
 class Edge:
     """A dependency by which the unit `by` starts this unit: `relation` is this unit's property, such as WantedBy.
@@ -61,6 +64,11 @@ class RelatedUnit:
     def is_running(self) -> bool:
         """Whether the unit is active."""
         return self.active_state in RUNNING_STATES
+
+    @property
+    def is_enabled(self) -> bool:
+        """Whether `systemctl enable` was used on the unit."""
+        return self.file_state in _ENABLED
 
 
 @dataclass(frozen=True, slots=True)

@@ -101,6 +101,11 @@ def check_again(unit: str, *options: str) -> str:
     return " ".join(("ocf-systemd doctor --unit", quoted(unit), *options))
 
 
+def with_hook(unit: str) -> tuple[str, ...]:
+    """Return the commands that check a unit with a hook, and set the hook."""
+    return check_again(unit, f"--monitor-hook {HOOK}"), update(f"monitor_hook={HOOK}")
+
+
 def response(action: Action, code: int) -> str:
     """Return a sentence on what Pacemaker does when an action, a recurring monitor for one, returns a code."""
     return f"Pacemaker {consequence(action, code, recurring=True)}."

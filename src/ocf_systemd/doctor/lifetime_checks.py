@@ -1,29 +1,18 @@
 """Checks of what keeps a unit from starting on request, ends it without one, or hides that it has ended."""
 
 from ocf_systemd.core.check_result import CheckResult
-from ocf_systemd.core.observations import LoadState
-from ocf_systemd.doctor.check import Check, needs
+from ocf_systemd.doctor.check import Check, find_loaded, needs
 from ocf_systemd.doctor.facts import FOREVER_S, Facts, Service, Unit
-from ocf_systemd.doctor.fixes import HOOK, check_again, drop_in, is_lsb_script, quoted, time_span, update
+from ocf_systemd.doctor.fixes import drop_in, is_lsb_script, quoted, time_span, with_hook
 
 _Known = tuple[Facts, Unit]
-
-
-def _find_loaded(facts: Facts) -> _Known | str:
-    if facts.unit is None or facts.unit.load_state is not LoadState.LOADED:
-        return "the unit is not loaded"
-    return facts, facts.unit
 
 
 def _has_hook(facts: Facts) -> bool:
     return facts.parameters is not None and facts.parameters.monitor_hook is not None
 
 
-def _with_hook(unit: str) -> tuple[str, ...]:
-    return check_again(unit, f"--monitor-hook {HOOK}"), update(f"monitor_hook={HOOK}")
-
-
-@needs(_find_loaded)
+@needs(find_loaded)
 def check_manual_start(check: Check, known: _Known) -> CheckResult:
     """Check that systemd starts and stops the unit on request."""
     facts, unit = known
@@ -51,7 +40,7 @@ def _is_ended_by_agent(facts: Facts, unit: Unit) -> bool:
     return escalates and unit.service is not None and not unit.service.remain_after_exit
 
 
-@needs(_find_loaded)
+@needs(find_loaded)
 def check_conditions(check: Check, known: _Known) -> CheckResult:
     """Check that the conditions and assertions of the unit are met."""
     unit = known[1]
@@ -74,7 +63,7 @@ def check_conditions(check: Check, known: _Known) -> CheckResult:
     )
 
 
-@needs(_find_loaded)
+@needs(find_loaded)
 def check_stop_unneeded(check: Check, known: _Known) -> CheckResult:
     """Check that systemd does not stop the unit because no other unit needs it."""
     unit = known[1]
@@ -88,7 +77,7 @@ def check_stop_unneeded(check: Check, known: _Known) -> CheckResult:
 
 
 def _find_service(facts: Facts) -> tuple[Facts, Unit, Service] | str:
-    found = _find_loaded(facts)
+    found = find_loaded(facts)
     if isinstance(found, str):
         return found
     return "the unit is not a service" if found[1].service is None else (*found, found[1].service)
@@ -121,7 +110,7 @@ def check_lsb_script(check: Check, known: tuple[Facts, Unit, Service]) -> CheckR
         f"{unit.source} is an LSB script, and there is no hook",
         "The unit stays active whether or not a process of the service runs: a start succeeds even if the script has "
         "started nothing, and a monitor does not detect any failure.",
-        *_with_hook(unit.id),
+        *with_hook(unit.id),
         "# and, if its processes run until a stop:",
         *drop_in(unit.id, "RemainAfterExit=no"),
     )
@@ -139,18 +128,18 @@ def check_stays_active(check: Check, known: tuple[Facts, Unit, Service]) -> Chec
         return check.warning(
             "Type=oneshot with RemainAfterExit=yes and without a hook",
             "The unit stays active until it is stopped, so a monitor does not detect any failure.",
-            *_with_hook(unit.id),
+            *with_hook(unit.id),
         )
     return check.error(
         f"Type={service.type} with RemainAfterExit=yes and without a hook",
         "The unit stays active after its processes have ended, so a monitor does not detect any failure.",
-        *_with_hook(unit.id),
+        *with_hook(unit.id),
         "# or, if its processes run until a stop:",
         *drop_in(unit.id, "RemainAfterExit=no"),
     )
 
 
-@needs(_find_loaded)
+@needs(find_loaded)
 def check_no_hook(check: Check, known: _Known) -> CheckResult:
     """Check that a hook detects a hang."""
     facts, unit = known
@@ -161,7 +150,7 @@ def check_no_hook(check: Check, known: _Known) -> CheckResult:
     return check.warning(
         "no hook",
         "A monitor sees only the state that systemd reports: a service that hangs stays active.",
-        *_with_hook(unit.id),
+        *with_hook(unit.id),
     )
 
 

@@ -12,7 +12,7 @@ from ocf_systemd.core.parameters import Parameters
 from ocf_systemd.core.timeouts import propose_start_timeout_s, propose_stop_timeout_s
 from ocf_systemd.doctor.check import Check, needs
 from ocf_systemd.doctor.facts import FOREVER_S, Facts, Service, Unit
-from ocf_systemd.doctor.fixes import HOOK, check_again, drop_in, is_lsb_script, names, quoted, time_span, update
+from ocf_systemd.doctor.fixes import check_again, drop_in, is_lsb_script, names, quoted, time_span, update, with_hook
 
 _ACTIVE_AT_ONCE = frozenset({"simple", "exec", "idle"})
 _SIGNALLERS = frozenset({"kill", "pkill", "killall", "true", ":"})
@@ -93,7 +93,7 @@ def check_readiness(check: Check, loaded: _Loaded) -> CheckResult:
         f"Type={service_type} without a hook",
         "systemd reports it active as soon as its process exists. A start succeeds before the service is ready, even "
         "if it fails a second later, and resources that depend on it start too early.",
-        *_with_hook(loaded.unit.id),
+        *with_hook(loaded.unit.id),
     )
 
 
@@ -134,13 +134,9 @@ def check_main_process(check: Check, loaded: _Loaded) -> CheckResult:
         f"Type=forking without PIDFile=: systemd {verb} the main process",
         "If the main process dies while another one lives, the unit may stay active, and a monitor without a hook does "
         "not detect the failure.",
-        *_with_hook(unit.id),
+        *with_hook(unit.id),
         "# or a drop-in with PIDFile=, if the service writes one",
     )
-
-
-def _with_hook(unit: str) -> tuple[str, ...]:
-    return check_again(unit, f"--monitor-hook {HOOK}"), update(f"monitor_hook={HOOK}")
 
 
 def _only_signals(command: str) -> bool:

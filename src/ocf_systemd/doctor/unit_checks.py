@@ -28,7 +28,6 @@ _BOOT_TARGETS = frozenset(
 _NEVER_STOPPED = _BOOT_TARGETS | frozenset(
     f"{name}.target" for name in ("network", "network-online", "nss-lookup", "paths", "slices", "time-sync")
 )
-_ENABLED = frozenset({"enabled", "enabled-runtime"})
 _TRUE = frozenset({"/bin/true", "/usr/bin/true", "true", ":"})
 _BUS_OVERRIDES = "/usr/local/share/dbus-1/system-services"
 _EVENTS = {"socket": "a connection", "timer": "the elapsed timer", "path": "a change of the path"}
@@ -195,17 +194,13 @@ def _starts_automatically(facts: Facts, name: str, visited: frozenset[str]) -> s
     related = _related(facts, name)
     if name in _BOOT_TARGETS:
         return "is part of every boot"
-    if related.file_state in _ENABLED and not any(edge.link for edge in related.edges):
+    if related.is_enabled and not any(edge.link for edge in related.edges):
         return "is enabled"
     if name.endswith(".target") and related.is_running:
         return "is active"
     for edge in related.edges:
         if edge.by not in visited and (why := _starts_automatically(facts, edge.by, visited | {name})):
-            return (
-                "is enabled"
-                if edge.link and related.file_state in _ENABLED
-                else f"is started by {edge.by}, which {why}"
-            )
+            return "is enabled" if edge.link and related.is_enabled else f"is started by {edge.by}, which {why}"
     return ""
 
 
@@ -228,7 +223,7 @@ def check_wanted(check: Check, known: tuple[Facts, Unit]) -> CheckResult:
         starting = names([f"{by}, which {why}," for by, why in reasons.items()])
         return _report_starting(check, unit, tuple(edge for edge in edges if edge.by in reasons), starting)
     if edges:
-        return check.ok(f"only {edges[0].by} starts it, and does not start automatically")
+        return check.ok(f"only {edges[0].by} starts it, and nothing starts {edges[0].by} automatically")
     return check.ok("no other unit starts it")
 
 
@@ -275,7 +270,7 @@ def check_triggered(check: Check, known: tuple[Facts, Unit]) -> CheckResult:
 def _is_enabled(unit: Unit, trigger: RelatedUnit) -> bool:
     """Return whether anything but a start of the unit itself starts a trigger, as far as links do."""
     starting = {edge.by for edge in trigger.edges if edge.link}
-    return trigger.file_state in _ENABLED and not (starting and starting <= {unit.id, *unit.names})
+    return trigger.is_enabled and not (starting and starting <= {unit.id, *unit.names})
 
 
 def _is_left_active(unit: Unit, trigger: RelatedUnit) -> bool:
@@ -331,8 +326,8 @@ def check_part_of(check: Check, known: tuple[Facts, Unit]) -> CheckResult:
     if all(name in _NEVER_STOPPED for name in unit.part_of):
         return check.ok(f"part of {names(unit.part_of)}, which systemd stops only at shutdown")
     related = [_related(facts, name) for name in unit.part_of if name not in _NEVER_STOPPED]
-    states = {each.name: "enabled" if each.file_state in _ENABLED else each.active_state for each in related}
-    wholes = [each.name for each in related if each.is_running or each.file_state in _ENABLED]
+    states = {each.name: "enabled" if each.is_enabled else each.active_state for each in related}
+    wholes = [each.name for each in related if each.is_running or each.is_enabled]
     if not wholes:
         return check.ok(f"part of {names(unit.part_of)}, which does not run")
     return check.warning(
