@@ -43,7 +43,7 @@ esac
 """
 # Commands for the cluster, and those that only show something or start an editor.
 _SHOWING = (
-    *("#", "pcs ", "ocf-systemd ", "ls ", "editor ", "systemd-analyze "),
+    *("#", "pcs ", "ocf-systemd ", "ls ", "${EDITOR:-vi} ", "systemd-analyze "),
     *(f"systemctl {verb} " for verb in ("show", "cat", "status", "edit")),
 )
 _HOOK = "#!/bin/sh\n# of a stopped service, with a timeout\nexit 7\n"
