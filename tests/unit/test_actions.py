@@ -108,8 +108,21 @@ class TestMonitor:
             operation=operation,
         )
         assert run.result.code == code
-        assert len(run.host.times("show")) == 1
+        assert len(run.host.times("show")) == (2 if shown.main or shown.others else 1)
         assert set(run.host.verbs) <= {"hook"}
+
+    def test_started_by_hand_meanwhile(self, tmp_path: Path) -> None:
+        """The processes of a start between the query and the search for processes are not taken for remaining ones."""
+        shown = [alive(shows("inactive"), SLEEP), shows("active")]
+        run = act(Action.MONITOR, host_with({"show": shown, "hook": [exits(0)]}), tmp_path, values=HOOKED)
+        assert run.result.code == 0
+
+    def test_no_second_reply(self, tmp_path: Path) -> None:
+        """If systemd does not reply to the second query, the first reply counts."""
+        shown = [alive(shows("inactive"), SLEEP), silent()]
+        run = act(Action.MONITOR, host_with({"show": shown, "hook": [exits(0)]}), tmp_path, values=HOOKED)
+        assert run.result.code == 1
+        assert "sleep[812] alive" in (run.result.reason or "")
 
     def test_unit_and_hook_start_at_the_same_moment(self, tmp_path: Path) -> None:
         """The hook does not wait for systemctl; together they take as long as the longer."""

@@ -83,10 +83,20 @@ class Systemctl(Record):
         """Query the unit's state; for an inactive or failed unit, also which of its processes are alive."""
         if self.query_unit and (state := await self.query_unit(self.unit, deadline)):
             return state
+        unit = await self._show(deadline)
+        if not (isinstance(unit, UnitState) and unit.is_inactive):
+            return unit
+        found = self.unit_processes.find(unit)
+        if not found.remaining:
+            return found
+        # They are of the last run, unless the unit was started between the reply and the search.
+        later = await self._show(deadline)
+        return later if isinstance(later, UnitState) and not later.is_inactive else found
+
+    async def _show(self, deadline: float) -> UnitState | NoAnswer:
         match await self._systemctl("show", f"--property={_PROPERTIES}", deadline=deadline):
             case Exited(code=0, stdout=stdout):
-                unit = parse_show(self.unit, stdout)
-                return self.unit_processes.find(unit) if isinstance(unit, UnitState) and unit.is_inactive else unit
+                return parse_show(self.unit, stdout)
             case failure:
                 return NoAnswer(_why(failure))
 
