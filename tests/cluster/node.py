@@ -50,6 +50,7 @@ class Node:
 
     name: str
     number: int
+    killed_at_s: float | None = None
     _sandbox: Sandbox | None = None
     _holding: ExitStack = field(default_factory=ExitStack)
     _journals: list[Journal] = field(default_factory=list)
@@ -68,6 +69,7 @@ class Node:
     def boot(self, files: dict[str, tuple[str, int]]) -> None:
         """Boot, with the agent installed and these files in place; Pacemaker does not run yet."""
         self.close()
+        self.killed_at_s = None
         self._sandbox = self._holding.enter_context(boot(name=self.name, timeout_s=_BOOT_TIMEOUT_S))
         self._journals.append(Journal(self.sandbox))
         for path, (text, mode) in files.items():
@@ -83,6 +85,7 @@ class Node:
     def kill(self) -> None:
         """End it as a cut of its power would."""
         end(self.sandbox)
+        self.killed_at_s = time.monotonic()
 
     def close(self) -> None:
         """End it, and wait until nothing of it is left."""

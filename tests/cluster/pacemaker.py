@@ -222,12 +222,14 @@ class Cluster:
         history = parse_history(self._first.run("cibadmin", "--query", "--scope=status").encode())
         return {(result.resource, result.node): result.code for result in history if result.is_probe}
 
-    def wait_until_runs(self, resource: str, timeout_s: float = 60, *, on: str = "") -> str:
-        """Wait until a resource is started on one node and nothing is left to do; return the node's name."""
+    def wait_until_runs(self, resource: str, timeout_s: float = 60, *, on: str = "", not_on: str = "") -> str:
+        """Wait until a resource is started on one node and nothing is left to do; return the node's name.
+
+        Of a node that has just been lost, the cluster reports for a while that the resource runs there: `not_on`.
+        """
+        names = {on} if on else {node.name for node in self.nodes} - {not_on}
         status = self.wait_until(
-            lambda status: status.runs_on(resource) in ({on} if on else {node.name for node in self.nodes}),
-            timeout_s,
-            f"{resource} runs on {on or 'one node'}",
+            lambda status: status.runs_on(resource) in names, timeout_s, f"{resource} runs on one of {sorted(names)}"
         )
         self.settle()
         return status.runs_on(resource)

@@ -148,8 +148,7 @@ class TestAgentKilled:
         node, pid = begin(cluster, "stop")
         node.run("kill", "-KILL", str(pid))
         cluster.wait_until(lambda _: not node.is_up, 60, f"{node.name} is fenced")
-        runs_on = cluster.wait_until_runs("faulty")
-        assert runs_on != node.name
+        runs_on = cluster.wait_until_runs("faulty", not_on=node.name)
         assert cluster.running_on("faulty.service") == [runs_on]
 
 
@@ -242,11 +241,12 @@ class TestNodeLost:
         node = cluster.node(cluster.wait_until_runs("survivor"))
         rest = cluster.others(node.name)
         cluster.switch.split({each.number for each in rest}, {node.number})
-        cluster.wait_until(lambda _: not node.is_up, 60, f"{node.name} is fenced")
-        assert cluster.running_on(unit) == []
-        runs_on = cluster.wait_until_runs("survivor")
-        assert runs_on != node.name
+        cluster.wait_until(lambda _: node.killed_at_s is not None, 60, f"{node.name} is fenced")
+        runs_on = cluster.wait_until_runs("survivor", not_on=node.name)
         assert cluster.running_on(unit) == [runs_on]
+        started_at_s = int(cluster.node(runs_on).show(unit, "InactiveExitTimestampMonotonic")) / 1e6
+        assert node.killed_at_s is not None
+        assert started_at_s > node.killed_at_s  # all nodes have the clock of this host
 
     @pytest.mark.fault(
         "another node cut off",
