@@ -208,16 +208,18 @@ def cluster(session: nox.Session) -> None:
 
 @nox.session(python=_SYSTEM_PYTHON if Path(_SYSTEM_PYTHON).exists() else None)
 def bench(session: nox.Session) -> None:
-    """Measure what the agent costs, against one in shell: `-- --quick`, `-- --no-cluster`, `-- --write-docs`.
+    """Measure what the agent costs, against one in shell: `-- --quick`, `-- --write-docs`.
 
-    `-- --before REVISION` measures that revision's agent and this one's in turns instead.
+    `-- --cluster` measures a hundred resources under Pacemaker instead, `-- --before REVISION` that revision's agent
+    and this one's in turns.
     """
     arguments = list(session.posargs)
     if "--before" in arguments:
         at = arguments.index("--before") + 1
         arguments[at] = _program_of(session, arguments[at])
-    without_cluster = {"--quick", "--no-cluster", "--before"}.intersection(arguments)
-    _need(session, *_SANDBOX_PACKAGES, "resource-agents", *(() if without_cluster else (*_CLUSTER_PACKAGES, "pcs")))
+    _need(session, *_SANDBOX_PACKAGES, "resource-agents")
+    if "--cluster" in arguments:
+        _need(session, *_CLUSTER_PACKAGES, "pcs")
     _install(session, "bench")  # no coverage, which would be looked for whenever Python starts
     session.run("python", "-m", "tests.bench", *arguments)
 

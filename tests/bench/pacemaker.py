@@ -1,4 +1,4 @@
-"""A hundred resources under a real Pacemaker: how busy they keep the machine with each of the agents."""
+"""A hundred resources under a real Pacemaker: how busy they keep the machine, by the way that they are managed."""
 
 from __future__ import annotations
 
@@ -26,35 +26,52 @@ _SETTLE_S = 15.0  # until each resource has been monitored by the agent there is
 _DRAFT = str(Path(AGENT).with_name(".bench"))
 
 
+IDLE, SYSTEMD_CLASS = "no resources", "`systemd:` class"
+
+
 def under_pacemaker(wrong: list[str]) -> UnderPacemaker:
-    """Boot a cluster of one node, and measure it idle, then with each agent in the same place; note what failed."""
+    """Boot a cluster of one node; measure it idle, with the class `systemd:`, and with each agent in the same place.
+
+    What fails is added to `wrong`.
+    """
     report("booting a cluster")
     with boot_cluster(nodes=1) as cluster:
         node = cluster.nodes[0]
         cluster.settle()
-        idle = _watch(node, "idle")
-        _configure(cluster)
-        variants = {}
+        busy = {IDLE: _watch(node, IDLE)}
+
+        def measure(name: str) -> None:
+            time.sleep(_SETTLE_S)
+            busy[name] = _watch(node, name)
+            wrong.extend(f"{name}, under Pacemaker: {failure}" for failure in cluster.status().failures)
+
+        _start(cluster, [_systemd_resource(number) for number in range(RESOURCES)])
+        measure(SYSTEMD_CLASS)
+        cluster.clean()
+        hook = cluster.hook("trivial", "exit 0")
+        _start(cluster, [_resource(number, hook) for number in range(RESOURCES)])
         for variant in Variant:
             _select(node, variant)
-            time.sleep(_SETTLE_S)
-            variants[variant] = _watch(node, f"with the {variant} agent")
-            wrong += [f"{variant}, under Pacemaker: {failure}" for failure in cluster.status().failures]
-        return UnderPacemaker(RESOURCES, idle, variants)
+            measure(variant)
+        return UnderPacemaker(RESOURCES, INTERVAL_S, busy)
 
 
-def _configure(cluster: Cluster) -> None:
-    hook = cluster.hook("trivial", "exit 0")
+def _systemd_resource(number: int) -> Primitive:
+    unit = f"many@{number}"
+    return Primitive(f"class{number}", {}, monitor_interval_s=INTERVAL_S, systemd_unit=unit)
+
+
+def _resource(number: int, hook: str) -> Primitive:
+    parameters = {"unit": f"many@{number}", "monitor_hook": hook}
+    return Primitive(f"many{number}", parameters, monitor_interval_s=INTERVAL_S)
+
+
+def _start(cluster: Cluster, resources: list[Primitive]) -> None:
+    report(f"starting {len(resources)} resources")
     cluster.write("/etc/systemd/system/many@.service", "[Service]\nExecStart=sleep infinity\n")
     cluster.nodes[0].run("systemctl", "daemon-reload")
-    report(f"starting {RESOURCES} resources")
-    cluster.configure(
-        Primitive(f"many{number}", {"unit": f"many@{number}", "monitor_hook": hook}, monitor_interval_s=INTERVAL_S)
-        for number in range(RESOURCES)
-    )
-    cluster.wait_until(
-        lambda now: all(now.runs_on(f"many{number}") for number in range(RESOURCES)), 300, "all are started"
-    )
+    cluster.configure(resources)
+    cluster.wait_until(lambda now: all(now.runs_on(each.name) for each in resources), 300, "all are started")
     cluster.settle(180)
 
 
@@ -81,7 +98,7 @@ class _Clocks:
 
 
 def _watch(node: Node, what: str) -> Busy:
-    report(f"{RESOURCES} resources, {what}: {WATCHED_S:.0f} s")
+    report(f"{what}: {WATCHED_S:.0f} s")
     before = _clocks(node)
     time.sleep(WATCHED_S)
     after = _clocks(node)

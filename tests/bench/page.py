@@ -6,14 +6,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tests.bench.plot import draw
-from tests.bench.table import comparison_table, crowds_table, goals_table, times_table
+from tests.bench.table import cluster_table, comparison_table, crowds_table, goals_table, times_table
 
 if TYPE_CHECKING:
     from tests.bench.comparison import Comparison
-    from tests.bench.results import Results
+    from tests.bench.results import Results, UnderPacemaker
 
 _DOCS = Path(__file__).resolve().parents[2] / "docs"
 _BEGIN, _END = "<!-- written by `nox -s bench -- --write-docs` -->", "<!-- until here -->"
+_BEGIN_CLUSTER = "<!-- written by `nox -s bench -- --cluster --write-docs` -->"
 _BEGIN_COMPARISON = "<!-- written by `nox -s bench -- --before REVISION --write-docs` -->"
 
 
@@ -26,6 +27,11 @@ def write_docs(results: Results) -> None:
 def write_comparison(comparison: Comparison) -> None:
     """Write the page's comparison again."""
     _write_block(_BEGIN_COMPARISON, comparison_table(comparison))
+
+
+def write_cluster(measured: UnderPacemaker) -> None:
+    """Write the page's table of resources under Pacemaker again."""
+    _write_block(_BEGIN_CLUSTER, cluster_table(measured))
 
 
 def _write_block(mark: str, text: str) -> None:

@@ -109,11 +109,11 @@ class Busy:
 
 @dataclass(frozen=True, slots=True)
 class UnderPacemaker:
-    """A cluster that is idle, and one with so many resources, monitored by each of the agents."""
+    """A node with so many resources, each monitored at this interval, by the way that they are managed."""
 
     resources: int
-    idle: Busy
-    variants: Mapping[Variant, Busy]
+    interval_s: int
+    busy: Mapping[str, Busy]
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,13 +131,12 @@ class Circumstances:
 
 @dataclass(frozen=True, slots=True)
 class Results:
-    """All of it; without a cluster, if there was none. And how many results were wrong, or without the server."""
+    """All of it but the cluster; and how many results were wrong, or without the server."""
 
     circumstances: Circumstances
     single: Single
     starts: Single
     crowds: Mapping[Variant, Mapping[int, Sequence[Run]]]
     memory: Memory
-    under_pacemaker: UnderPacemaker | None
     wrong: int
     fell_back: int

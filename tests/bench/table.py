@@ -14,13 +14,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from tests.bench.comparison import Comparison
-    from tests.bench.results import Busy, Results, Run, Single
+    from tests.bench.results import Results, Run, Single, UnderPacemaker
 
 _LINEAR_FROM = 10  # fewer do not fill the cores
 _LINEAR_MAX = 1.1
 _MEMORY_MAX_MB = 45.0
 _FLAT_MB = 1.0
-_BUSY_MAX = 0.15
 _OTHER_WORK = 0.1  # of one core: more than the kernel's own threads have to do for the node
 
 
@@ -41,7 +40,7 @@ class Row:
 
 def rows(results: Results) -> list[Row]:
     """Hold the results against the goals."""
-    return [*_single(results), _crowd(results), _memory(results), _pacemaker(results), _growth(results)]
+    return [*_single(results), _crowd(results), _memory(results), _growth(results)]
 
 
 def _single(results: Results) -> Iterator[Row]:
@@ -93,18 +92,6 @@ def _memory(results: Results) -> Row:
     return Row(f"server memory after {actions:,} actions", f"≤ {_MEMORY_MAX_MB:.0f} MB, flat", text, is_met)
 
 
-def _pacemaker(results: Results) -> Row:
-    goal, load = f"≤ {_BUSY_MAX:.0%} of one core", results.under_pacemaker
-    if load is None:
-        return Row("100 resources at 10 s under Pacemaker, trivial hook: whole machine", goal, "not measured", None)
-    busy: list[tuple[str, Busy]] = [("idle", load.idle), *load.variants.items()]
-    text = ", ".join(f"{name} {each.machine:.1%} ({each.node:.1%})" for name, each in busy)
-    if any(each.machine - each.node > _OTHER_WORK for _, each in busy):
-        text += "; the machine had other work meanwhile"
-    what = f"{load.resources} resources at 10 s under Pacemaker, trivial hook: whole machine (the cluster's node alone)"
-    return Row(what, goal, text, load.variants[Variant.RESIDENT].machine <= _BUSY_MAX)
-
-
 def _growth(results: Results) -> Row:
     powers = {variant: _powers(runs) for variant, runs in results.crowds.items()}
     text = "; ".join(f"{variant}: wall {wall:.2f}, CPU {cpu:.2f}" for variant, (wall, cpu) in powers.items())
@@ -116,6 +103,15 @@ def _powers(runs: Mapping[int, Sequence[Run]]) -> tuple[float, float]:
     walls = {count: Spread.of(run.wall_s for run in each).median for count, each in runs.items()}
     cpus = {count: Spread.of(run.cpu_s for run in each).median for count, each in runs.items()}
     return growth(walls, at_least=_LINEAR_FROM), growth(cpus, at_least=_LINEAR_FROM)
+
+
+def cluster_table(measured: UnderPacemaker) -> str:
+    """Return how busy resources under Pacemaker keep a node, as Markdown."""
+    what = f"{measured.resources} resources, each monitored every {measured.interval_s} s"
+    lines = [f"| {name} | {each.node:.1%} | {each.machine:.1%} |" for name, each in measured.busy.items()]
+    if any(each.machine - each.node > _OTHER_WORK for each in measured.busy.values()):
+        lines.append("| (the machine had other work meanwhile) | | |")
+    return "\n".join((f"| {what} | the node, % of one core | the whole machine |", "|---|---|---|", *lines))
 
 
 def goals_table(results: Results) -> str:

@@ -15,12 +15,16 @@ _TIMEOUT = "100s"
 
 @dataclass(frozen=True, slots=True)
 class Primitive:
-    """A resource of our agent; without `monitor_interval_s` it is not monitored, with it it is given 20 s for each."""
+    """A resource of our agent, or of the class `systemd:` if it has a `systemd_unit`.
+
+    Without `monitor_interval_s` it has no recurring monitor; with it each has a timeout of 20 s.
+    """
 
     name: str
     parameters: Mapping[str, str]
     meta: Mapping[str, str] = field(default_factory=dict)
     monitor_interval_s: int | None = None
+    systemd_unit: str = ""
 
 
 def resources(primitives: Iterable[Primitive]) -> str:
@@ -33,8 +37,12 @@ def resources(primitives: Iterable[Primitive]) -> str:
 
 def _element(primitive: Primitive) -> etree._Element:
     name = primitive.name
-    element = etree.Element("primitive", id=name, provider="pacemaker", type="systemd")
-    element.set("class", "ocf")
+    agent = {"class": "ocf", "provider": "pacemaker", "type": "systemd"}
+    if primitive.systemd_unit:
+        agent = {"class": "systemd", "type": primitive.systemd_unit}
+    element = etree.Element("primitive", id=name)
+    for key, value in agent.items():
+        element.set(key, value)
     for kind, pairs in (("meta_attributes", primitive.meta), ("instance_attributes", primitive.parameters)):
         attributes = etree.SubElement(element, kind, id=f"{name}-{kind}")
         for key, value in pairs.items():
