@@ -202,17 +202,17 @@ def _try_beyond(_now: float, deadline: float) -> float:
 
 
 async def _observe_at_once(
-    request: Request, *, with_hooks: bool, gated: bool = False, is_only_poll: bool = False
+    request: Request, *, with_hooks: bool, gated: bool = False, is_last_try: bool = False
 ) -> Observation:
     del gated
-    return await _observe(request, with_hooks=with_hooks, is_only_poll=is_only_poll)
+    return await _observe(request, with_hooks=with_hooks, is_last_try=is_last_try)
 
 
 async def _observe_by_level(
-    request: Request, *, with_hooks: bool, gated: bool = False, is_only_poll: bool = False
+    request: Request, *, with_hooks: bool, gated: bool = False, is_last_try: bool = False
 ) -> Observation:
     due = with_hooks and request.has_due_hook
-    return await _observe(request, with_hooks=due, gated=gated, is_only_poll=is_only_poll)
+    return await _observe(request, with_hooks=due, gated=gated, is_last_try=is_last_try)
 
 
 def _fail_for_any_problem(

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from ocf_systemd.core.hook_protocol import HookProtocol, exit_code_of
 from ocf_systemd.core.judgement import (
-    JOURNAL_LINE_LIMIT,
     PASSING_CODES,
+    QUOTED_MAX,
     Judgement,
     KeepWaiting,
     describe_process,
@@ -470,7 +470,7 @@ class TestStart:
         )
         assert with_log_line(result, "") == result
         cut = with_log_line(result, "x" * 5000)
-        assert cut == ActionResult(1, f"{UNIT} failed: exit-code, status 3: {'x' * JOURNAL_LINE_LIMIT}")
+        assert cut == ActionResult(1, f"{UNIT} failed: exit-code, status 3: {'x' * QUOTED_MAX}")
 
 
 class TestStartRequest:
@@ -870,7 +870,7 @@ class TestHooks:
     def test_a_hooks_message_is_cut(self) -> None:
         """A very long last line does not result in a very long reason."""
         reason = judge_hook(exited(1, b"x" * 5000), OCF).reason
-        assert reason == f"hook smtp: {'x' * JOURNAL_LINE_LIMIT} (exit 1)"
+        assert reason == f"hook smtp: {'x' * QUOTED_MAX} (exit 1)"
 
     @pytest.mark.parametrize(
         ("codes", "code", "reason"),

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from signal import Signals
 
     from ocf_systemd.host.processes import Command
-    from ocf_systemd.host.systemctl import QueryUnit
+    from ocf_systemd.host.systemctl import QueryPid1
 
 
 # bus-wait-for-jobs.c: log_job_error_with_service_result() and check_wait_response().
@@ -365,7 +365,7 @@ class TestCalls:
             async def known(_: str, __: float, answer: UnitState | None = answer) -> UnitState | None:
                 return answer
 
-            async def main(recorder: Recorder = recorder, known: QueryUnit = known) -> UnitState | NoAnswer:
+            async def main(recorder: Recorder = recorder, known: QueryPid1 = known) -> UnitState | NoAnswer:
                 return await Systemctl(UNIT, {}, recorder, known).show(9.0)
 
             shown = anyio.run(main)

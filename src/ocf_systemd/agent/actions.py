@@ -37,7 +37,7 @@ async def perform(request: Request) -> ActionResult:
     for warning in request.operation.warnings:
         request.reporter.report(WarningNotice(warning))
     result = ActionResult(ExitCode.ERR_GENERIC, f"{request.action} of {request.parameters.unit} ran out of time")
-    # All that an action does keeps to the deadline by itself; this is for what happens between two such steps.
+    # Each command has the deadline itself. This scope limits what the action does between two commands.
     with anyio.CancelScope(deadline=request.deadline + request.operation.reserve_s / 2):
         result = await _dispatch(request) if _can_dispatch(request) else judge_unbooted(request.action)
     request.reporter.report(ActionEnded(request.action, result))
@@ -79,16 +79,16 @@ async def monitor(request: Request, *, probe: bool) -> ActionResult:
     A hook that connects would start a socket-activated service on every node that Pacemaker probes.
     """
     tries_left = request.parameters.monitor_hook_retries
-    settling = False
+    was_not_running = False  # then the next poll runs the hooks only once the unit runs
     observation = Observation(NoAnswer("not queried"))
 
     async def poll() -> Judgement:
-        nonlocal tries_left, settling, observation
-        gated = settling or probe
-        observation = await observe(request, with_hooks=request.has_due_hook, gated=gated, is_only_poll=tries_left == 0)
+        nonlocal tries_left, was_not_running, observation
+        gated = was_not_running or probe
+        observation = await observe(request, with_hooks=request.has_due_hook, gated=gated, is_last_try=tries_left == 0)
         judgement = judge_monitor(observation, probe=probe, protocol=request.parameters.monitor_hook_protocol)
-        settling = not observation.unit.is_running
-        if settling or not tries_left or isinstance(judgement, KeepWaiting) or judgement.code in PASSING_CODES:
+        was_not_running = not observation.unit.is_running
+        if was_not_running or not tries_left or isinstance(judgement, KeepWaiting) or judgement.code in PASSING_CODES:
             return judgement
         tries_left -= 1
         return KeepWaiting(judgement, spaced=True)
@@ -107,7 +107,8 @@ async def reload(request: Request) -> ActionResult:
     if not unit.is_running:
         settled = await monitor(request, probe=False)
         if settled.code not in PASSING_CODES:
-            return settled  # else it was starting, possibly with the old configuration
+            return settled
+        # It was starting, possibly with the old configuration: so it must still reload.
     refusal = judge_reload_request(unit)
     if refusal.code != ExitCode.SUCCESS:
         return refusal

@@ -12,19 +12,17 @@ from ocf_systemd.core.timeouts import LOG_LINE_S
 from ocf_systemd.host.hooks import check_access, check_hooks, raise_shortage, run_hooks
 
 
-async def observe(
-    request: Request, *, with_hooks: bool, gated: bool = False, is_only_poll: bool = False
-) -> Observation:
+async def observe(request: Request, *, with_hooks: bool, gated: bool = False, is_last_try: bool = False) -> Observation:
     """Query systemd and run the hooks concurrently; hooks of a unit that does not run are ended, their outcome dropped.
 
-    `gated` runs the hooks only once the unit is known to run, as monitor_hook_order=gated always does. `is_only_poll`
-    gives the hooks all the time there is.
+    `gated` runs the hooks only once the unit is known to run, as monitor_hook_order=gated always does. `is_last_try`
+    gives the hooks all the time until the deadline.
     """
     hooks: tuple[HookOutcome, ...] = ()
 
     async def run_all() -> None:
         nonlocal hooks
-        hooks = await run_due_hooks(request, request.deadline if is_only_poll else attempt_deadline(request.deadline))
+        hooks = await run_due_hooks(request, request.deadline if is_last_try else attempt_deadline(request.deadline))
 
     gated = gated or request.parameters.gated
     async with anyio.create_task_group() as concurrently:
@@ -44,7 +42,7 @@ async def run_due_hooks(request: Request, deadline: float) -> tuple[HookOutcome,
     """Run the hooks until the deadline, or for monitor_hook_timeout if that is set."""
     if request.parameters.monitor_hook_timeout_s is not None:
         deadline = request.deadline  # a run has a limit of its own, and does not need to share the time
-    run = request.running(Purpose.HOOK)
+    run = request.reporting_runner(Purpose.HOOK)
     outcomes = await run_hooks(
         request.parameters, request.environment, run, deadline, run_directory=request.run_directory
     )
@@ -74,7 +72,7 @@ async def validate(request: Request, unit: UnitState | ActionResult) -> UnitStat
     """Return the unit's state if this host has all that the parameters name; else a result that says what it lacks."""
     if isinstance(unit, ActionResult):
         return unit
-    run, deadline = request.running(Purpose.HOOK), attempt_deadline(request.deadline)
+    run, deadline = request.reporting_runner(Purpose.HOOK), attempt_deadline(request.deadline)
     problems = check_hooks(request.parameters, request.environment)
     problems = problems or await check_access(request.parameters, request.environment, run, deadline)
     if request.raises_shortage:

@@ -11,16 +11,16 @@ from ocf_systemd.core.records import Record
 from ocf_systemd.host.cgroups import Cgroups, UnitProcesses
 from ocf_systemd.host.drop_in import drop_in_path
 from ocf_systemd.host.processes import Command, Runner
-from ocf_systemd.host.systemctl import QueryUnit, Systemctl
+from ocf_systemd.host.systemctl import QueryPid1, Systemctl
 
 
 class Request(Record):
     """One call of an action: what Pacemaker has requested, and the means to perform it.
 
-    `deadline` is the agent's own, on the event loop's clock; `environment` is what hooks and systemctl get, less what
-    they must not. `query_unit`, if there is one, is tried for the unit's state before systemctl. `raises_shortage`
-    means that a lack of descriptors or memory is an OSError, not a failed hook: another process may have what this one
-    lacks.
+    `deadline` is the agent's own, on the event loop's clock. `environment` is the whole environment of the action;
+    hooks and systemctl get it without some variables (`hook_environment`, `tool_environment`). `query_pid1`, if there
+    is one, is tried for the unit's state before systemctl. `raises_shortage` means that a lack of descriptors or memory
+    is an OSError, not a failed hook: another process may have what this one lacks.
     """
 
     action: Action
@@ -31,15 +31,15 @@ class Request(Record):
     reporter: Reporter
     run: Runner
     run_directory: Path = Path("/run")
-    query_unit: QueryUnit | None = None
+    query_pid1: QueryPid1 | None = None
     unit_processes: UnitProcesses = Cgroups()
     raises_shortage: bool = False
 
     @property
     def systemctl(self) -> Systemctl:
         """The system manager, every call reported."""
-        run = self.running(Purpose.SYSTEMD)
-        return Systemctl(self.parameters.unit, self.environment, run, self.query_unit, self.unit_processes)
+        run = self.reporting_runner(Purpose.SYSTEMD)
+        return Systemctl(self.parameters.unit, self.environment, run, self.query_pid1, self.unit_processes)
 
     @property
     def drop_in_path(self) -> Path:
@@ -56,7 +56,7 @@ class Request(Record):
         """Whether there is a hook that a monitor of this check level runs."""
         return self.has_hook and self.parameters.monitor_hook_level <= self.operation.check_level
 
-    def running(self, purpose: Purpose) -> Runner:
+    def reporting_runner(self, purpose: Purpose) -> Runner:
         """Return a runner that reports what it runs."""
         return _ReportingRunner(self.run, self.reporter, purpose)
 

@@ -48,7 +48,7 @@ async def stop(request: Request) -> ActionResult:
         result = await until_judged(poll_request, lambda: _poll(poll_request, progress), limit=limit)
         concurrently.cancel_scope.cancel()
     if result.code != ExitCode.SUCCESS:
-        # If the unit is down, a hook caused the failure: add no log line.
+        # If the unit is down, a hook or a queued job caused the failure: the unit's log would not explain it.
         return result if progress.unit.is_down else await add_log_line(result, request, progress.unit, began)
     warn_of_processes_left_running(request, progress.unit)
     await unload_drop_in(request, progress.unit)

@@ -20,7 +20,7 @@ from ocf_systemd.core.timeouts import ADVERTISED_TIMEOUT_S, DEFAULT_TIMEOUT_S
 if TYPE_CHECKING:
     from xml.etree.ElementTree import Element
 
-_UNIT_CLASSES = frozenset({"systemd", "service", "lsb"})  # whose resources are named after the unit
+_UNIT_CLASSES = frozenset({"systemd", "service", "lsb"})  # the `type` of such a resource is the name of its unit
 _STANDARD = ("class", "provider", "type")
 _OPERATION_KEYS = frozenset({"id", "name", "interval", "timeout"})
 _CLONES = frozenset({"clone", "master"})
@@ -52,10 +52,10 @@ class Resource:
     """A resource, of whatever agent.
 
     `agent` is the full name of its agent, such as `ocf:pacemaker:systemd` or `systemd:cron`; `unit` is the full name of
-    the unit that it manages, as configured: it may be an alias, and is empty if there is none, or what is configured
-    cannot be one. `nodes` are those on which it is active. A resource is blocked if Pacemaker does nothing with it
-    after a failure, until a cleanup. `default_timeouts` are those of actions without an operation of their own. `clone`
-    is the id of the clone that it is in, if any.
+    the unit that it manages, as configured. That may be an alias; it is empty if the resource manages no unit or its
+    name is not valid for one. `nodes` are those on which it is active. A resource is blocked if Pacemaker does nothing
+    with it after a failure, until a cleanup. `default_timeouts` are those of actions without an operation of their own.
+    `clone` is the id of the clone that it is in, if any.
     """
 
     id: str
@@ -81,7 +81,8 @@ class Resource:
     def is_controlled(self) -> bool:
         """Whether Pacemaker may start, stop or recover it.
 
-        It stops a disabled resource that is active, and a cleanup ends the block of a blocked one.
+        So a disabled resource counts while it is active: Pacemaker stops it. So does a blocked one, which a cleanup
+        releases.
         """
         if self.is_in_maintenance or (self.is_disabled and not self.nodes):
             return False
@@ -110,10 +111,14 @@ class Cluster:
     properties: Mapping[str, str]
     resources: tuple[Resource, ...]
 
-    def managing(self, unit: str, ids: Mapping[str, str]) -> tuple[Resource, ...]:
-        """Return the resources that manage a unit; `ids` has the primary name of each unit that has an alias."""
-        wanted = ids.get(unit, unit)
-        return tuple(each for each in self.resources if each.unit and ids.get(each.unit, each.unit) == wanted)
+    def managing(self, unit: str, primary_names: Mapping[str, str]) -> tuple[Resource, ...]:
+        """Return the resources that manage a unit.
+
+        `primary_names` maps names of units, aliases included, to the primary name; a name that it lacks is primary.
+        """
+        wanted = primary_names.get(unit, unit)
+        found = (each for each in self.resources if each.unit)
+        return tuple(each for each in found if primary_names.get(each.unit, each.unit) == wanted)
 
 
 def configured_operations(resource: Resource, hook_level: int) -> Operations:
@@ -173,7 +178,10 @@ def parse_cluster(cib: str, crm_mon: str) -> Cluster:
 
 
 class _Subject(NamedTuple):
-    """What the rules of a set of attributes are about: the standard of a resource, and an operation of it, if any."""
+    """What the rules of a set of attributes are about: a resource, and an operation of it, if any.
+
+    `standard` is the resource's class, provider and type.
+    """
 
     standard: tuple[str, ...] = ()
     operation: str = ""
@@ -206,7 +214,7 @@ class _Configuration:
     def primitives(self) -> Iterator[tuple["Element", ...]]:
         """Yield each primitive with what it inherits from, nearest first: its template, its group, its clone.
 
-        Those in bundles run in containers, which have units of their own.
+        Those in bundles are left out: they run in containers, which have units of their own.
         """
         if (resources := self._cib.find("configuration/resources")) is not None:
             yield from self._below(resources, ())
@@ -236,7 +244,7 @@ class _Configuration:
                     yield from self._operation(op, standard)
             known |= {op.get("name", "") for op in found}
             if element.find("operations[@id-ref]") is not None:
-                return
+                return  # to operations that are a reference Pacemaker adds none of the template
 
     def _operation(self, op: "Element", standard: tuple[str, ...]) -> Iterator[ConfiguredOperation]:
         own = self.attributes("meta_attributes", [op]) | op.attrib
@@ -272,9 +280,12 @@ class _Configuration:
     def _applies(
         self, conditions: Iterable["Element"], subject: _Subject | None, *, is_any: bool = False
     ) -> bool | None:
-        """Return whether all conditions of a rule hold, or any of them; None: that depends on the time or the node."""
+        """Return whether all conditions of a rule hold; with `is_any`, whether any of them does.
+
+        None: that depends on the time or the node.
+        """
         results = [self._holds(each, subject) for each in self._resolved(conditions)]
-        if is_any in results:
+        if is_any in results:  # one True decides `any`, one False decides `all`
             return is_any
         return None if None in results else not is_any or not results
 
@@ -325,7 +336,8 @@ def _resource(configuration: _Configuration, lineage: tuple["Element", ...], rep
     parameters = configuration.attributes("instance_attributes", lineage)
     clone = next((each.get("id", "") for each in lineage if each.tag in _CLONES), "")
     nodes, is_managed = report.nodes(name), report.values(name, "managed") != {"false"}
-    # A set of attributes with a rule may not apply now: what crm_mon reports is what the scheduler has made of it.
+    # Maintenance in the CIB counts only if crm_mon reports the resource as unmanaged, too: by its rule, a set of
+    # attributes may not apply now.
     in_maintenance = not is_managed and (
         _is_true(configuration.properties.get("maintenance-mode"))
         or _is_true(meta.get("maintenance"))
@@ -349,7 +361,7 @@ def _resource(configuration: _Configuration, lineage: tuple["Element", ...], rep
 
 
 def _unit(resource_class: str, resource_type: str, parameters: Mapping[str, str]) -> str:
-    """Return the full name of the unit that a resource manages; empty: none, or one that cannot be."""
+    """Return the full name of the unit that a resource manages; empty: none, or its name is not valid for one."""
     text = resource_type if resource_class in _UNIT_CLASSES else parameters.get(UNIT.name, "")
     try:
         return unit_name(text.strip())
@@ -365,7 +377,7 @@ def _is_true(text: str | None) -> bool:
 
 
 def is_false(text: str | None) -> bool:
-    """Return whether the value of a cluster property is false; one that is not set, or not a boolean, is not."""
+    """Return whether the value of a cluster property is false. A missing value, or one that is no boolean, is not."""
     try:
         return not boolean(text or "yes")
     except ValueError:

@@ -65,8 +65,8 @@ ALLOWED = ActionResult(ExitCode.SUCCESS)
 PASSING_CODES = frozenset({ExitCode.SUCCESS, ExitCode.DEGRADED})
 """A hook that exits with one of these reports running."""
 
-JOURNAL_LINE_LIMIT = 300
-"""Characters of a journal line, or of a hook's, that a reason has room for."""
+QUOTED_MAX = 300
+"""The most characters of a line of the journal or of a hook that a reason quotes."""
 
 
 # In a probe, 7 and 5 are recorded as stopped, and 6 is a fatal error.
@@ -320,7 +320,7 @@ def _message(outcome: Exited | Signalled | TimedOut, protocol: HookProtocol) -> 
     else:
         reasons = [line for line in printed_lines(outcome.stderr) if line.startswith(REASON_PREFIX)]
         message = reasons[-1] if reasons else outcome.last_line
-    return message.removeprefix(REASON_PREFIX).strip()[:JOURNAL_LINE_LIMIT]
+    return message.removeprefix(REASON_PREFIX).strip()[:QUOTED_MAX]
 
 
 def _hook_reason(name: str, message: str, numbers: str) -> str:
@@ -336,7 +336,7 @@ def _failed(reason: str) -> ActionResult:
 
 
 def _quoting(described: str, message: str) -> str:
-    return f"{described}: {message[:JOURNAL_LINE_LIMIT]}" if message else described
+    return f"{described}: {message[:QUOTED_MAX]}" if message else described
 
 
 def with_log_line(result: ActionResult, last_log_line: str) -> ActionResult:

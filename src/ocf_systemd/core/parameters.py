@@ -118,7 +118,7 @@ class Operation(Record):
     def reserve_s(self) -> float:
         """The seconds from the agent deadline to Pacemaker's timeout.
 
-        They pay for the interpreter's start and end, so that a reason is out before SIGKILL comes.
+        It is for the interpreter's end, the cancel scope and the watchdog: the reason is out before SIGKILL comes.
         """
         return reserve_s(self.timeout_s)
 

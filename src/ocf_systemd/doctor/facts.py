@@ -204,8 +204,8 @@ class Unit:
         return tuple(edge.by for edge in self.edges if edge.relation == "TriggeredBy")
 
     @property
-    def is_job(self) -> bool:
-        """Whether timers or paths start a command that ends: such a unit is never active for long."""
+    def is_triggered_command(self) -> bool:
+        """Whether the unit is a command that timers or paths start and that ends: it is never active for long."""
         ends = self.service is not None and self.service.type == "oneshot" and not self.service.remain_after_exit
         return ends and bool(self.triggers) and all(each.endswith((".timer", ".path")) for each in self.triggers)
 

@@ -21,7 +21,7 @@ _LEAVES_PROCESSES = frozenset({"none", "process"})
 _POSTGRES = frozenset({"postgres", "postmaster", "pg_ctl", "pg_ctlcluster"})
 _ENDS_CHILDREN = ("sapstart", "sapinit", "hdb", "oracle", "dbstart", "dbora", "lsnrctl", "tnslsnr", "db2start")
 _EXAMPLE_S = 300.0  # proposed for a unit without a limit, or with one above it
-_USUAL_RATE_S = 2.0  # systemd's own limit: 5 starts in 10 s
+_USUAL_S_PER_START = 2.0  # of systemd's default limit: 5 starts in 10 s
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,14 +44,14 @@ def _find_service(facts: Facts) -> _Loaded | str:
 @needs(_find_service)
 def check_restart(check: Check, loaded: _Loaded) -> CheckResult:
     """Check that systemd leaves restarts to Pacemaker."""
-    unit, service, keeps_drop_in = loaded.unit, loaded.service, loaded.parameters.order_at_shutdown
+    unit, service, writes_drop_in = loaded.unit, loaded.service, loaded.parameters.order_at_shutdown
     why = "systemd restarts it without the cluster knowing: during a recovery, or while it runs on another node."
-    if service.forces_restart and not keeps_drop_in:
+    if service.forces_restart and not writes_drop_in:
         what = f"RestartForceExitStatus= of {unit.id} restarts it even with Restart=no"
         return check.error(what, why, *drop_in(unit.id, "RestartForceExitStatus="))
     if service.restart == "no":
         return check.ok("Restart=no")
-    if keeps_drop_in:
+    if writes_drop_in:
         return check.ok(f"Restart={service.restart}; the agent sets Restart=no when it starts the unit")
     what = f"Restart={service.restart}, and with order_at_shutdown=no the agent does not set Restart=no"
     return check.error(what, why, *drop_in(unit.id, "Restart=no"))
@@ -87,7 +87,7 @@ def check_readiness(check: Check, loaded: _Loaded) -> CheckResult:
     service_type = loaded.service.type
     if service_type not in _ACTIVE_AT_ONCE:
         return check.ok(f"Type={service_type}")
-    if loaded.parameters.monitor_hook:  # which start runs whatever monitor_hook_level is
+    if loaded.parameters.monitor_hook:  # a start runs it whatever monitor_hook_level is
         return check.ok(f"Type={service_type}, and the hook detects when it is ready")
     return check.warning(
         f"Type={service_type} without a hook",
@@ -104,9 +104,9 @@ def check_remain_after_exit(check: Check, loaded: _Loaded) -> CheckResult:
         return check.skipped("the unit is not a oneshot service")
     if loaded.service.remain_after_exit:
         return check.ok("RemainAfterExit=yes")
-    if loaded.unit.is_job:
+    if loaded.unit.is_triggered_command:
         return check.error(
-            f"{loaded.unit.id} is a job that {names(loaded.unit.triggers)} starts",
+            f"{loaded.unit.id} is a command that {names(loaded.unit.triggers)} starts",
             "It is inactive as soon as its command has ended, so a start fails. The cluster can manage what starts it.",
             check_again(loaded.unit.triggers[0]),
         )
@@ -197,7 +197,7 @@ def check_kill_mode(check: Check, loaded: _Loaded) -> CheckResult:
 
 
 def _report_kill_mode(check: Check, loaded: _Loaded, what: str, why: str) -> CheckResult:
-    """Return the problem, with a safer KillMode= only if that cannot end what must outlive the main process."""
+    """Return the problem; propose a safer KillMode= only where it cannot kill what must outlive the main process."""
     service = loaded.service
     programs = {word.rpartition("/")[2] for command in service.exec_start for word in re.split("[\\s\"';]+", command)}
     if service.delegate:
@@ -273,7 +273,7 @@ def check_start_timeout(check: Check, loaded: _Loaded) -> CheckResult:
 class _Limit:
     """The limits of the unit and of the agent for an action, in seconds.
 
-    `timeout_for` returns the timeout of the operation with which the agent has a given limit.
+    `timeout_for(seconds)` returns the timeout of the operation that gives the agent this limit.
     """
 
     action: Action
@@ -350,7 +350,7 @@ def check_start_limit(check: Check, loaded: _Loaded) -> CheckResult:
     """Check that no limit on starts keeps the cluster from starting the unit."""
     unit = loaded.unit
     for limit in unit.required_limits:
-        if limit.burst and limit.interval_s / limit.burst > _USUAL_RATE_S:
+        if limit.burst and limit.interval_s / limit.burst > _USUAL_S_PER_START:
             return check.warning(
                 f"{limit.unit}, which starts and stops with {unit.id}, may start only {limit.burst} times in "
                 f"{time_span(limit.interval_s)}",

@@ -249,7 +249,7 @@ def _report_starting(check: Check, unit: Unit, edges: tuple[Edge, ...], starting
 def check_triggered(check: Check, known: tuple[Facts, Unit]) -> CheckResult:
     """Check that no socket, timer or path unit starts the unit."""
     facts, unit = known
-    if unit.is_job:
+    if unit.is_triggered_command:
         return check.skipped("`remain-after-exit` reports the cause")
     triggers = [_related(facts, name) for name in unit.triggers]
     starting = [each for each in triggers if _is_enabled(unit, each) or _is_left_active(unit, each)]

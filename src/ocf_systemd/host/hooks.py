@@ -291,7 +291,8 @@ async def run_hooks(
 
     async def run_one(hook: str) -> None:
         async with turns:
-            names = (hook, parameters.monitor_hook or hook)  # leftovers whose hook is not known have the directory's
+            # Survivors of an unknown hook of a directory are recorded under the path of the directory.
+            names = (hook, parameters.monitor_hook or hook)
             if survivor := find_survivor(parameters.unit, names, run_directory=run_directory):
                 outcomes[hook] = HookStuck(hook, survivor)
                 return
@@ -366,7 +367,7 @@ def _command(
     if account is None:
         return Command(arguments, variables, time_limit_s=parameters.monitor_hook_timeout_s)
     variables |= {"USER": account.pw_name, "LOGNAME": account.pw_name, "HOME": account.pw_dir}
-    if account.pw_uid == os.geteuid() != 0:  # a process of that user may not even set its own groups
+    if account.pw_uid == os.geteuid() != 0:  # the agent runs as that user: without root it cannot call setgroups(2)
         return Command(arguments, variables, time_limit_s=parameters.monitor_hook_timeout_s)
     user = (account.pw_uid, account.pw_gid, os.getgrouplist(account.pw_name, account.pw_gid))
     return Command(arguments, variables, user, parameters.monitor_hook_timeout_s)

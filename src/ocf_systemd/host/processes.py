@@ -74,7 +74,7 @@ class ChildContext(Record):
 
 
 class ChildPolicy:
-    """How the processes of commands relate to this one; as it stands, that of the agent as Pacemaker starts it.
+    """How the processes of commands relate to this one. This base class is for an agent that Pacemaker has started.
 
     The agent performs one action and ends with it. Its commands stay in its process group, so that Pacemaker's SIGKILL
     to that group reaches them. A command of another user could inject input into a shared terminal (TIOCSTI in
@@ -193,8 +193,8 @@ def _start(command: Command, policy: ChildPolicy, resources: ExitStack) -> _Star
     with ExitStack() as write_ends:
         pipes = [_output_pipe(command, resources, write_ends) for _ in range(2)]
         if os.getpgrp() == os.getpid():
-            # A file can block execve(2) for long. Until it succeeds, the child runs only our code and is in our group,
-            # so the group can be the owner for a command of any user.
+            # A file can block execve(2) for long. Until it succeeds, the child runs only our code and is in our group:
+            # the group can own the parent-death pipe then, also for a command of another user.
             fcntl.fcntl(death_pipe, fcntl.F_SETOWN, -os.getpgrp())
         process = _spawn(command, context, death_pipe, (pipes[0][1], pipes[1][1]))
     if context.killed_with_parent is not KilledWithParent.OUR_GROUP:
@@ -232,7 +232,8 @@ def _open_death_pipe(resources: ExitStack) -> int:
     flags = fcntl.fcntl(read_end, fcntl.F_GETFL)
     fcntl.fcntl(read_end, fcntl.F_SETSIG, SIGKILL)
     fcntl.fcntl(read_end, fcntl.F_SETFL, flags | os.O_ASYNC)
-    # Switched off before the write end is closed: what the command leaves running still holds the read end.
+    # O_ASYNC is cleared before the write end is closed (callbacks run in reverse order): processes that the command
+    # leaves running still hold the read end, and must not be signalled.
     resources.callback(fcntl.fcntl, read_end, fcntl.F_SETFL, flags)
     return read_end
 

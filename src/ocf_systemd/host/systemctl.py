@@ -66,7 +66,7 @@ def systemctl_command(environment: Mapping[str, str], verb: str, *arguments: str
     return Command(("systemctl", "--no-ask-password", "--no-pager", verb, *arguments), tool_environment(environment))
 
 
-QueryUnit = Callable[[str, float], Awaitable[UnitState | None]]
+QueryPid1 = Callable[[str, float], Awaitable[UnitState | None]]
 """Queries the state of a unit by its name, until a deadline; None: `systemctl` must be called."""
 
 
@@ -76,12 +76,12 @@ class Systemctl(Record):
     unit: str
     environment: Mapping[str, str]
     run: Runner
-    query_unit: QueryUnit | None = None
+    query_pid1: QueryPid1 | None = None
     unit_processes: UnitProcesses = Cgroups()
 
     async def show(self, deadline: float) -> UnitState | NoAnswer:
         """Query the unit's state; for an inactive or failed unit, also which of its processes are alive."""
-        if self.query_unit and (state := await self.query_unit(self.unit, deadline)):
+        if self.query_pid1 and (state := await self.query_pid1(self.unit, deadline)):
             return state
         unit = await self._show(deadline)
         if not (isinstance(unit, UnitState) and unit.is_inactive):

@@ -59,7 +59,7 @@ _LOGS = ("HA_LOGFILE", "HA_DEBUGLOG")
 _UCRED = struct.Struct("3i")  # pid, uid, gid: SO_PEERCRED in unix(7)
 
 # Errors that may be this process's own, and not its client's.
-_SHORTAGES = (ShortageError, OSError, MemoryError, ImportError)  # the last while the package is upgraded
+_SHORTAGES = (ShortageError, OSError, MemoryError, ImportError)  # ImportError: while the package is upgraded
 # Hard errors to Pacemaker: the agent's own process decides, since this one may have other limits.
 _DECIDED_BY_CLIENT = frozenset({ExitCode.ERR_PERM, ExitCode.ERR_INSTALLED})
 
@@ -72,7 +72,10 @@ class Answer(Record):
 
 
 class Declined(Record):
-    """The client runs the action in its own process; `why` is for the log, and empty if it has disconnected."""
+    """The client runs the action in its own process; `why` is for the log, and empty if nothing is logged.
+
+    Nothing is logged if the client has disconnected, is of another version, or sends a malformed request.
+    """
 
     why: str = ""
 
@@ -100,9 +103,10 @@ class ClientRequest(Record):
             return None
 
     def why_declined(self, avoided: frozenset[str]) -> str:
-        """Return why the client's directory, log or PATH could block the server, or the server has no such directory.
+        """Return why the request cannot be served, or nothing if it can.
 
-        It is empty if the request can be served. `avoided` are the mount points of file systems that may not respond.
+        One of the client's paths (working directory, logs, PATH) could block the server, or the directory does not
+        exist. `avoided` are the mount points of file systems that may not respond.
         """
         logs = filter(None, map(self.environment.get, _LOGS))
         paths = (self.directory, *logs, *self.environment.get("PATH", "").split(":")) if avoided else ()
@@ -130,7 +134,7 @@ class _Client:
     is_answered: bool = False
 
     def send(self, kind: bytes, payload: bytes = b"") -> None:
-        """Send a frame so short that there is room for it, without waiting."""
+        """Send a short frame without waiting; the socket's buffer has room for it."""
         if not self.is_answered:
             with suppress(OSError):
                 self.connection.send(encode_frame(kind, payload))
@@ -168,7 +172,7 @@ class _Client:
         return b""
 
     async def send_answer(self, answer: Answer) -> None:
-        """Send the result, as far as it is taken."""
+        """Send the result, until the client stops reading."""
         self.is_answered = True
         left = encode_frame(ANSWER, bytes((answer.code,)) + answer.stderr)
         with anyio.move_on_after(_TRANSFER_WITHIN_S), suppress(OSError):
@@ -240,7 +244,7 @@ class Server:
                 await anyio.sleep(CHECK_PAUSE_S)  # a client that is not greeted in time runs its action itself
 
     def _greet(self, connection: socket.socket, serving: TaskGroup) -> None:
-        """Greet a client at once: it must know that the server lives before its turn has come."""
+        """Greet a client at once: its request may have to wait until the server performs fewer others."""
         credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size)
         pid, uid, _ = _UCRED.unpack(credentials)
         if uid not in {0, os.geteuid()} or pid == 0:  # 0: it is in a pid namespace that we do not see into
@@ -335,7 +339,7 @@ class Server:
             environment=request.environment,
             reporter=reporter,
             run=action.run,
-            query_unit=self._manager.unit,
+            query_pid1=self._manager.unit,
             raises_shortage=True,
         )
         try:
