@@ -221,7 +221,11 @@ class TestResources:
         assert hook_of() == (seconds, "ok", "error")
         assert hook_of(*monitor) == (seconds, "warning", "error")
         assert hook_of(*monitor, "-o", "monitor_hook_args=0", "-o", "stop_escalate=yes") == (seconds, "ok", "warning")
-        assert hook_of(*monitor, "--monitor-hook", doctor.hook) == (doctor.hook, "ok", "warning")
+        assert hook_of(*monitor, "--monitor-hook", doctor.hook) == (
+            doctor.hook,
+            "ok",
+            "error",
+        )  # stop_escalate applies still
         cluster.pcs("resource", "update", "web", "poll_interval=soon")
         assert hook_of()[0] is None
 
