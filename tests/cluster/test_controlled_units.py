@@ -216,6 +216,27 @@ class TestDebug:
         cluster.wait_until_whole()
 
 
+def test_pacemaker_stopped(cluster: Cluster, node: Node) -> None:
+    """While Pacemaker is stopped on a node, the CIB on its disk counts: no tool harms what another node may run."""
+    cib = "/var/lib/pacemaker/cib/cib.xml"
+    other = cluster.node("node2")
+    other.run("systemctl", "stop", "pacemaker")
+    start = typed(other, "debug", "start", "--unit", "plain")
+    rehearse = typed(other, "rehearse", "--on-this-host", "--yes", "--unit", "plain")
+    in_sandbox = typed(other, "rehearse", "--unit", "plain")
+    uninstall = typed(other, "uninstall")
+    doctor = typed(other, "doctor", "--unit", "plain")
+    state, has_agent = other.show("plain", "ActiveState"), has(other, AGENT_FILE)
+    other.run("systemctl", "start", "pacemaker")
+    cluster.wait_until_whole()
+    assert [done.returncode for done in (start, rehearse, uninstall)] == [2, 2, 1]
+    assert all(f"resource web ({AGENT}) is configured in {cib}" in done.stderr for done in (start, rehearse, uninstall))
+    assert (state, has_agent) == ("inactive", True)
+    assert "plain.service is stopped, as before" in in_sandbox.stdout
+    assert cib in doctor.stdout
+    assert cluster.status().runs_on("web") == node.name
+
+
 @contextmanager
 def frozen(node: Node, *daemons: str) -> Iterator[None]:
     """Stop daemons of Pacemaker with SIGSTOP for the time of the block."""

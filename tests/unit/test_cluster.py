@@ -5,12 +5,13 @@ The output of crm_mon 3.0.0 is for the CIBs of Pacemaker 2.1.5.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 import pytest
 
-from ocf_systemd.core.cluster import Cluster, ConfiguredOperation, Resource, parse_cluster
+from ocf_systemd.core.cluster import Cluster, ConfiguredOperation, Resource, parse_cluster, parse_stopped
 from ocf_systemd.host import cluster as host_cluster
 from ocf_systemd.host.cluster import ClusterError, query_cluster, resources_of, runs_cluster
 from tests.unit.builders import executable
@@ -409,6 +410,62 @@ class TestControl:
         assert names("free.service", {}) == []
 
 
+class TestStopped:
+    def test_resources(self) -> None:
+        """Those of the CIB on the disk, whatever their configured state: it names the file, and is unknown."""
+        configured = parse_stopped((CLUSTERS / "managed.cib.xml").read_text(encoding="utf-8"), "/cib.xml")
+        assert [each.id for each in configured.resources] == [each.id for each in real("managed").resources]
+        assert all(each.is_controlled and "/cib.xml" in str(each) for each in configured.resources)
+        assert configured.file == "/cib.xml"
+
+    def test_configured_state(self) -> None:
+        """What the CIB has is known."""
+        content = attributes("meta_attributes", "m", **{"is-managed": "false", "target-role": "Stopped"})
+        cib = f"<cib><configuration><resources>{primitive(content)}</resources></configuration></cib>"
+        web = only(parse_stopped(cib, "/cib.xml"))
+        assert (web.is_managed, web.is_disabled) == (False, True)
+
+
+class TestOrphans:
+    def test_unit(self) -> None:
+        """A deleted resource that is active is known by crm_mon; its unit if its agent is named after it."""
+        reported = element('orphaned="true" resource_agent="systemd:old"', "n1", name="a")
+        reported += element(f'orphaned="true" resource_agent="{OURS}"', "n2", name="b")
+        cluster = configured(primitive(UNIT), reported=reported)
+        assert [each.id for each in cluster.resources] == ["web"]
+        assert [(each.id, each.unit, each.nodes) for each in cluster.orphans] == [
+            ("a", "old.service", ("n1",)),
+            ("b", "", ("n2",)),
+        ]
+        assert all(each.is_controlled for each in cluster.orphans)
+
+    @pytest.mark.parametrize(
+        "reported",
+        [
+            pytest.param(element('orphaned="true" resource_agent="systemd:old"', name="a"), id="stopped"),
+            pytest.param(element('orphaned="false" resource_agent="systemd:old"', "n1", name="a"), id="in a bundle"),
+            pytest.param(element(f'orphaned="true" resource_agent="{OURS}"', "n1", name="web:3"), id="an instance"),
+        ],
+    )
+    def test_none(self, reported: str) -> None:
+        """Neither what has stopped, nor what is configured."""
+        assert configured(primitive(UNIT), reported=reported).orphans == ()
+
+
+@pytest.mark.parametrize(
+    ("dc", "expected"),
+    [
+        pytest.param('<current_dc present="true" with_quorum="true"/>', True, id="quorum"),
+        pytest.param('<current_dc present="true" with_quorum="false"/>', False, id="no quorum"),
+        pytest.param('<current_dc present="false"/>', False, id="no DC"),
+    ],
+)
+def test_quorum(dc: str, *, expected: bool) -> None:
+    """The DC reports whether this partition has quorum."""
+    mon = f"<pacemaker-result><summary>{dc}</summary></pacemaker-result>"
+    assert parse_cluster("<cib/>", mon).has_quorum is expected
+
+
 SOCKETS = """\
 Num       RefCount Protocol Flags    Type St Inode Path
 ffff9d0a40f4d000: 00000002 00000000 00010000 0001 01 23345 /run/systemd/private
@@ -458,6 +515,7 @@ class TestQuery:
     def test_no_cluster(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """Where none runs no process is started."""
         monkeypatch.setattr(host_cluster, "runs_cluster", lambda: False)
+        monkeypatch.setattr(host_cluster, "_CIB", Path("/nonexistent/cib.xml"))
         monkeypatch.setattr(host_cluster, "_output", lambda *_: pytest.fail("a process was started"))
         assert query_cluster() is None
         assert resources_of("web.service") == ()
@@ -467,6 +525,32 @@ class TestQuery:
         tools(cibadmin=f"[ -z \"$CIB_shadow\" ] && cat '{CLUSTERS}/managed.cib.xml'")
         monkeypatch.setenv("CIB_shadow", "test")
         assert query_cluster() == real("managed")
+
+    def test_stopped(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+        """Where Pacemaker is stopped, the CIB on the disk has the resources."""
+        monkeypatch.setattr(host_cluster, "_primary_names", lambda units: {unit: unit for unit in units})
+        monkeypatch.setattr(host_cluster, "runs_cluster", lambda: False)
+        monkeypatch.setattr(host_cluster, "_CIB", CLUSTERS / "managed.cib.xml")
+        (mail,) = resources_of("mail.service")
+        assert (mail.id, mail.file) == ("mail", str(CLUSTERS / "managed.cib.xml"))
+        monkeypatch.setattr(host_cluster, "_CIB", tmp_path / "cib.xml")
+        (tmp_path / "cib.xml").write_text("<cib", encoding="utf-8")
+        with pytest.raises(ClusterError, match=r"cib\.xml cannot be read: it is no XML"):
+            query_cluster()
+        (tmp_path / "cib.xml").unlink()
+        (tmp_path / "cib.xml").mkdir()
+        with pytest.raises(ClusterError, match=r"cib\.xml cannot be read: Is a directory"):
+            query_cluster()
+
+    def test_orphans(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A deleted resource of an unknown unit counts if its agent is one of those given."""
+        by_type = Resource("a", "systemd:web", "web.service", {}, nodes=("n1",), is_orphan=True)
+        ours, foreign = (replace(by_type, id=agent, agent=agent, unit="") for agent in (OURS, "ocf:own:unit"))
+        monkeypatch.setattr(host_cluster, "query_cluster", lambda: Cluster({}, (), (by_type, ours, foreign)))
+        monkeypatch.setattr(host_cluster, "_primary_names", lambda units: {unit: unit for unit in units})
+        assert resources_of("web.service", {OURS}) == (by_type, ours)
+        assert resources_of("other.service", {OURS}) == (ours,)
+        assert resources_of("other.service") == ()
 
     def test_aliases(self, tools: Tools) -> None:
         """An alias is the unit that systemd reports: of the requested name first, then of those configured."""

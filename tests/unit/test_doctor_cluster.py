@@ -11,8 +11,9 @@ from ocf_systemd.core.check_result import CheckResult, Status
 from ocf_systemd.core.cluster import Cluster, ConfiguredOperation, Resource, configured_operations
 from ocf_systemd.core.ocf import Action
 from ocf_systemd.core.operations import Operations
-from ocf_systemd.doctor import cluster_checks
+from ocf_systemd.doctor import checks, cluster_checks
 from ocf_systemd.doctor.checks import run_checks
+from ocf_systemd.doctor.fixes import update
 from tests.unit.test_doctor_checks import BY_NAME, NAME, known, serving
 
 if TYPE_CHECKING:
@@ -146,6 +147,42 @@ def test_a_cluster_that_does_not_answer() -> None:
     assert {(result.status, result.what) for result in others} == {(Status.SKIPPED, "the cluster cannot be queried")}
 
 
+def stopped(facts: Facts) -> Facts:
+    """Return the facts while Pacemaker does not run here."""
+    assert facts.cluster
+    resources = tuple(replace(each, file="/cib.xml") for each in facts.resources)
+    return replace(facts, cluster=replace(facts.cluster, file="/cib.xml"), resources=resources)
+
+
+@pytest.mark.parametrize("name", ["cluster", "unique-clone"])
+@pytest.mark.parametrize("resources", [(), (CLONED,)], ids=["no resource", "a resource"])
+def test_stopped_skips(name: str, resources: tuple[Resource, ...]) -> None:
+    """What needs the running cluster is skipped, and names the file that is known."""
+    result = BY_NAME[name].run(stopped(managed(*resources)))
+    assert result.status is Status.SKIPPED
+    assert "/cib.xml" in result.what
+
+
+@pytest.mark.parametrize("name", ["fencing", "quorum", "one-resource", "monitor"])
+def test_stopped_finds(name: str) -> None:
+    """What the CIB on the disk has is checked as that of a running cluster is."""
+    for _, facts in (row for rows in ROWS[name] for row in rows):
+        assert BY_NAME[name].run(stopped(facts)) == BY_NAME[name].run(facts)
+
+
+@pytest.mark.parametrize("has_quorum", [True, False])
+def test_fix_without_quorum(*, has_quorum: bool) -> None:
+    """The command that stops all resources while there is no quorum comes after a comment that says so."""
+    facts = managed(no_quorum_policy="ignore")
+    assert facts.cluster
+    fix = BY_NAME["quorum"].run(replace(facts, cluster=replace(facts.cluster, has_quorum=has_quorum))).fix
+    assert fix[-1].startswith("pcs property set no-quorum-policy=stop")
+    assert [line.startswith("#") and "stops all resources" in line for line in fix[:-1]] == [True, False][
+        : len(fix) - 1
+    ]
+    assert (len(fix) > 1) is not has_quorum
+
+
 @pytest.mark.parametrize("name", ["one-resource", "unique-clone", "monitor"])
 def test_no_resource(name: str) -> None:
     """A unit without a resource has no configuration to check."""
@@ -197,7 +234,7 @@ class TestFixes:
         """A fix names the resource and the timeout that it has; `# or` and other commands are as they were."""
         facts = replace(managed(WEB), unit=self.SLOW, operations=self.SHORT)
         first, *others = results(facts)["start-timeout"].fix
-        assert first == "pcs resource update web op start timeout=310s   # now 60s"
+        assert first == "pcs resource update web op start timeout=310s   # now 60s; crm configure edit web"
         assert tuple(others) == results(replace(facts, resources=()))["start-timeout"].fix[1:]
 
     def test_keeps_the_options_of_an_operation(self) -> None:
@@ -205,14 +242,17 @@ class TestFixes:
         start = replace(START, options={"on-fail": "block", "OCF_CHECK_LEVEL": "a b"})
         facts = replace(managed(replace(WEB, operations=(start,))), unit=self.SLOW, operations=self.SHORT)
         assert results(facts)["start-timeout"].fix[0] == (
-            "pcs resource update web op start timeout=310s on-fail=block OCF_CHECK_LEVEL='a b'   # now 60s"
+            "pcs resource update web op start timeout=310s on-fail=block OCF_CHECK_LEVEL='a b'   "
+            "# now 60s; crm configure edit web"
         )
         again = replace(facts, resources=(replace(WEB, operations=(start, start)),))
         assert results(again)["start-timeout"].fix[0] == (
-            "# for one of the 2: pcs resource op delete ID; pcs resource op add web start timeout=310s …   # now 60s"
+            "# for one of the 2: pcs resource op delete ID; pcs resource op add web start timeout=310s …   "
+            "# now 60s; crm configure edit web"
         )
         (fix,) = results(monitored(replace(MONITOR, timeout=None, options={"on-fail": "fence"})))["monitor"].fix
-        assert fix == "pcs resource update web op monitor interval=10s timeout=20s on-fail=fence   # or longer"
+        command = "pcs resource update web op monitor interval=10s timeout=20s on-fail=fence"
+        assert fix == f"{command}   # or longer; crm configure edit web"
 
     def test_without_a_timeout(self) -> None:
         """A fix of a parameter names the resource alone."""
@@ -220,6 +260,21 @@ class TestFixes:
         lines = [line for result in fix.values() for line in result.fix if "pcs resource update" in line]
         assert lines
         assert all(line.startswith("pcs resource update web ") and "now" not in line for line in lines)
+
+    def test_for_crm(self) -> None:
+        """The comment of a command for pcs has that for crm, with or without a resource."""
+        settings = "monitor_hook=/h monitor_hook_args='a b'"
+        param = "crm resource param web set monitor_hook"
+        result = CheckResult("x", Status.ERROR, "x", "x.", (update(settings), update("op stop timeout=9s")))
+        assert checks._with_resource(result, managed(WEB)).fix == (  # noqa: SLF001
+            f"pcs resource update web {settings}   # {param} /h; {param}_args 'a b'",
+            "pcs resource update web op stop timeout=9s   # crm configure edit web",
+        )
+        assert checks._with_resource(result, known()).fix[1] == (  # noqa: SLF001
+            "pcs resource update RESOURCE op stop timeout=9s   # crm configure edit RESOURCE"
+        )
+        (monitor,) = results(monitored())["monitor"].fix
+        assert monitor.endswith("   # crm configure edit web")
 
     @pytest.mark.parametrize(
         "resources",

@@ -40,6 +40,22 @@ from ocf_systemd.host import cluster
 found = Cluster({}, tuple(Resource(name, "ocf:pacemaker:systemd", name, {}) for name in ("web", "mail")))
 cluster.query_cluster = lambda: found
 """
+# Pacemaker is stopped on this host; its CIB has a resource of the agent, or of another one.
+STOPPED = """
+from pathlib import Path
+from ocf_systemd.host import cluster
+cluster.runs_cluster = lambda: False
+cluster._CIB = Path({cib!r})
+"""
+# A deleted resource of the agent is still active.
+ORPHAN = (
+    CLUSTER.replace("found = Cluster(", "orphan = Cluster(")
+    + """
+from dataclasses import replace
+orphans = [replace(each, nodes=("n1",), unit="", is_orphan=True) for each in orphan.resources]
+cluster.query_cluster = lambda: Cluster({}, (), tuple(orphans))
+"""
+)
 SERVE = """
 import os
 from ocf_systemd.server import process
@@ -233,7 +249,7 @@ class TestUninstall:
         assert host.agent().exists()
         done = host("uninstall", "--force", before=UNKNOWN_CLUSTER + host.as_default)
         assert (done.returncode, host.agent().exists(), drop_in.exists()) == (0, False, True)
-        assert "kept the drop-ins: the cluster does not answer" in done.stdout
+        assert "kept the drop-ins, whose units the cluster may run: the cluster does not answer" in done.stdout
 
     def test_resources(self, host: Host) -> None:
         """Each resource of the agent must be deleted first."""
@@ -242,6 +258,34 @@ class TestUninstall:
         assert (done.returncode, done.stdout) == (1, "")
         assert all(f"\n  pcs resource delete {name}\n" in done.stderr for name in ("web", "mail"))
         assert host.agent().exists()
+
+    @pytest.mark.parametrize(("name", "is_refused"), [("systemd", True), ("Dummy", False)])
+    def test_stopped(self, host: Host, name: str, *, is_refused: bool) -> None:
+        """The CIB on the disk counts while Pacemaker is stopped: the message names it; all drop-ins are kept."""
+        host("install")
+        drop_in, cib = host.drop_in("a.service"), host.root / "cib.xml"
+        primitive = f'<primitive id="web" class="ocf" provider="pacemaker" type="{name}"/>'
+        cib.write_text(f"<cib><configuration><resources>{primitive}</resources></configuration></cib>")
+        before = STOPPED.format(cib=str(cib)) + host.as_default
+        done = host("uninstall", before=before)
+        assert (done.returncode, host.agent().exists()) == (int(is_refused), is_refused)
+        if is_refused:
+            assert str(cib) in done.stderr
+            assert "pcs cluster start" in done.stderr
+            done = host("uninstall", "--force", before=before)
+        assert f"Pacemaker does not run here, and {cib} has resources" in done.stdout
+        assert (host.agent().exists(), drop_in.exists()) == (False, True)
+
+    def test_orphans(self, host: Host) -> None:
+        """A deleted resource that is active needs the agent for its stop; its unit is unknown."""
+        host("install")
+        drop_in = host.drop_in("a.service")
+        done = host("uninstall", before=ORPHAN + host.as_default)
+        assert (done.returncode, host.agent().exists()) == (1, True)
+        assert "crm_resource --wait" in done.stderr
+        assert "pcs resource delete" not in done.stderr
+        assert host("uninstall", "--force", before=ORPHAN + host.as_default).returncode == 0
+        assert drop_in.exists()
 
     @pytest.mark.parametrize("cluster", [CLUSTER, UNKNOWN_CLUSTER], ids=["resources", "unknown"])
     def test_another_ocf_root(self, host: Host, cluster: str) -> None:

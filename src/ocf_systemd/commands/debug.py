@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ocf_systemd.agent.entry import PROGRAM
-from ocf_systemd.commands.cluster import advice, describe, describe_elsewhere
+from ocf_systemd.commands.cluster import advice, describe, describe_down, our_agents
 from ocf_systemd.commands.program import NotRunError, program, require_systemd, resource_options
 from ocf_systemd.core.ocf import Action
 from ocf_systemd.display.terminal import console, uses_rich
@@ -61,24 +61,24 @@ def debug(
 def _confirm_if_controlled(action: str, unit: str) -> None:
     """Ask whether to act on a unit that Pacemaker controls or another node runs. Raises NotRunError without a yes."""
     from ocf_systemd.core.parameter_values import unit_name
-    from ocf_systemd.host.cluster import ClusterError, active_elsewhere, resources_of
+    from ocf_systemd.host.cluster import Active, ClusterError, active_while_down, resources_of
 
     try:
         name = unit_name(unit.strip())
-        resources = resources_of(name)
-        elsewhere = active_elsewhere(name, resources)
+        resources = resources_of(name, our_agents())
+        active = active_while_down(name, resources)
         found = [each for each in resources if each.is_controlled]
         concern = describe(name, found) if found else ""
-        if elsewhere and not found and action in _STARTS:
-            concern = describe_elsewhere(name, elsewhere)
+        if not found and action in _STARTS:
+            concern = describe_down(name, active)
     except ValueError:  # the action reports it
         return
     except ClusterError as error:
-        found, elsewhere, concern = [], (), f"{error}. It may control {unit}"
+        found, active, concern = [], Active(), f"{error}. It may control {unit}"
     if not concern:
         return
     if not sys.stdin.isatty():
-        alone = f". To make Pacemaker leave it alone first:\n{advice(found, elsewhere)}" if found else ""
+        alone = f". To make Pacemaker leave it alone first:\n{advice(found, active.elsewhere)}" if found else ""
         raise NotRunError(
             f"{concern}. There is no terminal to ask for confirmation on: add --yes to run {action}{alone}"
         )

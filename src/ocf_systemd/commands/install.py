@@ -10,6 +10,7 @@ import click
 from ocf_systemd.commands.program import program
 
 if TYPE_CHECKING:
+    from ocf_systemd.core.cluster import Resource
     from ocf_systemd.install.agent_file import AgentFile
 
 _directory = partial(click.option, metavar="DIR", show_default=True, type=click.Path(file_okay=False, path_type=Path))
@@ -96,8 +97,8 @@ def uninstall_agent(ocf_root: Path, provider: str, name: str, share: Path, *, fo
     return 0
 
 
-def _units_in_use(agent: "AgentFile", *, force: bool) -> "frozenset[str] | None":
-    """Return the units of active resources of the cluster on this host; None: it does not answer.
+def _units_in_use(agent: "AgentFile", *, force: bool) -> "frozenset[str] | str":
+    """Return the units of active resources of the cluster of this host, or why they are unknown.
 
     Raises InstallationError if the cluster has resources of this agent, or does not answer, unless forced.
     """
@@ -112,21 +113,42 @@ def _units_in_use(agent: "AgentFile", *, force: bool) -> "frozenset[str] | None"
     except ClusterError as error:
         if must_check:
             raise InstallationError(f"{error}. It may have resources of {agent.standard}; --force removes it") from None
-        return None
-    resources = cluster.resources if cluster else ()
+        return "the cluster does not answer"
+    if cluster is None:
+        return frozenset()
+    resources = (*cluster.resources, *cluster.orphans)
     if must_check and (own := [each for each in resources if each.agent == agent.standard]):
-        names = "".join(f"\n  {each}" for each in own)
-        delete = "".join(f"\n  pcs resource delete {each.id}" for each in own)
-        raise InstallationError(
-            f"the cluster has resources of {agent.standard}. Without it, their stop fails and the node is "
-            f"fenced:{names}\nDelete them first, which stops their services; --force removes the agent nevertheless:"
-            f"{delete}"
-        )
+        raise InstallationError(_refusal(agent.standard, own, cluster.file))
+    if cluster.file and resources:
+        return f"Pacemaker does not run here, and {cluster.file} has resources"
+    if any(each.agent == agent.standard for each in cluster.orphans):
+        return "the cluster has not stopped a deleted resource"
     return frozenset(each.unit for each in resources if each.nodes and each.unit)
 
 
+def _refusal(standard: str, resources: "list[Resource]", file: str) -> str:
+    """Return why an agent with resources is not removed, and what to do."""
+    from ocf_systemd.commands.cluster import stopped_advice
+
+    names = "".join(f"\n  {each}" for each in resources)
+    why = f"the cluster has resources of {standard}. Without it, their stop fails and the node is fenced:{names}"
+    if file:
+        return (
+            f"{why}\nStart Pacemaker and delete them first; --force removes the agent nevertheless:\n"
+            f"{stopped_advice(file)}"
+        )
+    delete = "".join(
+        f"\n  crm_resource --wait   # until Pacemaker has stopped {each.id}"
+        if each.is_orphan
+        else f"\n  pcs resource delete {each.id}\n"
+        f"  # crm --wait resource stop {each.id} && crm configure delete {each.id}"
+        for each in resources
+    )
+    return f"{why}\nDelete them first, which stops their services; --force removes the agent nevertheless:{delete}"
+
+
 def _remove_shared_files(
-    ocf_root: Path, share: Path, units_in_use: "frozenset[str] | None", *, force: bool
+    ocf_root: Path, share: Path, units_in_use: "frozenset[str] | str", *, force: bool
 ) -> Iterator[str]:
     """Remove what all agents share, unless another agent is installed; yield messages for the user."""
     from ocf_systemd.host.drop_in import units_with_drop_in
@@ -143,9 +165,10 @@ def _remove_shared_files(
         messages = [f"removed manual pages and completion below {share}"] if data_files.remove(share) else []
         messages.append(server_units.remove(paths, force=force))
         yield from filter(None, messages)
-        if units_in_use is not None and (units := remove_drop_ins(paths.run_directory, units_in_use)):
+        if isinstance(units_in_use, str):
+            if units_with_drop_in(paths.run_directory):
+                yield f"kept the drop-ins, whose units the cluster may run: {units_in_use}"
+        elif units := remove_drop_ins(paths.run_directory, units_in_use):
             yield f"removed the drop-ins of {', '.join(units)}"
-        elif units_in_use is None and units_with_drop_in(paths.run_directory):
-            yield "kept the drop-ins: the cluster does not answer, and may run their units"
     except OSError as error:
         raise InstallationError(f"{error.filename} cannot be removed: {describe(error)}") from error

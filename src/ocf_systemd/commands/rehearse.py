@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ocf_systemd.commands.cluster import advice, describe, describe_elsewhere
+from ocf_systemd.commands.cluster import advice, describe, describe_down, our_agents
 from ocf_systemd.commands.program import NotRunError, program, require_systemd, resource_options
 from ocf_systemd.display.terminal import console, uses_rich
 
@@ -64,13 +64,14 @@ def _rehearse_here(call: "Call", *, yes: bool, as_json: bool) -> int:
     from ocf_systemd.rehearse import runner
 
     unit = call.parameters.unit
-    resources = _uncontrolled_resources(unit)
+    resources, is_down = _uncontrolled_resources(unit)
     initial = runner.read_initial_state(call)
     concerns = [
         str(each) if each.is_in_maintenance else f"{each}: without maintenance, its monitors count failures"
         for each in resources
         if each.nodes
     ]
+    concerns += filter(None, [is_down])
     if initial.is_running:
         concerns.append(f"{unit} is running")
     if concerns and not yes and not _is_confirmed(unit, concerns):
@@ -78,32 +79,32 @@ def _rehearse_here(call: "Call", *, yes: bool, as_json: bool) -> int:
     return runner.rehearse(call, initial, _view(as_json=as_json)).exit_code
 
 
-def _uncontrolled_resources(unit: str) -> "tuple[Resource, ...]":
-    """Return the cluster's resources for the unit. Raises NotRunError if Pacemaker may act on one of them.
+def _uncontrolled_resources(unit: str) -> "tuple[tuple[Resource, ...], str]":
+    """Return the cluster's resources for the unit, and a message if the cluster wrongly believes it active here.
 
-    Raises it also if another node runs the unit.
+    Raises NotRunError if Pacemaker may act on one of them, or if another node runs the unit.
     """
-    from ocf_systemd.host.cluster import ClusterError, active_elsewhere, resources_of
+    from ocf_systemd.host.cluster import ClusterError, active_while_down, resources_of
 
     try:
-        resources = resources_of(unit)
-        elsewhere = active_elsewhere(unit, resources)
+        resources = resources_of(unit, our_agents())
+        active = active_while_down(unit, resources)
     except ClusterError as error:
         raise NotRunError(
             f"{error}. It may control {unit}: leave out --on-this-host to rehearse in a sandbox"
         ) from None
     if found := [each for each in resources if each.is_controlled]:
+        harm = "It would count each crash and stop as a failure, and could start the service elsewhere meanwhile"
+        if found[0].file:
+            harm = "Another node may run the service"
         raise NotRunError(
-            f"{describe(unit, found)}. It would count each crash and stop of a "
-            f"rehearsal as a failure, and could start the service elsewhere meanwhile. Leave out --on-this-host to "
-            f"rehearse in a sandbox, or run first:\n{advice(found, elsewhere)}"
+            f"{describe(unit, found)}. {harm}. Leave out --on-this-host to rehearse in a sandbox, or run first:\n"
+            f"{advice(found, active.elsewhere)}"
         )
-    if elsewhere:
-        raise NotRunError(
-            f"{describe_elsewhere(unit, elsewhere)}. Run this command there, or leave out --on-this-host to rehearse "
-            f"in a sandbox"
-        )
-    return resources
+    message = describe_down(unit, active)
+    if active.elsewhere:
+        raise NotRunError(f"{message}. Run this command there, or leave out --on-this-host to rehearse in a sandbox")
+    return resources, message
 
 
 def _is_confirmed(unit: str, concerns: list[str]) -> bool:

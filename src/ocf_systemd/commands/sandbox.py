@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from ocf_systemd.sandbox import Copy, Sandbox
 
 
+# A sandbox is no node of the host's cluster: its commands need not be careful of the resources.
+_CIB = "/var/lib/pacemaker/cib/cib.xml"
+
+
 @program.group()
 def sandbox() -> None:
     """Run commands in a temporary container with its own systemd.
@@ -106,6 +110,7 @@ def booted(copies: "list[Copy]") -> "Iterator[Sandbox]":
 
     try:
         with boot(copies=copies) as host:
+            host.run(["rm", "-f", _CIB])
             yield host
     except (SandboxUnavailableError, OSError) as error:
         raise NotRunError(str(error)) from error

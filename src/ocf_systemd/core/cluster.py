@@ -5,11 +5,12 @@ whether a resource is managed, which its group, its node or the whole cluster ca
 """
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
+from ocf_systemd.core.crm_mon import Report, is_true
 from ocf_systemd.core.durations import duration_s
 from ocf_systemd.core.ocf import Action
 from ocf_systemd.core.operations import INTERVAL, Operations
@@ -55,7 +56,8 @@ class Resource:
     the unit that it manages, as configured. That may be an alias; it is empty if the resource manages no unit or its
     name is not valid for one. `nodes` are those on which it is active. A resource is blocked if Pacemaker does nothing
     with it after a failure, until a cleanup. `default_timeouts` are those of actions without an operation of their own.
-    `clone` is the id of the clone that it is in, if any.
+    `clone` is the id of the clone that it is in, if any. An orphan is deleted from the CIB, and still active. `file` is
+    the CIB that it was read from while Pacemaker did not run on this host: then nothing is known of its state.
     """
 
     id: str
@@ -70,6 +72,8 @@ class Resource:
     is_blocked: bool = False
     is_globally_unique: bool = False
     clone: str = ""
+    is_orphan: bool = False
+    file: str = ""
     default_timeouts: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
 
     @property
@@ -84,14 +88,22 @@ class Resource:
         So a disabled resource counts while it is active: Pacemaker stops it. So does a blocked one, which a cleanup
         releases.
         """
+        if self.file:
+            return True
         if self.is_in_maintenance or (self.is_disabled and not self.nodes):
             return False
         return self.is_managed or self.is_blocked
 
     def __str__(self) -> str:
         """Return its name and state, for people."""
+        if self.file:
+            return (
+                f"resource {self.id} ({self.agent}) is configured in {self.file}; its state on other nodes is unknown "
+                "because Pacemaker does not run here"
+            )
         place = f"active on {', '.join(self.nodes)}" if self.nodes else "not active"
-        return f"resource {self.id} ({self.agent}) is {self._control} and {place}"
+        deleted = "deleted from the configuration, " if self.is_orphan else ""
+        return f"resource {self.id} ({self.agent}) is {deleted}{self._control} and {place}"
 
     @property
     def _control(self) -> str:
@@ -106,10 +118,16 @@ class Resource:
 
 @dataclass(frozen=True, slots=True)
 class Cluster:
-    """A cluster: its properties, such as `maintenance-mode`, as configured, and its resources."""
+    """A cluster: its properties, such as `maintenance-mode`, as configured, and its resources.
+
+    `orphans` are active resources that are not configured any more. `file` has the CIB, if Pacemaker does not run here.
+    """
 
     properties: Mapping[str, str]
     resources: tuple[Resource, ...]
+    orphans: tuple[Resource, ...] = ()
+    has_quorum: bool = True
+    file: str = ""
 
     def managing(self, unit: str, primary_names: Mapping[str, str]) -> tuple[Resource, ...]:
         """Return the resources that manage a unit.
@@ -165,16 +183,27 @@ def parse_cluster(cib: str, crm_mon: str) -> Cluster:
 
     Raises ValueError if one of them is not XML.
     """
+    configuration, report = _Configuration(_parsed(cib)), Report(_parsed(crm_mon))
+    resources = tuple(_resource(configuration, lineage, report) for lineage in configuration.primitives())
+    deleted = report.orphans().items() - {(each.id, each.agent) for each in resources}
+    orphans = tuple(_orphan(name, agent, report) for name, agent in sorted(deleted))
+    return Cluster(configuration.properties, resources, orphans, has_quorum=report.has_quorum)
+
+
+def parse_stopped(cib: str, file: str) -> Cluster:
+    """Return the cluster of a file with a CIB, while Pacemaker does not run here. Raises ValueError if it is no XML."""
+    configuration, report = _Configuration(root := _parsed(cib)), Report(root)  # which reports no resource
+    found = (_resource(configuration, lineage, report) for lineage in configuration.primitives())
+    return Cluster(configuration.properties, tuple(replace(each, file=file) for each in found), file=file)
+
+
+def _parsed(text: str) -> "Element":
     from xml.etree import ElementTree as ET
 
     try:
-        # The cluster's own, which only administrators write.
-        configuration = _Configuration(ET.fromstring(cib))  # noqa: S314
-        report = _Report(ET.fromstring(crm_mon))  # noqa: S314
+        return ET.fromstring(text)  # noqa: S314 - the cluster's own, which only administrators write
     except ET.ParseError as error:
         raise ValueError(str(error)) from None
-    resources = (_resource(configuration, lineage, report) for lineage in configuration.primitives())
-    return Cluster(configuration.properties, tuple(resources))
 
 
 class _Subject(NamedTuple):
@@ -306,41 +335,20 @@ class _Configuration:
                 return None
 
 
-class _Report:
-    """What crm_mon reports: nodes in maintenance, globally unique clones, and of each resource one or more elements."""
-
-    def __init__(self, crm_mon: "Element") -> None:
-        nodes = crm_mon.iterfind("nodes/node")
-        self.nodes_in_maintenance = {each.get("name") for each in nodes if _is_true(each.get("maintenance"))}
-        clones = crm_mon.iterfind("resources//clone")
-        self.unique_clones = {each.get("id") for each in clones if _is_true(each.get("unique"))}
-        self._elements: dict[str, list[Element]] = {}
-        for element in crm_mon.iterfind("resources//resource"):  # instances are called `web`, or `web:0`
-            self._elements.setdefault(element.get("id", "").partition(":")[0], []).append(element)
-
-    def values(self, resource: str, name: str) -> set[str]:
-        """Return the values of an attribute of a resource, in lower case, of all its instances."""
-        return {element.get(name, "").lower() for element in self._elements.get(resource, ())}
-
-    def nodes(self, resource: str) -> set[str]:
-        """Return the nodes on which a resource is active."""
-        elements = self._elements.get(resource, ())
-        return {node.get("name", "") for element in elements for node in element.iterfind("node")}
-
-
-def _resource(configuration: _Configuration, lineage: tuple["Element", ...], report: _Report) -> Resource:
+def _resource(configuration: _Configuration, lineage: tuple["Element", ...], report: Report) -> Resource:
     name = lineage[0].get("id", "")
     standard = tuple(next(filter(None, (each.get(key) for each in lineage)), "") for key in _STANDARD)
     defaults = configuration.defaults("rsc_defaults", _Subject(standard))
     meta = defaults | configuration.attributes("meta_attributes", lineage)
     parameters = configuration.attributes("instance_attributes", lineage)
     clone = next((each.get("id", "") for each in lineage if each.tag in _CLONES), "")
-    nodes, is_managed = report.nodes(name), report.values(name, "managed") != {"false"}
+    managed = report.values(name, "managed") or {meta.get("is-managed", "")}
+    nodes, is_managed = report.nodes(name), not all(map(is_false, managed))
     # Maintenance in the CIB counts only if crm_mon reports the resource as unmanaged, too: by its rule, a set of
     # attributes may not apply now.
     in_maintenance = not is_managed and (
-        _is_true(configuration.properties.get("maintenance-mode"))
-        or _is_true(meta.get("maintenance"))
+        is_true(configuration.properties.get("maintenance-mode"))
+        or is_true(meta.get("maintenance"))
         or (bool(nodes) and nodes <= report.nodes_in_maintenance)
     )
     return Resource(
@@ -352,11 +360,26 @@ def _resource(configuration: _Configuration, lineage: tuple["Element", ...], rep
         nodes=tuple(sorted(nodes)),
         is_managed=is_managed,
         is_in_maintenance=in_maintenance,
-        is_disabled=report.values(name, "target_role") == {"stopped"},
+        is_disabled=(report.values(name, "target_role") or {meta.get("target-role", "").lower()}) == {"stopped"},
         is_blocked="true" in report.values(name, "blocked"),
         is_globally_unique=clone in report.unique_clones,
         clone=clone,
         default_timeouts=configuration.default_timeouts(standard),
+    )
+
+
+def _orphan(name: str, agent: str, report: Report) -> Resource:
+    """Return a deleted resource. Nothing has its parameters: the unit is known if the agent is named after it."""
+    resource_class, _, resource_type = agent.partition(":")
+    return Resource(
+        id=name,
+        agent=agent,
+        unit=_unit(resource_class, resource_type, {}),
+        parameters={},
+        nodes=tuple(sorted(report.nodes(name))),
+        is_managed=report.values(name, "managed") != {"false"},
+        is_blocked="true" in report.values(name, "blocked"),
+        is_orphan=True,
     )
 
 
@@ -367,13 +390,6 @@ def _unit(resource_class: str, resource_type: str, parameters: Mapping[str, str]
         return unit_name(text.strip())
     except ValueError:
         return ""
-
-
-def _is_true(text: str | None) -> bool:
-    try:
-        return boolean(text or "no")
-    except ValueError:
-        return False
 
 
 def is_false(text: str | None) -> bool:

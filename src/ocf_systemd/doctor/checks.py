@@ -1,6 +1,7 @@
 """The table of all checks, which of them report the same cause, and the name of the resource in their fixes."""
 
 import re
+import shlex
 from dataclasses import replace
 
 from ocf_systemd.core.check_result import CheckResult, Status
@@ -56,16 +57,25 @@ def _unless_reported(result: CheckResult, problems: set[str]) -> CheckResult:
 def _with_resource(result: CheckResult, facts: Facts) -> CheckResult:
     """Return a result whose fixes name the resource that manages the unit, and the timeouts that it has now.
 
-    `pcs resource update` resets the options of an operation that it does not name (pcs(8)).
+    The comment of each command for pcs has that for crm. `pcs resource update` resets the options of an operation that
+    it does not name (pcs(8)).
     """
-    if (resource := facts.resource) is None:
-        return result
-    times = facts.operations.configured
+    resource, times = facts.resource, facts.operations.configured
 
     def named(match: re.Match[str]) -> str:
+        name = resource.id if resource else "RESOURCE"
         if not match[2]:
-            return f"pcs resource update {resource.id}{match[1]}"
-        now = f"   # now {times[match[2]]:g}s" if match[2] in times else ""
-        return update_operation(resource, match[2], match[1].removeprefix(f" op {match[2]} ")) + now
+            return f"pcs resource update {name}{match[1]}   # {_crm_parameters(name, match[1])}"
+        now = f"now {times[match[2]]:g}s; " if resource and match[2] in times else ""
+        command = match[0]
+        if resource:
+            command = update_operation(resource, match[2], match[1].removeprefix(f" op {match[2]} "))
+        return f"{command}   # {now}crm configure edit {name}"
 
     return replace(result, fix=tuple(_UPDATE.sub(named, line) for line in result.fix))
+
+
+def _crm_parameters(resource: str, settings: str) -> str:
+    """Return the crm commands for what `pcs resource update` sets, as NAME=VALUE quoted for a shell."""
+    pairs = (setting.partition("=") for setting in shlex.split(settings))
+    return "; ".join(f"crm resource param {resource} set {name} {shlex.quote(value)}" for name, _, value in pairs)

@@ -13,6 +13,10 @@ from ocf_systemd.doctor.fixes import names, update_operation
 _FENCING = ("stonith-enabled", "fencing-enabled")
 _WATCHDOG = ("stonith-watchdog-timeout", "fencing-watchdog-timeout")
 _QUORUM = "no-quorum-policy"
+_WITHOUT_QUORUM = (
+    "# This node has no quorum now, and without it the next command stops all resources. Restore quorum first:",
+    "corosync-quorumtool   # must report: Quorate: Yes",
+)
 _NO_CLUSTER = "no cluster runs on this host"
 
 
@@ -25,12 +29,24 @@ def _find_resources(facts: Facts) -> tuple[Resource, ...] | str:
     return cluster if isinstance(cluster, str) else facts.resources or "no resource manages the unit"
 
 
+def _find_running(facts: Facts) -> tuple[Resource, ...] | str:
+    return f"Pacemaker does not run here: only {file} is known" if (file := _file(facts)) else _find_resources(facts)
+
+
+def _file(facts: Facts) -> str:
+    return facts.cluster.file if facts.cluster else ""
+
+
 def _disabled_fencing(cluster: Cluster) -> str:
     return next((name for name in _FENCING if is_false(cluster.properties.get(name))), "")
 
 
 def check_cluster(check: Check, facts: Facts) -> CheckResult:
     """Check that a cluster that runs on this host can be queried."""
+    if file := _file(facts):
+        found = names([each.id for each in facts.resources])
+        has = f"where {found} manages the unit" if found else "where no resource manages the unit"
+        return check.skipped(f"Pacemaker does not run here; its configuration is read from {file}, {has}")
     if facts.why_no_cluster:
         return check.warning(
             facts.why_no_cluster,
@@ -77,6 +93,7 @@ def check_quorum(check: Check, cluster: Cluster) -> CheckResult:
         f"{_QUORUM}=ignore",
         f"If the nodes lose contact, each side starts the service{fenced}. In a cluster of two nodes, the surviving "
         "one keeps quorum with two_node in votequorum(5).",
+        *(() if cluster.has_quorum else _WITHOUT_QUORUM),
         f"pcs property set {_QUORUM}=stop   # crm configure property {_QUORUM}=stop",
     )
 
@@ -95,7 +112,7 @@ def check_one_resource(check: Check, resources: tuple[Resource, ...]) -> CheckRe
     )
 
 
-@needs(_find_resources)
+@needs(_find_running)
 def check_unique_clone(check: Check, resources: tuple[Resource, ...]) -> CheckResult:
     """Check that the instances of a clone are not globally unique."""
     unique = next((each for each in resources if each.is_globally_unique), None)
@@ -118,14 +135,15 @@ def check_monitor(check: Check, resources: tuple[Resource, ...]) -> CheckResult:
             return check.error(
                 f"resource {resource.id} has no recurring monitor",
                 "Pacemaker does not detect that the service has failed.",
-                f"pcs resource update {resource.id} op monitor interval=10s timeout=20s",
+                f"pcs resource update {resource.id} op monitor interval=10s timeout=20s   # crm configure edit "
+                f"{resource.id}",
             )
         if without := next((each for each in resource.monitors if each.timeout is None), None):
             return check.warning(
                 f"the monitor of resource {resource.id} has no timeout",
                 "Pacemaker's default applies, 20 s, whatever the hook needs.",
                 update_operation(resource, Action.MONITOR, f"interval={without.interval} timeout=20s")
-                + "   # or longer",
+                + f"   # or longer; crm configure edit {resource.id}",
             )
     return check.ok("a recurring monitor with a timeout")
 

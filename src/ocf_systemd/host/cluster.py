@@ -1,13 +1,16 @@
 """Queries the cluster on this host with cibadmin(8) and crm_mon(8), for commands that people run.
 
-Where no cluster runs, that is known without starting a process.
+Where no cluster runs, that is known without starting a process. If Pacemaker is only stopped on this host, other nodes
+may run its resources: they are those of the CIB on the disk.
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
+from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
-from ocf_systemd.core.cluster import Cluster, Resource, parse_cluster
+from ocf_systemd.core.cluster import Cluster, Resource, parse_cluster, parse_stopped
 from ocf_systemd.core.text import printable
 from ocf_systemd.core.unit_properties import parse_units
 from ocf_systemd.host.commands import run_to_end
@@ -15,13 +18,21 @@ from ocf_systemd.host.commands import run_to_end
 # What Pacemaker's daemons listen on, also those of a remote node: abstract sockets, whose names libqb pads with NUL
 # characters, shown as @, or files, if it is set up so.
 _SOCKET = re.compile(r"[@/](pacemakerd|cib_ro|cib_rw)@*$", re.MULTILINE)
+_CIB = Path("/var/lib/pacemaker/cib/cib.xml")  # only root and Pacemaker can read it
 _TIMEOUT_S = 5.0
 # Not the caller's: with CIB_file or CIB_shadow, the tools would query something other than the cluster.
 _ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C"}
 
 
 class ClusterError(Exception):
-    """A cluster runs on this host, but its state is unknown; the message says why."""
+    """This host is in a cluster, but its state is unknown; the message says why."""
+
+
+class Active(NamedTuple):
+    """The resources of a unit that the cluster believes active: on this node alone, and on others."""
+
+    here: tuple[Resource, ...] = ()
+    elsewhere: tuple[Resource, ...] = ()
 
 
 def runs_cluster(sockets: Path = Path("/proc/net/unix")) -> bool:
@@ -33,19 +44,34 @@ def runs_cluster(sockets: Path = Path("/proc/net/unix")) -> bool:
 
 
 def query_cluster() -> Cluster | None:
-    """Return the cluster that runs on this host; None: none does. Raises `ClusterError`."""
+    """Return the cluster of this host, from the disk if it does not run; None: there is none. Raises `ClusterError`."""
     if not runs_cluster():
-        return None
+        return _query_stopped()
     try:
         return parse_cluster(_output("cibadmin", "--query"), _output("crm_mon", "--output-as=xml", "--inactive"))
     except ValueError as error:
         raise _unknown("cibadmin or crm_mon", f"printed no XML: {error}") from error
 
 
-def resources_of(unit: str) -> tuple[Resource, ...]:
-    """Return the cluster's resources that manage a unit, under any of its names. Raises `ClusterError`."""
-    cluster = query_cluster()
-    return () if cluster is None else managing(cluster, unit)
+def _query_stopped() -> Cluster | None:
+    try:
+        return parse_stopped(_CIB.read_text(encoding="utf-8"), str(_CIB))
+    except (FileNotFoundError, NotADirectoryError, PermissionError):
+        return None
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else f"it is no XML: {error}"
+        raise ClusterError(f"Pacemaker does not run here, and its {_CIB} cannot be read: {reason}") from error
+
+
+def resources_of(unit: str, agents: Collection[str] = ()) -> tuple[Resource, ...]:
+    """Return the cluster's resources that manage a unit, under any of its names. Raises `ClusterError`.
+
+    Included are orphans of these agents, whose unit is unknown.
+    """
+    if (cluster := query_cluster()) is None:
+        return ()
+    unknown = tuple(each for each in cluster.orphans if not each.unit and each.agent in agents)
+    return managing(replace(cluster, resources=cluster.resources + cluster.orphans), unit) + unknown
 
 
 def managing(cluster: Cluster, unit: str) -> tuple[Resource, ...]:
@@ -56,13 +82,17 @@ def managing(cluster: Cluster, unit: str) -> tuple[Resource, ...]:
     return cluster.managing(unit, _primary_names(units))
 
 
-def active_elsewhere(unit: str, resources: Iterable[Resource]) -> tuple[Resource, ...]:
+def active_while_down(unit: str, resources: Iterable[Resource]) -> Active:
     """Return the active ones of a unit's resources if the unit is down here. Raises `ClusterError`."""
     active = tuple(each for each in resources if each.nodes)
     if not active:
-        return ()
+        return Active()
     shown = parse_units(_output("systemctl", "show", "--property=ActiveState", "--", unit).encode())
-    return active if all(each.get("ActiveState") in {"inactive", "failed"} for each in shown) else ()
+    if not all(each.get("ActiveState") in {"inactive", "failed"} for each in shown):
+        return Active()
+    node = _output("crm_node", "--name").strip()
+    here = tuple(each for each in active if each.nodes == (node,))
+    return Active(here, tuple(each for each in active if each not in here))
 
 
 def _primary_names(units: Iterable[str]) -> dict[str, str]:
@@ -88,4 +118,4 @@ def _output(*command: str) -> str:
 
 
 def _unknown(command: str, why: str) -> ClusterError:
-    return ClusterError(f"a cluster runs on this host and cannot be queried: {command} {why}")
+    return ClusterError(f"this host is in a cluster that cannot be queried: {command} {why}")
