@@ -198,7 +198,7 @@ class TestResources:
         for command, (name, action) in zip(commands, short.items(), strict=True):
             assert report.status(name) in {"warning", "error"}
             assert command.startswith(f"pcs resource update web op {action} ")
-            assert command.endswith(f"   # now {report.operations[action]:g}s")
+            assert command.endswith(f"   # now {report.operations[action]:g}s; crm configure edit web")
         overridden = doctor.report("--op", "start=200s", "--op", "stop=200s", "--op", "monitor=60s")
         doctor.run(commands)
         fixed = doctor.report()

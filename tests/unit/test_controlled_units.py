@@ -102,6 +102,13 @@ class TestDownHere:
             debug._confirm_if_controlled("start", "web")  # noqa: SLF001
         assert "two nodes" not in str(error.value)
 
+    def test_an_unknown_unit(self, monkeypatch: pytest.MonkeyPatch, state: str) -> None:
+        """A deleted resource that Pacemaker leaves alone, and whose unit is unknown, is not about this unit."""
+        orphan = replace(LEFT_ALONE, agent="ocf:pacemaker:systemd", unit="", is_orphan=True)
+        install(monkeypatch, orphan, state)
+        assert rehearse._uncontrolled_resources("web.service") == ((orphan,), "")  # noqa: SLF001
+        debug._confirm_if_controlled("start", "web")  # noqa: SLF001
+
     def test_on_another_node_too(self, monkeypatch: pytest.MonkeyPatch, state: str) -> None:
         """A start would run a second copy."""
         install(monkeypatch, replace(LEFT_ALONE, nodes=("node1", "node2")), state)

@@ -154,12 +154,12 @@ def stopped(facts: Facts) -> Facts:
     return replace(facts, cluster=replace(facts.cluster, file="/cib.xml"), resources=resources)
 
 
-@pytest.mark.parametrize("name", ["cluster", "unique-clone"])
+@pytest.mark.parametrize(("name", "status"), [("cluster", Status.OK), ("unique-clone", Status.SKIPPED)])
 @pytest.mark.parametrize("resources", [(), (CLONED,)], ids=["no resource", "a resource"])
-def test_stopped_skips(name: str, resources: tuple[Resource, ...]) -> None:
-    """What needs the running cluster is skipped, and names the file that is known."""
+def test_stopped_names_the_file(name: str, status: Status, resources: tuple[Resource, ...]) -> None:
+    """The report names the file that was read; what needs the running cluster is skipped."""
     result = BY_NAME[name].run(stopped(managed(*resources)))
-    assert result.status is Status.SKIPPED
+    assert result.status is status
     assert "/cib.xml" in result.what
 
 

@@ -44,9 +44,8 @@ def _disabled_fencing(cluster: Cluster) -> str:
 def check_cluster(check: Check, facts: Facts) -> CheckResult:
     """Check that a cluster that runs on this host can be queried."""
     if file := _file(facts):
-        found = names([each.id for each in facts.resources])
-        has = f"where {found} manages the unit" if found else "where no resource manages the unit"
-        return check.skipped(f"Pacemaker does not run here; its configuration is read from {file}, {has}")
+        found = names([each.id for each in facts.resources]) or "no resource manages the unit"
+        return check.ok(f"Pacemaker does not run here; read from {file}: {found}")
     if facts.why_no_cluster:
         return check.warning(
             facts.why_no_cluster,

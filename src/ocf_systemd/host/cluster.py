@@ -84,7 +84,7 @@ def managing(cluster: Cluster, unit: str) -> tuple[Resource, ...]:
 
 def active_while_down(unit: str, resources: Iterable[Resource]) -> Active:
     """Return the active ones of a unit's resources if the unit is down here. Raises `ClusterError`."""
-    active = tuple(each for each in resources if each.nodes)
+    active = tuple(each for each in resources if each.nodes and each.unit)
     if not active:
         return Active()
     shown = parse_units(_output("systemctl", "show", "--property=ActiveState", "--", unit).encode())
