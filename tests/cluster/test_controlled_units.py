@@ -233,8 +233,34 @@ def test_pacemaker_stopped(cluster: Cluster, node: Node) -> None:
     assert all(f"resource web ({AGENT}) is configured in {cib}" in done.stderr for done in (start, rehearse, uninstall))
     assert (state, has_agent) == ("inactive", True)
     assert "plain.service is stopped, as before" in in_sandbox.stdout
-    assert cib in doctor.stdout
+    assert f"read from {cib}: web" in " ".join(doctor.stdout.split())
     assert cluster.status().runs_on("web") == node.name
+
+
+def test_deleted_resources(cluster: Cluster) -> None:
+    """While Pacemaker stops what is deleted from its configuration, a start needs confirmation."""
+    for name in ("named", "unknown"):
+        stop = "ExecStop=sh -c 'until test -e /run/go; do sleep 0.1; done'"
+        cluster.service(name, "ExecStart=sleep infinity", stop)
+    cluster.create("ours", unit="unknown")
+    cluster.pcs("resource", "create", "old", "systemd:named", "--wait")
+    node = cluster.node(cluster.wait_until_runs("old"))
+    for name in ("ours", "old"):
+        node.run("cibadmin", "--delete", "--xml-text", f'<primitive id="{name}"/>')
+    cluster.wait_until(
+        lambda status: all(name in status.resources and status.resources[name].is_orphaned for name in ("ours", "old")),
+        30,
+        "the resources are orphans",
+    )
+    named, unknown = (typed(node, "debug", "start", "--unit", name) for name in ("named", "unknown"))
+    for each in cluster.nodes:
+        each.run("touch", "/run/go")
+    cluster.settle()
+    for each in cluster.nodes:
+        each.run("rm", "/run/go")
+    assert (named.returncode, unknown.returncode) == (2, 2)
+    assert "controls named.service: resource old (systemd:named) is deleted from the configuration" in named.stderr
+    assert f"may control unknown.service: resource ours ({AGENT}) is deleted from" in unknown.stderr
 
 
 @contextmanager
