@@ -257,7 +257,7 @@ class TestConfiguration:
 
         def names(operations: str) -> list[tuple[str, str | None]]:
             web = configured(template + primitive(UNIT + operations, attrib='template="t"') + USED).resources[0]
-            return [(each.name, each.interval) for each in web.operations]
+            return [(each.name, each.interval) for each in web.operations if each.is_used]
 
         assert names("") == [("monitor", "10s"), ("monitor", "60s"), ("stop", "0")]
         assert names(own.format("true")) == [("monitor", "30s"), ("stop", "0")]

@@ -30,6 +30,7 @@ from ocf_systemd.agent.events import (
     WarningNotice,
 )
 from ocf_systemd.agent.timeline import Timeline
+from ocf_systemd.core.cluster import Resource
 from ocf_systemd.core.observations import (
     ActiveState,
     CommandOutcome,
@@ -48,7 +49,7 @@ from ocf_systemd.core.pacemaker import MEANINGS, consequence, meaning
 from ocf_systemd.core.parameters import read_operation
 from ocf_systemd.core.timeouts import ADVERTISED_TIMEOUT_S
 from ocf_systemd.debug import text
-from ocf_systemd.debug.changes import Changes, HostChanges
+from ocf_systemd.debug.changes import Changes, HostChanges, HostState
 from ocf_systemd.debug.json_view import JsonView
 from ocf_systemd.debug.live_view import LiveView, frame, result_box
 from ocf_systemd.debug.session import Call, Step, View, run_call
@@ -380,6 +381,29 @@ class TestPlain:
         monkeypatch.setattr("ocf_systemd.debug.changes.show_unit", no_answer)
         changes = HostChanges(UNIT).finish(is_start=True, is_stop=False)
         assert f"systemctl status {UNIT}" in self.shown(story(), changes=changes).splitlines()[-1]
+
+    @pytest.mark.parametrize(
+        ("nodes", "removed"), [pytest.param((), [UNIT], id="active nowhere"), pytest.param(("n1",), [], id="active")]
+    )
+    def test_drop_in_of_pacemaker(
+        self, monkeypatch: pytest.MonkeyPatch, nodes: tuple[str, ...], removed: list[str]
+    ) -> None:
+        """A drop-in that has appeared stays if Pacemaker may have started the unit meanwhile."""
+        found: list[str] = []
+        states = iter((HostState(is_up=True, has_drop_in=False), HostState(is_up=True, has_drop_in=True)))
+
+        async def state(_: object) -> HostState:
+            return next(states)
+
+        async def unload(changes: HostChanges) -> None:
+            found.append(changes._parameters.unit)  # noqa: SLF001
+
+        resource = Resource("web", "ocf:pacemaker:systemd", UNIT, {}, nodes=nodes)
+        monkeypatch.setattr("ocf_systemd.debug.changes.resources_of", lambda _: (resource,))
+        monkeypatch.setattr(HostChanges, "_state", state)
+        monkeypatch.setattr(HostChanges, "_unload_drop_in", unload)
+        HostChanges(UNIT).finish(is_start=False, is_stop=False)
+        assert found == removed
 
     def test_commands_are_quoted(self) -> None:
         """A shell does not change the unit's name in the commands."""

@@ -13,6 +13,7 @@ from ocf_systemd.core.ocf import Action
 from ocf_systemd.core.operations import Operations
 from ocf_systemd.doctor import checks, cluster_checks
 from ocf_systemd.doctor.checks import run_checks
+from ocf_systemd.doctor.facts import Execution
 from ocf_systemd.doctor.fixes import update
 from tests.unit.test_doctor_checks import BY_NAME, NAME, known, serving
 
@@ -253,6 +254,53 @@ class TestFixes:
         (fix,) = results(monitored(replace(MONITOR, timeout=None, options={"on-fail": "fence"})))["monitor"].fix
         command = "pcs resource update web op monitor interval=10s timeout=20s on-fail=fence"
         assert fix == f"{command}   # or longer; crm configure edit web"
+
+    @pytest.mark.parametrize(
+        ("nodes", "status"),
+        [
+            pytest.param(("n2",), Status.WARNING, id="active elsewhere"),
+            pytest.param((), Status.ERROR, id="active nowhere"),
+        ],
+    )
+    def test_mounted_elsewhere(self, nodes: tuple[str, ...], status: Status) -> None:
+        """What a start needs may be on storage that the cluster has mounted on the node of the service."""
+        unit = replace(serving(), execution=Execution(missing_files=("EnvironmentFile=/srv/web/env",)))
+        facts = replace(managed(replace(WEB, nodes=nodes)), unit=unit)
+        result = results(facts)["files"]
+        assert result.status is status
+        assert ("The service runs on n2" in result.why) == bool(nodes)
+
+    @pytest.mark.parametrize(
+        ("operations", "command"),
+        [
+            pytest.param((), "pcs resource update web op monitor interval=10s timeout=20s", id="none"),
+            pytest.param(
+                (replace(MONITOR, interval="0s", options={"on-fail": "block"}),),
+                "pcs resource op add web monitor interval=10s timeout=20s",
+                id="a probe's",
+            ),
+            pytest.param(
+                (replace(MONITOR, is_used=False, options={"role": "Stopped"}),),
+                "pcs resource op add web monitor interval=10s timeout=20s",
+                id="for the role Stopped",
+            ),
+            pytest.param(
+                (replace(MONITOR, is_used=False, options={"enabled": "false"}),),
+                "pcs resource manage web --monitor",
+                id="disabled",
+            ),
+        ],
+    )
+    def test_no_monitor(self, operations: tuple[ConfiguredOperation, ...], command: str) -> None:
+        """The command keeps the operations that there are."""
+        (fix,) = results(monitored(*operations))["monitor"].fix
+        assert fix == f"{command}   # crm configure edit web"
+
+    def test_keeps_operations_that_are_not_used(self) -> None:
+        """A disabled monitor is one of several, of which pcs would replace the first."""
+        disabled = replace(MONITOR, is_used=False, options={"enabled": "false"})
+        (fix,) = results(monitored(disabled, replace(MONITOR, interval="60s", timeout=None)))["monitor"].fix
+        assert fix.startswith("# for one of the 2: pcs resource op delete ID; pcs resource op add web monitor ")
 
     def test_without_a_timeout(self) -> None:
         """A fix of a parameter names the resource alone."""

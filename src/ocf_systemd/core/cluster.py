@@ -33,7 +33,8 @@ _FIRST_PROPERTIES = "cib-bootstrap-options"  # the set of cluster properties tha
 class ConfiguredOperation:
     """An operation of a resource. Times are text as configured, such as `10s`; None: not configured.
 
-    `options` are all others that it has, such as `on-fail` and `OCF_CHECK_LEVEL`.
+    `options` are all others that it has, such as `on-fail` and `OCF_CHECK_LEVEL`. A disabled one, or a monitor for the
+    role Stopped, is not `is_used`.
     """
 
     name: str
@@ -41,6 +42,7 @@ class ConfiguredOperation:
     timeout: str | None
     check_level: str = "0"
     options: Mapping[str, str] = field(default_factory=dict)
+    is_used: bool = True
 
     @property
     def interval_s(self) -> float:
@@ -78,8 +80,9 @@ class Resource:
 
     @property
     def monitors(self) -> tuple[ConfiguredOperation, ...]:
-        """The recurring monitors."""
-        return tuple(each for each in self.operations if each.name == Action.MONITOR and each.interval_s)
+        """The recurring monitors that Pacemaker runs."""
+        found = (each for each in self.operations if each.name == Action.MONITOR and each.interval_s)
+        return tuple(each for each in found if each.is_used)
 
     @property
     def is_controlled(self) -> bool:
@@ -149,7 +152,7 @@ def configured_operations(resource: Resource, hook_level: int) -> Operations:
     times: dict[str, float] = {}
     monitors = [each for each in resource.monitors if _level(each.check_level) >= hook_level] or resource.monitors
     for action in _TIMED_ACTIONS:
-        operations = [each for each in resource.operations if each.name == action]
+        operations = [each for each in resource.operations if each.name == action and each.is_used]
         if action is Action.MONITOR and monitors:
             operations = [*monitors]
             times[INTERVAL] = min(each.interval_s for each in monitors)
@@ -261,29 +264,24 @@ class _Configuration:
         return self._pairs(each for element in lineage for each in self._sets(element, kind))
 
     def operations(self, lineage: Iterable["Element"], standard: tuple[str, ...]) -> Iterator[ConfiguredOperation]:
-        """Yield the operations of a primitive, and those of its template whose actions it does not configure itself.
-
-        Those that are disabled, and monitors for the role Stopped, are left out.
-        """
+        """Yield the operations of a primitive, and those of its template whose actions it does not configure itself."""
         known: set[str] = set()
         for element in lineage:
             found = [op for each in self._resolved(element.iterfind("operations")) for op in each.iterfind("op")]
-            for op in found:
-                if op.get("name", "") not in known and op.get("role") != "Stopped":
-                    yield from self._operation(op, standard)
+            yield from (self._operation(op, standard) for op in found if op.get("name", "") not in known)
             known |= {op.get("name", "") for op in found}
             if element.find("operations[@id-ref]") is not None:
                 return  # to operations that are a reference Pacemaker adds none of the template
 
-    def _operation(self, op: "Element", standard: tuple[str, ...]) -> Iterator[ConfiguredOperation]:
+    def _operation(self, op: "Element", standard: tuple[str, ...]) -> ConfiguredOperation:
         own = self.attributes("meta_attributes", [op]) | op.attrib
         name, interval = op.get("name", ""), own.get("interval")
         meta = self.defaults("op_defaults", _Subject(standard, name, interval)) | own
         parameters = self.attributes("instance_attributes", [op])
         others = {key: value for key, value in (own | parameters).items() if key not in _OPERATION_KEYS}
-        if not is_false(meta.get("enabled")):
-            level = parameters.get("OCF_CHECK_LEVEL", "0")
-            yield ConfiguredOperation(name, interval, meta.get("timeout"), level, others)
+        level, is_used = parameters.get("OCF_CHECK_LEVEL", "0"), not is_false(meta.get("enabled"))
+        is_used = is_used and own.get("role") != "Stopped"
+        return ConfiguredOperation(name, interval, meta.get("timeout"), level, others, is_used)
 
     def default_timeouts(self, standard: tuple[str, ...]) -> dict[str, str]:
         """Return the timeouts of actions that a resource does not configure."""

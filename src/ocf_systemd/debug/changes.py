@@ -19,6 +19,7 @@ from ocf_systemd.core.ocf import Action
 from ocf_systemd.core.operations import Operations
 from ocf_systemd.core.parameters import read_leniently, read_operation
 from ocf_systemd.host import processes
+from ocf_systemd.host.cluster import ClusterError, resources_of
 from ocf_systemd.host.drop_in import drop_in_path
 
 _SHOW_S = 2.0
@@ -65,7 +66,7 @@ class HostChanges:
             must_go = before.is_up and not before.has_drop_in and not is_start
         else:
             must_go = not before.has_drop_in or not is_start
-        if after.has_drop_in and must_go:
+        if after.has_drop_in and must_go and not self._may_be_pacemakers():
             anyio.run(self._unload_drop_in)
         path = drop_in_path(self._parameters.unit)
         return Changes(
@@ -74,6 +75,13 @@ class HostChanges:
             has_stopped=before.is_up and not after.is_up and not is_stop,
             drop_in=path if path.exists() and not before.has_drop_in else None,
         )
+
+    def _may_be_pacemakers(self) -> bool:
+        """Return whether Pacemaker may have started the unit meanwhile, and so written the drop-in."""
+        try:
+            return any(each.nodes for each in resources_of(self._parameters.unit))
+        except ClusterError:
+            return True
 
     async def _unload_drop_in(self) -> None:
         request = self._request()

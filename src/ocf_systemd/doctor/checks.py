@@ -16,7 +16,7 @@ from ocf_systemd.doctor import (
     unit_checks,
 )
 from ocf_systemd.doctor.facts import Facts
-from ocf_systemd.doctor.fixes import update_operation
+from ocf_systemd.doctor.fixes import names, update_operation
 
 CHECKS = (
     *unit_checks.CHECKS,
@@ -37,6 +37,9 @@ _CAUSES = {
     "main-process": ("stays-active", "lsb-script"),
 }
 
+# What a start needs, and may be on storage that the cluster mounts on the node where the service runs.
+_MAY_BE_MOUNTED = frozenset({"programs", "files", "conditions"})
+
 _UPDATE = re.compile(r"^pcs resource update RESOURCE( op (\w+) .*| .*)$")  # `fixes.update`
 
 
@@ -44,7 +47,8 @@ def run_checks(facts: Facts) -> tuple[CheckResult, ...]:
     """Return the result of each check, in the order of the table; one problem for each cause."""
     results = tuple(check.run(facts) for check in CHECKS)
     problems = {result.name for result in results if result.is_problem}
-    return tuple(_with_resource(_unless_reported(result, problems), facts) for result in results)
+    final = (_unless_mounted_elsewhere(_unless_reported(result, problems), facts) for result in results)
+    return tuple(_with_resource(result, facts) for result in final)
 
 
 def _unless_reported(result: CheckResult, problems: set[str]) -> CheckResult:
@@ -52,6 +56,16 @@ def _unless_reported(result: CheckResult, problems: set[str]) -> CheckResult:
     if not cause or not result.is_problem:
         return result
     return CheckResult(result.name, Status.SKIPPED, f"`{cause}` reports the cause")
+
+
+def _unless_mounted_elsewhere(result: CheckResult, facts: Facts) -> CheckResult:
+    """Return a warning instead of an error for what may be mounted only on the node where the resource is active."""
+    nodes = sorted({node for resource in facts.resources for node in resource.nodes})
+    is_elsewhere = bool(nodes) and facts.unit is not None and not facts.unit.is_running
+    if result.status is not Status.ERROR or result.name not in _MAY_BE_MOUNTED or not is_elsewhere:
+        return result
+    why = f"{result.why} The service runs on {names(nodes)}: there, the cluster may have mounted what is missing here."
+    return replace(result, status=Status.WARNING, why=why)
 
 
 def _with_resource(result: CheckResult, facts: Facts) -> CheckResult:

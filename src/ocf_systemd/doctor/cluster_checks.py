@@ -85,6 +85,7 @@ def check_quorum(check: Check, cluster: Cluster) -> CheckResult:
     policy = cluster.properties.get(_QUORUM, "stop")
     if policy != "ignore":
         return check.ok(f"{_QUORUM}={policy}")
+    # With both off nothing prevents a second copy. Without fencing alone, nodes without quorum stop their resources.
     report, fenced = check.warning, ", unless fencing ends the others first"
     if _disabled_fencing(cluster):
         report, fenced = check.error, ""
@@ -126,6 +127,15 @@ def check_unique_clone(check: Check, resources: tuple[Resource, ...]) -> CheckRe
     )
 
 
+def _add_monitor(resource: Resource) -> str:
+    """Return the command after which a resource has a recurring monitor, and the operations that it has now."""
+    monitors = [each for each in resource.operations if each.name == Action.MONITOR]
+    if any(each.interval_s and is_false(each.options.get("enabled")) for each in monitors):
+        return f"pcs resource manage {resource.id} --monitor"  # enables all monitors
+    verb = "op add {} monitor" if monitors else "update {} op monitor"
+    return f"pcs resource {verb.format(resource.id)} interval=10s timeout=20s"
+
+
 @needs(_find_resources)
 def check_monitor(check: Check, resources: tuple[Resource, ...]) -> CheckResult:
     """Check that a recurring monitor is configured, with a timeout."""
@@ -134,8 +144,7 @@ def check_monitor(check: Check, resources: tuple[Resource, ...]) -> CheckResult:
             return check.error(
                 f"resource {resource.id} has no recurring monitor",
                 "Pacemaker does not detect that the service has failed.",
-                f"pcs resource update {resource.id} op monitor interval=10s timeout=20s   # crm configure edit "
-                f"{resource.id}",
+                f"{_add_monitor(resource)}   # crm configure edit {resource.id}",
             )
         if without := next((each for each in resource.monitors if each.timeout is None), None):
             return check.warning(
