@@ -276,12 +276,12 @@ class TestFixes:
             pytest.param((), "pcs resource update web op monitor interval=10s timeout=20s", id="none"),
             pytest.param(
                 (replace(MONITOR, interval="0s", options={"on-fail": "block"}),),
-                "pcs resource op add web monitor interval=10s timeout=20s",
+                "pcs resource op add web monitor interval=10s timeout=20s --force",
                 id="a probe's",
             ),
             pytest.param(
                 (replace(MONITOR, is_used=False, options={"role": "Stopped"}),),
-                "pcs resource op add web monitor interval=10s timeout=20s",
+                "pcs resource op add web monitor interval=10s timeout=20s --force",
                 id="for the role Stopped",
             ),
             pytest.param(

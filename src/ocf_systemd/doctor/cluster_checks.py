@@ -133,7 +133,8 @@ def _add_monitor(resource: Resource) -> str:
     if any(each.interval_s and is_false(each.options.get("enabled")) for each in monitors):
         return f"pcs resource manage {resource.id} --monitor"  # enables all monitors
     verb = "op add {} monitor" if monitors else "update {} op monitor"
-    return f"pcs resource {verb.format(resource.id)} interval=10s timeout=20s"
+    forced = " --force" if monitors else ""  # pcs takes any two monitors for duplicates
+    return f"pcs resource {verb.format(resource.id)} interval=10s timeout=20s{forced}"
 
 
 @needs(_find_resources)
