@@ -8,18 +8,28 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from tests.cluster.node import PROGRAM
-from tests.docs.checkout import ENVIRONMENT, HERE, bring
+from tests.docs.checkout import HERE, bring, environment
 from tests.docs.commands import Commands, Place, runs
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
     from tests.cluster.node import Node
     from tests.cluster.pacemaker import Cluster
 
 _TIMEOUT_S = 120.0
-_LEFT = ("/opt/ocf-systemd", "/usr/local/lib/ocf-systemd", str(HERE))
+_LEFT = (
+    "/opt/ocf-systemd",
+    "/usr/local/lib/ocf-systemd",
+    "/etc/systemd/system/beacon.service",
+    "/run/main-process",
+    "/var/lib/pacemaker/alert_file.sh",
+    "/var/log/pacemaker/alerts.log",
+    "/root/report.tar.bz2",
+    "/run/members",
+    str(HERE),
+)
 
 
 @contextmanager
@@ -42,14 +52,15 @@ def reader(cluster: Cluster, wheels: Path | None = None) -> Iterator[None]:
             node.run("rm", "-rf", *_LEFT)
 
 
-def type_page(cluster: Cluster, commands: Iterable[Commands]) -> None:
+def type_page(cluster: Cluster, commands: Sequence[Commands]) -> None:
     """Type a page's commands, where each belongs."""
+    env = environment(commands)
     with ThreadPoolExecutor() as pool:
         for place, script in runs(commands, Place.CLUSTER, Place.EVERY_NODE):
             nodes = cluster.nodes if place is Place.EVERY_NODE else cluster.nodes[:1]
-            list(pool.map(partial(_type, script), nodes))
+            list(pool.map(partial(_type, script, env), nodes))
 
 
-def _type(script: str, node: Node) -> None:
-    done = node.sandbox.run(["sh", "-c", script], env=ENVIRONMENT, cwd=str(HERE), timeout_s=_TIMEOUT_S)
+def _type(script: str, env: Mapping[str, str], node: Node) -> None:
+    done = node.sandbox.run(["sh", "-c", script], env=env, cwd=str(HERE), timeout_s=_TIMEOUT_S)
     assert done.returncode == 0, f"{node.name}: {done.stdout}{done.stderr}"

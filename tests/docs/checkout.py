@@ -1,4 +1,4 @@
-"""What the commands in the documentation take for granted: this repository, and what pip would fetch for it."""
+"""What the commands in the documentation assume: this repository, the program, and what pip would fetch for it."""
 
 from __future__ import annotations
 
@@ -7,26 +7,30 @@ import sys
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
-from tests.docs.commands import ROOT
+from tests.docs.commands import ROOT, installs_program
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from ocf_systemd.sandbox import Sandbox
+    from tests.docs.commands import Commands
 
 HERE = PurePosixPath("/root/ocf-systemd")
 _WHEELS = "/root/wheels"
 _NEEDED = ("LICENSE", "README.md", "examples", "pyproject.toml", "src")
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-ENVIRONMENT: Mapping[str, str] = {
-    "PATH": f"{_PATH}:{Path(sys.executable).parent}",
-    "VIRTUAL_ENV": sys.prefix,  # where the tests have the program from
+_PIP: Mapping[str, str] = {
     "PIP_NO_INDEX": "1",  # a sandbox has no network but loopback
     "PIP_FIND_LINKS": _WHEELS,
     "PIP_DISABLE_PIP_VERSION_CHECK": "1",
     "PIP_NO_COMPILE": "1",  # what counts, `install` does
 }
-"""In which the commands are run."""
+
+
+def environment(commands: Iterable[Commands]) -> Mapping[str, str]:
+    """Return the environment of a page's commands: the program is in PATH already unless the page installs it."""
+    path = _PATH if installs_program(commands) else f"{_PATH}:{Path(sys.executable).parent}"
+    return {"PATH": path, **_PIP}
 
 
 def fetch_wheels(directory: Path) -> Path:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from ocf_systemd.sandbox import boot
-from tests.docs.checkout import ENVIRONMENT, HERE, bring, fetch_wheels
+from tests.docs.checkout import HERE, bring, environment, fetch_wheels
 from tests.docs.commands import Commands, Place, pages_with, runs
 
 if TYPE_CHECKING:
@@ -27,5 +27,5 @@ def test_commands(commands: list[Commands], wheels: Path) -> None:
     with boot(name="reader") as sandbox:
         bring(sandbox, wheels)
         for _, script in runs(commands, Place.SANDBOX):
-            done = sandbox.run(["sh", "-c", script], env=ENVIRONMENT, cwd=str(HERE), timeout_s=TIMEOUT_S)
+            done = sandbox.run(["sh", "-c", script], env=environment(commands), cwd=str(HERE), timeout_s=TIMEOUT_S)
             assert done.returncode == 0, f"{done.stdout}{done.stderr}"

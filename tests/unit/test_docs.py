@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.docs.commands import PAGES, ROOT, Commands, Place, read_page
+from tests.docs.commands import HIDDEN, PAGES, ROOT, Commands, Place, read_page
 from tests.unit.test_architecture import ARCHITECTURE
 
 if TYPE_CHECKING:
@@ -122,7 +122,7 @@ one \\
 four
 ```
 
-<!-- run: every node -->
+<!-- run: sandbox, every node -->
 
 1. Then:
 
@@ -141,8 +141,43 @@ six
 def test_reads_a_page() -> None:
     """The commands are those in the blocks and in their comments; a continued line is one command."""
     assert read_page(MANUAL) == [
-        Commands(Place.SANDBOX, ("prepare",), are_shown=False),
-        Commands(Place.SANDBOX, ("one      two   # three", "four"), are_shown=True),
-        Commands(Place.EVERY_NODE, ("five",), are_shown=True),
-        Commands(Place.NOWHERE, ("six",), are_shown=True),
+        Commands(frozenset({Place.SANDBOX}), ("prepare",), are_shown=False),
+        Commands(frozenset({Place.SANDBOX}), ("one      two   # three", "four"), are_shown=True),
+        Commands(frozenset({Place.SANDBOX, Place.EVERY_NODE}), ("five",), are_shown=True),
+        Commands(frozenset({Place.NOWHERE}), ("six",), are_shown=True),
     ]
+
+
+def is_for_the_test(line: str) -> bool:
+    """Return whether a hidden command is one that a reader does not need."""
+    return any(re.fullmatch(pattern, line) for pattern in HIDDEN)
+
+
+@pytest.mark.parametrize("page", A_PAGE)
+def test_nothing_that_a_reader_needs_is_hidden(page: Path) -> None:
+    """Hidden commands serve only the test, and the text has the path of each script that the test creates."""
+    text = page.read_text(encoding="utf-8")
+    hidden = [line for commands in read_page(text) if not commands.are_shown for line in commands.lines]
+    assert [line for line in hidden if not is_for_the_test(line)] == []
+    visible = re.sub(r"<!--.*?-->", "", text, flags=re.DOTALL)
+    assert all(path in visible for path in re.findall(r"<!-- file: (\S+) -->", text))
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        pytest.param("install -D -m 0755 examples/hooks/smtp /usr/local/lib/ocf-systemd/hooks/smtp", id="a hook"),
+        pytest.param("cp examples/hooks/smtp myhook", id="a copy"),
+        pytest.param('ln -s "$VIRTUAL_ENV" /opt/ocf-systemd', id="a link"),
+        pytest.param("systemctl disable nginx", id="a disabled unit"),
+        pytest.param("cd examples", id="a directory"),
+        pytest.param("grep -q x /etc/hosts; systemctl start postfix@-", id="after a check"),
+        pytest.param("crm_mon -1 | xargs systemctl start", id="in a pipe"),
+        pytest.param("cibadmin --query >/root/mail.xml", id="a file"),
+        pytest.param("until crm_mon -1 | grep -q x; do systemctl start web; done", id="in a loop"),
+        pytest.param("pcs resource create web ocf:pacemaker:systemd unit=web", id="a resource of this agent"),
+    ],
+)
+def test_what_may_not_be_hidden(line: str) -> None:
+    """A command that a reader needs is not accepted as one that serves only the test."""
+    assert not is_for_the_test(line)
