@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from tests.cluster.pacemaker import Cluster
 
 PROMOTED = (8, 9, 191)  # running promoted, failed promoted, degraded promoted
+RECOVERED = (1, 3, 7, 42)
+HARD_ERRORS = (2, 4, 5)
 HOOK = 'rm "/run/test/$OCF_RESOURCE_INSTANCE" 2>/dev/null || exit 0; echo HTTP error; exit "$1"'
 
 
@@ -46,3 +48,32 @@ class TestPromotedCodes:
         assert {status.fail_count(name) for name in names} == {1}
         entries = [str(entry) for node in cluster.nodes for entry in node.journal() if "coded" in entry.message]
         assert [entry for entry in entries if "demote" in entry or "nimplemented" in entry] == []
+
+
+class TestResponses:
+    def test_of_every_kind(self, cluster: Cluster) -> None:
+        """Pacemaker responds to a hook's code in a recurring monitor as docs/reference.md has it.
+
+        It recovers the service in place; or lets it run on another node only; or, after 6, on none.
+        """
+        hook = cluster.hook("web", HOOK)
+        cluster.service("coded@")
+        names = {f"coded{code}": code for code in (*RECOVERED, *HARD_ERRORS, 6)}
+        cluster.configure(
+            Primitive(
+                name,
+                {"unit": f"coded@{code}", "monitor_hook": hook, "monitor_hook_args": str(code)},
+                monitor_interval_s=2,
+            )
+            for name, code in names.items()
+        )
+        cluster.wait_until(lambda now: all(now.runs_on(name) for name in names), 60, "all are started")
+        ran_on = {name: cluster.settle().runs_on(name) for name in names}
+        for name, node in ran_on.items():
+            cluster.node(node).sandbox.write(f"/run/test/{name}", "")
+        cluster.wait_until(lambda now: all(map(now.fail_count, names)), 30, "every monitor has failed")
+        status = cluster.settle()
+        for name, code in names.items():
+            runs_on = status.runs_on(name)
+            assert (runs_on == ran_on[name]) == (code in RECOVERED), name
+            assert bool(runs_on) == (code != 6), name

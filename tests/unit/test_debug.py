@@ -274,6 +274,7 @@ class TestConsequences:
             pytest.param(Action.MONITOR, 1, True, "recovers the resource", id="monitor 1"),
             pytest.param(Action.MONITOR, 42, True, "recovers the resource", id="monitor 42"),
             pytest.param(Action.MONITOR, 2, True, "hard error", id="monitor 2"),
+            pytest.param(Action.MONITOR, 3, True, "recovers the resource", id="monitor 3"),
             pytest.param(Action.MONITOR, 4, True, "hard error", id="monitor 4"),
             pytest.param(Action.MONITOR, 5, True, "hard error", id="monitor 5"),
             pytest.param(Action.MONITOR, 6, True, "fatal error", id="monitor 6"),

@@ -35,7 +35,10 @@ class ExitCode(IntEnum):
 
 
 HARD_ERRORS = frozenset({ExitCode.ERR_ARGS, ExitCode.ERR_UNIMPLEMENTED, ExitCode.ERR_PERM, ExitCode.ERR_INSTALLED})
-"""Hard errors to Pacemaker: the resource may not run on this node until cleanup. It treats 3 as 5."""
+"""Hard errors to Pacemaker: the resource may not run on this node until cleanup.
+
+3 is one from operations without an interval; a recurring monitor that returns it is recovered.
+"""
 
 
 class ActionResult(Record):

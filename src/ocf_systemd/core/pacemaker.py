@@ -56,7 +56,8 @@ def _after_monitor(code: int) -> str:
         return "does nothing"
     if code == ExitCode.DEGRADED:
         return "shows the resource as degraded, and does not restart it"
-    return _after_failure(code)
+    # Pacemaker 2.1.5 takes 3 as a hard error only from an operation without an interval.
+    return _RECOVER if code == ExitCode.ERR_UNIMPLEMENTED else _after_failure(code)
 
 
 def _after_probe(code: int) -> str:
