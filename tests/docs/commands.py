@@ -42,7 +42,7 @@ _PART = re.compile(
     re.MULTILINE | re.DOTALL,
 )
 # What a hidden command may do. None of it is needed by a reader who types the visible commands one after the other.
-_READS = r"(?:crm_mon|crm_resource --wait|systemctl show|cibadmin --query|journalctl|grep|diff|tr)\b[^|;&<>$`]*"
+_READS = r"(?:crm_mon|crm_resource --wait|systemctl show|cibadmin --query|journalctl|grep|diff|tr|wc)\b[^|;&<>$`]*"
 _PIPE = rf"{_READS}(?:\| {_READS})*"
 HIDDEN = (
     rf"{_PIPE}(?:>/run/[\w-]+)?",  # checks what the visible commands did, or notes what a later check compares
@@ -51,6 +51,7 @@ HIDDEN = (
     r"pcs resource create [\w-]+ (?:systemd:|ocf:heartbeat:Dummy\b).*",  # a resource that the page assumes
     r"systemctl (?:mask|kill --signal=[A-Z]+) [\w@-]+",  # causes the fault that the page is about
     r"pcs resource update [\w-]+ poll_interval=abc",  # the same
+    r"env [\w =@-]+ /usr/lib/ocf/resource\.d/pacemaker/systemd monitor \|\| test \$\? = 7",  # the same: for its log
     r"pcs resource delete [\w-]+",  # ends one of two alternatives, of which a reader types one
 )
 # Each command is printed on standard error, as by sh -v, but with its lines joined.

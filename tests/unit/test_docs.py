@@ -69,6 +69,14 @@ def anchors(text: str) -> set[str]:
     return {re.sub(r"[^\w -]", "", heading).lower().replace(" ", "-") for heading in headings}
 
 
+@pytest.mark.parametrize("page", A_PAGE)
+def test_pictures_have_a_text(page: Path) -> None:
+    """Every picture has an alternative text; those that are drawn by hand have their words as text."""
+    for text, target in re.findall(r"!\[([^\]]*)\]\(([^)]+)\)", page.read_text(encoding="utf-8")):
+        assert len(text.split()) > 2, target
+        assert "<text" in (page.parent / target).read_text(encoding="utf-8"), target
+
+
 def test_every_page_is_in_the_readme() -> None:
     """The README links all pages."""
     linked = set(re.findall(r"\]\(([^)#:]+\.md)\)", (ROOT / "README.md").read_text(encoding="utf-8")))
