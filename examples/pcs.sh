@@ -5,7 +5,7 @@
 #   pcs.sh CIB-FILE     changes only that file
 #
 # On every node first:
-#   install -D -m 0755 -o root -g root smtp /usr/local/lib/ocf-systemd/hooks/smtp
+#   install -D -m 0755 -o root -g root examples/hooks/smtp /usr/local/lib/ocf-systemd/hooks/smtp
 #   systemctl disable --now postfix.service     # only Pacemaker may start it
 #   inet_interfaces = all                       # in main.cf: the address moves, loopback stays
 #
