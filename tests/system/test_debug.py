@@ -109,7 +109,7 @@ class TestPiped:
         ("arguments", "error"),
         [
             pytest.param(("frobnicate", "--unit", "x"), "frobnicate", id="action"),
-            pytest.param(("monitor",), "--unit", id="no-unit"),
+            pytest.param(("monitor",), "'UNIT'", id="no-unit"),
             pytest.param(("monitor", "--unit", "x", "--op", "monitor=soon"), "soon", id="time"),
             pytest.param(("monitor", "--unit", "x", "-o", "speed=1"), "speed", id="parameter"),
         ],
@@ -157,7 +157,7 @@ class TestLeft:
         unit = box.service()
         started = debug("start", "--unit", unit)
         assert drop_in(unit) in started.stdout
-        assert f"debug stop --unit {unit}" in started.stdout
+        assert f"debug stop {unit}" in started.stdout
         assert box.path(drop_in(unit)).exists()
         assert left(debug("stop", "--unit", unit, "--json")) == NOTHING
         assert not box.path(drop_in(unit)).parent.exists()

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import pytest
 
-from ocf_systemd.doctor import cluster_checks, hook_checks, host_checks, service_checks, unit_checks
+from ocf_systemd.doctor import cluster_checks, hook_checks, host_checks, service_checks, unit_checks, value_checks
 from tests.system.agent import AGENT
 from tests.system.terminal import Terminal
 
@@ -242,11 +242,18 @@ class TestUnits:
         assert self.tally.add(doctor("--unit", "a b", "--json")) == {"name"}
         done = doctor("--unit", "postfix@", "--json")
         assert self.tally.add(done) == {"template"}
-        assert "ocf-systemd doctor --unit postfix@-.service" in done.stdout
-        done = doctor("--unit", "postfx", "--json")
+        assert "ocf-systemd doctor postfix@-.service" in done.stdout
+        done = doctor("postfx", "--json")
         assert self.tally.add(done) == {"found"}
-        assert "ocf-systemd doctor --unit postfix.service" in done.stdout
+        assert "postfx.service is not found on this host; did you mean postfix.service" in done.stdout
+        assert "ocf-systemd doctor postfix.service" in done.stdout
         assert self.tally.add(doctor("--unit", "postfix@-", "--op", "stop=125s", "--json")) == {"main-process"}
+
+    def test_times(self, box: Box, doctor: Doctor) -> None:
+        """A time that is far off is a warning, which has what was understood."""
+        done = doctor(box.service("Type=notify", "ExecStart=sleep 9"), "-o", "poll_interval=5000", "--json")
+        assert self.tally.add(done) == {"no-hook", "times"}
+        assert "poll_interval=5000 is 5000 s (83 min); did you mean 5000ms?" in done.stdout
 
     def test_hooks(self, box: Box, doctor: Doctor) -> None:
         """A hook is missing, writable by others, slow without a timeout and wrong, or returns hard errors."""
@@ -330,6 +337,7 @@ class TestUnits:
             unit_checks,
             service_checks,
             hook_checks,
+            value_checks,
             host_checks,
         )  # test_doctor_findings.py, tests/cluster: the others
         names = {check.name for module in modules for check in module.CHECKS}

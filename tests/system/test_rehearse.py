@@ -265,7 +265,7 @@ PINNED = [
         "broken",
         "start",
         "broken.service failed: exit-code, status 1",
-        "ocf-systemd debug start --unit broken.service",
+        "ocf-systemd debug start broken.service",
         id="does-not-start",
     ),
 ]

@@ -367,7 +367,7 @@ class TestPlain:
         lines = self.shown(story(), changes=STARTED).splitlines()
         assert [line.split()[0] for line in lines[-2:]] == ["left", "left"]
         assert f"{UNIT} is running" in lines[-2]
-        assert f"ocf-systemd debug stop --unit {UNIT}" in lines[-2]
+        assert f"ocf-systemd debug stop {UNIT}" in lines[-2]
         assert str(DROP_IN) in lines[-1]
         lines = self.shown(story(), changes=Changes(UNIT, has_stopped=True)).splitlines()
         assert f"systemctl start {UNIT}" in lines[-1]
@@ -409,7 +409,7 @@ class TestPlain:
     def test_commands_are_quoted(self) -> None:
         """A shell does not change the unit's name in the commands."""
         unit = r"a\x2db@c.service"
-        assert f"--unit '{unit}'" in self.shown(story(), changes=Changes(unit, has_started=True))
+        assert f"debug stop '{unit}'" in self.shown(story(), changes=Changes(unit, has_started=True))
         assert f"systemctl start '{unit}'" in self.shown(story(), changes=Changes(unit, has_stopped=True))
 
     def test_a_cycle_ends_with_its_summary(self) -> None:

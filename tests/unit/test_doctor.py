@@ -406,7 +406,7 @@ class TestCommand:
     @pytest.mark.parametrize(
         ("arguments", "expected"),
         [
-            ([], "Missing option '--unit'"),
+            ([], "Missing argument 'UNIT'"),
             (
                 ["--unit", "web", "--op", "promote=1s"],
                 "'promote=1s' is not NAME=TIME with one of the names start,",
@@ -435,7 +435,7 @@ class TestCommand:
         lines = output.splitlines()
         assert len(lines) <= 30
         assert all(len(line) <= 80 for line in lines)
-        assert "ocf-systemd doctor --unit nginx" in output
+        assert "ocf-systemd doctor nginx" in output
 
     def test_operations_are_those_of_the_metadata(self) -> None:
         """Times that are not chosen are those that the metadata advertises."""

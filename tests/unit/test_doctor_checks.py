@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 
 from ocf_systemd.core.check_result import CheckResult, Status
+from ocf_systemd.core.cluster import Resource
 from ocf_systemd.core.observations import (
     ActiveState,
     Exited,
@@ -25,7 +26,7 @@ from ocf_systemd.core.ocf import Action
 from ocf_systemd.core.operations import Operations
 from ocf_systemd.core.pacemaker import consequence
 from ocf_systemd.core.parameters import Parameters, read_parameters
-from ocf_systemd.doctor import hook_checks, host_checks, service_checks, unit_checks
+from ocf_systemd.doctor import hook_checks, host_checks, service_checks, unit_checks, value_checks
 from ocf_systemd.doctor.checks import CHECKS, run_checks
 from ocf_systemd.doctor.facts import (
     FOREVER_S,
@@ -582,6 +583,24 @@ ROWS: dict[str, tuple[list[tuple[str, Facts]], list[tuple[str, Facts]]]] = {
             ("translated", known(UP, hook=hooked(ran(2)), monitor_hook_protocol="nagios")),
         ],
     ),
+    "times": (
+        [
+            ("seconds for milliseconds", replace(known(poll_interval="5000"), options={"poll_interval": "5000"})),
+            ("milliseconds for seconds", known(operations=operating(start=0.1))),
+            ("no other unit", known(operations=operating(stop=40000.0))),
+            (
+                "of the resource",
+                replace(
+                    known(monitor_hook_timeout="2h"),
+                    resources=(Resource("web", "ocf:pacemaker:systemd", NAME, {"monitor_hook_timeout": "2h"}),),
+                ),
+            ),
+        ],
+        [
+            ("default", known()),
+            ("long", known(operations=operating(start=1800.0), monitor_hook_timeout="30s", poll_interval="500ms")),
+        ],
+    ),
     "agent": (
         [
             ("none", known(agent=Agent())),
@@ -636,7 +655,8 @@ PASSING = [pytest.param(name, facts, id=f"{name}: {row}") for name, rows in ROWS
 
 def test_every_check_is_tested_with_and_without_a_problem() -> None:
     """No check is in the table without facts for both."""
-    modules = (unit_checks, service_checks, hook_checks, host_checks)  # test_doctor_{findings,cluster}.py: the others
+    # test_doctor_{findings,cluster}.py: the others
+    modules = (unit_checks, service_checks, hook_checks, value_checks, host_checks)
     assert list(ROWS) == [check.name for module in modules for check in module.CHECKS]
     assert all(problems and passing for problems, passing in ROWS.values())
 
@@ -694,7 +714,7 @@ WARNINGS = {
         "start-limit",
         "hook-timeout",
     ),  # and those of SEVERITIES
-    *("agent-readable", "agent-current", "systemd", "pacemaker"),
+    *("agent-readable", "agent-current", "systemd", "pacemaker", "times"),
 }
 SEVERITIES = [
     ("kill-mode", known(serving(kill_mode="none")), Status.ERROR),
@@ -838,14 +858,14 @@ def text_of(result: CheckResult) -> str:
 
 
 FIXES = [
-    ("remain-after-exit", known(JOB, RelatedUnit("web.timer", "enabled")), "ocf-systemd doctor --unit web.timer"),
+    ("remain-after-exit", known(JOB, RelatedUnit("web.timer", "enabled")), "ocf-systemd doctor web.timer"),
     (
         "hook-speed",
         known(UP, hook=hooked(ran(0, 3.0), elapsed_s=3.0), operations=operating(monitor=6.0, interval=60.0)),
         "op monitor interval=60s ",
     ),
-    ("template", unusable("web@", "is a template", "web@1.service"), "ocf-systemd doctor --unit web@1.service"),
-    ("template", unusable("web@", "is a template"), "ocf-systemd doctor --unit web@INSTANCE"),
+    ("template", unusable("web@", "is a template", "web@1.service"), "ocf-systemd doctor web@1.service"),
+    ("template", unusable("web@", "is a template"), "ocf-systemd doctor web@INSTANCE"),
     ("masked", known(of(load_state=LoadState.MASKED, file_state="masked-runtime")), "systemctl unmask --runtime web"),
     ("enabled", known(of(file_state="enabled", links=("/etc/x",))), "systemctl disable web.service"),
     ("enabled", known(of(file_state="enabled-runtime", links=("/run/x",))), "systemctl disable --runtime web.service"),
@@ -920,6 +940,11 @@ FIXES = [
     ("hook-answer", known(UP, hook=hooked(ran(1))), consequence(Action.MONITOR, 1, recurring=True)),
     ("hook-timeout", known(hook=hooked(script=Script(HOOK, is_bounded=False))), "monitor_hook_timeout=9s"),
     ("hook-speed", known(UP, hook=hooked(ran(0, 6.0), elapsed_s=6.0)), "op monitor interval=18s timeout=20s"),
+    ("times", replace(known(), options={"poll_interval": "5000"}), "poll_interval=5000 is 5000 s (83 min)"),
+    ("times", replace(known(), options={"poll_interval": "5000"}), "pcs resource update RESOURCE poll_interval=5000ms"),
+    ("times", replace(known(operations=operating(start=90000.0)), times={"start": "90000"}), "is 90000 s (25 h)"),
+    ("times", replace(known(operations=operating(stop=0.02)), times={"stop": "20ms"}), "op stop timeout=20s"),
+    ("times", replace(known(operations=operating(interval=5000.0))), "op monitor interval=5000ms"),
 ]
 
 

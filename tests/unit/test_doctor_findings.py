@@ -556,7 +556,7 @@ FIXES = [
     ("triggered-unit", listening(other("web@CONNECTION.service"), accepts=True), "web@.service.d"),
     ("accounts", executing(missing_accounts=("User=4711",)), "useradd --system --uid 4711 "),
     ("helpers", known(related(Wants="a.service b.service"), other("a.service"), other("b.service")), "b.service"),
-    ("triggered-unit", listening(other(NAME)), "ocf-systemd doctor --unit web.service"),
+    ("triggered-unit", listening(other(NAME)), "ocf-systemd doctor web.service"),
     ("manual-start", known(of(refused=("RefuseManualStop",))), "RefuseManualStop=no"),
     ("mounts", MOUNTING, "/etc/fstab"),
     ("runtime-max", known(serving(runtime_max_s=86400.0)), "RuntimeMaxSec=24 h"),

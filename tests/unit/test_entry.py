@@ -117,9 +117,9 @@ class TestProgram:
             pytest.param(("sandbox", "rnu"), "No such command 'rnu'. Did you mean 'run'?", id="command of a group"),
             pytest.param(("--bogus",), "No such option '--bogus'.", id="option of the program"),
             pytest.param(("doctor", "--unti", "x"), "No such option '--unti'. Did you mean '--unit'?", id="option"),
-            pytest.param(("doctor",), "Missing option '--unit'.", id="missing option"),
+            pytest.param(("doctor",), "Missing argument 'UNIT', or option '--resource'", id="missing unit"),
             pytest.param(("debug", "--unit", "x"), "Missing argument 'ACTION'.", id="missing argument"),
-            pytest.param(("doctor", "--unit", "x", "y"), "Got unexpected extra argument (y)", id="extra argument"),
+            pytest.param(("doctor", "x", "y"), "Got unexpected extra argument (y)", id="extra argument"),
         ],
     )
     def test_usage_errors(self, arguments: tuple[str, ...], error: str, *, on_terminal: bool) -> None:
@@ -641,7 +641,7 @@ _view("meta-data", as_json=False).end(step)
         [
             pytest.param(("debug",), "Missing argument 'ACTION'", id="no action"),
             pytest.param(("debug", "promote", "--unit", "x"), "'promote' is not one of", id="no such action"),
-            pytest.param(("debug", "monitor"), "Missing option '--unit'", id="no unit"),
+            pytest.param(("debug", "monitor"), "Missing argument 'UNIT'", id="no unit"),
             pytest.param(
                 ("debug", "monitor", "--unit", "x", "-o", "poll"), "'poll' is not NAME=VALUE", id="no assignment"
             ),

@@ -112,9 +112,9 @@ class TestTwice:
 
 FIXES = [
     pytest.param(BARE, ran(START, 1), "journalctl -u postfix@-.service", id="start"),
-    pytest.param(BARE, ran(STOP, 1), f"ocf-systemd debug stop --unit {UNIT}", id="stop"),
-    pytest.param(BARE, ran(Action.VALIDATE_ALL, 5), f"ocf-systemd debug validate-all --unit {UNIT}", id="validate-all"),
-    pytest.param(BARE, ran(Action.RELOAD, 1), f"ocf-systemd debug reload --unit {UNIT}", id="reload"),
+    pytest.param(BARE, ran(STOP, 1), f"ocf-systemd debug stop {UNIT}", id="stop"),
+    pytest.param(BARE, ran(Action.VALIDATE_ALL, 5), f"ocf-systemd debug validate-all {UNIT}", id="validate-all"),
+    pytest.param(BARE, ran(Action.RELOAD, 1), f"ocf-systemd debug reload {UNIT}", id="reload"),
     pytest.param(
         BARE,
         ran(START, 1, "is failed (Result=start-limit-hit)"),
@@ -124,7 +124,7 @@ FIXES = [
     pytest.param(
         HOOKED,
         ran(MONITOR, 1, "hook /x exited with 1, expected 0"),
-        f"ocf-systemd debug monitor --unit {UNIT} --monitor-hook {HOOK}",
+        f"ocf-systemd debug monitor {UNIT} --monitor-hook {HOOK}",
         id="hook",
     ),
 ]
@@ -166,7 +166,7 @@ class TestRun:
         """A unit and a hook with characters of the shell are quoted in commands."""
         subject = Subject("check", r"srv-a\x2db.service", "/a b")
         failed = error(judge_run(subject, ran(START, 1), ExitCode.SUCCESS, "it"))
-        assert r"ocf-systemd debug start --unit 'srv-a\x2db.service' --monitor-hook '/a b'" in failed.fix
+        assert r"ocf-systemd debug start 'srv-a\x2db.service' --monitor-hook '/a b'" in failed.fix
 
 
 class TestLeftBehind:

@@ -1,4 +1,4 @@
-"""Finds the candidates for completion: units of this host, parameters and their values, files.
+"""Finds the candidates for completion: units, resources of the cluster, parameters and their values, files.
 
 A candidate that ends in `=`, `/` or `@` is completed further. Errors are ignored: a prompt is no place to report them.
 """
@@ -12,6 +12,7 @@ from pathlib import Path
 
 from click.shell_completion import CompletionItem
 
+from ocf_systemd.core.operations import OPERATION_NAMES
 from ocf_systemd.core.parameter_table import MONITOR_HOOK, MONITOR_HOOK_USER, TABLE, UNIT, Parameter
 from ocf_systemd.core.parameter_values import UNIT_TYPES
 
@@ -24,7 +25,7 @@ _UNIT_DIRECTORIES = (
     Path("/usr/lib/systemd/system"),
     Path("/lib/systemd/system"),
 )
-_SYSTEMCTL_TIMEOUT_S = 1.0
+_QUERY_TIMEOUT_S = 1.0
 _DEFAULT_INSTANCE = re.compile(r"^DefaultInstance=(\S+)", re.MULTILINE)
 
 
@@ -33,9 +34,32 @@ def units(incomplete: str) -> "list[CompletionItem[str]]":
 
     For a template these are its known instances and `NAME@`.
     """
-    found = dict.fromkeys(unit_files(_UNIT_DIRECTORIES), "") | dict(_loaded_units())
+    found = known_units()
     wanted = sorted(name for name in found if name.startswith(incomplete) and name != incomplete)
     return [CompletionItem(name, help=found[name]) for name in wanted]
+
+
+def known_units() -> dict[str, str]:
+    """Return the units that systemd has loaded, each with its state and description, and those that have a file."""
+    return dict.fromkeys(unit_files(_UNIT_DIRECTORIES), "") | dict(_loaded_units())
+
+
+def resources(incomplete: str) -> "list[CompletionItem[str]]":
+    """Return the matching resources of the cluster on this host, each with its unit."""
+    from ocf_systemd.host.cluster import configured_resources
+
+    with suppress(OSError):
+        return [
+            CompletionItem(each.id, help=f"{each.agent}, {each.unit}")
+            for each in configured_resources(_QUERY_TIMEOUT_S)
+            if each.unit and each.id.startswith(incomplete)
+        ]
+    return []
+
+
+def operations(incomplete: str) -> "list[CompletionItem[str]]":
+    """Return the matching names of operations, each with an equals sign."""
+    return [CompletionItem(f"{name}=") for name in OPERATION_NAMES if name.startswith(incomplete)]
 
 
 def unit_files(directories: Iterable[Path]) -> Iterator[str]:
@@ -71,7 +95,7 @@ def _loaded_units() -> Iterator[tuple[str, str]]:
 
     options = ("--all", "--plain", "--no-legend", "--no-pager", "--full", f"--type={','.join(UNIT_TYPES)}")
     with suppress(OSError):
-        done = run_to_end("systemctl", "list-units", *options, timeout_s=_SYSTEMCTL_TIMEOUT_S)
+        done = run_to_end("systemctl", "list-units", *options, timeout_s=_QUERY_TIMEOUT_S)
         for name, load, active, _, *description in (
             fields for line in done.stdout.splitlines() if len(fields := line.split(maxsplit=4)) >= len("NLAS")
         ):

@@ -11,7 +11,7 @@ from click.shell_completion import CompletionItem, ShellComplete
 
 import ocf_systemd
 from ocf_systemd.agent.entry import PROGRAM
-from ocf_systemd.commands.program import program
+from ocf_systemd.commands.program import SuggestingChoice, program
 from ocf_systemd.core.text import printable
 
 # The request of the shell in _OCF_SYSTEMD_COMPLETE.
@@ -27,7 +27,7 @@ _SPECIAL_IN_DOUBLE_QUOTES = frozenset('"$\\`')
 
 
 @program.command()
-@click.argument("shell", type=click.Choice(list(_SCRIPTS)))
+@click.argument("shell", type=SuggestingChoice(list(_SCRIPTS)))
 def completion(shell: str) -> int:
     """Print the completion script for SHELL.
 

@@ -7,33 +7,34 @@ import click
 
 from ocf_systemd.agent.entry import PROGRAM
 from ocf_systemd.commands.cluster import advice, describe, describe_down, our_agents
-from ocf_systemd.commands.program import NotRunError, program, require_systemd, resource_options
+from ocf_systemd.commands.program import (
+    NotRunError,
+    SuggestingChoice,
+    command_as_root,
+    is_root,
+    program,
+    require_root,
+    require_systemd,
+)
+from ocf_systemd.commands.resource import Choice, ResourceCommand, Target, report_similar_units, resource_options
 from ocf_systemd.core.ocf import Action
 from ocf_systemd.display.terminal import console, uses_rich
 
 if TYPE_CHECKING:
-    from ocf_systemd.core.operations import Operations
     from ocf_systemd.debug.session import View
 
 _ASKS_FIRST = frozenset({"start", "stop", "reload", "cycle"})
 _STARTS = frozenset({"start", "cycle"})
+_MONITORS = frozenset({"monitor", "cycle"})
+_FOR_ANYONE = frozenset({Action.MONITOR, Action.VALIDATE_ALL, Action.META_DATA})
 
 
-@program.command()
-@click.argument("action", type=click.Choice([*map(str, Action), "cycle"]), metavar="ACTION")
+@program.command(cls=ResourceCommand)
+@click.argument("action", type=SuggestingChoice([*map(str, Action), "cycle"]), metavar="ACTION")
 @resource_options
 @click.option("--yes", is_flag=True, help="Run it even if Pacemaker controls the unit.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-def debug(
-    action: str,
-    unit: str,
-    monitor_hook: str | None,
-    options: dict[str, str],
-    operations: "Operations",
-    *,
-    yes: bool,
-    as_json: bool,
-) -> int:
+def debug(action: str, choice: Choice, *, yes: bool, as_json: bool) -> int:
     """Run an OCF ACTION as Pacemaker would, and show how it goes.
 
     ACTION is start, stop, monitor, reload, reload-agent, validate-all, meta-data, or cycle: monitor, stop, monitor,
@@ -41,21 +42,51 @@ def debug(
 
     \b
     Examples:
-      ocf-systemd debug start --unit postfix@-
-      ocf-systemd debug monitor --unit nginx \\
-          --monitor-hook /usr/local/lib/ocf-systemd/hooks/http
-      ocf-systemd debug start --unit mariadb --op start=15min
-      ocf-systemd debug cycle --unit redis-server -o monitor_hook_timeout=2s
+      ocf-systemd debug start postfix@-
+      ocf-systemd debug monitor --resource mail
+      ocf-systemd debug cycle redis-server -o monitor_hook_timeout=2s \\
+          --monitor-hook /usr/local/lib/ocf-systemd/hooks/redis
     """
     from ocf_systemd.debug.session import Call, run_call
 
-    given = {"unit": unit, **({"monitor_hook": monitor_hook} if monitor_hook else {}), **options}
-    call = Call(action, given, operations)
-    if action != Action.META_DATA:
-        require_systemd(f"Use a sandbox: {PROGRAM} sandbox run -- {PROGRAM} debug …")
+    if action == Action.META_DATA:
+        return run_call(Call(action, choice.options), _view(action, as_json=as_json))
+    choice.require_unit()
+    if action not in _FOR_ANYONE:
+        require_root(f"debug {action} changes the unit and its drop-in as the cluster does, which only root can")
+    require_systemd(f"Use a sandbox: {PROGRAM} sandbox run -- {PROGRAM} debug …")
+    target = choice.find()
+    call = Call(action, _options(action, target), target.operations)
+    _warn(target)
     if action in _ASKS_FIRST and not yes:
-        _confirm_if_controlled(action, given["unit"])
-    return run_call(call, _view(call.name, as_json=as_json))
+        _confirm_if_controlled(action, target.options["unit"])
+    code = run_call(call, _view(call.name, as_json=as_json))
+    report_similar_units(target.options["unit"])
+    return code
+
+
+def _options(action: str, target: Target) -> dict[str, str]:
+    """Return the parameters of the target, and for a monitor the check level of the resource's monitors."""
+    levels = [each.check_level for each in target.resource.monitors] if target.resource else []
+    if action not in _MONITORS or not levels:
+        return target.options
+    return {"OCF_CHECK_LEVEL": max(levels, key=lambda level: (len(level), level)), **target.options}
+
+
+def _warn(target: Target) -> None:
+    """Print to standard error what is likely a mistake, and what a user other than root sees differently."""
+    from ocf_systemd.core.plausibility import far_off, ineffective_hook_timeout
+    from ocf_systemd.core.suggestions import similar_values
+
+    warnings = [str(each) for each in far_off(target.options, target.operations, target.times)]
+    warnings.append(ineffective_hook_timeout(target.options, target.operations))
+    for warning in filter(None, warnings):
+        click.echo(f"warning: {warning}", err=True)
+    if suggestion := similar_values(target.options).strip():
+        click.echo(suggestion, err=True)
+    if not is_root():
+        what = "the hook runs as this user, Pacemaker runs it as root"
+        click.echo(f"note: this user is not root: {what}. To run it as root: {command_as_root()}", err=True)
 
 
 def _confirm_if_controlled(action: str, unit: str) -> None:

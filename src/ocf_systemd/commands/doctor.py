@@ -6,20 +6,21 @@ from typing import TYPE_CHECKING
 import click
 
 from ocf_systemd.agent.entry import PROGRAM
-from ocf_systemd.commands.program import program, require_systemd, resource_options
+from ocf_systemd.commands.program import command_as_root, is_root, program, require_systemd
+from ocf_systemd.commands.resource import Choice, ResourceCommand, Target, resource_options
 from ocf_systemd.display.terminal import console, uses_rich
 
 if TYPE_CHECKING:
-    from ocf_systemd.core.operations import Operations
+    from collections.abc import Sequence
+
+    from ocf_systemd.core.check_result import CheckResult
     from ocf_systemd.doctor.facts import Facts
 
 
-@program.command()
+@program.command(cls=ResourceCommand)
 @resource_options
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-def doctor(
-    unit: str, monitor_hook: str | None, options: dict[str, str], operations: "Operations", *, as_json: bool
-) -> int:
+def doctor(choice: Choice, *, as_json: bool) -> int:
     """Check a unit for problems before putting it under cluster control.
 
     Describes each problem with its reason and its fix. Runs the hook once; changes nothing. On a node of a cluster,
@@ -28,41 +29,53 @@ def doctor(
 
     \b
     Examples:
-      ocf-systemd doctor --unit nginx
-      ocf-systemd doctor --unit postfix@- \\
-          --monitor-hook /usr/local/lib/ocf-systemd/hooks/smtp
-      ocf-systemd doctor --unit mariadb --op start=15min --op stop=20min
-      ocf-systemd doctor --unit redis-server -o stop_escalate=no --op interval=30s
+      ocf-systemd doctor nginx
+      ocf-systemd doctor --resource mail
+      ocf-systemd doctor redis-server -o stop_escalate=no --op stop=20min \\
+          --monitor-hook /usr/local/lib/ocf-systemd/hooks/redis
     """
     from ocf_systemd.core.check_result import exit_code
     from ocf_systemd.doctor.checks import run_checks
     from ocf_systemd.doctor.collect import collect
     from ocf_systemd.doctor.report import json_report, text_report
 
-    given = {"unit": unit, **({"monitor_hook": monitor_hook} if monitor_hook else {}), **options}
-    known = _known(given, operations)
+    choice.require_unit()
+    target = choice.find()
+    known = _known(target)
     require_systemd(f"Use a sandbox: {PROGRAM} sandbox run -- {PROGRAM} doctor …")
     if not as_json and uses_rich():
         from ocf_systemd.doctor.rich_view import show, waiting
 
         with waiting(console()):
-            facts = collect(known, given)
+            facts = collect(known, target.options)
         results = run_checks(facts)
         show(facts, results, console())
     else:
-        facts = collect(known, given)
+        facts = collect(known, target.options)
         results = run_checks(facts)
         report = json_report(facts, results) if as_json else "\n".join(text_report(facts, results))
         sys.stdout.write(f"{report}\n")
+    if not is_root():
+        _report_unseen(results, as_json=as_json)
     return exit_code(results)
 
 
-def _known(given: dict[str, str], operations: "Operations") -> "Facts":
+def _report_unseen(results: "Sequence[CheckResult]", *, as_json: bool) -> None:
+    """Print which checks need root; with JSON, whose document has them as skipped, to standard error."""
+    from ocf_systemd.doctor.report import unseen_lines
+
+    for line in (*unseen_lines(results), f"To check all of it: {command_as_root()}"):
+        click.echo(line, err=as_json)
+
+
+def _known(target: Target) -> "Facts":
     """Return the facts from the command line. A wrong unit name is one; other wrong values are usage errors."""
     from ocf_systemd.core.parameter_table import PREFIX, UNIT
     from ocf_systemd.core.parameters import ParameterError, read_parameters
+    from ocf_systemd.core.suggestions import similar_values
     from ocf_systemd.doctor.facts import Facts
 
+    given = target.options
     name, parameters = given["unit"], None
     try:
         UNIT.parse(name)
@@ -73,5 +86,12 @@ def _known(given: dict[str, str], operations: "Operations") -> "Facts":
     try:
         parameters = read_parameters({**environment, **({UNIT.variable: "none"} if why else {})})
     except ParameterError as error:
-        raise click.UsageError(str(error)) from None
-    return Facts(given=name, operations=operations, parameters=None if why else parameters, why_unusable=why)
+        raise click.UsageError(f"{error}.{similar_values(given)}") from None
+    return Facts(
+        given=name,
+        operations=target.operations,
+        parameters=None if why else parameters,
+        why_unusable=why,
+        options=given,
+        times=target.times,
+    )

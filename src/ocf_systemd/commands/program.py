@@ -1,7 +1,11 @@
-"""The click group of all commands, and the options that several commands have."""
+"""The click group of all commands, what makes a command refuse to run, and the types that several commands use."""
 
+import os
+import shlex
+import sys
 from functools import partial
-from typing import TYPE_CHECKING, ParamSpec
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -10,20 +14,17 @@ from ocf_systemd.agent.entry import PROGRAM, perform_action
 from ocf_systemd.core.ocf import Action
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Iterable
 
-    from click.shell_completion import CompletionItem
-
-    from ocf_systemd.core.operations import Operations
-
-P = ParamSpec("P")
+# secure_path of sudo(8) in Debian, RHEL and SUSE: sudo finds the program by its name only there.
+_SECURE_PATH = frozenset({"/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"})
 
 _SUMMARY = """Run systemd units under Pacemaker, with a health hook in their monitor.
 
 \b
 Examples:
-  ocf-systemd doctor --unit nginx
-  ocf-systemd rehearse --unit nginx
+  ocf-systemd doctor nginx
+  ocf-systemd rehearse nginx
 """
 
 _ACTION_HELP = {
@@ -40,7 +41,31 @@ _ACTION_PARAMETERS = (
 )
 
 
-class ProgramGroup(click.Group):
+class SuggestingGroup(click.Group):
+    """A group whose usage error for an unknown command proposes a similar one."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Return the command that the arguments name, and the arguments after it."""
+        if not ctx.resilient_parsing and not args[0].startswith("-") and self.get_command(ctx, args[0]) is None:
+            known = (name for name, command in self.commands.items() if not command.hidden)
+            ctx.fail(f"No such command '{args[0]}'.{_did_you_mean(args[0], known)}")
+        return super().resolve_command(ctx, args)
+
+
+class SuggestingChoice(click.Choice[str]):
+    """A choice whose usage error proposes a similar value."""
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Return the value. Raises BadParameter."""
+        try:
+            return super().convert(value, param, ctx)
+        except click.BadParameter as error:
+            self.fail(f"{error.message}{_did_you_mean(str(value), self.choices)}", param, ctx)
+
+
+class ProgramGroup(SuggestingGroup):
     """The command line of `ocf-systemd`: the OCF actions and the commands for people. Usage errors are click's own."""
 
     def collect_usage_pieces(self, ctx: click.Context) -> list[str]:
@@ -51,9 +76,8 @@ class ProgramGroup(click.Group):
     def format_options(self, _ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the commands with their descriptions, and the actions in one line, so that the help fits a screen."""
         commands = [(name, command) for name, command in self.commands.items() if name not in set(Action)]
-        width = formatter.width - formatter.current_indent - max(len(name) for name, _ in commands) - len("    ")
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, command.get_short_help_str(limit=max(width, 20))) for name, command in commands])
+        with formatter.section("Commands"):  # the whole first sentence, whatever the width
+            formatter.write_dl([(name, command.get_short_help_str(limit=sys.maxsize)) for name, command in commands])
         with formatter.section("OCF actions, which Pacemaker calls with OCF_RESKEY_* in the environment"):
             formatter.write_text(" ".join(Action))
 
@@ -72,6 +96,33 @@ def require_systemd(advice: str) -> None:
         raise NotRunError(f"systemd is not running on this host. {advice}")
 
 
+def require_root(why: str) -> None:
+    """Raise `NotRunError` unless this process is root's; `why` is a phrase such as "only root starts units"."""
+    if not is_root():
+        raise NotRunError(f"this user is not root: {why}. Run: {command_as_root()}")
+
+
+def is_root() -> bool:
+    """Return whether this process runs as root."""
+    return os.geteuid() == 0
+
+
+def command_as_root() -> str:
+    """Return the command of this process for sudo(8), to paste."""
+    called = Path(sys.argv[0])
+    if called.name == "__main__.py":
+        program = [sys.executable, "-m", "ocf_systemd"]
+    else:
+        program = [PROGRAM if str(called.parent) in _SECURE_PATH else str(called.absolute())]
+    return shlex.join(("sudo", *program, *sys.argv[1:]))
+
+
+def _did_you_mean(word: str, known: "Iterable[str]") -> str:
+    from ocf_systemd.core.suggestions import did_you_mean
+
+    return did_you_mean(word, known)
+
+
 program = ProgramGroup(PROGRAM, help=_SUMMARY)
 for _action, _description in _ACTION_HELP.items():
     _help = f"{_description}\n\n{_ACTION_PARAMETERS}"
@@ -87,81 +138,3 @@ def duration(_ctx: click.Context, _parameter: click.Parameter, text: str) -> flo
         return duration_s(text)
     except ValueError as error:
         raise click.BadParameter(f"'{text}' {error}") from None
-
-
-def assignments(_ctx: click.Context, _parameter: click.Parameter, texts: tuple[str, ...]) -> dict[str, str]:
-    """Parse options NAME=VALUE, each a parameter, a CRM_meta_ attribute or an OCF_ variable."""
-    from ocf_systemd.core.parameter_table import TABLE
-
-    known = {row.name for row in TABLE}
-    options: dict[str, str] = {}
-    for assignment in texts:
-        name, equals, value = assignment.partition("=")
-        if not equals:
-            raise click.BadParameter(f"'{assignment}' is not NAME=VALUE, expected for example poll_interval=500ms")
-        if name not in known and not name.startswith(("CRM_meta_", "OCF_")):
-            raise click.BadParameter(f"unknown parameter '{name}', expected {', '.join(sorted(known))}")
-        options[name] = value
-    return options
-
-
-def operations(ctx: click.Context, parameter: click.Parameter, texts: tuple[str, ...]) -> "Operations":
-    """Parse options NAME=TIME, each the timeout of an operation or the interval of the monitor."""
-    from ocf_systemd.core.operations import OPERATION_NAMES, Operations
-
-    chosen: dict[str, float] = {}
-    for text in texts:
-        name, equals, time = text.partition("=")
-        if not equals or name not in OPERATION_NAMES:
-            raise click.BadParameter(f"'{text}' is not NAME=TIME with one of the names {', '.join(OPERATION_NAMES)}")
-        chosen[name] = duration(ctx, parameter, time)
-    return Operations(chosen)
-
-
-def _completed(kind: str) -> "Callable[[click.Context, click.Parameter, str], list[CompletionItem[str]]]":
-    """Return a click callback that completes the values of an option by the function `kind` of `candidates`."""
-
-    def complete(_ctx: click.Context, _parameter: click.Parameter, incomplete: str) -> "list[CompletionItem[str]]":
-        from ocf_systemd.commands import candidates
-
-        find: Callable[[str], list[CompletionItem[str]]] = getattr(candidates, kind)
-        return find(incomplete)
-
-    return complete
-
-
-_RESOURCE_OPTIONS = (
-    click.option(
-        "--unit", required=True, shell_complete=_completed("units"), help="The systemd unit (parameter `unit`)."
-    ),
-    click.option(
-        "--monitor-hook",
-        metavar="PATH",
-        shell_complete=_completed("hooks"),
-        help="The health hook (parameter `monitor_hook`).",
-    ),
-    click.option(
-        "-o",
-        "options",
-        multiple=True,
-        metavar="NAME=VALUE",
-        callback=assignments,
-        shell_complete=_completed("assignments"),
-        help="Set a parameter, a CRM_meta_ or an OCF_ variable.",
-    ),
-    click.option(
-        "--op",
-        "operations",
-        multiple=True,
-        metavar="NAME=TIME",
-        callback=operations,
-        help="A timeout (start=15min), or interval=30s; repeatable.",
-    ),
-)
-
-
-def resource_options(command: "Callable[P, int]") -> "Callable[P, int]":
-    """Add the options of a command that acts on a resource: --unit, --monitor-hook, -o and --op."""
-    for option in reversed(_RESOURCE_OPTIONS):
-        command = option(command)
-    return command

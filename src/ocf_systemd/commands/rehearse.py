@@ -1,6 +1,5 @@
 """`ocf-systemd rehearse`: exercises a unit and its hook before a cluster controls them."""
 
-import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -8,31 +7,22 @@ from typing import TYPE_CHECKING
 import click
 
 from ocf_systemd.commands.cluster import advice, describe, describe_down, our_agents
-from ocf_systemd.commands.program import NotRunError, program, require_systemd, resource_options
+from ocf_systemd.commands.program import NotRunError, program, require_root, require_systemd
+from ocf_systemd.commands.resource import Choice, ResourceCommand, Target, report_similar_units, resource_options
 from ocf_systemd.display.terminal import console, uses_rich
 
 if TYPE_CHECKING:
     from ocf_systemd.core.cluster import Resource
-    from ocf_systemd.core.operations import Operations
     from ocf_systemd.rehearse.actions import Call
     from ocf_systemd.rehearse.progress import View
 
 
-@program.command()
+@program.command(cls=ResourceCommand)
 @resource_options
 @click.option("--on-this-host", is_flag=True, help="Use the unit of this host itself, not a sandbox.")
 @click.option("--yes", is_flag=True, help="Do not ask for confirmation on this host.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-def rehearse(
-    unit: str,
-    monitor_hook: str | None,
-    options: dict[str, str],
-    operations: "Operations",
-    *,
-    on_this_host: bool,
-    yes: bool,
-    as_json: bool,
-) -> int:
+def rehearse(choice: Choice, *, on_this_host: bool, yes: bool, as_json: bool) -> int:
     """Exercise a unit and its hook the way a cluster would: repeated actions, crashes, hangs.
 
     In a sandbox, it runs each action twice and concurrently, restarts the unit ten times, kills and freezes it. Reports
@@ -40,24 +30,30 @@ def rehearse(
 
     \b
     Examples:
-      ocf-systemd rehearse --unit nginx
-      ocf-systemd rehearse --unit redis-server --op start=5min \\
-                           --monitor-hook /usr/local/lib/ocf-systemd/hooks/redis
+      ocf-systemd rehearse nginx
+      ocf-systemd rehearse --resource mail --op start=5min
     """
-    from ocf_systemd.core.parameters import ParameterError
-    from ocf_systemd.rehearse.actions import Call
-
-    call = Call({"unit": unit, **({"monitor_hook": monitor_hook} if monitor_hook else {}), **options}, operations)
-    try:
-        _ = call.parameters
-    except ParameterError as error:
-        raise click.UsageError(str(error)) from None
+    choice.require_unit()
+    require_root("a rehearsal starts, stops and kills the unit, in a sandbox or on this host, which only root can")
+    call = _call(choice.find())
     if not on_this_host:
         return _rehearse_in_sandbox(call, as_json=as_json)
     require_systemd("Use the sandbox: leave out --on-this-host")
-    if os.geteuid() != 0:
-        raise NotRunError("a rehearsal starts, stops and kills the unit: run this command as root")
     return _rehearse_here(call, yes=yes, as_json=as_json)
+
+
+def _call(target: Target) -> "Call":
+    """Return what to rehearse. Raises UsageError if a value is wrong."""
+    from ocf_systemd.core.parameters import ParameterError
+    from ocf_systemd.core.suggestions import similar_values
+    from ocf_systemd.rehearse.actions import Call
+
+    call = Call(target.options, target.operations)
+    try:
+        _ = call.parameters
+    except ParameterError as error:
+        raise click.UsageError(f"{error}.{similar_values(target.options)}") from None
+    return call
 
 
 def _rehearse_here(call: "Call", *, yes: bool, as_json: bool) -> int:
@@ -76,7 +72,9 @@ def _rehearse_here(call: "Call", *, yes: bool, as_json: bool) -> int:
         concerns.append(f"{unit} is running")
     if concerns and not yes and not _is_confirmed(unit, concerns):
         raise NotRunError("not confirmed; nothing was changed")
-    return runner.rehearse(call, initial, _view(as_json=as_json)).exit_code
+    code = runner.rehearse(call, initial, _view(as_json=as_json)).exit_code
+    report_similar_units(unit)
+    return code
 
 
 def _uncontrolled_resources(unit: str) -> "tuple[tuple[Resource, ...], str]":
@@ -139,8 +137,9 @@ def _rehearse_in_sandbox(call: "Call", *, as_json: bool) -> int:
     from ocf_systemd.commands.sandbox import booted, run_in_foreground
 
     arguments = [f"-o{name}={value}" for name, value in call.options.items() if name != "unit"]
-    arguments += [f"--op={name}={round(time_s * 1000)}ms" for name, time_s in call.operations.chosen.items()]
-    arguments += [f"--unit={call.options['unit']}", "--on-this-host", "--yes", *(["--json"] if as_json else [])]
+    times = {**call.operations.configured, **call.operations.chosen}
+    arguments += [f"--op={name}={round(time_s * 1000)}ms" for name, time_s in times.items()]
+    arguments += [call.options["unit"], "--on-this-host", "--yes", *(["--json"] if as_json else [])]
     hook = call.parameters.monitor_hook
     with booted([]) as host:
         # One that does not exist in the sandbox, such as one below /tmp.

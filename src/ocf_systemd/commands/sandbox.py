@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ocf_systemd.agent.entry import PROGRAM
-from ocf_systemd.commands.program import NotRunError, program
+from ocf_systemd.commands.program import NotRunError, SuggestingGroup, program, require_root
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 _CIB = "/var/lib/pacemaker/cib/cib.xml"
 
 
-@program.group()
+@program.group(cls=SuggestingGroup)
 def sandbox() -> None:
     """Run commands in a temporary container with its own systemd.
 
@@ -80,7 +80,7 @@ def run_in_sandbox(copies: "list[Copy]", command: tuple[str, ...]) -> int:
       ocf-systemd sandbox run -- systemctl start nginx
       ocf-systemd sandbox run \\
           --copy ./smtp:/usr/local/lib/ocf-systemd/hooks/smtp -- \\
-          ocf-systemd debug cycle --unit postfix@- \\
+          ocf-systemd debug cycle postfix@- \\
               --monitor-hook /usr/local/lib/ocf-systemd/hooks/smtp
     """
     with booted(copies) as host:
@@ -108,6 +108,7 @@ def booted(copies: "list[Copy]") -> "Iterator[Sandbox]":
     """Boot a sandbox for the block; an error to boot it is an error of the command."""
     from ocf_systemd.sandbox import SandboxUnavailableError, boot
 
+    require_root("a sandbox has mounts and a systemd of its own, which only root can set up")
     try:
         with boot(copies=copies) as host:
             host.run(["rm", "-f", _CIB])

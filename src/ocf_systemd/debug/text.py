@@ -58,7 +58,7 @@ def result_line(result: ActionResult) -> str:
 def left_lines(changes: Changes) -> list[str]:
     """Return what debug mode has left on this host, and how to undo it."""
     lines, unit = [], shlex.quote(changes.unit)
-    stop = f"{PROGRAM} debug stop --unit {unit}"
+    stop = f"{PROGRAM} debug stop {unit}"
     if changes.is_unknown:
         lines.append(f"unknown, systemd did not report the unit's state. To check: systemctl status {unit}")
     if changes.has_started:

@@ -14,6 +14,7 @@ from ocf_systemd.doctor import (
     lifetime_checks,
     service_checks,
     unit_checks,
+    value_checks,
 )
 from ocf_systemd.doctor.facts import Facts
 from ocf_systemd.doctor.fixes import names, update_operation
@@ -25,6 +26,7 @@ CHECKS = (
     *service_checks.CHECKS,
     *lifetime_checks.CHECKS,
     *hook_checks.CHECKS,
+    *value_checks.CHECKS,
     *host_checks.CHECKS,
     *cluster_checks.CHECKS,
 )

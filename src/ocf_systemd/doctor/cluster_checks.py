@@ -17,11 +17,13 @@ _WITHOUT_QUORUM = (
     "# This node has no quorum now, and without it the next command stops all resources. Restore quorum first:",
     "corosync-quorumtool   # must report: Quorate: Yes",
 )
+NO_ANSWER = "the cluster cannot be queried"
+"""Why checks of the cluster are skipped that runs on this host but does not answer, at least to this user."""
 _NO_CLUSTER = "no cluster runs on this host"
 
 
 def _find_cluster(facts: Facts) -> Cluster | str:
-    return facts.cluster or ("the cluster cannot be queried" if facts.why_no_cluster else _NO_CLUSTER)
+    return facts.cluster or (NO_ANSWER if facts.why_no_cluster else _NO_CLUSTER)
 
 
 def _find_resources(facts: Facts) -> tuple[Resource, ...] | str:

@@ -3,7 +3,6 @@
 import os
 from collections.abc import Mapping
 from dataclasses import replace
-from difflib import get_close_matches
 
 import anyio
 
@@ -11,6 +10,7 @@ from ocf_systemd.agent.environment import pacemaker_environment
 from ocf_systemd.core.observations import ActiveState, HookAttempted, LoadState, NotStarted
 from ocf_systemd.core.ocf import Action
 from ocf_systemd.core.parameters import Parameters
+from ocf_systemd.core.suggestions import similar_units
 from ocf_systemd.doctor import execution, parse, unit_files
 from ocf_systemd.doctor.environment import (
     collect_agent,
@@ -30,7 +30,7 @@ from ocf_systemd.host.leftovers import adopt_orphans, end_leftovers
 
 _LAYERS = 5  # of units that start units that start this unit
 _RELATED_MAX = 100
-_SIMILAR_MAX, _SIMILARITY = 4, 0.75
+_INSTANCES_MAX = 4
 _TRIGGER_TYPES = ("socket", "timer", "path")
 _MANAGER = ("Version", "UnitPath", "DefaultTimeoutStopUSec")
 _OF_BOTH = ("Id", "LoadState", "ActiveState", "UnitFileState", "StartLimitBurst", "StartLimitIntervalUSec")
@@ -300,17 +300,12 @@ async def _instances(given: str, unit_path: tuple[str, ...]) -> tuple[str, ...]:
     if not at or not stem or any(character in stem for character in "*?[\\ "):
         return ()
     names = (*await list_names("list-units", f"{stem}@*"), *unit_files.linked_instances(unit_path, f"{stem}@"))
-    return tuple(dict.fromkeys(name for name in names if not name.startswith(f"{stem}@.")))[:_SIMILAR_MAX]
+    return tuple(dict.fromkeys(name for name in names if not name.startswith(f"{stem}@.")))[:_INSTANCES_MAX]
 
 
 async def _similar(name: str) -> tuple[str, ...]:
     """Return the names of similar units."""
-    stem, _, kind = name.rpartition(".")
-    names = (each.rpartition(".") for each in await list_names("list-unit-files"))
-    stems = [other for other, _, its_kind in names if its_kind == kind and not other.endswith("@")]
-    containing = [other for other in stems if stem.partition("@")[0] in other]
-    close = get_close_matches(stem, stems, cutoff=_SIMILARITY)
-    return tuple(f"{other}.{kind}" for other in dict.fromkeys((*close, *containing)))[:_SIMILAR_MAX]
+    return similar_units(name, await list_names("list-unit-files"))
 
 
 async def _run_hook(facts: Facts, options: Mapping[str, str]) -> Hook | None:

@@ -279,7 +279,8 @@ class Facts:
     `similar` are names of similar units. `parameters` is None if the name is rejected. `unit` is None as well then, or
     if systemd does not answer; `no_answer` is why. `server` has the states of the resident server's units, if they are
     installed. `cluster` is the one that runs on this host, `resources` those of it that manage the unit;
-    `why_no_cluster` is why it cannot be queried.
+    `why_no_cluster` is why it cannot be queried. `options` are the parameters of the command line as text, `times` its
+    times of operations.
     """
 
     given: str
@@ -297,6 +298,8 @@ class Facts:
     cluster: Cluster | None = None
     resources: tuple[Resource, ...] = ()
     why_no_cluster: str = ""
+    options: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    times: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
 
     @property
     def resource(self) -> Resource | None:

@@ -98,7 +98,7 @@ def update_operation(resource: Resource, action: str, times: str) -> str:
 
 def check_again(unit: str, *options: str) -> str:
     """Return the command that runs doctor for a unit."""
-    return " ".join(("ocf-systemd doctor --unit", quoted(unit), *options))
+    return " ".join(("ocf-systemd doctor", quoted(unit), *options))
 
 
 def with_hook(unit: str) -> tuple[str, ...]:

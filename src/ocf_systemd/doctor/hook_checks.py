@@ -23,6 +23,8 @@ from ocf_systemd.doctor.check import Check, needs
 from ocf_systemd.doctor.facts import Facts, Hook
 from ocf_systemd.doctor.fixes import HOOKS, OTHER_HOOKS, OWN, quoted, response, time_span, update
 
+NOT_RUN = "the hook was not run"
+"""The beginning of why checks of a hook's run are skipped."""
 _HARD_OR_FATAL = frozenset(range(2, 7))
 _SLOW_SHARE = 0.5
 _INSTALL = "install -D -m 0755 -o root -g root"
@@ -45,7 +47,7 @@ def _find_runnable_hook(facts: Facts) -> _Hooked | str:
 
 def _find_hook_that_ran(facts: Facts) -> _Hooked | str:
     hooked = _find_runnable_hook(facts)
-    return f"the hook was not run: {hooked[1].not_run}" if not isinstance(hooked, str) and hooked[1].not_run else hooked
+    return f"{NOT_RUN}: {hooked[1].not_run}" if not isinstance(hooked, str) and hooked[1].not_run else hooked
 
 
 def _can_be_run(hook: Hook) -> bool:
@@ -160,7 +162,7 @@ def check_speed(check: Check, hooked: _Hooked) -> CheckResult:
         return check.error(
             f"hook {late[0].hook} did not end within {time_span(hook.elapsed_s)}",
             f"A monitor fails. {response(Action.MONITOR, ExitCode.ERR_GENERIC)}",
-            f"ocf-systemd debug monitor --unit {quoted(parameters.unit)} --monitor-hook {quoted(late[0].hook)}",
+            f"ocf-systemd debug monitor {quoted(parameters.unit)} --monitor-hook {quoted(late[0].hook)}",
         )
     if hook.elapsed_s <= min(operations.interval_s, deadline_s) * _SLOW_SHARE:
         return check.ok(f"took {hook.elapsed_s:.3f} s")
@@ -195,7 +197,7 @@ def check_answer(check: Check, hooked: _Hooked) -> CheckResult:
     return check.error(
         f"{unit.id} is active, but {result.reason}",
         f"A monitor would now return {code_name(result.code)}. {response(Action.MONITOR, result.code)}",
-        f"ocf-systemd debug monitor --unit {quoted(parameters.unit)} {_hook_options(parameters)}",
+        f"ocf-systemd debug monitor {quoted(parameters.unit)} {_hook_options(parameters)}",
     )
 
 

@@ -7,7 +7,9 @@ from ocf_systemd.core.check_result import CheckResult, Status
 from ocf_systemd.core.ocf import Action
 from ocf_systemd.core.text import printable
 from ocf_systemd.display.checks import Json, by_severity, json_checks, summary, text_lines
+from ocf_systemd.doctor.cluster_checks import NO_ANSWER
 from ocf_systemd.doctor.facts import Facts
+from ocf_systemd.doctor.hook_checks import NOT_RUN
 
 _ACTIONS = (Action.START, Action.STOP, Action.MONITOR)
 
@@ -47,3 +49,12 @@ def json_report(facts: Facts, results: Sequence[CheckResult]) -> str:
         "checks": json_checks(results),
     }
     return json.dumps(document, indent=2)
+
+
+def unseen_lines(results: Sequence[CheckResult]) -> Iterator[str]:
+    """Yield what a user other than root does not see: the checks that were skipped for that, and why."""
+    skipped = [result for result in results if result.status is Status.SKIPPED]
+    whys = dict.fromkeys(result.what for result in skipped if result.what.startswith((NOT_RUN, NO_ANSWER)))
+    yield "This user is not root: what only root can read counts as missing."
+    for why in whys:
+        yield f"skipped, since {why}: {', '.join(result.name for result in skipped if result.what == why)}"

@@ -88,7 +88,8 @@ def check_found(check: Check, facts: Facts) -> CheckResult:
         "# or install its package on every node",
     )
     fix = map(check_again, facts.similar) if facts.similar else search
-    return check.error(f"{unit.id} is not found on this host", _NOT_STARTED, *fix)
+    question = f"; did you mean {' or '.join(facts.similar)}?" if facts.similar else ""
+    return check.error(f"{unit.id} is not found on this host{question}", _NOT_STARTED, *fix)
 
 
 def _find_unit_and_facts(facts: Facts) -> tuple[Facts, Unit] | str:

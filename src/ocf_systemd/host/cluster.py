@@ -119,3 +119,17 @@ def _output(*command: str) -> str:
 
 def _unknown(command: str, why: str) -> ClusterError:
     return ClusterError(f"this host is in a cluster that cannot be queried: {command} {why}")
+
+
+def configured_resources(timeout_s: float) -> tuple[Resource, ...]:
+    """Return the resources of the cluster on this host as configured, without their states, within `timeout_s`.
+
+    None without a cluster, or with one that does not answer. Raises OSError.
+    """
+    if not runs_cluster():
+        return ()
+    done = run_to_end("cibadmin", "--query", timeout_s=timeout_s, environment=_ENVIRONMENT)
+    try:
+        return parse_cluster(done.stdout, "<unknown/>").resources
+    except ValueError:
+        return ()

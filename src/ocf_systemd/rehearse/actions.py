@@ -1,7 +1,7 @@
 """Runs the agent's actions for a rehearsal, in this process, and keeps what each came to."""
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import anyio
 
@@ -34,7 +34,8 @@ class Call:
         options = {name: value for name, value in self.options.items() if name != CHECK_LEVEL}
         if action is Action.MONITOR and (level := self.check_level):
             options[CHECK_LEVEL] = str(level)
-        return pacemaker_environment(action, options, Operations({**self.operations.chosen, **overridden}))
+        operations = replace(self.operations, chosen={**self.operations.chosen, **overridden})
+        return pacemaker_environment(action, options, operations)
 
     @property
     def check_level(self) -> int:

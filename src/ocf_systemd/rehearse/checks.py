@@ -51,7 +51,7 @@ class Subject:
     def debug(self, action: Action) -> str:
         """Return the command that shows how an action goes."""
         hook = f" --monitor-hook {shlex.quote(self.hook)}" if self.hook else ""
-        return f"ocf-systemd debug {action} --unit {shlex.quote(self.unit)}{hook}"
+        return f"ocf-systemd debug {action} {shlex.quote(self.unit)}{hook}"
 
     def edit(self, setting: str, section: str = "Service") -> str:
         """Return the command that changes a setting of the unit."""

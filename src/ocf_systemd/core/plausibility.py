@@ -1,0 +1,101 @@
+"""Finds times that are valid but hardly meant: seconds where milliseconds were meant, and the other way round.
+
+They are warnings for people, who configure a resource; the agent works with them.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from ocf_systemd.core.durations import duration_s
+from ocf_systemd.core.ocf import Action
+from ocf_systemd.core.operations import INTERVAL, OPERATION_NAMES, Operations
+
+PLAUSIBLE_S: Mapping[str, tuple[float, float]] = {"monitor_hook_timeout": (0.05, 600.0), "poll_interval": (0.01, 60.0)}
+"""The range in seconds of each parameter that is a duration."""
+
+_OPERATION_S = (1.0, 3600.0)  # of a timeout: the agent itself takes a tenth of a second
+_MILLISECONDS_FROM = 1000  # a number without a unit from this on looks like milliseconds
+_PARTS = re.compile(r"([0-9.]+)\s*([a-z]*)", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class FarOff:
+    """A time outside of its range: its name as in `poll_interval` or `start timeout`, and its value as text.
+
+    `meant` is the value that was probably meant, or empty; `setting` is what to put in front of it and of `=`.
+    """
+
+    name: str
+    text: str
+    seconds: float
+    meant: str
+    setting: str
+
+    def __str__(self) -> str:
+        """Return what was understood, and what may have been meant."""
+        question = f"; did you mean {self.meant}?" if self.meant else ""
+        return f"{self.name}={self.text} is {_span(self.seconds)}{question}"
+
+
+def far_off(options: Mapping[str, str], operations: Operations, times: Mapping[str, str]) -> tuple[FarOff, ...]:
+    """Return the parameters and the times of operations that are far off; wrong values are not.
+
+    `times` has those of the operations whose text is known.
+    """
+    return (*_parameters(options), *_operations(operations, times))
+
+
+def ineffective_hook_timeout(options: Mapping[str, str], operations: Operations) -> str:
+    """Return a warning that the hook's timeout has no effect, since that of the monitor is shorter, or nothing."""
+    text, timeout_s = options.get("monitor_hook_timeout", "").strip(), operations.timeout_s(Action.MONITOR)
+    seconds = _seconds(text)
+    if seconds is None or seconds < timeout_s:
+        return ""
+    return f"monitor_hook_timeout={text} is not below the monitor's timeout, {_span(timeout_s)}: it has no effect"
+
+
+def _parameters(options: Mapping[str, str]) -> Iterator[FarOff]:
+    for name, range_s in PLAUSIBLE_S.items():
+        text = options.get(name, "").strip()
+        if (seconds := _seconds(text)) is not None and not _is_plausible(text, seconds, range_s):
+            yield FarOff(name, text, seconds, _meant(text, range_s), name)
+
+
+def _operations(operations: Operations, times: Mapping[str, str]) -> Iterator[FarOff]:
+    chosen = {**operations.configured, **operations.chosen}
+    for name in (each for each in OPERATION_NAMES if each in chosen):
+        seconds = chosen[name]
+        text = times.get(name, f"{seconds:g}s").strip()
+        if not _is_plausible(text, seconds, _OPERATION_S):
+            label = f"{Action.MONITOR} {INTERVAL}" if name == INTERVAL else f"{name} timeout"
+            yield FarOff(label, text, seconds, _meant(text, _OPERATION_S), f"op {label}")
+
+
+def _seconds(text: str) -> float | None:
+    try:
+        return duration_s(text)
+    except ValueError:
+        return None
+
+
+def _is_plausible(text: str, seconds: float, range_s: tuple[float, float]) -> bool:
+    is_bare = text.isdigit() and int(text) >= _MILLISECONDS_FROM
+    return range_s[0] <= seconds <= range_s[1] and not is_bare
+
+
+def _meant(text: str, range_s: tuple[float, float]) -> str:
+    """Return the same number in the unit that was probably meant, if that is in the range."""
+    match = _PARTS.fullmatch(text)
+    number, unit = (match[1], match[2].lower()) if match else ("", "")
+    other = {"": "ms", "s": "ms", "sec": "ms", "ms": "s", "msec": "s"}.get(unit, "")
+    seconds = _seconds(f"{number}{other}") if other else None
+    return f"{number}{other}" if seconds is not None and range_s[0] <= seconds <= range_s[1] else ""
+
+
+def _span(seconds: float) -> str:
+    """Return a time in seconds, and a long one in minutes or hours as well."""
+    for size_s, unit in ((3600, "h"), (60, "min")):
+        if seconds >= 2 * size_s:
+            return f"{seconds:g} s ({seconds / size_s:.0f} {unit})"
+    return f"{seconds:g} s"
