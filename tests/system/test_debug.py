@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 PROGRAM = str(Path(sys.executable).with_name("ocf-systemd"))
 SMTP = Path(__file__).parent.parent.parent / "examples" / "hooks" / "smtp"
-SIZES = [pytest.param((30, 80), id="80x30"), pytest.param((40, 120), id="120x40")]
+SIZES = [pytest.param((40, 60), id="60x40"), pytest.param((30, 80), id="80x30"), pytest.param((40, 120), id="120x40")]
 
 
 @pytest.fixture

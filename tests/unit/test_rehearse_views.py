@@ -1,4 +1,4 @@
-"""The views of a rehearsal, from progress made by hand: terminals of 80 and 120 columns, text, JSON."""
+"""The views of a rehearsal, from progress made by hand: terminals of 60, 80 and 120 columns, text, JSON."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from ocf_systemd.rehearse.scenarios import RESTORED, Scenario
 from ocf_systemd.rehearse.text_view import TextView
 from tests.unit.builders import HOOK, UNIT
 
-WIDTHS = [80, 120]
+WIDTHS = [60, 80, 120]
 ODD = "a[red]b[/red] :smile:"
 """What rich takes for markup, unless it is `Text`."""
 

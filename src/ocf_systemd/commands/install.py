@@ -1,5 +1,6 @@
 """`ocf-systemd install` and `uninstall`: the agent file, manual pages and completion, and the resident server."""
 
+import os
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -7,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ocf_systemd.commands.program import program
+from ocf_systemd.commands.program import program, require_root
 
 if TYPE_CHECKING:
     from ocf_systemd.core.cluster import Resource
@@ -46,6 +47,7 @@ def install_agent(
     from ocf_systemd.install import server_units
     from ocf_systemd.install.agent_file import AgentFile, InstallationError, install
 
+    _require_root(ocf_root)
     try:
         agent = AgentFile(ocf_root, provider, name)
         warnings = install(agent, share=None if no_share else share, force=force)
@@ -85,6 +87,7 @@ def uninstall_agent(ocf_root: Path, provider: str, name: str, share: Path, *, fo
     """
     from ocf_systemd.install.agent_file import AgentFile, InstallationError, uninstall
 
+    _require_root(ocf_root)
     try:
         agent = AgentFile(ocf_root, provider, name)
         units_in_use = _units_in_use(agent, force=force)
@@ -95,6 +98,13 @@ def uninstall_agent(ocf_root: Path, provider: str, name: str, share: Path, *, fo
     except InstallationError as error:
         raise click.ClickException(str(error)) from error
     return 0
+
+
+def _require_root(ocf_root: Path) -> None:
+    """Raise NotRunError for a user other than root who cannot write where Pacemaker looks for agents."""
+    existing = next(each for each in (ocf_root, *ocf_root.absolute().parents) if each.exists())
+    if not os.access(existing, os.W_OK):
+        require_root(f"only root can write to {existing}")
 
 
 def _units_in_use(agent: "AgentFile", *, force: bool) -> "frozenset[str] | str":

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from rich.bar import Bar
 from rich.console import Console, Group, RenderableType
+from rich.padding import Padding
 from rich.panel import Panel
 from rich.progress_bar import ProgressBar
 from rich.syntax import Syntax
@@ -29,7 +30,8 @@ from ocf_systemd.display.terminal import live
 _SHOWN_SPANS = 12  # the last ones: a start may query its unit dozens of times
 _SHOWN_OUTPUT = 4  # lines of each hook
 _BAR_MIN_SHARE = 1 / 60  # of the axis, so that a short command is visible
-_AXIS_MIN_WIDTH = 60  # columns
+_AXIS_MIN_WIDTH = 8  # columns
+_TEXT_SHARE = 3  # a label and an outcome each have at most a third of the screen
 
 
 @dataclass(slots=True)
@@ -62,7 +64,8 @@ class LiveView(View):
         """Remove the live display, and print what is left on this host and the summary of a cycle."""
         self._live.close()
         for line in text.left_lines(changes):
-            self.console.print(Text.assemble(("left  ", "bold"), (line, POOR)))
+            # Not wrapped: it ends with a command.
+            self.console.print(Text.assemble(("left  ", "bold"), (line, POOR)), soft_wrap=True)
         if call.name == CYCLE:
             codes = Text(" ").join(Text(str(each.result.code), _style(each.result.code)) for each in steps)
             summary = Text(f"   {text.cycle_line(code)}", GOOD if code == 0 else BAD)
@@ -74,55 +77,62 @@ def frame(timeline: Timeline, width: int) -> RenderableType:
     now_s = timeline.now_s
     action, _, others = text.headline(timeline).partition(" ")
     headline = Text.assemble((action, "bold"), " ", others)
-    parts: list[RenderableType] = [headline, *_spans(timeline, now_s, has_axis=width >= _AXIS_MIN_WIDTH)]
+    parts: list[RenderableType] = [headline, *_spans(timeline, now_s, width)]
     parts += [Text(f"{note.at_s:.3f} s {note.text}", POOR if note.is_warning else DIM) for note in timeline.notes]
     parts.append(_status(timeline, now_s))
     return Group(*parts)
 
 
-def _spans(timeline: Timeline, now_s: float, *, has_axis: bool) -> Iterator[RenderableType]:
-    """Yield the commands, on a time axis or not, with the output of hooks."""
-    table = _table_of_spans(has_axis=has_axis)
+def _spans(timeline: Timeline, now_s: float, width: int) -> Iterator[RenderableType]:
+    """Yield the commands, on a time axis if that fits, each with its output if it is a hook."""
     spans = list(timeline.spans)
     if left_out := max(len(spans) - _SHOWN_SPANS, 0):
-        table.add_row("", Text(f"({left_out} earlier commands)", DIM))
-    printed = []
-    for span in spans[left_out:]:
-        table.add_row(*_cells(span, now_s, has_axis=has_axis))
+        yield Text(f"({left_out} earlier commands)", DIM)
+    rows = [_texts(span, now_s) for span in spans[left_out:]]
+    longest = [max(cell.cell_len for cell in column) for column in zip(*rows, strict=True)]
+    for span, row in zip(spans[left_out:], rows, strict=True):
+        yield _row(span, row, longest, now_s, width)
         for line in text.output_lines(span)[-_SHOWN_OUTPUT:]:
-            shown = Text(f"│ {line}", DIM, no_wrap=True, overflow="ellipsis")
-            if has_axis:
-                table.add_row("", "", shown)
-            else:
-                printed.append(shown)
-    yield table
-    yield from printed
+            yield Padding(Text(f"│ {line}", DIM), (0, 0, 0, longest[0] + 1))
 
 
-def _table_of_spans(*, has_axis: bool) -> Table:
+def _texts(span: Span, now_s: float) -> tuple[Text, Text, Text, Text]:
+    """Return when a command began, its label, its outcome, and how long it took."""
+    took_s = (now_s if span.ended_s is None else span.ended_s) - span.began_s
+    return (
+        Text(f"{span.began_s:.3f} s", DIM),
+        Text(text.label(span)),
+        Text(text.outcome(span), _span_style(span)),
+        Text(f"{took_s:.3f} s"),
+    )
+
+
+def _row(span: Span, row: tuple[Text, ...], longest: list[int], now_s: float, width: int) -> Table:
+    """Return a command as a line of columns, which are as wide as in the lines of the others.
+
+    Long texts are wrapped, not cut. A narrow screen has no axis.
+    """
+    began, label, outcome, took = row
+    label_width, outcome_width = (min(longest[column], width // _TEXT_SHARE) for column in (1, 2))
+    axis_width = width - longest[0] - label_width - outcome_width - longest[3] - len("    ")
+    has_axis = axis_width >= _AXIS_MIN_WIDTH
     table = Table.grid(padding=(0, 1), expand=True)
-    table.add_column(justify="right", no_wrap=True, style=DIM)
+    table.add_column(justify="right", no_wrap=True, width=longest[0])
+    table.add_column(overflow="fold", width=label_width if has_axis else None, ratio=None if has_axis else 1)
     if has_axis:
-        table.add_column(no_wrap=True, overflow="ellipsis", max_width=28)
-        table.add_column(ratio=1, min_width=8)
-    else:
-        table.add_column(no_wrap=True, overflow="ellipsis", ratio=1)
-    table.add_column(no_wrap=True, overflow="ellipsis", max_width=26)
-    table.add_column(justify="right", no_wrap=True)
+        table.add_column(ratio=1)
+    table.add_column(overflow="fold", width=outcome_width)
+    table.add_column(justify="right", no_wrap=True, width=longest[3])
+    table.add_row(began, label, *((_bar(span, now_s),) if has_axis else ()), outcome, took)
     return table
 
 
-def _cells(span: Span, now_s: float, *, has_axis: bool) -> Iterator[RenderableType]:
+def _bar(span: Span, now_s: float) -> Bar:
     ended_s = now_s if span.ended_s is None else span.ended_s
     axis_s = max(now_s, 1e-3)
     least_s = axis_s * _BAR_MIN_SHARE
     begin_s = min(span.began_s, axis_s - least_s)
-    yield Text(f"{span.began_s:.3f} s")
-    yield Text(text.label(span))
-    if has_axis:
-        yield Bar(axis_s, begin_s, min(max(ended_s, begin_s + least_s), axis_s), color=_span_style(span))
-    yield Text(text.outcome(span), _span_style(span))
-    yield Text(f"{ended_s - span.began_s:.3f} s")
+    return Bar(axis_s, begin_s, min(max(ended_s, begin_s + least_s), axis_s), color=_span_style(span))
 
 
 def _span_style(span: Span) -> str:
@@ -150,7 +160,7 @@ def _style(code: int) -> str:
 def _status(timeline: Timeline, now_s: float) -> Table:
     table = Table.grid(padding=(0, 2), expand=True)
     table.add_column(no_wrap=True, style=DIM)
-    table.add_column(ratio=1)
+    table.add_column(ratio=1, overflow="fold")
     if timeline.states:
         states = (Text(text.state(state), _state_style(state)) for _, state in timeline.states)
         table.add_row("unit", Text(" → ").join(states))
@@ -186,7 +196,7 @@ def result_box(step: Step, width: int) -> Iterator[RenderableType]:
         yield headline
     table = Table.grid(padding=(0, 2))
     table.add_column(no_wrap=True, style=DIM)
-    table.add_column()
+    table.add_column(overflow="fold")
     if step.result.reason:
         table.add_row("reason", Text(step.result.reason))
     table.add_row("Pacemaker", Text(step.consequence))

@@ -3,6 +3,7 @@
 `rich_checks` renders them for a terminal.
 """
 
+import re
 import textwrap
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict
@@ -20,6 +21,7 @@ NAME_WIDTH = 17
 _STATUS_WIDTH = 9
 _INDENT = " " * _STATUS_WIDTH
 _SEVERITY = list(Status)
+_COMMAND, _NO_BREAK = re.compile("`[^`]*`"), "\N{NO-BREAK SPACE}"
 
 
 def by_severity(results: Iterable[CheckResult]) -> list[CheckResult]:
@@ -30,22 +32,26 @@ def by_severity(results: Iterable[CheckResult]) -> list[CheckResult]:
 def text_lines(results: Iterable[CheckResult]) -> Iterator[str]:
     """Yield lines of at most 80 characters without escape codes; commands are never wrapped, however long."""
     for result in results:
-        yield from _wrapped(f"{result.status:<{_STATUS_WIDTH}}{result.name:<{NAME_WIDTH}} ", result.what)
+        yield from wrapped(f"{result.status:<{_STATUS_WIDTH}}{result.name:<{NAME_WIDTH}} ", result.what)
         if result.why:
-            yield from _wrapped(f"{_INDENT}why   ", result.why)
+            yield from wrapped(f"{_INDENT}why   ", result.why)
         for number, line in enumerate(result.fix):
             yield f"{_INDENT}{'' if number else 'fix':<6}{printable(line)}"
 
 
-def _wrapped(label: str, text: str) -> list[str]:
-    return textwrap.wrap(
-        printable(text),
-        _WIDTH,
+def wrapped(label: str, text: str, width: int = _WIDTH) -> list[str]:
+    """Return lines with the text next to the label; a command in backticks stays on one line, however long."""
+    # textwrap breaks lines at ASCII blanks only.
+    unbroken = _COMMAND.sub(lambda match: match[0].replace(" ", _NO_BREAK), printable(text))
+    lines = textwrap.wrap(
+        unbroken,
+        width,
         initial_indent=label,
         subsequent_indent=" " * len(label),
         break_long_words=False,
         break_on_hyphens=False,
-    ) or [label.rstrip()]
+    )
+    return [line.replace(_NO_BREAK, " ") for line in lines] or [label.rstrip()]
 
 
 def json_checks(results: Iterable[CheckResult]) -> list[Json]:

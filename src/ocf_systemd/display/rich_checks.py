@@ -6,13 +6,12 @@ Texts from outside are `Text`, never markup: a unit may be called `[red]`.
 from collections.abc import Iterable
 
 from rich.console import Console
-from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
 from ocf_systemd.core.check_result import CheckResult, Status
 from ocf_systemd.core.text import printable
-from ocf_systemd.display.checks import NAME_WIDTH
+from ocf_systemd.display.checks import NAME_WIDTH, wrapped
 
 GOOD, POOR, BAD, COMMAND, DIM = "green", "yellow", "red", "cyan", "dim"
 """Styles of all rich views."""
@@ -30,7 +29,8 @@ def print_checks(results: Iterable[CheckResult], console: Console) -> None:
         name_style, what_style = (style, "bold") if result.is_problem else ("", DIM)
         console.print(_line(Text(mark, style), Text(result.name, name_style), Text(printable(result.what), what_style)))
         if result.why:
-            console.print(Padding(Text(printable(result.why)), (0, 0, 0, _INDENT)))
+            for line in wrapped(" " * _INDENT, result.why, console.width):
+                console.print(Text(line), soft_wrap=True)
         for line in map(printable, result.fix):
             text = Text(" " * _INDENT + line, DIM if line.startswith("#") else COMMAND)
             console.print(text, soft_wrap=True)
@@ -48,6 +48,6 @@ def _line(mark: Text, name: Text, what: Text) -> Table:
     table = Table.grid(padding=(0, 1))
     table.add_column(width=1)
     table.add_column(width=NAME_WIDTH, no_wrap=True)
-    table.add_column()
+    table.add_column(overflow="fold")
     table.add_row(mark, name, what)
     return table

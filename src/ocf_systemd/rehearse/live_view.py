@@ -61,7 +61,7 @@ def frame(progress: Progress) -> RenderableType:
 
 def _headline(progress: Progress) -> Text:
     verb, _, others = text.headline(progress).partition(" ")
-    return Text.assemble((verb, "bold"), " ", others, no_wrap=True, overflow="ellipsis")
+    return Text.assemble((verb, "bold"), " ", others)
 
 
 def _scenarios(progress: Progress) -> Table:
@@ -91,7 +91,7 @@ def _times(rows: list[tuple[str, str, str, str]]) -> Table:
     table.add_column(no_wrap=True)
     table.add_column(no_wrap=True, justify="right")
     table.add_column(no_wrap=True, justify="right", style="bold")
-    table.add_column(style=DIM)
+    table.add_column(style=DIM, overflow="fold")
     for row in rows:
         table.add_row(*map(Text, row), style=DIM if row is text.TIMES_HEAD else "")
     return table
