@@ -16,9 +16,9 @@ _ROOT = Path(__file__).resolve().parents[1]
 _SCREENS = _ROOT / "docs/screens"
 _HOOKS = "/usr/local/lib/ocf-systemd/hooks"
 _PROGRAM = str(Path(sys.executable).with_name("ocf-systemd"))
-_WIDTHS = (80, 120)
-_POSTFIX = ("--unit", "postfix@-", "--monitor-hook", f"{_HOOKS}/smtp")
-_NGINX = ("--unit", "nginx", "--monitor-hook", f"{_HOOKS}/http")
+_WIDTHS = (60, 80, 120)
+_POSTFIX = ("postfix@-", "--monitor-hook", f"{_HOOKS}/smtp")
+_NGINX = ("nginx", "--monitor-hook", f"{_HOOKS}/http")
 # The command before, the picture's name, the command that the picture shows.
 _PICTURES = (
     ("systemctl stop postfix@-", "debug-start", ("debug", "start", *_POSTFIX)),

@@ -99,8 +99,9 @@ def test_at_the_prompt(prompt: Prompt, box: Box) -> None:
     prompt.complete("ocf-systemd debug -o monitor_hook_protocol=", "ocf", "nagios", "plain")
     prompt.complete("ocf-systemd debug -o stop_verify=y", "yes")
     prompt.complete("ocf-systemd debug --monitor-hook=/usr/local/lib/hooks/comp", "completed")
-    shown = prompt.complete("ocf-systemd debug monitor --unit probe-a", "@one.service")
-    assert r"a\\x2db" in shown
+    for command in ("debug monitor --unit", "debug monitor", "doctor", "rehearse --on-this-host", "doctor --unit"):
+        shown = prompt.complete(f"ocf-systemd {command} probe-a", "@one.service")
+        assert r"a\\x2db" in shown
     shown = prompt.complete(r"ocf-systemd debug monitor --unit probe-a\\x2db@", "one.service")
     assert "Traceback" not in shown
 

@@ -135,6 +135,7 @@ class TestShells:
             pytest.param("ocf-systemd sandbox run --copy /us", ["/usr/"], id="copy"),
             pytest.param("ocf-systemd sandbox run /us", ["/usr/"], id="command in a sandbox"),
             pytest.param("ocf-systemd sandbox run -- ocf-systemd deb", ["debug"], id="ocf-systemd in a sandbox"),
+            pytest.param("ocf-systemd debug --op st", ["start=", "stop="], id="operation"),
             pytest.param("ocf-systemd monitor ", [], id="after an action"),
             pytest.param("ocf-systemd frobnicate --x ", [], id="unknown command"),
         ],
@@ -142,6 +143,23 @@ class TestShells:
     def test_whole_arguments(self, complete: Shell, line: str, expected: list[str]) -> None:
         """Zsh and fish pass a list of arguments, and get whole arguments."""
         assert [each.partition("\t")[0] for each in complete("zsh", *line.split(" "))] == expected
+
+    @pytest.mark.parametrize(
+        "before",
+        [
+            pytest.param(("debug", "monitor"), id="argument of debug"),
+            pytest.param(("doctor",), id="argument of doctor"),
+            pytest.param(("doctor", "-o", "poll_interval=1s"), id="argument after an option"),
+            pytest.param(("rehearse",), id="argument of rehearse"),
+            pytest.param(("doctor", "--unit"), id="option"),
+        ],
+    )
+    def test_units(self, complete: Shell, tmp_path: Path, before: tuple[str, ...]) -> None:
+        """A unit is completed as an argument, as it is as an option."""
+        (tmp_path / "a-unit-of-a-test.service").touch()
+        complete.monkeypatch.setattr("ocf_systemd.commands.candidates._UNIT_DIRECTORIES", (tmp_path,))
+        found = complete("fish", "ocf-systemd", *before, "a-unit-of")
+        assert [each.partition("\t")[0] for each in found] == ["a-unit-of-a-test.service"]
 
     def test_descriptions(self, complete: Shell) -> None:
         """A description follows on the line of its candidate."""
