@@ -34,7 +34,8 @@ def _draw(sandbox: Sandbox, name: str, arguments: tuple[str, ...], width: int) -
     if not done.stdout:
         raise SystemExit(done.stderr)
     console = Console(record=True, width=width, file=io.StringIO(), color_system="truecolor", highlight=False)
-    console.print(Text.from_ansi(done.stdout), soft_wrap=True)
+    for line in Text.from_ansi(done.stdout).split():  # broken where a terminal breaks lines that are too long
+        console.print(Text("\n").join(line.divide(range(width, len(line), width))), soft_wrap=True)
     picture = _SCREENS / f"{name}-{width}.svg"
     # rich's own id differs each time, and with it the file.
     title = " ".join(("ocf-systemd", *arguments)).replace(f"{_HOOKS}/", "…/hooks/")

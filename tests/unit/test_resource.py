@@ -154,11 +154,14 @@ class TestCommandLine:
 
     def test_the_command_line_wins(self, debugged: Debugged) -> None:
         """What the command line has replaces what the resource has; the rest stays."""
-        options = ("--monitor-hook", "/h/other", "-o", "poll_interval=3s", "--op", "monitor=7s", "other")
-        call = debugged("monitor", "--resource", "web", *options)
-        chosen = {"unit": "other", "monitor_hook": "/h/other", "poll_interval": "3s", "OCF_CHECK_LEVEL": "10"}
-        assert call.options == OPTIONS | chosen
+        call = debugged("monitor", "other", "--resource", "web", "-o", "poll_interval=3s", "--op", "monitor=7s")
+        assert call.options == OPTIONS | {"unit": "other", "poll_interval": "3s", "OCF_CHECK_LEVEL": "10"}
         assert (call.operations.timeout_s(Action.MONITOR), call.operations.timeout_s(Action.START)) == (7.0, 900.0)
+
+    def test_another_hook(self, debugged: Debugged) -> None:
+        """With another hook, the resource's parameters of its own hook do not apply."""
+        call = debugged("monitor", "--resource", "web", "--monitor-hook", "/h/x", "-o", "OCF_CHECK_LEVEL=5")
+        assert call.options == {"unit": "web", "monitor_hook": "/h/x", "poll_interval": "2s", "OCF_CHECK_LEVEL": "5"}
 
     @pytest.mark.parametrize("command", [("debug", "monitor"), ("doctor",), ("rehearse",)])
     @pytest.mark.parametrize(

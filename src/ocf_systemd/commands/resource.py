@@ -63,10 +63,10 @@ class Choice:
         chosen = {name: duration_s(text) for name, text in self.times.items()}
         if not self.resource:
             return Target(self.options, Operations(chosen), self.times)
-        from ocf_systemd.core.named_resource import operations_of, options_of
+        from ocf_systemd.core.named_resource import operations_of, options_of, override
 
         resource = _find_resource(self.resource)
-        options = options_of(resource) | self.options
+        options = override(options_of(resource), self.options)
         configured = operations_of(resource, options)
         operations = Operations({**configured.chosen, **chosen}, configured.configured)
         return Target(options, operations, self.times, resource)

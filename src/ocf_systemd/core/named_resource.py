@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping
 
 from ocf_systemd.core.cluster import Cluster, Resource, configured_operations
 from ocf_systemd.core.operations import Operations
-from ocf_systemd.core.parameter_table import PREFIX, TABLE, UNIT
+from ocf_systemd.core.parameter_table import MONITOR_HOOK, PREFIX, TABLE, UNIT
 from ocf_systemd.core.parameters import read_leniently
 from ocf_systemd.core.suggestions import did_you_mean
 
@@ -42,6 +42,16 @@ def options_of(resource: Resource) -> dict[str, str]:
     if is_unit(resource):
         return {UNIT.name: resource.unit}
     return {row.name: resource.parameters[row.name] for row in TABLE if row.name in resource.parameters}
+
+
+def override(configured: Mapping[str, str], given: Mapping[str, str]) -> dict[str, str]:
+    """Return the parameters of a resource with those that a command line gives instead.
+
+    If these have a hook, the resource's parameters of its own hook are left out.
+    """
+    if MONITOR_HOOK.name in given:
+        configured = {name: text for name, text in configured.items() if not name.startswith(MONITOR_HOOK.name)}
+    return {**configured, **given}
 
 
 def operations_of(resource: Resource, options: Mapping[str, str]) -> Operations:

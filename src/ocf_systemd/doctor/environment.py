@@ -14,8 +14,9 @@ from anyio import to_thread
 from ocf_systemd import __version__
 from ocf_systemd.agent.log import describe_outcome
 from ocf_systemd.core.cluster import Resource, configured_operations
+from ocf_systemd.core.named_resource import override
 from ocf_systemd.core.observations import ActiveState, CommandOutcome, Exited, LoadState, NotStarted
-from ocf_systemd.core.parameter_table import MONITOR_HOOK, PREFIX
+from ocf_systemd.core.parameter_table import PREFIX
 from ocf_systemd.core.parameters import ParameterError, read_parameters
 from ocf_systemd.doctor.facts import Agent, Facts, Host
 from ocf_systemd.doctor.parse import Properties, span_s
@@ -137,16 +138,8 @@ def _configured(facts: Facts, resource: Resource, options: Mapping[str, str]) ->
 
 
 def configured_options(facts: Facts, options: Mapping[str, str]) -> Mapping[str, str]:
-    """Return parameters as text: `options`, and what the resource has configured besides.
-
-    If `options` have a hook, the resource's parameters of its own hook are left out.
-    """
-    if facts.resource is None:
-        return options
-    configured = facts.resource.parameters
-    if MONITOR_HOOK.name in options:
-        configured = {name: text for name, text in configured.items() if not name.startswith(MONITOR_HOOK.name)}
-    return {**configured, **options}
+    """Return parameters as text: `options`, and what the resource has configured besides."""
+    return options if facts.resource is None else override(facts.resource.parameters, options)
 
 
 async def _pacemaker_version() -> str:

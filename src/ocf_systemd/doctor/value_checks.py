@@ -1,7 +1,7 @@
 """Checks of the values of parameters and of times: those that are valid but hardly meant."""
 
 from ocf_systemd.core.check_result import CheckResult
-from ocf_systemd.core.parameter_table import MONITOR_HOOK
+from ocf_systemd.core.named_resource import override
 from ocf_systemd.core.plausibility import far_off
 from ocf_systemd.doctor.check import Check
 from ocf_systemd.doctor.facts import Facts
@@ -12,12 +12,10 @@ def check_times(check: Check, facts: Facts) -> CheckResult:
     """Check that no duration is far off, as seconds are where milliseconds were meant."""
     if facts.parameters is None:
         return check.skipped("the name is not valid")
-    options = facts.options
-    if facts.resource is not None and MONITOR_HOOK.name not in options:
-        options = {**facts.resource.parameters, **options}
+    options = facts.options if facts.resource is None else override(facts.resource.parameters, facts.options)
     found = far_off(options, facts.operations, facts.times)
     if not found:
-        return check.ok("no parameter and no time of an operation is far off")
+        return check.ok("no time is far off")
     fixes = [update(f"{each.setting}={each.meant}") for each in found if each.meant]
     decide = "" if fixes else " Decide which time is meant, and write it with its unit, such as ms or s."
     return check.warning("; ".join(map(str, found)), f"A number without a unit is seconds.{decide}", *fixes)
