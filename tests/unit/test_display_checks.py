@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import re
+from dataclasses import replace
 
 import pytest
 from rich.console import Console
@@ -55,7 +56,25 @@ def test_text_fits() -> None:
     assert all(len(line) <= 80 for line in lines if COMMAND not in line)
 
 
-@pytest.mark.parametrize("width", [40, 80, 120])
+@pytest.mark.parametrize("width", [40, 60, 80, 120])
+def test_a_command_in_a_text_is_not_wrapped(width: int) -> None:
+    """A command in backticks stays on one line, wherever in the text it is."""
+    for before in range(0, 130, 7):
+        command = "`systemd-cgls --unit a-unit-with-a-long-name.service`"
+        result = replace(ERROR, why=f"{'x ' * before}then {command} shows what is left.")
+        assert command in printed(result, width=width)
+        assert command in "\n".join(text_lines([result]))
+
+
+@pytest.mark.parametrize("width", [40, 60, 80, 120])
+def test_long_words_are_whole(width: int) -> None:
+    """A word that is longer than its column is continued in the next line, not cut."""
+    path = "/usr/local/lib/ocf-systemd/hooks/" + "x" * 100
+    shown = printed(replace(ERROR, what=f"hook {path} failed", why=f"So {path} is to blame."), width=width)
+    assert "".join(shown.split()).count(path) == 2
+
+
+@pytest.mark.parametrize("width", [40, 60, 80, 120])
 def test_terminal(width: int) -> None:
     """Lines fit the width, except for commands, which are never wrapped."""
     lines = printed(*ALL, width=width).splitlines()

@@ -35,7 +35,7 @@ from ocf_systemd.doctor.facts import (
     StartLimit,
     Unit,
 )
-from ocf_systemd.doctor.report import json_report, text_report
+from ocf_systemd.doctor.report import json_report, text_report, unseen_lines
 from ocf_systemd.host.drop_in import drop_in_path
 
 if TYPE_CHECKING:
@@ -395,6 +395,23 @@ class TestReports:
         for text in (rich_report(facts, results, 120), "\n".join(text_report(facts, results))):
             assert not ESCAPES.search(text)
             assert "a[red]b[/red] :smile:" in text
+
+
+class TestUnseen:
+    def test_skipped_for_lack_of_privilege(self) -> None:
+        """The checks that were skipped since only root can make them are listed once for each reason."""
+        skipped = {
+            "hook-speed": "the hook was not run: only root can run it",
+            "hook-answer": "the hook was not run: only root can run it",
+            "fencing": "the cluster cannot be queried",
+            "template": "the unit has no template",
+        }
+        results = [CheckResult(name, Status.SKIPPED, what) for name, what in skipped.items()]
+        _, *lines = unseen_lines([*results, CheckResult("name", Status.OK, "the hook was not run")])
+        assert lines == [
+            "skipped, since the hook was not run: only root can run it: hook-speed, hook-answer",
+            "skipped, since the cluster cannot be queried: fencing",
+        ]
 
 
 def call(*arguments: str) -> tuple[int, str]:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import re
+import sys
 from typing import TYPE_CHECKING, Protocol
 
 import pytest
 from click.testing import CliRunner
 
 from ocf_systemd.commands import candidates, whole_program
+from ocf_systemd.commands.program import command_as_root
 from ocf_systemd.core.durations import duration_s
 from ocf_systemd.core.named_resource import find_resource, operations_of, options_of
 from ocf_systemd.core.ocf import Action
@@ -25,6 +28,7 @@ from tests.unit.test_cluster import OURS, attributes, configured, primitive, rea
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
     from ocf_systemd.core.cluster import Cluster, Resource
     from ocf_systemd.debug.session import Call
@@ -335,3 +339,36 @@ class TestFarOff:
         result = CliRunner().invoke(whole_program(), ["debug", "monitor", "web", "-o", "poll_interval=5000"])
         assert "warning: poll_interval=5000 is 5000 s (83 min); did you mean 5000ms?\n" in result.output
         assert result.exit_code == 0
+
+
+class TestRoot:
+    @pytest.mark.parametrize(
+        ("called", "command"),
+        [
+            pytest.param("/usr/local/bin/ocf-systemd", "sudo ocf-systemd debug stop 'a b'", id="where sudo looks"),
+            pytest.param("/opt/x/bin/ocf-systemd", "sudo /opt/x/bin/ocf-systemd debug stop 'a b'", id="elsewhere"),
+            pytest.param("/x/__main__.py", f"sudo {sys.executable} -m ocf_systemd debug stop 'a b'", id="as a module"),
+        ],
+    )
+    def test_command(self, monkeypatch: pytest.MonkeyPatch, called: str, command: str) -> None:
+        """The command that called the program is proposed for sudo, quoted, with a name that sudo finds."""
+        monkeypatch.setattr("sys.argv", [called, "debug", "stop", "a b"])
+        assert command_as_root() == command
+
+    @pytest.mark.parametrize("command", [("debug", "start"), ("debug", "cycle"), ("rehearse",)])
+    def test_refused(self, monkeypatch: pytest.MonkeyPatch, command: tuple[str, ...]) -> None:
+        """One line says so, before the cluster or systemd is queried."""
+        monkeypatch.setattr("os.geteuid", lambda: 1000)
+        result = CliRunner().invoke(whole_program(), [*command, "--resource", "web"])
+        assert result.exit_code == 2
+        assert re.fullmatch(r"Error: this user is not root: .*\. Run: sudo .*\n", result.output)
+
+    def test_writable_place(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+        """Installing into a place of one's own needs no root."""
+        monkeypatch.setattr("os.geteuid", lambda: 1000)
+        arguments = ["install", "--ocf-root", str(tmp_path / "a/b"), "--no-share"]
+        assert CliRunner().invoke(whole_program(), arguments).exit_code == 0
+        monkeypatch.setattr("os.access", lambda _, mode: mode != os.W_OK)
+        result = CliRunner().invoke(whole_program(), ["uninstall", *arguments[1:3]])
+        assert result.exit_code == 2
+        assert f"only root can write to {tmp_path}/a/b" in result.output
