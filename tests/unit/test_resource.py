@@ -336,7 +336,9 @@ class TestFarOff:
     @pytest.mark.usefixtures("debugged")
     def test_debug_warns(self) -> None:
         """Debug warns before it runs the action, which runs nevertheless."""
-        result = CliRunner().invoke(whole_program(), ["debug", "monitor", "web", "-o", "poll_interval=5000"])
+        wrong = ("-o", "monitor_hook_protocol=nagois")
+        result = CliRunner().invoke(whole_program(), ["debug", "monitor", "web", "-o", "poll_interval=5000", *wrong])
+        assert "Did you mean 'nagios'?\n" in result.output
         assert "warning: poll_interval=5000 is 5000 s (83 min); did you mean 5000ms?\n" in result.output
         assert result.exit_code == 0
 
