@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, ParamSpec
 
 import click
 
+from ocf_systemd.commands.cluster import our_agents
 from ocf_systemd.commands.program import NotRunError, duration
 from ocf_systemd.core.durations import duration_s
 from ocf_systemd.core.operations import OPERATION_NAMES, Operations
@@ -75,7 +76,6 @@ class Choice:
 def _find_resource(name: str) -> "Resource":
     from ocf_systemd.core.named_resource import find_resource
     from ocf_systemd.host.cluster import ClusterError, query_cluster
-    from ocf_systemd.install.agent_file import DEFAULT_OCF_ROOT, agents_below
 
     advice = f"Run this command on a node of the cluster, or give the unit and its parameters instead of {name}"
     try:
@@ -84,9 +84,8 @@ def _find_resource(name: str) -> "Resource":
         raise NotRunError(f"{error}. --resource {name} needs it. {advice}") from None
     if cluster is None:
         raise NotRunError(f"no cluster runs on this host, so --resource {name} is not known. {advice}")
-    installed = (f"ocf:{path.parent.name}:{path.name}" for path in agents_below(DEFAULT_OCF_ROOT))
     try:
-        return find_resource(cluster, name, {_DEFAULT_AGENT, *installed})
+        return find_resource(cluster, name, our_agents() | {_DEFAULT_AGENT})
     except LookupError as error:
         raise NotRunError(str(error)) from None
 
