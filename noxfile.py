@@ -254,8 +254,7 @@ def demo(session: nox.Session) -> None:
     """Show the agent on an example service that hangs, in a sandbox."""
     _need(session, *_DEMO_PACKAGES)
     session.install(".")
-    copies = ("--copy", "examples:/root/examples")
-    session.run("ocf-systemd", "sandbox", "run", *copies, "--", "sh", "/root/examples/demo.sh")
+    session.run("ocf-systemd", "demo")
 
 
 @nox.session(python=_SYSTEM_PYTHON if Path(_SYSTEM_PYTHON).exists() else None)

@@ -1,8 +1,7 @@
 #!/bin/sh
-# A service hangs: systemd reports it active, the agent reports the failure. Run it in a sandbox:
-#
-#   ocf-systemd sandbox run --copy examples:/root/examples -- sh /root/examples/demo.sh
+# A service hangs: systemd reports it active, the agent reports the failure. `ocf-systemd demo` runs this in a sandbox.
 set -eu
+trap 'exit 130' INT # a command that Ctrl-C ends may exit normally
 examples=$(dirname "$0")
 home=/usr/local/lib/ocf-systemd
 
@@ -11,35 +10,55 @@ title() {
 }
 [ -t 1 ] && [ -z "${NO_COLOR:-}" ] || title() { printf '\n# %s\n' "$*"; }
 
-# Prints a command, runs it, and continues if it fails: the last monitor must fail.
+# Prints a command and runs it; prints its exit code unless it is 0, and keeps it in $code: the last monitor must fail.
 try() {
     printf '$ %s\n' "$*"
-    "$@" || echo "exit code $?"
+    code=0
+    "$@" || code=$?
+    [ "$code" = 0 ] || echo "exit code $code"
 }
 
-title "An example service, beacon: a web page that is ready two seconds after systemd reports it active"
-install -D -m 0755 "$examples/units/beacon.py" "$home/beacon.py"
-install -D -m 0644 "$examples/units/beacon.service" /etc/systemd/system/beacon.service
-systemctl daemon-reload
+title "1. A web page as service: ready two seconds after systemd reports it active"
+try install -D -m 0755 "$examples/units/beacon.py" "$home/beacon.py"
+try install -D -m 0644 "$examples/units/beacon.service" /etc/systemd/system/beacon.service
+try systemctl daemon-reload
 
-title "A health hook for it: is there an answer over HTTP?"
-install -D -m 0755 "$examples/hooks/http" "$home/hooks/http"
+title "2. A health hook for it: is there an answer over HTTP?"
+try install -D -m 0755 "$examples/hooks/http" "$home/hooks/http"
 
-title "Install the agent where Pacemaker looks for it"
+title "3. Install the agent where Pacemaker looks for it"
 try ocf-systemd install
 
 beacon="--unit beacon --monitor-hook $home/hooks/http -o monitor_hook_args=http://127.0.0.1:8025/"
-title "Every action, twice: start returns when the page is ready, not when systemd reports active"
+title "4. Run every action twice: start returns when the page answers"
 # shellcheck disable=SC2086  # $beacon is a list of words
 try ocf-systemd debug cycle $beacon
 
-title "Now the service hangs"
+title "5. Now the service hangs"
 try systemctl kill --signal=STOP beacon
 sleep 0.2
 
-title "systemd reports"
+title "6. systemd reports"
 try systemctl is-active beacon
+active=$code
 
-title "The agent reports"
+title "7. The agent reports, as Pacemaker would run it"
 # shellcheck disable=SC2086
 try ocf-systemd debug monitor $beacon
+
+[ "$active $code" = "0 1" ] || {
+    echo "Unexpected: the unit must be active, and the monitor must exit with 1." >&2
+    exit 1
+}
+title "What you have seen"
+cat <<'TEXT'
+- The start returned when the web page answered, two seconds after systemd
+  reported the unit active.
+- systemd reports the hanging service as active. The health hook got no answer,
+  so the monitor failed.
+- In a cluster, Pacemaker would now restart the service, here or elsewhere.
+
+Next, on each node of a cluster, as root:
+  ocf-systemd install               # the agent, where Pacemaker looks for it
+  ocf-systemd doctor --unit UNIT    # checks your unit and the host, and changes nothing
+TEXT

@@ -77,6 +77,7 @@ _STATUS = (
             "a terminal or with `--yes`."
         ),
     ),
+    ("demo", "0: the service hung, and the agent detected it. 1: it did not."),
     ("sandbox", "The exit code of the command in the sandbox."),
     ("any other command", "0: done. 1: failed."),
     ("the agent file", "The OCF exit code of the action. 3 for an unknown action."),
@@ -106,6 +107,7 @@ _FILES = (
         "/run/ocf-systemd",
         "The lock by which agents share a daemon-reload, and the records of hooks that cannot be killed.",
     ),
+    ("/usr/local/bin/ocf-systemd", "A link to the program, if the environment that it is installed in is elsewhere."),
     (
         "/usr/local/share",
         "Manual pages and completion, below `man`, `bash-completion` and `zsh`, unless a package contains them.",

@@ -77,7 +77,7 @@ class TestUpgrade:
                 environment.sh(f"{ENVIRONMENT}/bin/ocf-systemd install --resident")
             before = environment.monitors()
             output = environment.sh(_REPLACE, version)
-            assert ("upgraded ocf-systemd.service" in output) == (way == "resident")
+            assert (": ocf-systemd.service" in output) == (way == "resident")
             assert version in environment.sh("/usr/lib/ocf/resource.d/pacemaker/systemd meta-data")
             monitors = environment.monitors() - before
             assert monitors > len(RESOURCES)

@@ -674,7 +674,11 @@ _view("meta-data", as_json=False).end(step)
         root = ("--ocf-root", str(tmp_path / "ocf"), "--share", str(share))
         path = tmp_path / "ocf/resource.d/pacemaker/systemd"
         done = agent("install", *root, code=PROGRAM)
-        assert (done.returncode, done.stdout) == (0, f"installed ocf:pacemaker:systemd as {path}\n")
+        pages = f"installed manual pages and completion below {share}"
+        assert (done.returncode, done.stdout.splitlines()[:2]) == (
+            0,
+            [f"installed ocf:pacemaker:systemd as {path}", pages],
+        )
         done = agent("uninstall", *root, code=PROGRAM)
         removed = f"removed {path}\nremoved manual pages and completion below {share}\n"
         assert (done.returncode, done.stdout, done.stderr) == (0, removed, "")

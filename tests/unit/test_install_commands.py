@@ -56,6 +56,11 @@ orphans = [replace(each, nodes=("n1",), unit="", is_orphan=True) for each in orp
 cluster.query_cluster = lambda: Cluster({}, (), tuple(orphans))
 """
 )
+# An earlier version of this program.
+OLDER = """
+import ocf_systemd
+ocf_systemd.__version__ = "0.0.9"
+"""
 SERVE = """
 import os
 from ocf_systemd.server import process
@@ -110,6 +115,13 @@ class Host:
         module = "from pathlib import Path\nfrom ocf_systemd.install import agent_file\n"
         return f"{module}agent_file.DEFAULT_OCF_ROOT = Path({str(self.root / 'ocf')!r})\n"
 
+    def installed(self, status: str = "installed") -> list[str]:
+        """Return the lines about the agent file and the data files."""
+        return [
+            f"{status} ocf:pacemaker:systemd as {self.agent()}",
+            f"{status} manual pages and completion below {self.root}/share",
+        ]
+
     def units(self) -> list[str]:
         return sorted(path.name for path in (self.root / "units").glob("*"))
 
@@ -139,11 +151,8 @@ class TestInstall:
     def test_install_and_uninstall(self, host: Host) -> None:
         """The agent is installed first, then the server; both are removed in that order."""
         done = host("install", "--resident")
-        server = f"installed ocf-systemd.service: the server listens on {host.root}/run/ocf-systemd.socket"
-        assert (done.returncode, done.stdout) == (
-            0,
-            f"installed ocf:pacemaker:systemd as {host.agent()}\n{server}\n",
-        )
+        server = f"installed ocf-systemd.service; the server listens on {host.root}/run/ocf-systemd.socket"
+        assert (done.returncode, done.stdout.splitlines()) == (0, [*host.installed(), server])
         assert (host.agent().exists(), host.units()) == (True, UNITS)
         done = host("uninstall")
         removed = f"removed {host.root}/units/ocf-systemd.socket and {host.root}/units/ocf-systemd.service"
@@ -154,21 +163,54 @@ class TestInstall:
     def test_without_a_server(self, host: Host) -> None:
         """Without --resident no server is installed or mentioned."""
         done = host("install")
-        assert (done.returncode, done.stdout) == (0, f"installed ocf:pacemaker:systemd as {host.agent()}\n")
+        assert (done.returncode, done.stdout.splitlines()) == (
+            0,
+            [*host.installed(), "no resident server; --resident installs one"],
+        )
         assert host.units() == []
 
-    def test_a_server_is_upgraded(self, host: Host) -> None:
-        """`pip install` and `install` upgrade agent and server."""
+    def test_again(self, host: Host) -> None:
+        """Installing again reports that agent, manual pages, completion and server are unchanged."""
         host("install", "--resident")
         done = host("install")
-        assert done.stdout.splitlines()[1:] == ["upgraded ocf-systemd.service"]
+        assert done.stdout.splitlines() == [*host.installed("unchanged:"), "unchanged: ocf-systemd.service"]
+
+    def test_upgrade(self, host: Host) -> None:
+        """`pip install` and `install` upgrade agent and server, and the version before is reported."""
+        host("install", "--resident", before=OLDER)
+        done = host("install")
+        assert done.stdout.splitlines() == [
+            f"updated from 0.0.9: ocf:pacemaker:systemd as {host.agent()}",
+            f"unchanged: manual pages and completion below {host.root}/share",
+            "updated from 0.0.9: ocf-systemd.service",
+        ]
+
+    def test_upgrade_without_a_version(self, host: Host) -> None:
+        """Agents of versions before 0.2.0 do not contain a version, and are updated all the same."""
+        host("install")
+        host.agent().write_text(host.agent().read_text().replace(f"# Version {__version__}\n", ""))
+        done = host("install")
+        assert done.stdout.startswith(f"updated: ocf:pacemaker:systemd as {host.agent()}\n")
+
+    @pytest.mark.parametrize("umask", [0o077, 0o000, 0o027], ids=oct)
+    def test_umask(self, host: Host, umask: int) -> None:
+        """Every file and directory is readable for all and writable for its owner only, whatever the umask."""
+        before = {*host.root.rglob("*")}
+        units = host.root / "units"
+        units.rmdir()
+        assert host("install", "--resident", before=f"import os; os.umask({umask})").returncode == 0
+        made = {*host.root.rglob("*")} - before | {units}
+        assert {each for each in made if each.is_file()} > {host.agent(), host.root / "units/ocf-systemd.service"}
+        modes = {path: stat.S_IMODE(path.stat().st_mode) for path in made}
+        expected = {path: 0o755 if path.is_dir() or path == host.agent() else 0o644 for path in made}
+        assert modes == expected
 
     def test_a_server_that_cannot_be_installed(self, host: Host) -> None:
         """An error with exit code 1; the agent is installed, and works without a server."""
         host.fail()
         done = host("install", "--resident")
         assert done.returncode == 1
-        assert done.stdout == f"installed ocf:pacemaker:systemd as {host.agent()}\n"
+        assert done.stdout.splitlines() == host.installed()
         assert done.stderr.startswith("Error: systemctl daemon-reload failed: no such bus. See ")
         assert (host.agent().exists(), host.units()) == (True, [])
 
@@ -387,6 +429,6 @@ class TestInterrupted:
                 time.sleep(0.001)
             process.send_signal(signal.SIGINT)
             stdout, stderr = process.communicate(timeout=20)
-        assert (process.returncode, stdout) == (130, f"installed ocf:pacemaker:systemd as {host.agent()}\n")
-        assert stderr.strip() == "interrupted: the agent is installed, the resident server is unchanged"
+        assert (process.returncode, stdout.splitlines()) == (130, host.installed())
+        assert "\ninterrupted: the agent is installed, the resident server is unchanged" in f"\n{stderr}"
         assert (host.agent().exists(), host.units()) == (True, [])

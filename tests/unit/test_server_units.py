@@ -155,7 +155,7 @@ class TestInstall:
         assert list(host.tree()) == [SERVICE, SOCKET, f"sockets.target.wants/{SOCKET}"]
         assert {stat.S_IMODE(path.stat().st_mode) for path in host.paths.files} == {0o644}
         assert host.calls() == INSTALL
-        assert message == f"installed {SERVICE}: the server listens on {host.paths.socket}"
+        assert message == f"installed {SERVICE}; the server listens on {host.paths.socket}"
         assert is_installed(host.paths)
 
     def test_without_a_running_systemd(self, host: Host) -> None:
@@ -282,7 +282,7 @@ class TestUpgrade:
         before = host.tree()
         host.change(*OLDER)
         host.calls()
-        assert upgrade(host.paths) == f"upgraded {SERVICE}"
+        assert upgrade(host.paths) == f"updated: {SERVICE}"
         assert host.tree() == before
         assert host.calls() == ["daemon-reload", f"try-restart {SOCKET}", f"try-restart {SERVICE}"]
 
@@ -294,7 +294,7 @@ class TestUpgrade:
         host.end_systemd()
         host.calls()
         assert (
-            upgrade(host.paths) == f"upgraded {SERVICE}; systemd is not running here: in effect from the next boot on"
+            upgrade(host.paths) == f"updated: {SERVICE}; systemd is not running here: in effect from the next boot on"
         )
         assert (host.tree(), host.calls()) == (before, [])
 

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from ocf_systemd.commands.program import ProgramGroup
 
 # In the order of --help.
-_MODULES = ("doctor", "rehearse", "debug", "sandbox", "install", "completion", "serve")
+_MODULES = ("demo", "doctor", "rehearse", "debug", "sandbox", "install", "completion", "serve")
 
 
 def main() -> NoReturn:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from ocf_systemd.agent.entry import PROGRAM
 from ocf_systemd.commands.program import program, require_root
 
 if TYPE_CHECKING:
@@ -45,26 +46,56 @@ def install_agent(
       ocf-systemd install --resident
     """
     from ocf_systemd.install import server_units
-    from ocf_systemd.install.agent_file import AgentFile, InstallationError, install
+    from ocf_systemd.install.agent_file import AgentFile, InstallationError
+    from ocf_systemd.install.lock import installation_lock
 
     _require_root(ocf_root)
     try:
         agent = AgentFile(ocf_root, provider, name)
-        warnings = install(agent, share=None if no_share else share, force=force)
-        click.echo(f"installed {agent.standard} as {agent.path}")
-        paths = server_units.THIS_HOST
-        try:
-            message = server_units.install(paths, force=force) if resident else server_units.upgrade(paths)
-        except KeyboardInterrupt:
-            click.echo("interrupted: the agent is installed, the resident server is unchanged", err=True)
-            raise
+        with installation_lock(server_units.THIS_HOST.run_directory, partial(click.echo, err=True)):
+            for line in _install(agent, None if no_share else share, resident=resident, force=force):
+                _print(line)
     except InstallationError as error:
         raise click.ClickException(str(error)) from error
-    if message:
-        click.echo(message)
-    for warning in warnings:
-        click.echo(f"warning: {warning}", err=True)
     return 0
+
+
+def _install(agent: "AgentFile", share: Path | None, *, resident: bool, force: bool) -> Iterator[str]:
+    """Install everything; yield a line for the user about each part. Raises InstallationError."""
+    from ocf_systemd.install import data_files, pacemaker, path_link
+    from ocf_systemd.install.agent_file import install
+    from ocf_systemd.install.ownership import describe_change
+
+    agent_before, files_before = agent.text, share and data_files.installed(share)
+    warnings = install(agent, share=share, force=force)
+    yield f"{describe_change(agent_before, agent.text)} {agent.standard} as {agent.path}"
+    if share and (files := data_files.installed(share)):
+        yield f"{describe_change(files_before or '', files)} manual pages and completion below {share}"
+    if agent.is_for_this_host:
+        yield path_link.install()
+    yield _install_server(resident=resident, force=force)
+    yield from (f"warning: {warning}" for warning in warnings)
+    yield pacemaker.check(agent)
+    if agent.is_for_this_host:
+        yield f"next: {PROGRAM} doctor UNIT checks a unit and this host; man ocf_pacemaker_systemd describes the agent"
+
+
+def _install_server(*, resident: bool, force: bool) -> str:
+    from ocf_systemd.install import server_units
+
+    paths = server_units.THIS_HOST
+    try:
+        message = server_units.install(paths, force=force) if resident else server_units.upgrade(paths)
+    except KeyboardInterrupt:
+        click.echo("interrupted: the agent is installed, the resident server is unchanged", err=True)
+        raise
+    return message or "no resident server; --resident installs one"
+
+
+def _print(line: str) -> None:
+    """Print a line, if it is not empty: a warning on standard error, any other on standard output."""
+    if line:
+        click.echo(line, err=line.startswith("warning: "))
 
 
 @program.command("uninstall")
@@ -85,16 +116,19 @@ def uninstall_agent(ocf_root: Path, provider: str, name: str, share: Path, *, fo
       ocf-systemd uninstall
       ocf-systemd uninstall --provider heartbeat --name systemd
     """
+    from ocf_systemd.install import server_units
     from ocf_systemd.install.agent_file import AgentFile, InstallationError, uninstall
+    from ocf_systemd.install.lock import installation_lock
 
     _require_root(ocf_root)
     try:
         agent = AgentFile(ocf_root, provider, name)
-        units_in_use = _units_in_use(agent, force=force)
-        removed = uninstall(agent, force=force)
-        click.echo(f"removed {agent.path}" if removed else f"{agent.path} does not exist: nothing to remove")
-        for message in _remove_shared_files(ocf_root, share, units_in_use, force=force):
-            click.echo(message)
+        with installation_lock(server_units.THIS_HOST.run_directory, partial(click.echo, err=True)):
+            units_in_use = _units_in_use(agent, force=force)
+            removed = uninstall(agent, force=force)
+            _print(f"removed {agent.path}" if removed else f"{agent.path} does not exist: nothing to remove")
+            for message in _remove_shared_files(agent, share, units_in_use, force=force):
+                _print(message)
     except InstallationError as error:
         raise click.ClickException(str(error)) from error
     return 0
@@ -113,11 +147,9 @@ def _units_in_use(agent: "AgentFile", *, force: bool) -> "frozenset[str] | str":
     Raises InstallationError if the cluster has resources of this agent, or does not answer, unless forced.
     """
     from ocf_systemd.host.cluster import ClusterError, query_cluster
-    from ocf_systemd.install.agent_file import DEFAULT_OCF_ROOT, InstallationError
+    from ocf_systemd.install.agent_file import InstallationError
 
-    # The cluster does not use an agent elsewhere, such as one below the root directory of a package.
-    is_used = agent.ocf_root.resolve() == DEFAULT_OCF_ROOT.resolve()
-    must_check = is_used and agent.path.exists() and not force
+    must_check = agent.is_for_this_host and agent.path.exists() and not force
     try:
         cluster = query_cluster()
     except ClusterError as error:
@@ -158,21 +190,22 @@ def _refusal(standard: str, resources: "list[Resource]", file: str) -> str:
 
 
 def _remove_shared_files(
-    ocf_root: Path, share: Path, units_in_use: "frozenset[str] | str", *, force: bool
+    agent: "AgentFile", share: Path, units_in_use: "frozenset[str] | str", *, force: bool
 ) -> Iterator[str]:
     """Remove what all agents share, unless another agent is installed; yield messages for the user."""
     from ocf_systemd.host.drop_in import units_with_drop_in
-    from ocf_systemd.install import data_files, server_units
+    from ocf_systemd.install import data_files, path_link, server_units
     from ocf_systemd.install.agent_file import DEFAULT_OCF_ROOT, InstallationError, agents_below, describe
     from ocf_systemd.install.drop_ins import remove_drop_ins
 
     paths = server_units.THIS_HOST
-    if others := agents_below(ocf_root, DEFAULT_OCF_ROOT):
+    if others := agents_below(agent.ocf_root, DEFAULT_OCF_ROOT):
         if server_units.is_installed(paths):
             yield f"kept {server_units.SERVICE_UNIT}: {others[0]} is installed"
         return
     try:
         messages = [f"removed manual pages and completion below {share}"] if data_files.remove(share) else []
+        messages.append(path_link.remove() if agent.is_for_this_host else "")
         messages.append(server_units.remove(paths, force=force))
         yield from filter(None, messages)
         if isinstance(units_in_use, str):

@@ -23,6 +23,19 @@ def temporary_file(path: Path, content: bytes, mode: int) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+@contextmanager
+def readable_for_all() -> Iterator[None]:
+    """Have files and directories that the block creates readable for all and writable for their owner only.
+
+    The umask, which applies to the whole process, is restored at the end.
+    """
+    umask = os.umask(0o022)
+    try:
+        yield
+    finally:
+        os.umask(umask)
+
+
 def write(path: Path, content: bytes, mode: int) -> None:
     """Write or replace a file. Raises OSError, and then the file at `path` is unchanged."""
     with temporary_file(path, content, mode) as temporary:

@@ -1,5 +1,6 @@
 """Runs a program for a command that people run, and waits for its end; `processes` runs those of an action."""
 
+import pwd
 import subprocess
 from collections.abc import Mapping
 from contextlib import suppress
@@ -8,12 +9,21 @@ _KILL_S = 1.0  # until a killed program has ended
 
 
 def run_to_end(
-    *command: str, timeout_s: float, environment: Mapping[str, str] | None = None
+    *command: str,
+    timeout_s: float,
+    environment: Mapping[str, str] | None = None,
+    account: pwd.struct_passwd | None = None,
 ) -> subprocess.CompletedProcess[str]:
-    """Run a program without input; return its exit code and output. Raises OSError: TimeoutError after `timeout_s`."""
+    """Run a program without input, as the user of `account`; return its exit code and output.
+
+    Raises OSError: TimeoutError after `timeout_s`.
+    """
     process = subprocess.Popen(
         [*command],
         env=environment,
+        user=account and account.pw_uid,
+        group=account and account.pw_gid,
+        extra_groups=() if account else None,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

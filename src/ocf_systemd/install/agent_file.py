@@ -4,8 +4,10 @@ Without `force` only agent files that this program installed are replaced or rem
 """
 
 import compileall
+import errno
 import os
 import re
+import shutil
 import stat
 import sys
 import sysconfig
@@ -19,11 +21,12 @@ from pathlib import Path
 import ocf_systemd
 from ocf_systemd.core.text import printable
 from ocf_systemd.core.timeouts import DEFAULT_TIMEOUT_S
-from ocf_systemd.host.atomic_write import temporary_file
+from ocf_systemd.host.atomic_write import readable_for_all, temporary_file
 from ocf_systemd.host.commands import run_to_end
+from ocf_systemd.host.programs import SEARCH_PATH, why_unsafe
 from ocf_systemd.host.signals import uninterrupted
 from ocf_systemd.install import data_files
-from ocf_systemd.install.ownership import is_ours
+from ocf_systemd.install.ownership import is_ours, text_of, version_line
 
 DEFAULT_OCF_ROOT = Path("/usr/lib/ocf")
 DEFAULT_PROVIDER, DEFAULT_NAME = "pacemaker", "systemd"
@@ -33,6 +36,7 @@ _MARK = "# Resource agent of ocf-systemd, put here by `ocf-systemd install`, rem
 _AGENT_FILE = """\
 {shebang}
 {mark}
+{version}
 # SPDX-License-Identifier: GPL-2.0-or-later
 # License: GNU General Public License, version 2 or later
 
@@ -81,6 +85,10 @@ except Exception as error:  # for example: no memory or no file descriptor left
 _UPGRADE_MAX_S = 10  # far longer than pip(1) or dpkg(1) take to replace a package
 _SHEBANG_MAX = 127  # execve(2): kernels before 5.1 read no more of the first line
 _META_DATA_TIMEOUT_S = 30.0
+_READ_ONLY = (
+    ". If this host boots an image, run `ocf-systemd install` while the image is built, or install into a system "
+    "extension: --ocf-root /var/lib/extensions/NAME/usr/lib/ocf, see systemd-sysext(8)"
+)
 _IMPORTED = ("ocf_systemd", "click", "anyio")  # the packages that an action imports
 
 
@@ -115,6 +123,16 @@ class AgentFile:
         """The agent's name as Pacemaker's tools write it."""
         return f"ocf:{self.provider}:{self.name}"
 
+    @property
+    def is_for_this_host(self) -> bool:
+        """Whether Pacemaker looks there; an agent elsewhere, such as below the root of a package, is not used here."""
+        return self.ocf_root.resolve() == DEFAULT_OCF_ROOT.resolve()
+
+    @property
+    def text(self) -> str:
+        """The text of the agent file, empty if there is none."""
+        return text_of(self.path)
+
 
 def install(agent: AgentFile, *, share: Path | None = None, force: bool = False) -> tuple[str, ...]:
     """Install the agent file atomically, after a test run of it; return warnings.
@@ -125,15 +143,17 @@ def install(agent: AgentFile, *, share: Path | None = None, force: bool = False)
     """
     if not force and agent.path.exists() and not is_ours(agent.path, _MARK):
         raise InstallationError(f"{agent.path} is not an agent of ocf-systemd; --force replaces it")
-    _compile()  # before the test run, which would write byte code with the caller's umask
-    try:
-        agent.path.parent.mkdir(parents=True, exist_ok=True)
-        warnings = _install_files(agent, share)
-    except OSError as error:
-        raise InstallationError(f"{agent.path} cannot be written: {describe(error)}") from error
-    finally:
-        _prune(agent)
-    return (*_readability_warnings(), *warnings)
+    with readable_for_all():
+        _compile()  # before the test run, which would write byte code itself
+        try:
+            agent.path.parent.mkdir(parents=True, exist_ok=True)
+            warnings = _install_files(agent, share)
+        except OSError as error:
+            advice = _READ_ONLY if error.errno == errno.EROFS else ""
+            raise InstallationError(f"{agent.path} cannot be written: {describe(error)}{advice}") from error
+        finally:
+            _prune(agent)
+    return (*_host_warnings(agent), *warnings)
 
 
 def _install_files(agent: AgentFile, share: Path | None) -> tuple[str, ...]:
@@ -151,19 +171,19 @@ def describe(error: OSError) -> str:
 
 
 def _compile() -> None:
-    """Write the byte code of the packages that an action imports, readable for every user.
+    """Write the byte code of the packages that an action imports.
 
-    Other users cannot write it. Byte code only saves time: Python compiles a module without it in each process.
+    Byte code only saves time: Python compiles a module without it in each process.
     """
-    umask = os.umask(0o022)
-    try:
-        for name in _IMPORTED:
-            with suppress(Exception):
-                spec = find_spec(name)
-                for directory in (spec and spec.submodule_search_locations) or ():
-                    compileall.compile_dir(directory, quiet=2)
-    finally:
-        os.umask(umask)
+    for name in _IMPORTED:
+        with suppress(Exception):
+            for directory in _directories_of(name):
+                compileall.compile_dir(directory, quiet=2)
+
+
+def _directories_of(package: str) -> list[str]:
+    spec = find_spec(package)
+    return list((spec and spec.submodule_search_locations) or ())
 
 
 def _prune(agent: AgentFile) -> None:
@@ -206,8 +226,7 @@ def imported_packages(agent: Path) -> tuple[str, ...]:
     """Return the directories of what an agent file imports: its own package, those it depends on, standard library."""
     text = agent.read_text(encoding="utf-8", errors="replace")
     own = (f"{path}/ocf_systemd" for path in re.findall(r"^sys\.path\.insert\(0, '(.+)'\)$", text, re.MULTILINE))
-    locations = (spec.submodule_search_locations or () for name in _IMPORTED[1:] if (spec := find_spec(name)))
-    return (*own, *chain(*locations), sysconfig.get_path("stdlib"))
+    return (*own, *chain(*map(_directories_of, _IMPORTED[1:])), sysconfig.get_path("stdlib"))
 
 
 def _agent_text() -> str:
@@ -215,6 +234,7 @@ def _agent_text() -> str:
     return _AGENT_FILE.format(
         shebang=_shebang(sys.executable),
         mark=_MARK,
+        version=version_line(ocf_systemd.__version__),
         packages=packages,
         timeout_ms=round(DEFAULT_TIMEOUT_S * 1000),
         upgrade_s=_UPGRADE_MAX_S,
@@ -249,33 +269,69 @@ def _test_run(temporary: Path, agent: AgentFile) -> None:
         )
 
 
-def _readability_warnings() -> Iterator[str]:
-    """Yield a warning if users other than root cannot run the agent.
+def _host_warnings(agent: AgentFile) -> Iterator[str]:
+    """Yield a warning if users other than root cannot run the agent, if they could change it, and without systemd.
 
     Pacemaker's controller calls meta-data as hacluster, and assumes that no parameter is reloadable if that fails.
     """
-    if why := why_unreadable():
+    if unreadable := _find_unreadable(agent.path):
         yield (
-            f"users other than root cannot read {why}. Pacemaker will restart the service after each change of a "
-            "parameter, and ocf-tester will fail. Install into an environment that every user can read, such as "
-            "/opt/ocf-systemd"
+            f"users other than root cannot read {_describe_unreadable(*unreadable)}. Pacemaker's controller reads the "
+            "agent's metadata as user hacluster. It will restart the service after each change of a parameter, and "
+            f"ocf-tester will fail. {_fix_mode(unreadable[2], agent, 'go+rX')}"
         )
+    if os.geteuid() == 0 and (unsafe := next(_unsafe_parts(agent), "")):
+        place = Path(unsafe.partition(" ")[0])
+        yield f"{unsafe}. Pacemaker runs the agent as root. {_fix_mode(place, agent, 'go-w')}"
+    if agent.is_for_this_host and not shutil.which("systemctl", path=SEARCH_PATH):
+        yield "systemd is not installed here, and the agent can run no unit without it. Install the package systemd"
+
+
+def _fix_mode(place: Path, agent: AgentFile, mode: str) -> str:
+    """Return the command that corrects the mode of a file or directory and, in this environment, of all others."""
+    prefix = Path(sys.prefix)
+    if prefix != Path(sys.base_prefix) and place.is_relative_to(prefix):
+        return f"Run: chmod -R {mode} {prefix}"
+    if agent.path.is_relative_to(place):
+        return f"Run: chmod {mode} {place}"
+    return "Install into an environment that every user can read: /usr/bin/python3 -m venv /opt/ocf-systemd"
+
+
+def _unsafe_parts(agent: AgentFile) -> Iterator[str]:
+    """Yield what users other than root could change, and why, of the files that Pacemaker runs."""
+    own = [str(agent.path)] if agent.is_for_this_host else []
+    for path in (*own, sys.executable, *imported_packages(agent.path)):
+        with suppress(OSError):
+            if why := why_unsafe(path, frozenset({0})):
+                yield why
 
 
 def why_unreadable() -> str:
     """Return which part of this installation users other than root cannot read, and why; empty if they can read all."""
-    package = Path(ocf_systemd.__file__).resolve().parent
-    interpreter = Path(sys.executable)
-    stdlib = Path(sysconfig.get_path("stdlib"))
+    unreadable = _find_unreadable(Path(__file__))
+    return _describe_unreadable(*unreadable) if unreadable else ""
+
+
+def _describe_unreadable(subject: str, path: Path, closed: Path) -> str:
+    return f"the {subject} {path} (the mode of {closed} keeps them out)"
+
+
+def _find_unreadable(agent: Path) -> tuple[str, Path, Path] | None:
+    """Return what users other than root cannot read: what it is, its path, and the file or directory that is closed."""
+    interpreter, settings = Path(sys.executable), Path(sys.prefix, "pyvenv.cfg")
+    modules = (path for name in _IMPORTED for each in _directories_of(name) for path in Path(each).rglob("*.py"))
     for subject, path in (
         ("interpreter", interpreter),
         ("interpreter", interpreter.resolve()),
-        ("standard library", stdlib),
-        ("package", package),
+        ("standard library", Path(sysconfig.get_path("stdlib"))),
+        *([("file", settings)] if settings.exists() else []),
+        ("package", Path(ocf_systemd.__file__).resolve().parent),
+        *(("module", path) for path in modules),
+        ("agent", agent),
     ):
         if closed := _closed_to_others(path):
-            return f"the {subject} {path} (the mode of {closed} keeps them out)"
-    return ""
+            return subject, path, closed
+    return None
 
 
 def _closed_to_others(path: Path) -> Path | None:

@@ -3,7 +3,6 @@
 Only files that this program installed are replaced or removed.
 """
 
-import os
 import re
 import sys
 from collections.abc import Iterator
@@ -11,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from ocf_systemd.host import atomic_write
-from ocf_systemd.install.ownership import is_ours
+from ocf_systemd.install.ownership import is_ours, text_of
 
 DEFAULT_SHARE = Path("/usr/local/share")
 """Where man(1), bash and zsh look for files that the administrator has installed."""
@@ -30,13 +29,17 @@ def install(share: Path) -> tuple[str, ...]:
     The agent works without them, so a file that cannot be written, or that this program did not install, is skipped
     with a warning.
     """
-    umask = os.umask(0o022)  # every user must be able to read them
     try:
-        return tuple(filter(None, (_install_file(file, share) for file in _files())))
+        with atomic_write.readable_for_all():
+            return tuple(filter(None, (_install_file(file, share) for file in _files())))
     except OSError as error:
-        return (f"manual pages and completion cannot be written below {share}: {error.strerror}",)
-    finally:
-        os.umask(umask)
+        reason = f"manual pages and completion cannot be written below {share}: {error.strerror}"
+        return (f"{reason}. The agent works without them; --share DIR installs them elsewhere",)
+
+
+def installed(share: Path) -> str:
+    """Return the text of all installed files."""
+    return "".join(text_of(path) for file in _files() if _is_ours(path := _destination(file, share)))
 
 
 def remove(share: Path) -> int:

@@ -10,14 +10,15 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from ocf_systemd import __version__
 from ocf_systemd.client import SOCKET
 from ocf_systemd.core.text import printable
-from ocf_systemd.host.atomic_write import write
+from ocf_systemd.host.atomic_write import readable_for_all, write
 from ocf_systemd.host.commands import run_to_end
 from ocf_systemd.host.signals import uninterrupted
 from ocf_systemd.host.systemctl import is_booted
 from ocf_systemd.install.agent_file import InstallationError
-from ocf_systemd.install.ownership import is_ours
+from ocf_systemd.install.ownership import describe_change, is_ours, text_of, version_line
 
 SOCKET_UNIT, SERVICE_UNIT = "ocf-systemd.socket", "ocf-systemd.service"
 
@@ -47,6 +48,7 @@ WantedBy=sockets.target
 """
 _SERVICE_TEXT = """\
 {mark}
+{version}
 
 [Unit]
 Description=Resident OCF resource agent
@@ -111,13 +113,13 @@ def install(paths: UnitPaths, *, force: bool = False) -> str:
         _write_units(paths)
         if not is_booted(paths.run_directory):
             _systemctl("enable", SOCKET_UNIT)
-            return f"installed {SERVICE_UNIT}; systemd is not running here: enabled from the next boot on"
+            return f"{_change(paths, before)}; systemd is not running here: enabled from the next boot on"
         _systemctl("daemon-reload")
         _systemctl("enable", "--now", SOCKET_UNIT)
         _restart_changed_socket(paths, before)
         # Not left to the first client: a server that cannot start must fail the installation.
         _systemctl("restart", SERVICE_UNIT)
-    return f"installed {SERVICE_UNIT}: the server listens on {paths.socket}"
+    return f"{_change(paths, before)}; the server listens on {paths.socket}"
 
 
 def upgrade(paths: UnitPaths) -> str:
@@ -132,11 +134,11 @@ def upgrade(paths: UnitPaths) -> str:
     with _rollback_on_failure(paths) as before:
         _write_units(paths)
         if not is_booted(paths.run_directory):
-            return f"upgraded {SERVICE_UNIT}; systemd is not running here: in effect from the next boot on"
+            return f"{_change(paths, before)}; systemd is not running here: in effect from the next boot on"
         _systemctl("daemon-reload")
         _restart_changed_socket(paths, before)
         _systemctl("try-restart", SERVICE_UNIT)
-    return f"upgraded {SERVICE_UNIT}"
+    return _change(paths, before)
 
 
 def is_installed(paths: UnitPaths) -> bool:
@@ -175,8 +177,14 @@ def _write_units(paths: UnitPaths) -> None:
     paths.directory.mkdir(parents=True, exist_ok=True)
     # systemd reads no hidden file, so it never reads a temporary one.
     write(paths.socket_file, _SOCKET_TEXT.format(mark=_MARK, socket=paths.socket).encode(), _MODE)
-    text = _SERVICE_TEXT.format(mark=_MARK, command=command_line(sys.executable))
+    text = _SERVICE_TEXT.format(mark=_MARK, version=version_line(__version__), command=command_line(sys.executable))
     write(paths.service_file, text.encode(errors="surrogateescape"), _MODE)
+
+
+def _change(paths: UnitPaths, before: Mapping[Path, bytes | None]) -> str:
+    """Return how the service unit has changed, as the beginning of a message."""
+    old = (before[paths.service_file] or b"").decode(errors="replace")
+    return f"{describe_change(old, text_of(paths.service_file))} {SERVICE_UNIT}"
 
 
 def _restart_changed_socket(paths: UnitPaths, before: Mapping[Path, bytes | None]) -> None:
@@ -192,7 +200,8 @@ def _rollback_on_failure(paths: UnitPaths) -> Iterator[Mapping[Path, bytes | Non
     try:
         before = {path: path.read_bytes() if path.exists() else None for path in paths.files}
         try:
-            yield before
+            with readable_for_all():
+                yield before
         except BaseException:
             with uninterrupted():  # a second Ctrl-C must not end the rollback
                 _roll_back(paths, before, was_enabled=was_enabled)
