@@ -32,6 +32,7 @@ def test_drop_ins() -> None:
     assert done.stdout.splitlines() == [
         f"{directory}/zz-ocf-systemd.conf",
         "removed /usr/lib/ocf/resource.d/pacemaker/systemd",
+        "removed /usr/local/bin/ocf-systemd",
         "removed the drop-ins of old.service, runs.service",
         f"{directory}/own.conf",
         "active",

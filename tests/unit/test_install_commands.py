@@ -364,6 +364,33 @@ class TestServe:
         assert (done.returncode, done.stdout) == (0, f"ocf-systemd, version {__version__}\n")
 
 
+class TestConcurrent:
+    @pytest.mark.parametrize("command", ["install", "uninstall"])
+    def test_one_after_the_other(self, host: Host, command: str) -> None:
+        """A second installation or removal says that it waits for the first, and begins when that has ended."""
+        executable(
+            host.root / "bin/systemctl",
+            f"#!/bin/sh\n: >{host.root}/called\nuntil [ -e {host.root}/go ]; do sleep 0.02; done\n",
+        )
+        with host.begin("install", "--resident") as first:
+            deadline = time.monotonic() + 20
+            while not (host.root / "called").exists():
+                assert time.monotonic() < deadline
+                time.sleep(0.001)
+            with host.begin(command) as second:
+                assert second.stderr is not None
+                waits = f"waiting for another installation or removal of ocf-systemd (process {first.pid})\n"
+                assert second.stderr.readline() == waits
+                assert (second.poll(), first.poll(), host.agent().exists()) == (None, None, True)
+                (host.root / "go").touch()
+                assert [each.wait(20) for each in (first, second)] == [0, 0]
+                assert second.stdout is not None
+                agent = {"install": "unchanged: ocf:pacemaker:systemd as", "uninstall": "removed"}[command]
+                assert second.stdout.readline() == f"{agent} {host.agent()}\n"
+        assert host.units() == (UNITS if command == "install" else [])
+        assert [*(host.root / "run").iterdir()] == [host.root / "run/systemd"]
+
+
 class TestByteCode:
     @pytest.fixture
     def site(self, tmp_path: Path) -> Path:
@@ -398,20 +425,25 @@ class TestByteCode:
         assert (tmp_path / "ocf/resource.d/pacemaker/systemd").exists()
 
 
+SIGNALS = [pytest.param(each, id=each.name) for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)]
+
+
 class TestInterrupted:
-    def test_during_the_test_run(self, host: Host) -> None:
-        """Ctrl-C before the agent is installed leaves nothing behind, without a traceback; the exit code is 130."""
+    @pytest.mark.parametrize("number", SIGNALS)
+    def test_during_the_test_run(self, host: Host, number: signal.Signals) -> None:
+        """A signal before the agent is installed leaves nothing behind, without a traceback; the exit code is 130."""
         with host.begin("install") as process:
             directory = host.agent().parent
             deadline = time.monotonic() + 20
             while not (directory.is_dir() and any(directory.iterdir())):
                 assert time.monotonic() < deadline
                 time.sleep(0.001)
-            process.send_signal(signal.SIGINT)
+            process.send_signal(number)
             _, stderr = process.communicate(timeout=20)
         assert (process.returncode, stderr.strip()) == (130, "")
         assert not (host.root / "ocf").exists()
         assert not (host.root / "share").exists()
+        assert [*(host.root / "run").iterdir()] == [host.root / "run/systemd"]
 
     def test_between_agent_and_manual_pages(self) -> None:
         """Ctrl-C between agent and manual pages waits: either both are installed, or none."""
@@ -419,7 +451,8 @@ class TestInterrupted:
         done = run_python(f"import signal\nfrom ocf_systemd.host.signals import uninterrupted\n{code}")
         assert done.stdout == "all\n"
 
-    def test_during_the_installation_of_the_server(self, host: Host) -> None:
+    @pytest.mark.parametrize("number", SIGNALS)
+    def test_during_the_installation_of_the_server(self, host: Host, number: signal.Signals) -> None:
         """The units are rolled back, and a message names what is installed: the agent."""
         executable(host.root / "bin/systemctl", f"#!/bin/sh\n: >{host.root}/called; exec sleep 0.5\n")
         with host.begin("install", "--resident") as process:
@@ -427,7 +460,7 @@ class TestInterrupted:
             while not (host.root / "called").exists():
                 assert time.monotonic() < deadline
                 time.sleep(0.001)
-            process.send_signal(signal.SIGINT)
+            process.send_signal(number)
             stdout, stderr = process.communicate(timeout=20)
         assert (process.returncode, stdout.splitlines()) == (130, host.installed())
         assert "\ninterrupted: the agent is installed, the resident server is unchanged" in f"\n{stderr}"

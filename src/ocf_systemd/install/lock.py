@@ -1,10 +1,16 @@
-"""A lock that installations and removals on one host hold: two of them at once would mix the files of two versions."""
+"""What surrounds an installation or removal: a lock, because two at once would mix the files of two versions.
+
+A signal that ends the process raises KeyboardInterrupt meanwhile, so that temporary files are removed and the server's
+units are rolled back.
+"""
 
 import fcntl
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+
+from ocf_systemd.host.signals import termination_interrupts
 
 _NAME = "ocf-systemd-install.lock"
 
@@ -19,7 +25,8 @@ def installation_lock(run_directory: Path, report: Callable[[str], None]) -> Ite
     path = run_directory / _NAME
     descriptor = _lock(path, report)
     try:
-        yield
+        with termination_interrupts():
+            yield
     finally:
         if descriptor is not None:
             path.unlink(missing_ok=True)
