@@ -59,6 +59,6 @@ cat <<'TEXT'
 - In a cluster, Pacemaker would now restart the service, here or elsewhere.
 
 Next, on each node of a cluster, as root:
-  ocf-systemd install               # the agent, where Pacemaker looks for it
-  ocf-systemd doctor --unit UNIT    # checks your unit and the host, and changes nothing
+  ocf-systemd install         # the agent, where Pacemaker looks for it
+  ocf-systemd doctor UNIT     # checks your unit and this host, changes nothing
 TEXT
