@@ -37,8 +37,8 @@ def install_agent(
 ) -> int:
     """Install the resource agent, manual pages and completion.
 
-    With --resident, systemd listens on a socket and starts a server that runs the monitors of all resources. If it
-    does not answer, the agent runs the monitor itself. `install` upgrades an installed server.
+    It links this program into /usr/local/bin if a login does not find it. With --resident, systemd starts a server that
+    runs the monitors of all resources; if that does not answer, the agent runs them. An installed server is upgraded.
 
     \b
     Examples:
