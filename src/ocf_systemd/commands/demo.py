@@ -43,4 +43,4 @@ def demo() -> int:
             if shutil.which(tool, path=SEARCH_PATH) is None:
                 raise NotRunError(f"the demo needs {tool}. Install the package {package}")
         click.echo(_INTRODUCTION, nl=False)
-        return run_in_foreground(host, ("sh", str(_COPY / "demo.sh")), only=False)
+        return run_in_foreground(host, ("sh", str(_COPY / "demo.sh")), interruptible=True)

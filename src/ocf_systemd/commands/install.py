@@ -66,10 +66,10 @@ def _install(agent: "AgentFile", share: Path | None, *, resident: bool, force: b
     from ocf_systemd.install.agent_file import install
     from ocf_systemd.install.ownership import describe_change
 
-    agent_before, files_before = agent.text, share and data_files.installed(share)
+    agent_before, files_before = agent.text, share and data_files.installed_text(share)
     warnings = install(agent, share=share, force=force)
     yield f"{describe_change(agent_before, agent.text)} {agent.standard} as {agent.path}"
-    if share and (files := data_files.installed(share)):
+    if share and (files := data_files.installed_text(share)):
         yield f"{describe_change(files_before or '', files)} manual pages and completion below {share}"
     if agent.is_for_this_host:
         yield path_link.install()

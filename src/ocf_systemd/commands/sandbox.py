@@ -117,11 +117,11 @@ def booted(copies: "list[Copy]") -> "Iterator[Sandbox]":
         raise NotRunError(str(error)) from error
 
 
-def run_in_foreground(host: "Sandbox", command: Sequence[str], *, only: bool = True, **variables: str) -> int:
+def run_in_foreground(host: "Sandbox", command: Sequence[str], *, interruptible: bool = False, **variables: str) -> int:
     """Run a command on this terminal; return its exit code as a shell would.
 
-    Ctrl-C reaches the command. If not `only`, it also interrupts this process where there is no terminal, so that
-    SIGINT to this process alone ends the command and the sandbox.
+    Only the command gets Ctrl-C. If `interruptible`, and without a terminal, SIGINT interrupts this process too, so
+    that one that is sent to this process alone ends the command and the sandbox.
     """
     here = str(Path.cwd())
     directory = here if host.run(["test", "-d", here]).returncode == 0 else "/root"
@@ -130,7 +130,8 @@ def run_in_foreground(host: "Sandbox", command: Sequence[str], *, only: bool = T
     names = ("TERM", "COLORTERM", "NO_COLOR", "FORCE_COLOR", "COLUMNS")
     display = {name: os.environ[name] for name in names if name in os.environ}
     terminal = sys.stdin.isatty() and sys.stdout.isatty()
-    interrupt = signal.signal(signal.SIGINT, signal.SIG_IGN if only or terminal else signal.default_int_handler)
+    on_interrupt = signal.default_int_handler if interruptible and not terminal else signal.SIG_IGN
+    interrupt = signal.signal(signal.SIGINT, on_interrupt)
     try:
         code = host.call(command, env={"PATH": path, **display, **variables}, cwd=directory, terminal=terminal)
     finally:

@@ -37,7 +37,7 @@ def install(share: Path) -> tuple[str, ...]:
         return (f"{reason}. The agent works without them; --share DIR installs them elsewhere",)
 
 
-def installed(share: Path) -> str:
+def installed_text(share: Path) -> str:
     """Return the text of all installed files."""
     return "".join(text_of(path) for file in _files() if _is_ours(path := _destination(file, share)))
 

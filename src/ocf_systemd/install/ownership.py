@@ -1,4 +1,7 @@
-"""Tells the files that this program installed from those of others: each of ours has a line with a mark."""
+"""Tells the files that this program installed from those of others: each of ours has a line with a mark.
+
+It also describes how an installation has changed a file.
+"""
 
 import re
 from contextlib import suppress
