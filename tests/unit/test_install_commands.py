@@ -18,11 +18,12 @@ import ocf_systemd
 from ocf_systemd import __version__
 from tests.unit.builders import executable, run_python
 
-# The commands, with units below a directory of the test.
+# The commands, with units and the link in the PATH below a directory of the test.
 PROGRAM = """
 from pathlib import Path
-from ocf_systemd.install import server_units
+from ocf_systemd.install import path_link, server_units
 server_units.THIS_HOST = server_units.UnitPaths(Path("{root}/units"), Path("{root}/run"))
+path_link.LINK = Path("{root}/link/ocf-systemd")
 from ocf_systemd.commands import main
 main()
 """
