@@ -25,6 +25,7 @@ from ocf_systemd.agent.events import (
     Observed,
     Purpose,
     Reporter,
+    StillWaiting,
     UnitObserved,
     Waiting,
     WarningNotice,
@@ -55,7 +56,7 @@ from ocf_systemd.debug.live_view import LiveView, frame, result_box
 from ocf_systemd.debug.session import Call, Step, View, run_call
 from ocf_systemd.debug.text_view import TextView
 from ocf_systemd.host.drop_in import drop_in_path
-from ocf_systemd.host.processes import Command
+from ocf_systemd.host.processes import Command, Output
 from tests.unit.builders import HOOK, UNIT
 
 DROP_IN = drop_in_path(UNIT)
@@ -128,6 +129,15 @@ def rendered(renderable: RenderableType, width: int = 120) -> str:
     stream = io.StringIO()
     Console(file=stream, width=width, force_terminal=False, color_system=None, highlight=False).print(renderable)
     return stream.getvalue()
+
+
+def as_json(timeline: Timeline) -> dict[str, list[dict[str, object]]]:
+    """Return the object of the JSON view."""
+    stream = io.StringIO()
+    with redirect_stdout(stream):
+        JsonView().close(Call("monitor", {"unit": UNIT}), [step_of(timeline)], 0, UNCHANGED)
+    found: dict[str, list[dict[str, object]]] = json.loads(stream.getvalue())
+    return found
 
 
 class TestTimeline:
@@ -325,22 +335,62 @@ class TestPlain:
         lines = self.shown(story(), journal=("Nov 22 postfix: hello",)).splitlines()
         assert lines == [
             f"monitor {UNIT}   timeout 20 s, agent deadline 18.0 s",
-            "    0.300 s  systemctl show: exit 0, took 0.100 s",
+            "    0.400 s  systemctl show: exit 0, took 0.100 s",
             "    0.500 s  unit: active (running)",
-            "    0.200 s  hook smtp: exit 1, took 0.400 s",
+            "    0.600 s  hook smtp: exit 1, took 0.400 s",
             "             | 220 hello",
             "             | no answer",
             "             | ocf\\xff",
             "    0.900 s  warning: something odd",
             "    1.000 s  drop-in written",
-            "    1.100 s  systemctl show: not started: Too many open files, took 0.100 s",
+            "    1.200 s  systemctl show: not started: Too many open files, took 0.100 s",
             "    1.300 s  unit: no answer: systemctl could not be started",
-            "    1.400 s  hook smtp: ended, no longer needed, took 0.100 s",
+            "    1.500 s  hook smtp: ended, no longer needed, took 0.100 s",
             "  result     OCF_ERR_GENERIC (1): failed, after 1.600 s",
             "  reason     hook exited with 1, expected 0",
             "  Pacemaker  counts a failure and recovers the resource: stop, then start, on this node or another",
             "  journal    Nov 22 postfix: hello",
         ]
+
+    @pytest.mark.parametrize(
+        "outcome",
+        [
+            pytest.param(Exited(0.1, b"220 hello\n"), id="success"),
+            pytest.param(TimedOut(0.1, b"220 hello\n"), id="timed out"),
+            pytest.param(Signalled(0.1, b"220 hello\n", signal=SIGSEGV), id="died"),
+            pytest.param(None, id="interrupted"),
+        ],
+    )
+    def test_the_output_of_a_hook(self, outcome: CommandOutcome | None) -> None:
+        """It is shown however the hook ended."""
+        output = Output()
+        output.stdout += b"220 hello\n"
+        smtp = CommandStarted(Purpose.HOOK, Command((HOOK,), {}, output=output))
+        events = (smtp, CommandEnded(smtp, outcome), ActionEnded(Action.MONITOR, ActionResult(0)))
+        assert "             | 220 hello\n" in self.shown(events)
+        (command,) = as_json(recorded(events))["commands"]
+        assert command["stdout"] == "220 hello\n"
+        assert "│ 220 hello" in rendered(frame(recorded(events), 120))
+
+    def test_a_wait(self) -> None:
+        """What an action waits for stands between the other lines, and in the JSON; the live view has a line for it."""
+        waiting = StillWaiting("hook smtp: refused", 12.3, 20.0)
+        events = (Notice("one"), waiting, Notice("two"), ActionEnded(Action.START, ActionResult(0)))
+        lines = self.shown(events).splitlines()
+        assert lines[:3] == [
+            "    0.100 s  one",
+            "    0.200 s  waiting: hook smtp: refused; 12 s left of 20 s",
+            "    0.300 s  two",
+        ]
+        notes = as_json(recorded(events))["notes"]
+        assert [(note["at_s"], note["text"]) for note in notes] == [(0.1, "one"), (0.2, waiting.text), (0.3, "two")]
+        assert waiting.text not in rendered(frame(recorded(events), 120))
+
+    def test_time_order(self) -> None:
+        """The times of the lines never go back."""
+        times = re.findall(r"^ +([0-9.]+) s  ", self.shown(story()), re.MULTILINE)
+        assert times == sorted(times, key=float)
+        assert len(times) > 5
 
     def test_no_escape_codes(self) -> None:
         """There are none, whatever hooks print and are named."""

@@ -21,6 +21,7 @@ from ocf_systemd.agent.events import (
     Notice,
     Observed,
     Purpose,
+    StillWaiting,
     UnitObserved,
     Waiting,
     WarningNotice,
@@ -96,7 +97,13 @@ class TestMessages:
                 id="no answer",
             ),
             pytest.param(Waiting(FAILED, 0.25), Level.DEBUG, f"polling again in 0.25 s: {FAILED.reason}", id="waiting"),
-            pytest.param(Notice("drop-in written"), Level.INFO, "drop-in written", id="noted"),
+            pytest.param(Notice("drop-in written"), Level.DEBUG, "drop-in written", id="noted"),
+            pytest.param(
+                StillWaiting("x is active, hook smtp: refused", 70.6, 90.0),
+                Level.INFO,
+                "waiting: x is active, hook smtp: refused; 71 s left of 90 s",
+                id="still waiting",
+            ),
             pytest.param(WarningNotice("odd"), Level.WARNING, "odd", id="warned"),
             pytest.param(
                 Escalated(UNIT),
@@ -105,7 +112,7 @@ class TestMessages:
                 id="escalated",
             ),
             pytest.param(
-                Interrupted(Action.STOP, SIGTERM), Level.WARNING, "stop interrupted by SIGTERM", id="interrupted"
+                Interrupted(Action.STOP, SIGTERM), Level.DEBUG, "stop interrupted by SIGTERM", id="interrupted"
             ),
             pytest.param(
                 ActionEnded(Action.MONITOR, ActionResult(0)), Level.DEBUG, "monitor: OCF_SUCCESS", id="success"
@@ -152,10 +159,11 @@ class TestDestinations:
         environment = {"HA_LOGFILE": str(log), "OCF_RESOURCE_INSTANCE": "mail"}
         for text in ("one", "two"):
             reporter = log_reporter(environment, "systemd")
-            reporter.report(Notice(text))
+            reporter.report(StillWaiting(text, 9.0, 10.0))
             reporter.report(BEGAN)
         tag = f"systemd(mail)[{os.getpid()}]"
-        assert lines_of(log) == [f"{tag}: INFO: one", f"{tag}: INFO: two"]
+        left = "9 s left of 10 s"
+        assert lines_of(log) == [f"{tag}: INFO: waiting: one; {left}", f"{tag}: INFO: waiting: two; {left}"]
 
     def test_the_tag_without_an_instance(self, tmp_path: Path) -> None:
         """The name alone, with the process id."""
@@ -294,6 +302,24 @@ class TestHookOutput:
             f"x: ERROR: {FAILED.reason}",
         ]
 
+    @pytest.mark.parametrize(
+        ("hook", "lines"),
+        [
+            pytest.param(exited(1, b"gone\n"), [], id="one line"),
+            pytest.param(exited(1, b"ocf-exit-reason:gone\n"), [], id="an exit reason"),
+            pytest.param(exited(1, b"220 hello\ngone\n"), ["220 hello"], id="two lines"),
+            pytest.param(exited(1), [], id="no line"),
+            pytest.param(timed_out(), [], id="timed out"),
+            pytest.param(died(SIGSEGV), [], id="died"),
+            pytest.param(HookMissing(HOOK, "gone"), [], id="missing"),
+        ],
+    )
+    def test_each_failure_is_logged_once(self, tmp_path: Path, hook: HookOutcome, lines: list[str]) -> None:
+        """What the reason has of a hook is in the line of the result alone."""
+        result = judge_hook(hook, HookProtocol.OCF)
+        expected = [*(f"x: WARNING: {HOOK}: {line}" for line in lines), f"x: ERROR: {result.reason}"]
+        assert self.report(tmp_path / "log", (hook,), result) == expected
+
     def test_it_is_not_logged_where_all_is_well(self, tmp_path: Path) -> None:
         """A good monitor logs at debug level only."""
         assert self.report(tmp_path / "log", (exited(0, b"all is well\n"),), ActionResult(0)) == []
@@ -388,10 +414,9 @@ class TestHookOutput:
 
     def test_a_hooks_name_cannot_forge_a_line(self, tmp_path: Path) -> None:
         """The path of a hook is a configuration's, and stays within its line, in a reason as well."""
-        hook = exited(1, b"gone", hook="/h/a\nERROR: forged\x1b[31m")
+        hook = exited(1, b"bad\ngone", hook="/h/a\nERROR: forged\x1b[31m")
         assert self.report(tmp_path / "log", (hook,), judge_hook(hook, HookProtocol.OCF)) == [
-            "x: WARNING: /h/aERROR: forged: exit 1",
-            "x: WARNING: /h/aERROR: forged: gone",
+            "x: WARNING: /h/aERROR: forged: bad",
             "x: ERROR: hook aERROR: forged: gone (exit 1)",
         ]
 

@@ -18,7 +18,7 @@ import pytest
 
 from ocf_systemd.core.observations import KEPT_OUTPUT, CommandOutcome, Exited, NotStarted, Signalled, TimedOut
 from ocf_systemd.host import procfs
-from ocf_systemd.host.processes import Command, run
+from ocf_systemd.host.processes import Command, Output, run
 from tests.unit.builders import executable, open_descriptors, run_python
 from tests.unit.odd_processes import (
     leased,
@@ -293,6 +293,26 @@ class TestTime:
         for outcome in outcomes:
             assert isinstance(outcome, TimedOut)
             assert (outcome.stdout, outcome.stderr) == (b"waiting\n", b"")
+
+    def test_output_of_a_cancelled_command(self) -> None:
+        """What a command has printed when it is cancelled is kept, up to what it prints at SIGTERM."""
+        script = "trap 'echo last >&2; exit 1' TERM; echo first; while :; do sleep 0.02; done"
+        command = Command(("/bin/sh", "-c", script), ENVIRONMENT, output=Output())
+
+        async def main() -> None:
+            async with anyio.create_task_group() as together:
+                together.start_soon(run_for_a_minute)
+                while not command.output or not command.output.stdout:  # noqa: ASYNC110  # no event for it
+                    await anyio.sleep(0.01)
+                together.cancel_scope.cancel()
+
+        async def run_for_a_minute() -> None:
+            await run(command, deadline=anyio.current_time() + 60)
+
+        anyio.run(main)
+        assert command.output is not None
+        assert command.output.stdout == b"first\n"
+        assert command.output.stderr.endswith(b"last\n")
 
     def test_the_grace_is_one_second_at_most(self) -> None:
         """A command that ignores SIGTERM has a second, however much time there is."""

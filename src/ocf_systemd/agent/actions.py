@@ -10,7 +10,7 @@ import anyio
 
 from ocf_systemd.agent.events import ActionEnded, ActionStarted, WarningNotice
 from ocf_systemd.agent.observing import observe, query_unit, validate, warn_of_processes_left_running
-from ocf_systemd.agent.polling import job_deadline, until_judged
+from ocf_systemd.agent.polling import WaitingReporter, job_deadline, until_judged
 from ocf_systemd.agent.request import Request
 from ocf_systemd.core.judgement import (
     PASSING_CODES,
@@ -24,22 +24,36 @@ from ocf_systemd.core.judgement import (
 )
 from ocf_systemd.core.observations import JobOutcome, JobResult, NoAnswer, Observation
 from ocf_systemd.core.ocf import Action, ActionResult, ExitCode
+from ocf_systemd.core.records import replace
 from ocf_systemd.host.systemctl import is_booted
 
 HOST_CHECK_LEVEL = 10
 """The OCF_CHECK_LEVEL from which on validate-all checks this host as well (OCF 1.1, Validate-All)."""
 
+_MAY_BLOCK = frozenset({Action.START, Action.STOP, Action.RELOAD, Action.RELOAD_AGENT})
+"""The actions that wait for jobs of systemd, in one command each."""
+
 
 async def perform(request: Request) -> ActionResult:
     """Perform an action and return its result, at the deadline at the latest."""
     time_s = request.deadline - anyio.current_time()
+    waiting = WaitingReporter(request.reporter, request.deadline, request.operation.timeout_s)
+    request = replace(request, reporter=waiting)
     request.reporter.report(ActionStarted(request.action, request.parameters.unit, time_s, request.operation.timeout_s))
     for warning in request.operation.warnings:
         request.reporter.report(WarningNotice(warning))
     result = ActionResult(ExitCode.ERR_GENERIC, f"{request.action} of {request.parameters.unit} ran out of time")
     # Each command has the deadline itself. This scope limits what the action does between two commands.
     with anyio.CancelScope(deadline=request.deadline + request.operation.reserve_s / 2):
-        result = await _dispatch(request) if _can_dispatch(request) else judge_unbooted(request.action)
+        if not _can_dispatch(request):
+            result = judge_unbooted(request.action)
+        elif request.action in _MAY_BLOCK:
+            async with anyio.create_task_group() as concurrently:
+                concurrently.start_soon(waiting.report_blocked)
+                result = await _dispatch(request)
+                concurrently.cancel_scope.cancel()
+        else:
+            result = await _dispatch(request)
     request.reporter.report(ActionEnded(request.action, result))
     return result
 

@@ -152,7 +152,7 @@ def _run_action(action: Action) -> ActionResult:
     gc.freeze()  # imported objects live as long as the process; the agent file has disabled the collector until here
     gc.enable()
     name = _agent_name()
-    reporter: Reporter = log_reporter(os.environ, name)
+    reporter: Reporter = log_reporter(os.environ, name, action=action)
     if _TRACE_VARIABLES & os.environ.keys():
         from ocf_systemd.agent.tracing import traced
 

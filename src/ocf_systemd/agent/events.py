@@ -7,6 +7,7 @@ from typing import Protocol
 from ocf_systemd.core.observations import CommandOutcome, NoAnswer, Observation, UnitState
 from ocf_systemd.core.ocf import Action, ActionResult
 from ocf_systemd.core.records import Record
+from ocf_systemd.core.text import printable
 from ocf_systemd.host.processes import Command
 
 
@@ -62,6 +63,19 @@ class Waiting(Record):
     pause_s: float
 
 
+class StillWaiting(Record):
+    """The action waits, and has some seconds left to its deadline; `timeout_s` is Pacemaker's timeout."""
+
+    reason: str
+    left_s: float
+    timeout_s: float
+
+    @property
+    def text(self) -> str:
+        """One line for people."""
+        return f"waiting: {self.reason}; {max(self.left_s, 0.0):.0f} s left of {self.timeout_s:g} s"
+
+
 class Notice(Record):
     """The action has changed something on the host."""
 
@@ -87,6 +101,11 @@ class Interrupted(Record):
     action: Action
     signal: Signals
 
+    @property
+    def text(self) -> str:
+        """One line for people."""
+        return f"{self.action} interrupted by {self.signal.name}"
+
 
 class ActionEnded(Record):
     """The action has ended with a result."""
@@ -102,12 +121,22 @@ Event = (
     | UnitObserved
     | Observed
     | Waiting
+    | StillWaiting
     | Notice
     | WarningNotice
     | Escalated
     | Interrupted
     | ActionEnded
 )
+
+
+def command_label(purpose: Purpose, command: Command) -> str:
+    """Return a command in two words: `systemctl show`, or `hook smtp`."""
+    first, *others = command.arguments
+    if purpose is Purpose.HOOK:
+        return f"hook {printable(first.rsplit('/', 1)[-1])}"
+    verb = next((argument for argument in others if not argument.startswith("-")), "")
+    return first if first == "journalctl" else f"{first} {verb}"
 
 
 class Reporter(Protocol):

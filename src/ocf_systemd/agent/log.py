@@ -1,4 +1,7 @@
-"""The log of an action, written as ocf-shellfuncs writes it. Nothing here may fail an action."""
+"""The log of an action, written as ocf-shellfuncs writes it. Nothing here may fail an action.
+
+Where syslog is journald, the lines have more fields there: `journal`.
+"""
 
 import os
 import socket
@@ -6,7 +9,7 @@ import syslog
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import IntEnum
 from functools import partial
 from typing import assert_never
@@ -21,6 +24,7 @@ from ocf_systemd.agent.events import (
     Interrupted,
     Notice,
     Observed,
+    StillWaiting,
     UnitObserved,
     Waiting,
     WarningNotice,
@@ -41,10 +45,13 @@ from ocf_systemd.core.observations import (
     UnitState,
 )
 from ocf_systemd.core.ocf import REASON_PREFIX, Action, ActionResult, ExitCode, code_name, defused
+from ocf_systemd.core.parameter_table import UNIT
+from ocf_systemd.core.parameter_values import unit_name
 from ocf_systemd.core.text import printable, printed_lines
 from ocf_systemd.host.processes import Command
 
 _SYSLOG_SOCKET = "/dev/log"
+_JOURNAL = "/run/systemd/journal"
 _SYSLOG_BUFFER = 2**22  # bytes; the default has room for 50 unread messages of 2 KiB
 _SO_SNDBUFFORCE = 32  # socket(7); Python has no name for it
 _LINES_APART = 50  # of each stream of a hook, the last ones; each line takes time
@@ -82,15 +89,15 @@ def messages(event: Event) -> Iterator[tuple[Level, str]]:
             pass  # the unit has been reported, the hooks will be with the result
         case Waiting(so_far, pause_s):
             yield Level.DEBUG, f"polling again in {pause_s:.2f} s: {so_far.reason}"
-        case Notice(text):
+        case StillWaiting(text=text):
             yield Level.INFO, text
+        case Notice(text) | Interrupted(text=text):  # of an interruption, the result has the same as its reason
+            yield Level.DEBUG, text
         case WarningNotice(text, details):
             yield Level.WARNING, text
             yield from [(Level.DEBUG, f"{text}: {details}")] if details else ()
         case Escalated(unit):
             yield Level.WARNING, f"{unit} does not stop: sending SIGKILL to its processes"
-        case Interrupted(action, number):
-            yield Level.WARNING, f"{action} interrupted by {number.name}"
         case ActionEnded(action, result):
             yield _result_message(action, result)
         case _:
@@ -128,17 +135,24 @@ def describe_outcome(outcome: CommandOutcome | None) -> str:
             assert_never(outcome)
 
 
-def _hook_messages(observation: Observation) -> Iterator[tuple[Level, str]]:
-    """Yield how the hooks ended that led to a result, by their paths, and what they printed.
+def _hook_messages(hook: HookOutcome, reason: str) -> Iterator[tuple[Level, str]]:
+    """Yield how a hook ended that led to a result, by its path, and what it printed, except for what the reason has.
 
     A reason has room for a base name and one line.
     """
-    for hook in observation.hooks:
-        yield Level.WARNING, f"{printable(hook.hook)}: {_describe_hook(hook)}"
-        if isinstance(hook, HookAttempted) and not isinstance(hook.outcome, NotStarted):
-            for stream in (hook.outcome.stdout, hook.outcome.stderr):
-                for line in _pieces(printed_lines(stream)):
-                    yield Level.WARNING, f"{printable(hook.hook)}: {line}"
+    path = printable(hook.hook)
+    subject = f"hook {path.rstrip('/').rpartition('/')[2]}: "
+    if not reason.startswith(subject):
+        yield Level.WARNING, f"{path}: {_describe_hook(hook)}"
+    if isinstance(hook, HookAttempted) and not isinstance(hook.outcome, NotStarted):
+        for stream in (hook.outcome.stdout, hook.outcome.stderr):
+            lines = [line for line in printed_lines(stream) if not reason.startswith(f"{subject}{_message(line)} (")]
+            for line in _pieces(lines):
+                yield Level.WARNING, f"{path}: {line}"
+
+
+def _message(line: str) -> str:
+    return line.removeprefix(REASON_PREFIX).strip()
 
 
 def _describe_hook(hook: HookOutcome) -> str:
@@ -182,7 +196,7 @@ class LogReporter:
     """Writes events where ocf_log of ocf-shellfuncs would: syslog, HA_LOGFILE, HA_DEBUGLOG, or else standard error.
 
     What hooks print is written when it led to a result that is a failure: while a service starts, hooks are
-    expected to fail.
+    expected to fail. `resource`, `action` and `unit` are fields of the journal.
     """
 
     tag: str
@@ -192,32 +206,70 @@ class LogReporter:
     debug: bool = False
     reason_prefix: str = REASON_PREFIX
     write_stderr: Callable[[bytes], object] = _write_stderr
+    resource: str = ""
+    action: str = ""
+    unit: str = ""
     _seen: Observation | None = None
+    _began: float = field(default_factory=time.monotonic)
+    _is_interrupted: bool = False
 
     def report(self, event: Event) -> None:
         """Write the messages of an event at the levels that are enabled."""
-        if isinstance(event, Observed):
-            self._seen = event.observation
-        if isinstance(event, ActionEnded) and event.result.reason and self._seen:
-            self._write_all(_hook_messages(self._seen))
-        self._write_all(messages(event))
+        match event:
+            case ActionStarted(action, unit):
+                self.action, self.unit = action, unit
+            case UnitObserved(UnitState(id=unit)):
+                self.unit = unit  # the parameter may be an alias
+            case Observed(observation):
+                self._seen = observation
+            case Interrupted():
+                self._is_interrupted = True
+            case ActionEnded(result=ActionResult(reason=str() as reason)) if self._seen:
+                for hook in self._seen.hooks:
+                    self._write_all(_hook_messages(hook, reason), hook)
+            case _:
+                pass
+        self._write_all(messages(event), event)
 
-    def _write_all(self, lines: Iterator[tuple[Level, str]]) -> None:
+    def _write_all(self, lines: Iterator[tuple[Level, str]], subject: Event | HookOutcome) -> None:
         due = [(level, f"{level.name}: {text}") for level, text in lines if self.debug or level is not Level.DEBUG]
-        for write in (self._write_syslog, self._write_files):
-            with suppress(OSError, ValueError):  # a full disk or a closed descriptor must not fail the action
-                write(due)
+        with suppress(OSError, ValueError):  # a full disk or a closed descriptor must not fail the action
+            self._write_syslog(due, subject)
+        with suppress(OSError, ValueError):
+            self._write_files(due)
 
-    def _write_syslog(self, lines: list[tuple[Level, str]]) -> None:
-        """Send lines to the syslog socket as syslog(3) does, but without waiting: a log that hangs loses them."""
+    def _write_syslog(self, lines: list[tuple[Level, str]], subject: Event | HookOutcome) -> None:
+        """Send lines to journald with all fields if it is what syslog is; else, or if that fails, to /dev/log."""
         if self.facility is None or not lines:
             return
-        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) as log:
-            with suppress(OSError):  # only root may have a larger one
-                log.setsockopt(socket.SOL_SOCKET, _SO_SNDBUFFORCE, _SYSLOG_BUFFER)
-            log.connect(_SYSLOG_SOCKET)
-            for level, text in lines:
-                log.send(f"<{self.facility | level}>{self.tag}: {text}".encode(errors="backslashreplace"))
+        sent = _send(f"{_JOURNAL}/socket", self._journal_entries(lines, subject)) if _is_journald() else 0
+        texts = (f"<{self.facility | level}>{self.tag}: {text}" for level, text in lines[sent:])
+        _send(_SYSLOG_SOCKET, [text.encode(errors="backslashreplace") for text in texts])
+
+    def _journal_entries(self, lines: list[tuple[Level, str]], subject: Event | HookOutcome) -> list[bytes]:
+        """Return the entries of lines; none if that fails, as while the package is replaced."""
+        try:
+            from ocf_systemd.agent import journal
+
+            fields = journal.fields_of(subject) | {"MESSAGE_ID": journal.message_id(subject)}
+            if isinstance(subject, ActionEnded):
+                fields["DURATION_USEC"] = journal.microseconds(time.monotonic() - self._began)
+                fields |= {"MESSAGE_ID": journal.MessageId.INTERRUPTED} if self._is_interrupted else {}
+            return list(journal.encode_entries(lines, fields | self._journal_fields()))
+        except Exception:  # noqa: BLE001
+            return []
+
+    def _journal_fields(self) -> dict[str, str]:
+        """Return the fields of all lines, with those that journald makes from a syslog message."""
+        identifier, _, pid = self.tag.removesuffix("]").rpartition("[")
+        return {
+            "SYSLOG_FACILITY": str((self.facility or 0) >> 3),
+            "SYSLOG_IDENTIFIER": identifier,
+            "SYSLOG_PID": pid,
+            "OBJECT_SYSTEMD_UNIT": self.unit,
+            "OCF_RESOURCE": self.resource,
+            "OCF_ACTION": self.action,
+        }
 
     def _write_files(self, lines: list[tuple[Level, str]]) -> None:
         # ha_debug writes to HA_DEBUGLOG alone, ha_log to both.
@@ -231,6 +283,27 @@ class LogReporter:
             self.write_stderr("".join(lines_out).encode(errors="backslashreplace"))
 
 
+def _is_journald() -> bool:
+    """Return whether syslog is journald: another syslog daemon on /dev/log would not get the lines otherwise."""
+    try:
+        return os.path.samefile(_SYSLOG_SOCKET, f"{_JOURNAL}/dev-log")  # noqa: PTH121  # pathlib is slow
+    except OSError:
+        return False
+
+
+def _send(path: str, datagrams: list[bytes]) -> int:
+    """Send datagrams as syslog(3) does, but without waiting: a log that hangs loses them. Return how many were sent."""
+    sent = 0
+    with suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) as log:
+        with suppress(OSError):  # only root may have a larger one
+            log.setsockopt(socket.SOL_SOCKET, _SO_SNDBUFFORCE, _SYSLOG_BUFFER)
+        log.connect(path)
+        for datagram in datagrams:
+            log.send(datagram)
+            sent += 1
+    return sent
+
+
 def _append(name: str, lines: list[str]) -> None:
     """Append lines to a file, but without waiting: a named pipe without a reader loses them."""
     flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NONBLOCK | os.O_NOCTTY
@@ -242,6 +315,7 @@ def log_reporter(
     environment: Mapping[str, str],
     agent_name: str,
     *,
+    action: str = "",
     pid: int | None = None,
     write_stderr: Callable[[bytes], object] = _write_stderr,
 ) -> LogReporter:
@@ -260,4 +334,14 @@ def log_reporter(
         debug=environment.get("HA_debug", "0") not in {"", "0"},
         reason_prefix=environment.get("OCF_EXIT_REASON_PREFIX") or REASON_PREFIX,
         write_stderr=write_stderr,
+        resource=instance,
+        action=action,
+        unit=_unit_of(environment),
     )
+
+
+def _unit_of(environment: Mapping[str, str]) -> str:
+    try:
+        return unit_name(environment.get(UNIT.variable, "").strip())
+    except ValueError:
+        return ""

@@ -1,16 +1,27 @@
 """Polls until there is a result: short pauses at first, longer ones later, up to the deadline or a limit of polls.
 
-docs/design/deadlines.md describes the schedule, and how an action divides the time until its deadline.
+An action that waits reports for what. docs/design/deadlines.md describes the schedule, and how an action divides the
+time until its deadline.
 """
 
 from collections.abc import Awaitable, Callable
 
 import anyio
 
-from ocf_systemd.agent.events import Waiting
+from ocf_systemd.agent.events import (
+    CommandEnded,
+    CommandStarted,
+    Event,
+    Observed,
+    Reporter,
+    StillWaiting,
+    Waiting,
+    command_label,
+)
 from ocf_systemd.agent.request import Request
 from ocf_systemd.core import timeouts
 from ocf_systemd.core.judgement import Judgement, KeepWaiting
+from ocf_systemd.core.observations import Observation, UnitState
 from ocf_systemd.core.ocf import ActionResult
 from ocf_systemd.core.records import replace
 
@@ -61,6 +72,85 @@ class Pauses:
         await anyio.sleep(pause_s)
         self._pause_s *= timeouts.PAUSE_GROWTH
         return True
+
+
+class Wait:
+    """Decides when an action reports that it waits, and for what: from its events and their times alone.
+
+    The first report comes with the first `Waiting`, each other `timeouts.WAITING_LINE_S` after the one before. `due_at`
+    is when the next one is due.
+    """
+
+    __slots__ = ("_observation", "_reason", "_running", "due_at")
+
+    def __init__(self, began: float) -> None:
+        self.due_at = began + timeouts.WAITING_LINE_S
+        self._reason = ""
+        self._observation: Observation | None = None
+        self._running: dict[CommandStarted, float] = {}
+
+    def record(self, event: Event, now: float) -> str:
+        """Record an event; return what the action waits for, if a report is due."""
+        match event:
+            case CommandStarted():
+                self._running[event] = now
+            case CommandEnded(began):
+                self._running.pop(began, None)
+            case Observed(observation):
+                self._observation = observation
+            case Waiting(so_far):
+                self.due_at = self.due_at if self._reason else now
+                self._reason, self._observation = _describe_wait(so_far, self._observation), None
+                return self.reason_at(now)
+            case _:
+                pass
+        return ""
+
+    def reason_at(self, now: float) -> str:
+        """Return what the action waits for, if a report is due at this time; else an empty string."""
+        if now < self.due_at:
+            return ""
+        self.due_at = now + timeouts.WAITING_LINE_S
+        ran_s = {command: now - began for command, began in self._running.items()}
+        blocking = [
+            f"{command_label(command.purpose, command.command)} has run for {seconds:.0f} s"
+            for command, seconds in ran_s.items()
+            if seconds >= timeouts.WAITING_LINE_S / 2 or not self._reason
+        ]
+        return ", ".join(filter(None, (self._reason, *blocking[:1])))
+
+
+def _describe_wait(so_far: ActionResult, observation: Observation | None) -> str:
+    """Return a result's reason; if hooks are the reason, after the state of the unit."""
+    if observation and observation.hooks and isinstance(observation.unit, UnitState):
+        return f"{observation.unit.id} is {observation.unit.active_state}, {so_far.reason}"
+    return so_far.reason or ""
+
+
+class WaitingReporter:
+    """Passes the events of an action on, and adds a `StillWaiting` where `Wait` has one."""
+
+    def __init__(self, next_reporter: Reporter, deadline: float, timeout_s: float) -> None:
+        self._next = next_reporter
+        self._deadline, self._timeout_s = deadline, timeout_s
+        self._wait = Wait(anyio.current_time())
+
+    def report(self, event: Event) -> None:
+        """Pass an event on, and report what the action waits for, if that is due."""
+        self._next.report(event)
+        now = anyio.current_time()
+        self._report_waiting(self._wait.record(event, now), now)
+
+    async def report_blocked(self) -> None:
+        """Report until cancelled: while `systemctl start` waits for a unit with Type=notify, there are no events."""
+        while True:
+            await anyio.sleep_until(self._wait.due_at)
+            now = anyio.current_time()
+            self._report_waiting(self._wait.reason_at(now), now)
+
+    def _report_waiting(self, reason: str, now: float) -> None:
+        if reason:
+            self._next.report(StillWaiting(reason, self._deadline - now, self._timeout_s))
 
 
 def attempt_deadline(deadline: float) -> float:

@@ -16,6 +16,7 @@ from ocf_systemd.agent.events import (
     Notice,
     Observed,
     Purpose,
+    StillWaiting,
     UnitObserved,
     Waiting,
     WarningNotice,
@@ -43,6 +44,7 @@ class Note:
     at_s: float
     text: str
     is_warning: bool = False
+    is_waiting: bool = False
 
 
 @dataclass(slots=True)
@@ -97,6 +99,8 @@ class Timeline:
                 self.observations += 1
             case Waiting(so_far):
                 self.waiting_for = so_far.reason or ""
+            case StillWaiting(text=text):
+                self.notes.append(Note(now_s, text, is_waiting=True))
             case Notice() | WarningNotice() | Escalated() | Interrupted():
                 self._note(now_s, event)
             case ActionEnded(result=result):

@@ -92,8 +92,10 @@ async def unload_drop_in(request: Request, unit: UnitState | NoAnswer) -> None:
         request.reporter.report(Notice(f"drop-in {path} removed"))
         unit = await show_unit(request, attempt_deadline(request.deadline))
     # It may have been removed by an action that was killed before it made systemd load that.
-    if isinstance(unit, UnitState) and loaded_drop_ins(unit, path):
-        await reload_daemon(request, lambda unit: not loaded_drop_ins(unit, path), request.deadline)
+    if not isinstance(unit, UnitState) or not loaded_drop_ins(unit, path):
+        return
+    if why := await reload_daemon(request, lambda unit: not loaded_drop_ins(unit, path), request.deadline):
+        request.reporter.report(WarningNotice(why))
 
 
 async def reload_daemon(request: Request, is_settled: Callable[[UnitState], bool], deadline: float) -> str:
@@ -108,7 +110,4 @@ async def reload_daemon(request: Request, is_settled: Callable[[UnitState], bool
         unit = await show_unit(request, deadline)
         if isinstance(unit, UnitState) and is_settled(unit):
             return ""
-        why = unit.why if isinstance(unit, NoAnswer) else await request.systemctl.daemon_reload(deadline)
-    if why:
-        request.reporter.report(WarningNotice(why))
-    return why
+        return unit.why if isinstance(unit, NoAnswer) else await request.systemctl.daemon_reload(deadline)

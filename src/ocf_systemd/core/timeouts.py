@@ -52,6 +52,9 @@ ESCALATION_PAUSE_MAX_S = 0.2
 SHUTDOWN_CHECK_S = 0.2
 """Seconds after which a stop first checks whether Pacemaker is being stopped, and so waits for this stop."""
 
+WAITING_LINE_S = 10.0
+"""Seconds between two reports of an action that it waits, and for what."""
+
 LOG_LINE_S = 1.0
 """Longest time in seconds to read the last log line of a unit that failed."""
 

@@ -4,7 +4,7 @@ import json
 import sys
 
 from ocf_systemd.agent.timeline import Span
-from ocf_systemd.core.observations import NoAnswer, NotStarted, UnitState
+from ocf_systemd.core.observations import NoAnswer, UnitState
 from ocf_systemd.core.ocf import code_name
 from ocf_systemd.core.pacemaker import meaning
 from ocf_systemd.debug import text
@@ -66,7 +66,5 @@ def _span(span: Span) -> Json:
         "ended_s": None if span.ended_s is None else round(span.ended_s, 4),
         "outcome": text.outcome(span),
     }
-    if span.outcome is None or isinstance(span.outcome, NotStarted):
-        return command
-    streams = {"stdout": span.outcome.stdout, "stderr": span.outcome.stderr}
-    return command | {name: stream.decode(errors="backslashreplace") for name, stream in streams.items()}
+    streams = text.streams(span).items()
+    return command | {name: stream.decode(errors="backslashreplace") for name, stream in streams}

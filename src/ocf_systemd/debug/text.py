@@ -3,7 +3,7 @@
 import shlex
 
 from ocf_systemd.agent.entry import PROGRAM
-from ocf_systemd.agent.events import Purpose
+from ocf_systemd.agent.events import Purpose, command_label
 from ocf_systemd.agent.log import describe_outcome
 from ocf_systemd.agent.timeline import Span, Timeline
 from ocf_systemd.core.observations import NoAnswer, NotStarted, UnitState
@@ -15,11 +15,7 @@ from ocf_systemd.debug.changes import Changes
 
 def label(span: Span) -> str:
     """Return the label of a command: `systemctl show`, or `hook smtp`."""
-    first, *others = span.command.arguments
-    if span.purpose is Purpose.HOOK:
-        return f"hook {printable(first.rsplit('/', 1)[-1])}"
-    verb = next((argument for argument in others if not argument.startswith("-")), "")
-    return first if first == "journalctl" else f"{first} {verb}"
+    return command_label(span.purpose, span.command)
 
 
 def outcome(span: Span) -> str:
@@ -30,10 +26,19 @@ def outcome(span: Span) -> str:
 
 
 def output_lines(span: Span) -> list[str]:
-    """Return the lines that a hook printed, standard error last."""
-    if span.purpose is not Purpose.HOOK or span.outcome is None or isinstance(span.outcome, NotStarted):
+    """Return the lines that a hook printed, or has printed so far, standard error last."""
+    if span.purpose is not Purpose.HOOK:
         return []
-    return [line for stream in (span.outcome.stdout, span.outcome.stderr) for line in printed_lines(stream)]
+    return [line for stream in streams(span).values() for line in printed_lines(stream)]
+
+
+def streams(span: Span) -> dict[str, bytes]:
+    """Return what a command printed, by stream; of a command without an outcome only if it is a hook."""
+    if span.outcome is None and span.command.output:
+        return {"stdout": bytes(span.command.output.stdout), "stderr": bytes(span.command.output.stderr)}
+    if span.outcome is None or isinstance(span.outcome, NotStarted):
+        return {}
+    return {"stdout": span.outcome.stdout, "stderr": span.outcome.stderr}
 
 
 def state(unit: UnitState | NoAnswer) -> str:

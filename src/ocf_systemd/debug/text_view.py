@@ -1,4 +1,4 @@
-"""The text view of debug mode, for pipes and files: a line for each event, no escape codes."""
+"""The text view of debug mode, for pipes and files: a line for each event, in the order of time, no escape codes."""
 
 import sys
 from contextlib import suppress
@@ -12,6 +12,7 @@ from ocf_systemd.agent.events import (
     Interrupted,
     Notice,
     Reporter,
+    StillWaiting,
     UnitObserved,
     WarningNotice,
 )
@@ -66,7 +67,7 @@ class _Writer:
             case UnitObserved() if len(self.timeline.states) > states_before:
                 at_s, state = self.timeline.states[-1]
                 _print(f"  {at_s:7.3f} s  unit: {text.state(state)}")
-            case Notice() | WarningNotice() | Escalated() | Interrupted():
+            case Notice() | StillWaiting() | WarningNotice() | Escalated() | Interrupted():
                 note = self.timeline.notes[-1]
                 _print(f"  {note.at_s:7.3f} s  {'warning: ' if note.is_warning else ''}{note.text}")
             case _:
@@ -74,8 +75,9 @@ class _Writer:
 
     def _write_span(self) -> None:
         span = max(self.timeline.spans, key=lambda each: each.ended_s or 0.0)
-        took_s = (span.ended_s or 0.0) - span.began_s
-        _print(f"  {span.began_s:7.3f} s  {text.label(span)}: {text.outcome(span)}, took {took_s:.3f} s")
+        ended_s = span.ended_s or 0.0
+        took_s = ended_s - span.began_s
+        _print(f"  {ended_s:7.3f} s  {text.label(span)}: {text.outcome(span)}, took {took_s:.3f} s")
         for line in text.output_lines(span):
             _print(f"             | {line}")
 

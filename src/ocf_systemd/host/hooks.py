@@ -28,7 +28,7 @@ from ocf_systemd.core.observations import (
 from ocf_systemd.core.parameters import Parameters
 from ocf_systemd.core.records import replace
 from ocf_systemd.core.text import printable
-from ocf_systemd.host.processes import Command, Runner
+from ocf_systemd.host.processes import Command, Output, Runner
 from ocf_systemd.host.programs import (
     FILE_ERRORS,
     SEARCH_PATH,
@@ -365,9 +365,9 @@ def _command(
     arguments = (hook, *parameters.monitor_hook_args)
     variables = hook_environment(environment)
     if account is None:
-        return Command(arguments, variables, time_limit_s=parameters.monitor_hook_timeout_s)
+        return Command(arguments, variables, None, parameters.monitor_hook_timeout_s, Output())
     variables |= {"USER": account.pw_name, "LOGNAME": account.pw_name, "HOME": account.pw_dir}
     if account.pw_uid == os.geteuid() != 0:  # the agent runs as that user: without root it cannot call setgroups(2)
-        return Command(arguments, variables, time_limit_s=parameters.monitor_hook_timeout_s)
+        return Command(arguments, variables, None, parameters.monitor_hook_timeout_s, Output())
     user = (account.pw_uid, account.pw_gid, os.getgrouplist(account.pw_name, account.pw_gid))
-    return Command(arguments, variables, user, parameters.monitor_hook_timeout_s)
+    return Command(arguments, variables, user, parameters.monitor_hook_timeout_s, Output())

@@ -33,17 +33,28 @@ _CHUNK = 64 * 1024
 _PIPE_MAX = 1024 * 1024  # pipe(7): the most that /proc/sys/fs/pipe-max-size lets a pipe hold, by default
 
 
+class Output:
+    """The last bytes of a command's streams so far; a command that is cancelled has no outcome that has them."""
+
+    __slots__ = ("stderr", "stdout")
+
+    def __init__(self) -> None:
+        self.stdout = bytearray()
+        self.stderr = bytearray()
+
+
 class Command(Record):
     """A command to run: arguments, no shell.
 
     `environment` is all it gets, `user` the uid, gid and groups it runs as, if not ours; `time_limit_s` is how
-    many seconds it may take, if that is less than until the deadline.
+    many seconds it may take, if that is less than until the deadline. `output` gets what it prints as it runs.
     """
 
     arguments: tuple[str, ...]
     environment: Mapping[str, str]
     user: tuple[int, int, Sequence[int]] | None = None
     time_limit_s: float | None = None
+    output: Output | None = None
 
 
 class Runner(Protocol):
@@ -142,8 +153,8 @@ async def run_child(command: Command, policy: ChildPolicy, *, deadline: float) -
             with anyio.CancelScope(shield=True):
                 grace = grace if policy.grants_grace else 0.0
                 survivors = await _end_tree(process, exit_descriptor, grace, reap)
-        for tail in tails:
-            tail.drain()
+            for tail in tails:
+                tail.drain()
         elapsed_s = anyio.current_time() - began
         stdout, stderr = (bytes(tail.kept) for tail in tails)
         if not ended:
@@ -158,9 +169,9 @@ class _Tail:
 
     __slots__ = ("descriptor", "kept")
 
-    def __init__(self, descriptor: int) -> None:
+    def __init__(self, descriptor: int, kept: bytearray) -> None:
         self.descriptor = descriptor
-        self.kept = bytearray()
+        self.kept = kept
 
     async def follow(self) -> None:
         """Read until the stream ends."""
@@ -209,7 +220,8 @@ def _start(command: Command, policy: ChildPolicy, resources: ExitStack) -> _Star
         process.wait()
         raise
     resources.callback(os.close, exit_descriptor)
-    tails = (_Tail(pipes[0][0]), _Tail(pipes[1][0]))
+    output = command.output or Output()
+    tails = (_Tail(pipes[0][0], output.stdout), _Tail(pipes[1][0], output.stderr))
     for tail in tails:
         os.set_blocking(tail.descriptor, False)
     return process, tails, exit_descriptor

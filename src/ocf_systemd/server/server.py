@@ -302,7 +302,9 @@ class Server:
         if why := request.why_declined(self._mounts.may_block()):
             return Declined(why)
         name = agent_name(request.program_name, request.environment)
-        reporter = log_reporter(request.environment, name, pid=client.pid, write_stderr=client.stderr.append)
+        reporter = log_reporter(
+            request.environment, name, action=request.action, pid=client.pid, write_stderr=client.stderr.append
+        )
         with self._orphans.action(request.directory, request.umask) as action:
             try:
                 result = await self._perform_action(client, request, action, reporter)
