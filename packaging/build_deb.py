@@ -106,6 +106,10 @@ def _move_data_files(source: Path, share: Path, version: str) -> None:
     shutil.copytree(source, share)
     shutil.rmtree(source)
     (share / "zsh/site-functions").rename(share / "zsh/vendor-completions")
+    catalog = share.parent / "lib/systemd/catalog"  # a trigger of Debian's systemd updates the database
+    catalog.parent.mkdir(parents=True, exist_ok=True)
+    (share / "systemd/catalog").rename(catalog)
+    (share / "systemd").rmdir()
     for page in [*share.glob("man/*/*")]:
         _compress(page.with_name(f"{page.name}.gz"), page.read_text(encoding="utf-8"))
         page.unlink()

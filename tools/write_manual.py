@@ -113,6 +113,7 @@ _FILES = (
         "Manual pages and completion, below `man`, `bash-completion` and `zsh`, unless a package contains them.",
     ),
     ("/etc/fish/completions/ocf-systemd.fish", "Completion for fish, which does not read that directory."),
+    ("/usr/local/lib/systemd/catalog/ocf-systemd.catalog", "Explanations of the log for `journalctl -x`."),
 )
 
 _CODES = [code for code in ExitCode if "PROMOTED" not in code.name]  # a unit has no roles

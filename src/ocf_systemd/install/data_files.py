@@ -1,4 +1,4 @@
-"""Installs and removes the manual pages and completion scripts, which stand below this package's `share`.
+"""Installs and removes the manual pages, completion and the journal's message catalogue: this package's `share`.
 
 Only files that this program installed are replaced or removed.
 """
@@ -10,11 +10,15 @@ from contextlib import suppress
 from pathlib import Path
 
 from ocf_systemd.host import atomic_write
+from ocf_systemd.host.commands import run_to_end
 from ocf_systemd.install.ownership import is_ours, text_of
 
 DEFAULT_SHARE = Path("/usr/local/share")
 """Where man(1), bash and zsh look for files that the administrator has installed."""
 _FISH_COMPLETIONS = Path("/etc/fish/completions")  # fish(1) finds the directory above by XDG_DATA_DIRS only
+# journald searches it and /usr/lib/systemd/catalog, which is for packages (catalog_file_dirs in catalog.c).
+_CATALOG = Path("/usr/local/lib/systemd/catalog")
+_CATALOG_TIMEOUT_S = 30.0
 
 _SOURCE = Path(__file__).parent.parent / "share"
 # Files of earlier versions are recognized by it as well.
@@ -31,7 +35,7 @@ def install(share: Path) -> tuple[str, ...]:
     """
     try:
         with atomic_write.readable_for_all():
-            return tuple(filter(None, (_install_file(file, share) for file in _files())))
+            return tuple(filter(None, (*[_install_file(file, share) for file in _files()], _update_catalog(share))))
     except OSError as error:
         reason = f"manual pages and completion cannot be written below {share}: {error.strerror}"
         return (f"{reason}. The agent works without them; --share DIR installs them elsewhere",)
@@ -54,6 +58,8 @@ def remove(share: Path) -> int:
     for directory in sorted(created, reverse=True):
         with suppress(OSError):  # it has other files by now
             Path(directory).rmdir()
+    if installed:
+        _update_catalog(share)
     return len(installed)
 
 
@@ -63,8 +69,23 @@ def _files() -> Iterator[Path]:
 
 
 def _destination(file: Path, share: Path) -> Path:
-    is_fish = share == DEFAULT_SHARE and file.parts[0] == "fish"
-    return _FISH_COMPLETIONS / file.name if is_fish else share / file
+    elsewhere = {"fish": _FISH_COMPLETIONS, "systemd": _CATALOG} if share == DEFAULT_SHARE else {}
+    return elsewhere[file.parts[0]] / file.name if file.parts[0] in elsewhere else share / file
+
+
+def _update_catalog(share: Path) -> str:
+    """Make journalctl read the message catalogue again; return a warning, or an empty string."""
+    if share != DEFAULT_SHARE:  # journald does not search it
+        return ""
+    try:
+        done = run_to_end("journalctl", "--update-catalog", timeout_s=_CATALOG_TIMEOUT_S)
+    except FileNotFoundError:  # there is no journal
+        return ""
+    except OSError as error:
+        why = error.strerror or str(error)
+    else:
+        why = done.stderr.strip() if done.returncode else ""
+    return f"journalctl -x explains no message of the agent: journalctl --update-catalog: {why}" if why else ""
 
 
 def _install_file(file: Path, share: Path) -> str:
