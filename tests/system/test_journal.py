@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 import pytest
 
 from ocf_systemd.agent.journal import MessageId
-from tests.system.agent import as_variables
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -133,6 +132,7 @@ class TestOnce:
             unit=unit,
             monitor_hook=box.hook("exit 0"),
             stop_verify="yes",
+            stop_escalate="no",
             timeout_s=3,
             variables=named(resource),
         )
@@ -169,10 +169,14 @@ class TestCatalog:
         assert [line.removeprefix("-- ") for line in shown.splitlines() if line.startswith("-- ")] == list(MessageId)
 
 
-def test_hidden_output(agent: Agent, box: Box) -> None:
-    """A hook that succeeds, or that a signal interrupts, prints nothing into the log."""
+@pytest.mark.parametrize("fault", [pytest.param("echo fine", id="success"), pytest.param("sleep 60", id="timeout")])
+def test_hidden_output(agent: Agent, box: Box, fault: str) -> None:
+    """What a hook prints is in the log only if it led to a failure, and then once."""
     unit = box.started()
     resource = f"quiet-{unit}"
-    agent("monitor", unit=unit, monitor_hook=box.hook("echo fine"), variables=named(resource))
-    assert entries(box, f"OCF_RESOURCE={resource}") == []
-    assert as_variables({"unit": unit}) == {"OCF_RESKEY_unit": unit}
+    result = agent(
+        "monitor", unit=unit, monitor_hook=box.hook(f"echo hello; {fault}"), timeout_s=3, variables=named(resource)
+    )
+    messages = [entry["MESSAGE"] for entry in entries(box, f"OCF_RESOURCE={resource}")]
+    assert messages == ([f"ERROR: {result.reason}"] if result.code else [])
+    assert result.code == 0 or "hello" in result.reason

@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from ocf_systemd.agent.journal import MessageId
+
 PROGRAM = str(Path(sys.executable).with_name("ocf-systemd"))
 # A unit that runs, with the drop-in of a start in force; and the drop-in of an older version, without a unit.
 SCRIPT = """\
@@ -37,4 +39,32 @@ def test_drop_ins() -> None:
         f"{directory}/own.conf",
         "active",
         f"{directory}/own.conf",
+    ]
+
+
+CATALOG = "/usr/local/lib/systemd/catalog/ocf-systemd.catalog"
+WITH_CATALOG = """\
+set -e
+"$1" install >/dev/null
+ls "$2"
+journalctl --dump-catalog "$3" | grep -c ^Subject:
+"$1" uninstall
+! ls "$2" 2>/dev/null
+! journalctl --dump-catalog "$3" 2>/dev/null | grep ^Subject:
+ls -d "${2%/*}" 2>/dev/null || echo no directory
+"""
+
+
+def test_message_catalogue() -> None:
+    """journalctl knows the agent's messages after `install`, and no longer after `uninstall`; no directory is left."""
+    arguments = ["sh", PROGRAM, CATALOG, MessageId.FAILED]
+    command = [PROGRAM, "sandbox", "run", "--", "sh", "-c", WITH_CATALOG, *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, stdin=subprocess.DEVNULL)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.splitlines() == [
+        CATALOG,
+        "1",
+        "removed /usr/lib/ocf/resource.d/pacemaker/systemd",
+        "removed manual pages and completion below /usr/local/share",
+        "no directory",
     ]

@@ -388,7 +388,7 @@ class TestKept:
         assert pid1.connections == 1
         assert len(states) == 24
         assert states.pop("unknown.service") is None
-        assert states == {name: replace(RUNNING, unit=name) for name in states}
+        assert states == {name: replace(RUNNING, unit=name, primary_name=UNIT) for name in states}
 
     def test_more_calls_than_the_socket_holds(self) -> None:
         """A socket holds a hundred calls that PID 1 has not read: the others wait for room, and get their replies."""
@@ -420,7 +420,10 @@ class TestKept:
         states: list[UnitState | None] = []
         pid1 = LastingPid1(ends_after=1)
         converse(pid1, conversation, backend=backend)
-        assert states == [replace(RUNNING, unit="a.service"), replace(RUNNING, unit="b.service")]
+        assert states == [
+            replace(RUNNING, unit="a.service", primary_name=UNIT),
+            replace(RUNNING, unit="b.service", primary_name=UNIT),
+        ]
         assert pid1.connections == 2
 
     @BACKENDS
@@ -436,7 +439,7 @@ class TestKept:
         states: list[UnitState | None] = []
         pid1 = LastingPid1(silent_to="hangs")
         converse(pid1, conversation, backend=backend)
-        assert states == [replace(RUNNING, unit="a.service")]
+        assert states == [replace(RUNNING, unit="a.service", primary_name=UNIT)]
         assert pid1.connections == 1
 
     @BACKENDS
@@ -456,7 +459,7 @@ class TestKept:
         states: list[tuple[str, UnitState | None]] = []
         pid1 = LastingPid1(silent_to="hangs")
         converse(pid1, conversation, backend=backend)
-        running = replace(RUNNING, unit="a.service")
+        running = replace(RUNNING, unit="a.service", primary_name=UNIT)
         assert states[2] == ("a.service", running)
         assert dict(states) == {"hangs.service": None, "hangs_too.service": None, "a.service": running}
         assert pid1.connections == 2

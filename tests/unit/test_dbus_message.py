@@ -52,7 +52,9 @@ class TestCalls:
         """The Result is requested from the interface of the unit's type; some types have none."""
         assert [call[3:] for call in read_calls(b"".join(unit_calls(name, 1)))[1:]] == calls
         result = "success" if calls else ""
-        assert state_in(wire(replies_with()[: 1 + len(calls)]), name) == replace(RUNNING, unit=name, result=result)
+        assert state_in(wire(replies_with({"Id": ("s", name)})[: 1 + len(calls)]), name) == replace(
+            RUNNING, unit=name, result=result
+        )
 
     def test_serials(self) -> None:
         """The calls have the serial that was given and the next ones."""
@@ -105,6 +107,9 @@ class TestState:
                 id="exited, and active for it",
             ),
             pytest.param(
+                {"Id": ("s", "other.service")}, {}, replace(RUNNING, primary_name="other.service"), id="an alias"
+            ),
+            pytest.param(
                 {"LoadState": ("s", "not-found"), "NeedDaemonReload": ("b", 1)},
                 {"ExecMainCode": ("i", 2), "ExecMainStatus": ("i", 11)},
                 replace(RUNNING, load_state=LoadState.NOT_FOUND, needs_daemon_reload=True, main_exit="SIGSEGV"),
@@ -153,7 +158,9 @@ class TestState:
         """A unit that is not running, has a job or has failed has no state here: systemctl must be queried."""
         assert state_in(wire(replies_with(unit, ending))) is None
 
-    @pytest.mark.parametrize("name", sorted({"LoadState", "ActiveState", "Job", "DropInPaths", "ConditionResult"}))
+    @pytest.mark.parametrize(
+        "name", sorted({"Id", "LoadState", "ActiveState", "Job", "DropInPaths", "ConditionResult"})
+    )
     def test_a_property_that_is_missing_or_of_another_type(self, name: str) -> None:
         """There are no defaults for missing properties."""
         less = {key: value for key, value in UNIT_PROPERTIES.items() if key != name}

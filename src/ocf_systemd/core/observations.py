@@ -105,8 +105,9 @@ class UnitState(Record):
 
     `result` is the unit's Result, `main_exit` how its main process ended ("status 1", "SIGSEGV", empty when it did
     not), `has_job` whether a job is queued for it, `condition_met` False when systemd skipped its last start,
-    `drop_in_paths` the drop-ins that systemd has loaded. `main_process` and `processes` are alive although the unit is
-    inactive or failed: its main process, and the others in its cgroup.
+    `drop_in_paths` the drop-ins that systemd has loaded, `primary_name` its Id, if `unit` is an alias and there are no
+    `details`. `main_process` and `processes` are alive although the unit is inactive or failed: its main process, and
+    the others in its cgroup.
     """
 
     unit: str
@@ -121,13 +122,14 @@ class UnitState(Record):
     needs_daemon_reload: bool = False
     drop_in_paths: tuple[str, ...] = ()
     details: UnitDetails | None = None
+    primary_name: str = ""
     main_process: Process | None = None
     processes: tuple[Process, ...] = ()
 
     @property
     def id(self) -> str:
         """The unit's primary name, which the journal and its cgroup have: `unit` may be an alias."""
-        return self.details.id if self.details else self.unit
+        return self.details.id if self.details else self.primary_name or self.unit
 
     @property
     def is_running(self) -> bool:

@@ -13,6 +13,7 @@ from functools import lru_cache
 
 from ocf_systemd.core.observations import UnitState
 from ocf_systemd.core.parameter_values import UNIT_CHARACTERS, UNIT_NAME_MAX
+from ocf_systemd.core.records import replace
 from ocf_systemd.core.text import printable
 from ocf_systemd.core.unit_properties import unit_state
 
@@ -27,6 +28,7 @@ _UNIT_INTERFACE = "org.freedesktop.systemd1.Unit"
 
 # What is needed of it, with the types that it has in org.freedesktop.systemd1(5).
 _UNIT_PROPERTIES: Mapping[bytes, bytes] = {
+    b"Id": b"s",
     b"LoadState": b"s",
     b"ActiveState": b"s",
     b"SubState": b"s",
@@ -219,12 +221,14 @@ def unit_state_of(name: str, replies: list[Reply]) -> UnitState | None:
     found = replies[0].properties()
     for property_name, reply in zip(_type_properties(name), replies[1:], strict=True):
         found[property_name] = reply.property(_type_properties(name)[property_name])
-    drop_in_paths = found.pop("DropInPaths")
+    drop_in_paths, (primary_name,) = found.pop("DropInPaths"), found.pop("Id")
     state = unit_state(name, {key: values[0] for key, values in found.items()}, drop_in_paths)
     # Result was queried after the state: a unit that has failed in between is not reported as running. A mount that
     # could not be unmounted keeps running with another Result as well; that is rare.
     has_failed = isinstance(state, UnitState) and state.result not in {"", "success"}
-    return state if isinstance(state, UnitState) and state.is_running and not state.has_job and not has_failed else None
+    if isinstance(state, UnitState) and state.is_running and not state.has_job and not has_failed:
+        return state if primary_name == name else replace(state, primary_name=primary_name)
+    return None
 
 
 def _type_properties(name: str) -> Mapping[str, bytes]:
