@@ -45,7 +45,7 @@ def test_drop_ins() -> None:
 CATALOG = "/usr/local/lib/systemd/catalog/ocf-systemd.catalog"
 WITH_CATALOG = """\
 set -e
-"$1" install >/dev/null
+"$1" install >/dev/null 2>&1
 ls "$2"
 journalctl --dump-catalog "$3" | grep -c ^Subject:
 "$1" uninstall
@@ -56,7 +56,7 @@ ls -d "${2%/*}" 2>/dev/null || echo no directory
 
 
 def test_message_catalogue() -> None:
-    """journalctl knows the agent's messages after `install`, and no longer after `uninstall`; no directory is left."""
+    """`journalctl` knows the agent's messages after `install`, and no longer after `uninstall`; nothing is left."""
     arguments = ["sh", PROGRAM, CATALOG, MessageId.FAILED]
     command = [PROGRAM, "sandbox", "run", "--", "sh", "-c", WITH_CATALOG, *arguments]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, stdin=subprocess.DEVNULL)
