@@ -44,6 +44,7 @@ from ocf_systemd.core.observations import (
 )
 from ocf_systemd.core.ocf import Action, ActionResult
 from ocf_systemd.host.processes import Command
+from tests.docs.commands import ROOT
 from tests.unit.builders import HOOK, UNIT, exited
 
 if TYPE_CHECKING:
@@ -249,6 +250,18 @@ class TestDestination:
         assert received(sockets.journal) + received(sockets.syslog) == []
 
 
+EVENTS = (
+    *(ActionEnded(Action.MONITOR, ActionResult(code, "x")) for code in (1, 5, 7, 190)),
+    ActionEnded(Action.STOP, ActionResult(1, "x")),
+    ActionEnded(Action.STOP, ActionResult(0)),
+    StillWaiting("x", 1.0, 2.0),
+    WarningNotice("x"),
+    Escalated(UNIT),
+    Notice("x"),
+    SHOW,
+)
+
+
 class TestCatalog:
     ENTRY = re.compile(
         r"^-- ([0-9a-f]{32})\nSubject: [^\n]+\nDefined-By: ocf-systemd\nDocumentation: [^\n]+\n\n(.+?)(?=\n\n-- |\Z)",
@@ -272,6 +285,18 @@ class TestCatalog:
             allowed: set[str] = COMMON | own.get(MessageId(match[1]), set())
             assert set(re.findall("@([A-Z_]+)@", match[0])) <= allowed
             assert max(map(len, match[0].splitlines())) <= 80
+
+    def test_the_page_has_the_same_kinds(self) -> None:
+        """The table in docs/log.md has each MESSAGE_ID once, with the level of its lines."""
+        page = (ROOT / "docs/log.md").read_text(encoding="utf-8")
+        levels = {
+            kind: level
+            for level, kind in re.findall(r"^\| .+ \| `([A-Z]+)` \| .+ \| ([0-9a-f]{32}) \|$", page, re.MULTILINE)
+        }
+        assert sorted(levels) == sorted(MessageId)
+        for event in EVENTS:
+            ((level, _), *_) = log.messages(event)
+            assert levels[message_id(event)] == level.name
 
     def test_it_tells_what_to_do(self) -> None:
         """Each kind that has a problem has a remedy."""
