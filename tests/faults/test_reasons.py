@@ -42,7 +42,7 @@ class TestHook:
         assert result.reason.startswith(f"hook a-name-that-tells: {message} ({outcome}")
         assert message in result.reason.encode()[:KEPT].decode()
         log = "\n".join(box.marks("log"))
-        for text in (f"WARNING: {hook}: one", f"ERROR: hook a-name-that-tells: {message} ("):
+        for text in (f"WARNING: {hook}: one", f"ERROR: hook {hook}: {message} ("):
             assert text in log
 
     @pytest.mark.fault("hook without a message", "its name, what its code means, and the code")

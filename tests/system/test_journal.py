@@ -48,8 +48,10 @@ class TestFields:
         resource = f"mail-{unit}"
         result = agent("monitor", unit=unit.removesuffix(".service"), monitor_hook=hook, variables=named(resource))
         assert result.code == 1
+        message = f"ERROR: {result.reason.replace('hook hook: ', f'hook {hook}: ')}"
         expected = {
-            "MESSAGE": f"ERROR: {result.reason}",
+            "HOOK": hook,
+            "MESSAGE": message,
             "MESSAGE_ID": MessageId.FAILED,
             "PRIORITY": "3",
             "SYSLOG_FACILITY": "3",
@@ -63,7 +65,7 @@ class TestFields:
         assert entries(box, f"OCF_RESOURCE={resource}") == [expected]
         assert expected in entries(box, f"MESSAGE_ID={MessageId.FAILED}")
         assert expected in entries(box, f"--unit={unit}")
-        assert f"ERROR: {result.reason}" in box.sh('systemctl status --no-pager --full -- "$1"', unit, check=False)
+        assert message in box.sh('systemctl status --no-pager --full -- "$1"', unit, check=False)
 
     def test_an_alias(self, agent: Agent, box: Box) -> None:
         """A line is with the unit's own name, by which journalctl searches."""
@@ -85,7 +87,7 @@ class TestFields:
         variables = {**named(resource), "HA_LOGFILE": "/run/test/log"}
         agent("monitor", unit=unit, monitor_hook=hook, variables=variables)
         messages = [entry["MESSAGE"] for entry in entries(box, f"OCF_RESOURCE={resource}")]
-        assert messages == [f"WARNING: {hook}: one", "ERROR: hook hook: two (exit 1)"]
+        assert messages == [f"WARNING: {hook}: one", f"ERROR: hook {hook}: two (exit 1)"]
         assert [line.split("]: ")[1] for line in box.marks("log")] == messages
 
     def test_a_wrong_value(self, agent: Agent, box: Box) -> None:
@@ -178,5 +180,8 @@ def test_hidden_output(agent: Agent, box: Box, fault: str) -> None:
         "monitor", unit=unit, monitor_hook=box.hook(f"echo hello; {fault}"), timeout_s=3, variables=named(resource)
     )
     messages = [entry["MESSAGE"] for entry in entries(box, f"OCF_RESOURCE={resource}")]
-    assert messages == ([f"ERROR: {result.reason}"] if result.code else [])
-    assert result.code == 0 or "hello" in result.reason
+    if result.code == 0:
+        assert messages == []
+    else:
+        assert [message.endswith(result.reason.removeprefix("hook hook")) for message in messages] == [True]
+        assert "hello" in result.reason

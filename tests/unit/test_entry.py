@@ -326,7 +326,7 @@ class TestMonitor:
     def test_exit_code_and_reason(
         self, host: dict[str, str], scripts: tuple[str, str | None], code: int, reason: str | None
     ) -> None:
-        """The reason is the last line on standard error; the log has the path of the hook."""
+        """The reason is the last line on standard error; the log has it once, with the path of the hook."""
         systemctl, hook = scripts
         set_systemctl(host, systemctl)
         path = Path(host["PATH"].split(":")[0]) / "hook"
@@ -339,7 +339,8 @@ class TestMonitor:
         else:
             assert done.stderr.splitlines()[-1] == f"ocf-exit-reason:{reason}"
             assert done.stderr.count("ocf-exit-reason:") == 1
-            assert hook is None or f"WARNING: {path}: " in done.stderr
+            named = reason.replace("hook hook: ", f"hook {path}: ")
+            assert hook is None or sum(f"ERROR: {named}" in line for line in done.stderr.splitlines()) == 1
 
     @pytest.mark.parametrize(
         ("systemctl", "code", "reason"),

@@ -198,7 +198,8 @@ class TestDestination:
         }
         assert int(result.pop("DURATION_USEC")) >= 0
         assert result == common | {
-            "MESSAGE": "ERROR: hook smtp: two (exit 1)",
+            "HOOK": HOOK,
+            "MESSAGE": f"ERROR: hook {HOOK}: two (exit 1)",
             "MESSAGE_ID": MessageId.FAILED,
             "PRIORITY": "3",
             "OCF_EXIT_CODE": "1",

@@ -317,7 +317,9 @@ class TestHookOutput:
     def test_each_failure_is_logged_once(self, tmp_path: Path, hook: HookOutcome, lines: list[str]) -> None:
         """What the reason has of a hook is in the line of the result alone."""
         result = judge_hook(hook, HookProtocol.OCF)
-        expected = [*(f"x: WARNING: {HOOK}: {line}" for line in lines), f"x: ERROR: {result.reason}"]
+        assert result.reason is not None
+        reason = result.reason.replace("hook smtp: ", f"hook {HOOK}: ")
+        expected = [*(f"x: WARNING: {HOOK}: {line}" for line in lines), f"x: ERROR: {reason}"]
         assert self.report(tmp_path / "log", (hook,), result) == expected
 
     def test_it_is_not_logged_where_all_is_well(self, tmp_path: Path) -> None:
@@ -417,7 +419,7 @@ class TestHookOutput:
         hook = exited(1, b"bad\ngone", hook="/h/a\nERROR: forged\x1b[31m")
         assert self.report(tmp_path / "log", (hook,), judge_hook(hook, HookProtocol.OCF)) == [
             "x: WARNING: /h/aERROR: forged: bad",
-            "x: ERROR: hook aERROR: forged: gone (exit 1)",
+            "x: ERROR: hook /h/aERROR: forged: gone (exit 1)",
         ]
 
     @pytest.mark.parametrize("prefix", [pytest.param(None, id="default"), pytest.param("WHY=", id="another")])

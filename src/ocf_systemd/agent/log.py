@@ -136,12 +136,8 @@ def describe_outcome(outcome: CommandOutcome | None) -> str:
 
 
 def _hook_messages(hook: HookOutcome, reason: str) -> Iterator[tuple[Level, str]]:
-    """Yield how a hook ended that led to a result, by its path, and what it printed, except for what the reason has.
-
-    A reason has room for a base name and one line.
-    """
-    path = printable(hook.hook)
-    subject = f"hook {path.rstrip('/').rpartition('/')[2]}: "
+    """Yield how a hook ended that led to a result, by its path, and what it printed, except for what the reason has."""
+    path, subject = printable(hook.hook), _subject(hook)
     if not reason.startswith(subject):
         yield Level.WARNING, f"{path}: {_describe_hook(hook)}"
     if isinstance(hook, HookAttempted) and not isinstance(hook.outcome, NotStarted):
@@ -149,6 +145,11 @@ def _hook_messages(hook: HookOutcome, reason: str) -> Iterator[tuple[Level, str]
             lines = [line for line in printed_lines(stream) if not reason.startswith(f"{subject}{_message(line)} (")]
             for line in _pieces(lines):
                 yield Level.WARNING, f"{path}: {line}"
+
+
+def _subject(hook: HookOutcome) -> str:
+    """Return how a reason begins that names a hook; it has no room for the path."""
+    return f"hook {printable(hook.hook).rstrip('/').rpartition('/')[2]}: "
 
 
 def _message(line: str) -> str:
@@ -212,6 +213,7 @@ class LogReporter:
     _seen: Observation | None = None
     _began: float = field(default_factory=time.monotonic)
     _is_interrupted: bool = False
+    _hook: str = ""
 
     def report(self, event: Event) -> None:
         """Write the messages of an event at the levels that are enabled."""
@@ -224,9 +226,13 @@ class LogReporter:
                 self._seen = observation
             case Interrupted():
                 self._is_interrupted = True
-            case ActionEnded(result=ActionResult(reason=str() as reason)) if self._seen:
+            case ActionEnded(action, ActionResult(code, str() as reason)) if self._seen:
                 for hook in self._seen.hooks:
                     self._write_all(_hook_messages(hook, reason), hook)
+                    if reason.startswith(_subject(hook)):
+                        self._hook = hook.hook
+                        reason = f"hook {printable(hook.hook)}: {reason.removeprefix(_subject(hook))}"
+                event = ActionEnded(action, ActionResult(code, reason))
             case _:
                 pass
         self._write_all(messages(event), event)
@@ -253,7 +259,7 @@ class LogReporter:
 
             fields = journal.fields_of(subject) | {"MESSAGE_ID": journal.message_id(subject)}
             if isinstance(subject, ActionEnded):
-                fields["DURATION_USEC"] = journal.microseconds(time.monotonic() - self._began)
+                fields |= {"HOOK": self._hook, "DURATION_USEC": journal.microseconds(time.monotonic() - self._began)}
                 fields |= {"MESSAGE_ID": journal.MessageId.INTERRUPTED} if self._is_interrupted else {}
             return list(journal.encode_entries(lines, fields | self._journal_fields()))
         except Exception:  # noqa: BLE001
