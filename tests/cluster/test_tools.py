@@ -158,7 +158,7 @@ class TestOcfTester:
         done = ocf_tester(node.sandbox, "-v", *flags, "-o", "unit=plain")
         assert ("DEBUG: monitor: OCF_SUCCESS" in done.stderr) is has_debug_lines
         assert ("DEBUG: " in done.stderr) is has_debug_lines
-        assert "INFO: drop-in " in done.stderr
+        assert ("DEBUG: drop-in " in done.stderr) is has_debug_lines
 
 
 class TestDescriptions:

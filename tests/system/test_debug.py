@@ -72,6 +72,17 @@ class TestPiped:
         assert "| told" in done.stdout
         assert f"hook hook: exit {code}, took" in done.stdout
 
+    @pytest.mark.parametrize("script", ["exit 0", "sleep 60"])
+    def test_output_in_order(self, debug: Debug, box: Box, script: str) -> None:
+        """The output of a hook is shown whether it succeeds or times out; no line is earlier than the one before."""
+        hook = box.hook(f"echo hello; {script}")
+        given = ("-o", "monitor_hook_timeout=500ms", "--monitor-hook", hook)
+        done = debug("monitor", "--unit", box.started(), *given)
+        assert "             | hello\n" in done.stdout
+        times = [float(time) for time in re.findall(r"^ +([0-9.]+) s  ", done.stdout, re.MULTILINE)]
+        assert len(times) >= 3
+        assert times == sorted(times)
+
     def test_failed_start(self, debug: Debug, box: Box) -> None:
         """A failed start shows the last lines of the unit's journal, and Pacemaker's response."""
         done = debug("start", "--unit", box.service("Type=oneshot", "ExecStart=sh -c 'echo last words; exit 3'"))
@@ -352,3 +363,14 @@ class TestTerminal:
             return elapsed_s < 2
 
         assert any(ends_in_time() for _ in range(3))  # a busy machine gets another chance
+
+    @pytest.mark.parametrize("term", ["xterm-256color", "dumb"])
+    def test_output_of_an_interrupted_hook(self, box: Box, terminal: Opener, term: str) -> None:
+        """What a hook has printed is shown although Ctrl-C ended it."""
+        unit, hook = box.started(), box.hook("echo hello; trap '' INT; sleep 61", "hanging")
+        screen = terminal("monitor", "--unit", unit, "--monitor-hook", hook, variables={"TERM": term})
+        box.wait_for_visitor("sleep 61")
+        screen.child.sendintr()
+        last = "\n".join(screen.watch())
+        assert screen.child.exitstatus == 130
+        assert re.search(r"[|│] hello", last)
