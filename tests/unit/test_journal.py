@@ -50,6 +50,8 @@ from tests.unit.builders import HOOK, UNIT, exited
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from ocf_systemd.agent.events import Event
+
 CATALOG = Path(ocf_systemd.__file__).parent / "share/systemd/catalog/ocf-systemd.catalog"
 COMMON = {"OCF_RESOURCE", "OCF_ACTION", "OBJECT_SYSTEMD_UNIT"}
 SMTP = CommandStarted(Purpose.HOOK, Command((HOOK,), {}))
@@ -251,7 +253,7 @@ class TestDestination:
         assert received(sockets.journal) + received(sockets.syslog) == []
 
 
-EVENTS = (
+EVENTS: tuple[Event, ...] = (
     *(ActionEnded(Action.MONITOR, ActionResult(code, "x")) for code in (1, 5, 7, 190)),
     ActionEnded(Action.STOP, ActionResult(1, "x")),
     ActionEnded(Action.STOP, ActionResult(0)),
