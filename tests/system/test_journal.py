@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
+import subprocess
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -15,6 +19,27 @@ if TYPE_CHECKING:
     from tests.system.agent import Agent
     from tests.system.box import Box
 
+PROGRAM = str(Path(sys.executable).with_name("ocf-systemd"))
+FORWARDED = """
+import os, socket, subprocess
+subprocess.run(["systemctl", "--quiet", "stop", "syslog.socket"], stderr=subprocess.DEVNULL)
+os.makedirs("/run/systemd/journald.conf.d", exist_ok=True)
+with open("/run/systemd/journald.conf.d/forward.conf", "w") as file:
+    file.write("[Journal]\\nForwardToSyslog=yes\\n")
+subprocess.run(["systemctl", "restart", "systemd-journald"], check=True)
+with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as daemon:
+    if os.path.exists("/run/systemd/journal/syslog"):
+        os.unlink("/run/systemd/journal/syslog")
+    daemon.bind("/run/systemd/journal/syslog")
+    daemon.settimeout(10)
+    from ocf_systemd.agent.events import WarningNotice
+    from ocf_systemd.agent.log import log_reporter
+    environment = {"HA_LOGFACILITY": "daemon", "OCF_RESOURCE_INSTANCE": "mail"}
+    log_reporter(environment, "systemd").report(WarningNotice("odd"))
+    while b"systemd(mail)" not in (line := daemon.recv(9000)):
+        pass
+    print(line.decode().replace(str(os.getpid()), "PID"))
+"""
 FIELDS = (
     "MESSAGE",
     "MESSAGE_ID",
@@ -169,6 +194,14 @@ class TestCatalog:
         """The installed database has an entry for each kind."""
         shown = box.sh('journalctl --dump-catalog "$@"', *MessageId)
         assert [line.removeprefix("-- ") for line in shown.splitlines() if line.startswith("-- ")] == list(MessageId)
+
+
+def test_forwarded_to_syslog() -> None:
+    """A syslog daemon that journald forwards to receives facility, priority, identifier, pid and text as before."""
+    command = [PROGRAM, "sandbox", "run", "--", sys.executable, "-c", FORWARDED]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, stdin=subprocess.DEVNULL)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert re.fullmatch(r"<28>\w{3} [ \d]\d [\d:]{8} systemd\(mail\)\[PID\]: WARNING: odd\n", done.stdout)
 
 
 @pytest.mark.parametrize("fault", [pytest.param("echo fine", id="success"), pytest.param("sleep 60", id="timeout")])
