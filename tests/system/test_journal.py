@@ -121,7 +121,7 @@ class TestFields:
         resource = f"wrong-{unit}"
         agent("monitor", unit=unit, poll_interval="never", variables=named(resource))
         (entry,) = entries(box, f"OCF_RESOURCE={resource}", f"OBJECT_SYSTEMD_UNIT={unit}")
-        assert (entry["MESSAGE_ID"], entry["OCF_EXIT_CODE"]) == (MessageId.REFUSED, "6")
+        assert (entry["MESSAGE_ID"], entry["OCF_EXIT_CODE"]) == (MessageId.HARD_ERROR, "6")
 
 
 class TestOnce:

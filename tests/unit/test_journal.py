@@ -45,7 +45,7 @@ from ocf_systemd.core.observations import (
 from ocf_systemd.core.ocf import Action, ActionResult
 from ocf_systemd.host.processes import Command
 from tests.docs.commands import ROOT
-from tests.unit.builders import HOOK, UNIT, exited
+from tests.unit.builders import HOOK, UNIT, exited, run_python
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -88,8 +88,8 @@ class TestKinds:
             pytest.param(ActionEnded(Action.START, ActionResult(1, "x")), MessageId.FAILED, id="start"),
             pytest.param(ActionEnded(Action.MONITOR, ActionResult(7, "x")), MessageId.NOT_RUNNING, id="7"),
             pytest.param(ActionEnded(Action.MONITOR, ActionResult(190, "x")), MessageId.DEGRADED, id="190"),
-            pytest.param(ActionEnded(Action.MONITOR, ActionResult(5, "x")), MessageId.REFUSED, id="5"),
-            pytest.param(ActionEnded(Action.START, ActionResult(6, "x")), MessageId.REFUSED, id="6"),
+            pytest.param(ActionEnded(Action.MONITOR, ActionResult(5, "x")), MessageId.HARD_ERROR, id="5"),
+            pytest.param(ActionEnded(Action.START, ActionResult(6, "x")), MessageId.HARD_ERROR, id="6"),
             pytest.param(ActionEnded(Action.STOP, ActionResult(1, "x")), MessageId.STOP_FAILED, id="stop"),
             pytest.param(ActionEnded(Action.STOP, ActionResult(4, "x")), MessageId.STOP_FAILED, id="stop, 4"),
             pytest.param(ActionEnded(Action.STOP, ActionResult(0)), MessageId.PROGRESS, id="success"),
@@ -173,6 +173,17 @@ def reporter(**variables: str) -> LogReporter:
     return log_reporter(ENVIRONMENT | variables, "systemd", action=Action.MONITOR, pid=7)
 
 
+IMPORTING = """
+import sys
+from ocf_systemd.agent import log
+from ocf_systemd.agent.events import ActionEnded
+from ocf_systemd.core.ocf import Action, ActionResult
+log._is_journald, log._send = lambda: True, lambda path, entries: len(entries)
+log.LogReporter("x", facility=24).report(ActionEnded(Action.MONITOR, ActionResult({code}, "odd")))
+print("ocf_systemd.agent.journal" in sys.modules)
+"""
+
+
 class TestDestination:
     def test_a_failed_monitor(self, sockets: Sockets) -> None:
         """Its lines go to journald alone, with the unit's own name, and the fields of syslog's message."""
@@ -247,6 +258,12 @@ class TestDestination:
         reporter().report(WarningNotice("odd"))
         assert received(sockets.syslog) == [UNSENT.encode()]
 
+    @pytest.mark.parametrize(("code", "imported"), [pytest.param(0, "False", id="0"), pytest.param(1, "True", id="1")])
+    def test_import(self, code: int, imported: str) -> None:
+        """A monitor that succeeds logs nothing, and does not pay for this module."""
+        done = run_python(IMPORTING.format(code=code))
+        assert (done.stdout, done.stderr) == (f"{imported}\n", "")
+
     def test_no_facility(self, sockets: Sockets) -> None:
         """Without HA_LOGFACILITY neither gets a line."""
         reporter(HA_LOGFACILITY="none", HA_LOGFILE="/dev/null").report(WarningNotice("odd"))
@@ -281,7 +298,7 @@ class TestCatalog:
         """An entry refers only to fields that its lines have, and is no wider than a terminal."""
         own = {
             MessageId.FAILED: {"OCF_EXIT_CODE"},
-            MessageId.REFUSED: {"OCF_EXIT_CODE"},
+            MessageId.HARD_ERROR: {"OCF_EXIT_CODE"},
             MessageId.HOOK_OUTPUT: {"HOOK"},
         }
         for match in self.ENTRY.finditer(CATALOG.read_text(encoding="utf-8")):

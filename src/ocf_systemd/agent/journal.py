@@ -39,7 +39,7 @@ class MessageId(StrEnum):
     FAILED = "d82ea6be64b545838d1466660e2ba359"
     NOT_RUNNING = "b61bcfefa1a548b7942a987264af95bf"
     STOP_FAILED = "88431980fc504792a703b4f444899af2"
-    REFUSED = "8cc058f5f71c4b87be92ffacbe000f6f"
+    HARD_ERROR = "8cc058f5f71c4b87be92ffacbe000f6f"
     DEGRADED = "cdec4e2424f64cbb9d96f3348a476257"
     INTERRUPTED = "f44d89a81a344a05b2c78219599e1bad"
     WAITING = "f00a12204b8c473ebb67bf825941a92b"
@@ -77,7 +77,7 @@ def _id_of_result(action: Action, result: ActionResult) -> MessageId:
     if action is Action.STOP:
         return MessageId.STOP_FAILED
     if result.code in HARD_ERRORS or result.code == ExitCode.ERR_CONFIGURED:
-        return MessageId.REFUSED
+        return MessageId.HARD_ERROR
     others: Mapping[int, MessageId] = {
         ExitCode.NOT_RUNNING: MessageId.NOT_RUNNING,
         ExitCode.DEGRADED: MessageId.DEGRADED,
