@@ -29,7 +29,7 @@ try install -D -m 0755 "$examples/hooks/http" "$home/hooks/http"
 title "3. Install the agent where Pacemaker looks for it"
 try ocf-systemd install
 
-beacon="--unit beacon --monitor-hook $home/hooks/http -o monitor_hook_args=http://127.0.0.1:8025/"
+beacon="beacon --monitor-hook $home/hooks/http -o monitor_hook_args=http://127.0.0.1:8025/"
 title "4. Run every action twice: start returns when the page answers"
 # shellcheck disable=SC2086  # $beacon is a list of words
 try ocf-systemd debug cycle $beacon
