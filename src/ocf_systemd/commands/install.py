@@ -15,8 +15,19 @@ if TYPE_CHECKING:
     from ocf_systemd.core.cluster import Resource
     from ocf_systemd.install.agent_file import AgentFile
 
+
+def _writable(_ctx: click.Context, _parameter: click.Parameter, directory: Path) -> Path:
+    """Return the directory. Raises NotRunError for a user other than root who cannot write to it."""
+    existing = next(each for each in (directory, *directory.absolute().parents) if each.exists())
+    if not os.access(existing, os.W_OK):
+        require_root(f"only root can write to {existing}")
+    return directory
+
+
 _directory = partial(click.option, metavar="DIR", show_default=True, type=click.Path(file_okay=False, path_type=Path))
-_ocf_root = _directory("--ocf-root", default="/usr/lib/ocf", help="Directory where Pacemaker looks for agents.")
+_ocf_root = _directory(
+    "--ocf-root", default="/usr/lib/ocf", callback=_writable, help="Directory where Pacemaker looks for agents."
+)
 _provider = click.option(
     "--provider", default="pacemaker", show_default=True, help="The PROVIDER in ocf:PROVIDER:NAME."
 )
@@ -49,7 +60,6 @@ def install_agent(
     from ocf_systemd.install.agent_file import AgentFile, InstallationError
     from ocf_systemd.install.lock import installation_lock
 
-    _require_root(ocf_root)
     try:
         agent = AgentFile(ocf_root, provider, name)
         with installation_lock(server_units.THIS_HOST.run_directory, partial(click.echo, err=True)):
@@ -120,7 +130,6 @@ def uninstall_agent(ocf_root: Path, provider: str, name: str, share: Path, *, fo
     from ocf_systemd.install.agent_file import AgentFile, InstallationError, uninstall
     from ocf_systemd.install.lock import installation_lock
 
-    _require_root(ocf_root)
     try:
         agent = AgentFile(ocf_root, provider, name)
         with installation_lock(server_units.THIS_HOST.run_directory, partial(click.echo, err=True)):
@@ -132,13 +141,6 @@ def uninstall_agent(ocf_root: Path, provider: str, name: str, share: Path, *, fo
     except InstallationError as error:
         raise click.ClickException(str(error)) from error
     return 0
-
-
-def _require_root(ocf_root: Path) -> None:
-    """Raise NotRunError for a user other than root who cannot write where Pacemaker looks for agents."""
-    existing = next(each for each in (ocf_root, *ocf_root.absolute().parents) if each.exists())
-    if not os.access(existing, os.W_OK):
-        require_root(f"only root can write to {existing}")
 
 
 def _units_in_use(agent: "AgentFile", *, force: bool) -> "frozenset[str] | str":
