@@ -340,7 +340,7 @@ class TestConfirmation:
             pytest.param(("--unit", "x", "--op", "start=soon"), "'soon' is not a duration", id="time"),
             pytest.param(("--unit", "x*"), "unit='x*' has characters", id="unit"),
             pytest.param(("--unit", "x", "-o", "speed=1"), "speed", id="parameter"),
-            pytest.param((), "--unit", id="no-unit"),
+            pytest.param((), "'UNIT'", id="no-unit"),
         ],
     )
     def test_usage(self, box: Box, measuring: Mapping[str, str], options: tuple[str, ...], error: str) -> None:

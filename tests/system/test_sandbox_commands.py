@@ -131,7 +131,7 @@ def test_interrupted_twice_and_killed() -> None:
 
 @pytest.mark.parametrize("arguments", [("run", "true"), ("shell",)], ids=["run", "shell"])
 def test_not_root(require: Requirements, arguments: tuple[str, ...]) -> None:
-    """Other users than root get exit code 1 and an error that names what to do."""
+    """Other users than root get exit code 2, and an error with the command to run instead."""
     interpreter = require.readable_interpreter()
     nobody = pwd.getpwnam("nobody")
     done = subprocess.run(
@@ -146,4 +146,5 @@ def test_not_root(require: Requirements, arguments: tuple[str, ...]) -> None:
         check=False,
     )
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr == "Error: a sandbox needs root privileges. Run this command as root\n"
+    assert done.stderr.startswith("Error: this user is not root: ")
+    assert done.stderr.endswith(f" Run: sudo {PROGRAM} sandbox {' '.join(arguments)}\n")
