@@ -53,12 +53,16 @@ ROWS: dict[str, tuple[list[tuple[str, Facts]], list[tuple[str, Facts]]]] = {
             ("no device", managed(devices=())),
             ("a disabled device", managed(devices=(replace(POWER, is_disabled=True),))),
             ("no watchdog", managed(devices=(), stonith_watchdog_timeout="0s")),
+            ("no watchdog, in ms", managed(devices=(), fencing_watchdog_timeout="0ms")),
+            ("no watchdog, in min", managed(devices=(), stonith_watchdog_timeout="0min")),
         ],
         [
             ("by default", managed()),
             ("enabled", managed(stonith_enabled="true")),
             ("not a boolean", managed(stonith_enabled="x")),
             ("by watchdog", managed(devices=(), stonith_watchdog_timeout="10s")),
+            ("by watchdog, in ms", managed(devices=(), stonith_watchdog_timeout="10000ms")),
+            ("by watchdog, in min", managed(devices=(), stonith_watchdog_timeout="1min")),
             ("by watchdog, of twice its time", managed(devices=(), fencing_watchdog_timeout="-1")),
         ],
     ),
@@ -188,6 +192,13 @@ def test_fix_without_quorum(*, has_quorum: bool) -> None:
 def test_no_resource(name: str) -> None:
     """A unit without a resource has no configuration to check."""
     assert BY_NAME[name].run(managed()).status is Status.SKIPPED
+
+
+def test_two_resources() -> None:
+    """The finding says which timeouts are checked. crmsh deletes a resource only after it has stopped."""
+    result = BY_NAME["one-resource"].run(managed(WEB, replace(WEB, id="web2")))
+    assert "the advertised" in result.why
+    assert "crm --wait resource stop RESOURCE && crm configure delete RESOURCE" in result.fix[-1]
 
 
 def times(*operations: ConfiguredOperation, level: int = 0) -> Operations:

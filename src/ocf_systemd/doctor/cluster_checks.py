@@ -108,7 +108,7 @@ def check_one_resource(check: Check, resources: tuple[Resource, ...]) -> CheckRe
     return check.error(
         f"resources {names([each.id for each in resources])} manage the same unit",
         "A node has one unit of that name. So a stop of one resource also stops the other, and on another node "
-        "Pacemaker finds both active. The times of their operations are not checked here.",
+        "Pacemaker finds both active. The checks of timeouts assume the advertised ones, not those of these resources.",
         "# Decide which one to keep. Deleting a resource stops the unit, and the other resource starts it again:",
         "pcs resource delete RESOURCE   # crm --wait resource stop RESOURCE && crm configure delete RESOURCE",
     )
