@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import subprocess
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -14,7 +15,7 @@ import pytest
 
 from ocf_systemd.core.check_result import Status
 from ocf_systemd.core.observations import LoadState
-from ocf_systemd.doctor import dependency_checks, exec_checks, execution, lifetime_checks, parse
+from ocf_systemd.doctor import collect, dependency_checks, exec_checks, execution, lifetime_checks, parse
 from ocf_systemd.doctor.facts import Command, Edge, Execution, Facts, RelatedUnit, Service, Unit
 from tests.unit.builders import executable
 from tests.unit.test_doctor_checks import (
@@ -721,3 +722,32 @@ def test_who_executes_a_program(
         may = expected is None or group == gid or (group == 4711 and "SupplementaryGroups" in properties)
         assert (not command.why_not) == may
         assert may or command.why_not.startswith(f"user {name} may not ")
+
+
+def test_a_moved_drop_in_replaces_none(tmp_path: Path) -> None:
+    """The command that moves the drop-in which hides the agent's keeps a file that has the new name already."""
+    hiding, local = tmp_path / "zz-ocf-systemd.conf", tmp_path / "40-local.conf"
+    hiding.write_text("hiding", encoding="utf-8")
+    local.write_text("local", encoding="utf-8")
+    move, _ = BY_NAME["drop-in"].run(known(of(hidden_by=str(hiding)))).fix
+    assert str(local) in move
+    subprocess.run(move, shell=True, check=False, capture_output=True)  # noqa: S602 - as an administrator runs it
+    assert local.read_text(encoding="utf-8") == "local"
+    assert hiding.exists()
+
+
+@pytest.mark.parametrize(("count", "left"), [(100, 0), (150, 50)])
+def test_too_many_related_units(monkeypatch: pytest.MonkeyPatch, count: int, left: int) -> None:
+    """Those that are not examined are known, and no result says that none of them starts the unit."""
+
+    async def show(_: object, *names: str) -> list[dict[str, str]]:
+        return [{"Id": name} for name in names]
+
+    monkeypatch.setattr(collect, "show", show)
+    wanted_by = " ".join(f"u{number}.target" for number in range(count))
+    view = collect._View({"Id": NAME, "WantedBy": wanted_by}, (), NAME)  # noqa: SLF001
+    monkeypatch.setattr(view, "namesakes", ())
+    found, unexamined = anyio.run(collect._others, view)  # noqa: SLF001
+    assert (len(found), len(unexamined)) == (count - left, left)
+    status = BY_NAME["wanted"].run(replace(known(), unexamined=unexamined)).status
+    assert status is (Status.SKIPPED if left else Status.OK)

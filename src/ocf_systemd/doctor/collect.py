@@ -108,6 +108,7 @@ async def _with_units(facts: Facts, unit_path: tuple[str, ...]) -> Facts:
         return replace(facts, unit=unit, similar=await _similar(name))
     view = _View(properties, unit_path, name)
     others: dict[str, Properties] = {}
+    unexamined: tuple[str, ...] = ()
     unmet: tuple[str, ...] | str = ()
 
     async def set_unmet() -> None:
@@ -116,7 +117,7 @@ async def _with_units(facts: Facts, unit_path: tuple[str, ...]) -> Facts:
 
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(set_unmet)
-        others = await _others(view)
+        others, unexamined = await _others(view)
     related = {other: view.related_unit(other, found) for other, found in others.items()}
     triggers, helpers = _triggers(view, others), _helpers(view, others)
     starting = unit_files.units_that_start(view.unit_path, (*triggers, *helpers))
@@ -125,7 +126,7 @@ async def _with_units(facts: Facts, unit_path: tuple[str, ...]) -> Facts:
     related |= {name: _trigger(view, related[name], others[name], users[name], private) for name in triggers}
     related |= {name: _helper(view, related[name], starting[name]) for name in helpers}
     unit = replace(_unit(view, others, private), unmet=unmet, execution=await execution.collect_execution(properties))
-    return replace(facts, unit=_with_relations(unit, view), related=related)
+    return replace(facts, unit=_with_relations(unit, view), related=related, unexamined=unexamined)
 
 
 def _with_relations(unit: Unit, view: "_View") -> Unit:
@@ -183,14 +184,20 @@ def _merged(shown: tuple[Edge, ...], links: tuple[Edge, ...]) -> tuple[Edge, ...
     return tuple({(edge.relation, edge.by): edge for edge in (*shown, *links)}.values())
 
 
-async def _others(view: _View) -> dict[str, Properties]:
-    """Return the properties of the units related to this one, and of those that start them, by name."""
+async def _others(view: _View) -> tuple[dict[str, Properties], tuple[str, ...]]:
+    """Return the properties of the units related to this one, and of those that start them, by name.
+
+    The second item has the names that are too many to examine.
+    """
     found: dict[str, Properties] = {}
+    left: list[str] = []
     wanted = [*(edge.by for edge in view.edges()), *view.namesakes, *names_in(view.properties, "PartOf")]
     starting = frozenset(wanted)
     wanted += [name for relation in _RELATED for name in view.relations.get(relation, ())]
     for layer in range(_LAYERS):
-        names = [name for name in dict.fromkeys(wanted) if name not in found][:_RELATED_MAX]
+        names = [name for name in dict.fromkeys(wanted) if name not in found]
+        left += names[_RELATED_MAX:]
+        del names[_RELATED_MAX:]
         if not names:
             break
         wanted = []
@@ -198,7 +205,7 @@ async def _others(view: _View) -> dict[str, Properties]:
             found[name] = properties
             if not name.endswith((".mount", ".slice")) and (layer or name in starting):
                 wanted += [edge.by for edge in view.related_unit(name, properties).edges]
-    return found
+    return found, tuple(name for name in dict.fromkeys(left) if name not in found)
 
 
 def _unit(view: _View, others: Mapping[str, Properties], private: tuple[str, ...]) -> Unit:

@@ -277,10 +277,10 @@ class Facts:
     """All facts: `given` is the unit's name on the command line, `why_unusable` why the agent rejects it.
 
     `similar` are names of similar units. `parameters` is None if the name is rejected. `unit` is None as well then, or
-    if systemd does not answer; `no_answer` is why. `server` has the states of the resident server's units, if they are
-    installed. `cluster` is the one that runs on this host, `resources` those of it that manage the unit;
-    `why_no_cluster` is why it cannot be queried. `options` are the parameters of the command line as text, `times` its
-    times of operations.
+    if systemd does not answer; `no_answer` is why. `unexamined` are the related units that are too many to examine.
+    `server` has the states of the resident server's units, if they are installed. `cluster` is the one that runs on
+    this host, `resources` those of it that manage the unit; `why_no_cluster` is why it cannot be queried. `options` are
+    the parameters of the command line as text, `times` its times of operations.
     """
 
     given: str
@@ -293,6 +293,7 @@ class Facts:
     parameters: Parameters | None = None
     unit: Unit | None = None
     related: Mapping[str, RelatedUnit] = field(default_factory=lambda: MappingProxyType({}))
+    unexamined: tuple[str, ...] = ()
     hook: Hook | None = None
     server: Mapping[str, ActiveState] = field(default_factory=lambda: MappingProxyType({}))
     cluster: Cluster | None = None

@@ -223,6 +223,8 @@ def check_wanted(check: Check, known: tuple[Facts, Unit]) -> CheckResult:
     if reasons:
         starting = names([f"{by}, which {why}," for by, why in reasons.items()])
         return _report_starting(check, unit, tuple(edge for edge in edges if edge.by in reasons), starting)
+    if facts.unexamined:
+        return check.skipped(f"{len(facts.unexamined)} related units are not examined, such as {facts.unexamined[0]}")
     if edges:
         return check.ok(f"only {edges[0].by} starts it, and nothing starts {edges[0].by} automatically")
     return check.ok("no other unit starts it")
