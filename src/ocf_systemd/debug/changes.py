@@ -66,14 +66,16 @@ class HostChanges:
             must_go = before.is_up and not before.has_drop_in and not is_start
         else:
             must_go = not before.has_drop_in or not is_start
-        if after.has_drop_in and must_go and not self._may_be_pacemakers():
+        must_go = must_go and after.has_drop_in
+        is_pacemakers = must_go and self._may_be_pacemakers()
+        if must_go and not is_pacemakers:
             anyio.run(self._unload_drop_in)
         path = drop_in_path(self._parameters.unit)
         return Changes(
             unit=self._parameters.unit,
             has_started=after.is_up and not before.is_up,
             has_stopped=before.is_up and not after.is_up and not is_stop,
-            drop_in=path if path.exists() and not before.has_drop_in else None,
+            drop_in=path if path.exists() and not before.has_drop_in and not is_pacemakers else None,
         )
 
     def _may_be_pacemakers(self) -> bool:
