@@ -53,7 +53,7 @@ class TestAnswers:
         """Log lines, which have no other place here, come before it."""
         result = served.run_agent(monitor_hook=served.hook("echo broken; exit 42"))
         assert result.code == 42
-        assert "WARNING" in result.stderr.splitlines()[0]
+        assert "ERROR: " in result.stderr.splitlines()[0]
         assert result.stderr.splitlines()[-1].startswith(REASON)
 
     def test_a_wrong_parameter(self, served: Host) -> None:

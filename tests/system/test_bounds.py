@@ -114,7 +114,7 @@ class TestNothingIsLost:
             to_file = {"HA_LOGFILE": log, "HA_LOGFACILITY": ""} if log else {}
             result = agent("monitor", unit=unit, monitor_hook=hook, variables={**instance, **to_file})
             assert result.code == 42
-            output = "".join(line for line in logged(box, log, f"{unit}-{number}") if f"WARNING: {hook}: " in line)
+            output = "".join(line for line in logged(box, log, f"{unit}-{number}") if f"{hook}: " in line)
             assert {output.count(line) for line in LINES} == {2}
 
 

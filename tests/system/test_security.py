@@ -242,9 +242,9 @@ class TestTraces:
         unit = tree.started()  # no other test has one of that name, and so no other such lines
         assert agent("monitor", unit=unit, monitor_hook=HOOK, variables={"OCF_RESOURCE_INSTANCE": unit}).code == 42
         lines = tree.sh('journalctl --sync; journalctl --output=cat --identifier="systemd($1)"', unit).splitlines()
-        assert len([line for line in lines if line.startswith(f"WARNING: {HOOK}: ")]) == 8
+        assert len([line for line in lines if line.startswith(f"WARNING: {HOOK}: ")]) == 9
         assert lines[-1] == f"ERROR: hook {HOOK}: forged (exit 42)"
-        assert len(lines) == 9
+        assert len(lines) == 10
         assert all(line.isprintable() for line in lines)
 
 

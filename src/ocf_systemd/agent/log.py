@@ -141,10 +141,20 @@ def _hook_messages(hook: HookOutcome, reason: str) -> Iterator[tuple[Level, str]
     if not reason.startswith(subject):
         yield Level.WARNING, f"{path}: {_describe_hook(hook)}"
     if isinstance(hook, HookAttempted) and not isinstance(hook.outcome, NotStarted):
-        for stream in (hook.outcome.stdout, hook.outcome.stderr):
-            lines = [line for line in printed_lines(stream) if not reason.startswith(f"{subject}{_message(line)} (")]
+        streams = printed_lines(hook.outcome.stdout), printed_lines(hook.outcome.stderr)
+        _remove_quoted(streams, subject, reason)
+        for lines in streams:
             for line in _pieces(lines):
                 yield Level.WARNING, f"{path}: {line}"
+
+
+def _remove_quoted(streams: tuple[list[str], list[str]], subject: str, reason: str) -> None:
+    """Remove the line that a reason quotes: the last one that it can be, of standard error first."""
+    for lines in reversed(streams):
+        for at in reversed(range(len(lines))):
+            if reason.startswith(f"{subject}{_message(lines[at])} ("):
+                del lines[at]
+                return
 
 
 def _subject(hook: HookOutcome) -> str:
