@@ -36,10 +36,10 @@ def read(process: subprocess.Popen[str]) -> str:
 
 def test_two_processes(tmp_path: Path) -> None:
     """The second reports the first, waits until it has ended, and then holds the lock; the file is removed."""
-    with hold(tmp_path) as first, hold(tmp_path) as second:
-        holder, waiter = (first, second) if (line := read(first)) == "holds" else (second, first)
-        waits = line if holder is second else read(waiter)
-        assert waits == f"waiting for another installation or removal of ocf-systemd (process {holder.pid})"
+    with hold(tmp_path) as holder:
+        assert read(holder) == "holds"
+        waiter = hold(tmp_path)
+        assert read(waiter) == f"waiting for another installation or removal of ocf-systemd (process {holder.pid})"
         (file,) = tmp_path.iterdir()
         assert stat.S_IMODE(file.stat().st_mode) == 0o600
         assert holder.stdin
@@ -47,7 +47,8 @@ def test_two_processes(tmp_path: Path) -> None:
         assert read(waiter) == "holds"
         assert [*tmp_path.iterdir()] == [file]
         assert waiter.stdin
-        waiter.stdin.close()
+        with waiter:
+            waiter.stdin.close()
     assert [*tmp_path.iterdir()] == []
 
 
