@@ -32,7 +32,7 @@ _FOR_ANYONE = frozenset({Action.MONITOR, Action.VALIDATE_ALL, Action.META_DATA})
 @program.command(cls=ResourceCommand)
 @click.argument("action", type=SuggestingChoice([*map(str, Action), "cycle"]), metavar="ACTION")
 @resource_options
-@click.option("--yes", is_flag=True, help="Run it even if Pacemaker controls the unit.")
+@click.option("--yes", is_flag=True, help="Do not ask, even if the cluster may run the unit.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def debug(action: str, choice: Choice, *, yes: bool, as_json: bool) -> int:
     """Run an OCF ACTION as Pacemaker would, and show how it goes.

@@ -117,9 +117,9 @@ def _print(line: str) -> None:
 def uninstall_agent(ocf_root: Path, provider: str, name: str, share: Path, *, force: bool) -> int:
     """Remove the resource agent.
 
-    Refuses while the cluster has resources of this agent: their stop would fail, and the node would be fenced. With the
-    last agent, the resident server, manual pages, completion and the drop-ins of starts are removed too. Units keep
-    running.
+    Refuses while the cluster has resources of this agent: their stop would fail, and the node would be fenced. If no
+    other agent is left, this also removes the resident server, manual pages, completion, and the drop-ins that starts
+    have written below /run. Units keep running.
 
     \b
     Examples:

@@ -33,7 +33,7 @@ _ACTION_HELP = {
     Action.MONITOR: "Query systemd and run the hook, concurrently.",
     Action.RELOAD: "Reload the unit's configuration, and wait as after a start.",
     Action.RELOAD_AGENT: "Apply changed parameters without a restart.",
-    Action.VALIDATE_ALL: "Check the parameters, and with OCF_CHECK_LEVEL=10 this host.",
+    Action.VALIDATE_ALL: "Check the parameters; from OCF_CHECK_LEVEL=10 on, also that this host has unit and hooks.",
     Action.META_DATA: "Print the agent's metadata as XML.",
 }
 _ACTION_PARAMETERS = (
@@ -125,7 +125,7 @@ def _did_you_mean(word: str, known: "Iterable[str]") -> str:
 
 program = ProgramGroup(PROGRAM, help=_SUMMARY)
 for _action, _description in _ACTION_HELP.items():
-    _help = f"{_description}\n\n{_ACTION_PARAMETERS}"
+    _help = _description if _action is Action.META_DATA else f"{_description}\n\n{_ACTION_PARAMETERS}"
     program.add_command(click.Command(_action, help=_help, callback=partial(perform_action, _action)))
 click.version_option(__version__, prog_name=PROGRAM)(program)
 

@@ -154,7 +154,7 @@ _OPTIONS = (
         "--resource",
         metavar="NAME",
         shell_complete=_completed("resources"),
-        help="Take all of this from a resource of the cluster.",
+        help="Take the unit and all options from this resource.",
     ),
     click.option(
         "--monitor-hook",
@@ -169,7 +169,7 @@ _OPTIONS = (
         metavar="NAME=VALUE",
         callback=_assignments,
         shell_complete=_completed("assignments"),
-        help="Set a parameter, a CRM_meta_ or an OCF_ variable.",
+        help="A parameter, CRM_meta_* or OCF_* variable; repeatable.",
     ),
     click.option(
         "--op",
