@@ -35,7 +35,7 @@ from tests.simulation.table import (
 from tests.simulation.timeline import FOREVER
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from ocf_systemd.core.ocf import ActionResult
     from tests.simulation.records import Account, Call, Glimpse
@@ -167,10 +167,19 @@ def _keeps_to_its_limits(account: Account) -> Iterator[str]:
     parameters = account.parameters
     if account.action is Action.START and (limit := parameters.start_poll_limit):
         first = min((call.began for call in account.of("start")), default=account.ended)
-        if (looks := sum(call.began >= first for call in account.of("show"))) > limit:
+        if (looks := _count_looks([call for call in account.of("show") if call.began >= first])) > limit:
             yield f"looked {looks} times, limit {limit}"
     if account.action is Action.STOP and (limit := parameters.stop_poll_limit) and len(account.of("stop")) > limit:
         yield f"requested {len(account.of('stop'))} times, limit {limit}"
+
+
+def _count_looks(shows: Sequence[Call]) -> int:
+    """Return how often an action looked: one that finds processes of an inactive unit queries the state again."""
+    looks, is_second = 0, False
+    for call in shows:
+        looks += not is_second
+        is_second = not is_second and call.glimpse is not None and call.glimpse.is_inactive and call.glimpse.remains
+    return looks
 
 
 def _spaces_its_tries(account: Account) -> Iterator[str]:

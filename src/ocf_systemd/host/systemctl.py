@@ -90,8 +90,8 @@ class Systemctl(Record):
         if not found.remaining:
             return found
         # They are of the last run, unless the unit was started between the reply and the search.
-        later = await self._show(deadline)
-        return later if isinstance(later, UnitState) and not later.is_inactive else found
+        unit = await self._show(deadline)
+        return self.unit_processes.find(unit) if isinstance(unit, UnitState) and unit.is_inactive else unit
 
     async def _show(self, deadline: float) -> UnitState | NoAnswer:
         match await self._systemctl("show", f"--property={_PROPERTIES}", deadline=deadline):
