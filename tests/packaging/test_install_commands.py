@@ -57,6 +57,8 @@ orphans = [replace(each, nodes=("n1",), unit="", is_orphan=True) for each in orp
 cluster.query_cluster = lambda: Cluster({}, (), tuple(orphans))
 """
 )
+# A process that ignores SIGHUP, as below nohup(1), would pass that on.
+_WITH_SIGNALS = ("env", "--default-signal")
 # An earlier version of this program.
 OLDER = """
 import ocf_systemd
@@ -93,7 +95,7 @@ class Host:
 
     def begin(self, *arguments: str) -> subprocess.Popen[str]:
         return subprocess.Popen(
-            [sys.executable, "-c", PROGRAM.format(root=self.root), *self._arguments(arguments, "ocf")],
+            [*_WITH_SIGNALS, sys.executable, "-c", PROGRAM.format(root=self.root), *self._arguments(arguments, "ocf")],
             env=self._environment,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

@@ -33,7 +33,9 @@ async def main():
             states = {await alone.unit(name, deadline), await kept.unit(name, deadline)}
             shown = await Systemctl(name, {}, run).show(deadline)
             if isinstance(shown, UnitState):
-                shown = replace(shown, details=None)  # details are not queried over the bus
+                # Details are not queried over the bus: it has the primary name apart, and only that of an alias.
+                primary_name = "" if shown.id == name else shown.id
+                shown = replace(shown, details=None, primary_name=primary_name)
             print(name, "None" if states == {None} else "agrees" if states == {shown} else f"{states}, not {shown}")
         tasks.cancel_scope.cancel()
 

@@ -66,5 +66,6 @@ def test_message_catalogue() -> None:
         "1",
         "removed /usr/lib/ocf/resource.d/pacemaker/systemd",
         "removed manual pages and completion below /usr/local/share",
+        "removed /usr/local/bin/ocf-systemd",
         "no directory",
     ]

@@ -121,7 +121,8 @@ def run_in_foreground(host: "Sandbox", command: Sequence[str], *, interruptible:
     """Run a command on this terminal; return its exit code as a shell would.
 
     Only the command gets Ctrl-C. If `interruptible`, and without a terminal, SIGINT interrupts this process too, so
-    that one that is sent to this process alone ends the command and the sandbox.
+    that one that is sent to this process alone ends the command and the sandbox. On a terminal, a Ctrl-C before the
+    command has started ends what starts it.
     """
     here = str(Path.cwd())
     directory = here if host.run(["test", "-d", here]).returncode == 0 else "/root"
@@ -130,8 +131,11 @@ def run_in_foreground(host: "Sandbox", command: Sequence[str], *, interruptible:
     names = ("TERM", "COLORTERM", "NO_COLOR", "FORCE_COLOR", "COLUMNS")
     display = {name: os.environ[name] for name in names if name in os.environ}
     terminal = sys.stdin.isatty() and sys.stdout.isatty()
-    on_interrupt = signal.default_int_handler if interruptible and not terminal else signal.SIG_IGN
-    interrupt = signal.signal(signal.SIGINT, on_interrupt)
+    if terminal:
+        # Not ignored, which would be inherited: once script(1) has the terminal, Ctrl-C is a character and no signal.
+        interrupt = signal.signal(signal.SIGINT, lambda *_: None)
+    else:
+        interrupt = signal.signal(signal.SIGINT, signal.default_int_handler if interruptible else signal.SIG_IGN)
     try:
         code = host.call(command, env={"PATH": path, **display, **variables}, cwd=directory, terminal=terminal)
     finally:
