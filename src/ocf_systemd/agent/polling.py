@@ -29,21 +29,26 @@ from ocf_systemd.core.records import replace
 async def until_judged(request: Request, poll: Callable[[], Awaitable[Judgement]], limit: int = 0) -> ActionResult:
     """Poll until there is a result; at the deadline, or after `limit` polls if not 0, the last poll's result counts.
 
-    If the deadline has cut the last poll short, and its exit code is that of the poll before, the reason is that of the
-    poll before: the last one may only report that there was no time.
+    A poll that had too little time does not change the reason, unless the exit code changes: one that the deadline has
+    cut short, and one whose hooks have timed out after a shorter time than those of a poll before.
     """
     pauses, so_far = Pauses(request, limit), None
     while True:
         match await poll():
             case ActionResult() as result:
                 return result
-            case KeepWaiting(at_deadline, spaced):
+            case KeepWaiting() as waiting:
                 is_cut_short = anyio.current_time() >= request.deadline
-                if is_cut_short and so_far is not None and so_far.code == at_deadline.code:
-                    return so_far
-                so_far = at_deadline
-                if not await pauses.wait(so_far, spaced=spaced):
-                    return so_far
+                if so_far is None or not _had_too_little_time(waiting, so_far, is_cut_short=is_cut_short):
+                    so_far = waiting
+                if not await pauses.wait(so_far.at_deadline, spaced=waiting.spaced):
+                    return so_far.at_deadline
+
+
+def _had_too_little_time(latest: KeepWaiting, before: KeepWaiting, *, is_cut_short: bool) -> bool:
+    if latest.at_deadline.code != before.at_deadline.code:
+        return False
+    return is_cut_short or 0 < latest.timed_out_after_s < before.timed_out_after_s
 
 
 class Pauses:

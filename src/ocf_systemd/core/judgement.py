@@ -78,11 +78,13 @@ _MEANINGS: Mapping[int, str] = {ExitCode.NOT_RUNNING: "not running", ExitCode.DE
 class KeepWaiting(Record):
     """No result yet: poll again, a whole poll_interval later if `spaced`.
 
-    `at_deadline` is the result if the deadline is reached first.
+    `at_deadline` is the result if the deadline is reached first. If hooks have timed out, `timed_out_after_s` is the
+    time that they had, in seconds.
     """
 
     at_deadline: ActionResult
     spaced: bool = False
+    timed_out_after_s: float = 0.0
 
 
 Judgement = ActionResult | KeepWaiting
@@ -153,7 +155,12 @@ def _judge_started_hooks(hooks: tuple[HookOutcome, ...], protocol: HookProtocol)
     result = judge_hooks(hooks, protocol)
     if result.code in PASSING_CODES:
         return RUNNING
-    return KeepWaiting(ActionResult(ExitCode.ERR_GENERIC, result.reason))
+    return KeepWaiting(ActionResult(ExitCode.ERR_GENERIC, result.reason), timed_out_after_s=_timed_out_after_s(hooks))
+
+
+def _timed_out_after_s(hooks: tuple[HookOutcome, ...]) -> float:
+    outcomes = (hook.outcome for hook in hooks if isinstance(hook, HookAttempted))
+    return max((outcome.elapsed_s for outcome in outcomes if isinstance(outcome, TimedOut)), default=0.0)
 
 
 def _unrunnable(hooks: tuple[HookOutcome, ...]) -> tuple[HookOutcome, ...]:
@@ -214,7 +221,8 @@ def _judge_stopped_hooks(hooks: tuple[HookOutcome, ...], protocol: HookProtocol)
     if not ran or result.code == ExitCode.NOT_RUNNING:
         return ActionResult(ExitCode.SUCCESS)
     described = result.reason or f"hook {_base_name(ran[0].hook)}: running"
-    return KeepWaiting(_failed(f"{described}, expected not running after stop"))
+    waiting = _failed(f"{described}, expected not running after stop")
+    return KeepWaiting(waiting, timed_out_after_s=_timed_out_after_s(hooks))
 
 
 def judge_reload_request(unit: UnitState) -> ActionResult:
@@ -231,7 +239,9 @@ def judge_reload(observation: Observation, job: JobOutcome, protocol: HookProtoc
         return judgement
     if judgement.code in PASSING_CODES:
         return _judge_reload_job(judgement, job, observation.unit)
-    return KeepWaiting(judgement) if observation.unit.is_running and not _unrunnable(observation.hooks) else judgement
+    if not observation.unit.is_running or _unrunnable(observation.hooks):
+        return judgement
+    return KeepWaiting(judgement, timed_out_after_s=_timed_out_after_s(observation.hooks))
 
 
 def _judge_reload_job(monitored: ActionResult, job: JobOutcome, unit: UnitState | NoAnswer) -> Judgement:
