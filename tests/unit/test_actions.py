@@ -361,6 +361,19 @@ class TestMonitor:
 
 
 class TestStart:
+    def test_a_hook_that_hangs(self, tmp_path: Path) -> None:
+        """The reason has the longest run of the hook, not the last, which has what is left of the time."""
+        run = act(
+            Action.START,
+            host_with({"show": [shows("inactive"), shows("active")], "hook": [hangs()]}),
+            tmp_path,
+            values=HOOKED,
+            operation=Operation(60.0),
+        )
+        times = [call.ended_s - call.at_s for call in run.host.calls if call.verb == "hook"]
+        assert len(times) > 2
+        assert run.result.reason == f"hook true: timed out after {max(times):.1f} s"
+
     def test_while_another_holds_the_lock_of_reloads(self, tmp_path: Path) -> None:
         """An agent that is stopped or frozen in its turn keeps the others from sharing, and from nothing else."""
         lock = tmp_path / "ocf-systemd" / "daemon-reload.lock"

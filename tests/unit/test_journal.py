@@ -90,6 +90,11 @@ class TestKinds:
             pytest.param(ActionEnded(Action.MONITOR, ActionResult(190, "x")), MessageId.DEGRADED, id="190"),
             pytest.param(ActionEnded(Action.MONITOR, ActionResult(5, "x")), MessageId.HARD_ERROR, id="5"),
             pytest.param(ActionEnded(Action.START, ActionResult(6, "x")), MessageId.HARD_ERROR, id="6"),
+            pytest.param(ActionEnded(Action.START, ActionResult(3, "x")), MessageId.HARD_ERROR, id="3"),
+            pytest.param(ActionEnded(Action.MONITOR, ActionResult(3, "x")), MessageId.FAILED, id="monitor, 3"),
+            pytest.param(
+                ActionEnded(Action.VALIDATE_ALL, ActionResult(5, "x")), MessageId.FAILED, id="validate-all, 5"
+            ),
             pytest.param(ActionEnded(Action.STOP, ActionResult(1, "x")), MessageId.STOP_FAILED, id="stop"),
             pytest.param(ActionEnded(Action.STOP, ActionResult(4, "x")), MessageId.STOP_FAILED, id="stop, 4"),
             pytest.param(ActionEnded(Action.STOP, ActionResult(0)), MessageId.PROGRESS, id="success"),

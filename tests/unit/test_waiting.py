@@ -12,7 +12,7 @@ from ocf_systemd.core.observations import ActiveState, Exited, NoAnswer, Observa
 from ocf_systemd.core.ocf import Action, ActionResult
 from ocf_systemd.core.parameters import Operation
 from ocf_systemd.core.timeouts import WAITING_LINE_S
-from ocf_systemd.host.processes import Command
+from ocf_systemd.host.processes import Command, Output
 from tests.unit.builders import HOOK, UNIT, exited, unit_in
 from tests.unit.scripted import HOOK_PATH, Run, Step, act, exits, hangs, host_with, shows
 
@@ -142,6 +142,22 @@ class TestDecision:
         assert wait.record(Waiting(silent, 1.0), 10.1) == silent.reason
         wait.record(Observed(Observation(NoAnswer("x"))), 11.0)
         assert wait.record(Waiting(silent, 1.0), 20.1) == silent.reason
+
+    def test_the_reason_of_the_step_before(self) -> None:
+        """It is forgotten as a job begins: systemd has answered since."""
+        wait = Wait(0.0)
+        assert wait.record(Waiting(ActionResult(1, "systemd does not answer: x"), 1.0), 0.1)
+        wait.record(JOB, 1.0)
+        assert wait.reason_at(11.0) == "systemctl start has run for 10 s"
+        assert wait.record(Waiting(NOT_YET, 1.0), 12.0) == ""
+
+    def test_what_a_hook_has_printed_so_far(self) -> None:
+        """The last line of a hook that runs is in the report."""
+        output = Output()
+        output.stderr += b"connecting\nno banner yet\n"
+        wait = Wait(0.0)
+        wait.record(CommandStarted(Purpose.HOOK, Command((HOOK,), {}, output=output)), 0.0)
+        assert wait.reason_at(10.0) == "hook smtp has run for 10 s: no banner yet"
 
     def test_the_command_that_has_run_longest(self) -> None:
         """It is named while it runs, once it has taken ten seconds."""

@@ -76,8 +76,9 @@ def _id_of_result(action: Action, result: ActionResult) -> MessageId:
         return MessageId.PROGRESS
     if action is Action.STOP:
         return MessageId.STOP_FAILED
-    if result.code in HARD_ERRORS or result.code == ExitCode.ERR_CONFIGURED:
-        return MessageId.HARD_ERROR
+    if action is not Action.VALIDATE_ALL and result.code in {*HARD_ERRORS, ExitCode.ERR_CONFIGURED}:
+        is_recovered = action is Action.MONITOR and result.code == ExitCode.ERR_UNIMPLEMENTED
+        return MessageId.FAILED if is_recovered else MessageId.HARD_ERROR
     others: Mapping[int, MessageId] = {
         ExitCode.NOT_RUNNING: MessageId.NOT_RUNNING,
         ExitCode.DEGRADED: MessageId.DEGRADED,

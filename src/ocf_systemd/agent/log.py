@@ -3,6 +3,7 @@
 Where syslog is journald, the lines have more fields there: `journal`.
 """
 
+import errno
 import os
 import socket
 import syslog
@@ -251,8 +252,10 @@ class LogReporter:
         due = [(level, f"{level.name}: {text}") for level, text in lines if self.debug or level is not Level.DEBUG]
         with suppress(OSError, ValueError):  # a full disk or a closed descriptor must not fail the action
             self._write_syslog(due, subject)
-        with suppress(OSError, ValueError):
-            self._write_files(due)
+        # While an action waits, nothing may block it, as a file on a disk that does not respond would.
+        if not isinstance(subject, StillWaiting) or self.facility is None:
+            with suppress(OSError, ValueError):
+                self._write_files(due)
 
     def _write_syslog(self, lines: list[tuple[Level, str]], subject: Event | HookOutcome) -> None:
         """Send lines to journald with all fields if it is what syslog is; else, or if that fails, to /dev/log."""
@@ -308,14 +311,21 @@ def _is_journald() -> bool:
 
 
 def _send(path: str, datagrams: list[bytes]) -> int:
-    """Send datagrams as syslog(3) does, but without waiting: a log that hangs loses them. Return how many were sent."""
+    """Send datagrams as syslog(3) does, but without waiting: a log that hangs loses them. Return how many are done.
+
+    One that is too large for a user other than root is left out.
+    """
     sent = 0
     with suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) as log:
         with suppress(OSError):  # only root may have a larger one
             log.setsockopt(socket.SOL_SOCKET, _SO_SNDBUFFORCE, _SYSLOG_BUFFER)
         log.connect(path)
         for datagram in datagrams:
-            log.send(datagram)
+            try:
+                log.send(datagram)
+            except OSError as error:
+                if error.errno != errno.EMSGSIZE:
+                    break
             sent += 1
     return sent
 
@@ -339,6 +349,9 @@ def log_reporter(
 
     `pid` is the agent's, and `write_stderr` writes on its standard error, if that is not this process.
     """
+    if action not in {"", Action.MONITOR}:
+        with suppress(Exception):  # now, because its disk may hang once there is something to log
+            import ocf_systemd.agent.journal  # noqa: F401
     instance = printable(environment.get("OCF_RESOURCE_INSTANCE", ""))
     name = f"{agent_name}({instance})" if instance else agent_name
     facility = environment.get("HA_LOGFACILITY", "").lower()

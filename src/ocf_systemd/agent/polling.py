@@ -1,7 +1,7 @@
 """Polls until there is a result: short pauses at first, longer ones later, up to the deadline or a limit of polls.
 
-An action that waits reports for what. docs/design/deadlines.md describes the schedule, and how an action divides the
-time until its deadline.
+An action that waits reports what it waits for. docs/design/deadlines.md describes the schedule, and how an action
+divides the time until its deadline.
 """
 
 from collections.abc import Awaitable, Callable
@@ -20,10 +20,13 @@ from ocf_systemd.agent.events import (
 )
 from ocf_systemd.agent.request import Request
 from ocf_systemd.core import timeouts
-from ocf_systemd.core.judgement import Judgement, KeepWaiting
+from ocf_systemd.core.judgement import QUOTED_MAX, Judgement, KeepWaiting
 from ocf_systemd.core.observations import Observation, UnitState
 from ocf_systemd.core.ocf import ActionResult
 from ocf_systemd.core.records import replace
+from ocf_systemd.core.text import printed_lines
+
+_CHANGING_VERBS = frozenset({"start", "stop", "reload", "daemon-reload"})
 
 
 async def until_judged(request: Request, poll: Callable[[], Awaitable[Judgement]], limit: int = 0) -> ActionResult:
@@ -82,29 +85,32 @@ class Pauses:
 class Wait:
     """Decides when an action reports that it waits, and for what: from its events and their times alone.
 
-    The first report comes with the first `Waiting`, each other `timeouts.WAITING_LINE_S` after the one before. `due_at`
-    is when the next one is due.
+    The first report comes with the first `Waiting`, or after `timeouts.WAITING_LINE_S` if a command blocks; each other
+    so long after the one before. `due_at` is when the next one is due.
     """
 
-    __slots__ = ("_observation", "_reason", "_running", "due_at")
+    __slots__ = ("_has_polled", "_observation", "_reason", "_running", "due_at")
 
     def __init__(self, began: float) -> None:
         self.due_at = began + timeouts.WAITING_LINE_S
-        self._reason = ""
+        self._reason, self._has_polled = "", False
         self._observation: Observation | None = None
         self._running: dict[CommandStarted, float] = {}
 
     def record(self, event: Event, now: float) -> str:
         """Record an event; return what the action waits for, if a report is due."""
         match event:
-            case CommandStarted():
+            case CommandStarted(command=command):
                 self._running[event] = now
+                if not _CHANGING_VERBS.isdisjoint(command.arguments):
+                    self._reason = ""  # of the step before
             case CommandEnded(began):
                 self._running.pop(began, None)
             case Observed(observation):
                 self._observation = observation
             case Waiting(so_far):
-                self.due_at = self.due_at if self._reason else now
+                self.due_at = self.due_at if self._has_polled else now
+                self._has_polled = True
                 self._reason, self._observation = _describe_wait(so_far, self._observation), None
                 return self.reason_at(now)
             case _:
@@ -118,15 +124,22 @@ class Wait:
         self.due_at = now + timeouts.WAITING_LINE_S
         ran_s = {command: now - began for command, began in self._running.items()}
         blocking = [
-            f"{command_label(command.purpose, command.command)} has run for {seconds:.0f} s"
+            f"{command_label(command.purpose, command.command)} has run for {seconds:.0f} s{_last_output(command)}"
             for command, seconds in ran_s.items()
             if seconds >= timeouts.WAITING_LINE_S / 2 or not self._reason
         ]
         return ", ".join(filter(None, (self._reason, *blocking[:1])))
 
 
+def _last_output(began: CommandStarted) -> str:
+    """Return the last line that a running hook has printed, after a colon."""
+    output = began.command.output
+    lines = [line for text in (output.stdout, output.stderr) for line in printed_lines(bytes(text))] if output else []
+    return f": {lines[-1][:QUOTED_MAX]}" if lines else ""
+
+
 def _describe_wait(so_far: ActionResult, observation: Observation | None) -> str:
-    """Return a result's reason; if hooks are the reason, after the state of the unit."""
+    """Return a result's reason. If it is from hooks, the state of the unit is put before it."""
     if observation and observation.hooks and isinstance(observation.unit, UnitState):
         return f"{observation.unit.id} is {observation.unit.active_state}, {so_far.reason}"
     return so_far.reason or ""

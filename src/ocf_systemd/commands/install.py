@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 def _writable(_ctx: click.Context, _parameter: click.Parameter, directory: Path) -> Path:
     """Return the directory. Raises NotRunError for a user other than root who cannot write to it."""
-    existing = next(each for each in (directory, *directory.absolute().parents) if each.exists())
+    existing = next(each for each in (directory, *directory.absolute().parents) if os.path.exists(each))  # noqa: PTH110
     if not os.access(existing, os.W_OK):
         require_root(f"only root can write to {existing}")
     return directory

@@ -45,6 +45,7 @@ def rehearse(choice: Choice, *, on_this_host: bool, yes: bool, as_json: bool) ->
 def _call(target: Target) -> "Call":
     """Return what to rehearse. Raises UsageError if a value is wrong."""
     from ocf_systemd.core.parameters import ParameterError
+    from ocf_systemd.core.plausibility import far_off
     from ocf_systemd.core.suggestions import similar_values
     from ocf_systemd.rehearse.actions import Call
 
@@ -53,6 +54,8 @@ def _call(target: Target) -> "Call":
         _ = call.parameters
     except ParameterError as error:
         raise click.UsageError(f"{error}.{similar_values(target.options)}") from None
+    for warning in far_off(target.options, target.operations, target.times):
+        click.echo(f"warning: {warning}", err=True)
     return call
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from ocf_systemd.host import atomic_write
 from ocf_systemd.host.commands import run_to_end
+from ocf_systemd.host.programs import SEARCH_PATH
 from ocf_systemd.install.ownership import is_ours, text_of
 
 DEFAULT_SHARE = Path("/usr/local/share")
@@ -78,14 +79,15 @@ def _update_catalog(share: Path) -> str:
     if share != DEFAULT_SHARE:  # journald does not search it
         return ""
     try:
-        done = run_to_end("journalctl", "--update-catalog", timeout_s=_CATALOG_TIMEOUT_S)
+        environment = {"PATH": SEARCH_PATH, "LC_ALL": "C"}
+        done = run_to_end("journalctl", "--update-catalog", timeout_s=_CATALOG_TIMEOUT_S, environment=environment)
     except FileNotFoundError:  # there is no journal
         return ""
     except OSError as error:
         why = error.strerror or str(error)
     else:
         why = done.stderr.strip() if done.returncode else ""
-    return f"journalctl -x explains no message of the agent: journalctl --update-catalog: {why}" if why else ""
+    return f"the message catalogue is not updated, run it again: journalctl --update-catalog: {why}" if why else ""
 
 
 def _install_file(file: Path, share: Path) -> str:

@@ -20,6 +20,7 @@ import anyio
 from anyio.abc import TaskGroup
 
 import ocf_systemd
+import ocf_systemd.agent.journal  # now, because its disk may hang once there is something to log
 from ocf_systemd.agent.events import Reporter
 from ocf_systemd.agent.log import log_reporter
 from ocf_systemd.agent.request import Request
