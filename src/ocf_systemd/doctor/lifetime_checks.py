@@ -98,7 +98,7 @@ def check_runtime_max(check: Check, known: tuple[Facts, Unit, Service]) -> Check
 
 @needs(_find_service)
 def check_lsb_script(check: Check, known: tuple[Facts, Unit, Service]) -> CheckResult:
-    """Check that the unit of an LSB script is active only while the service runs, or that a hook detects it."""
+    """Check that the unit of an LSB script is active only while the service runs, or that a hook detects its end."""
     facts, unit, service = known
     if not is_lsb_script(unit):
         return check.skipped("the unit is not from an LSB script")
@@ -118,7 +118,7 @@ def check_lsb_script(check: Check, known: tuple[Facts, Unit, Service]) -> CheckR
 
 @needs(_find_service)
 def check_stays_active(check: Check, known: tuple[Facts, Unit, Service]) -> CheckResult:
-    """Check that the unit does not stay active after its processes have ended, or that a hook detects it."""
+    """Check that the unit does not stay active after its processes have ended, or that a hook detects their end."""
     facts, unit, service = known
     if not service.remain_after_exit:
         return check.ok("RemainAfterExit=no")

@@ -253,8 +253,8 @@ def _systemctl(*arguments: str) -> None:
 def command_line(interpreter: str) -> str:
     """Return the server's command line in the syntax of systemd.service(5).
 
-    `:` prevents the expansion of `$`; `%%` is a per cent sign. systemd does not execute a path that contains quotes,
-    backslashes or control characters, but passes it as an argument.
+    `:` prevents the expansion of `$`; `%%` is a per cent sign. systemd refuses to execute a path that contains
+    quotes, backslashes or control characters, but accepts it as an argument: then /bin/sh executes it.
     """
     arguments = f"{_quoted(interpreter)} -I -m ocf_systemd serve"
     return f""":/bin/sh -c 'exec "$0" "$@"' {arguments}""" if _NOT_EXECUTABLE.search(interpreter) else f":{arguments}"

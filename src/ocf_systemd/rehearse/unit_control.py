@@ -29,7 +29,7 @@ _POLL_S = 0.02
 
 @dataclass(frozen=True, slots=True)
 class UnitProcesses:
-    """The processes of a unit while it ran, and its control group and invocation, which later processes have too."""
+    """The processes of a unit while it ran, and its control group and invocation, by which later ones are found."""
 
     entries: frozenset[Entry] = frozenset()
     control_group: str = ""
@@ -38,7 +38,7 @@ class UnitProcesses:
 
 @dataclass(slots=True)
 class UnitControl:
-    """Controls a unit on this host. `environment` is an action's; systemctl gets what it may have of it."""
+    """Controls a unit on this host. systemctl gets those variables of an action's `environment` that it may have."""
 
     unit: str
     environment: Mapping[str, str]

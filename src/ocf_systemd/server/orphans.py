@@ -26,7 +26,8 @@ T = TypeVar("T")
 MARK = "OCF_SYSTEMD_ACTION"
 """The variable that marks the processes of an action in the server; only the server sets and reads it."""
 
-_QUEUE_MAX_S, _QUEUE_SHARE = 5.0, 0.2  # longest wait of a command for its turn, of the time it has
+# The longest wait of a command for its turn: in seconds, and as a share of the time until its deadline.
+_QUEUE_MAX_S, _QUEUE_SHARE = 5.0, 0.2
 _MARK_BYTES = 16
 _SHORTAGES = frozenset({errno.EMFILE, errno.ENFILE, errno.EAGAIN, errno.ENOMEM})
 
@@ -59,7 +60,10 @@ class ServedAction(ChildPolicy):
         return await run_child(command, self, deadline=deadline)
 
     def context(self, command: Command) -> ChildContext:
-        """Return the client's; in a group of its own: a command may signal its group, and must not hit others."""
+        """Return what a command's process inherits: the client's directory and umask.
+
+        It gets a process group of its own, because a command may signal its group and must not hit others.
+        """
         name, _, value = self.mark.partition("=")
         return ChildContext(
             {**command.environment, name: value},
