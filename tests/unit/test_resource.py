@@ -163,9 +163,10 @@ class TestCommandLine:
         assert (call.operations.timeout_s(Action.MONITOR), call.operations.timeout_s(Action.START)) == (7.0, 900.0)
 
     def test_another_hook(self, debugged: Debugged) -> None:
-        """With another hook, the resource's parameters of its own hook do not apply."""
+        """With another hook, the arguments and the protocol of the resource's own hook do not apply."""
         call = debugged("monitor", "--resource", "web", "--monitor-hook", "/h/x", "-o", "OCF_CHECK_LEVEL=5")
-        assert call.options == {"unit": "web", "monitor_hook": "/h/x", "poll_interval": "2s", "OCF_CHECK_LEVEL": "5"}
+        others = {"monitor_hook": "/h/x", "monitor_hook_level": "10", "OCF_CHECK_LEVEL": "5"}
+        assert call.options == {"unit": "web", "poll_interval": "2s"} | others
 
     @pytest.mark.parametrize("command", [("debug", "monitor"), ("doctor",), ("rehearse",)])
     @pytest.mark.parametrize(

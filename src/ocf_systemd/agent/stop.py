@@ -105,14 +105,16 @@ async def _escalate(request: Request, at: float, kill_margin_s: float, is_refuse
         if isinstance(unit, UnitState):
             request.unit_processes.send_signal(unit, SIGTERM)
         await anyio.sleep(kill_margin_s)
-    request.reporter.report(Escalated(request.parameters.unit))
-    kill_stop_post_at, pause_s = None, FIRST_PAUSE_S
+    kill_stop_post_at, pause_s, is_reported = None, FIRST_PAUSE_S, False
     while True:
         unit = await show_unit(request, attempt_deadline(request.deadline))
         now = anyio.current_time()
         if isinstance(unit, UnitState) and unit.sub_state == "stop-post" and kill_stop_post_at is None:
             kill_stop_post_at = stop_post_kill_time(now, request.deadline)
         if isinstance(unit, UnitState) and (kill_stop_post_at is None or now >= kill_stop_post_at):
+            if not is_reported and not unit.is_down:  # else it is a hook that delays the end
+                request.reporter.report(Escalated(request.parameters.unit))
+                is_reported = True
             request.unit_processes.send_signal(unit, SIGKILL)
         await anyio.sleep(pause_s)
         pause_s = min(pause_s * 2, ESCALATION_PAUSE_MAX_S)

@@ -8,6 +8,8 @@ from ocf_systemd.core.parameter_table import MONITOR_HOOK, PREFIX, TABLE, UNIT
 from ocf_systemd.core.parameters import read_leniently
 from ocf_systemd.core.suggestions import did_you_mean
 
+_OF_ONE_HOOK = frozenset({"monitor_hook_args", "monitor_hook_protocol"})
+
 
 def find_resource(cluster: Cluster, name: str, agents: Collection[str]) -> Resource:
     """Return a resource by its id, by that of its clone, or by that of an instance, such as `web:0`.
@@ -47,10 +49,11 @@ def options_of(resource: Resource) -> dict[str, str]:
 def override(configured: Mapping[str, str], given: Mapping[str, str]) -> dict[str, str]:
     """Return the parameters of a resource with those that a command line gives instead.
 
-    If these have a hook, the resource's parameters of its own hook are left out.
+    If these have a hook, the arguments and the protocol of the resource's own hook are left out. Its user stays: a hook
+    that the command line names must not run as root where the resource's does not.
     """
     if MONITOR_HOOK.name in given:
-        configured = {name: text for name, text in configured.items() if not name.startswith(MONITOR_HOOK.name)}
+        configured = {name: text for name, text in configured.items() if name not in _OF_ONE_HOOK}
     return {**configured, **given}
 
 

@@ -41,7 +41,7 @@ def units_with_drop_in(run_directory: Path = Path("/run")) -> list[str]:
 
 
 def drop_in_text(unit: str) -> str:
-    """Return the drop-in: at shutdown systemd stops Pacemaker first, which stops the unit; only Pacemaker restarts it."""
+    """Return the drop-in: at shutdown Pacemaker stops the unit before systemd does, and systemd never restarts it."""
     return _DROP_IN_UNIT + (_DROP_IN_SERVICE if unit.endswith(".service") else "")
 
 
