@@ -49,8 +49,7 @@ def install_agent(
     """Install the resource agent, manual pages and completion.
 
     It links this program into /usr/local/bin if it is not in the PATH of a login. With --resident, systemd starts a
-    server that runs the monitors of all resources; if that does not answer, the agent runs them. An installed server is
-    upgraded.
+    server that runs the monitors of all resources. An installed server is upgraded.
 
     \b
     Examples:
