@@ -188,7 +188,7 @@ class TestCatalog:
         agent("monitor", unit=unit, monitor_hook=box.hook("exit 1"), variables=named(resource))
         shown = box.sh('journalctl --sync; journalctl -x --no-pager "$1"', f"OCF_RESOURCE={resource}")
         assert f"Subject: monitor of resource {resource} failed" in shown
-        assert f"ocf-systemd debug monitor {unit}" in shown
+        assert f"ocf-systemd debug monitor --resource {resource}\n" in shown
 
     def test_every_kind(self, box: Box) -> None:
         """The installed database has an entry for each kind."""

@@ -311,6 +311,12 @@ class TestCatalog:
             assert set(re.findall("@([A-Z_]+)@", match[0])) <= allowed
             assert max(map(len, match[0].splitlines())) <= 80
 
+    def test_its_commands_have_the_parameters(self) -> None:
+        """Each command of this program takes all parameters from the resource."""
+        commands = re.findall("^ +ocf-systemd (.+)$", CATALOG.read_text(encoding="utf-8"), re.MULTILINE)
+        assert len(commands) > 5
+        assert {each.partition(" --")[2] for each in commands} == {"resource @OCF_RESOURCE@"}
+
     def test_the_page_has_the_same_kinds(self) -> None:
         """The table in docs/log.md has each MESSAGE_ID once, with the level of its lines."""
         page = (ROOT / "docs/log.md").read_text(encoding="utf-8")
