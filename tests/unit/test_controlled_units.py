@@ -3,16 +3,28 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import TYPE_CHECKING, Protocol
 
 import click
 import pytest
+from click.testing import CliRunner
 
 from ocf_systemd.commands import cluster as messages
-from ocf_systemd.commands import debug, rehearse
+from ocf_systemd.commands import debug, rehearse, whole_program
 from ocf_systemd.commands.cluster import describe
 from ocf_systemd.commands.program import NotRunError
-from ocf_systemd.core.cluster import Resource
-from ocf_systemd.host import cluster
+from ocf_systemd.commands.resource import Target
+from ocf_systemd.core.cluster import Cluster, Resource
+from ocf_systemd.debug import session
+from ocf_systemd.host import cluster, systemctl
+
+if TYPE_CHECKING:
+    from ocf_systemd.debug.session import Call
+
+
+class Runner(Protocol):
+    def __call__(self, resource: Resource, *arguments: str) -> tuple[Call, str]: ...
+
 
 MANAGED = Resource("web", "ocf:pacemaker:systemd", "web.service", {}, nodes=("node1",))
 LEFT_ALONE = Resource("web", "systemd:web", "web.service", {}, nodes=("node1",), is_managed=False)
@@ -114,6 +126,110 @@ class TestDownHere:
         install(monkeypatch, replace(LEFT_ALONE, nodes=("node1", "node2")), state)
         with pytest.raises(NotRunError, match="two nodes"):
             rehearse._uncontrolled_resources("web.service")  # noqa: SLF001
+
+
+OTHER_PARAMETERS = replace(MANAGED, parameters={"unit": "web", "poll_interval": "2s", "stop_verify": "maybe"})
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch) -> Runner:
+    """Return a function that runs debug on node2 of a cluster; it returns what would run, and standard error."""
+
+    def debugged(resource: Resource, *arguments: str) -> tuple[Call, str]:
+        calls: list[Call] = []
+
+        def run_call(call: Call, _: object) -> int:
+            calls.append(call)
+            return 0
+
+        install(monkeypatch, resource, "inactive")
+        monkeypatch.setattr(cluster, "query_cluster", lambda: Cluster({}, (resource,)))
+        monkeypatch.setattr(debug, "our_agents", lambda: frozenset({"ocf:pacemaker:systemd"}))
+        monkeypatch.setattr(session, "run_call", run_call)
+        monkeypatch.setattr(systemctl, "is_booted", lambda: True)
+        monkeypatch.setattr("os.geteuid", lambda: 0)
+        result = CliRunner().invoke(whole_program(), ["debug", *arguments])
+        assert result.exit_code == 0, result.output
+        return calls[0], result.output
+
+    return debugged
+
+
+class TestItsResource:
+    @pytest.mark.parametrize("action", ["monitor", "validate-all"])
+    @pytest.mark.parametrize(
+        ("resource", "arguments", "is_noted"),
+        [
+            pytest.param(OTHER_PARAMETERS, ("web",), True, id="others"),
+            pytest.param(OTHER_PARAMETERS, ("web", "--json"), False, id="JSON"),
+            pytest.param(OTHER_PARAMETERS, ("--resource", "web"), False, id="those of the resource"),
+            pytest.param(replace(MANAGED, parameters={"unit": "web"}), ("web.service",), False, id="none"),
+            pytest.param(
+                replace(MANAGED, parameters={"unit": "web", "poll_interval": "2s"}),
+                ("web", "-o", "poll_interval=2000ms"),
+                False,
+                id="the same",
+            ),
+            pytest.param(LEFT_ALONE, ("web", "-o", "poll_interval=2s"), False, id="class systemd"),
+        ],
+    )
+    def test_other_parameters(
+        self, run: Runner, action: str, resource: Resource, arguments: tuple[str, ...], *, is_noted: bool
+    ) -> None:
+        """A note names the resource of the unit if its parameters are not those of the command line."""
+        _, output = run(resource, action, *arguments)
+        assert (f"to use them: ocf-systemd debug {action} --resource web\n" in output) is is_noted
+        assert bool(output) is is_noted
+
+    def test_a_cluster_that_does_not_answer(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """An error of the query, or a name that is none, means no resource."""
+
+        def fail(*_: object) -> None:
+            raise cluster.ClusterError("cibadmin failed")
+
+        assert debug._resources(Target({"unit": "a;b"})) == ()  # noqa: SLF001
+        monkeypatch.setattr(cluster, "resources_of", fail)
+        assert debug._resources(Target({"unit": "web"})) == ()  # noqa: SLF001
+
+    @pytest.mark.parametrize("given", [("web",), ("--resource", "web")], ids=["unit", "resource"])
+    @pytest.mark.parametrize(
+        ("nodes", "why"),
+        [
+            pytest.param(("node1",), "the cluster runs web on node1: here, 7 is the", id="another node"),
+            pytest.param((), "the cluster does not run web now: 7 is the", id="nowhere"),
+            pytest.param(("node2",), "", id="here"),
+            pytest.param(("node1", "node2"), "", id="here too"),
+        ],
+    )
+    def test_expected_down(self, run: Runner, given: tuple[str, ...], nodes: tuple[str, ...], why: str) -> None:
+        """Where the cluster does not run the resource, a monitor has the reason why 7 is expected."""
+        resource = replace(MANAGED, parameters={"unit": "web"}, nodes=nodes)
+        call, _ = run(resource, "monitor", *given)
+        assert call.expected_down.startswith(why)
+        assert bool(call.expected_down) is bool(why)
+        assert run(resource, "monitor", "--json", *given)[0].expected_down == ""
+
+    def test_unknown_state(self, run: Runner) -> None:
+        """While Pacemaker is stopped, nothing is known."""
+        call, _ = run(replace(MANAGED, parameters={"unit": "web"}, nodes=(), file="cib.xml"), "monitor", "web")
+        assert call.expected_down == ""
+
+
+def test_advice_on_a_terminal(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """The commands that make Pacemaker leave the unit alone stand before the prompt."""
+    install(monkeypatch, MANAGED, "active")
+    monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
+    shown: list[str] = []
+
+    def confirm(prompt: str, *, err: bool) -> bool:
+        shown.append(capsys.readouterr().err)
+        return err and "stop" not in prompt
+
+    monkeypatch.setattr(click, "confirm", confirm)
+    with pytest.raises(NotRunError, match="nothing was changed"):
+        debug._confirm_if_controlled("stop", "web")  # noqa: SLF001
+    assert "Pacemaker" in shown[0]
+    assert "\n  pcs resource meta web maintenance=true\n" in shown[0]
 
 
 class TestStopped:

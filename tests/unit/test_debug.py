@@ -6,6 +6,7 @@ import io
 import json
 import re
 from contextlib import redirect_stdout
+from dataclasses import replace
 from itertools import product
 from signal import SIGINT, SIGSEGV
 
@@ -31,6 +32,7 @@ from ocf_systemd.agent.events import (
     WarningNotice,
 )
 from ocf_systemd.agent.timeline import Timeline
+from ocf_systemd.commands.debug import _suggestion
 from ocf_systemd.core.cluster import Resource
 from ocf_systemd.core.observations import (
     ActiveState,
@@ -403,6 +405,36 @@ class TestPlain:
         assert f"  reason     {ODD}\n" in shown
         assert "hook a[red]b[red] :smile: [link=x]: exit 1" in shown
 
+    def test_no_hook(self) -> None:
+        """A monitor that has run no hook shows that; one with wrong parameters has not begun."""
+        show = command("systemctl", "show", "--", UNIT)
+        ended = ActionEnded(Action.MONITOR, ActionResult(0))
+        unhooked = (show, CommandEnded(show, Exited(0.1)), ended)
+        for events, expected in ((unhooked, True), (story(), False), ((ended,), False)):
+            timeline = recorded(events)
+            assert ("  hook       no hook was run\n" in self.shown(events)) is expected
+            assert ("no hook was run" in rendered(Group(*result_box(step_of(timeline), 80)), 80)) is expected
+        assert text.hook_line(recorded(unhooked, Action.STOP)) == ""
+
+    def test_a_suggestion(self) -> None:
+        """What was probably meant follows the reason."""
+        step = replace(step_of(recorded(story(reason="no such value"))), suggestion="Did you mean 'nagios'?")
+        stream = io.StringIO()
+        with redirect_stdout(stream):
+            TextView().end(step)
+        for lines in (stream.getvalue().splitlines(), rendered(Group(*result_box(step, 80)), 80).splitlines()):
+            (at,) = (number for number, line in enumerate(lines) if "no such value" in line)
+            assert "Did you mean 'nagios'?" in lines[at + 1]
+
+    def test_expected_down(self) -> None:
+        """A 7 of a unit that is down has the reason why that is expected; a hook's 7, or another code, does not."""
+        for state, code, expected in (("inactive", 7, True), ("active", 7, False), ("inactive", 1, False)):
+            unit = UnitState(UNIT, LoadState.LOADED, ActiveState(state))
+            timeline = recorded((UnitObserved(unit), ActionEnded(Action.MONITOR, ActionResult(code))))
+            step = replace(step_of(timeline), expected_down="the cluster runs web on node1")
+            assert (step.consequence == "the cluster runs web on node1") is expected
+            assert "recovers the resource" in step_of(timeline).consequence
+
     def test_a_result_without_a_reason(self) -> None:
         """Without a reason there is no line for one."""
         assert "reason" not in self.shown((ActionEnded(Action.MONITOR, ActionResult(0)),))
@@ -725,6 +757,24 @@ class TestCall:
     def test_validation_is_of_this_host(self) -> None:
         """validate-all checks this host."""
         assert pacemaker_environment(Action.VALIDATE_ALL, {}, Operations())["OCF_CHECK_LEVEL"] == "10"
+
+    def test_what_the_call_adds(self, capsys: pytest.CaptureFixture[str]) -> None:
+        """The views get the suggestion for the timeline of each action."""
+        call = Call("monitor", {"unit": "a;b"}, suggest=lambda timeline: f"Did you mean {timeline.action}?")
+        assert run_call(call, TextView()) == 6
+        assert "\n             Did you mean monitor?\n" in capsys.readouterr().out
+
+    def test_suggestions(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A unit that is not found, and a value that is wrong, have the most similar one; others have none."""
+        monkeypatch.setattr("ocf_systemd.commands.candidates.known_units", lambda: {"nginx.service": ""})
+        for load, unit, value, expected in (
+            (LoadState.NOT_FOUND, "ngnx.service", "yes", "Did you mean nginx.service?"),
+            (LoadState.NOT_FOUND, "sshd.service", "yes", ""),
+            (LoadState.LOADED, "ngnx.service", "yess", "Did you mean 'yes'?"),
+            (LoadState.LOADED, "ngnx.service", "yes", ""),
+        ):
+            timeline = recorded((UnitObserved(UnitState(unit, load, ActiveState.INACTIVE)),))
+            assert _suggestion({"unit": unit, "stop_escalate": value}, timeline) == expected
 
     def test_wrong_parameters_are_shown_as_any_result(self, capsys: pytest.CaptureFixture[str]) -> None:
         """The result is 6 with its reason, though the action did not begin."""

@@ -193,6 +193,22 @@ class TestCommandLine:
         assert result.exit_code == 2
         assert error in result.output
 
+    def test_a_suggestion_replaces_the_list(self) -> None:
+        """A misspelt parameter has the one that was probably meant; another one has all of them."""
+        outputs = [
+            CliRunner().invoke(whole_program(), ["debug", "monitor", "a", "-o", wrong]).output
+            for wrong in ("pol_interval=1s", "x=1s")
+        ]
+        assert ["stop_verify" in output for output in outputs] == [False, True]
+        assert "unknown parameter 'pol_interval'. Did you mean 'poll_interval'?" in outputs[0]
+
+    def test_a_relative_hook(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+        """It is a usage error with the absolute path, before anything is run."""
+        monkeypatch.chdir(tmp_path)
+        result = CliRunner().invoke(whole_program(), ["debug", "validate-all", "a", "--monitor-hook", "hooks/http"])
+        assert result.exit_code == 2
+        assert f"{tmp_path}/hooks/http" in "".join(result.output.split("\n"))
+
     @pytest.mark.parametrize("command", [("doctor",), ("rehearse",)])
     def test_values(self, monkeypatch: pytest.MonkeyPatch, command: tuple[str, ...]) -> None:
         """A value that is none of the choices is an error that proposes one of them."""
@@ -337,7 +353,7 @@ class TestFarOff:
     @pytest.mark.usefixtures("debugged")
     def test_debug_warns(self) -> None:
         """Debug warns before it runs the action, which runs nevertheless."""
-        wrong = ("-o", "monitor_hook_protocol=nagois")
+        wrong = ("-o", "monitor_hook_protocol=nagois", "--json")
         result = CliRunner().invoke(whole_program(), ["debug", "monitor", "web", "-o", "poll_interval=5000", *wrong])
         assert "Did you mean 'nagios'?\n" in result.output
         assert "warning: poll_interval=5000 is 5000 s (83 min); did you mean 5000ms?\n" in result.output

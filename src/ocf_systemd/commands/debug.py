@@ -1,6 +1,11 @@
 """`ocf-systemd debug`: runs an action and shows how it goes."""
 
+import shlex
 import sys
+from contextlib import suppress
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -18,10 +23,15 @@ from ocf_systemd.commands.program import (
 )
 from ocf_systemd.commands.resource import Choice, ResourceCommand, Target, report_similar_units, resource_options
 from ocf_systemd.core.ocf import Action
+from ocf_systemd.core.parameter_table import MONITOR_HOOK
 from ocf_systemd.display.terminal import console, uses_rich
 
 if TYPE_CHECKING:
-    from ocf_systemd.debug.session import View
+    from collections.abc import Mapping
+
+    from ocf_systemd.agent.timeline import Timeline
+    from ocf_systemd.core.cluster import Resource
+    from ocf_systemd.debug.session import Call, View
 
 _ASKS_FIRST = frozenset({"start", "stop", "reload", "cycle"})
 _STARTS = frozenset({"start", "cycle"})
@@ -52,17 +62,27 @@ def debug(action: str, choice: Choice, *, yes: bool, as_json: bool) -> int:
     if action == Action.META_DATA:
         return run_call(Call(action, choice.options), _view(action, as_json=as_json))
     choice.require_unit()
+    _require_absolute(choice.options.get(MONITOR_HOOK.name, ""))
     if action not in _FOR_ANYONE:
         require_root(f"debug {action} changes the unit and its drop-in as the cluster does, which only root can")
     require_systemd(f"Use a sandbox: {PROGRAM} sandbox run -- {PROGRAM} debug …")
     target = choice.find()
-    call = Call(action, _options(action, target), target.operations)
     _warn(target)
+    call = Call(action, _options(action, target), target.operations)
+    if not as_json:
+        call = _for_people(call, target)
     if action in _ASKS_FIRST and not yes:
         _confirm_if_controlled(action, target.options["unit"])
     code = run_call(call, _view(call.name, as_json=as_json))
-    report_similar_units(target.options["unit"])
+    if as_json:
+        _report_suggestions(target)
     return code
+
+
+def _require_absolute(hook: str) -> None:
+    """Raise UsageError for a relative path on the command line: the agent has another working directory."""
+    if hook.strip() and not Path(hook.strip()).is_absolute():
+        raise click.UsageError(f"The hook '{hook}' is not an absolute path, expected {Path(hook.strip()).absolute()}")
 
 
 def _options(action: str, target: Target) -> dict[str, str]:
@@ -73,17 +93,95 @@ def _options(action: str, target: Target) -> dict[str, str]:
     return {"OCF_CHECK_LEVEL": max(levels, key=lambda level: (len(level), level)), **target.options}
 
 
+def _for_people(call: "Call", target: Target) -> "Call":
+    """Return the call with what only people's views show; print a note if a resource has other parameters."""
+    resources = _resources(target)
+    if not target.resource:
+        _note_other_parameters(call.name, target.options, resources)
+    why_down = _why_down(resources) if call.name == Action.MONITOR else ""
+    return replace(call, suggest=partial(_suggestion, target.options), expected_down=why_down)
+
+
+def _resources(target: Target) -> "tuple[Resource, ...]":
+    """Return the cluster's resources of the unit; none if it cannot be queried: the action does not need them."""
+    from ocf_systemd.core.parameter_values import unit_name
+    from ocf_systemd.host.cluster import ClusterError, resources_of
+
+    try:
+        name = unit_name(target.options["unit"].strip())
+        if (resource := target.resource) and resource.unit == name:
+            return (resource,)
+        return resources_of(name)
+    except (ValueError, ClusterError):
+        return ()
+
+
+def _note_other_parameters(action: str, given: "Mapping[str, str]", resources: "tuple[Resource, ...]") -> None:
+    """Print to standard error how to use the parameters of the unit's resource, if they are not those given."""
+    from ocf_systemd.core.named_resource import options_of
+    from ocf_systemd.core.parameter_table import PREFIX, UNIT
+    from ocf_systemd.core.parameters import read_leniently
+
+    for resource in resources:
+        configured = {**options_of(resource), UNIT.name: given[UNIT.name]}
+        ours, theirs = (
+            read_leniently({PREFIX + name: text for name, text in each.items()}) for each in (given, configured)
+        )
+        if resource.agent in our_agents() and ours != theirs:
+            use = f"{PROGRAM} debug {action} --resource {shlex.quote(resource.id)}"
+            what = f"resource {resource.id} manages {resource.unit} with other parameters"
+            click.echo(f"note: {what}; to use them: {use}", err=True)
+            return
+
+
+def _why_down(resources: "tuple[Resource, ...]") -> str:
+    """Return why the unit is expected to be down on this node; empty: it is not, or that is unknown."""
+    from ocf_systemd.host.cluster import ClusterError, node_name
+
+    if not resources or any(each.file for each in resources):
+        return ""
+    active = [each for each in resources if each.nodes]
+    if not active:
+        return f"the cluster does not run {resources[0].id} now: 7 is the expected result of a probe"
+    with suppress(ClusterError):
+        node = node_name()
+        if not any(node in each.nodes for each in active):
+            where = f"the cluster runs {active[0].id} on {', '.join(active[0].nodes)}"
+            return f"{where}: here, 7 is the expected result of a probe"
+    return ""
+
+
+def _suggestion(options: "Mapping[str, str]", timeline: "Timeline") -> str:
+    """Return what was probably meant by a unit that is not found, or by a wrong value; empty: nothing is similar."""
+    from ocf_systemd.commands.candidates import known_units
+    from ocf_systemd.core.observations import LoadState, UnitState
+    from ocf_systemd.core.suggestions import similar_units, similar_values
+
+    unit = timeline.states[-1][1] if timeline.states else None
+    if isinstance(unit, UnitState) and unit.load_state == LoadState.NOT_FOUND:
+        with suppress(OSError):
+            if similar := similar_units(unit.unit, known_units()):
+                return f"Did you mean {' or '.join(similar)}?"
+    return similar_values(options).strip()
+
+
+def _report_suggestions(target: Target) -> None:
+    """Print to standard error what was probably meant: the JSON view has only what the agent reports."""
+    from ocf_systemd.core.suggestions import similar_values
+
+    if suggestion := similar_values(target.options).strip():
+        click.echo(suggestion, err=True)
+    report_similar_units(target.options["unit"])
+
+
 def _warn(target: Target) -> None:
     """Print to standard error what is likely a mistake, and what a user other than root sees differently."""
     from ocf_systemd.core.plausibility import far_off, ineffective_hook_timeout
-    from ocf_systemd.core.suggestions import similar_values
 
     warnings = [str(each) for each in far_off(target.options, target.operations, target.times)]
     warnings.append(ineffective_hook_timeout(target.options, target.operations))
     for warning in filter(None, warnings):
         click.echo(f"warning: {warning}", err=True)
-    if suggestion := similar_values(target.options).strip():
-        click.echo(suggestion, err=True)
     if not is_root():
         what = "the hook runs as this user, Pacemaker runs it as root"
         click.echo(f"note: this user is not root: {what}. To run it as root: {command_as_root()}", err=True)
@@ -108,12 +206,13 @@ def _confirm_if_controlled(action: str, unit: str) -> None:
         found, active, concern = [], Active(), f"{error}. It may control {unit}"
     if not concern:
         return
+    alone = f". To make Pacemaker leave it alone first:\n{advice(found, active.elsewhere)}" if found else ""
     if not sys.stdin.isatty():
-        alone = f". To make Pacemaker leave it alone first:\n{advice(found, active.elsewhere)}" if found else ""
         raise NotRunError(
             f"{concern}. There is no terminal to ask for confirmation on: add --yes to run {action}{alone}"
         )
-    if not click.confirm(f"{concern}. Run {action} nevertheless?", err=True):
+    click.echo(f"{concern}{alone or '.'}", err=True)
+    if not click.confirm(f"Run {action} nevertheless?", err=True):
         raise NotRunError("not confirmed; nothing was changed")
 
 

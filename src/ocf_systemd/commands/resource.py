@@ -115,8 +115,8 @@ def _assignments(_ctx: click.Context, _parameter: click.Parameter, texts: tuple[
         if not equals:
             raise click.BadParameter(f"'{assignment}' is not NAME=VALUE, expected for example poll_interval=500ms")
         if name not in known and not name.startswith(("CRM_meta_", "OCF_")):
-            expected = f"expected {', '.join(known)}"
-            raise click.BadParameter(f"unknown parameter '{name}', {expected}.{did_you_mean(name, known)}")
+            suggestion = did_you_mean(name, known) or f" Expected {', '.join(known)}."
+            raise click.BadParameter(f"unknown parameter '{name}'.{suggestion}")
         options[name] = value
     return options
 

@@ -200,6 +200,10 @@ def result_box(step: Step, width: int) -> Iterator[RenderableType]:
     table.add_column(overflow="fold")
     if step.result.reason:
         table.add_row("reason", Text(step.result.reason))
+    if step.suggestion:
+        table.add_row("", Text(step.suggestion))
+    if hook := text.hook_line(step.timeline):
+        table.add_row("hook", Text(hook))
     table.add_row("Pacemaker", Text(step.consequence))
     for number, line in enumerate(step.journal):
         table.add_row("" if number else "journal", Text(line, DIM))

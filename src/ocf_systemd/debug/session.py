@@ -1,7 +1,7 @@
 """Runs an action or a cycle in debug mode: with the environment that Pacemaker gives, and a view that shows it."""
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 
 import anyio
 
@@ -11,6 +11,7 @@ from ocf_systemd.agent.events import ActionEnded, Reporter
 from ocf_systemd.agent.run import run_action
 from ocf_systemd.agent.timeline import Timeline
 from ocf_systemd.core.metadata import metadata_xml
+from ocf_systemd.core.observations import UnitState
 from ocf_systemd.core.ocf import Action, ActionResult, ExitCode
 from ocf_systemd.core.operations import Operations
 from ocf_systemd.core.pacemaker import consequence
@@ -39,11 +40,15 @@ class Call:
     """What debug mode runs: an action or a whole cycle, with parameters and the times of the operations.
 
     `options` are parameters by name; those of the operation (`OCF_CHECK_LEVEL`, `CRM_meta_interval`) may be among them.
+    `suggest` returns what the user probably meant, once an action has its result. `expected_down` is why a unit that is
+    down is expected to be down; empty: it is not.
     """
 
     name: str
     options: Mapping[str, str]
     operations: Operations = field(default_factory=Operations)
+    suggest: Callable[[Timeline], str] = field(default=lambda _: "")
+    expected_down: str = ""
 
     @property
     def actions(self) -> tuple[Action, ...]:
@@ -53,19 +58,28 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One action: its timeline, its result, and after a failure the last lines of the unit's journal."""
+    """One action: its timeline, its result, and after a failure the last lines of the unit's journal.
+
+    `suggestion` and `expected_down` are those of the call.
+    """
 
     timeline: Timeline
     result: ActionResult
     recurring: bool
     journal: tuple[str, ...] = ()
     output: str = ""
+    suggestion: str = ""
+    expected_down: str = ""
 
     @property
     def consequence(self) -> str:
-        """Pacemaker's response to this result, as a predicate: "would ..."."""
+        """Pacemaker's response to this result, as a predicate: "would ..."; or why the unit is expected to be down."""
         if self.timeline.interrupted:
             return "would not have interrupted it"
+        unit = self.timeline.states[-1][1] if self.timeline.states else None
+        is_down = isinstance(unit, UnitState) and unit.is_inactive
+        if self.expected_down and is_down and self.result.code == ExitCode.NOT_RUNNING:
+            return self.expected_down
         return consequence(self.timeline.action, self.result.code, recurring=self.recurring)
 
 
@@ -102,6 +116,7 @@ def _steps(call: Call, view: View) -> Iterator[Step]:
         environment = pacemaker_environment(action, call.options, call.operations)
         timeline = Timeline(action, call.options.get("unit", ""))
         step = _metadata_step(timeline) if action is Action.META_DATA else _action_step(timeline, environment, view)
+        step = replace(step, suggestion=call.suggest(timeline), expected_down=call.expected_down)
         view.end(step)
         yield step
         if timeline.interrupted:

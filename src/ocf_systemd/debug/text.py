@@ -7,7 +7,7 @@ from ocf_systemd.agent.events import Purpose, command_label
 from ocf_systemd.agent.log import describe_outcome
 from ocf_systemd.agent.timeline import Span, Timeline
 from ocf_systemd.core.observations import NoAnswer, NotStarted, UnitState
-from ocf_systemd.core.ocf import ActionResult, code_name
+from ocf_systemd.core.ocf import Action, ActionResult, code_name
 from ocf_systemd.core.pacemaker import meaning
 from ocf_systemd.core.text import printable, printed_lines
 from ocf_systemd.debug.changes import Changes
@@ -58,6 +58,13 @@ def headline(timeline: Timeline) -> str:
 def result_line(result: ActionResult) -> str:
     """Return a result's exit code by name and number, and its meaning."""
     return f"{code_name(result.code)} ({result.code}): {meaning(result.code)}"
+
+
+def hook_line(timeline: Timeline) -> str:
+    """Return that a monitor has run no hook, which is easily missed in a success; empty: it has, or did not begin."""
+    if timeline.action is not Action.MONITOR or not timeline.spans:
+        return ""
+    return "" if any(span.purpose is Purpose.HOOK for span in timeline.spans) else "no hook was run"
 
 
 def left_lines(changes: Changes) -> list[str]:

@@ -37,6 +37,10 @@ class TextView(View):
         _print(f"  result     {text.result_line(step.result)}, after {step.timeline.elapsed_s:.3f} s")
         if step.result.reason:
             _print(f"  reason     {step.result.reason}")
+        if step.suggestion:
+            _print(f"             {step.suggestion}")
+        if hook := text.hook_line(step.timeline):
+            _print(f"  hook       {hook}")
         _print(f"  Pacemaker  {step.consequence}")
         for line in step.journal:
             _print(f"  journal    {line}")

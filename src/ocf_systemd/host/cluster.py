@@ -90,9 +90,14 @@ def active_while_down(unit: str, resources: Iterable[Resource]) -> Active:
     shown = parse_units(_output("systemctl", "show", "--property=ActiveState", "--", unit).encode())
     if not all(each.get("ActiveState") in {"inactive", "failed"} for each in shown):
         return Active()
-    node = _output("crm_node", "--name").strip()
+    node = node_name()
     here = tuple(each for each in active if each.nodes == (node,))
     return Active(here, tuple(each for each in active if each not in here))
+
+
+def node_name() -> str:
+    """Return the name of this node in the cluster. Raises `ClusterError`."""
+    return _output("crm_node", "--name").strip()
 
 
 def _primary_names(units: Iterable[str]) -> dict[str, str]:
