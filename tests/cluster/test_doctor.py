@@ -131,6 +131,18 @@ class TestResources:
         cluster.pcs("resource", "delete", "second")
         assert doctor.report().status("one-resource") == "ok"
 
+    @pytest.mark.shows("parameters")
+    def test_wrong_parameter(self, cluster: Cluster, doctor: Doctor) -> None:
+        """A wrong value is reported, for the unit and for the resource; the proposed commands correct it."""
+        create(cluster)
+        assert doctor.report().status("parameters") == "ok"
+        cluster.pcs("resource", "update", "web", "monitor_hook_protocol=nagois", "--force")
+        named = doctor.node.sandbox.run([str(PROGRAM), "doctor", "--resource", "web", "--json"], timeout_s=60)
+        for report in (doctor.report(), Report(named)):
+            assert (report.status("parameters"), "(resource web)" in report.what("parameters")) == ("error", True)
+        doctor.run(report.fix("parameters"))
+        assert doctor.report().status("parameters") == "ok"
+
     @pytest.mark.shows("unique-clone")
     def test_globally_unique_clone(self, cluster: Cluster, doctor: Doctor) -> None:
         """Each instance needs a unit of its own; an anonymous clone does not."""

@@ -459,7 +459,7 @@ class TestOutput:
         """It is ended at the monitor's deadline, with its child processes, and reported."""
         before = box.visitors()
         hook = box.hook("sleep 60 & timeout 60 sleep 60")
-        done = doctor("--unit", box.started(), "--monitor-hook", hook, "--op", "monitor=1s", "--json")
+        done = doctor("--unit", box.started(), "--monitor-hook", hook, "--op", "monitor=2s", "--json")
         assert problems(done) == {"hook-speed"}
         box.wait_until_gone(before)
 

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Protocol
 
 import pytest
 
 from ocf_systemd.core.cluster import Cluster, ConfiguredOperation, Resource, parse_cluster, parse_stopped
 from ocf_systemd.host import cluster as host_cluster
-from ocf_systemd.host.cluster import ClusterError, query_cluster, resources_of, runs_cluster
+from ocf_systemd.host.cluster import ClusterError, MayNotQueryError, query_cluster, resources_of, runs_cluster
 from tests.unit.builders import executable
 
 if TYPE_CHECKING:
@@ -582,6 +583,38 @@ class TestQuery:
             monkeypatch.setattr(host_cluster, "_TIMEOUT_S", 0.2)
         with pytest.raises(ClusterError, match=message):
             resources_of("web.service")
+
+    @pytest.mark.parametrize(
+        ("group", "groups", "error"),
+        [
+            pytest.param(7, [7], ClusterError, id="member"),
+            pytest.param(7, [8], MayNotQueryError, id="no member"),
+            pytest.param(None, [8], MayNotQueryError, id="no such group"),
+        ],
+    )
+    def test_ordinary_user(
+        self,
+        tools: Tools,
+        monkeypatch: pytest.MonkeyPatch,
+        group: int | None,
+        groups: list[int],
+        error: type[ClusterError],
+    ) -> None:
+        """If the query fails, the reason is that the user is neither root nor a member of the group, if so."""
+
+        def find(_: str) -> SimpleNamespace:
+            if group is None:
+                raise KeyError
+            return SimpleNamespace(gr_gid=group)
+
+        tools(cibadmin="exit 102")
+        monkeypatch.setattr("os.geteuid", lambda: 1000)
+        monkeypatch.setattr("os.getegid", lambda: 1000)
+        monkeypatch.setattr("os.getgroups", lambda: groups)
+        monkeypatch.setattr("grp.getgrnam", find)
+        with pytest.raises(ClusterError) as raised:
+            query_cluster()
+        assert type(raised.value) is error
 
     def test_no_tool(self, tools: Tools, tmp_path: Path) -> None:
         """A tool that is missing is an error."""

@@ -9,6 +9,7 @@ import re
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+import anyio
 import pytest
 from click.testing import CliRunner
 from rich.console import Console
@@ -16,13 +17,13 @@ from rich.console import Console
 from ocf_systemd.commands import whole_program
 from ocf_systemd.core.check_result import CheckResult, Status
 from ocf_systemd.core.metadata import metadata_xml
-from ocf_systemd.core.observations import ActiveState
+from ocf_systemd.core.observations import ActiveState, LoadState
 from ocf_systemd.core.ocf import Action
 from ocf_systemd.core.operations import Operations
 from ocf_systemd.core.parameters import Parameters, read_parameters
 from ocf_systemd.core.unit_properties import parse_units
 from ocf_systemd.display.checks import summary
-from ocf_systemd.doctor import parse, rich_view, unit_files
+from ocf_systemd.doctor import collect, environment, parse, rich_view, unit_files
 from ocf_systemd.doctor.checks import CHECKS, run_checks
 from ocf_systemd.doctor.facts import (
     FOREVER_S,
@@ -36,10 +37,13 @@ from ocf_systemd.doctor.facts import (
     Unit,
 )
 from ocf_systemd.doctor.report import json_report, text_report, unseen_lines
+from ocf_systemd.host import cluster as host_cluster
+from ocf_systemd.host import systemctl
 from ocf_systemd.host.drop_in import drop_in_path
+from tests.unit.test_cluster import attributes, configured, primitive
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
 ODD = "a[red]b[/red] \x1b[2J:smile:"
@@ -301,6 +305,17 @@ class TestUnitFiles:
         file(tmp_path / "web.service.d" / "d.txt")
         assert unit_files.unread_drop_ins([str(tmp_path)], ["web.service"], [read]) == (unread,)
 
+    def test_similar_executable(self, tmp_path: Path) -> None:
+        """Only for a path that does not exist, and only an executable file of the same directory."""
+        hook = tmp_path / "nginx"
+        hook.touch(0o755)
+        (tmp_path / "ngnx").touch(0o644)
+        (tmp_path / "nginxx").mkdir()
+        assert unit_files.similar_executable(str(tmp_path / "ngnix")) == str(hook)
+        assert unit_files.similar_executable(str(tmp_path / "smtp")) == ""
+        assert unit_files.similar_executable(str(hook)) == ""
+        assert unit_files.similar_executable(str(tmp_path / "none/nginx")) == ""
+
     def test_texts(self, tmp_path: Path) -> None:
         """A binary is no text, nor is a file that cannot be read."""
         (tmp_path / "program").write_bytes(b"\x7fELF\0")
@@ -419,6 +434,23 @@ def call(*arguments: str) -> tuple[int, str]:
     return result.exit_code, result.output
 
 
+@pytest.fixture
+def wrong_value(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a cluster have the resource `web` with a wrong protocol of its hook."""
+    options = {"unit": "web", "monitor_hook": "/h/web", "monitor_hook_protocol": "nagois"}
+    cluster = configured(primitive(attributes("instance_attributes", "i", **options)))
+
+    def collect_without_host(known: Facts, given: Mapping[str, str]) -> Facts:
+        facts = replace(known, unit=Unit(id="web.service"), cluster=cluster)
+        return anyio.run(environment.with_resources, facts, given)
+
+    monkeypatch.setattr(systemctl, "is_booted", lambda: True)
+    monkeypatch.setattr(host_cluster, "query_cluster", lambda: cluster)
+    monkeypatch.setattr(environment, "managing", lambda *_: cluster.resources)
+    monkeypatch.setattr(collect, "collect", collect_without_host)
+    monkeypatch.setattr("os.geteuid", lambda: 0)
+
+
 class TestCommand:
     @pytest.mark.parametrize(
         ("arguments", "expected"),
@@ -444,6 +476,33 @@ class TestCommand:
         code, output = call(*arguments)
         assert code == 2
         assert expected in re.sub(r"\s+", " ", output)
+
+    @pytest.mark.usefixtures("wrong_value")
+    def test_wrong_value_of_the_resource(self) -> None:
+        """It is an error of a check, for the resource and for its unit; the other values stay in force."""
+        for arguments in (("--resource", "web"), ("web",)):
+            done = CliRunner().invoke(whole_program(), ["doctor", *arguments, "--json"], standalone_mode=False)
+            report = json.loads(done.output)
+            (wrong,) = [check for check in report["checks"] if check["name"] == "parameters"]
+            assert (done.return_value, wrong["status"], "'nagois'" in wrong["what"]) == (1, "error", True)
+            assert report["monitor_hook"] == "/h/web"
+
+    @pytest.mark.usefixtures("wrong_value")
+    def test_wrong_value_besides(self) -> None:
+        """One on the command line is a usage error, also if it is the same."""
+        for value in ("nagois", "lbs"):
+            code, output = call("--resource", "web", "-o", f"monitor_hook_protocol={value}")
+            assert (code, f"'{value}' is not one of" in output) == (2, True)
+        assert call("--resource", "web", "-o", "monitor_hook_protocol=lsb")[0] == 0
+
+    @pytest.mark.parametrize(("state", "is_proposed"), [(LoadState.LOADED, True), (LoadState.NOT_FOUND, False)])
+    def test_root_finds_more(self, monkeypatch: pytest.MonkeyPatch, state: LoadState, *, is_proposed: bool) -> None:
+        """The command for root is proposed, unless the unit is not found."""
+        monkeypatch.setattr("os.geteuid", lambda: 1000)
+        monkeypatch.setattr(systemctl, "is_booted", lambda: True)
+        unit = Unit(id="web.service", load_state=state)
+        monkeypatch.setattr(collect, "collect", lambda known, _: replace(known, unit=unit))
+        assert ("To check all of it: sudo " in call("web")[1]) == is_proposed
 
     def test_help_fits_a_screen(self) -> None:
         """It has examples, and fits a terminal of 80 columns."""

@@ -588,6 +588,8 @@ ROWS: dict[str, tuple[list[tuple[str, Facts]], list[tuple[str, Facts]]]] = {
             ("seconds for milliseconds", replace(known(poll_interval="5000"), options={"poll_interval": "5000"})),
             ("milliseconds for seconds", known(operations=operating(start=0.1))),
             ("no other unit", known(operations=operating(stop=40000.0))),
+            ("too short", known(operations=operating(start=1.9))),
+            ("too short in the resource", known(operations=Operations(configured={"monitor": 1.0}))),
             (
                 "of the resource",
                 replace(
@@ -853,6 +855,15 @@ def test_the_state_of_a_unit_has_one_meaning(state: ActiveState) -> None:
     assert RelatedUnit(NAME, active_state=state).is_running == expected.is_running
 
 
+@pytest.mark.parametrize("path", [pytest.param("/usr/bin/nope", id="programs"), pytest.param(HOOK, id="other")])
+def test_a_hook_is_installed_only_where_hooks_belong(path: str) -> None:
+    """For another path, doctor does not propose to install a file there."""
+    facts = known(hook=Hook((HookMissing(path, "No such file or directory"),)), monitor_hook=path)
+    fix = BY_NAME["hook"].run(facts).fix
+    assert fix
+    assert not any(line.startswith("install") for line in fix)
+
+
 def text_of(result: CheckResult) -> str:
     return "\n".join((result.what, result.why, *result.fix))
 
@@ -923,7 +934,26 @@ FIXES = [
         ),
         "update RESOURCE monitor_hook=/x/smtp monitor_hook_args='-p 25'",
     ),
-    ("hook", known(hook=Hook((HookMissing(HOOK, "No such file or directory"),))), f"root ./smtp {HOOK}"),
+    (
+        "hook",
+        known(hook=Hook((HookMissing(MOVED, "No such file or directory"),)), monitor_hook=MOVED),
+        f"root ./smtp {MOVED}",
+    ),
+    (
+        "hook",
+        known(hook=Hook((HookMissing(HOOK, "No such file or directory"),))),
+        "monitor_hook=/usr/local/lib/ocf-systemd/hooks/HOOK",
+    ),
+    (
+        "hook",
+        known(hook=Hook((HookMissing(HOOK, "No such file or directory"),), similar="/usr/local/lib/hooks/smtps")),
+        "did you mean /usr/local/lib/hooks/smtps?",
+    ),
+    (
+        "hook",
+        known(hook=Hook((HookMissing(HOOK, "No such file or directory"),), similar="/usr/local/lib/hooks/smtps")),
+        "update RESOURCE monitor_hook=/usr/local/lib/hooks/smtps",
+    ),
     ("hook-safety", unsafe_hook("/home/joe/smtp", "/home/joe is owned by uid 1000"), f"root /home/joe/smtp {MOVED}"),
     ("hook-safety", unsafe_hook("/home/joe/smtp", "/home/joe is owned by uid 1000"), f"monitor_hook={MOVED}"),
     ("hook-safety", unsafe_hook("/a b/smtp", "/a b is writable by everyone"), f"root '/a b/smtp' {MOVED}"),
@@ -944,6 +974,7 @@ FIXES = [
     ("times", replace(known(), options={"poll_interval": "5000"}), "pcs resource update RESOURCE poll_interval=5000ms"),
     ("times", replace(known(operations=operating(start=90000.0)), times={"start": "90000"}), "is 90000 s (25 h)"),
     ("times", replace(known(operations=operating(stop=0.02)), times={"stop": "20ms"}), "op stop timeout=20s"),
+    ("times", known(operations=operating(monitor=1.0)), "less than the 2 s that the agent needs"),
     ("times", replace(known(operations=operating(interval=5000.0))), "op monitor interval=5000ms"),
 ]
 

@@ -16,14 +16,16 @@ from ocf_systemd.doctor.checks import run_checks
 from ocf_systemd.doctor.facts import Execution
 from ocf_systemd.doctor.fixes import update
 from tests.unit.test_doctor_checks import BY_NAME, NAME, known, serving
+from tests.unit.test_doctor_findings import LSB
 
 if TYPE_CHECKING:
     from ocf_systemd.doctor.facts import Facts
 
 START = ConfiguredOperation("start", "0s", "90s")
 MONITOR = ConfiguredOperation("monitor", "10s", "30s")
-WEB = Resource("web", "ocf:pacemaker:systemd", NAME, {}, (START, MONITOR))
+WEB = Resource("web", "ocf:pacemaker:systemd", NAME, {"unit": "web"}, (START, MONITOR))
 CLONED = replace(WEB, is_globally_unique=True, clone="web-clone")
+NAGOIS = replace(WEB, parameters={"unit": "web", "monitor_hook": "/h", "monitor_hook_protocol": "nagois"})
 POWER = Resource("power", "stonith:fence_ipmilan", "", {})
 
 
@@ -70,6 +72,16 @@ ROWS: dict[str, tuple[list[tuple[str, Facts]], list[tuple[str, Facts]]]] = {
         [("ignored", managed(no_quorum_policy="ignore"))],
         [("by default", managed()), ("freeze", managed(no_quorum_policy="freeze"))],
     ),
+    "parameters": (
+        [
+            ("not a choice", managed(NAGOIS)),
+            ("not together", managed(replace(WEB, parameters={"unit": "web", "stop_verify": "yes"}))),
+        ],
+        [
+            ("valid", managed(replace(WEB, parameters={"unit": "web", "monitor_hook": "/h", "other": "x"}))),
+            ("of another class", managed(replace(WEB, agent="systemd:web"))),
+        ],
+    ),
     "one-resource": (
         [("two", managed(WEB, replace(WEB, id="web2"))), ("of another class", managed(WEB, replace(WEB, agent="x")))],
         [("one", managed(WEB))],
@@ -101,6 +113,7 @@ SEVERITIES = [
     pytest.param("quorum", managed(no_quorum_policy="ignore"), Status.WARNING, id="quorum"),
     pytest.param("quorum", managed(no_quorum_policy="ignore", stonith_enabled="0"), Status.ERROR, id="unfenced"),
     pytest.param("one-resource", managed(WEB, WEB), Status.ERROR, id="one-resource"),
+    pytest.param("parameters", managed(NAGOIS), Status.ERROR, id="parameters"),
     pytest.param("unique-clone", managed(CLONED), Status.ERROR, id="unique-clone"),
     pytest.param("monitor", monitored(), Status.ERROR, id="no monitor"),
     pytest.param("monitor", monitored(replace(MONITOR, timeout=None)), Status.WARNING, id="no timeout"),
@@ -150,6 +163,34 @@ def test_a_cluster_that_does_not_answer() -> None:
     first, *others = (check.run(unreachable()) for check in cluster_checks.CHECKS)
     assert first.what == "crm_mon does not answer within 5 s"
     assert {(result.status, result.what) for result in others} == {(Status.SKIPPED, "the cluster cannot be queried")}
+
+
+def test_a_user_who_may_not_query() -> None:
+    """The fix is to repeat the command as root."""
+    facts = replace(unreachable(), as_root="sudo ocf-systemd doctor web")
+    assert BY_NAME["cluster"].run(facts).fix == ("sudo ocf-systemd doctor web",)
+
+
+NO_HOOK = [
+    pytest.param(known(), "no-hook", id="no-hook"),
+    pytest.param(known(serving(type="simple")), "readiness", id="readiness"),
+    pytest.param(known(serving(type="forking")), "main-process", id="main-process"),
+    pytest.param(known(serving(type="notify", remain_after_exit=True)), "stays-active", id="stays-active"),
+    pytest.param(known(LSB), "lsb-script", id="lsb-script"),
+]
+
+
+@pytest.mark.parametrize(("facts", "name"), NO_HOOK)
+def test_unknown_hook(facts: Facts, name: str) -> None:
+    """A check that misses a hook is skipped if the resource is unknown, or its hook is wrong; others are not."""
+    assert results(facts)[name].is_problem
+    unknown = results(replace(facts, why_no_cluster="cibadmin failed"))
+    assert (unknown[name].status, unknown[name].what) == (Status.SKIPPED, "the cluster cannot be queried")
+    assert {unknown[each].what for each in ("no-hook", "hook")} == {"the cluster cannot be queried"}
+    wrong = replace(WEB, parameters={"unit": "web", "monitor_hook": "smtp"})
+    found = results(replace(facts, cluster=Cluster({}, (POWER, wrong)), resources=(wrong,)))
+    assert (found[name].status, found[name].what) == (Status.SKIPPED, "`parameters` reports the cause")
+    assert found["parameters"].is_problem
 
 
 def stopped(facts: Facts) -> Facts:
@@ -319,6 +360,39 @@ class TestFixes:
         lines = [line for result in fix.values() for line in result.fix if "pcs resource update" in line]
         assert lines
         assert all(line.startswith("pcs resource update web ") and "now" not in line for line in lines)
+
+    @pytest.mark.parametrize(
+        ("options", "what", "command"),
+        [
+            pytest.param(
+                {"monitor_hook_protocol": "nagois"},
+                "monitor_hook_protocol='nagois' is not one of ",
+                "monitor_hook_protocol=nagios   # or ocf, plain, lsb; "
+                "crm resource param web set monitor_hook_protocol nagios",
+                id="similar",
+            ),
+            pytest.param(
+                {"poll_interval": "x"},
+                "poll_interval='x' is not a duration",
+                "poll_interval=VALUE   # crm resource param web set poll_interval VALUE",
+                id="no choices",
+            ),
+            pytest.param(
+                {"stop_verify": "yes"},
+                "stop_verify=yes needs a monitor_hook",
+                "stop_verify=no   # or yes; crm resource param web set stop_verify no",
+                id="not together",
+            ),
+        ],
+    )
+    def test_wrong_parameter(self, options: dict[str, str], what: str, command: str) -> None:
+        """Each wrong value is named with the resource, and corrected before the failure is cleaned up."""
+        result = results(managed(replace(WEB, parameters={"unit": "web", **options})))["parameters"]
+        assert result.what.startswith(what)
+        assert result.what.endswith("(resource web)")
+        update_it, clean_up = result.fix
+        assert update_it == f"pcs resource update web {command}"
+        assert clean_up == "pcs resource cleanup web   # crm resource cleanup web"
 
     def test_for_crm(self) -> None:
         """The comment of a command for pcs has that for crm, with or without a resource."""

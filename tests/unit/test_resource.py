@@ -23,7 +23,7 @@ from ocf_systemd.core.suggestions import did_you_mean, similar_units, similar_va
 from ocf_systemd.debug import session
 from ocf_systemd.host import cluster as host_cluster
 from ocf_systemd.host import systemctl
-from ocf_systemd.host.cluster import ClusterError
+from ocf_systemd.host.cluster import ClusterError, MayNotQueryError
 from tests.unit.test_cluster import OURS, attributes, configured, primitive, real
 
 if TYPE_CHECKING:
@@ -232,6 +232,22 @@ class TestCommandLine:
             assert why in result.output
             assert "on a node of the cluster" in result.output
 
+    @pytest.mark.parametrize("command", [("debug", "monitor"), ("doctor",)])
+    def test_user_who_may_not_query(self, monkeypatch: pytest.MonkeyPatch, command: tuple[str, ...]) -> None:
+        """The error has the command for root, and does not send the user to another host."""
+
+        def fail() -> None:
+            raise MayNotQueryError("this user may not query the cluster")
+
+        arguments = [*command, "--resource", "web"]
+        monkeypatch.setattr(systemctl, "is_booted", lambda: True)
+        monkeypatch.setattr(host_cluster, "query_cluster", fail)
+        monkeypatch.setattr("sys.argv", ["/usr/bin/ocf-systemd", *arguments])
+        result = CliRunner().invoke(whole_program(), arguments)
+        assert result.exit_code == 2
+        assert f"may not query the cluster. Run: sudo ocf-systemd {' '.join(arguments)}" in result.output
+        assert "on a node of the cluster" not in result.output
+
     def test_completion_of_resources(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """Resources that manage a unit are offered; none if the cluster does not answer in time."""
         monkeypatch.setattr(host_cluster, "configured_resources", lambda _: real("managed").resources)
@@ -316,7 +332,17 @@ class TestFarOff:
             pytest.param(
                 {}, {"start": "20000"}, "start timeout=20000 is 20000 s (6 h); did you mean 20000ms?", id="op"
             ),
-            pytest.param({}, {"stop": "1800"}, "stop timeout=1800 is 1800 s (30 min); did you mean 1800ms?", id="1800"),
+            pytest.param({}, {"stop": "1800"}, "stop timeout=1800 is 1800 s (30 min)", id="1800"),
+            pytest.param({}, {"stop": "2500"}, "stop timeout=2500 is 2500 s (42 min); did you mean 2500ms?", id="2500"),
+            pytest.param(
+                {}, {"start": "1"}, "start timeout=1 is 1 s, less than the 2 s that the agent needs", id="short"
+            ),
+            pytest.param(
+                {},
+                {"stop": "20ms"},
+                "stop timeout=20ms is 0.02 s, less than the 2 s that the agent needs; did you mean 20s?",
+                id="short, ms",
+            ),
             pytest.param({}, {"interval": "10ms"}, "monitor interval=10ms is 0.01 s; did you mean 10s?", id="interval"),
         ],
     )
@@ -330,7 +356,7 @@ class TestFarOff:
         [
             pytest.param({"poll_interval": "500ms", "monitor_hook_timeout": "2min"}, {}, id="parameters"),
             pytest.param({"poll_interval": "x", "monitor_hook_timeout": ""}, {}, id="wrong and unset"),
-            pytest.param({}, {"start": "15min", "stop": "1800s", "monitor": "1", "interval": "5min"}, id="times"),
+            pytest.param({}, {"start": "15min", "stop": "1800s", "monitor": "2", "interval": "1"}, id="times"),
         ],
     )
     def test_usual(self, options: Mapping[str, str], times: Mapping[str, str]) -> None:

@@ -11,7 +11,7 @@ from ocf_systemd.commands.resource import Choice, ResourceCommand, Target, resou
 from ocf_systemd.display.terminal import console, uses_rich
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from ocf_systemd.core.check_result import CheckResult
     from ocf_systemd.doctor.facts import Facts
@@ -41,7 +41,7 @@ def doctor(choice: Choice, *, as_json: bool) -> int:
 
     choice.require_unit()
     target = choice.find()
-    known = _known(target)
+    known = _known(choice, target)
     require_systemd(f"Use a sandbox: {PROGRAM} sandbox run -- {PROGRAM} doctor …")
     if not as_json and uses_rich():
         from ocf_systemd.doctor.rich_view import show, waiting
@@ -56,37 +56,38 @@ def doctor(choice: Choice, *, as_json: bool) -> int:
         report = json_report(facts, results) if as_json else "\n".join(text_report(facts, results))
         sys.stdout.write(f"{report}\n")
     if not is_root():
-        _report_unseen(results, as_json=as_json)
+        _report_unseen(facts, results, as_json=as_json)
     return exit_code(results)
 
 
-def _report_unseen(results: "Sequence[CheckResult]", *, as_json: bool) -> None:
+def _report_unseen(facts: "Facts", results: "Sequence[CheckResult]", *, as_json: bool) -> None:
     """Print which checks need root; with JSON, whose document has them as skipped, to standard error."""
+    from ocf_systemd.core.observations import LoadState
     from ocf_systemd.doctor.report import unseen_lines
 
-    for line in (*unseen_lines(results), f"To check all of it: {command_as_root()}"):
+    is_found = facts.unit is None or facts.unit.load_state is not LoadState.NOT_FOUND
+    for line in (*unseen_lines(results), *([f"To check all of it: {facts.as_root}"] if is_found else [])):
         click.echo(line, err=as_json)
 
 
-def _known(target: Target) -> "Facts":
+def _known(choice: Choice, target: Target) -> "Facts":
     """Return the facts from the command line. A wrong unit name is one; other wrong values are usage errors."""
     from ocf_systemd.core.parameter_table import PREFIX, UNIT
-    from ocf_systemd.core.parameters import ParameterError, read_parameters
+    from ocf_systemd.core.parameters import read_leniently
     from ocf_systemd.core.suggestions import similar_values
     from ocf_systemd.doctor.facts import Facts
 
     given = target.options
-    name, parameters = given["unit"], None
+    name = given["unit"]
     try:
         UNIT.parse(name)
         why = ""
     except ValueError as error:
         why = str(error)
-    environment = {PREFIX + option: text for option, text in given.items()}
-    try:
-        parameters = read_parameters({**environment, **({UNIT.variable: "none"} if why else {})})
-    except ParameterError as error:
-        raise click.UsageError(f"{error}.{similar_values(given)}") from None
+    options = {**given, **({UNIT.name: "none"} if why else {})}
+    if problems := _wrong_here(choice, target, options):
+        raise click.UsageError(f"{'; '.join(problems)}.{similar_values(choice.options)}")
+    parameters, _ = read_leniently({PREFIX + option: text for option, text in options.items()})
     return Facts(
         given=name,
         operations=target.operations,
@@ -94,4 +95,15 @@ def _known(target: Target) -> "Facts":
         why_unusable=why,
         options=given,
         times=target.times,
+        as_root="" if is_root() else command_as_root(),
     )
+
+
+def _wrong_here(choice: Choice, target: Target, options: "Mapping[str, str]") -> list[str]:
+    """Return the problems of the command line: those of the resource's own values are for a check."""
+    from ocf_systemd.core.named_resource import options_of
+    from ocf_systemd.core.parameters import wrong_values
+
+    configured = wrong_values(options_of(target.resource)) if target.resource else {}
+    wrong = wrong_values(options)
+    return [text for name, text in wrong.items() if name in choice.options or text != configured.get(name)]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, ParamSpec
 import click
 
 from ocf_systemd.commands.cluster import our_agents
-from ocf_systemd.commands.program import NotRunError, duration
+from ocf_systemd.commands.program import NotRunError, command_as_root, duration
 from ocf_systemd.core.durations import duration_s
 from ocf_systemd.core.operations import OPERATION_NAMES, Operations
 from ocf_systemd.core.parameter_table import MONITOR_HOOK, TABLE, UNIT
@@ -75,11 +75,13 @@ class Choice:
 
 def _find_resource(name: str) -> "Resource":
     from ocf_systemd.core.named_resource import find_resource
-    from ocf_systemd.host.cluster import ClusterError, query_cluster
+    from ocf_systemd.host.cluster import ClusterError, MayNotQueryError, query_cluster
 
     advice = f"Run this command on a node of the cluster, or give the unit and its parameters instead of {name}"
     try:
         cluster = query_cluster()
+    except MayNotQueryError as error:
+        raise NotRunError(f"{error}. Run: {command_as_root()}") from None
     except ClusterError as error:
         raise NotRunError(f"{error}. --resource {name} needs it. {advice}") from None
     if cluster is None:

@@ -72,6 +72,12 @@ def read_leniently(environment: Mapping[str, str]) -> tuple[Parameters, tuple[st
     return parameters, tuple(problems)
 
 
+def wrong_values(options: Mapping[str, str]) -> dict[str, str]:
+    """Return the problem of each wrong parameter by its name; `options` are parameters as text, by name."""
+    _, problems = read_leniently({PREFIX + name: text for name, text in options.items()})
+    return {re.split("[= ]", problem, maxsplit=1)[0]: problem for problem in problems}
+
+
 def _read(row: Parameter, environment: Mapping[str, str], problems: list[str]) -> object:
     """Return a parameter's value; if it is wrong, add the problem and return the default."""
     text = environment.get(row.variable, "").strip() or row.default

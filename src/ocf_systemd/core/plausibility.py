@@ -14,7 +14,8 @@ from ocf_systemd.core.operations import INTERVAL, OPERATION_NAMES, Operations
 PLAUSIBLE_S: Mapping[str, tuple[float, float]] = {"monitor_hook_timeout": (0.05, 600.0), "poll_interval": (0.01, 60.0)}
 """The range in seconds of each parameter that is a duration."""
 
-_OPERATION_S = (1.0, 3600.0)  # of a timeout: the agent itself takes a tenth of a second
+_INTERVAL_S = (1.0, 3600.0)
+_TIMEOUT_S = (2.0, 3600.0)  # README: Python needs time to start, and the agent to report a reason
 _MILLISECONDS_FROM = 1000  # a number without a unit from this on looks like milliseconds
 _PARTS = re.compile(r"([0-9.]+)\s*([a-z]*)", re.IGNORECASE)
 
@@ -24,6 +25,7 @@ class FarOff:
     """A time outside of its range: its name as in `poll_interval` or `start timeout`, and its value as text.
 
     `meant` is the value that was probably meant, or empty; `setting` is what to put in front of it and of `=`.
+    `least_s` are the seconds that the agent needs, if the time is shorter.
     """
 
     name: str
@@ -31,11 +33,13 @@ class FarOff:
     seconds: float
     meant: str
     setting: str
+    least_s: float = 0.0
 
     def __str__(self) -> str:
         """Return what was understood, and what may have been meant."""
         question = f"; did you mean {self.meant}?" if self.meant else ""
-        return f"{self.name}={self.text} is {_span(self.seconds)}{question}"
+        least = f", less than the {self.least_s:g} s that the agent needs" if self.least_s else ""
+        return f"{self.name}={self.text} is {_span(self.seconds)}{least}{question}"
 
 
 def far_off(options: Mapping[str, str], operations: Operations, times: Mapping[str, str]) -> tuple[FarOff, ...]:
@@ -67,9 +71,12 @@ def _operations(operations: Operations, times: Mapping[str, str]) -> Iterator[Fa
     for name in (each for each in OPERATION_NAMES if each in chosen):
         seconds = chosen[name]
         text = times.get(name, f"{seconds:g}s").strip()
-        if not _is_plausible(text, seconds, _OPERATION_S):
-            label = f"{Action.MONITOR} {INTERVAL}" if name == INTERVAL else f"{name} timeout"
-            yield FarOff(label, text, seconds, _meant(text, _OPERATION_S), f"op {label}")
+        is_interval = name == INTERVAL
+        range_s = _INTERVAL_S if is_interval else _TIMEOUT_S
+        if not _is_plausible(text, seconds, range_s):
+            label = f"{Action.MONITOR} {INTERVAL}" if is_interval else f"{name} timeout"
+            least_s = range_s[0] if seconds < range_s[0] and not is_interval else 0.0
+            yield FarOff(label, text, seconds, _meant(text, range_s), f"op {label}", least_s)
 
 
 def _seconds(text: str) -> float | None:

@@ -2,18 +2,24 @@
 
 from collections.abc import Callable, Collection, Iterable, Mapping
 
-from ocf_systemd.core.parameter_table import TABLE
+from ocf_systemd.core.parameter_table import TABLE, Parameter
 
 _UNITS_MAX, _UNIT_SIMILARITY = 4, 0.75
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """Return " Did you mean 'NAME'?" with the known name that is most similar to a word; empty: none is similar."""
+    close = most_similar(word, known)
+    return f" Did you mean '{close}'?" if close else ""
+
+
+def most_similar(word: str, known: Iterable[str]) -> str:
+    """Return the known name that is most similar to a word; empty: none is similar."""
     from difflib import get_close_matches
 
     names = {_folded(each): each for each in known}
     close = get_close_matches(_folded(word), names, n=1)
-    return f" Did you mean '{names[close[0]]}'?" if close else ""
+    return names[close[0]] if close else ""
 
 
 def _folded(name: str) -> str:
@@ -27,6 +33,14 @@ def similar_values(options: Mapping[str, str]) -> str:
         for row in TABLE
         if row.choices and options.get(row.name) and not _is_right(row.parse, options[row.name])
     )
+
+
+def proposed_value(row: Parameter, text: str) -> str:
+    """Return what to set a parameter to whose value is wrong: a similar choice, or the placeholder VALUE.
+
+    A value that is right, but not together with the other parameters, has the default instead.
+    """
+    return row.default if _is_right(row.parse, text) else most_similar(text.strip(), row.choices) or "VALUE"
 
 
 def _is_right(parse: Callable[[str], object], text: str) -> bool:

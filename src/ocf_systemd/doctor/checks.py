@@ -5,6 +5,7 @@ import shlex
 from dataclasses import replace
 
 from ocf_systemd.core.check_result import CheckResult, Status
+from ocf_systemd.core.parameter_table import MONITOR_HOOK
 from ocf_systemd.doctor import (
     cluster_checks,
     dependency_checks,
@@ -39,6 +40,9 @@ _CAUSES = {
     "main-process": ("stays-active", "lsb-script"),
 }
 
+# Those whose problem is that there is no hook.
+_WITHOUT_HOOK = frozenset({"no-hook", "readiness", "main-process", "stays-active", "lsb-script"})
+
 # What a start needs, and may be on storage that the cluster mounts on the node where the service runs.
 _MAY_BE_MOUNTED = frozenset({"programs", "files", "conditions"})
 
@@ -47,10 +51,21 @@ _UPDATE = re.compile(r"^pcs resource update RESOURCE( op (\w+) .*| .*)$")  # `fi
 
 def run_checks(facts: Facts) -> tuple[CheckResult, ...]:
     """Return the result of each check, in the order of the table; one problem for each cause."""
-    results = tuple(check.run(facts) for check in CHECKS)
+    results = tuple(_unless_hook_unknown(check.run(facts), facts) for check in CHECKS)
     problems = {result.name for result in results if result.is_problem}
     final = (_unless_mounted_elsewhere(_unless_reported(result, problems), facts) for result in results)
     return tuple(_with_resource(result, facts) for result in final)
+
+
+def _unless_hook_unknown(result: CheckResult, facts: Facts) -> CheckResult:
+    """Return that a check is skipped if it misses a hook, and the resource may have one, or has a wrong one."""
+    if not result.is_problem or result.name not in _WITHOUT_HOOK:
+        return result
+    if facts.why_no_cluster:
+        return CheckResult(result.name, Status.SKIPPED, cluster_checks.NO_ANSWER)
+    if facts.resource and facts.resource.parameters.get(MONITOR_HOOK.name, "").strip():
+        return CheckResult(result.name, Status.SKIPPED, "`parameters` reports the cause")
+    return result
 
 
 def _unless_reported(result: CheckResult, problems: set[str]) -> CheckResult:

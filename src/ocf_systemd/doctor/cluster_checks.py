@@ -4,10 +4,14 @@ import re
 
 from ocf_systemd.core.check_result import CheckResult
 from ocf_systemd.core.cluster import Cluster, Resource, is_false
-from ocf_systemd.core.ocf import Action
+from ocf_systemd.core.named_resource import options_of
+from ocf_systemd.core.ocf import Action, ExitCode
+from ocf_systemd.core.parameter_table import TABLE, Parameter
+from ocf_systemd.core.parameters import wrong_values
+from ocf_systemd.core.suggestions import proposed_value
 from ocf_systemd.doctor.check import Check, needs
 from ocf_systemd.doctor.facts import Facts
-from ocf_systemd.doctor.fixes import names, update_operation
+from ocf_systemd.doctor.fixes import names, response, update_operation
 
 # From Pacemaker 3.0.2 on, names of properties may begin with `fencing-` instead of `stonith-`.
 _FENCING = ("stonith-enabled", "fencing-enabled")
@@ -51,8 +55,9 @@ def check_cluster(check: Check, facts: Facts) -> CheckResult:
     if facts.why_no_cluster:
         return check.warning(
             facts.why_no_cluster,
-            "Its configuration is not checked, and times of operations are assumed to be those advertised.",
-            "crm_mon --one-shot   # must print the state of the cluster, to root",
+            "Its configuration is not checked, the parameters of the resource are unknown, and times of operations are "
+            "assumed to be those advertised.",
+            facts.as_root or "crm_mon --one-shot   # must print the state of the cluster, to root",
         )
     if facts.cluster is None:
         return check.skipped(_NO_CLUSTER)
@@ -98,6 +103,39 @@ def check_quorum(check: Check, cluster: Cluster) -> CheckResult:
         *(() if cluster.has_quorum else _WITHOUT_QUORUM),
         f"pcs property set {_QUORUM}=stop   # crm configure property {_QUORUM}=stop",
     )
+
+
+@needs(_find_resources)
+def check_parameters(check: Check, resources: tuple[Resource, ...]) -> CheckResult:
+    """Check that the parameters of the resource are valid."""
+    wrong = {each.id: (options_of(each), problems) for each in resources if (problems := _wrong_values(each))}
+    if not wrong:
+        return check.ok("all are valid")
+    return check.error(
+        "; ".join(f"{'; '.join(problems.values())} (resource {name})" for name, (_, problems) in wrong.items()),
+        f"start and monitor return 6, not configured. {response(Action.MONITOR, ExitCode.ERR_CONFIGURED)}",
+        *(
+            line
+            for name, (options, problems) in wrong.items()
+            for line in (
+                *(_correct(name, row, options[row.name]) for row in TABLE if row.name in problems),
+                f"pcs resource cleanup {name}   # crm resource cleanup {name}",
+            )
+        ),
+    )
+
+
+def _wrong_values(resource: Resource) -> dict[str, str]:
+    return wrong_values(options_of(resource))
+
+
+def _correct(resource: str, row: Parameter, text: str) -> str:
+    """Return the command that corrects a parameter of a resource, with the other choices in its comment."""
+    value = proposed_value(row, text)
+    others = ", ".join(each for each in row.choices if each != value)
+    comment = f"or {others}; " if others else ""
+    crm = f"crm resource param {resource} set {row.name} {value}"
+    return f"pcs resource update {resource} {row.name}={value}   # {comment}{crm}"
 
 
 @needs(_find_resources)
@@ -163,6 +201,7 @@ CHECKS = (
     Check("cluster", check_cluster),
     Check("fencing", check_fencing),
     Check("quorum", check_quorum),
+    Check("parameters", check_parameters),
     Check("one-resource", check_one_resource),
     Check("unique-clone", check_unique_clone),
     Check("monitor", check_monitor),

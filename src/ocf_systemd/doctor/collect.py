@@ -327,7 +327,9 @@ async def _run_hook(facts: Facts, options: Mapping[str, str]) -> Hook | None:
         failures = await check_access(parameters, environment, processes.run, deadline)
     if failures or not_run:
         scripts = () if failures else _scripts(parameters)
-        return Hook(failures, not_run, scripts, is_directory=unit_files.is_directory(parameters.monitor_hook))
+        path = parameters.monitor_hook
+        similar = unit_files.similar_executable(path)
+        return Hook(failures, not_run, scripts, is_directory=unit_files.is_directory(path), similar=similar)
     outcomes = await run_hooks(parameters, environment, processes.run, deadline)
     times_s = [
         ran.outcome.elapsed_s

@@ -17,7 +17,7 @@ from ocf_systemd.core.cluster import Resource, configured_operations
 from ocf_systemd.core.named_resource import override
 from ocf_systemd.core.observations import ActiveState, CommandOutcome, Exited, LoadState, NotStarted
 from ocf_systemd.core.parameter_table import PREFIX
-from ocf_systemd.core.parameters import ParameterError, read_parameters
+from ocf_systemd.core.parameters import read_leniently
 from ocf_systemd.doctor.facts import Agent, Facts, Host
 from ocf_systemd.doctor.parse import Properties, span_s
 from ocf_systemd.doctor.systemctl import run, show
@@ -128,11 +128,9 @@ async def with_resources(facts: Facts, options: Mapping[str, str]) -> Facts:
 
 
 def _configured(facts: Facts, resource: Resource, options: Mapping[str, str]) -> Facts:
-    parameters = facts.parameters
-    with suppress(ParameterError):  # the agent reports it
-        given = configured_options(facts, options)
-        parameters = read_parameters({PREFIX + name: text for name, text in given.items()})
-    configured = configured_operations(resource, parameters.monitor_hook_level if parameters else 0)
+    given = configured_options(facts, options)
+    parameters, _ = read_leniently({PREFIX + name: text for name, text in given.items()})
+    configured = configured_operations(resource, parameters.monitor_hook_level)
     chosen = {**configured.chosen, **facts.operations.chosen}
     return replace(facts, parameters=parameters, operations=replace(configured, chosen=chosen))
 

@@ -234,6 +234,7 @@ class Hook:
     """The hooks: how one run of each ended, or why they were not run, and their files.
 
     `elapsed_s` is the time in seconds that the slowest took. `is_directory` means that monitor_hook is a directory.
+    `similar` is an executable with a similar name in the same directory, if monitor_hook does not exist.
     """
 
     outcomes: tuple[HookOutcome, ...] = ()
@@ -241,6 +242,7 @@ class Hook:
     scripts: tuple[Script, ...] = ()
     elapsed_s: float = 0.0
     is_directory: bool = False
+    similar: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -280,7 +282,8 @@ class Facts:
     if systemd does not answer; `no_answer` is why. `unexamined` are the related units that are too many to examine.
     `server` has the states of the resident server's units, if they are installed. `cluster` is the one that runs on
     this host, `resources` those of it that manage the unit; `why_no_cluster` is why it cannot be queried. `options` are
-    the parameters of the command line as text, `times` its times of operations.
+    the parameters of the command line as text, `times` its times of operations. `as_root` is the command that repeats
+    this one as root, if this user is not root.
     """
 
     given: str
@@ -299,6 +302,7 @@ class Facts:
     cluster: Cluster | None = None
     resources: tuple[Resource, ...] = ()
     why_no_cluster: str = ""
+    as_root: str = ""
     options: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     times: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
 

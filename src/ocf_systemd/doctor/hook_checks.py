@@ -20,8 +20,9 @@ from ocf_systemd.core.pacemaker import consequence
 from ocf_systemd.core.parameters import Parameters
 from ocf_systemd.core.timeouts import least_timeout_s
 from ocf_systemd.doctor.check import Check, needs
+from ocf_systemd.doctor.cluster_checks import NO_ANSWER
 from ocf_systemd.doctor.facts import Facts, Hook
-from ocf_systemd.doctor.fixes import HOOKS, OTHER_HOOKS, OWN, quoted, response, time_span, update
+from ocf_systemd.doctor.fixes import HOOKS, OTHER_HOOKS, OWN, quoted, response, time_span, update, with_hook
 
 NOT_RUN = "the hook was not run"
 """The beginning of why checks of a hook's run are skipped."""
@@ -36,7 +37,7 @@ _Hooked = tuple[Facts, Hook, Parameters]
 
 def _find_hook(facts: Facts) -> _Hooked | str:
     if facts.hook is None or facts.parameters is None or facts.parameters.monitor_hook is None:
-        return "there is no hook"
+        return NO_ANSWER if facts.why_no_cluster else "there is no hook"
     return facts, facts.hook, facts.parameters
 
 
@@ -59,11 +60,12 @@ def check_hook(check: Check, hooked: _Hooked) -> CheckResult:
     """Check that the hook can be run."""
     _, hook, parameters = hooked
     missing = [outcome for outcome in hook.outcomes if isinstance(outcome, HookMissing)]
+    similar = f"; did you mean {hook.similar}?" if hook.similar else ""
     if not missing:
         not_run = f", not run: {hook.not_run}" if hook.not_run else ""
         return check.ok(f"{parameters.monitor_hook}{not_run}")
     return check.error(
-        f"hook {missing[0].hook} cannot be run: {missing[0].why}",
+        f"hook {missing[0].hook} cannot be run: {missing[0].why}{similar}",
         f"start and monitor return 5. {response(Action.MONITOR, ExitCode.ERR_INSTALLED)}",
         *_installing(missing[0], hook, parameters),
     )
@@ -86,7 +88,11 @@ def _installing(missing: HookMissing, hook: Hook, parameters: Parameters) -> tup
     ):
         if why in missing.why:
             return (command,)
-    return (f"{_INSTALL} ./{path.rpartition('/')[2]} {path}   # on every node",)
+    set_similar = (update(f"monitor_hook={quoted(hook.similar)}"),) if hook.similar else ()
+    if not missing.hook.startswith(f"{HOOKS}/"):  # such as /usr/bin/nope
+        return set_similar or with_hook(parameters.unit)
+    or_else = ("# or:",) if set_similar else ()
+    return (*set_similar, *or_else, f"{_INSTALL} ./{path.rpartition('/')[2]} {path}   # on every node")
 
 
 @needs(_find_hook)

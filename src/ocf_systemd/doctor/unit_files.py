@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from ocf_systemd.core.suggestions import most_similar
 from ocf_systemd.doctor.facts import Edge
 from ocf_systemd.doctor.parse import bus_service_unit, restart_in, started_in
 
@@ -127,6 +128,15 @@ def _open_at_once(path: str, flags: int) -> int:
 def is_directory(path: str) -> bool:
     """Return whether a path is a directory."""
     return Path(path).is_dir()
+
+
+def similar_executable(path: str) -> str:
+    """Return the executable whose name is most similar to that of a path that does not exist; empty if none is."""
+    if os.path.lexists(path):
+        return ""
+    files = (each for each in _entries(Path(path).parent) if each.is_file() and os.access(each, os.X_OK))
+    found = {file.name: str(file) for file in files}
+    return found.get(most_similar(Path(path).name, found), "")
 
 
 def _entries(directory: Path, *suffixes: str) -> Iterator[Path]:

@@ -17,8 +17,10 @@ def check_times(check: Check, facts: Facts) -> CheckResult:
     if not found:
         return check.ok("no time is far off")
     fixes = [update(f"{each.setting}={each.meant}") for each in found if each.meant]
+    short = " A shorter timeout can end an action before the agent has reported its result."
+    why = f"A number without a unit is seconds.{short if any(each.least_s for each in found) else ''}"
     decide = "" if fixes else " Decide which time is meant, and write it with its unit, such as ms or s."
-    return check.warning("; ".join(map(str, found)), f"A number without a unit is seconds.{decide}", *fixes)
+    return check.warning("; ".join(map(str, found)), f"{why}{decide}", *fixes)
 
 
 CHECKS = (Check("times", check_times),)

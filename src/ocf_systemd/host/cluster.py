@@ -4,6 +4,8 @@ Where no cluster runs, that is known without starting a process. If Pacemaker is
 may run its resources: they are those of the CIB on the disk.
 """
 
+import grp
+import os
 import re
 from collections.abc import Collection, Iterable
 from dataclasses import replace
@@ -19,6 +21,7 @@ from ocf_systemd.host.commands import run_to_end
 # characters, shown as @, or files, if it is set up so.
 _SOCKET = re.compile(r"[@/](pacemakerd|cib_ro|cib_rw)@*$", re.MULTILINE)
 _CIB = Path("/var/lib/pacemaker/cib/cib.xml")  # only root and Pacemaker can read it
+_GROUP = "haclient"
 _TIMEOUT_S = 5.0
 # Not the caller's: with CIB_file or CIB_shadow, the tools would query something other than the cluster.
 _ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C"}
@@ -26,6 +29,10 @@ _ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C"}
 
 class ClusterError(Exception):
     """This host is in a cluster, but its state is unknown; the message says why."""
+
+
+class MayNotQueryError(ClusterError):
+    """This host is in a cluster that this user may not query."""
 
 
 class Active(NamedTuple):
@@ -51,6 +58,19 @@ def query_cluster() -> Cluster | None:
         return parse_cluster(_output("cibadmin", "--query"), _output("crm_mon", "--output-as=xml", "--inactive"))
     except ValueError as error:
         raise _unknown("cibadmin or crm_mon", f"printed no XML: {error}") from error
+    except ClusterError:
+        if _may_query():
+            raise
+        only = f"only root and members of the group {_GROUP} may"
+        raise MayNotQueryError(f"this user may not query the cluster: {only}") from None
+
+
+def _may_query() -> bool:
+    """Return whether Pacemaker lets this user query the cluster."""
+    try:
+        return os.geteuid() == 0 or grp.getgrnam(_GROUP).gr_gid in {os.getegid(), *os.getgroups()}
+    except KeyError:
+        return False
 
 
 def _query_stopped() -> Cluster | None:
