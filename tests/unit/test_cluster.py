@@ -500,6 +500,7 @@ class TestHost:
 @pytest.fixture
 def tools(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Tools:
     """Return what installs the tools of a cluster that seems to run here: each prints a file, or runs a script."""
+    monkeypatch.setattr("os.geteuid", lambda: 0)
     monkeypatch.setattr(host_cluster, "runs_cluster", lambda: True)
     monkeypatch.setattr(host_cluster, "_ENVIRONMENT", {"PATH": f"{tmp_path}:/usr/bin:/bin"})
 

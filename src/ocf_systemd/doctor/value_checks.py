@@ -17,10 +17,12 @@ def check_times(check: Check, facts: Facts) -> CheckResult:
     if not found:
         return check.ok("no time is far off")
     fixes = [update(f"{each.setting}={each.meant}") for each in found if each.meant]
-    short = " A shorter timeout can end an action before the agent has reported its result."
-    why = f"A number without a unit is seconds.{short if any(each.least_s for each in found) else ''}"
-    decide = "" if fixes else " Decide which time is meant, and write it with its unit, such as ms or s."
-    return check.warning("; ".join(map(str, found)), f"{why}{decide}", *fixes)
+    whys = (
+        "" if all(each.least_s for each in found) else "A number without a unit is seconds.",
+        "The agent may not report a result before so short a timeout." if any(each.least_s for each in found) else "",
+        "" if fixes else "Decide which time is meant, and write it with its unit, such as ms or s.",
+    )
+    return check.warning("; ".join(map(str, found)), " ".join(filter(None, whys)), *fixes)
 
 
 CHECKS = (Check("times", check_times),)
