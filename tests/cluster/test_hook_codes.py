@@ -63,6 +63,7 @@ class TestResponses:
             Primitive(
                 name,
                 {"unit": f"coded@{code}", "monitor_hook": hook, "monitor_hook_args": str(code)},
+                {"resource-stickiness": "1000"},  # none moves because another has moved
                 monitor_interval_s=2,
             )
             for name, code in names.items()
