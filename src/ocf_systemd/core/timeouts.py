@@ -50,10 +50,10 @@ ESCALATION_PAUSE_MAX_S = 0.2
 """Longest pause in seconds between two SIGKILLs of a stop: a process forked meanwhile gets the next one."""
 
 SHUTDOWN_CHECK_S = 0.2
-"""Seconds after which a stop first checks whether Pacemaker is being stopped, and so waits for this stop."""
+"""Seconds after which a stop first checks whether Pacemaker is being stopped: then Pacemaker waits for this stop."""
 
 WAITING_LINE_S = 10.0
-"""Seconds between two reports of an action that it waits, and for what."""
+"""Seconds between two log lines by which an action reports that it is waiting, and for what."""
 
 LOG_LINE_S = 1.0
 """Longest time in seconds to read the last log line of a unit that failed."""

@@ -1,4 +1,4 @@
-"""Checks of what keeps a unit from starting on request, ends it without one, or hides that it has ended."""
+"""Checks of what keeps a unit from starting on request, stops it without a request, or hides that it has ended."""
 
 from ocf_systemd.core.check_result import CheckResult
 from ocf_systemd.doctor.check import Check, find_loaded, needs

@@ -291,7 +291,7 @@ async def run_hooks(
 
     async def run_one(hook: str) -> None:
         async with turns:
-            # Survivors of an unknown hook of a directory are recorded under the path of the directory.
+            # If it is not known which hook of a directory has started a survivor, the directory has the record.
             names = (hook, parameters.monitor_hook or hook)
             if survivor := find_survivor(parameters.unit, names, run_directory=run_directory):
                 outcomes[hook] = HookStuck(hook, survivor)

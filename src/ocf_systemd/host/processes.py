@@ -34,7 +34,7 @@ _PIPE_MAX = 1024 * 1024  # pipe(7): the most that /proc/sys/fs/pipe-max-size let
 
 
 class Output:
-    """The last bytes of a command's streams so far; those of a cancelled command, without an outcome, are only here."""
+    """The last bytes of a command's streams so far. A cancelled command has no outcome: its output is only here."""
 
     __slots__ = ("stderr", "stdout")
 

@@ -15,12 +15,12 @@ from ocf_systemd.rehearse.facts import Measured, UnitFacts
 
 _RESERVE_S = 5.0
 _MONITOR_MIN_S, _INTERVAL_MIN_S = 20.0, 10.0
-_HOOK_SHARE = 0.1  # of the interval, which the hook takes at most
+_HOOK_SHARE = 0.1  # the most that the hook may take of the interval
 _HOOK_LIMIT_MIN_S = 5.0
 _NO_PARAMETERS = ("CRM_meta_", "OCF_")
 _AGENT = "ocf:pacemaker:systemd"
 # crmsh 4.4 writes what it has read as text and reads that again: in between it escapes quotes, but no backslashes
-# (doublequote() in crmsh/utils.py), and breaks lines and tabs.
+# (doublequote() in crmsh/utils.py), and does not preserve line breaks and tabs.
 _NOT_FOR_CRM = re.compile(r'\\("|\Z)|[\x00-\x1f\x7f]')
 
 
@@ -79,7 +79,10 @@ class Proposal:
 def propose(
     options: Mapping[str, str], parameters: Parameters, check_level: int, facts: UnitFacts, measured: Measured
 ) -> Proposal:
-    """Return the proposal for a resource with these parameters, as text and as values, whose unit took these times."""
+    """Return the proposal for a resource.
+
+    `options` are its parameters as text, `parameters` the same parsed; `measured` is what rehearse has measured.
+    """
     start_s, why_start = _start(facts, measured)
     stop_s, why_stop = _stop(parameters, facts, measured)
     limit_s = _hook_limit_s(parameters, measured)

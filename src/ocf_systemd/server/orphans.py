@@ -115,7 +115,7 @@ class OrphanReaper:
 
     @contextmanager
     def action(self, directory: str, umask: int) -> Iterator[ServedAction]:
-        """Have an action for the time of the block."""
+        """Register a new action while the block runs, and yield it: the policy for its processes."""
         mark = f"{MARK}={os.urandom(_MARK_BYTES).hex()}"
         action = ServedAction(directory, umask, self._descriptors, mark, self._running, self._starting)
         self._began[action.mark] = ticks_now()
