@@ -16,7 +16,7 @@ class Check:
     """A check; `rule` is a pure function that returns the result for the facts.
 
     The rule reports an error if the cluster would run the unit twice, fence a node, or fail to start, stop or monitor
-    the unit; any other problem is a warning.
+    the unit. Any other problem is a warning, and so is each problem without a fix (`fixes`).
     """
 
     name: str
@@ -27,11 +27,11 @@ class Check:
         return self.rule(self, facts)
 
     def skipped(self, why: str) -> CheckResult:
-        """Return that the check does not apply."""
+        """Return the result of a check that does not apply, or whose problem another check reports."""
         return CheckResult(self.name, Status.SKIPPED, why)
 
     def ok(self, what: str) -> CheckResult:
-        """Return that there is no problem."""
+        """Return the result of a check that has found no problem."""
         return CheckResult(self.name, Status.OK, what)
 
     def warning(self, what: str, why: str, *fix: str) -> CheckResult:
@@ -46,7 +46,10 @@ class Check:
 def needs(
     find: Callable[[Facts], _Subject | str],
 ) -> Callable[[Callable[[Check, _Subject], CheckResult]], Callable[[Check, Facts], CheckResult]]:
-    """Make a rule about one subject a rule about the facts; if `find` returns a text, the check is skipped for it."""
+    """Return a decorator that turns a rule about a subject, such as a unit, into a rule about the facts.
+
+    `find` returns the subject. If it returns a text instead, the check is skipped, and the text is the reason.
+    """
 
     def decorate(rule: Callable[[Check, _Subject], CheckResult]) -> Callable[[Check, Facts], CheckResult]:
         def run(check: Check, facts: Facts) -> CheckResult:
@@ -59,7 +62,7 @@ def needs(
 
 
 def find_loaded(facts: Facts) -> tuple[Facts, Unit] | str:
-    """Return the facts with the unit if systemd has loaded it, else why a check of it is skipped."""
+    """Return the facts and the unit; if systemd has not loaded the unit, return why its checks are skipped."""
     if facts.unit is None or facts.unit.load_state is not LoadState.LOADED:
         return "the unit is not loaded"
     return facts, facts.unit

@@ -1,4 +1,4 @@
-"""The table of all checks, which of them report the same cause, and the name of the resource in their fixes."""
+"""Runs all checks, reports one problem for each cause, and puts the name of the resource into the fixes."""
 
 import re
 import shlex
@@ -32,7 +32,8 @@ CHECKS = (
     *cluster_checks.CHECKS,
 )
 
-# For each check, those whose problem has the same cause, and whose fix removes both.
+# Maps a check to other checks. If one of the others reports a problem, the check is skipped: both problems have the
+# same cause, and the fix of the other check removes both.
 _CAUSES = {
     "no-hook": ("placeholder", "readiness", "main-process", "stays-active", "lsb-script"),
     "stays-active": ("placeholder", "lsb-script"),
@@ -40,17 +41,17 @@ _CAUSES = {
     "main-process": ("stays-active", "lsb-script"),
 }
 
-# Those whose problem is that there is no hook.
+# The checks whose problem is that the resource has no hook.
 _WITHOUT_HOOK = frozenset({"no-hook", "readiness", "main-process", "stays-active", "lsb-script"})
 
-# What a start needs, and may be on storage that the cluster mounts on the node where the service runs.
+# The checks of what a start needs. It may be on storage that the cluster mounts only where the resource is active.
 _MAY_BE_MOUNTED = frozenset({"programs", "files", "conditions"})
 
-_UPDATE = re.compile(r"^pcs resource update RESOURCE( op (\w+) .*| .*)$")  # `fixes.update`
+_UPDATE = re.compile(r"^pcs resource update RESOURCE( op (\w+) .*| .*)$")  # what `fixes.update` returns
 
 
 def run_checks(facts: Facts) -> tuple[CheckResult, ...]:
-    """Return the result of each check, in the order of the table; one problem for each cause."""
+    """Return the result of each check, in the order of `CHECKS`; of several problems with one cause, report one."""
     results = tuple(_unless_hook_unknown(check.run(facts), facts) for check in CHECKS)
     problems = {result.name for result in results if result.is_problem}
     final = (_unless_mounted_elsewhere(_unless_reported(result, problems), facts) for result in results)
@@ -58,7 +59,7 @@ def run_checks(facts: Facts) -> tuple[CheckResult, ...]:
 
 
 def _unless_hook_unknown(result: CheckResult, facts: Facts) -> CheckResult:
-    """Return that a check is skipped if it misses a hook, and the resource may have one, or has a wrong one."""
+    """Skip a check that reports a missing hook if the resource may have a hook, or has a wrong value for it."""
     if not result.is_problem or result.name not in _WITHOUT_HOOK:
         return result
     if facts.why_no_cluster:
@@ -76,7 +77,7 @@ def _unless_reported(result: CheckResult, problems: set[str]) -> CheckResult:
 
 
 def _unless_mounted_elsewhere(result: CheckResult, facts: Facts) -> CheckResult:
-    """Return a warning instead of an error for what may be mounted only on the node where the resource is active."""
+    """Return a warning instead of an error if what is missing may be mounted only where the resource is active."""
     nodes = sorted({node for resource in facts.resources for node in resource.nodes})
     is_elsewhere = bool(nodes) and facts.unit is not None and not facts.unit.is_running
     if result.status is not Status.ERROR or result.name not in _MAY_BE_MOUNTED or not is_elsewhere:
@@ -86,10 +87,10 @@ def _unless_mounted_elsewhere(result: CheckResult, facts: Facts) -> CheckResult:
 
 
 def _with_resource(result: CheckResult, facts: Facts) -> CheckResult:
-    """Return a result whose fixes name the resource that manages the unit, and the timeouts that it has now.
+    """Return a result whose fixes have the name of the unit's resource, and the timeouts that the resource has now.
 
-    The comment of each command for pcs has that for crm. `pcs resource update` resets the options of an operation that
-    it does not name (pcs(8)).
+    Each pcs command has a comment with the crm command that does the same. `pcs resource update` resets the options of
+    an operation that the command does not name (pcs(8)), so `update_operation` repeats these options.
     """
     resource, times = facts.resource, facts.operations.configured
 
@@ -107,6 +108,6 @@ def _with_resource(result: CheckResult, facts: Facts) -> CheckResult:
 
 
 def _crm_parameters(resource: str, settings: str) -> str:
-    """Return the crm commands for what `pcs resource update` sets, as NAME=VALUE quoted for a shell."""
+    """Return the crm commands that set parameters; `settings` are NAME=VALUE for pcs, quoted for a shell."""
     pairs = (setting.partition("=") for setting in shlex.split(settings))
     return "; ".join(f"crm resource param {resource} set {name} {shlex.quote(value)}" for name, _, value in pairs)

@@ -22,7 +22,7 @@ _WITHOUT_QUORUM = (
     "corosync-quorumtool   # must report: Quorate: Yes",
 )
 NO_ANSWER = "the cluster cannot be queried"
-"""Why checks of the cluster are skipped that runs on this host but does not answer, at least to this user."""
+"""Why a check is skipped: this host is in a cluster, but a query failed, such as for lack of permission."""
 _NO_CLUSTER = "no cluster runs on this host"
 
 
@@ -40,6 +40,7 @@ def _find_running(facts: Facts) -> tuple[Resource, ...] | str:
 
 
 def _file(facts: Facts) -> str:
+    """Return the file that the cluster was read from because Pacemaker does not run here; empty: it was queried."""
     return facts.cluster.file if facts.cluster else ""
 
 
@@ -75,7 +76,7 @@ def check_fencing(check: Check, cluster: Cluster) -> CheckResult:
         )
     if devices := [each.id for each in cluster.resources if each.agent.startswith("stonith:") and not each.is_disabled]:
         return check.ok(names(devices))
-    if any(re.search("[1-9]", cluster.properties.get(name, "")) for name in _WATCHDOG):  # -1: as long as SBD needs
+    if any(re.search("[1-9]", cluster.properties.get(name, "")) for name in _WATCHDOG):  # -1: twice SBD's timeout
         return check.ok("by watchdog")
     return check.error(
         "fencing is enabled, but there is no fence device",
@@ -92,7 +93,8 @@ def check_quorum(check: Check, cluster: Cluster) -> CheckResult:
     policy = cluster.properties.get(_QUORUM, "stop")
     if policy != "ignore":
         return check.ok(f"{_QUORUM}={policy}")
-    # With both off nothing prevents a second copy. Without fencing alone, nodes without quorum stop their resources.
+    # Without quorum and fencing, nothing prevents a second copy of the service. If only fencing is off, as
+    # check_fencing reports, nodes without quorum stop their resources.
     report, fenced = check.warning, ", unless fencing ends the others first"
     if _disabled_fencing(cluster):
         report, fenced = check.error, ""
@@ -130,7 +132,7 @@ def _wrong_values(resource: Resource) -> dict[str, str]:
 
 
 def _correct(resource: str, row: Parameter, text: str) -> str:
-    """Return the command that corrects a parameter of a resource, with the other choices in its comment."""
+    """Return the pcs command that corrects a parameter; its comment has the other choices, and the crm command."""
     value = proposed_value(row, text)
     others = ", ".join(each for each in row.choices if each != value)
     comment = f"or {others}; " if others else ""
@@ -140,7 +142,7 @@ def _correct(resource: str, row: Parameter, text: str) -> str:
 
 @needs(_find_resources)
 def check_one_resource(check: Check, resources: tuple[Resource, ...]) -> CheckResult:
-    """Check that one resource manages the unit."""
+    """Check that only one resource manages the unit."""
     if len(resources) == 1:
         return check.ok(resources[0].id)
     return check.error(
@@ -154,7 +156,7 @@ def check_one_resource(check: Check, resources: tuple[Resource, ...]) -> CheckRe
 
 @needs(_find_running)
 def check_unique_clone(check: Check, resources: tuple[Resource, ...]) -> CheckResult:
-    """Check that the instances of a clone are not globally unique."""
+    """Check that the resource is not in a clone with globally-unique=true."""
     unique = next((each for each in resources if each.is_globally_unique), None)
     if unique is None:
         return check.ok("not in a globally unique clone")
@@ -168,19 +170,20 @@ def check_unique_clone(check: Check, resources: tuple[Resource, ...]) -> CheckRe
 
 
 def _add_monitor(resource: Resource) -> str:
-    """Return the command after which a resource has a recurring monitor, and the operations that it has now."""
+    """Return the command that gives a resource a recurring monitor, and keeps the operations that it already has."""
     monitors = [each for each in resource.operations if each.name == Action.MONITOR]
     if any(each.interval_s and is_false(each.options.get("enabled")) for each in monitors):
-        return f"pcs resource manage {resource.id} --monitor"  # enables all monitors
+        return f"pcs resource manage {resource.id} --monitor"  # this enables all monitors
     verb = "op add {} monitor" if monitors else "update {} op monitor"
-    forced = " --force" if monitors else ""  # pcs takes any two monitors for duplicates
+    forced = " --force" if monitors else ""  # without it, pcs rejects a second monitor as a duplicate
     return f"pcs resource {verb.format(resource.id)} interval=10s timeout=20s{forced}"
 
 
 @needs(_find_resources)
 def check_monitor(check: Check, resources: tuple[Resource, ...]) -> CheckResult:
     """Check that a recurring monitor is configured, with a timeout."""
-    for resource in (each for each in resources if each.is_managed):  # unmanage --monitor disables the monitors, too
+    # `pcs resource unmanage --monitor` disables the monitors on purpose.
+    for resource in (each for each in resources if each.is_managed):
         if not resource.monitors:
             return check.error(
                 f"resource {resource.id} has no recurring monitor",

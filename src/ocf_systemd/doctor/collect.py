@@ -28,18 +28,21 @@ from ocf_systemd.host.drop_in import drop_in_path
 from ocf_systemd.host.hooks import check_access, check_hooks, find_hooks, run_hooks
 from ocf_systemd.host.leftovers import adopt_orphans, end_leftovers
 
-_LAYERS = 5  # of units that start units that start this unit
-_RELATED_MAX = 100
-_INSTANCES_MAX = 4
+_LAYERS = 5  # rounds of queries; each examines the units that start the units of the round before
+_RELATED_MAX = 100  # units that one round examines at most
+_INSTANCES_MAX = 4  # instances of a template that are proposed
 _TRIGGER_TYPES = ("socket", "timer", "path")
 _MANAGER = ("Version", "UnitPath", "DefaultTimeoutStopUSec")
+# Properties to query of the checked unit and of others; _OF_OTHERS and _OF_THE_UNIT add to these.
 _OF_BOTH = ("Id", "LoadState", "ActiveState", "UnitFileState", "StartLimitBurst", "StartLimitIntervalUSec")
+# Properties of a unit that name the units that stop with it.
 _STOPPED_WITH = ("RequiredBy", "BoundBy", "ConsistsOf")
 _FILES = ("FragmentPath", "DropInPaths")
 _OF_OTHERS = (
     *(*_OF_BOTH, *_FILES, "SourcePath", "StopWhenUnneeded", "Type", "RemainAfterExit", "ExecStart", "ConsistsOf"),
     *(*parse.STARTING, *parse.RELATIONS),
 )
+# Properties of the checked unit that name the units to examine.
 _RELATED = (
     *("Requires", "Requisite", "BindsTo", "Wants", "Upholds", "StopPropagatedFrom", "Triggers"),
     *("OnFailure", "OnSuccess", "After"),
@@ -55,9 +58,9 @@ _OF_THE_UNIT = (
 
 
 def collect(given: Facts, options: Mapping[str, str]) -> Facts:
-    """Return all facts, from those given on the command line: the name, the operations and the parameters.
+    """Return all facts; `given` has the facts from the command line: the name, the operations and the parameters.
 
-    `options` are those parameters as text. Leftover processes of the hook are ended.
+    `options` are these parameters as text. Before the return, processes that the hook has left running are killed.
     """
     adopt_orphans()
     try:
@@ -140,7 +143,7 @@ def _with_relations(unit: Unit, view: "_View") -> Unit:
 
 
 class _View:
-    """A unit's properties and the links to it."""
+    """The checked unit's properties, the symbolic links that start it, and what follows from both."""
 
     def __init__(self, properties: Properties, unit_path: tuple[str, ...], name: str) -> None:
         self.properties = properties
@@ -151,27 +154,30 @@ class _View:
         self.all_links = unit_files.starting_links(unit_path)
         self.links = tuple(link for each in self.names for link in self.all_links.get(each, ()))
         stem, _, kind = self.id.rpartition(".")
-        # systemd lists a socket in TriggeredBy= only after it has loaded the socket.
+        # Sockets, timers and paths of the same name: systemd lists them in TriggeredBy= only after it has loaded them.
         self.namesakes = tuple(f"{stem}.{each}" for each in _TRIGGER_TYPES) if kind == "service" else ()
         self.required = tuple(dict.fromkeys((*names_in(properties, "Requires"), *names_in(properties, "BindsTo"))))
         self.accepts = kind == "socket" and properties.get("Accept") == "yes"
         self.relations = dict(parse.relations(properties))
-        if self.accepts:  # systemd lists only the instances of connections that are open
+        if self.accepts:  # systemd lists only the instances of open connections
             self.relations["Triggers"] = (f"{stem}@CONNECTION.service",)
 
     def edges(self) -> tuple[Edge, ...]:
-        """Return the dependencies that start the unit, except for the administrator's links, which `links` has."""
+        """Return the dependencies that start the unit, except those that exist only by links of the administrator."""
         edges = _merged(parse.edges(self.properties), self.links)
         return tuple(filter(None, map(self._without_link, edges)))
 
     def _without_link(self, edge: Edge) -> Edge | None:
-        """Return what is left of a dependency after `systemctl disable`: it may be in the other unit's file too."""
+        """Return a dependency as `systemctl disable` leaves it, without its link; None: it does not exist any more.
+
+        The dependency still exists if a file of the other unit has it, too.
+        """
         if not unit_files.is_from_administrator(edge.link):
             return edge
         return replace(edge, link="") if unit_files.starts(self.unit_path, edge.by, self.names) else None
 
     def related_unit(self, name: str, properties: Properties) -> RelatedUnit:
-        """Return another unit, with the dependencies that systemd has loaded, and the links that it may not have."""
+        """Return the facts about another unit; its edges include those of links that systemd has not loaded."""
         related = parse.related_unit(properties)
         if name in {*self.relations.get("OnFailure", ()), *self.relations.get("OnSuccess", ())}:
             commands = parse.commands(properties, "ExecStart")
@@ -180,14 +186,15 @@ class _View:
 
 
 def _merged(shown: tuple[Edge, ...], links: tuple[Edge, ...]) -> tuple[Edge, ...]:
-    """Return the dependencies that systemd shows, with their links, and those of links that it has not loaded."""
+    """Return the dependencies that systemd shows, each with its link, and those of links that are not loaded yet."""
     return tuple({(edge.relation, edge.by): edge for edge in (*shown, *links)}.values())
 
 
 async def _others(view: _View) -> tuple[dict[str, Properties], tuple[str, ...]]:
-    """Return the properties of the units related to this one, and of those that start them, by name.
+    """Return the properties of the units related to the checked unit, by name, and the names that are not examined.
 
-    The second item has the names that are too many to examine.
+    The units that start the checked unit are examined, the units that start these, and so on, in `_LAYERS` rounds. A
+    name is not examined if a round has too many names.
     """
     found: dict[str, Properties] = {}
     left: list[str] = []
@@ -240,31 +247,31 @@ def _unit(view: _View, others: Mapping[str, Properties], private: tuple[str, ...
 
 
 def _triggering(view: _View, others: Mapping[str, Properties]) -> tuple[Edge, ...]:
-    """Return the namesakes that start this unit and that its own properties do not list yet."""
+    """Return the dependencies on namesakes that start this unit, but are not in its TriggeredBy= yet."""
     known = names_in(view.properties, parse.TRIGGERING)
     names = (name for name in view.namesakes if name in others and name not in known)
     return tuple(Edge(parse.TRIGGERING, name) for name in names if view.id in names_in(others[name], "Triggers"))
 
 
 def _triggers(view: _View, others: Mapping[str, Properties]) -> tuple[str, ...]:
-    """Return the sockets, timers and so on that start this unit."""
+    """Return the triggers: the names of the sockets, timers and so on that start this unit."""
     edges = (*parse.edges(view.properties), *_triggering(view, others))
     return tuple(edge.by for edge in edges if edge.relation == parse.TRIGGERING and edge.by in others)
 
 
 def _helpers(view: _View, others: Mapping[str, Properties]) -> tuple[str, ...]:
-    """Return the services that this unit starts, without needing them."""
+    """Return the helpers: the names of the services that this unit starts, but does not need (Wants=)."""
     return tuple(name for name in view.relations.get("Wants", ()) if name.endswith(".service") and name in others)
 
 
 def _helper(view: _View, helper: RelatedUnit, starting: tuple[str, ...]) -> RelatedUnit:
-    """Return a helper with the other units that start it, or that it is a part of."""
+    """Return a helper with its users: the other units that start the helper, or that the helper is a part of."""
     users = (*starting, *helper.relations.get("PartOf", ()))
     return replace(helper, users=tuple(dict.fromkeys(name for name in users if name not in view.names)))
 
 
 def _users(view: _View, others: Mapping[str, Properties], name: str, starting: tuple[str, ...]) -> tuple[str, ...]:
-    """Return the services, sockets and so on that start a trigger or stop with it, other than this unit's own."""
+    """Return the users of a trigger: other units that start it or stop with it, except targets and other triggers."""
     users = [user for each in (*parse.STARTING, *_STOPPED_WITH) for user in names_in(others[name], each)]
     users += [unit for unit in starting if unit.endswith(".service")]
     own = {*view.names, *_triggers(view, others)}
@@ -274,7 +281,7 @@ def _users(view: _View, others: Mapping[str, Properties], name: str, starting: t
 def _trigger(
     view: _View, trigger: RelatedUnit, properties: Properties, users: tuple[str, ...], private: tuple[str, ...]
 ) -> RelatedUnit:
-    """Return a trigger with what a fix must know: its links, and what else it starts with, stops and disables."""
+    """Return a trigger with what a fix needs: its links, its users, and what `systemctl disable` disables with it."""
     return replace(
         trigger,
         links=tuple(edge.link for edge in trigger.edges if unit_files.is_from_administrator(edge.link)),
@@ -284,14 +291,17 @@ def _trigger(
 
 
 def _also(view: _View, name: str, properties: Properties, private: tuple[str, ...]) -> tuple[str, ...]:
-    """Return what `systemctl disable` of a unit disables too, except for the triggers that only this unit uses."""
+    """Return the other units that `systemctl disable` of a unit disables (Also=).
+
+    Left out are the checked unit and its `private` triggers, those that no other unit uses.
+    """
     texts = (unit_files.read_text(path) or "" for each in _FILES for path in names_in(properties, each))
     own = {name, *view.names, *private}
     return tuple(unit for text in texts for unit in parse.also_in(text) if unit not in own)
 
 
 def _required_limits(view: _View, others: Mapping[str, Properties]) -> tuple[StartLimit, ...]:
-    """Return the limits of the required services that stop with the unit, and so start with it each time."""
+    """Return the start limits of the required services that stop and start whenever the unit stops and starts."""
     with_it = {*names_in(view.properties, "ConsistsOf"), *names_in(view.properties, "BoundBy")}
     names = (name for name in view.required if name.endswith(".service") and name in others)
     return tuple(
@@ -302,7 +312,7 @@ def _required_limits(view: _View, others: Mapping[str, Properties]) -> tuple[Sta
 
 
 async def _instances(given: str, unit_path: tuple[str, ...]) -> tuple[str, ...]:
-    """Return the instances of a template."""
+    """Return the names of some instances of the template that is given; empty if it is not a template."""
     stem, at, _ = given.partition("@")
     if not at or not stem or any(character in stem for character in "*?[\\ "):
         return ()
@@ -316,7 +326,7 @@ async def _similar(name: str) -> tuple[str, ...]:
 
 
 async def _run_hook(facts: Facts, options: Mapping[str, str]) -> Hook | None:
-    """Run the hook once, as a monitor does, unless the result would be useless or the hook may do harm."""
+    """Run the hook once, as a monitor does, unless something prevents it; return the facts. None: there is no hook."""
     parameters, operations = facts.parameters, facts.operations
     if parameters is None or parameters.monitor_hook is None:
         return None
@@ -340,6 +350,7 @@ async def _run_hook(facts: Facts, options: Mapping[str, str]) -> Hook | None:
 
 
 def _why_not_run(parameters: Parameters, unit: Unit | None) -> str:
+    """Return why a run of the hook may do harm, or its result means nothing; empty: run it."""
     if os.geteuid() != 0:
         return "only root can run it as the cluster does"
     if unit is None:

@@ -1,4 +1,4 @@
-"""Checks of a unit's relations to others: what its start and stop do to them, and theirs to it."""
+"""Checks of dependencies: how a start or stop of the unit affects other units, and how theirs affects the unit."""
 
 import re
 from collections.abc import Iterable, Iterator
@@ -12,19 +12,22 @@ _CLUSTER = frozenset(
     f"{name}.service" for name in ("corosync", "corosync-qdevice", "pacemaker", "pacemaker_remote", "sbd")
 )
 _PACEMAKER = frozenset({"pacemaker.service", "pacemaker_remote.service"})
-# Started by every boot and stopped by no upgrade.
+# Services that every boot starts and no upgrade stops.
 _ALWAYS_THERE = re.compile(r"(dbus(-broker)?|systemd-.*)\.service")
+# Types of file systems that a second node cannot damage when it mounts them.
 _PSEUDO = frozenset(
     {
         *("autofs", "binfmt_misc", "bpf", "cgroup2", "configfs", "debugfs", "efivarfs", "fusectl", "hugetlbfs"),
         *("mqueue", "nfsd", "proc", "ramfs", "rpc_pipefs", "securityfs", "squashfs", "sysfs", "tmpfs", "tracefs"),
     }
 )
+# Targets that act on the whole host.
 _ACTING_TARGETS = frozenset(
     f"{name}.target" for name in ("emergency", "rescue", "reboot", "poweroff", "halt", "kexec", "exit", "shutdown")
 )
+# Verbs of systemctl that change something.
 _JOBS = "(re)?start|stop|(try|reload-or|try-reload-or)-restart|isolate|kill|reboot|poweroff|halt|kexec|emergency|rescue"
-# Of the cluster's tools, the subcommands and options that change something: pcs(8), crm(8), crm_resource(8).
+# Subcommands and options of the cluster's tools that change something: pcs(8), crm(8), crm_resource(8).
 _CHANGES = (
     "ban|clear|cleanup|confirm|create|delete|demote|destroy|disable|enable|fail|fence|force-\\w+|kill|maintenance|manage|"
     "migrate|move|online|promote|reboot|refresh|relocate|remove|restart|set|set-parameter|standby|start|stop|unfence|"
@@ -47,7 +50,7 @@ def _others(known: _Known, *properties: str) -> Iterator[RelatedUnit]:
 
 
 def _settings(unit: Unit, name: str, *properties: str) -> str:
-    """Return the settings that name another unit, as in `Requires= and BindsTo=`."""
+    """Return which of these settings name another unit, as part of a sentence: `Requires= and BindsTo=`."""
     return " and ".join(f"{each}=" for each in properties if name in unit.relations.get(each, ()))
 
 
@@ -61,7 +64,7 @@ def _stop_too(unit: Unit, others: Iterable[RelatedUnit]) -> tuple[str, ...]:
 
 
 def _remove(unit: str, setting: str, other: str) -> tuple[str, ...]:
-    """Return the commands that remove a dependency, which a drop-in can only add."""
+    """Return the commands that remove a dependency from the unit's file; a drop-in can only add dependencies."""
     return (
         f"systemctl cat {quoted(unit)}   # shows which file has {other} in {setting}, unless a link in a directory has",
         f"systemctl edit --full {quoted(unit)}   # change it there, or in its drop-in",
@@ -70,7 +73,7 @@ def _remove(unit: str, setting: str, other: str) -> tuple[str, ...]:
 
 @needs(find_loaded)
 def check_conflicts(check: Check, known: _Known) -> CheckResult:
-    """Check that a start does not stop the cluster."""
+    """Check that a start of the unit does not stop the cluster's services."""
     unit = known[1]
     for name in unit.related_by("Conflicts", "ConflictedBy"):
         if name in _CLUSTER:
@@ -85,7 +88,7 @@ def check_conflicts(check: Check, known: _Known) -> CheckResult:
 
 @needs(find_loaded)
 def check_after_pacemaker(check: Check, known: _Known) -> CheckResult:
-    """Check that the unit is not ordered after Pacemaker, which stops it at shutdown."""
+    """Check that the unit is not ordered after Pacemaker: at shutdown, Pacemaker stops the unit, not systemd."""
     unit = known[1]
     after = set(unit.related_by("After"))
     between = [other for other in _others(known, "After") if _PACEMAKER & set(other.relations.get("After", ()))]
@@ -102,7 +105,7 @@ def check_after_pacemaker(check: Check, known: _Known) -> CheckResult:
 
 @needs(find_loaded)
 def check_own_trigger(check: Check, known: _Known) -> CheckResult:
-    """Check that a start does not leave a socket, timer or path unit active that starts the unit after a stop."""
+    """Check that the unit starts no trigger of its own, such as its socket, that a stop of the unit leaves active."""
     unit = known[1]
     pulled = set(unit.related_by(*PULLING)) & {edge.by for edge in unit.edges if edge.relation == "TriggeredBy"}
     left = [other for other in _others(known, *PULLING) if other.name in pulled and not unit.stops(other)]
@@ -137,7 +140,7 @@ def check_requires(check: Check, known: _Known) -> CheckResult:
     if not needed:
         return check.ok("it requires no other service")
     setting = _settings(unit, needed[0].name, *properties)
-    # Requisite= starts nothing: a start fails unless the other unit runs.
+    # Requisite= starts nothing: a start of this unit fails unless the other unit runs.
     idle = [other for other in needed if _settings(unit, other.name, *properties) == "Requisite=" and not _runs(other)]
     return (check.error if idle else check.warning)(
         f"{unit.id} stops when {_listed(needed)} stops ({setting})",
@@ -158,7 +161,10 @@ def _runs(other: RelatedUnit) -> bool:
 
 
 def _is_independent(unit: Unit, other: RelatedUnit) -> bool:
-    """Return whether another unit is a long-running service that a stop of this unit does not stop."""
+    """Return whether another unit is a long-running service that a stop of this unit does not stop.
+
+    Services of the cluster, and those that always run, do not count.
+    """
     ends = other.type == "oneshot" and not other.remain_after_exit
     is_service = other.name.endswith(".service") and other.name not in _CLUSTER
     is_service = is_service and not _ALWAYS_THERE.fullmatch(other.name)
@@ -167,7 +173,7 @@ def _is_independent(unit: Unit, other: RelatedUnit) -> bool:
 
 @needs(find_loaded)
 def check_helpers(check: Check, known: _Known) -> CheckResult:
-    """Check that a stop leaves no service running that only this unit starts."""
+    """Check that a stop of this unit leaves no service running that only this unit starts (Wants=)."""
     unit = known[1]
     left = [
         other
@@ -182,7 +188,7 @@ def check_helpers(check: Check, known: _Known) -> CheckResult:
         return check.ok("a stop leaves no helper running")
     what = f"{unit.id} starts {_listed(left)} (Wants=), which keep{'' if left[1:] else 's'} running after a stop"
     why = f"{_STARTS} After a stop it may still use the data or the address that the cluster moves to another node."
-    # A service that can also be enabled, or that is a part of another unit, may serve more than this unit.
+    # A service that has other users, or that `systemctl enable` can enable, may serve more than this unit.
     own = [other for other in left if not other.users and other.file_state == "static"]
     if shared := [other for other in left if other not in own]:
         users = names(list(dict.fromkeys(user for other in shared for user in other.users)))
@@ -200,9 +206,9 @@ def check_helpers(check: Check, known: _Known) -> CheckResult:
 
 @needs(find_loaded)
 def check_upholds(check: Check, known: _Known) -> CheckResult:
-    """Check that the unit does not make systemd restart another unit."""
+    """Check that the unit does not make systemd restart another unit (Upholds=)."""
     unit = known[1]
-    own = unit.related_by("TriggeredBy")  # which `own-trigger` reports
+    own = unit.related_by("TriggeredBy")  # `own-trigger` reports these
     upheld = [other for other in _others(known, "Upholds") if other.name not in own and not unit.stops(other)]
     if not upheld:
         return check.ok("it keeps no other unit running")
@@ -216,7 +222,7 @@ def check_upholds(check: Check, known: _Known) -> CheckResult:
 
 @needs(find_loaded)
 def check_stop_propagated(check: Check, known: _Known) -> CheckResult:
-    """Check that a stop of another unit does not stop this one."""
+    """Check that a stop of another unit does not stop this unit by StopPropagatedFrom=."""
     unit = known[1]
     for other in _others(known, "StopPropagatedFrom"):
         if (other.is_running or other.is_enabled) and other.name not in unit.part_of:
@@ -231,7 +237,7 @@ def check_stop_propagated(check: Check, known: _Known) -> CheckResult:
 
 @needs(find_loaded)
 def check_mounts(check: Check, known: _Known) -> CheckResult:
-    """Check that a start neither mounts a file system that boot does not mount, nor runs without one."""
+    """Check the mounts that boot does not make: a start must neither make them nor succeed without them."""
     unit = known[1]
     mounts = [other for other in _others(known, *PULLING) if _is_only_mounted_on_request(other)]
     ordered = [other for other in _others(known, "After") if _is_only_mounted_on_request(other)]
@@ -260,7 +266,7 @@ def _is_only_mounted_on_request(other: RelatedUnit) -> bool:
 
 @needs(find_loaded)
 def check_on_failure(check: Check, known: _Known) -> CheckResult:
-    """Check that systemd leaves the response to a failure or to the end of the service to Pacemaker."""
+    """Check that Pacemaker, not a unit of OnFailure= or OnSuccess=, acts on a failure or on the end of the service."""
     unit = known[1]
     for setting in ("OnFailure", "OnSuccess"):
         for other in _others(known, setting):
@@ -278,7 +284,7 @@ def check_on_failure(check: Check, known: _Known) -> CheckResult:
 
 @needs(find_loaded)
 def check_triggered_unit(check: Check, known: _Known) -> CheckResult:
-    """Check that a stop of a socket, timer or path unit stops the service that it has started."""
+    """Check that a stop of a socket, timer or path unit also stops the service that this unit has started."""
     unit = known[1]
     if unit.id.rpartition(".")[2] not in {"socket", "timer", "path"}:
         return check.skipped("the unit starts no other unit")

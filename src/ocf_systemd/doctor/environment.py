@@ -1,4 +1,7 @@
-"""Collects facts about the agent's file, the resident server, the cluster, and the versions on this host."""
+"""Collects facts about the agent's file, the resident server, the cluster, and the versions on this host.
+
+The resident server performs the monitors of many resources in one process, if it is installed.
+"""
 
 import os
 import pwd
@@ -33,13 +36,16 @@ from ocf_systemd.install.agent_file import (
 )
 from ocf_systemd.install.server_units import SERVICE_UNIT, SOCKET_UNIT
 
-_OTHER_USER = "nobody"
+_OTHER_USER = "nobody"  # runs the agent, to find out whether users other than root can read its files
 _VERSION = re.compile(r'<resource-agent\b[^>]*\bversion="([^"]*)"')
-_PACEMAKER_TOOLS = ("pacemakerd", "pacemaker-remoted", "crm_resource")  # a remote node has only the second
+_PACEMAKER_TOOLS = ("pacemakerd", "pacemaker-remoted", "crm_resource")  # a remote node has no pacemakerd
 
 
 async def collect_agent() -> Agent:
-    """Return the facts about the agent: run meta-data as another user, and as root if that fails."""
+    """Return the facts about the agent's file.
+
+    The agent's action meta-data runs as a user other than root. If that fails, the action runs as this process's user.
+    """
     default, ours = AgentFile().path, agents_below(DEFAULT_OCF_ROOT)
     if not ours:
         return Agent(path=str(default), is_foreign=True) if default.exists() else Agent()
@@ -56,7 +62,10 @@ async def collect_agent() -> Agent:
 
 
 def _why_unsafe(agent: Path) -> str:
-    """Return which file that root runs another user could change: agent, interpreter, standard library or package."""
+    """Return why users other than root could change a file that root executes; empty: they cannot.
+
+    Root executes the agent, its interpreter, the standard library and the packages that the agent imports.
+    """
     paths = list(imported_packages(agent))
     with ExitStack() as opened, suppress(OSError):
         paths[:0] = executed_files(str(agent), SEARCH_PATH, opened)
@@ -68,7 +77,7 @@ def _why_unsafe(agent: Path) -> str:
 
 
 def _other_user() -> tuple[int, int, Sequence[int]] | None:
-    """Return a user other than root; None if this process is not root, or there is no such user."""
+    """Return uid, gid and groups of a user other than root; None: this process is not root, or no such user exists."""
     if os.geteuid() != 0:
         return None
     try:
@@ -91,13 +100,13 @@ def _why(outcome: CommandOutcome) -> str:
 
 
 async def collect_host(manager: Properties) -> Host:
-    """Return the versions on this host, and DefaultTimeoutStopSec=."""
+    """Return the versions of systemd, Pacemaker and this program on this host, and DefaultTimeoutStopSec=."""
     default_s = span_s(manager.get("DefaultTimeoutStopUSec", ""), 90.0)
     return Host(manager.get("Version", ""), await _pacemaker_version(), __version__, default_s)
 
 
 async def collect_server() -> dict[str, ActiveState]:
-    """Return the states of the resident server's units; none if they are not installed. Raises `NoAnswerError`."""
+    """Return the state of each unit of the resident server that is installed, by name. Raises `NoAnswerError`."""
     units = (SOCKET_UNIT, SERVICE_UNIT)
     shown = await show(("LoadState", "ActiveState"), *units)
     return {
@@ -108,7 +117,7 @@ async def collect_server() -> dict[str, ActiveState]:
 
 
 async def with_cluster(facts: Facts) -> Facts:
-    """Add the cluster that runs on this host, if one does."""
+    """Return the facts with the cluster of this host, if there is one, or with why it cannot be queried."""
     try:
         return replace(facts, cluster=await to_thread.run_sync(query_cluster, abandon_on_cancel=True))
     except ClusterError as error:
@@ -116,7 +125,11 @@ async def with_cluster(facts: Facts) -> Facts:
 
 
 async def with_resources(facts: Facts, options: Mapping[str, str]) -> Facts:
-    """Add the cluster's resources that manage the unit, and from that of an OCF agent what `options` do not set."""
+    """Return the facts with the cluster's resources that manage the unit.
+
+    The parameters and operations of `Facts.resource` apply, except where the command line sets others. `options` are
+    the parameters that the command line sets, as text.
+    """
     if facts.cluster is None or facts.unit is None:
         return facts
     try:
@@ -136,7 +149,7 @@ def _configured(facts: Facts, resource: Resource, options: Mapping[str, str]) ->
 
 
 def configured_options(facts: Facts, options: Mapping[str, str]) -> Mapping[str, str]:
-    """Return parameters as text: `options`, and what the resource has configured besides."""
+    """Return the parameters that apply, as text: those of the resource, unless `options` override them."""
     return options if facts.resource is None else override(facts.resource.parameters, options)
 
 

@@ -1,4 +1,4 @@
-"""Checks of what a service executes: its user, programs and files on this host, and where its processes belong."""
+"""Checks of what a service executes: its user, programs and files, and whether its processes stay in its cgroup."""
 
 from ocf_systemd.core.check_result import CheckResult
 from ocf_systemd.core.observations import LoadState
@@ -64,7 +64,7 @@ def check_programs(check: Check, known: _Known) -> CheckResult:
 
 @needs(_find_service)
 def check_files(check: Check, known: _Known) -> CheckResult:
-    """Check that the files and directories exist without which systemd does not start the service."""
+    """Check that the files and directories that systemd needs to start the service exist."""
     unit, _, execution = known
     if not execution.missing_files:
         return check.ok("the files that a start needs exist")
@@ -78,7 +78,7 @@ def check_files(check: Check, known: _Known) -> CheckResult:
 
 @needs(_find_service)
 def check_pid_file(check: Check, known: _Known) -> CheckResult:
-    """Check that the PID file can be where systemd expects it."""
+    """Check that the service can write its PID file where systemd expects it."""
     unit, service, execution = known
     if service.type != "forking" or not service.pid_file:
         return check.skipped("systemd waits for no PID file")

@@ -27,28 +27,31 @@ PROPERTIES = (
     *("ReadWritePaths", "ReadOnlyPaths", "InaccessiblePaths"),
 )
 _COMMANDS = ("ExecCondition", "ExecStartPre", "ExecStart", "ExecStartPost")
-# With one of these, the paths of a unit are not those of the host (systemd.exec(5)).
+# If one of these is set, the paths in a unit are not paths of the host (systemd.exec(5)).
 _OTHER_ROOT = ("RootDirectory", "RootImage", "MountImages", "ExtensionImages", "BindPaths", "BindReadOnlyPaths")
+# Settings with paths that must exist, except those with the prefix `-`.
 _PATHS = ("ReadWritePaths", "ReadOnlyPaths", "InaccessiblePaths")
+# Settings with directories that systemd creates at a start, and the parent of these directories.
 _DIRECTORIES = (
     *(("RuntimeDirectory", "/run"), ("StateDirectory", "/var/lib"), ("CacheDirectory", "/var/cache")),
     *(("LogsDirectory", "/var/log"), ("ConfigurationDirectory", "/etc")),
 )
 _SHELLS = frozenset({"sh", "bash", "dash", "ksh"})
 _SHELL_SHEBANG = re.compile(r"#!.*\b(ba|da|k|z)?sh\b")
-_DYNAMIC_UID = 61184  # the first of those that systemd allocates (systemd.exec(5), "DynamicUser=")
-# Prints the file that may not be executed, or the script that may not be read, which its interpreter opens.
+_DYNAMIC_UID = 61184  # the first uid and gid that systemd allocates for DynamicUser= (systemd.exec(5))
+# A command for sh. The arguments are a program and, if the program is a script, its interpreters. The command prints
+# the script if the user may not read it, as its interpreter must, or else the first file that the user may not execute.
 _WHICH_FAILS = """
 [ $# = 1 ] || test -r "$1" || { echo "read $1"; exit 1; }
 for file; do test -x "$file" || { echo "execute $file"; exit 1; }; done
 """
 _PAM = Path("/etc/pam.d")
-_PAM_DEPTH = 5
+_PAM_DEPTH = 5  # how many levels of included files are read
 
 
 async def collect_execution(properties: Properties) -> Execution:
-    """Return what a service executes, and what of it is missing on this host."""
-    # Only root can read all directories.
+    """Return what a service executes, and which accounts and files that it needs are missing on this host."""
+    # Only root can read all directories: to other users, a file that exists may look missing.
     uses_host_root = os.geteuid() == 0 and not any(properties.get(name) for name in _OTHER_ROOT)
     found = (_command(command, is_checked=uses_host_root) for command in parse.commands(properties, *_COMMANDS))
     user = _user(properties) if uses_host_root else None
@@ -64,7 +67,7 @@ async def collect_execution(properties: Properties) -> Execution:
 
 
 def script_text(command: Command) -> str:
-    """Return a command, followed by the text of its program if that is a script, without comments."""
+    """Return the text of a command and, if its program is a script, the lines of the script except comments."""
     text = read_text(command.path) or ""
     lines = text.splitlines() if text.startswith("#!") else []
     return "\n".join((command.text, *(line for line in lines if not line.lstrip().startswith("#"))))
@@ -83,13 +86,13 @@ def _command(command: Command, *, is_checked: bool) -> Command:
 
 
 def _session(text: str) -> str:
-    """Return the tool in a command, or in a line of a script, that moves the process to a session or another unit."""
+    """Return the tool, in a command or script line, that moves its process to a session or another unit; else empty."""
     tools = parse.sessions(text.strip())
     return next((tool for tool, service in tools if not service or _opens_session(service)), "")
 
 
 def _shell_script(command: Command) -> str:
-    """Return the shell script that a command executes, directly or as the first argument of a shell; empty: none."""
+    """Return the shell script that a command executes, directly or as the first argument of a shell, else empty."""
     words = command.text.split()
     is_shell = command.path.rpartition("/")[2] in _SHELLS and words[1:2] and words[1].startswith("/")
     path = words[1] if is_shell else command.path
@@ -97,11 +100,11 @@ def _shell_script(command: Command) -> str:
     return path if is_shell or _SHELL_SHEBANG.match(text) else ""
 
 
-_User = tuple[str, tuple[int, int, Sequence[int]]]
+_User = tuple[str, tuple[int, int, Sequence[int]]]  # a name; uid, gid and groups
 
 
 def _user(properties: Properties) -> _User | None:
-    """Return the user that a service runs as: its name, and uid, gid and groups. None: root, or it does not exist."""
+    """Return the user that a service runs as; None: it is root, or the user or one of its groups does not exist."""
     name, group = properties.get("User", ""), properties.get("Group", "")
     uid, gid, groups = _DYNAMIC_UID, _DYNAMIC_UID, list[int]()
     try:
@@ -122,7 +125,10 @@ def _gid(name: str) -> int:
 
 
 async def _as_user(command: Command, user: _User) -> Command:
-    """Return a command with why its user may not execute it. The kernel decides, because it also knows ACLs."""
+    """Return a command with the reason, if any, why the user may not execute it.
+
+    A process of that user tests the files, because only the kernel evaluates access control lists.
+    """
     if command.why_not or command.runs_as_root:
         return command
     name, account = user
@@ -152,7 +158,10 @@ def _supplementary(properties: Properties) -> tuple[str, ...]:
 
 
 def _exists(name: str, by_name: Callable[[str], object], by_number: Callable[[int], object] | None) -> bool:
-    """Return whether an account exists. A number is a user's only if the user exists, but any number is a group's."""
+    """Return whether an account exists, by its name or number; without `by_number`, every number counts.
+
+    systemd accepts any number as a group, but only the number of an existing user as a user.
+    """
     try:
         if not name.isdecimal():
             by_name(name)
@@ -164,7 +173,7 @@ def _exists(name: str, by_name: Callable[[str], object], by_number: Callable[[in
 
 
 def _missing_files(properties: Properties, *, uses_host_root: bool) -> Iterator[str]:
-    for path in parse.environment_files(properties):  # which PID 1 reads, from the host's root
+    for path in parse.environment_files(properties):  # PID 1 reads these, from the host's root
         if os.geteuid() == 0 and not any(Path("/").glob(path.lstrip("/"))):
             yield f"EnvironmentFile={path}"
     if not uses_host_root:
@@ -180,7 +189,7 @@ def _missing_files(properties: Properties, *, uses_host_root: bool) -> Iterator[
 
 
 def _why_no_pid_file(properties: Properties) -> str:
-    """Return why the service cannot write its PID file where systemd reads it; empty if nothing is known."""
+    """Return why the service cannot write its PID file where systemd reads it; empty if no reason is known."""
     path = properties.get("PIDFile", "")
     if not path or properties.get("MainPID", "0") != "0":
         return ""
@@ -194,7 +203,10 @@ def _why_no_pid_file(properties: Properties) -> str:
 
 
 def _opens_session(service: str, depth: int = _PAM_DEPTH) -> bool:
-    """Return whether PAM moves the processes of a service such as `su-l` to a session (pam_systemd(8))."""
+    """Return whether a PAM service such as `su-l` moves its processes to a login session (pam_systemd(8)).
+
+    `depth` is how many more levels of included files are read.
+    """
     for line in (read_text(str(_PAM / service)) or "").splitlines():
         words = line.replace("@include", "session include ").split()
         if not words or words[0] not in {"session", "-session"}:

@@ -1,4 +1,4 @@
-"""What doctor knows of a unit, its hook, the agent and the host: frozen facts, which the checks judge."""
+"""What doctor knows of a unit, its hook, the agent and the host: immutable facts, which the checks examine."""
 
 import math
 from collections.abc import Mapping
@@ -11,13 +11,13 @@ from ocf_systemd.core.operations import Operations
 from ocf_systemd.core.parameters import Parameters
 
 FOREVER_S = math.inf
-"""The seconds of `infinity`."""
+"""The number of seconds that stands for `infinity`: there is no limit."""
 
 PULLING = ("Requires", "BindsTo", "Wants", "Upholds")
-"""The properties that name the units which a start of a unit starts."""
+"""The properties of a unit that name the units that systemd starts with it."""
 
 STOPPED = ("PartOf", "BindsTo", "Requires", "Requisite", "StopPropagatedFrom")
-"""The properties that name the units with which a unit is stopped (systemd.unit(5))."""
+"""The properties of a unit that name other units: a stop of one of these also stops the unit (systemd.unit(5))."""
 
 
 _ENABLED = frozenset({"enabled", "enabled-runtime"})
@@ -25,9 +25,10 @@ _ENABLED = frozenset({"enabled", "enabled-runtime"})
 
 @dataclass(frozen=True, slots=True)
 class Edge:
-    """A dependency by which the unit `by` starts this unit: `relation` is this unit's property, such as WantedBy.
+    """A dependency by which a unit, `by`, starts another unit.
 
-    `link` is the symbolic link that causes it, if any (.wants/ in systemd.unit(5)).
+    `relation` is the property of the started unit that names `by`, such as WantedBy. `link` is the symbolic link that
+    causes the dependency, if there is one (.wants/ in systemd.unit(5)).
     """
 
     relation: str
@@ -37,12 +38,18 @@ class Edge:
 
 @dataclass(frozen=True, slots=True)
 class RelatedUnit:
-    """Another unit that starts this one, or is started or stopped with it; `edges` are the units that start it.
+    """A unit related to the checked unit: one starts or stops the other, possibly indirectly, or they are ordered.
 
-    `links` are the administrator's symbolic links that start it, `also` the units that `systemctl disable` of it would
-    disable as well. `users` are the other units that start it or stop with it, or that a helper is a part of.
-    `is_unusable` means that it cannot be started: it is not found, or masked. `type` is a service's Type=. `path` is
-    its file, `relations` are as in `Unit`. `commands` are what its ExecStart= runs, with the text of scripts.
+    `edges` are the dependencies by which other units start the related unit. `is_unusable` means that systemd cannot
+    start the related unit, such as one that is masked or not found. `type` is the Type= of a service or mount, `path`
+    the unit's file. `relations` are as in `Unit`. `commands` are those of ExecStart=; for a unit of OnFailure= or
+    OnSuccess=, they include the text of scripts.
+
+    `links`, `also` and `users` are known only of triggers and helpers. A trigger is a socket, timer or path unit that
+    starts the checked unit: `links` are the administrator's symbolic links that start the trigger, `also` the units
+    that `systemctl disable` of the trigger would disable, too. A helper is a service that the checked unit has in
+    Wants=. `users` are further units that start the trigger or helper, stop with the trigger, or have the helper as a
+    part (PartOf=).
     """
 
     name: str
@@ -62,7 +69,7 @@ class RelatedUnit:
 
     @property
     def is_running(self) -> bool:
-        """Whether the unit is active."""
+        """Whether systemd reports the unit active, reloading or refreshing."""
         return self.active_state in RUNNING_STATES
 
     @property
@@ -73,7 +80,7 @@ class RelatedUnit:
 
 @dataclass(frozen=True, slots=True)
 class StartLimit:
-    """A unit's limit on starts: `burst` within `interval_s` seconds; no limit if either is 0 (systemd.unit(5))."""
+    """At most `burst` starts of a unit within `interval_s` seconds; if either is 0, no limit (systemd.unit(5))."""
 
     unit: str
     burst: int
@@ -82,7 +89,10 @@ class StartLimit:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Service:
-    """The settings of a service that apply (systemd.service(5), systemd.kill(5)). Times are in seconds."""
+    """The settings of a service, as systemd applies them (systemd.service(5), systemd.kill(5)).
+
+    Times are in seconds. `forces_restart` means that RestartForceExitStatus= is set.
+    """
 
     type: str = "notify"
     remain_after_exit: bool = False
@@ -103,11 +113,12 @@ class Service:
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """A command of a service, with its arguments; `setting` is where it is from, such as ExecStart.
+    """A command of a service; `setting` is the name of the setting that has the command, such as ExecStart.
 
-    `why_not` is why the kernel would not start its program. `session` is what in it opens a login session or starts
-    another unit, such as `su -`; `script` is the script that calls it, if not the command itself. `ignores_failure`
-    means that it has the prefix `-`, `runs_as_root` that it has `+` or `!`, and so ignores User=.
+    `text` is the command with its arguments, `path` its program. `why_not` is why the kernel would not start the
+    program. `session` is the tool that opens a login session or starts another unit, such as `su -l`; `script` is the
+    script that calls this tool, or empty if the command calls it directly. `ignores_failure` means that the command has
+    the prefix `-`, `runs_as_root` that it has the prefix `+` or `!`, and so ignores User=.
     """
 
     setting: str
@@ -122,7 +133,11 @@ class Command:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Execution:
-    """What the processes of a service need on this host: each tuple has settings, such as `User=web`."""
+    """What a service executes, and what it lacks on this host.
+
+    The missing accounts and files are settings, such as `User=web`. `pam_session` is the value of PAMName= if it opens
+    a login session. `why_no_pid_file` is why the service cannot write its PID file where systemd reads it.
+    """
 
     commands: tuple[Command, ...] = ()
     missing_accounts: tuple[str, ...] = ()
@@ -135,15 +150,21 @@ class Execution:
 class Unit:
     """A unit as systemd has loaded it, and its files.
 
-    `links` are the administrator's symbolic links that start it, `edges` the other dependencies that do. `also` are the
-    other units that `systemctl disable` of this one would disable. `alias_link` is the link that makes the given name
-    an alias. `unread` are the drop-ins that systemd has not loaded yet. `bus_files` are the D-Bus activation files that
-    start it. `hidden_by` is a file that hides the agent's drop-in, `later_restarts` the drop-in that sets Restart=
-    after it. `failure_actions` are settings such as FailureAction= that affect the host. `required_limits` are the
-    limits of required units that start and stop with this one. `relations` are the units that each property such as
-    Requires= names. `accepts` means that a socket starts an instance of a service for each connection. `refused` are
-    the settings with which systemd refuses to start or stop it on request, `unmet` the conditions and assertions that
-    keep it from starting now, or why these are unknown.
+    What starts the unit: `links` are the administrator's symbolic links, `edges` the other dependencies, `bus_files`
+    the D-Bus activation files. `also` are the other units that `systemctl disable` of this unit would disable, except
+    for triggers that only this unit uses. `alias_link` is the administrator's link that makes the name on the command
+    line an alias.
+
+    `unread` are the drop-ins that systemd has not loaded yet. The agent writes a drop-in of its own at a start:
+    `has_drop_in` means that systemd has loaded this drop-in, `hidden_by` is a file that hides it, and `later_restarts`
+    has the drop-in whose Restart= replaces that of the agent. `failure_actions` are settings such as FailureAction=
+    that affect the host. `required_limits` are the limits on starts of required units that start and stop with this
+    one.
+
+    `relations` maps properties such as Requires to the units that they name. `accepts` means that the unit is a socket
+    that starts an instance of a service for each connection. `refused` are the settings with which systemd refuses to
+    start or stop the unit on request. `unmet` are the conditions and assertions that keep the unit from starting now,
+    or a text: why they are unknown.
     """
 
     id: str
@@ -178,9 +199,10 @@ class Unit:
 
     @property
     def unstartable(self) -> tuple[Command, ...]:
-        """The commands that make a start fail, since the kernel would not start their program.
+        """The commands that make a start fail, because the kernel would not start their program.
 
-        With the prefix `-` only a oneshot service starts: another one is inactive without its main process.
+        systemd ignores the failure of a command with the prefix `-`. ExecStart= of a service that is not oneshot counts
+        nevertheless: without this main process, the service is inactive.
         """
         is_oneshot = self.service is not None and self.service.type == "oneshot"
         return tuple(
@@ -190,7 +212,7 @@ class Unit:
         )
 
     def related_by(self, *properties: str) -> tuple[str, ...]:
-        """Return the units that any of these properties names, such as Requires."""
+        """Return the units that any of these properties, such as Requires, names."""
         return tuple(dict.fromkeys(name for each in properties for name in self.relations.get(each, ())))
 
     def stops(self, other: RelatedUnit) -> bool:
@@ -205,24 +227,28 @@ class Unit:
 
     @property
     def is_triggered_command(self) -> bool:
-        """Whether the unit is a command that timers or paths start and that ends: it is never active for long."""
+        """Whether only timers or paths start the unit, and its command ends: the unit is never active for long."""
         ends = self.service is not None and self.service.type == "oneshot" and not self.service.remain_after_exit
         return ends and bool(self.triggers) and all(each.endswith((".timer", ".path")) for each in self.triggers)
 
     @property
     def is_running(self) -> bool:
-        """Whether the unit is active, as in `UnitState`."""
+        """Whether systemd reports the unit active, reloading or refreshing."""
         return self.active_state in RUNNING_STATES
 
     @property
     def is_inactive(self) -> bool:
-        """Whether systemd reports the unit stopped, as in `UnitState`."""
+        """Whether systemd reports the unit stopped: inactive or failed."""
         return self.active_state in DOWN_STATES
 
 
 @dataclass(frozen=True, slots=True)
 class Script:
-    """A hook's file: whether it sets a timeout, and the tool whose exit code it returns, if that is a tool's."""
+    """The file of a hook; `is_bounded` means that its text or its arguments set a timeout.
+
+    `raw_tool` is the tool whose exit code the hook returns unchanged, if some of the tool's codes are hard or fatal
+    errors for Pacemaker.
+    """
 
     path: str
     is_bounded: bool
@@ -231,10 +257,12 @@ class Script:
 
 @dataclass(frozen=True, slots=True)
 class Hook:
-    """The hooks: how one run of each ended, or why they were not run, and their files.
+    """The hooks: the programs that monitor_hook names, and with which a monitor checks the service.
 
-    `elapsed_s` is the time in seconds that the slowest took. `is_directory` means that monitor_hook is a directory.
-    `similar` is an executable with a similar name in the same directory, if monitor_hook does not exist.
+    `outcomes` are how one run of each hook ended, or what is wrong with hooks that cannot be run. `not_run` is why
+    doctor did not run hooks that can be run. `scripts` are the files of the hooks. `elapsed_s` is the time in seconds
+    that the slowest hook took. `is_directory` means that monitor_hook is a directory. `similar` is an executable with a
+    similar name in the same directory, if monitor_hook does not exist.
     """
 
     outcomes: tuple[HookOutcome, ...] = ()
@@ -249,9 +277,11 @@ class Hook:
 class Agent:
     """The agent's file on this host.
 
-    `path` is empty if there is none; `is_foreign` means that the file is not an agent of ocf-systemd. `version` is
-    from its metadata, `failure` why root cannot read them, `unreadable` why other users cannot. `is_current` means that
-    this package would install the same file. `unsafe` is why others than root can change what root runs.
+    `path` is empty if there is no file; `is_foreign` means that the file is not an agent of ocf-systemd. `standard` is
+    the agent's full name, such as `ocf:pacemaker:systemd`. `version` is from the metadata that the agent prints,
+    `failure` is why it prints none, and `unreadable` is why it prints none for users other than root. `is_current` is
+    false if this installation has installed the file, but would write another text now. `unsafe` is why users other
+    than root could change what root runs.
     """
 
     path: str = ""
@@ -266,7 +296,10 @@ class Agent:
 
 @dataclass(frozen=True, slots=True)
 class Host:
-    """This host: versions (empty if unknown), and DefaultTimeoutStopSec= in seconds."""
+    """This host: the versions of systemd, Pacemaker and this package, and DefaultTimeoutStopSec= in seconds.
+
+    A version is empty if it is unknown.
+    """
 
     systemd: str = ""
     pacemaker: str = ""
@@ -276,14 +309,20 @@ class Host:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Facts:
-    """All facts: `given` is the unit's name on the command line, `why_unusable` why the agent rejects it.
+    """All facts: `given` is the name of the checked unit on the command line, `why_unusable` why the agent rejects it.
 
-    `similar` are names of similar units. `parameters` is None if the name is rejected. `unit` is None as well then, or
-    if systemd does not answer; `no_answer` is why. `unexamined` are the related units that are too many to examine.
-    `server` has the states of the resident server's units, if they are installed. `cluster` is the one that runs on
-    this host, `resources` those of it that manage the unit; `why_no_cluster` is why it cannot be queried. `options` are
-    the parameters of the command line as text, `times` its times of operations. `as_root` is the command that repeats
-    this one as root, if this user is not root.
+    `similar` are names of similar units, or of instances of a template. `parameters` is None if the agent rejects the
+    name. `unit` is None if the agent rejects the name or systemd does not answer; `no_answer` is why systemd does not
+    answer. `related` are other units by name, `unexamined` the names of those that are too many to examine. `hook` is
+    None if there is no hook.
+
+    `server` has the states of the units of the resident server, which performs monitors for the agent; it is empty if
+    they are not installed. `cluster` is the cluster that this host is in, `resources` are its resources that manage the
+    unit. `why_no_cluster` is why the cluster cannot be queried.
+
+    From the command line, as text: `options` are the parameters, including those of the resource that `--resource`
+    names, and `times` are the times of operations. `operations` has the times of all operations as doctor assumes them.
+    `as_root` is the command that repeats this run as root; it is empty if this user is root.
     """
 
     given: str

@@ -1,8 +1,8 @@
 """Builds the commands that fix problems, and the phrases that several checks use.
 
-A command changes only what is this unit's: it never stops, disables, masks, re-owns or re-modes another unit or a file
-that others may use. Where no such command fixes a problem, the check reports a warning without a fix, whose reason
-states the consequences and begins its last sentence with "Decide".
+A command changes only what belongs to the checked unit. It never stops, disables or masks a unit that others may use,
+and never changes the owner or mode of a file that others may use. If no such command fixes a problem, the check reports
+a warning without a fix. The reason of the warning states the consequences, and its last sentence begins with "Decide".
 """
 
 import shlex
@@ -15,16 +15,18 @@ from ocf_systemd.doctor.facts import FOREVER_S, Edge, Unit
 
 OWN = "/usr/local/lib/ocf-systemd"
 HOOKS, OTHER_HOOKS = f"{OWN}/hooks", "/etc/ocf-systemd/hooks"
-"""Where to put hooks, and where if others can change a directory above."""
+"""Where to put hooks, and where to put them if users other than root can change a directory above the first place."""
 HOOK = f"{HOOKS}/HOOK"
 """Placeholder in commands for a hook that does not exist yet."""
 
 DAEMON_RELOAD = "systemctl daemon-reload"
-_DROP_IN = "zzz-cluster.conf"  # sorts after all others, the agent's included, and the last one wins (systemd.unit(5))
+# systemd applies drop-ins in the order of their names, and the last one wins (systemd.unit(5)): this name sorts after
+# those of other drop-ins, including the agent's.
+_DROP_IN = "zzz-cluster.conf"
 
 
 def time_span(seconds: float) -> str:
-    """Return a time for people: `90 s`, `15 min`, `infinity`."""
+    """Return a time as people write it: `90 s`, `15 min`, `infinity`."""
     if seconds == FOREVER_S:
         return "infinity"
     for size_s, unit in ((3600, "h"), (60, "min")):
@@ -39,8 +41,8 @@ def quoted(text: str) -> str:
 
 
 def drop_in(unit: str, *settings: str, section: str = "Service", name: str = _DROP_IN) -> tuple[str, ...]:
-    """Return the commands that add settings to a drop-in below /etc."""
-    escaped = (setting.replace("\\", "\\\\").replace("%", "%%") for setting in settings)  # printf(1) reads the text
+    """Return the commands that add settings to a drop-in of a unit, in /etc/systemd/system."""
+    escaped = (setting.replace("\\", "\\\\").replace("%", "%%") for setting in settings)  # for printf(1)
     lines = "\\n".join((f"[{section}]", *escaped, ""))
     return (
         f"cd /etc/systemd/system && mkdir -p {quoted(f'{unit}.d')}",
@@ -52,11 +54,12 @@ def drop_in(unit: str, *settings: str, section: str = "Service", name: str = _DR
 def disable(unit: str, links: Sequence[str], also: Sequence[str]) -> tuple[str, ...]:
     """Return the commands after which the administrator's links no longer start a unit.
 
-    `systemctl disable` does not suit a unit with Also=: it would disable `also` too.
+    `also` are the other units that `systemctl disable` of the unit would disable (Also=). If there are any, the
+    commands only remove the links.
     """
     if also:
         return (f"rm {' '.join(map(quoted, links))}", DAEMON_RELOAD)
-    is_runtime = [link.startswith("/run/") for link in links]  # `systemctl disable` leaves these
+    is_runtime = [link.startswith("/run/") for link in links]  # without --runtime, `systemctl disable` keeps these
     persistent = (f"systemctl disable {quoted(unit)}",) if not links or not all(is_runtime) else ()
     return (*persistent, *((f"systemctl disable --runtime {quoted(unit)}",) if any(is_runtime) else ()))
 
@@ -74,19 +77,24 @@ def is_lsb_script(unit: Unit) -> bool:
 
 
 def names(units: Sequence[str]) -> str:
-    """Return units for a sentence: `a`, `a and b`, `a, b and c`."""
+    """Return the names of units as a part of a sentence: `a`, `a and b`, `a, b and c`."""
     return " and ".join(filter(None, (", ".join(units[:-1]), *units[-1:])))
 
 
 def update(*settings: str) -> str:
-    """Return the command that sets parameters or operations of the resource, whose name doctor does not know."""
+    """Return the command that sets parameters or operations of the placeholder RESOURCE.
+
+    `checks` replaces the placeholder if it knows the name of the resource.
+    """
     return " ".join(("pcs resource update RESOURCE", *settings))
 
 
 def update_operation(resource: Resource, action: str, times: str) -> str:
-    """Return the command that changes the times of an operation: pcs(8) resets the options that it does not name.
+    """Return the command that changes the times of an operation, and repeats its other options.
 
-    Of several operations of that name, pcs replaces the first: then it is a comment, for one of them by its id.
+    `pcs resource update` would reset the options that the command does not name (pcs(8)). If the resource has several
+    operations of that name, pcs would change the first of them. So the command is then a comment that replaces one of
+    the operations by its id.
     """
     configured = [each for each in resource.operations if each.name == action]
     options = "".join(f" {name}={quoted(value)}" for each in configured[:1] for name, value in each.options.items())
@@ -102,10 +110,10 @@ def check_again(unit: str, *options: str) -> str:
 
 
 def with_hook(unit: str) -> tuple[str, ...]:
-    """Return the commands that check a unit with a hook, and set the hook."""
+    """Return two commands: the first runs doctor for a unit with a hook, the second sets the hook of the resource."""
     return check_again(unit, f"--monitor-hook {HOOK}"), update(f"monitor_hook={HOOK}")
 
 
 def response(action: Action, code: int) -> str:
-    """Return a sentence on what Pacemaker does when an action, a recurring monitor for one, returns a code."""
+    """Return a sentence on what Pacemaker does when an action returns an exit code; a monitor is a recurring one."""
     return f"Pacemaker {consequence(action, code, recurring=True)}."
