@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
-"""The sessions of this repository; they work on a fresh machine too.
+"""The nox sessions of this repository, which also work on a machine where nothing has been installed for them.
 
-`python3 noxfile.py` is nox with nothing installed before it: without arguments it passes all tests, with `-s demo` it
-runs the demo. Sessions that boot sandboxes need root, and install the Debian packages they miss.
+`python3 noxfile.py` installs nox into an environment of its own and runs it with the same arguments: without arguments
+it runs all tests, with `-s demo` the demo. Sessions that boot sandboxes need root, and install Debian packages that are
+missing.
 """
 
 import os
@@ -18,7 +19,7 @@ _NOX = "nox>=2025.5.1"
 
 
 def _install_debian_packages(*packages: str) -> None:
-    """Install packages, and start none of the services they bring (invoke-rc.d(8))."""
+    """Install Debian packages without starting the services that they contain (policy-rc.d in invoke-rc.d(8))."""
     policy = Path("/usr/sbin/policy-rc.d")
     is_ours = not policy.exists()
     if is_ours:
@@ -34,12 +35,12 @@ def _install_debian_packages(*packages: str) -> None:
 
 
 def _bring_nox() -> None:
-    """Execute nox from an environment of its own."""
+    """Replace this process by nox, which is first installed into an environment of its own if it is not there yet."""
     home = _ROOT / ".nox" / "nox"
     if not (home / "bin" / "nox").exists():
         probe = [sys.executable, "-c", "import ensurepip"]
         if subprocess.run(probe, check=False, capture_output=True).returncode and shutil.which("apt-get"):
-            _install_debian_packages("python3-venv")  # Debian leaves it out of python3
+            _install_debian_packages("python3-venv")  # ensurepip is not in Debian's python3
         subprocess.run([sys.executable, "-m", "venv", home], check=True)
         subprocess.run([home / "bin" / "pip", "install", "--quiet", _NOX], check=True)
     os.chdir(_ROOT)
@@ -58,30 +59,32 @@ nox.needs_version = ">=2025.5.1"
 
 _PROJECT = nox.project.load_toml("pyproject.toml")
 _SUPPORTED = ("3.11", "3.12", "3.13", "3.14")
-_PARALLEL = ("--numprocesses=auto", "--quiet")  # only the quick tests: others measure time, or use the whole machine
-# Tests that run cold and with the resident server: each worker has a sandbox, and takes file after file.
+_PARALLEL = ("--numprocesses=auto", "--quiet")  # only for quick tests: others measure time, or use the whole machine
+# For tests that run both without the resident server (cold) and with it: each of two workers has a sandbox of its own,
+# and runs the tests of one file at a time.
 _BOTH_WAYS = ("--numprocesses=2", "--dist=loadgroup", "--no-loadscope-reorder", "--cov", "--cov-report=")
-# Clusters mostly wait: two concurrently, each test on the one that is free, in the order that tests/cluster gives.
+# Clusters mostly wait, so two of them run tests concurrently: the one that is free takes the next test in the order
+# that tests/cluster defines.
 _TWO_CLUSTERS = ("--numprocesses=2", "--dist=load", "--maxschedchunk=1")
 _COVERAGE_DATA = _ROOT / ".nox" / "coverage-data"
 
-# ocf-tester runs the agent as nobody too, who can read Debian's Python but none below a home directory.
+# ocf-tester runs the agent also as the user nobody, which can execute Debian's Python, but not one in a home directory.
 _SYSTEM_PYTHON = "/usr/bin/python3"
 
 _SANDBOX_PACKAGES = ("systemd", "dbus", "util-linux", "procps")
 _DEMO_PACKAGES = (*_SANDBOX_PACKAGES, "curl")
 _SYSTEM_PACKAGES = (
     *_DEMO_PACKAGES,
-    *("postfix", "netcat-openbsd", "libxml2-utils", "resource-agents", "pcs"),  # the agent's tests
-    *("ncat", "postgresql", "redis-server", "monitoring-plugins-basic"),  # the examples'
-    *("nginx", "mariadb-server", "apache2", "haproxy"),  # whose units doctor looks at, and rehearsals
-    *("zsh", "fish", "bash-completion", "man-db", "mandoc", "python3-venv"),  # what is at a prompt, and gets there
+    *("postfix", "netcat-openbsd", "libxml2-utils", "resource-agents", "pcs"),  # for the tests of the agent
+    *("ncat", "postgresql", "redis-server", "monitoring-plugins-basic"),  # for the tests of the examples
+    *("nginx", "mariadb-server", "apache2", "haproxy"),  # for doctor and rehearsals, which test these units
+    *("zsh", "fish", "bash-completion", "man-db", "mandoc", "python3-venv"),  # for completion, man pages, installation
 )
 _CLUSTER_PACKAGES = ("corosync", "pacemaker", "pacemaker-cli-utils", "crmsh")
 
 
 def _need(session: nox.Session, *packages: str) -> None:
-    """Install missing Debian packages; if that is impossible, skip the session, or fail in CI."""
+    """Install missing Debian packages. If that is impossible, skip the session; in CI, fail it."""
     query = ["dpkg-query", "--show", "--showformat=${db:Status-Status} ${binary:Package}\n", *packages]
     known = subprocess.run(query, check=False, capture_output=True, text=True).stdout if shutil.which(query[0]) else ""
     there = {line.split()[1].split(":")[0] for line in known.splitlines() if line.startswith("installed ")}
@@ -95,13 +98,13 @@ def _need(session: nox.Session, *packages: str) -> None:
 
 
 def _install(session: nox.Session, *groups: str) -> None:
-    """Install the project, as a wheel, and what its dependency groups name."""
+    """Install the project as a wheel, and the packages of these dependency groups."""
     session.install(".", *nox.project.dependency_groups(_PROJECT, *groups))
 
 
 @contextmanager
 def _measured(session: nox.Session) -> Iterator[dict[str, str]]:
-    """Give the environment in which a test session's coverage is measured, and that of the processes it starts."""
+    """Yield the variables by which coverage is measured in a test session and in the processes that it starts."""
     _COVERAGE_DATA.mkdir(parents=True, exist_ok=True)
     for old in _COVERAGE_DATA.glob(f".coverage.{session.name}*"):
         old.unlink()
@@ -113,7 +116,7 @@ def _measured(session: nox.Session) -> Iterator[dict[str, str]]:
 
 @nox.session
 def lint(session: nox.Session) -> None:
-    """Check style, in Python and in sh."""
+    """Check the style of Python files and shell scripts."""
     session.install(*nox.project.dependency_groups(_PROJECT, "lint"))
     session.run("ruff", "check")
     session.run("ruff", "format", "--check")
@@ -124,21 +127,21 @@ def lint(session: nox.Session) -> None:
 
 @nox.session
 def typing(session: nox.Session) -> None:
-    """Check types, strictly."""
+    """Check types with mypy in its strict mode."""
     _install(session, "typing")
     session.run("mypy", "src", "tests", "tools", "packaging", "noxfile.py")
 
 
 @nox.session
 def unit(session: nox.Session) -> None:
-    """Run the quick tests: within a minute, without root, systemd or the measurement of coverage."""
+    """Run the quick tests, which take at most a minute and need neither root nor systemd; measure no coverage."""
     _install(session, "tests")
     session.run("pytest", *_PARALLEL, *(session.posargs or ["tests/unit"]))
 
 
 @nox.session
 def simulate(session: nox.Session) -> None:
-    """Search simulated histories for one that breaks a guarantee: `-- --histories N --seed S`."""
+    """Simulate sequences of events, and search for one that breaks a guarantee: `-- --histories N --seed S`."""
     _install(session, "tests")
     session.run("python", "-m", "tests.simulation", *session.posargs)
     if not session.posargs:
@@ -146,7 +149,7 @@ def simulate(session: nox.Session) -> None:
 
 
 def _other_pythons() -> list[str]:
-    """Return the supported Pythons that are installed, but for the one that runs nox; pyenv's are not on the PATH."""
+    """Return the supported Pythons that are installed, except the one that runs nox; pyenv's may not be on the PATH."""
     pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")) / "versions"
     running = f"{sys.version_info.major}.{sys.version_info.minor}"
     found = {}
@@ -160,7 +163,7 @@ def _other_pythons() -> list[str]:
 
 @nox.session(python=_other_pythons() or False)
 def versions(session: nox.Session) -> None:
-    """Run the quick tests on every other Python that is installed."""
+    """Run the quick tests on every other supported Python that is installed."""
     if not session.python:
         session.log("no other supported Python is installed")
         return
@@ -170,7 +173,7 @@ def versions(session: nox.Session) -> None:
 
 @nox.session(python=_SYSTEM_PYTHON if Path(_SYSTEM_PYTHON).exists() else None)
 def system(session: nox.Session) -> None:
-    """Run the tests with a real systemd, real postfix and other real servers, and the docs' commands, in sandboxes."""
+    """Run the tests with a real systemd and real servers, such as postfix, and the docs' commands, in sandboxes."""
     _need(session, *_SYSTEM_PACKAGES)
     _install(session, "tests")
     directories = ("docs", "packaging", "system", "sandbox", "resident", "examples")  # the longest first
@@ -192,7 +195,7 @@ def faults(session: nox.Session) -> None:
 
 @nox.session(python=_SYSTEM_PYTHON if Path(_SYSTEM_PYTHON).exists() else None)
 def soak(session: nox.Session) -> None:
-    """Start, stop and break units of a real systemd for long, and audit each result: `-- --minutes N --seed S`."""
+    """Start, stop and break units of a real systemd for a long time; audit each result: `-- --minutes N --seed S`."""
     _need(session, *_SANDBOX_PACKAGES)
     _install(session, "tests")
     session.run("python", "-m", "tests.soak", *session.posargs)
@@ -208,10 +211,10 @@ def cluster(session: nox.Session) -> None:
 
 @nox.session(python=_SYSTEM_PYTHON if Path(_SYSTEM_PYTHON).exists() else None)
 def bench(session: nox.Session) -> None:
-    """Measure what the agent costs, against one in shell: `-- --quick`, `-- --write-docs`.
+    """Measure what the agent costs, compared with an agent in shell: `-- --quick`, `-- --write-docs`.
 
-    `-- --cluster` measures a hundred resources under Pacemaker instead, `-- --before REVISION` that revision's agent
-    and this one's in turns.
+    `-- --cluster` measures a hundred resources under Pacemaker instead. `-- --before REVISION` measures the agent of
+    that revision and the present one alternately.
     """
     arguments = list(session.posargs)
     if "--before" in arguments:
@@ -220,12 +223,12 @@ def bench(session: nox.Session) -> None:
     _need(session, *_SANDBOX_PACKAGES, "resource-agents")
     if "--cluster" in arguments:
         _need(session, *_CLUSTER_PACKAGES, "pcs")
-    _install(session, "bench")  # no coverage, which would be looked for whenever Python starts
+    _install(session, "bench")  # not "tests": its coverage package would slow down each start of Python
     session.run("python", "-m", "tests.bench", *arguments)
 
 
 def _program_of(session: nox.Session, revision: str) -> str:
-    """Install a revision of this repository into an environment of its own; return its ocf-systemd."""
+    """Install a revision of this repository into an environment of its own; return the path of its ocf-systemd."""
     home = Path(session.create_tmp()).resolve() / "before"
     shutil.rmtree(home, ignore_errors=True)
     (home / "source").mkdir(parents=True)
@@ -238,7 +241,7 @@ def _program_of(session: nox.Session, revision: str) -> str:
 
 @nox.session
 def coverage(session: nox.Session) -> None:
-    """Run the quick tests again to measure their coverage, add that of system and faults, and check the limits."""
+    """Measure the coverage of the quick tests, add that of the sessions system and faults, and check the limits."""
     _install(session, "tests")
     with _measured(session) as environment:
         session.run("pytest", *_PARALLEL, "--cov", "--cov-report=", "tests/unit", env=environment)
@@ -259,13 +262,13 @@ def demo(session: nox.Session) -> None:
 
 @nox.session(python=_SYSTEM_PYTHON if Path(_SYSTEM_PYTHON).exists() else None)
 def deb(session: nox.Session) -> None:
-    """Build a Debian package with an environment of its own, in dist, for the Debian that this is."""
+    """Build a Debian package with its own Python environment, for the Debian release of this host, in dist."""
     session.run("python", "packaging/build_deb.py", "dist", *session.posargs)
 
 
 @nox.session(python=_SYSTEM_PYTHON if Path(_SYSTEM_PYTHON).exists() else None)
 def docs(session: nox.Session) -> None:
-    """Write what the docs take from the code: tables, manual pages, and pictures of what a terminal shows."""
+    """Write those parts of the docs that come from the code: tables, manual pages, and pictures of terminal output."""
     _need(session, *_SANDBOX_PACKAGES, "postfix", "netcat-openbsd", "nginx", "curl")
     session.install(".")
     session.run("python", "tools/write_reference.py")

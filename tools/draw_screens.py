@@ -1,6 +1,6 @@
-"""Draws pictures of the output of `debug`, `doctor` and `rehearse` in a sandbox; `nox -s docs` calls it.
+"""Draws pictures of the output of `debug`, `doctor` and `rehearse` in a sandbox; `nox -s docs` runs this script.
 
-It runs the program for terminals of several widths, and converts the output into SVG pictures.
+The script runs each command for terminals of several widths, and converts the output into SVG pictures.
 """
 
 import io
@@ -16,10 +16,10 @@ _ROOT = Path(__file__).resolve().parents[1]
 _SCREENS = _ROOT / "docs/screens"
 _HOOKS = "/usr/local/lib/ocf-systemd/hooks"
 _PROGRAM = str(Path(sys.executable).with_name("ocf-systemd"))
-_WIDTHS = (60, 80, 120)
+_WIDTHS = (60, 80, 120)  # columns
 _POSTFIX = ("postfix@-", "--monitor-hook", f"{_HOOKS}/smtp")
 _NGINX = ("nginx", "--monitor-hook", f"{_HOOKS}/http")
-# The command before, the picture's name, the command that the picture shows.
+# The shell command that runs first, the picture's name, and the arguments of ocf-systemd for the picture.
 _PICTURES = (
     ("systemctl stop postfix@-", "debug-start", ("debug", "start", *_POSTFIX)),
     ("systemctl kill --signal=STOP postfix@-", "debug-monitor", ("debug", "monitor", *_POSTFIX)),
@@ -34,10 +34,10 @@ def _draw(sandbox: Sandbox, name: str, arguments: tuple[str, ...], width: int) -
     if not done.stdout:
         raise SystemExit(done.stderr)
     console = Console(record=True, width=width, file=io.StringIO(), color_system="truecolor", highlight=False)
-    for line in Text.from_ansi(done.stdout).split():  # broken where a terminal breaks lines that are too long
+    for line in Text.from_ansi(done.stdout).split():  # a long line is broken as a terminal does it
         console.print(Text("\n").join(line.divide(range(width, len(line), width))), soft_wrap=True)
     picture = _SCREENS / f"{name}-{width}.svg"
-    # rich's own id differs each time, and with it the file.
+    # The id occurs throughout the file, and one that rich chooses would differ each time.
     title = " ".join(("ocf-systemd", *arguments)).replace(f"{_HOOKS}/", "…/hooks/")
     picture.write_text(console.export_svg(title=title, unique_id=f"ocf-systemd-{picture.stem}"), encoding="utf-8")
     print(picture.relative_to(_ROOT))

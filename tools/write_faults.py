@@ -1,4 +1,7 @@
-"""Writes docs/faults.md from the marks on the tests; `nox -s docs` calls it, a test compares."""
+"""Writes docs/faults.md from the `fault` marks of tests.
+
+`nox -s docs` runs this script; a test fails if the page differs from what the script would write.
+"""
 
 import ast
 from collections.abc import Iterator, Mapping
@@ -52,7 +55,7 @@ class _Mark:
 
 
 def faults() -> str:
-    """Return the page."""
+    """Return the text of docs/faults.md."""
     systemd = _table("## With a real systemd", "tests/faults")
     pacemaker = _table("## With a real Pacemaker", "tests/cluster")
     return "\n".join((_HEAD, *systemd, *pacemaker, _NOT_HERE))
@@ -71,7 +74,7 @@ def _table(heading: str, directory: str) -> list[str]:
 
 
 def _constants(body: list[ast.stmt]) -> dict[str, str]:
-    """Return a module's constants that are texts, by name."""
+    """Return the string constants of a module, by name: the marks use them."""
     return {
         statement.targets[0].id: statement.value.value
         for statement in body

@@ -1,7 +1,7 @@
-"""Writes the manual pages from the tables in the code and from the commands; `nox -s docs` calls it, a test compares.
+"""Writes the manual pages from the tables in the code and from the help texts of the commands.
 
-They are in src/ocf_systemd/share, as they are installed. The language is that of groff_man(7), which mandoc(1)
-reads too.
+The pages are in src/ocf_systemd/share, from where they are installed. They use the macros of groff_man(7), which
+mandoc(1) reads too. `nox -s docs` runs this script; a test fails if a page differs from what the script would write.
 """
 
 import inspect
@@ -24,10 +24,10 @@ from ocf_systemd.core.parameter_table import TABLE, Parameter
 
 MAN = Path(__file__).resolve().parent.parent / "src/ocf_systemd/share/man"
 _PROSE_OF = "2026-11-27"  # when the texts in this file were last changed
-_LINE_WIDTH = 70  # which escapes make longer
+_LINE_WIDTH = 70  # characters of a line before it is escaped
 
 _ESCAPED = {"\\": r"\e", "-": r"\-", "^": r"\(ha", "~": r"\(ti", '"': r"\(dq", "…": r"\&..."}
-_INLINE = re.compile(r"`([^`]+)`|\*([^*]+)\*")  # in the texts below: literal text, and placeholders
+_INLINE = re.compile(r"`([^`]+)`|\*([^*]+)\*")  # in the texts below: `literal text` and *placeholders*
 
 _AGENT_DESCRIPTION = """\
 Manages a systemd unit under Pacemaker. It starts, stops and reloads the unit with *systemctl*(1). Monitor queries \
@@ -116,7 +116,7 @@ _FILES = (
     ("/usr/local/lib/systemd/catalog/ocf-systemd.catalog", "Explanations of the log for `journalctl -x`."),
 )
 
-_CODES = [code for code in ExitCode if "PROMOTED" not in code.name]  # a unit has no roles
+_CODES = [code for code in ExitCode if "PROMOTED" not in code.name]  # a unit has no promoted role
 
 _PCS = r"""
 pcs resource create mail ocf:pacemaker:systemd unit=postfix@- \
@@ -134,7 +134,7 @@ primitive mail ocf:pacemaker:systemd \
 
 
 def pages() -> dict[str, str]:
-    """Return the pages, by their places below `man`."""
+    """Return the text of each page by its path below `man`."""
     return {
         "man1/ocf-systemd.1": _page(PROGRAM, 1, _program_page()),
         "man7/ocf_pacemaker_systemd.7": _page("ocf_pacemaker_systemd", 7, _agent_page()),
@@ -247,7 +247,7 @@ def _command(command: click.Command, context: click.Context) -> Iterator[str]:
 
 
 def _description(command: click.Command) -> tuple[str, str]:
-    """Return a command's description and its examples, which follow it in its docstring."""
+    """Return the description of a command, and the examples that follow the description in its docstring."""
     text, _, examples = inspect.cleandoc(command.help or "").partition("\b\n")
     lines = [line for line in examples.splitlines() if not re.match("Examples?:", line)]
     return text.strip(), "\n".join(line.removeprefix("  ") for line in lines)
@@ -258,12 +258,12 @@ def _section(title: str) -> Iterator[str]:
 
 
 def _prose(text: str, *, begin: bool = True) -> Iterator[str]:
-    """Yield paragraphs, each sentence on lines of its own; without `begin` the first continues the paragraph before."""
+    """Yield lines; each sentence begins a line. Without `begin`, the first paragraph continues the previous text."""
     for number, paragraph in enumerate(re.split(r"\n\s*\n", text.strip())):
         if begin or number:
             yield ".PP"
         for sentence in re.split(r"(?<=[.?!:;]) (?=[A-Z`*0-9])", " ".join(paragraph.split())):
-            # Filled before it is escaped, so that no escape sequence is torn.
+            # The sentence is wrapped before it is escaped, so that no line break is within an escape sequence.
             filled = fill(sentence, _LINE_WIDTH, break_long_words=False, break_on_hyphens=False)
             yield from map(_text_line, filled.splitlines())
 
@@ -302,7 +302,7 @@ def _see_also(*others: tuple[str, int]) -> Iterator[str]:
 
 
 def escaped(text: str) -> str:
-    """Return text that groff shows as it is, unless it is at the beginning of a line."""
+    """Return text escaped for groff; the caller must protect a `.` or `'` at the beginning of a line."""
     return "".join(_ESCAPED.get(each, each) for each in text)
 
 

@@ -1,4 +1,7 @@
-"""Writes docs/reference.md from the tables in the code; `nox -s docs` calls it, a test compares."""
+"""Writes docs/reference.md from the tables in the code.
+
+`nox -s docs` runs this script; a test fails if the page differs from what the script would write.
+"""
 
 from pathlib import Path
 
@@ -29,11 +32,11 @@ when a name does not resolve, and that stops the resource on every node. Use `pl
 hook that translates their exit codes.
 """
 
-_SHOWN = [code for code in ExitCode if "PROMOTED" not in code.name]  # a unit has no roles
+_SHOWN = [code for code in ExitCode if "PROMOTED" not in code.name]  # a unit has no promoted role
 
 
 def reference() -> str:
-    """Return the page."""
+    """Return the text of docs/reference.md."""
     return "\n".join((_HEAD, *_parameters(), *_exit_codes()))
 
 

@@ -1,4 +1,7 @@
-"""Writes docs/results.md from what the judgement returns; `nox -s docs` calls it, a test compares."""
+"""Writes docs/results.md: the results that `core/judgement` returns for observations that are made up here.
+
+`nox -s docs` runs this script; a test fails if the page differs from what the script would write.
+"""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -139,7 +142,7 @@ _SEVERAL = ((0, 0, 0), (0, 190, 0), (7, 7, 7), (0, 7, 190), (0, 1, 7), (3, 1, 19
 
 
 def results() -> str:
-    """Return the page."""
+    """Return the text of docs/results.md."""
     parts = ((_HEAD, _polls), (_PROTOCOLS, _protocols), (_TOGETHER, _together), (_UNBOOTED, _unbooted))
     return "\n".join(line for text, table in parts for line in (text, *table(), ""))
 
@@ -162,7 +165,7 @@ def _polls() -> list[str]:
 
 
 def _results(observed: Observation) -> tuple[str, ...]:
-    """Return the result of each action after a poll, and the monitor's reason."""
+    """Return the cells of a row: the result that each action returns after this poll, and the reason of the monitor."""
     protocol = HookProtocol.OCF
     monitor = judge_monitor(observed, probe=False, protocol=protocol)
     probe = judge_monitor(observed, probe=True, protocol=protocol)
@@ -173,7 +176,7 @@ def _results(observed: Observation) -> tuple[str, ...]:
 
 
 def _start(observed: Observation) -> Judgement:
-    """Return the result of a start, which may refuse the request."""
+    """Return the result of a start: that of the check before the start, if it fails, or that of the poll after it."""
     refusal = (
         judgement.judge_start_request(observed.unit) if isinstance(observed.unit, UnitState) else judgement.RUNNING
     )

@@ -1,4 +1,4 @@
-"""The command line of `ocf-systemd`: a module for each command. What a command runs is imported when it is called."""
+"""The command line of `ocf-systemd`, a module for each command. Most imports wait until the command is called."""
 
 import os
 import sys
@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, NoReturn
 if TYPE_CHECKING:
     from ocf_systemd.commands.program import ProgramGroup
 
-# In the order of --help.
+# The modules of the commands, in the order in which --help lists the commands.
 _MODULES = ("demo", "doctor", "rehearse", "debug", "sandbox", "install", "completion", "serve")
 
 
 def main() -> NoReturn:
-    """Run `ocf-systemd`, or print completions for a shell."""
+    """Run `ocf-systemd`, or print completions if a shell requests them by _OCF_SYSTEMD_COMPLETE."""
     try:
         sys.exit(_run())
     except KeyboardInterrupt:  # before any command has started
@@ -33,7 +33,7 @@ def _run() -> int:
 
 
 def whole_program() -> "ProgramGroup":
-    """Import all commands; return the program."""
+    """Import the modules of all commands, which add the commands to the program, and return the program."""
     for name in _MODULES:
         import_module(f"ocf_systemd.commands.{name}")
     from ocf_systemd.commands.program import program

@@ -1,6 +1,7 @@
 """Finds the candidates for completion: units, resources of the cluster, parameters and their values, files.
 
-A candidate that ends in `=`, `/` or `@` is completed further. Errors are ignored: a prompt is no place to report them.
+A candidate that ends in `=`, `/` or `@` is only the beginning of a word: the shell adds no space after it. Errors are
+ignored, because a message would disturb the shell's prompt.
 """
 
 import os
@@ -16,7 +17,7 @@ from ocf_systemd.core.operations import OPERATION_NAMES
 from ocf_systemd.core.parameter_table import MONITOR_HOOK, MONITOR_HOOK_USER, TABLE, UNIT, Parameter
 from ocf_systemd.core.parameter_values import UNIT_TYPES
 
-# systemd.unit(5), "System Unit Search Path".
+# The directories of unit files: systemd.unit(5), "System Unit Search Path".
 _UNIT_DIRECTORIES = (
     Path("/etc/systemd/system"),
     Path("/run/systemd/system"),
@@ -25,14 +26,14 @@ _UNIT_DIRECTORIES = (
     Path("/usr/lib/systemd/system"),
     Path("/lib/systemd/system"),
 )
-_QUERY_TIMEOUT_S = 1.0
+_QUERY_TIMEOUT_S = 1.0  # for a query of systemd or of the cluster
 _DEFAULT_INSTANCE = re.compile(r"^DefaultInstance=(\S+)", re.MULTILINE)
 
 
 def units(incomplete: str) -> "list[CompletionItem[str]]":
     """Return the matching units: those that systemd has loaded, and those that have a file.
 
-    For a template these are its known instances and `NAME@`.
+    The candidates for a template are its known instances and `NAME@`, to which the user adds an instance.
     """
     found = known_units()
     wanted = sorted(name for name in found if name.startswith(incomplete) and name != incomplete)
@@ -40,7 +41,7 @@ def units(incomplete: str) -> "list[CompletionItem[str]]":
 
 
 def known_units() -> dict[str, str]:
-    """Return the units that systemd has loaded, each with its state and description, and those that have a file."""
+    """Return the known units by name: a loaded unit with its state and description, others with an empty text."""
     return dict.fromkeys(unit_files(_UNIT_DIRECTORIES), "") | dict(_loaded_units())
 
 
@@ -63,9 +64,9 @@ def operations(incomplete: str) -> "list[CompletionItem[str]]":
 
 
 def unit_files(directories: Iterable[Path]) -> Iterator[str]:
-    """Yield the names of units with a file in these directories, or with a link that enables them.
+    """Yield the names of the units that have a file in these directories, or a link in a `.wants` or `.requires` there.
 
-    For a template these are `NAME@` and its default instance, if it has one.
+    For a template it yields `NAME@` and the default instance, if the template has one.
     """
     for directory in directories:
         with suppress(OSError):
@@ -81,7 +82,7 @@ def unit_files(directories: Iterable[Path]) -> Iterator[str]:
 
 
 def _default_instance(template: str) -> str:
-    """Return the default instance of a template, or `NAME@`."""
+    """Return the name of a template's default instance, or `NAME@` if the template has none."""
     path = Path(template)
     with suppress(OSError):
         if match := _DEFAULT_INSTANCE.search(path.read_text(encoding="utf-8", errors="replace")):
@@ -90,7 +91,7 @@ def _default_instance(template: str) -> str:
 
 
 def _loaded_units() -> Iterator[tuple[str, str]]:
-    """Yield the units that systemd has loaded, each with its state and description; none without a running systemd."""
+    """Yield each unit that systemd has loaded, with its state and description; nothing if systemd does not run."""
     from ocf_systemd.host.commands import run_to_end
 
     options = ("--all", "--plain", "--no-legend", "--no-pager", "--full", f"--type={','.join(UNIT_TYPES)}")
@@ -133,7 +134,7 @@ def hooks(incomplete: str) -> "list[CompletionItem[str]]":
 
 
 def paths(incomplete: str, *, executable: bool = False, directories: bool = False) -> "list[CompletionItem[str]]":
-    """Return the matching files and directories; hidden ones only after a dot."""
+    """Return the matching files and directories; hidden ones only if the typed name begins with a dot."""
     head, slash, tail = incomplete.rpartition("/")
     found = []
     with suppress(OSError):

@@ -1,4 +1,4 @@
-"""Messages of commands about resources that control a unit."""
+"""Messages of debug, rehearse and uninstall about the cluster's resources that control a unit."""
 
 from typing import TYPE_CHECKING
 
@@ -19,7 +19,8 @@ def our_agents() -> frozenset[str]:
 def describe(unit: str, resources: "Collection[Resource]") -> str:
     """Return a sentence, without its period, that says which resources control a unit.
 
-    What an OCF agent of another origin does with a parameter `unit` is unknown.
+    The sentence has "may control" if no resource is known to control the unit: Pacemaker does not run here, or the unit
+    of a resource is unknown, or its OCF agent is of another origin and may use a parameter `unit` for something else.
     """
     ours = our_agents()
     is_certain = any(
@@ -31,7 +32,7 @@ def describe(unit: str, resources: "Collection[Resource]") -> str:
 def describe_down(unit: str, active: "Active") -> str:
     """Return a sentence, without its period, about a unit that is down here and that the cluster believes active.
 
-    Empty: there is no such resource.
+    Empty: the unit is not down here, or the cluster believes none of its resources active.
     """
     if active.elsewhere:
         names = ", ".join(map(str, active.elsewhere))
@@ -42,9 +43,10 @@ def describe_down(unit: str, active: "Active") -> str:
 
 
 def advice(resources: "Iterable[Resource]", elsewhere: "Collection[Resource]") -> str:
-    """Return the commands after which Pacemaker leaves resources alone, one a line, for pcs and for crm.
+    """Return the commands, one per line, for pcs and for crm, after which Pacemaker does not act on these resources.
 
-    Those active `elsewhere` must be stopped: in maintenance, the service would run on there.
+    The resources `elsewhere`, which are active on another node, must be stopped: in maintenance, their service would
+    continue to run there.
     """
     lines = []
     for each in resources:
@@ -63,7 +65,7 @@ def advice(resources: "Iterable[Resource]", elsewhere: "Collection[Resource]") -
 
 
 def stopped_advice(file: str) -> str:
-    """Return the commands after which it is known what the cluster of this CIB runs, one a line."""
+    """Return the commands, one per line, to start the stopped Pacemaker of this CIB, or to move an old CIB away."""
     return (
         "  pcs cluster start   # crm cluster start; then repeat this command\n"
         f"  # or, only if this host is not in a cluster any more:\n  mv --no-clobber {file} {file}.old"

@@ -14,14 +14,14 @@ from ocf_systemd.agent.entry import PROGRAM
 from ocf_systemd.commands.program import SuggestingChoice, program
 from ocf_systemd.core.text import printable
 
-# The request of the shell in _OCF_SYSTEMD_COMPLETE.
+# The variables in which the shell that _OCF_SYSTEMD_COMPLETE names passes its command line and the word at the cursor.
 _LINE, _WORD = "_OCF_SYSTEMD_LINE", "_OCF_SYSTEMD_WORD"
 _SCRIPTS = {
     "bash": "bash-completion/completions/ocf-systemd",
     "zsh": "zsh/site-functions/_ocf-systemd",
     "fish": "fish/vendor_completions.d/ocf-systemd.fish",
 }
-# The characters that bash needs escaped, outside of quotes and in double quotes.
+# The characters that must be escaped for bash: outside of quotes, and inside of double quotes.
 _SPECIAL = frozenset(" \t!\"#$&'()*;<>?[\\]^`{|}~")
 _SPECIAL_IN_DOUBLE_QUOTES = frozenset('"$\\`')
 
@@ -46,7 +46,7 @@ def completion(shell: str) -> int:
 
 
 def print_completions(shell: str) -> int:
-    """Print the completions at the cursor of a shell; return an exit code."""
+    """Print the completions of the word at a shell's cursor; return 0, or 1 after an error."""
     with suppress(Exception):  # no error may disturb a prompt
         shell_class = _Bash if shell == "bash" else _Shell
         if completions := shell_class(program, {}, PROGRAM, "").complete():
@@ -58,7 +58,8 @@ def print_completions(shell: str) -> int:
 class _Shell(ShellComplete):
     """A shell that quotes and unquotes words itself: zsh and fish.
 
-    It passes one word on each line, and the word at the cursor in another variable. It gets values and descriptions.
+    The shell passes the words before the cursor, one per line, and the word at the cursor in another variable. It gets
+    lines that each have a value and a description.
     """
 
     def get_completion_args(self) -> tuple[list[str], str]:
@@ -66,23 +67,23 @@ class _Shell(ShellComplete):
         return os.environ[_LINE].split("\n")[1:], os.environ[_WORD]
 
     def get_completions(self, args: list[str], incomplete: str) -> list[CompletionItem[str]]:
-        """Return the completions as whole words."""
+        """Return the completions; each replaces the whole word at the cursor, `--OPTION=` included."""
         if args and not args[0].startswith("-") and args[0] not in program.commands:
             return []
         option, equals, _ = incomplete.partition("=")
         items = super().get_completions(args, incomplete)
         prefix = option + equals if incomplete.startswith("--") and equals else ""
         words = [CompletionItem(f"{prefix}{item.value}", item.type, item.help) for item in items]
-        # A line that a terminal or a shell would not take as one word cannot be completed.
+        # A value with a line break or another control character is left out: a shell would not read it as one word.
         return [each for item in words for each in _list_files(item) if each.value.isprintable()]
 
     def format_completion(self, item: CompletionItem[str]) -> str:
-        """Return a value and its description."""
+        """Return a value and its description, separated by a tab."""
         return f"{item.value}\t{printable(' '.join((item.help or '').split()))}"
 
 
 def _list_files(item: CompletionItem[str]) -> list[CompletionItem[str]]:
-    """Return the matching files in place of an item that leaves the listing to the shell: shells differ in it."""
+    """Return the item or, if its type makes the shell list files, the matching files: shells list them differently."""
     from ocf_systemd.commands.candidates import paths
 
     if item.type not in {"file", "dir"}:
@@ -91,38 +92,38 @@ def _list_files(item: CompletionItem[str]) -> list[CompletionItem[str]]:
 
 
 class _Bash(_Shell):
-    """bash, which leaves the quoting to the program and splits words at COMP_WORDBREAKS."""
+    """bash, which leaves the quoting to the program, and splits words also at the characters of COMP_WORDBREAKS."""
 
     def get_completion_args(self) -> tuple[list[str], str]:
-        """Split the line as bash will."""
+        """Split the line by bash's quoting rules; return the words before the cursor, and the word at the cursor."""
         _, *words, (incomplete, self._quote, self._start) = _split(os.environ[_LINE])
         word = os.environ[_WORD]
         raw = os.environ[_LINE][self._start :]
-        # bash replaces only the part after the last word break: the part before it must not be repeated.
+        # bash replaces only the part of the word after its last break: a completion must not repeat the part before.
         kept = raw.removesuffix(word) if raw.endswith(word) else ""
         *_, (self._kept, _, _) = _split(kept)
         return [word for word, _, _ in words], incomplete
 
     def format_completion(self, item: CompletionItem[str]) -> str:
-        """Return the text that replaces the word as bash has split it."""
+        """Return the text that replaces the part of the word after its last break (COMP_WORDBREAKS)."""
         text = "".join(_escaped(each, self._quote) for each in item.value[len(self._kept) :])
-        # readline does not close a quote after what ends with one.
+        # readline does not add the closing quote to a text that already ends with that character.
         return text + self._quote if self._quote and text.endswith(self._quote) else text
 
 
 def _escaped(character: str, quote: str) -> str:
-    """Return a character so that bash takes it literally, outside of quotes or inside of open ones."""
+    """Return a character as bash takes it literally: inside `quote` or, if `quote` is empty, outside of quotes."""
     if quote == "'":
         return "'\\''" if character == "'" else character
-    if quote and character == "!":  # history expansion, which a backslash prevents only outside of quotes
+    if quote and character == "!":  # a backslash prevents history expansion only outside of quotes
         return '"\\!"'
     return f"\\{character}" if character in (_SPECIAL_IN_DOUBLE_QUOTES if quote else _SPECIAL) else character
 
 
 def _split(line: str) -> list[tuple[str, str, int]]:
-    """Split an unfinished line by the quoting rules of bash; return each word, its open quote, and where it starts.
+    """Split an unfinished line by bash's quoting rules; return each word, the quote that it leaves open, and its index.
 
-    The last word is the one at the end of the line; it is empty after a space.
+    The last word is the one at the end of the line; it is empty if the line ends with a space.
     """
     words, word, quote, start, escaped = [], "", "", 0, False
     for index, each in enumerate(line):

@@ -1,4 +1,4 @@
-"""`ocf-systemd debug`: runs an action and shows how it goes."""
+"""`ocf-systemd debug`: runs an action of the agent, or a cycle of actions, and shows each step of it."""
 
 import shlex
 import sys
@@ -33,10 +33,10 @@ if TYPE_CHECKING:
     from ocf_systemd.core.cluster import Resource
     from ocf_systemd.debug.session import Call, View
 
-_ASKS_FIRST = frozenset({"start", "stop", "reload", "cycle"})
+_ASKS_FIRST = frozenset({"start", "stop", "reload", "cycle"})  # for confirmation, if the cluster may run the unit
 _STARTS = frozenset({"start", "cycle"})
 _MONITORS = frozenset({"monitor", "cycle"})
-_FOR_ANYONE = frozenset({Action.MONITOR, Action.VALIDATE_ALL, Action.META_DATA})
+_FOR_ANYONE = frozenset({Action.MONITOR, Action.VALIDATE_ALL, Action.META_DATA})  # the others need root
 
 
 @program.command(cls=ResourceCommand)
@@ -80,13 +80,13 @@ def debug(action: str, choice: Choice, *, yes: bool, as_json: bool) -> int:
 
 
 def _require_absolute(hook: str) -> None:
-    """Raise UsageError for a relative path on the command line: the agent has another working directory."""
+    """Raise UsageError if the command line gives the hook by a relative path: the agent requires an absolute one."""
     if hook.strip() and not Path(hook.strip()).is_absolute():
         raise click.UsageError(f"The hook '{hook}' is not an absolute path, expected {Path(hook.strip()).absolute()}")
 
 
 def _options(action: str, target: Target) -> dict[str, str]:
-    """Return the parameters of the target, and for a monitor the check level of the resource's monitors."""
+    """Return the target's parameters and, for a monitor or a cycle, the highest check level of its monitors."""
     levels = [each.check_level for each in target.resource.monitors] if target.resource else []
     if action not in _MONITORS or not levels:
         return target.options
@@ -94,7 +94,7 @@ def _options(action: str, target: Target) -> dict[str, str]:
 
 
 def _for_people(call: "Call", target: Target) -> "Call":
-    """Return the call with what only people's views show; print a note if a resource has other parameters."""
+    """Return the call with what JSON does not show; print a note if the unit's resource has other parameters."""
     resources = _resources(target)
     if not target.resource:
         _note_other_parameters(call.name, target.options, resources)
@@ -103,7 +103,7 @@ def _for_people(call: "Call", target: Target) -> "Call":
 
 
 def _resources(target: Target) -> "tuple[Resource, ...]":
-    """Return the cluster's resources of the unit; none if it cannot be queried: the action does not need them."""
+    """Return the cluster's resources of the unit; none if the cluster cannot be queried: they only add notes."""
     from ocf_systemd.core.parameter_values import unit_name
     from ocf_systemd.host.cluster import ClusterError, resources_of
 
@@ -117,7 +117,7 @@ def _resources(target: Target) -> "tuple[Resource, ...]":
 
 
 def _note_other_parameters(action: str, given: "Mapping[str, str]", resources: "tuple[Resource, ...]") -> None:
-    """Print to standard error how to use the parameters of the unit's resource, if they are not those given."""
+    """Print to standard error how to use the parameters of the unit's resource, if they differ from the given ones."""
     from ocf_systemd.core.named_resource import options_of
     from ocf_systemd.core.parameter_table import PREFIX, UNIT
     from ocf_systemd.core.parameters import read_leniently
@@ -135,7 +135,7 @@ def _note_other_parameters(action: str, given: "Mapping[str, str]", resources: "
 
 
 def _why_down(resources: "tuple[Resource, ...]") -> str:
-    """Return why the unit is expected to be down on this node; empty: it is not, or that is unknown."""
+    """Return why the unit is expected to be down on this node; empty: it is not, or nothing is known."""
     from ocf_systemd.host.cluster import ClusterError, node_name
 
     if not resources or any(each.file for each in resources):
@@ -166,7 +166,7 @@ def _suggestion(options: "Mapping[str, str]", timeline: "Timeline") -> str:
 
 
 def _report_suggestions(target: Target) -> None:
-    """Print to standard error what was probably meant: the JSON view has only what the agent reports."""
+    """Print suggestions for wrong values and names to standard error: the JSON has only what the agent reports."""
     from ocf_systemd.core.suggestions import similar_values
 
     if suggestion := similar_values(target.options).strip():
@@ -175,7 +175,7 @@ def _report_suggestions(target: Target) -> None:
 
 
 def _warn(target: Target) -> None:
-    """Print to standard error what is likely a mistake, and what a user other than root sees differently."""
+    """Print to standard error which times are likely mistakes, and that without root the hook runs as this user."""
     from ocf_systemd.core.plausibility import far_off, ineffective_hook_timeout
 
     warnings = [str(each) for each in far_off(target.options, target.operations, target.times)]
@@ -188,7 +188,7 @@ def _warn(target: Target) -> None:
 
 
 def _confirm_if_controlled(action: str, unit: str) -> None:
-    """Ask whether to act on a unit that Pacemaker controls or another node runs. Raises NotRunError without a yes."""
+    """Require a confirmation if Pacemaker may control the unit, or believes a down unit active. Raises NotRunError."""
     from ocf_systemd.core.parameter_values import unit_name
     from ocf_systemd.host.cluster import Active, ClusterError, active_while_down, resources_of
 
@@ -200,7 +200,7 @@ def _confirm_if_controlled(action: str, unit: str) -> None:
         concern = describe(name, found) if found else ""
         if not found and action in _STARTS:
             concern = describe_down(name, active)
-    except ValueError:  # the action reports it
+    except ValueError:  # the action reports that the name of the unit is wrong
         return
     except ClusterError as error:
         found, active, concern = [], Active(), f"{error}. It may control {unit}"

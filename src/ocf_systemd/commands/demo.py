@@ -9,10 +9,10 @@ import ocf_systemd
 from ocf_systemd.commands.program import NotRunError, program
 
 _PACKAGE = Path(ocf_systemd.__file__).parent
-# The wheel contains what the demo needs of examples; in a checkout, as with `pip install -e`, that is the source.
+# The examples are in the package if a wheel was installed, and in the repository in a checkout (`pip install -e`).
 _EXAMPLES = (_PACKAGE / "examples", _PACKAGE.parent.parent / "examples")
-_COPY = PurePosixPath("/root/examples")
-_NEEDED = {"curl": "curl", "/usr/bin/python3": "python3"}
+_COPY = PurePosixPath("/root/examples")  # in the sandbox
+_NEEDED = {"curl": "curl", "/usr/bin/python3": "python3"}  # each program, and the package to install for it
 _INTRODUCTION = """\
 An example service hangs: systemd reports it active, the agent reports that it
 failed. This takes about 10 s, in a sandbox: a temporary container with its own

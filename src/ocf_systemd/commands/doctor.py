@@ -61,7 +61,7 @@ def doctor(choice: Choice, *, as_json: bool) -> int:
 
 
 def _report_unseen(facts: "Facts", results: "Sequence[CheckResult]", *, as_json: bool) -> None:
-    """Print which checks need root; with JSON, whose document has them as skipped, to standard error."""
+    """Print which checks were skipped because they need root; to standard error if standard output has the JSON."""
     from ocf_systemd.core.observations import LoadState
     from ocf_systemd.doctor.report import unseen_lines
 
@@ -71,7 +71,7 @@ def _report_unseen(facts: "Facts", results: "Sequence[CheckResult]", *, as_json:
 
 
 def _known(choice: Choice, target: Target) -> "Facts":
-    """Return the facts from the command line. A wrong unit name is one; other wrong values are usage errors."""
+    """Return the facts from the command line, a wrong unit name included; other wrong values there raise UsageError."""
     from ocf_systemd.core.parameter_table import PREFIX, UNIT
     from ocf_systemd.core.parameters import read_leniently
     from ocf_systemd.core.suggestions import similar_values
@@ -100,7 +100,7 @@ def _known(choice: Choice, target: Target) -> "Facts":
 
 
 def _wrong_here(choice: Choice, target: Target, options: "Mapping[str, str]") -> list[str]:
-    """Return the problems of the command line: those of the resource's own values are for a check."""
+    """Return the problems with values on the command line; a check reports those with the resource's own values."""
     from ocf_systemd.core.named_resource import options_of
     from ocf_systemd.core.parameters import wrong_values
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def _writable(_ctx: click.Context, _parameter: click.Parameter, directory: Path) -> Path:
-    """Return the directory. Raises NotRunError for a user other than root who cannot write to it."""
+    """Return the directory. Raises NotRunError if this user is not root and cannot write to the directory."""
     existing = next(each for each in (directory, *directory.absolute().parents) if os.path.exists(each))  # noqa: PTH110
     if not os.access(existing, os.W_OK):
         require_root(f"only root can write to {existing}")
@@ -144,9 +144,9 @@ def uninstall_agent(ocf_root: Path, provider: str, name: str, share: Path, *, fo
 
 
 def _units_in_use(agent: "AgentFile", *, force: bool) -> "frozenset[str] | str":
-    """Return the units of active resources of the cluster of this host, or why they are unknown.
+    """Return the units that active resources of this host's cluster manage, or a text that says why they are unknown.
 
-    Raises InstallationError if the cluster has resources of this agent, or does not answer, unless forced.
+    Without `force`, raises InstallationError if the cluster has resources of this agent, or does not answer.
     """
     from ocf_systemd.host.cluster import ClusterError, query_cluster
     from ocf_systemd.install.agent_file import InstallationError
@@ -171,7 +171,7 @@ def _units_in_use(agent: "AgentFile", *, force: bool) -> "frozenset[str] | str":
 
 
 def _refusal(standard: str, resources: "list[Resource]", file: str) -> str:
-    """Return why an agent with resources is not removed, and what to do."""
+    """Return a message that these resources prevent the removal of their agent, with the commands that delete them."""
     from ocf_systemd.commands.cluster import stopped_advice
 
     names = "".join(f"\n  {each}" for each in resources)
@@ -194,7 +194,7 @@ def _refusal(standard: str, resources: "list[Resource]", file: str) -> str:
 def _remove_shared_files(
     agent: "AgentFile", share: Path, units_in_use: "frozenset[str] | str", *, force: bool
 ) -> Iterator[str]:
-    """Remove what all agents share, unless another agent is installed; yield messages for the user."""
+    """Remove the files that all agents share, unless another agent is installed; yield messages for the user."""
     from ocf_systemd.host.drop_in import units_with_drop_in
     from ocf_systemd.install import data_files, path_link, server_units
     from ocf_systemd.install.agent_file import DEFAULT_OCF_ROOT, InstallationError, agents_below, describe

@@ -1,4 +1,4 @@
-"""The click group of all commands, what makes a command refuse to run, and the types that several commands use."""
+"""The click group of all commands, the checks of what a command needs to run, and types of parameters for commands."""
 
 import os
 import shlex
@@ -16,7 +16,7 @@ from ocf_systemd.core.ocf import Action
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-# secure_path of sudo(8) in Debian, RHEL and SUSE: sudo finds the program by its name only there.
+# secure_path of sudo(8) in Debian, RHEL and SUSE: sudo finds a program by its name only in these directories.
 _SECURE_PATH = frozenset({"/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"})
 
 _SUMMARY = """Run systemd units under Pacemaker, with a health hook in their monitor.
@@ -66,7 +66,7 @@ class SuggestingChoice(click.Choice[str]):
 
 
 class ProgramGroup(SuggestingGroup):
-    """The command line of `ocf-systemd`: the OCF actions and the commands for people. Usage errors are click's own."""
+    """The command line of `ocf-systemd`: OCF actions and commands for people. Usage errors have click's code 2."""
 
     def collect_usage_pieces(self, ctx: click.Context) -> list[str]:
         """Return the usage line with the names of the options."""
@@ -76,14 +76,14 @@ class ProgramGroup(SuggestingGroup):
     def format_options(self, _ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the commands with their descriptions, and the actions in one line, so that the help fits a screen."""
         commands = [(name, command) for name, command in self.commands.items() if name not in set(Action)]
-        with formatter.section("Commands"):  # the whole first sentence, whatever the width
+        with formatter.section("Commands"):  # without a limit, click does not shorten the first sentence
             formatter.write_dl([(name, command.get_short_help_str(limit=sys.maxsize)) for name, command in commands])
         with formatter.section("OCF actions, which Pacemaker calls with OCF_RESKEY_* in the environment"):
             formatter.write_text(" ".join(Action))
 
 
 class NotRunError(click.ClickException):
-    """The command has not run, which must not be mistaken for an error that it found: exit code 2, as for usage."""
+    """The command has not run: exit code 2, as after a usage error, because 1 means that it ran and found errors."""
 
     exit_code = 2
 
@@ -97,7 +97,7 @@ def require_systemd(advice: str) -> None:
 
 
 def require_root(why: str) -> None:
-    """Raise `NotRunError` unless this process is root's; `why` is a phrase such as "only root starts units"."""
+    """Raise `NotRunError` unless this process runs as root; `why` is a phrase such as "only root starts units"."""
     if not is_root():
         raise NotRunError(f"this user is not root: {why}. Run: {command_as_root()}")
 
@@ -108,7 +108,7 @@ def is_root() -> bool:
 
 
 def command_as_root() -> str:
-    """Return the command of this process for sudo(8), to paste."""
+    """Return the shell command that runs this program as root, by sudo(8), with the arguments of this process."""
     called = Path(sys.argv[0])
     if called.name == "__main__.py":
         program = [sys.executable, "-m", "ocf_systemd"]
@@ -131,7 +131,7 @@ click.version_option(__version__, prog_name=PROGRAM)(program)
 
 
 def duration(_ctx: click.Context, _parameter: click.Parameter, text: str) -> float:
-    """Parse an option's duration, in the syntax of parameters; return seconds."""
+    """Parse the duration that an option has, in the syntax of the agent's parameters; return seconds."""
     from ocf_systemd.core.durations import duration_s
 
     try:

@@ -81,9 +81,10 @@ def _rehearse_here(call: "Call", *, yes: bool, as_json: bool) -> int:
 
 
 def _uncontrolled_resources(unit: str) -> "tuple[tuple[Resource, ...], str]":
-    """Return the cluster's resources for the unit, and a message if the cluster wrongly believes it active here.
+    """Return the cluster's resources for the unit, and a message if the cluster wrongly believes the unit active here.
 
-    Raises NotRunError if Pacemaker may act on one of them, or if another node runs the unit.
+    Raises NotRunError if Pacemaker may act on one of these resources, or if the unit is down here and runs on another
+    node.
     """
     from ocf_systemd.host.cluster import ClusterError, active_while_down, resources_of
 
@@ -109,7 +110,7 @@ def _uncontrolled_resources(unit: str) -> "tuple[tuple[Resource, ...], str]":
 
 
 def _is_confirmed(unit: str, concerns: list[str]) -> bool:
-    """Ask whether a unit that runs, here or on another node, may be started and stopped here."""
+    """Return whether the user confirms a rehearsal here despite the concerns. Raises UsageError without a terminal."""
     what = "; ".join(concerns)
     if not sys.stdin.isatty():
         raise click.UsageError(
@@ -136,7 +137,7 @@ def _view(*, as_json: bool) -> "View":
 
 
 def _rehearse_in_sandbox(call: "Call", *, as_json: bool) -> int:
-    """Boot a sandbox and run this command in it."""
+    """Boot a sandbox, run the same rehearsal in it with --on-this-host, and return its exit code."""
     from ocf_systemd.commands.sandbox import booted, run_in_foreground
 
     arguments = [f"-o{name}={value}" for name, value in call.options.items() if name != "unit"]
@@ -145,7 +146,7 @@ def _rehearse_in_sandbox(call: "Call", *, as_json: bool) -> int:
     arguments += [call.options["unit"], "--on-this-host", "--yes", *(["--json"] if as_json else [])]
     hook = call.parameters.monitor_hook
     with booted([]) as host:
-        # One that does not exist in the sandbox, such as one below /tmp.
+        # The sandbox lacks some files of this host, such as those below /tmp: if the hook is one of them, copy it.
         if hook and Path(hook).exists() and host.run(["test", "-e", hook]).returncode:
             host.copy_in(Path(hook), hook)
         return run_in_foreground(host, [sys.executable, "-m", "ocf_systemd", "rehearse", *arguments])

@@ -1,6 +1,7 @@
 """The options by which debug, doctor and rehearse get a unit, its hook, parameters and times of operations.
 
-They are on the command line, or those that a resource of the cluster has; the command line wins.
+The values come from the command line, or from the resource of the cluster that `--resource` names. If both have
+a value, that of the command line applies.
 """
 
 from contextlib import suppress
@@ -27,14 +28,14 @@ if TYPE_CHECKING:
 P = ParamSpec("P")
 
 _DEFAULT_AGENT = "ocf:pacemaker:systemd"
-_SHOW_TIMEOUT_S = 2.0
+_SHOW_TIMEOUT_S = 2.0  # for `systemctl show`
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
     """What a command acts on: parameters by name, the unit among them, and the times of the operations.
 
-    `times` are the times on the command line, as text. `resource` is the resource that `--resource` names, if it does.
+    `times` are the times on the command line, as text. `resource` is the one that `--resource` names, if any.
     """
 
     options: dict[str, str]
@@ -45,9 +46,9 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """What the command line chooses: parameters by name, times of operations as text, and a resource or an empty name.
+    """What the command line chooses: parameters by name, times of operations as text, and a resource's name, if any.
 
-    `options` has the unit unless the command line has none.
+    `options` includes the unit if the command line names one.
     """
 
     options: dict[str, str]
@@ -60,7 +61,7 @@ class Choice:
             raise click.UsageError("Missing argument 'UNIT', or option '--resource' on a node of a cluster.")
 
     def find(self) -> Target:
-        """Return what the command acts on; `--resource` queries the cluster. Raises NotRunError."""
+        """Return what the command acts on; if a resource is chosen, query the cluster for it. Raises NotRunError."""
         chosen = {name: duration_s(text) for name, text in self.times.items()}
         if not self.resource:
             return Target(self.options, Operations(chosen), self.times)
@@ -109,7 +110,7 @@ def report_similar_units(unit: str) -> None:
 
 
 def _assignments(_ctx: click.Context, _parameter: click.Parameter, texts: tuple[str, ...]) -> dict[str, str]:
-    """Parse options NAME=VALUE, each a parameter, a CRM_meta_ attribute or an OCF_ variable."""
+    """Parse the values NAME=VALUE of `-o`; each NAME is a parameter, a CRM_meta_ attribute or an OCF_ variable."""
     known = sorted(row.name for row in TABLE)
     options: dict[str, str] = {}
     for assignment in texts:
@@ -124,7 +125,7 @@ def _assignments(_ctx: click.Context, _parameter: click.Parameter, texts: tuple[
 
 
 def _times(ctx: click.Context, parameter: click.Parameter, texts: tuple[str, ...]) -> dict[str, str]:
-    """Check options NAME=TIME, each the timeout of an operation or the interval of the monitor."""
+    """Check the values NAME=TIME of `--op`, which are timeouts or the monitor's interval; return each time as text."""
     times: dict[str, str] = {}
     for text in texts:
         name, equals, time = text.partition("=")
@@ -194,7 +195,7 @@ def resource_options(command: "Callable[P, int]") -> "Callable[P, int]":
 
 
 class ResourceCommand(click.Command):
-    """A command with `resource_options`, which gets them as one argument, `choice`."""
+    """A click command with `resource_options`; its function gets their values as one argument, `choice`."""
 
     def invoke(self, ctx: click.Context) -> int:
         """Run the command; return its exit code. Raises UsageError."""
@@ -212,7 +213,7 @@ class ResourceCommand(click.Command):
 
 
 def _unit(ctx: click.Context, *given: str | None) -> str | None:
-    """Return the unit that the argument, --unit or -o gives. Raises UsageError if they differ."""
+    """Return the unit that the argument UNIT, --unit or `-o unit=` gives. Raises UsageError if these differ."""
     units = [text for text in given if text is not None]
     if len({_full_name(text) for text in units}) > 1:
         ctx.fail(f"Different units are given, {' and '.join(map(repr, units))}, expected one.")

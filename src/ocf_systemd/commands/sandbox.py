@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from ocf_systemd.sandbox import Copy, Sandbox
 
 
-# A sandbox is no node of the host's cluster: its commands need not be careful of the resources.
+# The sandbox's copy of this file is deleted: a sandbox is no node of the host's cluster, so the commands that run in it
+# must not take the cluster's resources into account.
 _CIB = "/var/lib/pacemaker/cib/cib.xml"
 
 
@@ -47,7 +48,7 @@ def _copies(_ctx: click.Context, _parameter: click.Parameter, texts: tuple[str, 
 
 
 def _complete_command(_ctx: click.Context, _parameter: click.Parameter, incomplete: str) -> "list[CompletionItem[str]]":
-    """Complete the command to run: `ocf-systemd` as outside of a sandbox, others with files."""
+    """Complete the command to run: arguments of `ocf-systemd` as outside of a sandbox, all other words with files."""
     from click.shell_completion import CompletionItem, ShellComplete
 
     words: tuple[str, ...] = _ctx.params.get(_parameter.name or "") or ()
@@ -105,7 +106,7 @@ def shell(copies: "list[Copy]") -> int:
 
 @contextmanager
 def booted(copies: "list[Copy]") -> "Iterator[Sandbox]":
-    """Boot a sandbox for the block; an error to boot it is an error of the command."""
+    """Boot a sandbox that ends with the block. Raises NotRunError if the sandbox cannot be booted."""
     from ocf_systemd.sandbox import SandboxUnavailableError, boot
 
     require_root("a sandbox has mounts and a systemd of its own, which only root can set up")
@@ -120,19 +121,19 @@ def booted(copies: "list[Copy]") -> "Iterator[Sandbox]":
 def run_in_foreground(host: "Sandbox", command: Sequence[str], *, interruptible: bool = False, **variables: str) -> int:
     """Run a command on this terminal; return its exit code as a shell would.
 
-    Only the command gets Ctrl-C. If `interruptible`, and without a terminal, SIGINT interrupts this process too, so
-    that one that is sent to this process alone ends the command and the sandbox. On a terminal, a Ctrl-C before the
-    command has started ends what starts it.
+    Only the command gets Ctrl-C. There is one exception: if `interruptible`, and without a terminal, SIGINT interrupts
+    this process too. Then a SIGINT that is sent to this process alone ends the command and the sandbox. On a terminal,
+    a Ctrl-C that comes before the command has started ends the process that would start the command.
     """
     here = str(Path.cwd())
     directory = here if host.run(["test", "-d", here]).returncode == 0 else "/root"
-    # The path includes this program, wherever it is installed.
+    # The last directory is that of this program, wherever it is installed.
     path = f"/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:{Path(sys.executable).parent}"
     names = ("TERM", "COLORTERM", "NO_COLOR", "FORCE_COLOR", "COLUMNS")
     display = {name: os.environ[name] for name in names if name in os.environ}
     terminal = sys.stdin.isatty() and sys.stdout.isatty()
     if terminal:
-        # Not ignored, which would be inherited: once script(1) has the terminal, Ctrl-C is a character and no signal.
+        # Not SIG_IGN, which children inherit. Once script(1) has the terminal, Ctrl-C is a character, and no signal.
         interrupt = signal.signal(signal.SIGINT, lambda *_: None)
     else:
         interrupt = signal.signal(signal.SIGINT, signal.default_int_handler if interruptible else signal.SIG_IGN)

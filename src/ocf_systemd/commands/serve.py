@@ -1,4 +1,4 @@
-"""`ocf-systemd serve`: the resident server."""
+"""`ocf-systemd serve`: the resident server, which runs the monitors of the agents that connect to it."""
 
 import os
 from pathlib import Path

@@ -1,1 +1,1 @@
-"""Debug mode: the same actions with a reporter that shows them to a user; only its rich view imports rich."""
+"""Debug mode: runs the agent's actions and shows them to a user; of its views, only the rich view imports rich."""

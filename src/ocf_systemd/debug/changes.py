@@ -1,7 +1,9 @@
 """What debug mode has changed on this host: whether the unit runs, and the agent's drop-in.
 
-A start leaves the drop-in while the unit runs, as a start by Pacemaker does. In all other cases a drop-in that debug
-mode has written is removed again. One that was there before stays with its unit: a start by Pacemaker has written it.
+The drop-in is a file below /run that a start writes and a stop removes (`host/drop_in`). After a start, and after a
+cycle of a unit that was down before, it stays while the unit runs, as after a start by Pacemaker. In all other cases
+debug mode removes a drop-in that it has written. A drop-in that existed before debug mode ran is from a start by
+Pacemaker: it is removed only if a stop or a cycle leaves the unit down.
 """
 
 from dataclasses import dataclass
@@ -22,8 +24,8 @@ from ocf_systemd.host import processes
 from ocf_systemd.host.cluster import ClusterError, resources_of
 from ocf_systemd.host.drop_in import drop_in_path
 
-_SHOW_S = 2.0
-_UNLOAD_S = 10.0  # for a daemon-reload
+_SHOW_S = 2.0  # for a query of the unit's state
+_UNLOAD_S = 10.0  # for the removal of the drop-in, which may need a daemon-reload
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,9 +38,11 @@ class HostState:
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """What debug mode has left: a unit that was down before, or that ran before, and a drop-in that it has written.
+    """What is different on this host from before the action.
 
-    It is unknown if systemd has not reported the unit's state before and after.
+    `has_started`: the unit runs, and was down before. `has_stopped`: the unit is down and ran before, and the action
+    was not a stop. `drop_in` is the path of a drop-in that debug mode has written and not removed. `is_unknown`:
+    systemd did not report the unit's state before the action, or after it.
     """
 
     unit: str = ""
@@ -58,7 +62,7 @@ class HostChanges:
         self._before = anyio.run(self._state) if self._parameters.unit else None
 
     def finish(self, *, is_start: bool, is_stop: bool) -> Changes:
-        """Remove the drop-in if it must not stay, and return what is left; a cycle is neither a start nor a stop."""
+        """Remove the drop-in if it must not stay; return what is changed. A cycle is neither a start nor a stop."""
         before, after = self._before, anyio.run(self._state) if self._before else None
         if before is None or after is None:
             return Changes(self._parameters.unit, is_unknown=bool(self._parameters.unit))
@@ -79,7 +83,7 @@ class HostChanges:
         )
 
     def _may_be_pacemakers(self) -> bool:
-        """Return whether Pacemaker may have started the unit meanwhile, and so written the drop-in."""
+        """Return whether Pacemaker may have started the unit meanwhile: then its start may have written the drop-in."""
         try:
             return any(each.nodes for each in resources_of(self._parameters.unit))
         except ClusterError:

@@ -1,4 +1,4 @@
-"""The JSON view of debug mode: one object at the end."""
+"""The JSON view of debug mode: prints one object when the action, or the whole cycle, has ended."""
 
 import json
 import sys
@@ -14,7 +14,7 @@ from ocf_systemd.display.checks import Json
 
 
 class JsonView(View):
-    """Prints one object: an action's, or a cycle's with its actions as `steps`."""
+    """Prints the object of an action or, for a cycle, an object whose `steps` are those of its actions."""
 
     def close(self, call: Call, done: list[Step], code: int, changes: Changes) -> None:
         """Print the object."""

@@ -1,6 +1,6 @@
 """The rich view of debug mode: concurrent commands on a time axis while they run, then the result.
 
-Texts from outside are `Text`, never markup: a unit may be called `[red]`.
+Texts from outside are passed as `Text` objects: in a plain string, rich would read `[red]` as markup.
 """
 
 from collections.abc import Iterator
@@ -27,16 +27,16 @@ from ocf_systemd.debug.session import CYCLE, Call, Step, View
 from ocf_systemd.display.rich_checks import BAD, DIM, GOOD, POOR
 from ocf_systemd.display.terminal import live
 
-_SHOWN_SPANS = 12  # the last ones: a start may query its unit dozens of times
-_SHOWN_OUTPUT = 4  # lines of each hook
-_BAR_MIN_SHARE = 1 / 60  # of the axis, so that a short command is visible
-_AXIS_MIN_WIDTH = 8  # columns
+_SHOWN_SPANS = 12  # the last commands: a start may query its unit dozens of times
+_SHOWN_OUTPUT = 4  # the last lines that each hook has printed
+_BAR_MIN_SHARE = 1 / 60  # of the time axis, so that the bar of a short command is visible
+_AXIS_MIN_WIDTH = 8  # columns; if fewer are left, there is no time axis
 _TEXT_SHARE = 3  # a label and an outcome each have at most a third of the screen
 
 
 @dataclass(slots=True)
 class LiveView(View):
-    """Draws an action while it runs; in a cycle, an action that went well ends as one line."""
+    """Draws an action while it runs; in a cycle, an action that did not fail ends as one line."""
 
     console: Console
     in_cycle: bool
@@ -61,10 +61,10 @@ class LiveView(View):
             self.console.print(frame(step.timeline, width), *result_box(step, width))
 
     def close(self, call: Call, steps: list[Step], code: int, changes: Changes) -> None:
-        """Remove the live display, and print what is left on this host and the summary of a cycle."""
+        """Remove the live display, and print what debug mode has left on this host, and the summary of a cycle."""
         self._live.close()
         for line in text.left_lines(changes):
-            # Not wrapped: it ends with a command.
+            # The line is not wrapped, because it ends with a command to copy.
             self.console.print(Text.assemble(("left  ", "bold"), (line, POOR)), soft_wrap=True)
         if call.name == CYCLE:
             codes = Text(" ").join(Text(str(each.result.code), _style(each.result.code)) for each in steps)
@@ -73,19 +73,19 @@ class LiveView(View):
 
 
 def frame(timeline: Timeline, width: int) -> RenderableType:
-    """Return the frame of an action at this moment, for a screen of that many columns."""
+    """Return what a screen of `width` columns shows of an action at this moment."""
     now_s = timeline.now_s
     action, _, others = text.headline(timeline).partition(" ")
     headline = Text.assemble((action, "bold"), " ", others)
     parts: list[RenderableType] = [headline, *_spans(timeline, now_s, width)]
-    notes = [note for note in timeline.notes if not note.is_waiting]  # the status shows that as it is now
+    notes = [note for note in timeline.notes if not note.is_waiting]  # the status shows what is waited for now
     parts += [Text(f"{note.at_s:.3f} s {note.text}", POOR if note.is_warning else DIM) for note in notes]
     parts.append(_status(timeline, now_s))
     return Group(*parts)
 
 
 def _spans(timeline: Timeline, now_s: float, width: int) -> Iterator[RenderableType]:
-    """Yield the commands, on a time axis if that fits, each with its output if it is a hook."""
+    """Yield a row for each command, with a time axis if the width suffices; the output of a hook follows its row."""
     spans = list(timeline.spans)
     if left_out := max(len(spans) - _SHOWN_SPANS, 0):
         yield Text(f"({left_out} earlier commands)", DIM)
@@ -109,9 +109,9 @@ def _texts(span: Span, now_s: float) -> tuple[Text, Text, Text, Text]:
 
 
 def _row(span: Span, row: tuple[Text, ...], longest: list[int], now_s: float, width: int) -> Table:
-    """Return a command as a line of columns, which are as wide as in the lines of the others.
+    """Return the row of a command; `longest` has the width that each column needs in all rows, so that they align.
 
-    Long texts are wrapped, not cut. A narrow screen has no axis.
+    Long texts are wrapped, not cut. On a narrow screen the row has no time axis.
     """
     began, label, outcome, took = row
     label_width, outcome_width = (min(longest[column], width // _TEXT_SHARE) for column in (1, 2))
@@ -188,7 +188,7 @@ def _state_style(state: UnitState | NoAnswer) -> str:
 
 
 def result_box(step: Step, width: int) -> Iterator[RenderableType]:
-    """Yield a box around the result, with its headline in the border if that is wide enough."""
+    """Yield a box with the result; the headline is in the border of the box or, if it is too long, above the box."""
     style = _style(step.result.code)
     line = f"{text.result_line(step.result)}, after {step.timeline.elapsed_s:.3f} s"
     headline = Text(line, f"bold {style}")

@@ -1,4 +1,4 @@
-"""Runs an action or a cycle in debug mode: with the environment that Pacemaker gives, and a view that shows it."""
+"""Runs an action or a cycle of actions in debug mode: in an environment like Pacemaker's, and shown by a view."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -26,22 +26,24 @@ _CYCLE_ACTIONS = tuple(
     action for name in ("monitor", "stop", "monitor", "start", "monitor") for action in (Action(name),) * 2
 )
 
-# For a unit that is down at first: 7 7 0 0 7 7 0 0 0 0. The first two are 0 0 if it is running.
+# The expected exit codes; None means 0 or 7. A unit that is down at first has 7 7 0 0 7 7 0 0 0 0, a unit that runs at
+# first has 0 0 in the first two places.
 _CYCLE_CODES = (None, None, 0, 0, 7, 7, 0, 0, 0, 0)
 
-_CHANGING = frozenset({Action.START, Action.STOP, CYCLE})  # those that start or stop the unit, and write the drop-in
+_CHANGING = frozenset({Action.START, Action.STOP, CYCLE})  # they change the unit's state and its drop-in
 
-_JOURNAL_LINES = 5
-_JOURNAL_TIME_S = 2.0
+_JOURNAL_LINES = 5  # the last lines of the unit's journal, which a failure shows
+_JOURNAL_TIME_S = 2.0  # to read them
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
     """What debug mode runs: an action or a whole cycle, with parameters and the times of the operations.
 
-    `options` are parameters by name; those of the operation (`OCF_CHECK_LEVEL`, `CRM_meta_interval`) may be among them.
-    `suggest` returns what the user probably meant, once an action has its result. `expected_down` is why a unit that is
-    down is expected to be down; empty: it is not.
+    `name` is that of the action, or `cycle`. `options` are parameters by name; variables of the operation, such as
+    `OCF_CHECK_LEVEL` and `CRM_meta_interval`, may be among them. `suggest` gets the timeline of an action that has
+    ended, and returns a sentence on what the user probably meant, or an empty text. `expected_down` says why the unit
+    is expected to be down on this node; it is empty if the unit is expected to run, or if nothing is known.
     """
 
     name: str
@@ -60,7 +62,8 @@ class Call:
 class Step:
     """One action: its timeline, its result, and after a failure the last lines of the unit's journal.
 
-    `suggestion` and `expected_down` are those of the call.
+    `recurring` distinguishes a monitor with an interval from a probe. `output` is the XML of meta-data. `suggestion` is
+    what the call's `suggest` returned, `expected_down` is that of the call.
     """
 
     timeline: Timeline
@@ -73,7 +76,7 @@ class Step:
 
     @property
     def consequence(self) -> str:
-        """Pacemaker's response to this result, as a predicate: "would ..."; or why the unit is expected to be down."""
+        """Pacemaker's response, as a predicate such as "does nothing", or why the unit is expected to be down."""
         if self.timeline.interrupted:
             return "would not have interrupted it"
         unit = self.timeline.states[-1][1] if self.timeline.states else None
@@ -84,21 +87,21 @@ class Step:
 
 
 class View:
-    """Shows actions; what a view does not define shows nothing."""
+    """Shows actions to a user; these methods show nothing, and each view overrides those that it needs."""
 
     def begin(self, timeline: Timeline) -> Reporter:
         """Begin to show an action, and return its reporter."""
         return timeline
 
     def end(self, step: Step) -> None:
-        """Show its result."""
+        """Show the result of an action that has ended."""
 
     def close(self, call: Call, steps: list[Step], code: int, changes: Changes) -> None:
-        """Show what is left on this host, and the result of the whole."""
+        """Show what debug mode has left on this host, and the result of the whole call."""
 
 
 def run_call(call: Call, view: View) -> int:
-    """Run the call and return the exit code: of the action, or of the first in a cycle that is not as expected."""
+    """Run the call; return the exit code of the action or, for a cycle, the first that is not as expected, or 0."""
     steps: list[Step] = []
     changes = HostChanges(call.options.get("unit", "")) if call.name in _CHANGING else None
     try:

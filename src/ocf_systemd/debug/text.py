@@ -14,7 +14,7 @@ from ocf_systemd.debug.changes import Changes
 
 
 def label(span: Span) -> str:
-    """Return the label of a command: `systemctl show`, or `hook smtp`."""
+    """Return the label of a command, such as `systemctl show` or `hook smtp`."""
     return command_label(span.purpose, span.command)
 
 
@@ -26,14 +26,14 @@ def outcome(span: Span) -> str:
 
 
 def output_lines(span: Span) -> list[str]:
-    """Return the lines that a hook printed, or has printed so far, standard error last."""
+    """Return the lines that a hook has printed so far, standard error last; none for any other command."""
     if span.purpose is not Purpose.HOOK:
         return []
     return [line for stream in streams(span).values() for line in printed_lines(stream)]
 
 
 def streams(span: Span) -> dict[str, bytes]:
-    """Return what a command printed, by stream; of a command without an outcome only if it is a hook."""
+    """Return what a command has printed, by stream. While it has no outcome, only the output of a hook is known."""
     if span.outcome is None and span.command.output:
         return {"stdout": bytes(span.command.output.stdout), "stderr": bytes(span.command.output.stderr)}
     if span.outcome is None or isinstance(span.outcome, NotStarted):
@@ -42,7 +42,7 @@ def streams(span: Span) -> dict[str, bytes]:
 
 
 def state(unit: UnitState | NoAnswer) -> str:
-    """Return a unit's state as `systemctl status` prints it."""
+    """Return a unit's state as `systemctl status` prints it, or why systemd did not answer."""
     if isinstance(unit, NoAnswer):
         return f"no answer: {unit.why}"
     loaded = "" if unit.load_state == "loaded" else f"{unit.load_state}, "
@@ -50,7 +50,7 @@ def state(unit: UnitState | NoAnswer) -> str:
 
 
 def headline(timeline: Timeline) -> str:
-    """Return the action, the unit and the times."""
+    """Return the action, the unit, Pacemaker's timeout, and the deadline by which the agent itself ends the action."""
     times = f"   timeout {timeline.timeout_s:g} s, agent deadline {timeline.time_s:.1f} s" if timeline.timeout_s else ""
     return f"{timeline.action} {printable(timeline.unit)}{times}"
 
@@ -61,14 +61,14 @@ def result_line(result: ActionResult) -> str:
 
 
 def hook_line(timeline: Timeline) -> str:
-    """Return that a monitor has run no hook, which is easily missed in a success; empty: it has, or did not begin."""
+    """Return a remark if a monitor has run no hook, which a success does not show; otherwise an empty text."""
     if timeline.action is not Action.MONITOR or not timeline.spans:
         return ""
     return "" if any(span.purpose is Purpose.HOOK for span in timeline.spans) else "no hook was run"
 
 
 def left_lines(changes: Changes) -> list[str]:
-    """Return what debug mode has left on this host, and how to undo it."""
+    """Return a line for each change that debug mode has left on this host, with the command that undoes the change."""
     lines, unit = [], shlex.quote(changes.unit)
     stop = f"{PROGRAM} debug stop {unit}"
     if changes.is_unknown:

@@ -1,4 +1,4 @@
-"""The text view of debug mode, for pipes and files: a line for each event, in the order of time, no escape codes."""
+"""The text view of debug mode, for pipes and files: it prints a line for each event, without escape codes."""
 
 import sys
 from contextlib import suppress
@@ -46,7 +46,7 @@ class TextView(View):
             _print(f"  journal    {line}")
 
     def close(self, call: Call, steps: list[Step], code: int, changes: Changes) -> None:
-        """Write what is left on this host, and the summary of a cycle."""
+        """Write what debug mode has left on this host, and the summary of a cycle."""
         for line in text.left_lines(changes):
             _print(f"  left       {line}")
         if call.name == CYCLE:
@@ -56,7 +56,7 @@ class TextView(View):
 
 @dataclass(frozen=True, slots=True)
 class _Writer:
-    """Keeps events in the timeline, and writes a line for each that a user needs."""
+    """Keeps events in the timeline, and writes a line for each event that a user needs to see."""
 
     timeline: Timeline
 
@@ -87,7 +87,7 @@ class _Writer:
 
 
 def _print(line: str) -> None:
-    """Print one line at once, for readers that wait. If there is no reader any more, the action goes on."""
+    """Print and flush one line, so that a reader gets it at once. A reader that has gone does not end the action."""
     with suppress(OSError):
         sys.stdout.write(f"{line}\n")
         sys.stdout.flush()

@@ -1,4 +1,4 @@
-"""Renders the results of checks, for doctor and rehearse: as lines of text, as entries of a JSON document, counted.
+"""Renders the results of checks for doctor and rehearse: as lines of text, as JSON values, and as a summary in numbers.
 
 `rich_checks` renders them for a terminal.
 """
@@ -14,7 +14,7 @@ from ocf_systemd.core.text import printable
 Json = str | int | float | bool | None | list["Json"] | dict[str, "Json"]
 """A value of a JSON document."""
 
-_WIDTH = 80
+_WIDTH = 80  # columns
 NAME_WIDTH = 17
 """Characters of the longest name of a check."""
 
@@ -25,12 +25,12 @@ _COMMAND, _NO_BREAK = re.compile("`[^`]*`"), "\N{NO-BREAK SPACE}"
 
 
 def by_severity(results: Iterable[CheckResult]) -> list[CheckResult]:
-    """Return the results with the most severe last, where a terminal still shows them."""
+    """Return the results in the order of severity: the most severe come last, and stay visible in a terminal."""
     return sorted(results, key=lambda result: _SEVERITY.index(result.status))
 
 
 def text_lines(results: Iterable[CheckResult]) -> Iterator[str]:
-    """Yield lines of at most 80 characters without escape codes; commands are never wrapped, however long."""
+    """Yield lines of at most 80 characters without escape codes; only a line with a command may be longer."""
     for result in results:
         yield from wrapped(f"{result.status:<{_STATUS_WIDTH}}{result.name:<{NAME_WIDTH}} ", result.what)
         if result.why:
@@ -40,8 +40,8 @@ def text_lines(results: Iterable[CheckResult]) -> Iterator[str]:
 
 
 def wrapped(label: str, text: str, width: int = _WIDTH) -> list[str]:
-    """Return lines with the text next to the label; a command in backticks stays on one line, however long."""
-    # textwrap breaks lines at ASCII blanks only.
+    """Return the lines of a label and, to its right, the wrapped text; no line break is within a `command`."""
+    # textwrap breaks lines at ASCII blanks only, so no-break spaces keep a command on one line.
     unbroken = _COMMAND.sub(lambda match: match[0].replace(" ", _NO_BREAK), printable(text))
     lines = textwrap.wrap(
         unbroken,
@@ -55,7 +55,7 @@ def wrapped(label: str, text: str, width: int = _WIDTH) -> list[str]:
 
 
 def json_checks(results: Iterable[CheckResult]) -> list[Json]:
-    """Return an object with the fields of `CheckResult` for each result."""
+    """Return a JSON object for each result, with the fields of `CheckResult`."""
     return [asdict(result) for result in results]
 
 

@@ -1,6 +1,6 @@
-"""Renders the results of checks for a terminal: a line for each check, problems in colour with why and how to fix.
+"""Renders the results of checks for a terminal: a line for each check; a problem in colour, with its reason and fix.
 
-Texts from outside are `Text`, never markup: a unit may be called `[red]`.
+Texts from outside are passed as `Text` objects: in a plain string, rich would read `[red]` as markup.
 """
 
 from collections.abc import Iterable
@@ -17,13 +17,13 @@ GOOD, POOR, BAD, COMMAND, DIM = "green", "yellow", "red", "cyan", "dim"
 """Styles of all rich views."""
 
 MARKS = {Status.SKIPPED: ("-", DIM), Status.OK: ("✓", GOOD), Status.WARNING: ("!", POOR), Status.ERROR: ("✗", BAD)}
-"""A character and its style for each status."""
+"""The character that marks each status, and its style."""
 
 _INDENT = 4
 
 
 def print_checks(results: Iterable[CheckResult], console: Console) -> None:
-    """Print the results. Commands are not wrapped: a terminal that breaks one still copies it as one line."""
+    """Print the results. A command is not wrapped here: if the terminal wraps it, it is still copied as one line."""
     for result in results:
         mark, style = MARKS[result.status]
         name_style, what_style = (style, "bold") if result.is_problem else ("", DIM)

@@ -1,4 +1,4 @@
-"""Whether standard output is shown in a terminal, by rich, or is text without escape codes."""
+"""Decides whether standard output is rendered by rich, or is text without escape codes; draws live views."""
 
 import io
 import os
@@ -19,7 +19,8 @@ _REFRESHES_PER_S = 12
 def uses_rich() -> bool:
     """Return whether to print by rich on standard output.
 
-    From then on, characters that its encoding lacks, which a hook may print, are written with backslashes.
+    This also changes standard output: a character that its encoding lacks, such as in the output of a hook, no longer
+    raises an error, but is written as an escape sequence with a backslash.
     """
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")
@@ -27,9 +28,9 @@ def uses_rich() -> bool:
 
 
 def wants_rich(environment: Mapping[str, str], *, is_terminal: bool) -> bool:
-    """Return whether to print by rich: on a terminal that is not dumb, or if FORCE_COLOR is set.
+    """Return whether to print by rich: on a terminal, or if FORCE_COLOR is set, but not if TERM is `dumb`.
 
-    NO_COLOR (https://no-color.org) is about colours only: with it, rich prints without them.
+    NO_COLOR (https://no-color.org) is not considered here: if it is set, rich prints without colours.
     """
     return environment.get("TERM") != "dumb" and (is_terminal or bool(environment.get("FORCE_COLOR")))
 
@@ -43,7 +44,7 @@ def console() -> "Console":
 
 @contextmanager
 def live(console: "Console", picture: "Callable[[], RenderableType]") -> Iterator[None]:
-    """Draw a picture again and again during the block, and then remove it; nothing is drawn in a pipe."""
+    """Draw a picture repeatedly during the block, and then remove it; draw nothing if the output is not a terminal."""
     from rich.live import Live
 
     if not console.file.isatty():
