@@ -1,4 +1,4 @@
-"""Checks of the hook: that it can be run, that it ends in time, and that its exit code is right."""
+"""Checks of the hook: it can be run, only root can change it, it ends in time, and its exit code is right."""
 
 import math
 import re
@@ -25,12 +25,13 @@ from ocf_systemd.doctor.facts import Facts, Hook
 from ocf_systemd.doctor.fixes import HOOKS, OTHER_HOOKS, OWN, quoted, response, time_span, update, with_hook
 
 NOT_RUN = "the hook was not run"
-"""The beginning of why checks of a hook's run are skipped."""
-_HARD_OR_FATAL = frozenset(range(2, 7))
-_SLOW_SHARE = 0.5
+"""The first words of the reason for which a check is skipped if the hook was not run."""
+_HARD_OR_FATAL = frozenset(range(2, 7))  # exit codes: Pacemaker's hard errors (2 to 5) and its fatal error (6)
+_SLOW_SHARE = 0.5  # a hook is slow if it takes more than this share of a monitor's interval, or of its time limit
 _INSTALL = "install -D -m 0755 -o root -g root"
+# What `HookUnsafe.why` states about a path, and the command that corrects this for a path below `OWN`.
 _OWN_FIXES = {"is owned": "chown root:root", "is writable": "chmod go-w", "may be writable": "setfacl --remove-all"}
-_SPARE = 3  # proposed interval and timeout, as a multiple of the time that the hook took
+_SPARE = 3  # a proposed interval or timeout leaves the hook at least this many times the time that it took
 
 _Hooked = tuple[Facts, Hook, Parameters]
 
@@ -111,7 +112,7 @@ def check_safety(check: Check, hooked: _Hooked) -> CheckResult:
 
 
 def _securing(hook: Hook, parameters: Parameters, why: str) -> tuple[str, ...]:
-    """Return the commands that put the hook where only root can change it, unless the unsafe place is ocf-systemd's."""
+    """Return the commands after which only root can change the hook: they correct a path below `OWN` or move it."""
     if why.endswith(OF_INTERPRETER):
         return ("# Let its first line name an interpreter that only root can change, such as #!/bin/sh.",)
     match = re.match("(/.*?) (is owned|is writable|may be writable) ", why)
@@ -130,7 +131,7 @@ def _moving(hook: Hook, parameters: Parameters, directory: str) -> tuple[str, ..
 
 @needs(_find_hook)
 def check_timeout(check: Check, hooked: _Hooked) -> CheckResult:
-    """Check that the hook ends by itself when the service hangs."""
+    """Check that a time limit ends the hook when the service hangs, before the monitor's own time is up."""
     facts, hook, parameters = hooked
     if not hook.scripts:
         return check.skipped("the hook cannot be run")
@@ -239,7 +240,7 @@ def _check_while_stopped(check: Check, hooked: _Hooked, code: int) -> CheckResul
 
 @needs(_find_runnable_hook)
 def check_codes(check: Check, hooked: _Hooked) -> CheckResult:
-    """Check that Pacemaker recovers the resource after each exit code of the hook."""
+    """Check that no exit code of the hook is a hard or fatal error, which keeps the resource stopped."""
     _, hook, parameters = hooked
     if parameters.monitor_hook_protocol is not HookProtocol.OCF:
         return check.ok(f"monitor_hook_protocol={parameters.monitor_hook_protocol} translates them")

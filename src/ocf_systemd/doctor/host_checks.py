@@ -1,4 +1,4 @@
-"""Checks of the host: the agent's file, and the versions of systemd and Pacemaker."""
+"""Checks of the host: the agent's file, the resident server, and the versions of systemd and Pacemaker."""
 
 import re
 
@@ -8,9 +8,9 @@ from ocf_systemd.doctor.check import Check
 from ocf_systemd.doctor.facts import Facts
 
 SYSTEMD_MIN = (252,)
-"""The oldest systemd that the agent is tested with."""
+"""The oldest version of systemd with which the agent is tested."""
 PACEMAKER_MIN = (2, 1)
-"""The first Pacemaker that supports OCF 1.1, and so reload-agent."""
+"""The first version of Pacemaker that supports OCF 1.1, which introduced the action reload-agent."""
 
 _INSTALL_EVERYWHERE = "ocf-systemd install   # on every node"
 _INSTALL_BELOW_OPT = (
@@ -21,7 +21,7 @@ _INSTALL_BELOW_OPT = (
 
 
 def check_agent(check: Check, facts: Facts) -> CheckResult:
-    """Check that the agent is installed where Pacemaker expects it, and runs."""
+    """Check that the agent is installed where Pacemaker expects it, and that it runs."""
     agent = facts.agent
     if agent.is_foreign:
         return check.error(
@@ -77,7 +77,7 @@ def check_agent_safety(check: Check, facts: Facts) -> CheckResult:
 
 
 def check_agent_current(check: Check, facts: Facts) -> CheckResult:
-    """Check that the agent was installed by this version of the program."""
+    """Check that the installed agent is the file that this version of the program installs."""
     agent, package = facts.agent, facts.host.package
     if not agent.version:
         return check.skipped("the agent does not run")
@@ -92,10 +92,10 @@ def check_agent_current(check: Check, facts: Facts) -> CheckResult:
 
 
 def check_server(check: Check, facts: Facts) -> CheckResult:
-    """Check that the resident server can serve, if it is installed."""
+    """Check that the resident server, which performs the monitors of all resources in one process, can serve."""
     if not facts.server:
         return check.skipped("the resident server is not installed")
-    # The service ends when it has no work, and the socket starts it again.
+    # An inactive service is no problem: it ends when it has no work, and its socket starts it again.
     broken = [
         f"{name} is {state}"
         for name, state in facts.server.items()

@@ -35,7 +35,10 @@ def check_manual_start(check: Check, known: _Known) -> CheckResult:
 
 
 def _is_ended_by_agent(facts: Facts, unit: Unit) -> bool:
-    """Return whether the unit is inactive as soon as the agent has ended its processes."""
+    """Return whether the agent can stop the unit with signals to its processes, although systemd refuses a stop.
+
+    This needs stop_escalate=yes, and a service that becomes inactive once its processes have ended.
+    """
     escalates = facts.parameters is None or facts.parameters.stop_escalate
     return escalates and unit.service is not None and not unit.service.remain_after_exit
 
@@ -85,7 +88,7 @@ def _find_service(facts: Facts) -> tuple[Facts, Unit, Service] | str:
 
 @needs(_find_service)
 def check_runtime_max(check: Check, known: tuple[Facts, Unit, Service]) -> CheckResult:
-    """Check that systemd does not end the service after some time."""
+    """Check that systemd does not end the service after a fixed time (RuntimeMaxSec=)."""
     _, unit, service = known
     if service.runtime_max_s == FOREVER_S or service.type == "oneshot":
         return check.ok("it may run for ever")
@@ -98,7 +101,7 @@ def check_runtime_max(check: Check, known: tuple[Facts, Unit, Service]) -> Check
 
 @needs(_find_service)
 def check_lsb_script(check: Check, known: tuple[Facts, Unit, Service]) -> CheckResult:
-    """Check that the unit of an LSB script is active only while the service runs, or that a hook detects its end."""
+    """Check that the unit of an LSB script is active only while its service runs, or that there is a hook."""
     facts, unit, service = known
     if not is_lsb_script(unit):
         return check.skipped("the unit is not from an LSB script")
@@ -141,7 +144,7 @@ def check_stays_active(check: Check, known: tuple[Facts, Unit, Service]) -> Chec
 
 @needs(find_loaded)
 def check_no_hook(check: Check, known: _Known) -> CheckResult:
-    """Check that a hook detects a hang."""
+    """Check that the service has a hook, which can detect a hang."""
     facts, unit = known
     if unit.service is None:
         return check.skipped("it is not a service")

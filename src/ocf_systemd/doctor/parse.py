@@ -1,4 +1,4 @@
-"""Parses properties of units, unit files and hooks' files into facts."""
+"""Parses the output of systemctl and systemd-analyze, unit files, and the text of hooks into facts."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -10,38 +10,41 @@ from ocf_systemd.core.unit_properties import split_list
 from ocf_systemd.doctor.facts import FOREVER_S, Command, Edge, RelatedUnit, Script, Service, StartLimit
 
 Properties = Mapping[str, str]
-"""A unit's properties, as `parse_units` returns them."""
+"""A unit's properties by name, as `core.unit_properties.parse_units` returns them."""
 
 # Properties that name the units which start this one (systemd.unit(5), "Mapping of unit properties to their inverses").
 STARTING = ("WantedBy", "RequiredBy", "BoundBy", "UpheldBy")
 TRIGGERING = "TriggeredBy"
 
+# Properties that name other units: dependencies, their order, and what a unit triggers.
 RELATIONS = (
     *("Requires", "Requisite", "BindsTo", "Wants", "Upholds", "PartOf", "StopPropagatedFrom", "PropagatesStopTo"),
     *("Conflicts", "ConflictedBy", "After", "Triggers", "TriggeredBy", "OnFailure", "OnSuccess"),
 )
+# Settings by which the end of a unit or of its job can reboot or power off the host (systemd.unit(5)).
 EMERGENCIES = ("FailureAction", "SuccessAction", "StartLimitAction", "JobTimeoutAction")
 _COMMAND = re.compile(r"\{ path=(.*?) ; argv\[\]=(.*?) ; (?:flags|ignore_errors)=(.*?) ; ")
 _PID_FILE = re.compile(r"(?<![\w/.}-])/[\w@./-]*\.pid\b")
-# The tools that open a login session or start another unit, where a command or a shell's text begins, and arguments.
+# Group 1 is a tool that opens a login session or starts another unit. It matches only where a command begins: at the
+# start of the text, after a separator of the shell, after -c, or after a word such as exec. Group 2 is its arguments.
 _SESSION = re.compile(
     r"(?:^|[;&|(]\s*|\s-\w*c\s+|\b(?:exec|env|nice|nohup|setsid|then|do|else)\s+)(?:/\S*/)?"
     r"(su|runuser|login|sudo|systemd-run|machinectl)(?=\s|$)((?:\s+[^\s;&|'\"]+)*)"
 )
-_LOGIN = re.compile(r"\s(-|-[a-z]*[li]|--login)(?=\s|$)")
+_LOGIN = re.compile(r"\s(-|-[a-z]*[li]|--login)(?=\s|$)")  # the option for a login shell
 _WITHOUT_SHELL = re.compile(r"\s(-u|--user)\b")
 _TEST = re.compile(r"^\S+: ((?:Condition|Assert)\w+=.*) (failed|succeeded)\.$", re.MULTILINE)
 _ENVIRONMENT_FILE = re.compile(r"(/.*?) \(ignore_errors=(yes|no)\)")
 
-# How tools and languages name a timeout: timeout(1), curl's -m, pg_isready's -t, SIGALRM.
+# How a line of a hook sets a time limit (timeout(1), curl -m, alarm(2), read -t, ping -w), and how an argument does.
 _TIMEOUT = re.compile(
     r"timeout|max-time|\balarm\b|\bcurl\b.* -\w*m ?[0-9]|\bread\b.* -t|\bping\b.* -[wW]", re.IGNORECASE
 )
 _TIMEOUT_ARGUMENT = re.compile(r"-t[0-9]*|--?(max-)?time(-?out)?(=.*)?|-m[0-9]*", re.IGNORECASE)
 # Tools whose exit codes include Pacemaker's hard errors (2 to 5) or its fatal error (6).
 _RAW_TOOLS = frozenset({"curl", "wget", "pg_isready", "psql", "ping", "grep", "systemctl"})
-_WRAPPERS = frozenset({"exec", "env", "nice", "sudo", "command"})
-_JOINED = re.compile(r"\|\||&&|;|\|")
+_WRAPPERS = frozenset({"exec", "env", "nice", "sudo", "command"})  # return the exit code of the command that follows
+_JOINED = re.compile(r"\|\||&&|;|\|")  # what separates several commands in one line
 
 
 def names_in(properties: Properties, name: str) -> tuple[str, ...]:
@@ -50,18 +53,18 @@ def names_in(properties: Properties, name: str) -> tuple[str, ...]:
 
 
 def span_s(text: str, default: float = 0.0) -> float:
-    """Return the seconds of a time span as systemctl prints it; infinity is `FOREVER_S`."""
+    """Return the seconds of a time span that systemctl prints (infinity: `FOREVER_S`), or `default` for other text."""
     seconds = timespan_s(text)
     return default if seconds is None else seconds
 
 
 def edges(properties: Properties) -> tuple[Edge, ...]:
-    """Return the dependencies that start this unit, as far as systemd has loaded them."""
+    """Return the dependencies by which other units start this unit, as far as systemd has loaded those units."""
     return tuple(Edge(relation, by) for relation in (*STARTING, TRIGGERING) for by in names_in(properties, relation))
 
 
 def related_unit(properties: Properties) -> RelatedUnit:
-    """Return the facts about another unit."""
+    """Return the facts about another unit, from its properties."""
     return RelatedUnit(
         properties.get("Id", ""),
         properties.get("UnitFileState", ""),
@@ -83,12 +86,12 @@ def relations(properties: Properties) -> Mapping[str, tuple[str, ...]]:
 
 
 def refused(properties: Properties) -> tuple[str, ...]:
-    """Return the settings with which systemd refuses to start or stop a unit on request."""
+    """Return the settings because of which systemd refuses to start or stop a unit on request."""
     return tuple(name for name in ("RefuseManualStart", "RefuseManualStop") if properties.get(name) == "yes")
 
 
 def commands(properties: Properties, *settings: str) -> tuple[Command, ...]:
-    """Return the commands of settings such as ExecStart=, with all flags if systemd reports them (ExecStartEx)."""
+    """Return the commands of settings such as ExecStart=; their flags are complete if systemd reports ExecStartEx."""
     return tuple(
         Command(
             setting,
@@ -109,7 +112,7 @@ def environment_files(properties: Properties) -> tuple[str, ...]:
 
 
 def service(properties: Properties) -> Service:
-    """Return a service's settings; one that systemd does not report has the default of systemd's manual."""
+    """Return a service's settings; a setting that systemd does not report has the default from systemd's manual."""
     return Service(
         type=properties.get("Type", "simple"),
         remain_after_exit=properties.get("RemainAfterExit", "") == "yes",
@@ -130,14 +133,15 @@ def service(properties: Properties) -> Service:
 
 
 def pid_files(properties: Properties) -> tuple[str, ...]:
-    """Return the PID files that the commands of a forking service name."""
+    """Return the PID files that the ExecStart= commands of a service name."""
     return tuple(dict.fromkeys(_PID_FILE.findall(properties.get("ExecStart", ""))))
 
 
 def sessions(command: str) -> tuple[tuple[str, str], ...]:
-    """Return the tools in a command that open a login session, as they are called, with the PAM service of each.
+    """Return the tools in a command that open a login session or start another unit, each with its PAM service.
 
-    It is empty for a tool that moves the process to another unit by itself, as systemd-run(1) does.
+    A tool includes the option for a login shell, as in `su -l`. The PAM service is empty for a tool such as
+    systemd-run(1), which moves the process to another unit by itself.
     """
     return tuple(
         _session(tool, arguments) for tool, arguments in _SESSION.findall(command) if not _is_plain(tool, arguments)
@@ -158,9 +162,10 @@ def _session(tool: str, arguments: str) -> tuple[str, str]:
 
 
 def unmet_conditions(output: str) -> tuple[str, ...]:
-    """Return the conditions and assertions that are not met, of those that `systemd-analyze condition` prints.
+    """Return the conditions and assertions that are not met, from the output of `systemd-analyze condition`.
 
-    Of those with the prefix `|`, one must be met (systemd.unit(5)).
+    Of the conditions with the prefix `|`, it is enough that one is met, and likewise of the assertions
+    (systemd.unit(5)).
     """
     unmet: list[str] = []
     for kind in ("Condition", "Assert"):
@@ -178,13 +183,13 @@ def start_limit(properties: Properties) -> StartLimit:
 
 
 def failure_actions(properties: Properties) -> tuple[str, ...]:
-    """Return the settings by which a failure of the unit affects the whole host, as NAME=VALUE."""
+    """Return the settings by which the end of the unit or of its job affects the whole host, as NAME=VALUE."""
     found = ((name, properties.get(name, "none")) for name in EMERGENCIES)
     return tuple(f"{name}={action}" for name, action in found if action not in {"none", ""})
 
 
 def restart_in(text: str) -> str:
-    """Return the last Restart= that the text of a unit file or drop-in sets; empty if it sets none."""
+    """Return the value of the last Restart= in the text of a unit file or drop-in; empty: there is none."""
     return next(reversed(_settings(text, "[Service]", "Restart")), "")
 
 
@@ -194,13 +199,13 @@ def also_in(text: str) -> tuple[str, ...]:
 
 
 def started_in(text: str) -> tuple[str, ...]:
-    """Return the units that the text of a unit file or drop-in starts with this one."""
+    """Return the units that the text of a unit file or drop-in starts with its unit, by Wants=, Requires= and so on."""
     settings = (_settings(text, "[Unit]", name) for name in ("Wants", "Requires", "BindsTo", "Upholds"))
     return tuple(unit for each in settings for setting in each for unit in setting.split())
 
 
 def _settings(text: str, section: str, name: str) -> list[str]:
-    """Return what the text of a unit file assigns to a setting of a section, in the order of its lines."""
+    """Return the values that the text of a unit file assigns to a setting of a section, in the order of the lines."""
     found, current = [], ""
     for line in map(str.strip, text.replace("\\\n", " ").splitlines()):
         if line.startswith("["):
@@ -212,7 +217,7 @@ def _settings(text: str, section: str, name: str) -> list[str]:
 
 
 def bus_service_unit(text: str) -> str:
-    """Return the unit that a D-Bus activation file starts (SystemdService= in dbus-daemon(1)); empty if none."""
+    """Return the unit that a D-Bus activation file starts (SystemdService= in dbus-daemon(1)); empty: none."""
     return next((line.split("=", 1)[1].strip() for line in text.splitlines() if line.startswith("SystemdService=")), "")
 
 
@@ -229,7 +234,7 @@ def script(path: str, text: str | None, parameters: Parameters) -> Script:
 
 
 def _last_tool(lines: Iterable[str]) -> str:
-    """Return the tool whose exit code a shell script returns, if its exit codes include hard errors."""
+    """Return the tool whose exit code a shell script returns, if it is a plugin or one of `_RAW_TOOLS`; else empty."""
     last = "\n".join(lines).replace("\\\n", " ").rpartition("\n")[2]
     if _JOINED.search(last):
         return ""

@@ -20,13 +20,13 @@ def unit_name(facts: Facts) -> str:
 
 
 def operations(facts: Facts) -> str:
-    """Return the timeouts of the operations and the interval of the monitor."""
+    """Return the timeouts of the operations and the interval of the monitor as text."""
     times = ", ".join(f"{action} {facts.operations.timeout_s(action):g}s" for action in _ACTIONS)
     return f"{times} every {facts.operations.interval_s:g}s"
 
 
 def shown(results: Sequence[CheckResult]) -> list[CheckResult]:
-    """Return the results to show to a user: the checks that apply, the most severe last."""
+    """Return the results that a report shows: those of the checks that apply, with the most severe last."""
     return by_severity(result for result in results if result.status is not Status.SKIPPED)
 
 
@@ -52,7 +52,7 @@ def json_report(facts: Facts, results: Sequence[CheckResult]) -> str:
 
 
 def unseen_lines(results: Sequence[CheckResult]) -> Iterator[str]:
-    """Yield what a user other than root does not see: the checks that were skipped for that, and why."""
+    """Yield lines for a user other than root: which checks were skipped because they need root's rights, and why."""
     skipped = [result for result in results if result.status is Status.SKIPPED]
     whys = dict.fromkeys(result.what for result in skipped if result.what.startswith((NOT_RUN, NO_ANSWER)))
     yield "This user is not root: what only root can read counts as missing."

@@ -1,6 +1,6 @@
 """Prints a report of doctor in a terminal.
 
-Texts from outside are `Text`, never markup: a unit may be called `[red]`.
+Texts from outside are printed as rich's `Text`, never as markup: a unit may be called `[red]`.
 """
 
 from collections.abc import Iterator, Sequence
@@ -27,7 +27,7 @@ def waiting(console: Console) -> Iterator[None]:
 
 
 def show(facts: Facts, results: Sequence[CheckResult], console: Console) -> None:
-    """Print a report, the most severe problems last, where they stay visible."""
+    """Print a report with the most severe problems last, where a terminal still shows them."""
     console.print(Text.assemble("doctor ", (unit_name(facts), "bold"), "   ", (operations(facts), DIM)))
     print_checks(shown(results), console)
     console.print(Text(summary(results), summary_style(results)))

@@ -14,19 +14,20 @@ from ocf_systemd.doctor.check import Check, needs
 from ocf_systemd.doctor.facts import FOREVER_S, Facts, Service, Unit
 from ocf_systemd.doctor.fixes import check_again, drop_in, is_lsb_script, names, quoted, time_span, update, with_hook
 
-_ACTIVE_AT_ONCE = frozenset({"simple", "exec", "idle"})
-_SIGNALLERS = frozenset({"kill", "pkill", "killall", "true", ":"})
+_ACTIVE_AT_ONCE = frozenset({"simple", "exec", "idle"})  # values of Type= that are active once a process exists
+_SIGNALLERS = frozenset({"kill", "pkill", "killall", "true", ":"})  # commands that do not wait for the service to end
 _SHELLS = frozenset({"sh", "bash", "dash"})
-_LEAVES_PROCESSES = frozenset({"none", "process"})
+_LEAVES_PROCESSES = frozenset({"none", "process"})  # the values of KillMode= with which processes can outlive a stop
 _POSTGRES = frozenset({"postgres", "postmaster", "pg_ctl", "pg_ctlcluster"})
+# Prefixes of the names of programs whose main process ends the other processes itself, in order.
 _ENDS_CHILDREN = ("sapstart", "sapinit", "hdb", "oracle", "dbstart", "dbora", "lsnrctl", "tnslsnr", "db2start")
-_EXAMPLE_S = 300.0  # proposed for a unit without a limit, or with one above it
-_USUAL_S_PER_START = 2.0  # of systemd's default limit: 5 starts in 10 s
+_EXAMPLE_S = 300.0  # the limit in seconds that a fix proposes for a unit without a limit, or with a longer one
+_USUAL_S_PER_START = 2.0  # seconds per start in systemd's default limit: 5 starts in 10 s
 
 
 @dataclass(frozen=True, slots=True)
 class _Loaded:
-    """A service that is loaded, and the facts it is from."""
+    """A service that systemd has loaded, its unit, the parameters of the resource, and all other facts."""
 
     facts: Facts
     unit: Unit
@@ -58,7 +59,7 @@ def check_restart(check: Check, loaded: _Loaded) -> CheckResult:
 
 
 def check_drop_in(check: Check, facts: Facts) -> CheckResult:
-    """Check that no other file overrides the agent's drop-in."""
+    """Check that no file overrides the agent's drop-in in /run, which sets Restart=no and the order at shutdown."""
     if facts.unit is None or facts.parameters is None or not facts.parameters.order_at_shutdown:
         return check.skipped("the agent does not write a drop-in")
     unit = facts.unit
@@ -76,7 +77,7 @@ def check_drop_in(check: Check, facts: Facts) -> CheckResult:
             f"{unit.later_restarts[0]} sets Restart= after the agent's zz-ocf-systemd.conf",
             "systemd applies drop-ins in the order of their names, whatever their directory, and the last one wins. So "
             "systemd restarts the service without the cluster knowing.",
-            *drop_in(unit.id, "Restart=no", name=f"{last}z-cluster.conf"),  # which sorts after it
+            *drop_in(unit.id, "Restart=no", name=f"{last}z-cluster.conf"),  # this name sorts after `last`
         )
     return check.ok("the agent's drop-in applies" if unit.has_drop_in else "nothing overrides the agent's drop-in")
 
@@ -87,7 +88,7 @@ def check_readiness(check: Check, loaded: _Loaded) -> CheckResult:
     service_type = loaded.service.type
     if service_type not in _ACTIVE_AT_ONCE:
         return check.ok(f"Type={service_type}")
-    if loaded.parameters.monitor_hook:  # a start runs it whatever monitor_hook_level is
+    if loaded.parameters.monitor_hook:  # a start runs the hook, whatever monitor_hook_level is
         return check.ok(f"Type={service_type}, and the hook detects when it is ready")
     return check.warning(
         f"Type={service_type} without a hook",
@@ -140,7 +141,7 @@ def check_main_process(check: Check, loaded: _Loaded) -> CheckResult:
 
 
 def _only_signals(command: str) -> bool:
-    """Return whether a command, as systemctl prints it, returns while the service is still stopping."""
+    """Return whether a command, as systemctl prints it, sends at most a signal, and does not wait for the service."""
     tokens = command.split()
     if not tokens:
         return False
@@ -154,7 +155,7 @@ def _only_signals(command: str) -> bool:
 
 
 def _leaves_all(service: Service) -> bool:
-    """Return whether a stop only sends a signal, and waits for no process."""
+    """Return whether a stop waits for no process: KillMode=none, and the ExecStop= commands send at most a signal."""
     return service.kill_mode == "none" and bool(service.exec_stop) and all(map(_only_signals, service.exec_stop))
 
 
@@ -197,7 +198,7 @@ def check_kill_mode(check: Check, loaded: _Loaded) -> CheckResult:
 
 
 def _report_kill_mode(check: Check, loaded: _Loaded, what: str, why: str) -> CheckResult:
-    """Return the problem; propose a safer KillMode= only where it cannot kill what must outlive the main process."""
+    """Return the problem. Its fix is a safer KillMode=, unless that may kill what must outlive the main process."""
     service = loaded.service
     programs = {word.rpartition("/")[2] for command in service.exec_start for word in re.split("[\\s\"';]+", command)}
     if service.delegate:
@@ -206,7 +207,7 @@ def _report_kill_mode(check: Check, loaded: _Loaded, what: str, why: str) -> Che
             "would kill what is in them. Decide what must stop with the service, and stop that in its ExecStop=."
         )
     elif programs & _POSTGRES:
-        # It ends its child processes itself, in order: only what is left after it may be killed.
+        # postgres ends its child processes itself, in order: only what is left after its end may be killed.
         return check.error(what, why, *drop_in(loaded.unit.id, "KillMode=mixed"))
     elif any(program.startswith(_ENDS_CHILDREN) for program in programs):
         decide = (
@@ -271,9 +272,9 @@ def check_start_timeout(check: Check, loaded: _Loaded) -> CheckResult:
 
 @dataclass(frozen=True, slots=True)
 class _Limit:
-    """The limits of the unit and of the agent for an action, in seconds.
+    """The limits in seconds of an action: that of the unit, which `setting` sets, and that of the agent.
 
-    `timeout_for(seconds)` returns the timeout of the operation that gives the agent this limit.
+    `timeout_for(seconds)` returns an operation's timeout with which the agent's limit is at least that long.
     """
 
     action: Action
@@ -284,7 +285,7 @@ class _Limit:
 
 
 def _whole(seconds: float) -> int:
-    return max(int(seconds), 1)  # 0 would be no limit
+    return max(int(seconds), 1)  # systemd takes 0 as no limit
 
 
 def _match_limits(unit: str, limit: _Limit) -> tuple[str, ...]:
@@ -364,7 +365,7 @@ def check_start_limit(check: Check, loaded: _Loaded) -> CheckResult:
 
 
 def check_failure_action(check: Check, facts: Facts) -> CheckResult:
-    """Check that a failure of the unit does not reboot or power off the host."""
+    """Check that neither a failure nor any other end of the unit reboots or powers off the host."""
     if (unit := facts.unit) is None:
         return check.skipped("the unit is not found")
     if not unit.failure_actions:

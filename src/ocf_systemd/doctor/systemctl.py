@@ -16,10 +16,11 @@ from ocf_systemd.host.processes import Command
 from ocf_systemd.host.programs import SEARCH_PATH
 from ocf_systemd.host.systemctl import systemctl_command, tool_environment
 
-_TIMEOUT_S = 10.0
+_TIMEOUT_S = 10.0  # of each command
 _ENVIRONMENT = {"PATH": SEARCH_PATH}
 
-# systemd-analyze sets the time of this file, by which mount(8) detects that fstab is newer than what PID 1 has loaded.
+# systemd-analyze updates the time stamp of this file, with which mount(8) detects that fstab has changed since PID 1
+# loaded it. So that nothing changes, systemd-analyze runs in a mount namespace in which the file is read-only.
 _UNITS_LOADED = "/run/systemd/systemd-units-load"
 _READ_ONLY = """
 [ ! -e "$1" ] || { mount --bind "$1" "$1" && mount -o remount,bind,ro "$1"; } || exit
@@ -57,7 +58,7 @@ async def list_names(verb: str, *patterns: str) -> tuple[str, ...]:
 
 
 async def unmet_conditions(unit: str) -> tuple[str, ...] | str:
-    """Return the conditions and assertions of a unit that are not met now; a text: why that is unknown."""
+    """Return a unit's conditions and assertions that are not met now, or a text that says why they are unknown."""
     analyze = ("systemd-analyze", "condition", f"--unit={unit}")
     if shutil.which(analyze[0], path=SEARCH_PATH) is None:
         return "systemd-analyze is not installed"
@@ -65,7 +66,7 @@ async def unmet_conditions(unit: str) -> tuple[str, ...] | str:
     if not isinstance(outcome, Exited):
         return f"systemd-analyze: {describe_outcome(outcome)}"
     output = (outcome.stdout + outcome.stderr).decode(errors="replace")
-    # It fails if a condition is not met, and also if it cannot check any, such as before systemd 250.
+    # systemd-analyze fails if a condition is not met, but also if it cannot check conditions, as before systemd 250.
     unmet = parse.unmet_conditions(output)
     return f"systemd-analyze: {outcome.last_line or describe_outcome(outcome)}" if outcome.code and not unmet else unmet
 

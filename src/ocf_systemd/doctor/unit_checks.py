@@ -19,17 +19,18 @@ from ocf_systemd.doctor.fixes import (
     response,
 )
 
-# Started by every boot (bootup(7)), whether or not they are loaded at the moment.
+# Targets that every boot starts (bootup(7)), whether or not systemd has loaded them at the moment.
 _BOOT_TARGETS = frozenset(
     f"{name}.target"
     for name in ("default", "graphical", "multi-user", "basic", "sysinit", "local-fs", "remote-fs", "sockets", "timers")
 )
-# Nothing restarts these (systemd.special(7)): they stop at shutdown, or with `systemctl isolate`, which stops all else.
+# Nothing restarts these targets (systemd.special(7)): they stop only at shutdown, or with `systemctl isolate`.
 _NEVER_STOPPED = _BOOT_TARGETS | frozenset(
     f"{name}.target" for name in ("network", "network-online", "nss-lookup", "paths", "slices", "time-sync")
 )
-_TRUE = frozenset({"/bin/true", "/usr/bin/true", "true", ":"})
+_TRUE = frozenset({"/bin/true", "/usr/bin/true", "true", ":"})  # commands that do nothing
 _BUS_OVERRIDES = "/usr/local/share/dbus-1/system-services"
+# What makes a unit of each of these types start its service.
 _EVENTS = {"socket": "a connection", "timer": "the elapsed timer", "path": "a change of the path"}
 
 _WRONG_NAME = (
@@ -129,7 +130,7 @@ def check_masked(check: Check, unit: Unit) -> CheckResult:
 
 @needs(_find_unit_and_facts)
 def check_alias(check: Check, known: tuple[Facts, Unit]) -> CheckResult:
-    """Check that the name still exists when the unit is disabled."""
+    """Check that the given name, if it is an alias, still exists when the unit is disabled."""
     facts, unit = known
     full = facts.parameters.unit if facts.parameters else facts.given
     if unit.id == full:
@@ -175,7 +176,7 @@ def check_placeholder(check: Check, unit: Unit) -> CheckResult:
 
 @needs(_find_unit)
 def check_enabled(check: Check, unit: Unit) -> CheckResult:
-    """Check that boot does not start the unit."""
+    """Check that the unit is not enabled, so that boot does not start it."""
     if not unit.links:
         return check.ok("boot does not start the unit")
     return check.error(
@@ -191,7 +192,10 @@ def _related(facts: Facts, name: str) -> RelatedUnit:
 
 
 def _starts_automatically(facts: Facts, name: str, visited: frozenset[str]) -> str:
-    """Return why a unit starts without a request of a visited one, such as "is enabled"; empty: it does not."""
+    """Return why a unit starts automatically, such as "is enabled"; empty: it does not.
+
+    `visited` are the units on the way from the checked unit to this one: a start by any of them does not count.
+    """
     related = _related(facts, name)
     if name in _BOOT_TARGETS:
         return "is part of every boot"
@@ -206,18 +210,21 @@ def _starts_automatically(facts: Facts, name: str, visited: frozenset[str]) -> s
 
 
 def _why_started(facts: Facts, edge: Edge, own: frozenset[str]) -> str:
-    """Return why another unit starts this one without a request; empty: it does not."""
+    """Return why the unit `edge.by` runs or starts automatically, and so starts the checked unit; empty: it does not.
+
+    `own` are the names of the checked unit.
+    """
     if edge.relation == "UpheldBy" and _related(facts, edge.by).is_running:
-        return "is active"  # and starts it again whenever it is stopped
+        return "is active"  # its Upholds= starts the checked unit again whenever that is stopped
     return _starts_automatically(facts, edge.by, own)
 
 
 @needs(_find_unit_and_facts)
 def check_wanted(check: Check, known: tuple[Facts, Unit]) -> CheckResult:
-    """Check that no other unit that starts automatically starts this one."""
+    """Check that no other unit starts automatically and then starts this unit too."""
     facts, unit = known
     edges = tuple(edge for edge in unit.edges if edge.relation != "TriggeredBy")
-    # A unit that only this one starts, such as one that binds to it, does not start it.
+    # A unit that only the checked unit starts is no reason, not even if it binds to the checked unit.
     own = frozenset({unit.id, *unit.names})
     reasons = {edge.by: why for edge in edges if (why := _why_started(facts, edge, own))}
     if reasons:
@@ -231,7 +238,7 @@ def check_wanted(check: Check, known: tuple[Facts, Unit]) -> CheckResult:
 
 
 def _report_starting(check: Check, unit: Unit, edges: tuple[Edge, ...], starting: str) -> CheckResult:
-    """Return what starts the unit automatically, and the commands that keep only this unit from being started."""
+    """Return the problem that other units start this unit automatically; its fix, if any, affects no other unit."""
     what = f"{unit.id} is started by {starting.rstrip(',')}"
     why = "It is started without the cluster knowing, possibly on two nodes at once."
     if unit.source == "/etc/fstab":
@@ -271,19 +278,22 @@ def check_triggered(check: Check, known: tuple[Facts, Unit]) -> CheckResult:
 
 
 def _is_enabled(unit: Unit, trigger: RelatedUnit) -> bool:
-    """Return whether anything but a start of the unit itself starts a trigger, as far as links do."""
+    """Return whether a trigger is enabled; it is not if all its links are in this unit's .wants/ and the like."""
     starting = {edge.by for edge in trigger.edges if edge.link}
     return trigger.is_enabled and not (starting and starting <= {unit.id, *unit.names})
 
 
 def _is_left_active(unit: Unit, trigger: RelatedUnit) -> bool:
-    """Return whether a unit that starts this one is active and does not stop with it."""
-    is_pulled = trigger.name in unit.related_by(*PULLING)  # which `own-trigger` reports
+    """Return whether a trigger is active, and stays active when this unit stops."""
+    is_pulled = trigger.name in unit.related_by(*PULLING)  # the check `own-trigger` reports these
     return trigger.is_running and trigger.name not in unit.consists_of and not is_pulled
 
 
 def _quiet(unit: Unit, trigger: RelatedUnit) -> Iterator[str]:
-    """Yield the commands after which a trigger no longer starts a stopped unit; a stop of it may stop the unit."""
+    """Yield the commands after which a trigger no longer starts the stopped unit.
+
+    While the unit runs, no command stops the trigger, because this may stop the unit as well.
+    """
     if unit.source == "/etc/fstab":
         yield "# Remove the option x-systemd.automount from its line in /etc/fstab. Then:"
         yield DAEMON_RELOAD
@@ -312,9 +322,9 @@ def check_bus(check: Check, unit: Unit) -> CheckResult:
 
 
 def _overriding(file: str) -> tuple[str, ...]:
-    """Return the commands that make a D-Bus activation file start nothing; a package's file is overridden."""
+    """Return the commands after which a D-Bus file starts nothing: they override a package's file, or edit another."""
     edit = "'/^SystemdService=/d; s|^Exec=.*|Exec=/bin/false|'"
-    if not file.startswith(("/usr/share/", "/lib/")):  # it has precedence over the directory below
+    if not file.startswith(("/usr/share/", "/lib/")):  # such a file has precedence over `_BUS_OVERRIDES`
         return (f"sed -i {edit} {quoted(file)}",)
     override = f"{_BUS_OVERRIDES}/{file.rpartition('/')[2]}"
     return (f"mkdir -p {_BUS_OVERRIDES}", f"sed {edit} {quoted(file)} >{quoted(override)}")
@@ -322,7 +332,7 @@ def _overriding(file: str) -> tuple[str, ...]:
 
 @needs(_find_unit_and_facts)
 def check_part_of(check: Check, known: tuple[Facts, Unit]) -> CheckResult:
-    """Check that the unit does not stop with another unit."""
+    """Check that the unit does not stop whenever another unit stops (PartOf=)."""
     facts, unit = known
     if not unit.part_of:
         return check.skipped("the unit has no PartOf=")

@@ -1,4 +1,4 @@
-"""Checks of the values of parameters and of times: those that are valid but hardly meant."""
+"""Checks of the durations in parameters and operations: values that are valid, but are probably not meant."""
 
 from ocf_systemd.core.check_result import CheckResult
 from ocf_systemd.core.named_resource import override
@@ -9,7 +9,7 @@ from ocf_systemd.doctor.fixes import update
 
 
 def check_times(check: Check, facts: Facts) -> CheckResult:
-    """Check that no duration is far off, as seconds are where milliseconds were meant."""
+    """Check that no duration is far from the usual range, such as seconds where milliseconds were meant."""
     if facts.parameters is None:
         return check.skipped("the name is not valid")
     options = facts.options if facts.resource is None else override(facts.resource.parameters, facts.options)

@@ -1,4 +1,4 @@
-"""Runs the agent's actions for a rehearsal, in this process, and keeps what each came to."""
+"""Runs the agent's actions for a rehearsal, in this process, and keeps the result and the times of each."""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -29,7 +29,7 @@ class Call:
     operations: Operations = field(default_factory=Operations)
 
     def environment(self, action: Action, timeout_s: float | None = None) -> dict[str, str]:
-        """Return what Pacemaker gives an action; `timeout_s` overrides the timeout of its operation."""
+        """Return the environment that Pacemaker gives an action; `timeout_s` replaces the timeout of the operation."""
         overridden = {} if timeout_s is None else {str(action): timeout_s}
         options = {name: value for name, value in self.options.items() if name != CHECK_LEVEL}
         if action is Action.MONITOR and (level := self.check_level):
@@ -39,7 +39,7 @@ class Call:
 
     @property
     def check_level(self) -> int:
-        """The OCF_CHECK_LEVEL of the monitor alone: as chosen, but high enough for the hook to run."""
+        """The monitor's OCF_CHECK_LEVEL, which no other action gets: as chosen, but high enough for the hook to run."""
         chosen = read_operation(self.options).check_level
         return max(chosen, self.parameters.monitor_hook_level if self.parameters.monitor_hook else 0)
 
@@ -51,7 +51,7 @@ class Call:
 
 @dataclass(slots=True)
 class Actions:
-    """Runs actions, also concurrently; `on_begin` is called with the name of each, `runs` has those that ended."""
+    """Runs actions, also concurrently. `on_begin` is called with each action's name, `runs` has those that ended."""
 
     call: Call
     parameters: Parameters
@@ -59,7 +59,7 @@ class Actions:
     runs: list[ActionRun] = field(default_factory=list)
 
     async def run(self, action: Action, timeout_s: float | None = None) -> ActionRun:
-        """Run an action as Pacemaker does, to its result."""
+        """Run an action as Pacemaker does, until it has a result."""
         self.on_begin(str(action))
         environment = self.call.environment(action, timeout_s)
         operation = read_operation(environment)
@@ -72,7 +72,7 @@ class Actions:
         return run
 
     async def run_twice(self, action: Action) -> tuple[ActionRun, ActionRun]:
-        """Run an action, and again."""
+        """Run an action twice, one run after the other."""
         return await self.run(action), await self.run(action)
 
     async def run_concurrently(self, action: Action) -> tuple[ActionRun, ...]:
@@ -88,7 +88,7 @@ class Actions:
         return tuple(runs)
 
     async def run_hooks_alone(self) -> tuple[HookOutcome, ...]:
-        """Run the hooks without systemctl."""
+        """Run only the hooks, as a monitor does, but whatever the state of the unit is."""
         self.on_begin("hook")
         environment = self.call.environment(Action.MONITOR)
         deadline = read_operation(environment).deadline(anyio.current_time())
@@ -116,6 +116,7 @@ def _longest(times_s: Iterable[float | None]) -> float | None:
 
 
 def _action_run(timeline: Timeline, result: ActionResult, *, has_limit: bool) -> ActionRun:
+    """Return the facts of an action that ended; `has_limit` means that monitor_hook_timeout is set."""
     hooks = [span for span in timeline.spans if span.purpose is Purpose.HOOK]
     states = [(at_s, state) for at_s, state in timeline.states if isinstance(state, UnitState)]
     return ActionRun(

@@ -16,12 +16,15 @@ from ocf_systemd.rehearse.facts import ActionRun, Crash, Leftover, UnitFacts
 from ocf_systemd.rehearse.scenarios import RESTARTS
 
 _ORDINALS = ("first", "second")
-_SHOWN_PROCESSES = 3
+_SHOWN_PROCESSES = 3  # the most that a result lists
 
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """What a result is about: the name of the check, the unit by its full name, its hook, and some of its settings."""
+    """What a result is about: the check's name, the unit's full name, and settings of the resource and the unit.
+
+    `kill_mode` is the unit's KillMode=. `stop_timeout_s` is its TimeoutStopSec= in seconds.
+    """
 
     check: str
     unit: str
@@ -33,7 +36,7 @@ class Subject:
 
     @property
     def hook_name(self) -> str:
-        """The hook without its directory."""
+        """The name of the hook without its directory."""
         return printable((self.hook or "").rstrip("/").rpartition("/")[2])
 
     def ok(self, what: str) -> CheckResult:
@@ -49,7 +52,7 @@ class Subject:
         return CheckResult(self.check, Status.ERROR, what, why, fix)
 
     def debug(self, action: Action) -> str:
-        """Return the command that shows how an action goes."""
+        """Return the command that runs an action and shows each of its steps."""
         hook = f" --monitor-hook {shlex.quote(self.hook)}" if self.hook else ""
         return f"ocf-systemd debug {action} {shlex.quote(self.unit)}{hook}"
 
@@ -81,7 +84,7 @@ def _active_time(runs: Sequence[ActionRun]) -> str:
 
 
 def judge_run(subject: Subject, run: ActionRun, expected: ExitCode, name: str) -> CheckResult | None:
-    """Judge one run of an action; None: it returned the expected code."""
+    """Return the problem of one run of an action: an unexpected code, or a stop with SIGKILL; None: there is none."""
     if run.code == expected:
         return _judge_end(subject, run, name) if run.action is Action.STOP else None
     why = f"Pacemaker {consequence(run.action, run.code, recurring=expected is not ExitCode.NOT_RUNNING)}."
@@ -92,7 +95,7 @@ def judge_run(subject: Subject, run: ActionRun, expected: ExitCode, name: str) -
 
 
 def _judge_end(subject: Subject, run: ActionRun, name: str) -> CheckResult | None:
-    """Judge how a unit stopped: it must end on its own stop signal."""
+    """Return the problem of a stop: the unit must end on its stop signal, without SIGKILL; None: there is none."""
     limit = "infinity" if subject.stop_timeout_s == math.inf else f"{subject.stop_timeout_s:g}s"
     if run.escalated:
         what = f"{subject.unit} did not stop by itself (TimeoutStopSec={limit}): {name} sent SIGKILL"
@@ -121,7 +124,7 @@ def _fix(subject: Subject, run: ActionRun) -> tuple[str, ...]:
 
 
 def judge_left_behind(subject: Subject, left: Sequence[Leftover]) -> CheckResult:
-    """Judge which processes outlived a stop."""
+    """Judge the processes that outlived a stop: there must be none."""
     if not left:
         return subject.ok("no process outlived the stop")
     number = f"{len(left)} process{'es' if len(left) > 1 else ''} of {subject.unit}"
@@ -175,7 +178,7 @@ def judge_hook_down(subject: Subject, outcomes: tuple[HookOutcome, ...]) -> Chec
 
 
 def judge_restarts(subject: Subject, runs: Sequence[ActionRun]) -> CheckResult:
-    """Judge starts and stops in turn, up to the first that failed."""
+    """Judge starts and stops that ran in turn, up to the first one that failed."""
     for number, run in enumerate(runs):
         name = f"{run.action} {number // 2 + 1} of {RESTARTS} in a row"
         if failure := judge_run(subject, run, ExitCode.SUCCESS, name):
@@ -184,7 +187,7 @@ def judge_restarts(subject: Subject, runs: Sequence[ActionRun]) -> CheckResult:
 
 
 def judge_pair(subject: Subject, runs: Sequence[ActionRun], monitored: ActionRun, expected: ExitCode) -> CheckResult:
-    """Judge two concurrent runs of an action, and the monitor afterwards."""
+    """Judge two concurrent runs of an action, and the monitor afterwards, which must return `expected`."""
     for run in runs:
         if failure := judge_run(subject, run, ExitCode.SUCCESS, f"one of two concurrent {run.action}s"):
             return failure
@@ -203,7 +206,7 @@ def judge_stop_in_start(subject: Subject, started: ActionRun, stopped: ActionRun
 
 
 def judge_killed(subject: Subject, crash: Crash) -> CheckResult:
-    """Judge a crash: monitor must report it, and a start must recover it."""
+    """Judge a crash: a monitor must report the crash, and the start that follows must succeed."""
     what = f"{crash.victim} of {subject.unit} was killed, and"
     if crash.started is None and crash.restart not in {"", "no"}:
         return subject.error(
@@ -230,10 +233,10 @@ def judge_killed(subject: Subject, crash: Crash) -> CheckResult:
 
 
 def judge_frozen(subject: Subject, processes: int, monitored: ActionRun, afterwards: ActionRun | None) -> CheckResult:
-    """Judge a hang: processes that exist and do not respond, which only a hook can tell from a service that works.
+    """Judge a hang, in which processes exist but do not respond: a monitor must not report the unit running.
 
-    `processes` is how many were stopped by SIGSTOP, `monitored` the monitor during the hang, `afterwards` one after
-    SIGCONT, or None if the unit did not run any more, as when systemd's watchdog has ended it.
+    `processes` is the number of processes that SIGSTOP stopped. `monitored` is the last monitor during the hang,
+    `afterwards` is one after SIGCONT, or None if the unit did not run any more, as when systemd's watchdog ended it.
     """
     if monitored.reports_running:
         return _undetected_hang(subject, processes, monitored)
@@ -266,7 +269,7 @@ def _undetected_hang(subject: Subject, processes: int, monitored: ActionRun) -> 
 
 
 def judge_hook_leftovers(subject: Subject, commands: Sequence[str]) -> CheckResult:
-    """Judge the processes that hooks left running, by their command lines."""
+    """Return the problem that hooks left processes running; `commands` are the command lines of these processes."""
     return subject.error(
         f"hook {subject.hook_name} left processes running, expected none: {'; '.join(commands[:_SHOWN_PROCESSES])}",
         "Every monitor leaves more of them.",
@@ -287,7 +290,7 @@ def judge_restored(subject: Subject, before: UnitFacts, now: UnitFacts) -> Check
 
 
 def judge_drop_in(subject: Subject, problem: str) -> CheckResult:
-    """Judge that the agent's drop-in could not be restored."""
+    """Return the problem that the agent's drop-in for the unit could not be restored; `problem` is the cause."""
     return subject.error(
         f"the drop-in of {subject.unit} is not as it was: {problem}",
         "At shutdown, systemd may stop the unit before the cluster does, or restart it without the cluster knowing.",

@@ -18,10 +18,11 @@ UNIT_PROPERTIES = (
 
 @dataclass(frozen=True, slots=True)
 class UnitFacts:
-    """The properties of a unit, and whether it has the drop-in that a cluster's start writes.
+    """The properties of a unit, and whether it has the drop-in that the agent writes at a start.
 
-    Timeouts are seconds, `math.inf` where there is none (infinity, or a unit of a type that has none); `stop_commands`
-    is the number of ExecStop= commands. `main_pid` is 0 and `control_group` empty where there is none.
+    Timeouts are in seconds; a timeout is `math.inf` if it is infinite, or if units of this type have none.
+    `stop_commands` is the number of ExecStop= commands. `main_pid` is 0 if there is no main process, `control_group`
+    is empty if there is no control group, and `watchdog_s` is 0 or `math.inf` if there is no watchdog.
     """
 
     active_state: str = ""
@@ -72,10 +73,11 @@ def limit_s(text: str) -> float:
 class ActionRun:
     """An action that ran to its result.
 
-    Times are seconds, None if not observed: `active_after_s` until systemd first reported the unit active, `hook_s` the
-    longest run of a hook. `hook_timed_out`: a hook without a time limit was still running at the deadline.
-    `ended_hook`: the agent ended a hook, because its time was up or its result was no longer needed.
-    `escalated`: a stop sent SIGKILL. `unit_result` is the unit's property Result afterwards.
+    Times are in seconds, None if not observed. `active_after_s` is the time until systemd first reported the unit
+    active, `hook_s` the longest run of a hook that exited. `hook_timed_out` means that a hook was still running at the
+    deadline, and that monitor_hook_timeout is not set. `ended_hook` means that the agent ended a hook, because the
+    hook's time was up or its result was no longer needed. `escalated` means that a stop sent SIGKILL. `unit_result` is
+    the unit's property Result at the end of the action.
     """
 
     action: Action
@@ -100,7 +102,7 @@ class ActionRun:
 
     @property
     def hook_wait_s(self) -> float | None:
-        """Seconds from systemd's active to the end, in which a start waits for its hook."""
+        """Seconds that a start waits for its hook: from when systemd reports the unit active to the start's end."""
         if self.active_after_s is None or self.hook_s is None:
             return None
         return max(self.elapsed_s - self.active_after_s, 0.0)
@@ -113,7 +115,7 @@ class ActionRun:
 
 @dataclass(frozen=True, slots=True)
 class Leftover:
-    """A process of the unit that outlived its stop, possibly outside the unit's control group."""
+    """A process of the unit that outlived a stop; `has_left_group` means that it is not in the unit's control group."""
 
     pid: int
     command: str
@@ -122,9 +124,10 @@ class Leftover:
 
 @dataclass(frozen=True, slots=True)
 class Crash:
-    """A crash: what was killed, the last monitor and when it returned, and the start that followed.
+    """A crash: `victim` is what was killed, `monitored` the last monitor, and `started` the start that followed.
 
-    `started` is None if no monitor reported the crash. `restart` is the unit's Restart= then, drop-ins included.
+    `after_s` is the time in seconds from the crash to the end of that monitor. `started` is None if no monitor reported
+    the crash. `restart` is the unit's Restart= at the time of the crash, drop-ins included.
     """
 
     victim: str
@@ -140,11 +143,11 @@ class Measured:
 
     start_s: float | None = None
     ready_s: float | None = None
-    """From systemd's active to the hook's success."""
+    """From when systemd reports the unit active to the end of the start, which waits for the hook."""
     stop_s: float | None = None
     monitor_s: float | None = None
     hook_s: float | None = None
     hang_s: float | None = None
-    """Until a monitor reported a hang."""
+    """How long the monitor that reported the hang took."""
     hook_was_cut: bool = False
-    """Whether that monitor ended the hook at its deadline, for the hook has no time limit."""
+    """Whether the monitor that reported the hang ended the hook at the deadline, since the hook has no time limit."""

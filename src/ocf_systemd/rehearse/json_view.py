@@ -1,4 +1,4 @@
-"""The JSON view of a rehearsal: one object at the end."""
+"""The JSON view of a rehearsal, which prints one object at the end."""
 
 import json
 import sys

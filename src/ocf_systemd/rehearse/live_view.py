@@ -1,6 +1,6 @@
 """The rich view of a rehearsal: the scenarios while they run, then the results, the times and the commands.
 
-Texts from outside are `Text`, never markup: a unit may be called `[red]`.
+Texts from outside are printed as rich's `Text`, never as markup: a unit may be called `[red]`.
 """
 
 from contextlib import ExitStack
@@ -41,14 +41,14 @@ class LiveView(View):
         if rows := list(text.times(progress)):
             self.console.print("", _times(rows), sep="\n")
         for command in text.commands(progress):
-            # Without a border, whose lines would be copied with the command.
+            # A command has no border: its lines would be copied together with the command.
             self.console.print("", Text(command, COMMAND), sep="\n", soft_wrap=True)
         style = f"bold {BAD}" if progress.interrupted else summary_style(progress.results)
         self.console.print("", Text(text.conclusion(progress), style), sep="\n")
 
 
 def frame(progress: Progress) -> RenderableType:
-    """Return the picture of a rehearsal that runs; it fits a screen of 24 lines."""
+    """Return what the terminal shows while a rehearsal runs; this fits a screen of 24 lines."""
     ended = sum(run.result is not None for run in progress.runs)
     foot = Table.grid(padding=(0, 1), expand=True)
     foot.add_column(ratio=1)

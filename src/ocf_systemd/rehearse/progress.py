@@ -1,4 +1,4 @@
-"""How far a rehearsal is and what it found, for the views."""
+"""The progress and the results of a rehearsal, and the base class of the views that show them."""
 
 import time
 from collections.abc import Callable
@@ -14,7 +14,7 @@ from ocf_systemd.rehearse.scenarios import Scenario
 
 @dataclass(slots=True)
 class ScenarioRun:
-    """A scenario and its result; times are seconds since the rehearsal began, None: not yet."""
+    """A scenario and its result; times are in seconds since the rehearsal began, and None until they are known."""
 
     scenario: Scenario
     began_s: float | None = None
@@ -27,7 +27,7 @@ class Progress:
     """A rehearsal while it runs, and its results once it is over.
 
     `activity` is what runs at the moment, `repetition` a text in front of that, such as `3 of 10: `. `restored` is the
-    result of restoring the unit at the end. `elapsed_s` is None until then.
+    result of restoring the unit at the end. `elapsed_s` is the seconds that the rehearsal took, or None before its end.
     """
 
     unit: str
@@ -44,7 +44,7 @@ class Progress:
     _began: float = field(default=0.0, init=False)
 
     def __post_init__(self) -> None:
-        """Begin now."""
+        """Begin to measure the time."""
         self._began = self.clock()
 
     @property
@@ -58,23 +58,23 @@ class Progress:
         return [result for result in (*(run.result for run in self.runs), self.restored) if result]
 
     def begin_action(self, name: str) -> None:
-        """Keep what runs from now on."""
+        """Set `activity` to the action that begins now."""
         self.activity = f"{self.repetition}{name}"
 
     @property
     def exit_code(self) -> int:
-        """The exit code of the command: 0 without errors, 1 with, 130 if it was interrupted."""
+        """The exit code of the command: 0 without errors, 1 with errors, 130 if the rehearsal was interrupted."""
         return INTERRUPTED if self.interrupted else check_result.exit_code(self.results)
 
 
 class View:
-    """Shows a rehearsal; what a view does not define shows nothing."""
+    """Shows a rehearsal; a method that a view does not override shows nothing."""
 
     def begin(self, progress: Progress) -> None:
-        """Begin to show it."""
+        """Begin to show the rehearsal."""
 
     def show(self, result: CheckResult) -> None:
-        """Show a result that was added."""
+        """Show the result of a scenario that has just ended, or of the restoration."""
 
     def close(self, progress: Progress) -> None:
-        """Show the results as a whole."""
+        """Show all results, when the rehearsal is over."""

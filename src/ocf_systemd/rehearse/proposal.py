@@ -1,6 +1,6 @@
-"""Proposes the timeouts of the operations, an interval, and the commands that configure them. Pure.
+"""Proposes timeouts of the operations, an interval of the monitor, and the commands that configure them. Pure.
 
-The timeouts of start and stop are those of `core.timeouts`, which doctor proposes too.
+The timeouts of start and stop are from `core.timeouts`, which computes them for doctor as well.
 """
 
 import math
@@ -13,22 +13,23 @@ from ocf_systemd.core.parameters import Parameters
 from ocf_systemd.core.timeouts import SPARE_FACTOR, propose_start_timeout_s, propose_stop_timeout_s, rounded_up_s
 from ocf_systemd.rehearse.facts import Measured, UnitFacts
 
-_RESERVE_S = 5.0
-_MONITOR_MIN_S, _INTERVAL_MIN_S = 20.0, 10.0
-_HOOK_SHARE = 0.1  # the most that the hook may take of the interval
-_HOOK_LIMIT_MIN_S = 5.0
-_NO_PARAMETERS = ("CRM_meta_", "OCF_")
+_RESERVE_S = 5.0  # added for a monitor, since the agent ends up to this long before Pacemaker's timeout
+_MONITOR_MIN_S, _INTERVAL_MIN_S = 20.0, 10.0  # the least timeout and the least interval that are proposed
+_HOOK_SHARE = 0.1  # the largest share of the interval that the hook may take
+_HOOK_LIMIT_MIN_S = 5.0  # the least monitor_hook_timeout that is proposed
+_NO_PARAMETERS = ("CRM_meta_", "OCF_")  # prefixes of options that are no parameters of the agent
 _AGENT = "ocf:pacemaker:systemd"
-# crmsh 4.4 writes what it has read as text and reads that again: in between it escapes quotes, but no backslashes
-# (doublequote() in crmsh/utils.py), and does not preserve line breaks and tabs.
+# crmsh 4.4 writes its arguments as text, and reads this text again. When it writes the text, it escapes quotes, but no
+# backslashes (doublequote() in crmsh/utils.py). It does not preserve line breaks and tabs.
 _NOT_FOR_CRM = re.compile(r'\\("|\Z)|[\x00-\x1f\x7f]')
 
 
 @dataclass(frozen=True, slots=True)
 class Proposal:
-    """Timeouts and an interval in whole seconds, why each, and the resource that they are for.
+    """Timeouts and an interval in whole seconds, and the resource that they are for.
 
-    `options` are its parameters as text, `check_level` is the monitor's OCF_CHECK_LEVEL.
+    `why` has the reason for each time, by the name of the operation or `interval`. `resource` is the id of the
+    resource, `options` are its parameters as text. `check_level` is the monitor's OCF_CHECK_LEVEL; 0: it is not set.
     """
 
     start_s: int
@@ -81,7 +82,8 @@ def propose(
 ) -> Proposal:
     """Return the proposal for a resource.
 
-    `options` are its parameters as text, `parameters` the same parsed; `measured` is what rehearse has measured.
+    `options` are the resource's parameters as text, and `parameters` are the same ones, parsed. `check_level` is the
+    monitor's OCF_CHECK_LEVEL. `measured` are the times that the rehearsal has measured.
     """
     start_s, why_start = _start(facts, measured)
     stop_s, why_stop = _stop(parameters, facts, measured)
@@ -121,7 +123,7 @@ def _stop(parameters: Parameters, facts: UnitFacts, measured: Measured) -> tuple
 
 
 def _hook_limit_s(parameters: Parameters, measured: Measured) -> int:
-    """Return the time limit in seconds for one run of the hook; 0: it has one of its own, or there is no hook."""
+    """Return the monitor_hook_timeout in seconds, set or proposed; 0: it is neither set nor needed."""
     if parameters.monitor_hook_timeout_s is not None:
         return math.ceil(parameters.monitor_hook_timeout_s)
     if not measured.hook_was_cut:
@@ -157,9 +159,10 @@ def resource_name(unit: str) -> str:
 def crm_quoted(value: str) -> str:
     """Return a value quoted for the shell and for crm, which joins its arguments and splits them again.
 
-    crm itself puts double quotes around an argument with a blank, and single ones if it contains double quotes
-    (add_quotes() in crmsh/main.py). If it contains both, crm adds none: the value is quoted here, and an empty pair of
-    double quotes keeps crm from quoting it again.
+    crm itself puts double quotes around an argument with a blank, or single quotes if the argument contains double
+    quotes (add_quotes() in crmsh/main.py). If the argument contains both kinds of quotes, crm adds none. So this
+    function quotes a value with special characters for crm. If such a value has a blank, it also appends an empty pair
+    of double quotes, so that crm does not quote the value again.
     """
     quoted = shlex.quote(value)
     if not re.search(r"[^\w@%+=:,./ -]", value, re.ASCII):

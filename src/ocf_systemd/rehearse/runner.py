@@ -20,16 +20,16 @@ from ocf_systemd.rehearse.scenarios import DECISIVE, NEEDS_RUNNING, NEEDS_STOPPE
 from ocf_systemd.rehearse.unit_control import UnitControl, UnitProcesses
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-_HANG_TIMEOUT_S = 10.0  # of a monitor during a hang: a useful hook gives up earlier
-_DETECT_WITHIN_S = 5.0  # a crash, or that a hang is over
-_MONITOR_PAUSE_S = 0.1
-_POLL_S = 0.02
+_HANG_TIMEOUT_S = 10.0  # least timeout of a monitor after a crash or a hang: a useful hook ends earlier
+_DETECT_WITHIN_S = 5.0  # how long monitors may take to report a crash, or the end of a hang
+_MONITOR_PAUSE_S = 0.1  # between two monitors
+_POLL_S = 0.02  # between two queries of the unit's state
 _STOP_AFTER_SHARE = 0.5  # a stop during a start is requested after this share of the time that a start takes
-_STARTS_AND_STOPS = RESTARTS + 1  # in a scenario, including those that bring the unit into its first state
-_SPARE_S = 30.0
-_WATCHDOG_SPARE_S = 1.0  # for systemd to end the service whose watchdog has expired
-_WATCHDOG_MAX_S = 30.0  # a rehearsal does not wait for a watchdog that is slower
-_WITH_RESERVE = 1.2  # factor from a monitor's needed time to its timeout, including the reserve
+_STARTS_AND_STOPS = RESTARTS + 1  # the most starts, and the most stops, in a scenario and just before it
+_SPARE_S = 30.0  # added to the time limit of a scenario
+_WATCHDOG_SPARE_S = 1.0  # how long systemd may take to end the service after its watchdog has expired
+_WATCHDOG_MAX_S = 30.0  # a rehearsal does not wait for a watchdog with a longer time
+_WITH_RESERVE = 1.2  # factor from the time that a monitor needs to its timeout: the agent must end before the timeout
 
 
 def read_initial_state(call: Call) -> UnitFacts:
@@ -40,7 +40,7 @@ def read_initial_state(call: Call) -> UnitFacts:
 def rehearse(call: Call, initial: UnitFacts, view: View) -> Progress:
     """Run all scenarios, restore the initial state, and return the results. Raises ParameterError.
 
-    SIGINT, SIGTERM and SIGHUP end it early; the state is restored nevertheless.
+    SIGINT, SIGTERM and SIGHUP end the scenarios early; the state is restored nevertheless.
     """
     parameters = call.parameters
     progress = Progress(parameters.unit, parameters.monitor_hook)
@@ -92,9 +92,9 @@ class _Runner:
     initial: UnitFacts
     progress: Progress
     hang: ActionRun | None = None  # the last monitor during the hang
-    _given_up: str = ""
-    _processes: UnitProcesses = field(default_factory=UnitProcesses)
-    _left: tuple[Leftover, ...] = ()
+    _given_up: str = ""  # why the scenarios that follow are skipped; empty: they are not
+    _processes: UnitProcesses = field(default_factory=UnitProcesses)  # those before the last stop
+    _left: tuple[Leftover, ...] = ()  # those that outlived the last stop
 
     def _subject(self, check: str) -> Subject:
         parameters, facts = self.actions.parameters, self.initial
@@ -122,7 +122,7 @@ class _Runner:
         with anyio.move_on_after(limit_s):
             result = await self._result(subject, run.scenario)
         commands = [leftover.command_line for leftover in end_leftovers().ended]
-        # A hook that the agent ends can start a process just then; that is no fault of the hook.
+        # A hook can start a process at the moment when the agent ends the hook: that is no fault of the hook.
         ended_hook = any(each.ended_hook for each in self.actions.runs[runs_before:])
         if commands and result.status is Status.OK and not ended_hook:
             result = checks.judge_hook_leftovers(subject, commands)
@@ -152,7 +152,7 @@ class _Runner:
         return ""
 
     async def _bring_into_state(self, subject: Subject, scenario: Scenario) -> CheckResult | None:
-        """Start or stop the unit if the scenario needs that; return the error if that fails."""
+        """Start or stop the unit if the scenario needs this. Return the error if it fails; None: the state is right."""
         is_running = (await self.control.facts()).is_running
         if scenario in NEEDS_RUNNING and not is_running:
             run = await self.actions.run(Action.START)
@@ -194,7 +194,7 @@ class _Runner:
         return result
 
     async def _stop(self) -> ActionRun:
-        """Stop the unit; keep which processes outlived that, and kill them."""
+        """Stop the unit, and kill the processes that outlived the stop; `_left` then has these processes."""
         self._processes = await self.control.processes()
         run = await self.actions.run(Action.STOP)
         self._left = await self.control.kill_leftovers(self._processes)
@@ -262,7 +262,10 @@ class _Runner:
         return checks.judge_frozen(subject, frozen, monitored, afterwards)
 
     async def _monitor_until(self, *, running: bool, within_s: float) -> ActionRun:
-        """Run monitors until one reports the unit running, or not running, or the time is up; return the last."""
+        """Run monitors until one reports the unit running, or not running, as `running` requires; return the last one.
+
+        After `within_s` seconds no further monitor begins.
+        """
         limit_s = self.actions.parameters.monitor_hook_timeout_s or 0.0
         attempts = self.actions.parameters.monitor_hook_retries + 1
         timeout_s = max(_HANG_TIMEOUT_S, (limit_s * attempts + 1.0) * _WITH_RESERVE)

@@ -4,7 +4,7 @@ from enum import StrEnum
 
 
 class Scenario(StrEnum):
-    """What is done to the unit, in this order; the values are the names of the checks, which do not change."""
+    """What is done to the unit, in this order. The values are also the names of the checks: users rely on them."""
 
     VALIDATE_ALL = "validate-all"
     START = "start"
@@ -27,7 +27,7 @@ RESTORED = "restored"
 """The name of the last check: whether the unit is in the state in which it was found."""
 
 RESTARTS = 10
-"""How often the unit is started and stopped in a row: twice what systemd's own start limit allows within 10 s."""
+"""How often the unit is started and stopped in a row: twice what systemd's default start limit allows in 10 s."""
 
 NEEDS_RUNNING = frozenset(
     {
@@ -46,4 +46,4 @@ NEEDS_STOPPED = frozenset(Scenario) - NEEDS_RUNNING - {Scenario.VALIDATE_ALL}
 """The scenarios that begin with a stopped unit."""
 
 DECISIVE = frozenset({Scenario.VALIDATE_ALL, Scenario.START, Scenario.STOP, Scenario.RESTARTS})
-"""The scenarios after whose failure the later ones would fail as well."""
+"""If one of these scenarios fails, the later ones are not run: they would fail as well."""

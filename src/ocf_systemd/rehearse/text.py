@@ -1,4 +1,4 @@
-"""What the text view and the rich view of a rehearsal have in common: its headline, times and conclusion."""
+"""The texts of both the text view and the rich view of a rehearsal: headline, times, commands and conclusion."""
 
 from collections.abc import Iterator
 
@@ -7,10 +7,11 @@ from ocf_systemd.display.checks import summary
 from ocf_systemd.rehearse.progress import Progress
 
 TIMES_HEAD = ("operation", "took", "propose", "because")
+"""The first row of `times`: the column headings."""
 
 
 def headline(progress: Progress) -> str:
-    """Return what is rehearsed."""
+    """Return a line that names the unit and the hook that are rehearsed."""
     hook = f"hook {printable(progress.hook)}" if progress.hook else "no hook"
     return f"rehearse {progress.unit}   {hook}"
 
@@ -31,7 +32,7 @@ def commands(progress: Progress) -> tuple[str, ...]:
 
 
 def times(progress: Progress) -> Iterator[tuple[str, str, str, str]]:
-    """Yield what was measured and what is proposed, `TIMES_HEAD` first, then a row for each operation."""
+    """Yield the rows of a table of measured and proposed times: `TIMES_HEAD`, then the operations and the interval."""
     measured, proposal = progress.measured, progress.proposal
     if proposal is None:
         return

@@ -1,4 +1,4 @@
-"""The text view of a rehearsal, for pipes and files: the lines of each result at once, no escape codes."""
+"""The text view of a rehearsal, for pipes and files: prints each result at once, without escape codes."""
 
 import sys
 from collections.abc import Iterable
@@ -14,7 +14,7 @@ class TextView(View):
     """Prints lines."""
 
     def begin(self, progress: Progress) -> None:
-        """Write what is rehearsed."""
+        """Write a line that names the unit and the hook that are rehearsed."""
         _print([text.headline(progress)])
 
     def show(self, result: CheckResult) -> None:
@@ -29,7 +29,7 @@ class TextView(View):
 
 
 def _print(lines: Iterable[str]) -> None:
-    """Print at once, for readers that wait. If there is no reader any more, the rehearsal goes on."""
+    """Print each line at once, since a reader may wait for it. If the reader has ended, the rehearsal goes on."""
     with suppress(OSError):
         for line in lines:
             sys.stdout.write(f"{line}\n")

@@ -1,6 +1,6 @@
 """What a rehearsal does to the unit besides the agent's actions: read properties, send signals, restore the state.
 
-Everything has a deadline of its own.
+Each systemctl command and each wait has a deadline of its own.
 """
 
 import os
@@ -22,14 +22,14 @@ from ocf_systemd.host.signals import send_signal
 from ocf_systemd.host.systemctl import systemctl_command
 from ocf_systemd.rehearse.facts import UNIT_PROPERTIES, Leftover, UnitFacts, unit_facts
 
-_SYSTEMCTL_S = 10.0
-_END_WITHIN_S = 0.5  # after a stop, SIGKILL or SIGSTOP
-_POLL_S = 0.02
+_SYSTEMCTL_S = 10.0  # the most that a systemctl command may take, except for a start
+_END_WITHIN_S = 0.5  # the longest wait for processes to end after a stop or SIGKILL, or to stop after SIGSTOP
+_POLL_S = 0.02  # between two checks during such a wait
 
 
 @dataclass(frozen=True, slots=True)
 class UnitProcesses:
-    """The processes of a unit while it ran, and its control group and invocation, by which later ones are found."""
+    """The processes of a unit while it ran; its control group and invocation, by which later processes are found."""
 
     entries: frozenset[Entry] = frozenset()
     control_group: str = ""
@@ -38,12 +38,12 @@ class UnitProcesses:
 
 @dataclass(slots=True)
 class UnitControl:
-    """Controls a unit on this host. systemctl gets those variables of an action's `environment` that it may have."""
+    """Controls a unit on this host. systemctl gets `environment` without the variables that change what it does."""
 
     unit: str
     environment: Mapping[str, str]
-    _frozen: frozenset[Entry] = field(default_factory=frozenset)
-    _known: dict[str, frozenset[Entry]] = field(default_factory=dict)  # by invocation
+    _frozen: frozenset[Entry] = field(default_factory=frozenset)  # those that `freeze` has stopped
+    _known: dict[str, frozenset[Entry]] = field(default_factory=dict)  # all processes found so far, by invocation
 
     async def facts(self) -> UnitFacts:
         """Return the unit's properties, and whether it has the agent's drop-in."""
@@ -59,7 +59,7 @@ class UnitControl:
         return UnitProcesses(entries, facts.control_group, facts.invocation)
 
     async def kill_leftovers(self, before: UnitProcesses) -> tuple[Leftover, ...]:
-        """Kill the processes that outlived a stop, since the next start must not meet them, and return them."""
+        """Kill the processes that outlived a stop, so that they do not disturb the next start, and return them."""
         await _wait_for_end(before)
         inside = set(_members(before.control_group))
         found = (Leftover(each.pid, command_line(each.pid), each.pid not in inside) for each in _survivors(before))
@@ -70,7 +70,7 @@ class UnitControl:
         return tuple(left)
 
     async def kill_all_leftovers(self) -> None:
-        """Kill the remaining processes of all invocations of the unit, except for the one that runs."""
+        """Kill the remaining processes of all invocations of the unit, except for the invocation that runs."""
         facts = await self.facts()
         running = facts.invocation if facts.is_running else None
         for invocation, entries in self._known.items():
@@ -96,7 +96,7 @@ class UnitControl:
             self._frozen = frozenset()
 
     async def kill_main(self) -> str:
-        """Kill the main process, or all if systemd knows none; return a description, empty if there is no process."""
+        """Kill the main process, or all processes if systemd knows no main one; return what was killed, or empty."""
         found, facts = await self.processes(), await self.facts()
         if facts.main_pid:
             with suppress(ProcessLookupError):
@@ -104,11 +104,11 @@ class UnitControl:
             return f"main process {facts.main_pid}"
         if not found.entries:
             return ""
-        send_signal(_inside(found.control_group), SIGKILL)  # by pid, as `Cgroups.send_signal` explains
+        send_signal(_inside(found.control_group), SIGKILL)  # not with systemctl: see `Cgroups.send_signal`
         return "every process"
 
     async def restore_drop_in(self, *, exists: bool) -> None:
-        """Write or remove the agent's drop-in, and put that into force. Raises OSError."""
+        """Write the agent's drop-in if `exists`, else remove it, and have systemd load the change. Raises OSError."""
         path = drop_in_path(self.unit)
         _ = put_drop_in(self.unit, path) if exists else remove_drop_in(path)
         await self._systemctl("daemon-reload")
@@ -136,7 +136,7 @@ async def _wait_for_end(before: UnitProcesses) -> None:
 def _invoked(invocation: str) -> frozenset[Entry]:
     """Return the processes that were started by this invocation of the unit, in whatever control group they are.
 
-    systemd gives what it starts the variable INVOCATION_ID (systemd.exec(5)), which children inherit.
+    systemd sets INVOCATION_ID in the environment of what it starts (systemd.exec(5)); child processes inherit it.
     """
     variable = f"INVOCATION_ID={invocation}".encode()
     pids = (int(path.name) for path in Path("/proc").glob("[1-9]*"))
@@ -145,6 +145,7 @@ def _invoked(invocation: str) -> frozenset[Entry]:
 
 
 def _survivors(before: UnitProcesses) -> set[Entry]:
+    """Return the processes of the unit that are alive: earlier ones, and later ones of its invocation or group."""
     found = before.entries | _invoked(before.invocation) | _inside(before.control_group)
     return {entry for entry in found if is_alive(entry)}
 
@@ -155,6 +156,7 @@ def _inside(control_group: str) -> frozenset[Entry]:
 
 
 def _is_stopped(pid: int) -> bool:
+    """Return whether a process is stopped or has ended, by its state letter (proc_pid_stat(5))."""
     stat = read_stat(pid)
     return stat is None or stat.state in "TtZX"
 
