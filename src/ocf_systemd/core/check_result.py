@@ -1,4 +1,4 @@
-"""The result of a check of doctor or rehearse: what it found, why that matters, how to fix it."""
+"""The result of a check of the commands doctor and rehearse: what it found, why that matters, how to fix it."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -18,9 +18,9 @@ class Status(StrEnum):
 class CheckResult:
     """The result of one check; `name` is part of the interface and does not change.
 
-    `what` is a phrase about what the check found or, if it was skipped, why. `why` is one or more sentences on what a
-    problem means for a cluster, `fix` the commands for a shell, or comments with `#`, that fix it. Only a WARNING or an
-    ERROR has `why` and `fix`.
+    `what` is a phrase about what the check found or, if the check was skipped, about the cause of that. Only a WARNING
+    or an ERROR has `why` and `fix`: `why` is one or more sentences on what the problem means for a cluster, and `fix`
+    has the shell commands that fix the problem, or comments that begin with `#`.
     """
 
     name: str

@@ -1,7 +1,7 @@
 """What a cluster has configured for systemd units, and in what state it is.
 
-The CIB has what is configured (Pacemaker Explained, "Resources"). crm_mon(8) reports what the scheduler makes of that:
-whether a resource is managed, which its group, its node or the whole cluster can decide, too.
+The CIB has what is configured (Pacemaker Explained, "Resources"). crm_mon(8) reports the state that results from it,
+such as whether a resource is managed: its group, its node or the whole cluster can decide that, too.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -31,10 +31,10 @@ _FIRST_PROPERTIES = "cib-bootstrap-options"  # the set of cluster properties tha
 
 @dataclass(frozen=True, slots=True)
 class ConfiguredOperation:
-    """An operation of a resource. Times are text as configured, such as `10s`; None: not configured.
+    """An operation of a resource. Its times are text as configured, such as `10s`; None: not configured.
 
-    `options` are all others that it has, such as `on-fail` and `OCF_CHECK_LEVEL`. A disabled one, or a monitor for the
-    role Stopped, is not `is_used`.
+    `options` are its other attributes and parameters, such as `on-fail` and `OCF_CHECK_LEVEL`. `is_used` is False if
+    the operation is disabled or is for the role Stopped.
     """
 
     name: str
@@ -46,7 +46,7 @@ class ConfiguredOperation:
 
     @property
     def interval_s(self) -> float:
-        """The interval in seconds; 0 if it is not recurring, or what is configured is not a time."""
+        """The interval in seconds; 0: the operation does not recur, or the configured interval is not a time."""
         return _seconds(self.interval) or 0.0
 
 
@@ -54,12 +54,12 @@ class ConfiguredOperation:
 class Resource:
     """A resource, of whatever agent.
 
-    `agent` is the full name of its agent, such as `ocf:pacemaker:systemd` or `systemd:cron`; `unit` is the full name of
-    the unit that it manages, as configured. That may be an alias; it is empty if the resource manages no unit or its
-    name is not valid for one. `nodes` are those on which it is active. A resource is blocked if Pacemaker does nothing
-    with it after a failure, until a cleanup. `default_timeouts` are those of actions without an operation of their own.
-    `clone` is the id of the clone that it is in, if any. An orphan is deleted from the CIB, and still active. `file` is
-    the CIB that it was read from while Pacemaker did not run on this host: then nothing is known of its state.
+    `agent` is the full name of its agent, such as `ocf:pacemaker:systemd` or `systemd:cron`. `unit` is the full name of
+    the unit that it manages, possibly an alias; empty: it manages no unit, or the configured name is not valid. `nodes`
+    are the nodes on which it is active. A blocked resource has failed, and Pacemaker leaves it alone until a cleanup.
+    `default_timeouts` are the timeouts of actions for which it has no operation. `clone` is the id of its clone, if it
+    has one. An orphan is deleted from the CIB, but still active. `file` is the file with the CIB, if Pacemaker does not
+    run on this host: then the state of the resource is unknown.
     """
 
     id: str
@@ -86,10 +86,10 @@ class Resource:
 
     @property
     def is_controlled(self) -> bool:
-        """Whether Pacemaker may start, stop or recover it.
+        """Whether Pacemaker may start, stop or recover the resource; True if its state is unknown (`file`).
 
-        So a disabled resource counts while it is active: Pacemaker stops it. So does a blocked one, which a cleanup
-        releases.
+        This is True for a disabled resource while it is active, because Pacemaker stops it, and for a blocked resource,
+        because a cleanup releases it.
         """
         if self.file:
             return True
@@ -98,7 +98,7 @@ class Resource:
         return self.is_managed or self.is_blocked
 
     def __str__(self) -> str:
-        """Return its name and state, for people."""
+        """Return the resource's id and state, for people."""
         if self.file:
             return (
                 f"resource {self.id} ({self.agent}) is configured in {self.file}; its state on other nodes is unknown "
@@ -123,7 +123,7 @@ class Resource:
 class Cluster:
     """A cluster: its properties, such as `maintenance-mode`, as configured, and its resources.
 
-    `orphans` are active resources that are not configured any more. `file` has the CIB, if Pacemaker does not run here.
+    `orphans` are active resources that are no longer configured. `file` is the CIB file if Pacemaker does not run here.
     """
 
     properties: Mapping[str, str]
@@ -135,7 +135,7 @@ class Cluster:
     def managing(self, unit: str, primary_names: Mapping[str, str]) -> tuple[Resource, ...]:
         """Return the resources that manage a unit.
 
-        `primary_names` maps names of units, aliases included, to the primary name; a name that it lacks is primary.
+        `primary_names` maps names of units, aliases included, to primary names. A name that it lacks is a primary name.
         """
         wanted = primary_names.get(unit, unit)
         found = (each for each in self.resources if each.unit)
@@ -145,9 +145,9 @@ class Cluster:
 def configured_operations(resource: Resource, hook_level: int) -> Operations:
     """Return the operations of a resource as Pacemaker runs them: timeouts, and the interval of the monitor.
 
-    Of several recurring monitors, the shortest times of those that run a hook of this monitor_hook_level. Pacemaker's
-    default is 20 s (Pacemaker Explained, "Resource Operations"). A time counts as chosen by the administrator if it is
-    neither that default nor the advertised timeout.
+    If several recurring monitors run a hook with this monitor_hook_level, their shortest times count. A missing timeout
+    is Pacemaker's default, 20 s (Pacemaker Explained, "Resource Operations"). A timeout counts as chosen by the
+    administrator if it is neither that default nor the advertised timeout.
     """
     times: dict[str, float] = {}
     monitors = [each for each in resource.monitors if _level(each.check_level) >= hook_level] or resource.monitors
@@ -170,7 +170,7 @@ def _seconds(text: str | None) -> float | None:
 
 
 def _score(text: str) -> float:
-    """Return a score, which may be INFINITY (Pacemaker Explained, "Scores")."""
+    """Return a score as a number; it may be infinite (Pacemaker Explained, "Scores")."""
     try:
         return float(text)
     except ValueError:
@@ -194,8 +194,8 @@ def parse_cluster(cib: str, crm_mon: str) -> Cluster:
 
 
 def parse_stopped(cib: str, file: str) -> Cluster:
-    """Return the cluster of a file with a CIB, while Pacemaker does not run here. Raises ValueError if it is no XML."""
-    configuration, report = _Configuration(root := _parsed(cib)), Report(root)  # which reports no resource
+    """Return the cluster of a CIB from a `file`, while Pacemaker does not run here. Raises ValueError if not XML."""
+    configuration, report = _Configuration(root := _parsed(cib)), Report(root)  # finds no resource in a CIB
     found = (_resource(configuration, lineage, report) for lineage in configuration.primitives())
     return Cluster(configuration.properties, tuple(replace(each, file=file) for each in found), file=file)
 
@@ -210,7 +210,7 @@ def _parsed(text: str) -> "Element":
 
 
 class _Subject(NamedTuple):
-    """What the rules of a set of attributes are about: a resource, and an operation of it, if any.
+    """What the rules of a set of attributes are evaluated for: a resource or, with `operation`, one of its operations.
 
     `standard` is the resource's class, provider and type.
     """
@@ -223,7 +223,7 @@ class _Subject(NamedTuple):
 class _Configuration:
     """The CIB's configuration, with references between its elements resolved.
 
-    The rule of a set of attributes may depend on the time or the node: such a set comes last, since it may not apply.
+    If the rule of a set of attributes depends on the time or the node, that set comes last, since it may not apply.
     """
 
     def __init__(self, cib: "Element") -> None:
@@ -238,7 +238,7 @@ class _Configuration:
 
     def defaults(self, section: str, subject: _Subject) -> dict[str, str]:
         """Return the defaults of resources (`rsc_defaults`), or of operations (`op_defaults`)."""
-        if (section, subject) not in self._defaults:  # a thousand resources have few kinds of operations
+        if (section, subject) not in self._defaults:  # cached: many resources share few kinds of operations
             sets = self._sets(self._cib, f"configuration/{section}/meta_attributes")
             self._defaults[section, subject] = self._pairs(sets, subject)
         return self._defaults[section, subject]
@@ -246,7 +246,7 @@ class _Configuration:
     def primitives(self) -> Iterator[tuple["Element", ...]]:
         """Yield each primitive with what it inherits from, nearest first: its template, its group, its clone.
 
-        Those in bundles are left out: they run in containers, which have units of their own.
+        Primitives in bundles are left out: they run in containers, which have units of their own.
         """
         if (resources := self._cib.find("configuration/resources")) is not None:
             yield from self._below(resources, ())
@@ -260,7 +260,7 @@ class _Configuration:
                 yield from self._below(element, (element, *ancestors))
 
     def attributes(self, kind: str, lineage: Iterable["Element"]) -> dict[str, str]:
-        """Return the `instance_attributes` or `meta_attributes`, each from the nearest that has it."""
+        """Return the `instance_attributes` or `meta_attributes`, each from the nearest element that has it."""
         return self._pairs(each for element in lineage for each in self._sets(element, kind))
 
     def operations(self, lineage: Iterable["Element"], standard: tuple[str, ...]) -> Iterator[ConfiguredOperation]:
@@ -271,7 +271,7 @@ class _Configuration:
             yield from (self._operation(op, standard) for op in found if op.get("name", "") not in known)
             known |= {op.get("name", "") for op in found}
             if element.find("operations[@id-ref]") is not None:
-                return  # to operations that are a reference Pacemaker adds none of the template
+                return  # if the operations are a reference, Pacemaker adds none of the template
 
     def _operation(self, op: "Element", standard: tuple[str, ...]) -> ConfiguredOperation:
         own = self.attributes("meta_attributes", [op]) | op.attrib
@@ -284,7 +284,7 @@ class _Configuration:
         return ConfiguredOperation(name, interval, meta.get("timeout"), level, others, is_used)
 
     def default_timeouts(self, standard: tuple[str, ...]) -> dict[str, str]:
-        """Return the timeouts of actions that a resource does not configure."""
+        """Return the timeouts of actions for which a resource configures no operation."""
         defaults = {each: self.defaults("op_defaults", _Subject(standard, each, "0")) for each in _TIMED_ACTIONS}
         return {action: meta["timeout"] for action, meta in defaults.items() if "timeout" in meta}
 
@@ -292,7 +292,7 @@ class _Configuration:
         return (self._by_id.get(each.get("id-ref", ""), each) for each in elements)
 
     def _sets(self, parent: "Element", path: str) -> list["Element"]:
-        """Return sets of attributes, that with the highest score first."""
+        """Return sets of attributes, the one with the highest score first."""
         return sorted(self._resolved(parent.iterfind(path)), key=lambda each: -_score(each.get("score", "0")))
 
     def _pairs(self, sets: Iterable["Element"], subject: _Subject | None = None) -> dict[str, str]:
@@ -307,9 +307,9 @@ class _Configuration:
     def _applies(
         self, conditions: Iterable["Element"], subject: _Subject | None, *, is_any: bool = False
     ) -> bool | None:
-        """Return whether all conditions of a rule hold; with `is_any`, whether any of them does.
+        """Return whether all conditions of a rule hold; with `is_any`, whether any of them holds.
 
-        None: that depends on the time or the node.
+        None: the answer depends on the time or the node.
         """
         results = [self._holds(each, subject) for each in self._resolved(conditions)]
         if is_any in results:  # one True decides `any`, one False decides `all`
@@ -342,8 +342,8 @@ def _resource(configuration: _Configuration, lineage: tuple["Element", ...], rep
     clone = next((each.get("id", "") for each in lineage if each.tag in _CLONES), "")
     managed = report.values(name, "managed") or {meta.get("is-managed", "")}
     nodes, is_managed = report.nodes(name), not all(map(is_false, managed))
-    # Maintenance in the CIB counts only if crm_mon reports the resource as unmanaged, too: by its rule, a set of
-    # attributes may not apply now.
+    # Maintenance in the CIB counts only if crm_mon reports the resource as unmanaged, too: the set of attributes that
+    # has it may have a rule by which it does not apply now.
     in_maintenance = not is_managed and (
         is_true(configuration.properties.get("maintenance-mode"))
         or is_true(meta.get("maintenance"))
@@ -367,7 +367,7 @@ def _resource(configuration: _Configuration, lineage: tuple["Element", ...], rep
 
 
 def _orphan(name: str, agent: str, report: Report) -> Resource:
-    """Return a deleted resource. Nothing has its parameters: the unit is known if the agent is named after it."""
+    """Return a deleted resource. Its parameters are unknown; the agent may name its unit, as `systemd:cron` does."""
     resource_class, _, resource_type = agent.partition(":")
     return Resource(
         id=name,
@@ -382,7 +382,7 @@ def _orphan(name: str, agent: str, report: Report) -> Resource:
 
 
 def _unit(resource_class: str, resource_type: str, parameters: Mapping[str, str]) -> str:
-    """Return the full name of the unit that a resource manages; empty: none, or its name is not valid for one."""
+    """Return the full name of the unit that a resource manages; empty: there is none, or the name is not valid."""
     text = resource_type if resource_class in _UNIT_CLASSES else parameters.get(UNIT.name, "")
     try:
         return unit_name(text.strip())
@@ -391,7 +391,7 @@ def _unit(resource_class: str, resource_type: str, parameters: Mapping[str, str]
 
 
 def is_false(text: str | None) -> bool:
-    """Return whether the value of a cluster property is false. A missing value, or one that is no boolean, is not."""
+    """Return whether a value is a boolean that is false. A value that is missing or is no boolean gives False."""
     try:
         return not boolean(text or "yes")
     except ValueError:

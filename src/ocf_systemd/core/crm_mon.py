@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 
 def is_true(text: str | None) -> bool:
-    """Return whether a value is true; one that is not set, or not a boolean, is not."""
+    """Return whether a value is a true boolean; False if the value is not set or is no boolean."""
     try:
         return boolean(text or "no")
     except ValueError:
@@ -17,7 +17,7 @@ def is_true(text: str | None) -> bool:
 
 
 class Report:
-    """What crm_mon reports: nodes in maintenance, globally unique clones, and of each resource one or more elements."""
+    """What crm_mon reports: quorum, nodes in maintenance, globally unique clones, and each instance of a resource."""
 
     def __init__(self, crm_mon: "Element") -> None:
         self.has_quorum = (dc := crm_mon.find("summary/current_dc")) is None or is_true(dc.get("with_quorum"))
@@ -30,7 +30,7 @@ class Report:
             self._elements.setdefault(element.get("id", "").partition(":")[0], []).append(element)
 
     def values(self, resource: str, name: str) -> set[str]:
-        """Return the values of an attribute of a resource, in lower case, of all its instances."""
+        """Return the values that an attribute has in the instances of a resource, in lower case; empty: no instance."""
         return {element.get(name, "").lower() for element in self._elements.get(resource, ())}
 
     def nodes(self, resource: str) -> set[str]:
@@ -39,7 +39,7 @@ class Report:
         return {node.get("name", "") for element in elements for node in element.iterfind("node")}
 
     def orphans(self) -> dict[str, str]:
-        """Return the agents of resources that are deleted from the CIB and still active, by the names of resources."""
+        """Return the agent of each orphan, by its id: an orphan is deleted from the CIB, but still active."""
         found = ((name, element) for name, elements in self._elements.items() for element in elements)
         return {
             name: element.get("resource_agent", "")

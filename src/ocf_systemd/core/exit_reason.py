@@ -6,13 +6,13 @@ from ocf_systemd.core.ocf import REASON_PREFIX, ActionResult, ExitCode, defused
 from ocf_systemd.core.text import printable
 
 REASON_MAX = 128
-"""Bytes of a reason that Pacemaker before 3.0.2 keeps (EXIT_REASON_MAX_LEN)."""
+"""Pacemaker before 3.0.2 keeps only this many bytes of an exit reason (EXIT_REASON_MAX_LEN)."""
 
-_CONTINUATION_BYTES = range(0x80, 0xC0)  # of a character in UTF-8, all but its first byte (RFC 3629)
+_CONTINUATION_BYTES = range(0x80, 0xC0)  # all bytes of a UTF-8 character but its first (RFC 3629)
 
 
 def reason_line(result: ActionResult, environment: Mapping[str, str]) -> bytes:
-    """Return a result's line for standard error (ocf_exit_reason in ocf-shellfuncs); empty: it needs none."""
+    """Return the line that gives a result's reason, as ocf_exit_reason of ocf-shellfuncs prints it; empty: none."""
     if not result.reason or result.code == ExitCode.SUCCESS:
         return b""
     prefix = environment.get("OCF_EXIT_REASON_PREFIX") or REASON_PREFIX
@@ -21,10 +21,10 @@ def reason_line(result: ActionResult, environment: Mapping[str, str]) -> bytes:
 
 
 def _divisible(reason: bytes) -> bytes:
-    """Return a reason of whose characters none lies across the last byte that Pacemaker keeps.
+    """Return a reason that Pacemaker can cut after `REASON_MAX` bytes without cutting a character in two.
 
-    Half a character makes the CIB invalid UTF-8 in Pacemaker 2.1.5: `cibadmin --query` and pcs fail on every node.
-    Blanks before the character move it as a whole to where older Pacemakers cut.
+    With half a character, the CIB of Pacemaker 2.1.5 is no valid UTF-8: `cibadmin --query` and pcs fail on every node.
+    If a character would be cut, blanks are inserted before it, so that all its bytes come after the limit.
     """
     start = min(REASON_MAX, len(reason))
     while 0 < start < len(reason) and reason[start] in _CONTINUATION_BYTES:
@@ -34,7 +34,7 @@ def _divisible(reason: bytes) -> bytes:
 
 
 def agent_name(called_by: str, environment: Mapping[str, str]) -> str:
-    """Return the name of the agent, which is the one it is installed under; `called_by` is the name of its file."""
+    """Return the name of the agent: as Pacemaker passes it or, if it passes none, `called_by`, the name of its file."""
     return printable(environment.get("OCF_RESOURCE_TYPE", "")) or printable(called_by)
 
 
@@ -45,7 +45,7 @@ def result_of_bug(error: BaseException) -> ActionResult:
 
 
 def cause_of(error: BaseException) -> BaseException:
-    """Return the first error in the groups that a task group wraps errors into."""
+    """Return the error itself or, if it is an exception group (a task group raises these), the first error in it."""
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
     return error

@@ -15,7 +15,8 @@ class HookProtocol(StrEnum):
     LSB = "lsb"
 
 
-# The OCF exit code for each exit code of a hook; ocf keeps codes that are not listed, the others turn them into 1.
+# For each protocol but ocf: the OCF exit codes for a hook's exit codes. A code that is not listed becomes 1. With ocf,
+# a hook's exit code is the OCF exit code, unless it is in _PROMOTED.
 PROTOCOL_CODES: Mapping[HookProtocol, Mapping[int, int]] = {
     HookProtocol.NAGIOS: {0: ExitCode.SUCCESS, 1: ExitCode.DEGRADED},
     HookProtocol.PLAIN: {0: ExitCode.SUCCESS},
@@ -23,7 +24,7 @@ PROTOCOL_CODES: Mapping[HookProtocol, Mapping[int, int]] = {
 }
 
 
-# Pacemaker takes them for the promoted role, and calls demote.
+# These codes become 1, because Pacemaker takes them for the promoted role, and calls the action demote.
 _PROMOTED = frozenset({ExitCode.RUNNING_PROMOTED, ExitCode.FAILED_PROMOTED, ExitCode.DEGRADED_PROMOTED})
 
 

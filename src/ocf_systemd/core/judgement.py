@@ -2,31 +2,35 @@
 
 The rules:
 
-1. 7 only if the unit was observed down, or its hook returned 7 in a recurring monitor or at the end of a reload.
-   Exception: a probe without a valid unit.
-2. 0 from stop only if the unit was observed down. Exceptions: a stop without a valid unit, and a host that systemd did
-   not boot.
-3. A unit is down if it is inactive or failed, and no process of it is alive that may still write: its main process or,
-   with KillMode control-group or mixed, any process in its cgroup. While one is alive, a monitor returns 1 and a stop
-   goes on.
-4. The unit outranks the hook: a hook counts only for an active unit. It can make the result worse, never better.
-   Exception: with stop_verify a stop runs the hooks once the unit is down.
-5. The agent waits for a unit that is activating or deactivating, for an inactive one with a job queued, and for a
-   systemd that does not answer; at the deadline the result is 1.
-6. A probe (a monitor without interval, or with role=Stopped) decides where Pacemaker believes the service runs. For an
-   active unit it returns 1 if the hook returned 2 to 7, because Pacemaker would record the unit as stopped (5 and 7),
-   as a hard error (2, 3 and 4) or as a fatal error (6).
-7. A unit that is not found and does not run: a probe returns 7, stop 0, everything else 5. A unit without a unit
-   file that still runs is judged by its ActiveState, as is a masked unit. A start of a masked unit returns 5.
-8. A hook's 8, 9 and 191 are 1: this agent has no roles, and Pacemaker would call its demote action.
-9. If any of several hooks fails, its result counts, and if several fail, that of the first by name. 7 from some but
-   not all is a failure, too.
-10. Start returns 0 when the unit runs and the hook reports running (0 or 190), ends at once when nothing will change
-    any more, and never returns 7.
-11. On a host that systemd did not boot no unit can run: stop returns 0, everything else 5, except meta-data, and
-    validate-all below check level 10.
+1. The result is 7 only if the unit was observed down, or if its hook returned 7 in a recurring monitor or at the end of
+   a reload. Exception: a probe whose `unit` parameter is not valid returns 7.
+2. The result of a stop is 0 only if the unit was observed down. Exceptions: a stop whose `unit` parameter is not valid,
+   and a stop on a host that systemd did not boot, return 0.
+3. A unit is down if it is inactive or failed, and none of the processes that a stop must end is alive: its main process
+   and, with KillMode=control-group or mixed, all processes in its cgroup. While such a process is alive, it may still
+   write: a monitor returns 1, and a stop continues to wait.
+4. The unit outranks the hook: a hook's result counts only for an active unit, and can make the action's result worse,
+   never better. Exception: with stop_verify, a stop runs the hooks once the unit is down.
+5. The agent waits while the unit is activating or deactivating, while it is inactive with a job queued, and while
+   systemd does not answer. If that has not changed at the agent deadline (Pacemaker's timeout less a reserve), the
+   result is 1, or 4 if systemd denied access to a stop.
+6. From a probe (a monitor without interval, or with role=Stopped) Pacemaker learns where the service runs. A probe of
+   an active unit returns 1 if the hook returned 2 to 7, because Pacemaker would take 5 and 7 as stopped, 2, 3 and 4 as
+   a hard error, and 6 as a fatal error.
+7. If a unit is not found and does not run, a probe returns 7, a stop 0, and every other action 5 (exceptions as in rule
+   11). If a unit without a unit file still runs, its ActiveState decides. The same holds for a masked unit, but a start
+   of it returns 5.
+8. If a hook returns 8, 9 or 191, that counts as 1: these codes are for the promoted role, which this agent does not
+   have, and Pacemaker would respond with the action demote.
+9. If any of several hooks fails, its result counts; if several fail, the result of the first by name counts. If some
+   hooks return 7, but not all, that is a failure, too: 1.
+10. A start returns 0 once the unit runs and the hook reports running (0 or 190). It fails at once if waiting cannot
+    change the result any more. It never returns 7.
+11. On a host that systemd did not boot, no unit can run: stop returns 0, and every other action 5. Exceptions:
+    meta-data, and validate-all below check level 10, do not need systemd.
 
-A reason begins with what failed and its message, and ends with numbers: Pacemaker before 3.0.2 keeps 128 bytes.
+An exit reason begins with what failed and its message, and ends with numbers, because Pacemaker before 3.0.2 keeps
+only 128 bytes of it.
 
 Sources: the OCF resource agent API 1.1; systemd's org.freedesktop.systemd1(5); Pacemaker Explained, "How Pacemaker
 Interprets OCF Return Codes".
@@ -66,20 +70,20 @@ PASSING_CODES = frozenset({ExitCode.SUCCESS, ExitCode.DEGRADED})
 """A hook that exits with one of these reports running."""
 
 QUOTED_MAX = 300
-"""The most characters of a line of the journal or of a hook that a reason quotes."""
+"""A reason quotes at most this many characters of a line of the journal, or of a hook's message."""
 
 
-# In a probe, 7 and 5 are recorded as stopped, and 6 is a fatal error.
+# A probe of an active unit returns 1 instead of these codes of a hook (rule 6).
 _NOT_FOR_PROBES = HARD_ERRORS | {ExitCode.ERR_CONFIGURED, ExitCode.NOT_RUNNING}
 
 _MEANINGS: Mapping[int, str] = {ExitCode.NOT_RUNNING: "not running", ExitCode.DEGRADED: "degraded"}
 
 
 class KeepWaiting(Record):
-    """No result yet: poll again, a whole poll_interval later if `spaced`.
+    """There is no result yet: the action must poll again, that is query the unit and run its hooks once more.
 
-    `at_deadline` is the result if the deadline is reached first. If hooks have timed out, `timed_out_after_s` is the
-    time that they had, in seconds.
+    If `spaced`, the pause before that poll is a whole poll_interval. `at_deadline` is the result if no time is left for
+    another poll. If hooks have timed out, `timed_out_after_s` is the longest time that one of them ran, in seconds.
     """
 
     at_deadline: ActionResult
@@ -102,7 +106,7 @@ def judge_monitor(observation: Observation, *, probe: bool, protocol: HookProtoc
             return result
         case UnitState(is_inactive=True, has_job=False) as unit:
             return _judge_inactive(unit, probe=probe)
-        case UnitState(is_inactive=True) as unit:  # as during a restart that a Requires= brings about
+        case UnitState(is_inactive=True) as unit:  # as while another unit's restart restarts this one (Requires=)
             return KeepWaiting(_failed(_describe(unit, "start job queued")))
         case unit:
             return KeepWaiting(_failed(_describe(unit)))
@@ -164,19 +168,19 @@ def _timed_out_after_s(hooks: tuple[HookOutcome, ...]) -> float:
 
 
 def _unrunnable(hooks: tuple[HookOutcome, ...]) -> tuple[HookOutcome, ...]:
-    """Return the hooks that cannot be run: waiting does not change that."""
+    """Return the hooks that cannot be run, however long the action waits."""
     return tuple(hook for hook in hooks if isinstance(hook, HookMissing | HookUnsafe))
 
 
 def _judge_failed_start(unit: UnitState, job: JobOutcome) -> Judgement:
-    if job.result is JobResult.LOST:  # if the unit is failed, that is from an earlier run
+    if job.result is JobResult.LOST:  # a state `failed` may be that of an earlier run
         return KeepWaiting(_failed(f"{_describe(unit)}: systemctl start: {job.message or 'no job was queued'}"))
     code = ExitCode.ERR_PERM if job.result is JobResult.ACCESS_DENIED else ExitCode.ERR_GENERIC
     return ActionResult(code, _describe(unit, *_describe_job("start", unit, job)))
 
 
 def _describe_job(verb: str, unit: UnitState, job: JobOutcome) -> tuple[str, ...]:
-    """Return what the result of a job adds to a unit's state, if anything."""
+    """Return what a job's result explains beyond the unit's state, as details of a reason; empty: nothing."""
     is_failed = unit.active_state is ActiveState.FAILED
     match job.result:
         case JobResult.DONE if not unit.condition_met:
@@ -198,7 +202,7 @@ def judge_stop(observation: Observation, job: JobOutcome, *, verify: bool, proto
     match observation.unit:
         case NoAnswer() as no_answer:
             return KeepWaiting(judge_no_answer(no_answer))
-        case UnitState(is_inactive=True, has_job=True) as unit:  # it would be started after all
+        case UnitState(is_inactive=True, has_job=True) as unit:  # the job may start the unit again
             return KeepWaiting(_failed(_describe(unit, "a job queued", *filter(None, (job.message,)))))
         case UnitState(is_down=True):
             return _judge_stopped_hooks(observation.hooks, protocol) if verify else ActionResult(ExitCode.SUCCESS)
@@ -215,7 +219,7 @@ def _judge_failed_stop(unit: UnitState, job: JobOutcome) -> ActionResult:
 
 
 def _judge_stopped_hooks(hooks: tuple[HookOutcome, ...], protocol: HookProtocol) -> Judgement:
-    # A hook that cannot be run never returns 7, and a stop that fails because of it would fence the node.
+    # A hook that cannot be run never returns 7. If it made the stop fail, Pacemaker would fence the node.
     ran = tuple(hook for hook in hooks if isinstance(hook, HookAttempted))
     result = judge_hooks(ran, protocol)
     if not ran or result.code == ExitCode.NOT_RUNNING:
@@ -258,12 +262,12 @@ def judge_host(unit: UnitState, problems: tuple[HookOutcome, ...]) -> ActionResu
 
 
 def judge_no_answer(silence: NoAnswer) -> ActionResult:
-    """Judge a systemd that does not report the unit's state: in doubt the unit is not stopped."""
+    """Return the result if systemd does not report the unit's state: 1, not 7, because the unit may run."""
     return ActionResult(ExitCode.ERR_GENERIC, f"systemd does not answer: {silence.why}")
 
 
 def judge_hooks(hooks: tuple[HookOutcome, ...], protocol: HookProtocol) -> ActionResult:
-    """Judge the outcomes of all hooks together, in the order of their names; no hooks: running."""
+    """Judge the outcomes of all hooks together, in the order of their names; without hooks the result is running."""
     judged = [(_base_name(hook.hook), judge_hook(hook, protocol)) for hook in hooks]
     for _, result in judged:
         if result.code not in PASSING_CODES | {ExitCode.NOT_RUNNING}:
@@ -272,7 +276,7 @@ def judge_hooks(hooks: tuple[HookOutcome, ...], protocol: HookProtocol) -> Actio
     if down and len(down) < len(judged):
         up = [name for name, result in judged if result.code in PASSING_CODES]
         return _failed(f"hooks disagree: {', '.join(down)} not running; {', '.join(up)} running")
-    # All are 7, or all are 0 or 190.
+    # Here either all hooks have returned 7, or all have returned 0 or 190.
     return max((result for _, result in judged), key=lambda result: result.code, default=RUNNING)
 
 
@@ -320,10 +324,11 @@ def _judge_exit(name: str, message: str, raw: int, protocol: HookProtocol) -> Ac
 
 
 def _message(outcome: Exited | Signalled | TimedOut, protocol: HookProtocol) -> str:
-    """Return the message of a hook, as far as a reason has room for it.
+    """Return the message of a hook, at most `QUOTED_MAX` characters.
 
-    The last `ocf_exit_reason` on standard error (ocf-shellfuncs), or else its last line. Of a monitoring plugin the
-    first line, without performance data ("Plugin Output" in the Nagios plugin API).
+    The message is the last `ocf_exit_reason` on standard error (ocf-shellfuncs); without one, it is the last line of
+    standard error or else of standard output. With the protocol nagios, it is the first line of standard output
+    (if any), without performance data ("Plugin Output" in the Nagios plugin API).
     """
     if protocol is HookProtocol.NAGIOS and (lines := printed_lines(outcome.stdout)):
         message = lines[0].partition("|")[0].rstrip()
@@ -350,7 +355,7 @@ def _quoting(described: str, message: str) -> str:
 
 
 def with_log_line(result: ActionResult, last_log_line: str) -> ActionResult:
-    """Return a result whose reason ends with a log line of the unit, as far as there is room for it."""
+    """Return the result with a log line of the unit added to its reason, at most `QUOTED_MAX` characters of it."""
     return replace(result, reason=_quoting(result.reason or "", last_log_line))
 
 
@@ -360,14 +365,14 @@ def describe_process(process: Process) -> str:
 
 
 def _not_stopped(unit: UnitState) -> str:
-    # Name a process that no signal can end first.
+    # The reason names only one process: if there is one that no signal can end, that one.
     first, *others = sorted(unit.remaining, key=lambda process: not process.is_uninterruptible)
     more = f" and {len(others)} more" if others else ""
     return f"{unit.unit} {unit.active_state}, but not stopped: {describe_process(first)}{more}"
 
 
 def _describe(unit: UnitState, *more: str) -> str:
-    """Return a state with all that explains it: "postfix.service failed: exit-code, status 1"."""
+    """Return a unit's state with the details that explain it: "postfix.service failed: exit-code, status 1"."""
     details = [*more]
     if unit.active_state is ActiveState.FAILED or unit.result not in {"", "success"}:
         details += [unit.result] if unit.result else []

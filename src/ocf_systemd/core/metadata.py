@@ -1,6 +1,6 @@
 """The agent's description of itself: the table of parameters and the actions as OCF metadata (ra-api-1.dtd, OCF 1.1).
 
-It needs neither anyio nor systemd nor any parameter.
+The action meta-data needs neither anyio nor systemd nor any parameter.
 """
 
 from xml.etree import ElementTree as ET
@@ -11,7 +11,8 @@ from ocf_systemd.core.parameter_table import TABLE, Parameter
 from ocf_systemd.core.timeouts import ADVERTISED_INTERVAL_S, ADVERTISED_TIMEOUT_S
 
 # The DTD that ocf-tester validates against is older than OCF 1.1: it knows neither reloadable parameters nor the
-# action reload-agent. An internal subset declares both, so that the DTD and pcs's OCF 1.1 schema are satisfied.
+# action reload-agent. The internal subset declares both, so that the metadata are valid for that DTD as well as for
+# pcs's OCF 1.1 schema.
 _HEAD = """\
 <?xml version="1.0"?>
 <!DOCTYPE resource-agent SYSTEM "ra-api-1.dtd" [
@@ -44,7 +45,8 @@ def metadata_xml(agent_name: str) -> str:
 def _parameter(row: Parameter) -> ET.Element:
     flag = {True: "1", False: "0"}
     element = ET.Element("parameter", name=row.name, required=flag[row.required], reloadable=flag[row.reloadable])
-    # To Pacemaker before OCF 1.1, "unique" means what reloadable="0" means now; to pcs, that no two resources share it.
+    # A Pacemaker older than OCF 1.1 takes unique="1" as reloadable="0". pcs takes it to mean that no two resources may
+    # have the same value.
     element.set("unique", flag[not row.reloadable])
     _describe(element, row.shortdesc, row.longdesc)
     content = ET.SubElement(element, "content", type=row.content_type)

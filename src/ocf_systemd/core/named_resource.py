@@ -1,4 +1,4 @@
-"""Finds the resource of a cluster that a user names, and what it configures for this agent."""
+"""Finds the resource that a user names in a cluster, and its parameters and operations, for this agent."""
 
 from collections.abc import Collection, Mapping
 
@@ -12,10 +12,10 @@ _OF_ONE_HOOK = frozenset({"monitor_hook_args", "monitor_hook_protocol"})
 
 
 def find_resource(cluster: Cluster, name: str, agents: Collection[str]) -> Resource:
-    """Return a resource by its id, by that of its clone, or by that of an instance, such as `web:0`.
+    """Return the resource with the id `name`, which may also be that of its clone, or of an instance such as `web:0`.
 
-    It is one of these `agents`, or of a class whose resources are units, such as `systemd:`. Raises LookupError, whose
-    message is for the user.
+    The resource has one of these `agents`, or is of a class whose resources are units, such as `systemd:`. If there is
+    no such resource, raises LookupError, whose message is for the user.
     """
     ids = {each.id: each for each in cluster.resources}
     in_clone = [each for each in cluster.resources if each.clone == name]
@@ -40,17 +40,17 @@ def is_unit(resource: Resource) -> bool:
 
 
 def options_of(resource: Resource) -> dict[str, str]:
-    """Return the parameters of a resource that this agent has; of a resource that is a unit, the unit."""
+    """Return those parameters of a resource that this agent knows; if the resource is itself a unit, only `unit`."""
     if is_unit(resource):
         return {UNIT.name: resource.unit}
     return {row.name: resource.parameters[row.name] for row in TABLE if row.name in resource.parameters}
 
 
 def override(configured: Mapping[str, str], given: Mapping[str, str]) -> dict[str, str]:
-    """Return the parameters of a resource with those that a command line gives instead.
+    """Return the `configured` parameters of a resource, replaced where a command line has `given` others.
 
-    If these have a hook, the arguments and the protocol of the resource's own hook are left out. Its user stays: a hook
-    that the command line names must not run as root where the resource's does not.
+    If the command line gives a hook, the arguments and the protocol of the resource's own hook are left out.
+    monitor_hook_user stays: if the resource's own hook does not run as root, the given one must not either.
     """
     if MONITOR_HOOK.name in given:
         configured = {name: text for name, text in configured.items() if name not in _OF_ONE_HOOK}
@@ -58,13 +58,13 @@ def override(configured: Mapping[str, str], given: Mapping[str, str]) -> dict[st
 
 
 def operations_of(resource: Resource, options: Mapping[str, str]) -> Operations:
-    """Return the operations of a resource as Pacemaker runs them; `options` are the parameters that apply."""
+    """Return the operations of a resource as Pacemaker runs them; `options` are its parameters as text."""
     parameters, _ = read_leniently({PREFIX + name: text for name, text in options.items()})
     return configured_operations(resource, parameters.monitor_hook_level)
 
 
 def _known(cluster: Cluster, name: str, agents: Collection[str]) -> str:
-    """Return the resources to name instead, as sentences."""
+    """Return sentences that list the resources that the user can name instead."""
     own = [each for each in cluster.resources if each.agent in agents]
     usable = [*own, *(each for each in cluster.resources if is_unit(each))]
     close = did_you_mean(name, (text for each in usable for text in (each.id, each.clone) if text)).lstrip()

@@ -1,6 +1,6 @@
 """What was observed of the host, as immutable records: a unit's state, how a command ended, the outcome of a hook.
 
-What they mean for the cluster is decided in `judgement`.
+The module `judgement` decides what the observations mean for the cluster.
 """
 
 from enum import StrEnum
@@ -10,7 +10,7 @@ from ocf_systemd.core.records import Record
 from ocf_systemd.core.text import printable
 
 KEPT_OUTPUT = 64 * 1024
-"""Bytes kept of each of a command's streams, the last ones."""
+"""The number of bytes that are kept of each output stream of a command: the last ones."""
 
 
 def signal_name(number: int) -> str:
@@ -22,7 +22,7 @@ def signal_name(number: int) -> str:
 
 
 class LoadState(StrEnum):
-    """A unit's LoadState (org.freedesktop.systemd1(5)); UNRECOGNISED stands for one that only a later systemd has."""
+    """A unit's LoadState (org.freedesktop.systemd1(5)); UNRECOGNISED stands for a value of a later systemd."""
 
     STUB = "stub"
     LOADED = "loaded"
@@ -39,7 +39,7 @@ class LoadState(StrEnum):
 
 
 class ActiveState(StrEnum):
-    """A unit's ActiveState (org.freedesktop.systemd1(5)); UNRECOGNISED stands for one that only a later systemd has."""
+    """A unit's ActiveState (org.freedesktop.systemd1(5)); UNRECOGNISED stands for a value of a later systemd."""
 
     ACTIVE = "active"
     RELOADING = "reloading"
@@ -57,19 +57,20 @@ class ActiveState(StrEnum):
 
 
 RUNNING_STATES = frozenset({ActiveState.ACTIVE, ActiveState.RELOADING, ActiveState.REFRESHING})
-"""systemd reports that the unit runs: reloading and refreshing services continue to serve."""
+"""In these states the unit runs: a service that is reloading or refreshing continues to serve."""
 
 DOWN_STATES = frozenset({ActiveState.INACTIVE, ActiveState.FAILED})
-"""systemd has nothing left to do for the unit. A state in neither set is a transition to one of them."""
+"""In these states systemd has nothing left to do for the unit. Other states, except RUNNING_STATES, are transitions."""
 
-_KILLS_ALL = frozenset({"control-group", "mixed"})  # KillMode= in systemd.kill(5): the others leave processes
+_KILLS_ALL = frozenset({"control-group", "mixed"})  # KillMode= with which a stop ends all (systemd.kill(5))
 
 
 class Process(Record):
-    """A process that is alive; its start time distinguishes it from a later one of the same pid (proc_pid_stat(5)).
+    """A process that is alive; its start time distinguishes it from a later process with the same pid.
 
-    `started` is in clock ticks since boot, `name` its comm, `is_uninterruptible` whether it is in state D: no signal
-    ends it until the kernel is done with what it waits for.
+    `started` is the start time in clock ticks since boot, and `name` is the comm (proc_pid_stat(5)).
+    `is_uninterruptible` means that the process is in uninterruptible sleep (state D): no signal can end the process
+    before the kernel has done what the process waits for.
     """
 
     pid: int
@@ -82,11 +83,11 @@ class Process(Record):
 
 
 class UnitDetails(Record):
-    """What only `systemctl show` reports of a unit, each property by its own name (org.freedesktop.systemd1(5)).
+    """More properties of a unit (org.freedesktop.systemd1(5)), which are known only if `systemctl show` was called.
 
-    `main_pid` is MainPID or, once systemd has given up on a main process that does not end, ExecMainPID,
-    `main_started_us` is ExecMainStartTimestampMonotonic, in microseconds on CLOCK_MONOTONIC, `restart_force`
-    RestartForceExitStatus.
+    `main_pid` is MainPID. Once systemd has given up on a main process that does not end, `main_pid` is ExecMainPID.
+    `main_started_us` is ExecMainStartTimestampMonotonic, in microseconds on CLOCK_MONOTONIC. `restart_force` is
+    RestartForceExitStatus. The other fields have the names of their properties.
     """
 
     id: str
@@ -103,11 +104,12 @@ class UnitDetails(Record):
 class UnitState(Record):
     """The state of a unit, as `systemctl show` or PID 1 itself reports it.
 
-    `result` is the unit's Result, `main_exit` how its main process ended ("status 1", "SIGSEGV", empty when it did
-    not), `has_job` whether a job is queued for it, `condition_met` False when systemd skipped its last start,
-    `drop_in_paths` the drop-ins that systemd has loaded, `primary_name` its Id, if `unit` is an alias and there are no
-    `details`. `main_process` and `processes` are alive although the unit is inactive or failed: its main process, and
-    the others in its cgroup.
+    `result` is the unit's Result. `main_exit` is how its main process ended ("status 1", "SIGSEGV"; empty: it has not
+    ended). `has_job` means that a job is queued for the unit. `condition_met` is False if systemd skipped the last
+    start because of a condition, such as ConditionPathExists=. `drop_in_paths` are the drop-ins that systemd has
+    loaded: files that add to the unit file. `primary_name` is the unit's Id, if `unit` is an alias and `details` is
+    None. `main_process` and `processes` are set only for an inactive or failed unit: its main process, if that is still
+    alive, and the other living processes in its cgroup.
     """
 
     unit: str
@@ -128,7 +130,7 @@ class UnitState(Record):
 
     @property
     def id(self) -> str:
-        """The unit's primary name, which the journal and its cgroup have: `unit` may be an alias."""
+        """The unit's primary name, which is also its name in the journal and in its cgroup; `unit` may be an alias."""
         return self.details.id if self.details else self.primary_name or self.unit
 
     @property
@@ -143,18 +145,18 @@ class UnitState(Record):
 
     @property
     def is_down(self) -> bool:
-        """Whether the unit is observed stopped: inactive or failed, and no process alive that should not be."""
+        """Whether the unit was observed stopped: inactive or failed, and no process that a stop must end is alive."""
         return self.is_inactive and not self.remaining
 
     @property
     def remaining(self) -> tuple[Process, ...]:
-        """The processes that a stop must end, by KillMode=: while one is alive, the unit is not stopped."""
+        """The living processes that a stop must end, by KillMode=: while there is one, the unit is not down."""
         main = (self.main_process,) if self.main_process else ()
         return main + (self.processes if self._kills_all else ())
 
     @property
     def left_running(self) -> tuple[Process, ...]:
-        """The processes that may outlive a stop: with KillMode=process or none, all but the main process."""
+        """The living processes that may outlive a stop: with KillMode=process or none, all but the main process."""
         return () if self._kills_all else self.processes
 
     @property
@@ -163,14 +165,14 @@ class UnitState(Record):
 
 
 class NoAnswer(Record):
-    """Systemd did not report the unit's state; `why` is what came instead."""
+    """Systemd did not report the unit's state; `why` describes the failure, for people."""
 
     why: str
     is_running = is_down = False  # neither was observed
 
 
 class _Ran(Record):
-    """What is known of any command that ran: its time in seconds, and the last bytes of its streams."""
+    """What is known of any command that ran: how long, in seconds, and the last bytes of its output streams."""
 
     elapsed_s: float
     stdout: bytes = b""
@@ -178,7 +180,7 @@ class _Ran(Record):
 
     @property
     def last_line(self) -> str:
-        """The last line with anything printable in it, of stderr or else of stdout."""
+        """The last line with printable text, of stderr or else of stdout; empty: neither has one."""
         for stream in (self.stderr, self.stdout):
             for line in reversed(stream.splitlines()):
                 if text := printable(line):
@@ -193,7 +195,7 @@ class Exited(_Ran):
 
 
 class Signalled(_Ran):
-    """A command died by a signal that was not ours."""
+    """A command died by a signal that the agent did not send."""
 
     signal: int = 0
 
@@ -206,14 +208,14 @@ class Signalled(_Ran):
 class TimedOut(_Ran):
     """A command was still running at its deadline or time limit, and was ended with all its descendants.
 
-    `survivors` are those of its processes that are alive in spite of SIGKILL.
+    `survivors` are those of these processes that SIGKILL could not end: they are in uninterruptible sleep.
     """
 
     survivors: tuple[Process, ...] = ()
 
 
 class NotStarted(Record):
-    """A command could not be started: the `errno` of execve(2), fork(2) or pipe(2), and its text."""
+    """A command could not be started; `errno` is that of execve(2), fork(2) or pipe(2), and `why` is its text."""
 
     errno: int
     why: str
@@ -225,9 +227,9 @@ CommandOutcome = Exited | Signalled | TimedOut | NotStarted
 class JobResult(StrEnum):
     """The result of the job behind `systemctl start`, `stop` or `reload` (JobRemoved in org.freedesktop.systemd1(5)).
 
-    Four are not systemd's: PENDING, our time ended before the job; LOST, systemctl failed and reported no job's end,
-    so it may not even have been queued (as while PID 1 re-executes); ACCESS_DENIED; REFUSE_MANUAL, the unit has
-    RefuseManualStart= or RefuseManualStop=.
+    Four results are the agent's own, not systemd's. PENDING: the agent's time ended before the job did. LOST: systemctl
+    failed and did not report how a job ended; possibly no job was queued, as while PID 1 re-executes. ACCESS_DENIED:
+    the caller may not request the job. REFUSE_MANUAL: the unit has RefuseManualStart= or RefuseManualStop=.
     """
 
     DONE = "done"
@@ -247,7 +249,7 @@ class JobResult(StrEnum):
 
 
 class JobOutcome(Record):
-    """How a `systemctl` verb that queues a job ended; `message` is the line that explains why it was not done."""
+    """How the job of a `systemctl` call ended; `message` is the line that explains why the job was not done."""
 
     result: JobResult
     message: str = ""
@@ -268,7 +270,7 @@ class HookMissing(Record):
 
 
 OF_INTERPRETER = "(the path of its interpreter)"
-"""Ends the `why` of a `HookUnsafe` whose interpreter is unsafe, not the hook itself."""
+"""The end of the `why` of a `HookUnsafe` if the path of the interpreter is unsafe, not that of the hook itself."""
 
 
 class HookUnsafe(Record):
@@ -279,7 +281,7 @@ class HookUnsafe(Record):
 
 
 class HookStuck(Record):
-    """A hook is not started, since `survivor`, a process of its last run, cannot be killed."""
+    """A hook was not started, because a process of its last run, the `survivor`, is alive in spite of SIGKILL."""
 
     hook: str
     survivor: Process
@@ -289,7 +291,7 @@ HookOutcome = HookAttempted | HookMissing | HookUnsafe | HookStuck
 
 
 class Observation(Record):
-    """One observation of the unit and its hooks, made concurrently; no hooks: none had to run."""
+    """One observation of the unit and its hooks; `hooks` is empty if none had to run or the unit does not run."""
 
     unit: UnitState | NoAnswer
     hooks: tuple[HookOutcome, ...] = ()

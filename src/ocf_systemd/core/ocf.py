@@ -37,7 +37,8 @@ class ExitCode(IntEnum):
 HARD_ERRORS = frozenset({ExitCode.ERR_ARGS, ExitCode.ERR_UNIMPLEMENTED, ExitCode.ERR_PERM, ExitCode.ERR_INSTALLED})
 """Hard errors to Pacemaker: the resource may not run on this node until cleanup.
 
-3 is one from operations without an interval; a recurring monitor that returns it is recovered.
+3 is a hard error only from an operation without interval: if a recurring monitor returns 3, Pacemaker recovers the
+resource.
 """
 
 
@@ -45,7 +46,7 @@ class ActionResult(Record):
     """The result of an action.
 
     `code` is an `ExitCode` or, from a hook of the ocf protocol, any number from 0 to 255. `reason` is one line for
-    people: what failed, its message, and numbers last, since Pacemaker before 3.0.2 keeps 128 bytes.
+    people: what failed, its message, and last the numbers, since Pacemaker before 3.0.2 keeps only 128 bytes.
     """
 
     code: int
@@ -65,5 +66,5 @@ REASON_PREFIX = "ocf-exit-reason:"
 
 
 def defused(text: str, prefix: str = REASON_PREFIX) -> str:
-    """Return text in which Pacemaker finds no exit reason: it searches for the last prefix, anywhere in a line."""
+    """Return text without the prefix of an exit reason: Pacemaker searches for the prefix anywhere in a line."""
     return text.replace(prefix, "[...]")

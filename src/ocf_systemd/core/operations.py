@@ -1,7 +1,8 @@
 """The operations of a resource as a cluster has them: their timeouts, and the interval of the monitor.
 
-debug, doctor and rehearse assume what the agent's metadata advertise, unless `--op NAME=TIME` sets another. doctor
-assumes what the unit's resource has configured, where a cluster runs.
+The commands debug, doctor and rehearse use the times that `--op NAME=TIME` sets, then those that the unit's resource
+has configured in a cluster, and otherwise those that the agent's metadata advertise. debug and rehearse know the
+resource only if `--resource` names it; doctor finds it by the unit as well.
 """
 
 from collections.abc import Mapping
@@ -11,18 +12,18 @@ from ocf_systemd.core.ocf import Action
 from ocf_systemd.core.timeouts import ADVERTISED_INTERVAL_S, ADVERTISED_TIMEOUT_S, escalation_after_s, reserve_s
 
 INTERVAL = "interval"
-"""The name of the monitor's interval, next to those of the actions."""
+"""The key of the monitor's interval among the times of operations; the key of a timeout is the action's name."""
 
 OPERATION_NAMES = (*map(str, ADVERTISED_TIMEOUT_S), INTERVAL)
-"""What `--op` can set."""
+"""The names that `--op NAME=TIME` accepts."""
 
 
 @dataclass(frozen=True, slots=True)
 class Operations:
     """The operations of a resource, with times in seconds.
 
-    `chosen` has the times that someone has decided on, `configured` all those of a resource in a cluster. Others are as
-    advertised.
+    `chosen` has the times that a person has decided on, in the cluster or with `--op`: these come first. `configured`
+    has all times of a resource in a cluster, defaults included. A time that neither has is as the metadata advertise.
     """
 
     chosen: Mapping[str, float] = field(default_factory=dict)
@@ -41,10 +42,10 @@ class Operations:
         return self.chosen.get(name, self.configured.get(name, advertised_s))
 
     def agent_deadline_s(self, action: Action) -> float:
-        """Return how many seconds the agent has for an action: the timeout less the reserve."""
+        """Return how many seconds the agent has for an action: the timeout less a reserve for reporting the result."""
         return self.timeout_s(action) - reserve_s(self.timeout_s(action))
 
     @property
     def escalation_after_s(self) -> float:
-        """Seconds after which a stop sends SIGKILL."""
+        """Seconds from the beginning of a stop until the agent sends SIGKILL."""
         return escalation_after_s(self.agent_deadline_s(Action.STOP))

@@ -36,7 +36,7 @@ def meaning(code: int) -> str:
 def consequence(action: Action, code: int, *, recurring: bool) -> str:
     """Return Pacemaker's response to `code` from `action`, as the predicate of a sentence whose subject is Pacemaker.
 
-    `recurring` distinguishes a monitor from a probe.
+    `recurring` is true for a recurring monitor, and false for a probe.
     """
     match action:
         case Action.META_DATA | Action.VALIDATE_ALL:

@@ -21,7 +21,7 @@ from ocf_systemd.core.parameter_values import (
 from ocf_systemd.core.records import Record
 
 PREFIX = "OCF_RESKEY_"
-_YES_OR_NO = ("yes", "no")  # of these values, those that completion offers
+_YES_OR_NO = ("yes", "no")  # the booleans that completion offers; others are valid, too
 GATED = "gated"
 _HOOK_ORDERS = ("concurrent", GATED)
 
@@ -30,9 +30,9 @@ class Parameter(Record):
     """One row of the table.
 
     `parse` turns the text of a value into what the agent works with; it raises `ValueError`, whose message
-    completes the sentence "NAME='value' …". `default` is text too, as metadata shows it. `choices` are the values
-    there are, if they can be listed. `content_type` is one that every OCF schema accepts. `field` is the field of
-    `Parameters`, if it has another name. `is_confidential`: no reason and no log shows the value.
+    completes the sentence "NAME='value' …". `default` is text, too, as metadata shows it. `choices` are the values
+    to offer, if they can be listed. `content_type` is one that every OCF schema accepts. `field` is the name of the
+    field in `Parameters`, if that is not `name`. `is_confidential` means that no reason and no log shows the value.
     """
 
     name: str
@@ -54,7 +54,7 @@ class Parameter(Record):
 
     @property
     def default_value(self) -> object:
-        """The default, parsed; of a required parameter the empty string."""
+        """The parsed default; a required parameter has no default, and this is the empty string."""
         return "" if self.required else self.parse(self.default)
 
 

@@ -8,7 +8,7 @@ from ocf_systemd.core.durations import duration_s
 
 UNIT_TYPES = ("service", "socket", "mount", "timer", "path", "target")
 _OTHER_UNIT_TYPES = ("automount", "device", "scope", "slice", "swap")
-UNIT_NAME_MAX = 255  # unit-name.h, less its final NUL
+UNIT_NAME_MAX = 255  # UNIT_NAME_MAX in unit-name.h, less the final NUL
 UNIT_CHARACTERS = re.compile(r"[A-Za-z0-9:_.\\@-]+")  # unit-name.c: VALID_CHARS and "@"
 
 # ocf_is_true() in ocf-shellfuncs, crm_str_to_boolean() in Pacemaker.
@@ -18,7 +18,7 @@ _BOOLEANS = dict.fromkeys(("yes", "true", "on", "1", "y"), True) | dict.fromkeys
 
 
 def unit_name(text: str) -> str:
-    """Return a unit's full name; one without a suffix gets `.service` (systemd.unit(5), unit-name.c)."""
+    """Return a unit's full name; a name without a suffix gets `.service` (systemd.unit(5), unit-name.c)."""
     if not UNIT_CHARACTERS.fullmatch(text):
         raise ValueError("has characters that a unit name cannot have (allowed: letters, digits and :-_.\\@)")
     if text.startswith(("-", "@", ".")):
@@ -35,7 +35,7 @@ def unit_name(text: str) -> str:
 
 
 def boolean(text: str) -> bool:
-    """Return the boolean of a word that ocf-shellfuncs and Pacemaker know."""
+    """Return the boolean that a word stands for in ocf-shellfuncs and Pacemaker."""
     try:
         return _BOOLEANS[text.lower()]
     except KeyError:
@@ -50,12 +50,12 @@ def whole_number(text: str) -> int:
 
 
 def optional_duration_s(text: str) -> float | None:
-    """Return the seconds of a duration, or None of an empty text."""
+    """Return the seconds of a duration, or None for an empty text."""
     return duration_s(text) if text else None
 
 
 def absolute_path(text: str) -> str | None:
-    """Return an absolute path, or None of an empty text."""
+    """Return an absolute path, or None for an empty text."""
     if not text:
         return None
     if not PurePosixPath(text).is_absolute():
@@ -67,7 +67,7 @@ def arguments(text: str) -> tuple[str, ...]:
     """Return arguments, split by the quoting rules of the shell."""
     if not text:
         return ()
-    import shlex  # only for those who have arguments
+    import shlex  # only if there are arguments: each import slows a monitor down
 
     try:
         return tuple(shlex.split(text))
@@ -76,15 +76,15 @@ def arguments(text: str) -> tuple[str, ...]:
 
 
 def user(text: str) -> str | None:
-    """Return a user's name or number, or None of an empty text."""
-    # useradd(8) is stricter; directory services are not. What must not pass is an option or a path.
+    """Return a user's name or number, or None for an empty text."""
+    # useradd(8) allows fewer names, but directory services allow these. Options and paths must not pass.
     if text and not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.@\\-]{0,254}\$?", text):
         raise ValueError("is not a user name or number")
     return text or None
 
 
 def one_of(*values: str) -> Callable[[str], str]:
-    """Return a function that accepts these values alone."""
+    """Return a function that returns a text that is one of these values, and raises ValueError for any other."""
 
     def parse(text: str) -> str:
         if text not in values:

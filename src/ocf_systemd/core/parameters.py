@@ -1,4 +1,4 @@
-"""What the environment gives: `Parameters`, by the table of parameters, and the `Operation` with its deadline."""
+"""Reads the environment of an action: `Parameters`, by the table of parameters, and `Operation` with the deadline."""
 
 import re
 from collections.abc import Mapping
@@ -10,11 +10,11 @@ from ocf_systemd.core.records import Record, record_of, replace
 from ocf_systemd.core.text import printable
 from ocf_systemd.core.timeouts import DEFAULT_TIMEOUT_S, reserve_s
 
-_TIMEOUT_MAX_MS = 2**31 - 1  # Pacemaker's executor keeps it in an int
+_TIMEOUT_MAX_MS = 2**31 - 1  # Pacemaker's executor keeps a timeout in an int
 
 
 class ParameterError(Exception):
-    """Parameters are wrong; the message names all problems, so that one round fixes them. OCF code: 6."""
+    """Parameters are wrong; the message names all problems, so that all of them can be corrected at once."""
 
 
 class Parameters(Record):
@@ -50,7 +50,7 @@ def _quoted(text: str, limit: int = 60) -> str:
 def read_parameters(environment: Mapping[str, str]) -> Parameters:
     """Return the parameters that the environment's `OCF_RESKEY_*` give.
 
-    An empty value is an unset one; blanks around a value are removed. Raises `ParameterError` with all problems.
+    An empty value counts as not set; blanks around a value are removed. Raises `ParameterError` with all problems.
     """
     parameters, problems = read_leniently(environment)
     if problems:
@@ -61,7 +61,7 @@ def read_parameters(environment: Mapping[str, str]) -> Parameters:
 def read_leniently(environment: Mapping[str, str]) -> tuple[Parameters, tuple[str, ...]]:
     """Return the parameters with each wrong value replaced by its default, and the problems of the wrong values.
 
-    A wrong or missing `unit` has no default: it is the empty string then.
+    `unit` has no default: if it is wrong or missing, the returned unit is the empty string.
     """
     problems: list[str] = []
     fields = {row.field or row.name: _read(row, environment, problems) for row in TABLE}
@@ -73,7 +73,7 @@ def read_leniently(environment: Mapping[str, str]) -> tuple[Parameters, tuple[st
 
 
 def wrong_values(options: Mapping[str, str]) -> dict[str, str]:
-    """Return the problem of each wrong parameter by its name; `options` are parameters as text, by name."""
+    """Return the problem of each wrong parameter by the parameter's name; `options` are parameters as text, by name."""
     _, problems = read_leniently({PREFIX + name: text for name, text in options.items()})
     return {re.split("[= ]", problem, maxsplit=1)[0]: problem for problem in problems}
 
@@ -104,9 +104,9 @@ def _why_not_verifiable(parameters: Parameters) -> str:
 class Operation(Record):
     """What Pacemaker passes about the operation.
 
-    `timeout_s` is its timeout in seconds, `is_recurring` whether it has an interval, `check_level` its OCF_CHECK_LEVEL,
-    `expects_stopped` whether it has role=Stopped: such a monitor recurs on the nodes where the resource does not run.
-    `warnings` explain what had to be assumed.
+    `timeout_s` is the operation's timeout in seconds, and `check_level` is its OCF_CHECK_LEVEL. `is_recurring` means
+    that it has an interval. `expects_stopped` means that it has role=Stopped: such a monitor recurs on the nodes where
+    the resource does not run. `warnings` explain which values the agent had to assume.
     """
 
     timeout_s: float = DEFAULT_TIMEOUT_S
@@ -124,12 +124,13 @@ class Operation(Record):
     def reserve_s(self) -> float:
         """The seconds from the agent deadline to Pacemaker's timeout.
 
-        It is for the interpreter's end, the cancel scope and the watchdog: the reason is out before SIGKILL comes.
+        In this time the interpreter ends or, if the action hangs, the cancel scope or the watchdog ends the action: the
+        reason is written before Pacemaker sends SIGKILL.
         """
         return reserve_s(self.timeout_s)
 
     def deadline(self, started: float) -> float:
-        """Return the agent deadline, on the clock that `started` was read from."""
+        """Return the agent deadline of an action that began at `started`, as a time on the same clock."""
         return started + self.timeout_s - self.reserve_s
 
 

@@ -1,6 +1,6 @@
 """Finds times that are valid but hardly meant: seconds where milliseconds were meant, and the other way round.
 
-They are warnings for people, who configure a resource; the agent works with them.
+The commands warn people who configure a resource of such times; the agent accepts them.
 """
 
 import re
@@ -12,20 +12,23 @@ from ocf_systemd.core.ocf import Action
 from ocf_systemd.core.operations import INTERVAL, OPERATION_NAMES, Operations
 
 PLAUSIBLE_S: Mapping[str, tuple[float, float]] = {"monitor_hook_timeout": (0.05, 600.0), "poll_interval": (0.01, 60.0)}
-"""The range in seconds of each parameter that is a duration."""
+"""The range of plausible values, in seconds, of each parameter that is a duration."""
 
+# The ranges of plausible values, in seconds. A timeout below 2 s is too short: Python must start, and the agent must
+# report a reason (README).
 _INTERVAL_S = (1.0, 3600.0)
-_TIMEOUT_S = (2.0, 3600.0)  # README: Python needs time to start, and the agent to report a reason
-_MILLISECONDS_FROM = 1000  # a number without a unit from this on looks like milliseconds
+_TIMEOUT_S = (2.0, 3600.0)
+_MILLISECONDS_FROM = 1000  # a number without a unit looks like milliseconds if it is at least this
 _PARTS = re.compile(r"([0-9.]+)\s*([a-z]*)", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
 class FarOff:
-    """A time outside of its range: its name as in `poll_interval` or `start timeout`, and its value as text.
+    """A time that is hardly meant: outside of its plausible range, or a large number without a unit.
 
-    `meant` is the value that was probably meant, or empty; `setting` is what to put in front of it and of `=`.
-    `least_s` are the seconds that the agent needs, if the time is shorter.
+    `name` is for people, as in `poll_interval` or `start timeout`, and `text` is the value. `meant` is the value that
+    was probably meant, or empty: `SETTING=MEANT` sets it. `least_s` is the shortest timeout in seconds that the agent
+    needs, if this timeout is shorter; otherwise it is 0.
     """
 
     name: str
@@ -43,15 +46,15 @@ class FarOff:
 
 
 def far_off(options: Mapping[str, str], operations: Operations, times: Mapping[str, str]) -> tuple[FarOff, ...]:
-    """Return the parameters and the times of operations that are far off; wrong values are not.
+    """Return the parameters and the times of operations that are hardly meant; values that are no time are left out.
 
-    `times` has those of the operations whose text is known.
+    `times` has the times of operations as text, where the text is known.
     """
     return (*_parameters(options), *_operations(operations, times))
 
 
 def ineffective_hook_timeout(options: Mapping[str, str], operations: Operations) -> str:
-    """Return a warning that the hook's timeout has no effect, since that of the monitor is shorter, or nothing."""
+    """Return a warning if monitor_hook_timeout has no effect, since the monitor's timeout is not longer; else empty."""
     text, timeout_s = options.get("monitor_hook_timeout", "").strip(), operations.timeout_s(Action.MONITOR)
     seconds = _seconds(text)
     if seconds is None or seconds < timeout_s:
@@ -92,7 +95,7 @@ def _is_plausible(text: str, seconds: float, range_s: tuple[float, float]) -> bo
 
 
 def _meant(text: str, range_s: tuple[float, float]) -> str:
-    """Return the same number in the unit that was probably meant, if that is in the range."""
+    """Return the same number in the unit that was probably meant; empty: that value would be out of range, too."""
     match = _PARTS.fullmatch(text)
     number, unit = (match[1], match[2].lower()) if match else ("", "")
     other = {"": "ms", "s": "ms", "sec": "ms", "ms": "s", "msec": "s"}.get(unit, "")

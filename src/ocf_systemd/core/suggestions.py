@@ -4,6 +4,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 
 from ocf_systemd.core.parameter_table import TABLE, Parameter
 
+# The most units that are proposed, and the least similarity of their names, from 0 to 1 (difflib).
 _UNITS_MAX, _UNIT_SIMILARITY = 4, 0.75
 
 
@@ -36,9 +37,9 @@ def similar_values(options: Mapping[str, str]) -> str:
 
 
 def proposed_value(row: Parameter, text: str) -> str:
-    """Return what to set a parameter to whose value is wrong: a similar choice, or the placeholder VALUE.
+    """Return the value to propose for a parameter whose value is wrong: a similar choice, or the placeholder VALUE.
 
-    A value that is right, but not together with the other parameters, has the default instead.
+    If the value is valid by itself, but not together with the other parameters, the default is proposed.
     """
     return row.default if _is_right(row.parse, text) else most_similar(text.strip(), row.choices) or "VALUE"
 
@@ -52,7 +53,7 @@ def _is_right(parse: Callable[[str], object], text: str) -> bool:
 
 
 def similar_units(name: str, known: Collection[str]) -> tuple[str, ...]:
-    """Return the units of the same type whose names are similar to that of a unit, or contain it."""
+    """Return the known units of the same type as the unit `name` whose names are similar to `name`, or contain it."""
     from difflib import get_close_matches
 
     stem, _, kind = name.rpartition(".")

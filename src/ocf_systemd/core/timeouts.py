@@ -1,7 +1,7 @@
 """The times of an operation: Pacemaker's timeout, the agent deadline, when a stop sends SIGKILL.
 
-The agent deadline is Pacemaker's timeout less a reserve (`reserve_s`).
-docs/design/deadlines.md describes how an action uses them.
+The agent must have a result by the agent deadline: Pacemaker's timeout less a reserve (`reserve_s`).
+docs/design/deadlines.md describes how an action uses these times.
 """
 
 import math
@@ -10,10 +10,10 @@ from collections.abc import Mapping
 from ocf_systemd.core.ocf import Action
 
 DEFAULT_TIMEOUT_S = 20.0
-"""What the agent assumes where no timeout is set."""
+"""The timeout in seconds that the agent assumes if none is set."""
 
 # Without ExecStop=, systemd sends SIGKILL 90 s after the start of a stop (DefaultTimeoutStopSec=). The agent's SIGKILL
-# must come after that; with 110 s it comes at 100 s (`escalation_after_s`).
+# must come later; with a stop timeout of 110 s it comes 100 s after the start of the stop (`escalation_after_s`).
 ADVERTISED_TIMEOUT_S: Mapping[Action, int] = {
     Action.START: 100,
     Action.STOP: 110,
@@ -28,29 +28,31 @@ ADVERTISED_TIMEOUT_S: Mapping[Action, int] = {
 ADVERTISED_INTERVAL_S = 10
 """The seconds between two monitors that the metadata advertise."""
 
+# The reserve before Pacemaker's timeout: a share of the timeout, within these limits in seconds.
 _RESERVE_SHARE, _RESERVE_MIN_S, _RESERVE_MAX_S = 0.10, 0.25, 5.0
+# How long before the agent deadline a stop sends SIGKILL: a share of the time until the deadline, but at most 5 s.
 _ESCALATION_SHARE, _ESCALATION_MAX_S = 0.25, 5.0
 
 SPARE_FACTOR = 3.0
 """A measured time is multiplied by this to propose a timeout: the nodes of a cluster are busiest during a failover."""
 
-_MULTIPLE_S = 5
+_MULTIPLE_S = 5  # proposed timeouts are multiples of this
 
 GRACE_S = 1.0
 """Longest time in seconds between SIGTERM and SIGKILL to a command whose time is up."""
 
-_GRACE_SHARE = 0.2
-# Longest wait for the end of a killed command, and the share of the command's time that this may be.
+_GRACE_SHARE = 0.2  # of the command's time, at most this share is kept between SIGTERM and SIGKILL
+# Longest wait in seconds for the end of a killed command, and the largest share of the command's time for it.
 _REAP_S, _REAP_SHARE = 0.1, 0.02
 
 FIRST_PAUSE_S, PAUSE_GROWTH = 0.02, 1.15
-"""The pause in seconds before the second poll, and the factor from one pause to the next."""
+"""The pause in seconds before an action polls unit and hooks a second time, and the factor from pause to pause."""
 
 ESCALATION_PAUSE_MAX_S = 0.2
-"""Longest pause in seconds between two SIGKILLs of a stop: a process forked meanwhile gets the next one."""
+"""Longest pause in seconds between two SIGKILLs of a stop. The second is for processes that were forked meanwhile."""
 
 SHUTDOWN_CHECK_S = 0.2
-"""Seconds after which a stop first checks whether Pacemaker is being stopped: then Pacemaker waits for this stop."""
+"""Seconds until a stop first checks whether Pacemaker is being stopped: in that case Pacemaker waits for this stop."""
 
 WAITING_LINE_S = 10.0
 """Seconds between two log lines by which an action reports that it is waiting, and for what."""
@@ -58,18 +60,19 @@ WAITING_LINE_S = 10.0
 LOG_LINE_S = 1.0
 """Longest time in seconds to read the last log line of a unit that failed."""
 
-_LAST_POLL_SHARE, _LAST_POLL_MAX_S = 0.1, 0.5  # with less time left, a poll could only find that time is up
-_SINGLE_TRY_S = 2.0  # with less time left than that, a second try is not worth saving time for
-# Kept of the time left, for observing the effect of a job that is still running.
+# Time that must be left when the last poll begins: a share of the polls' time, but at most this many seconds.
+_LAST_POLL_SHARE, _LAST_POLL_MAX_S = 0.1, 0.5
+_SINGLE_TRY_S = 2.0  # with less than these seconds left, the first try of a command gets all the time
+# Time kept to observe the effect of a job that still runs: a share of the time left, but at least this many seconds.
 _OBSERVE_SHARE, _OBSERVE_MIN_S = 0.1, 0.25
-_LOG_LINE_SHARE, _LOG_LINE_RESERVE_S = 0.05, 0.25  # of the time left, kept for reading a log line
+_LOG_LINE_SHARE, _LOG_LINE_RESERVE_S = 0.05, 0.25  # kept to read a log line: share of the time left, most seconds
 
 
 def reserve_s(timeout_s: float) -> float:
     """Return how many seconds before Pacemaker's timeout the agent deadline is.
 
-    This covers the interpreter's end, the cancel scope and the watchdog: the reason is written before Pacemaker sends
-    SIGKILL.
+    In this time the interpreter ends or, if the action hangs, the cancel scope or the watchdog ends the action: the
+    reason is written before Pacemaker sends SIGKILL.
     """
     reserve = min(max(timeout_s * _RESERVE_SHARE, _RESERVE_MIN_S), _RESERVE_MAX_S)
     return min(reserve, timeout_s / 2)
@@ -80,8 +83,8 @@ def escalation_after_s(time_to_deadline_s: float) -> float:
 
     `time_to_deadline_s` is the time from that start to the agent deadline.
 
-    As late as possible while leaving time to observe the effect: with the advertised timeout, systemd's own SIGKILL
-    after TimeoutStopSec (90 s by default, without ExecStop=) must come first.
+    SIGKILL comes as late as possible, but leaves time to observe its effect. With the advertised timeout, systemd's own
+    SIGKILL must come first: it comes after TimeoutStopSec (90 s by default, without ExecStop=).
     """
     return time_to_deadline_s - min(_ESCALATION_MAX_S, time_to_deadline_s * _ESCALATION_SHARE)
 
@@ -95,7 +98,7 @@ def least_timeout_s(time_to_deadline_s: float) -> int:
 
 
 def least_stop_timeout_s(stop_time_s: float) -> int:
-    """Return the least timeout of a stop, in whole seconds, with SIGKILL at `stop_time_s` or later."""
+    """Return the least timeout of a stop, in whole seconds, whose SIGKILL comes at `stop_time_s` or later."""
     timeout_s = math.ceil(stop_time_s)
     while escalation_after_s(timeout_s - reserve_s(timeout_s)) < stop_time_s:
         timeout_s += 1
@@ -110,7 +113,7 @@ def propose_start_timeout_s(unit_limit_s: float, *, start_s: float = 0.0, hook_w
     """
     if unit_limit_s == math.inf:
         return rounded_up_s(max(start_s * SPARE_FACTOR + _RESERVE_MAX_S, ADVERTISED_TIMEOUT_S[Action.START]))
-    # One second more than the sum: systemd must give up a start before the agent does, since it knows the reason.
+    # One second more than the sum: systemd must give up a start first, since systemd knows the reason.
     longest_s = max(unit_limit_s + hook_wait_s * SPARE_FACTOR, start_s * SPARE_FACTOR)
     return rounded_up_s(longest_s + _RESERVE_MAX_S + 1)
 
@@ -119,9 +122,10 @@ def propose_stop_timeout_s(unit_limit_s: float, *, escalates: bool, commands: in
     """Return the timeout to propose for a stop, in whole seconds.
 
     `unit_limit_s` is the unit's TimeoutStopSec (`math.inf`: none), `commands` the number of its ExecStop= commands and
-    `stop_s` the longest stop that was measured, which is tripled, for a node under load. If the agent `escalates`, its
-    SIGKILL must come after systemd's own where no command hangs. Otherwise the agent must wait for all that systemd may
-    take: the limit holds for each command, and again for the processes (systemd.service(5)).
+    `stop_s` the longest stop that was measured, which is tripled, for a node under load. `escalates` means that the
+    agent sends SIGKILL near its deadline: as long as no command hangs, this must come after systemd's own SIGKILL. If
+    the agent does not escalate, it must wait as long as systemd may take: TimeoutStopSec holds for each command, and
+    once more for the processes (systemd.service(5)).
     """
     timeout_for = least_stop_timeout_s if escalates else least_timeout_s
     if unit_limit_s == math.inf:
@@ -136,33 +140,33 @@ def rounded_up_s(seconds: float) -> int:
 
 
 def ending_times_s(time_s: float) -> tuple[float, float]:
-    """Return how many seconds of a command's time are kept for its end: for SIGTERM's grace, and after SIGKILL."""
+    """Return the seconds of a command's time that are kept for its end: from SIGTERM to SIGKILL, and after SIGKILL."""
     time_s = max(time_s, 0.0)
     return min(GRACE_S, time_s * _GRACE_SHARE), min(_REAP_S, time_s * _REAP_SHARE)
 
 
 def last_poll_at(now: float, deadline: float) -> float:
-    """Return the time after which no further poll begins, of an action whose polls begin now."""
+    """Return the time after which an action begins no further poll; its first poll begins now."""
     return deadline - min((deadline - now) * _LAST_POLL_SHARE, _LAST_POLL_MAX_S)
 
 
 def attempt_deadline(now: float, deadline: float) -> float:
-    """Return the deadline of a command that may run again: half of the time left, so that another run can follow."""
+    """Return the deadline of a command that may run again: after half of the time left, or all if little is left."""
     time_left = deadline - now
     return deadline if time_left < _SINGLE_TRY_S else deadline - time_left / 2
 
 
 def job_deadline(now: float, deadline: float) -> float:
-    """Return until when to wait for a systemd job: later polls can observe its effect if it takes longer."""
+    """Return until when to wait for a systemd job; the rest of the time is for polls that observe its effect."""
     time_left = deadline - now
     return deadline - max(_OBSERVE_SHARE * time_left, min(_OBSERVE_MIN_S, time_left / 2))
 
 
 def polls_deadline(now: float, deadline: float) -> float:
-    """Return the deadline of an action's polls, so that the unit's last log line can be read if it fails."""
+    """Return the deadline of an action's polls, which leaves time to read the unit's last log line after a failure."""
     return deadline - min((deadline - now) * _LOG_LINE_SHARE, _LOG_LINE_RESERVE_S)
 
 
 def stop_post_kill_time(now: float, deadline: float) -> float:
-    """Return when a stop kills an ExecStopPost= that is first seen now: after half of the time until the last poll."""
+    """Return when a stop kills an ExecStopPost= command that it first sees now: halfway to the last poll."""
     return now + max(deadline - _LAST_POLL_MAX_S - now, 0.0) / 2

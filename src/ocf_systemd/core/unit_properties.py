@@ -9,7 +9,7 @@ from ocf_systemd.core.text import printable
 
 
 def parse_show(unit: str, stdout: bytes) -> UnitState | NoAnswer:
-    """Return the state that `systemctl show` printed; a missing property has its default."""
+    """Return the state that `systemctl show` printed; a property that it did not print has the default of the field."""
     properties = parse_units(stdout)[0]
     state = unit_state(unit, properties, split_list(properties.get("DropInPaths", "")))
     return replace(state, details=_details(unit, properties)) if isinstance(state, UnitState) else state
@@ -18,11 +18,11 @@ def parse_show(unit: str, stdout: bytes) -> UnitState | NoAnswer:
 def parse_units(stdout: bytes) -> list[dict[str, str]]:
     """Return the properties of each unit that `systemctl show` printed, or those of the manager.
 
-    A property that is printed on several lines, such as ExecStart, has their values separated by a space, so that
-    each value is one line. Without any property, the result is one empty dict.
+    If a property is printed on several lines, as ExecStart is for each command, its value here is one line: the values
+    joined with a space. If no property was printed, the result is one empty dict.
     """
     units: list[dict[str, str]] = [{}]
-    # Only LF ends a line: a property may contain what else str.splitlines() would split at.
+    # Only LF ends a line: a value may contain other characters at which str.splitlines() would split it.
     for line in stdout.split(b"\n"):
         name, equals, value = printable(line).partition("=")
         if equals:
@@ -49,9 +49,10 @@ def _details(unit: str, properties: Mapping[str, str]) -> UnitDetails:
 
 
 def _main_pid(properties: Mapping[str, str]) -> int:
-    """Return the pid of the main process, also of one that has not ended and that systemd has given up on.
+    """Return the pid of the main process; 0: there is none.
 
-    MainPID is 0 then. With KillMode=none it was not signalled to end.
+    If systemd has given up on a main process that does not end, MainPID is 0, and the pid is in ExecMainPID. With
+    KillMode=none, ExecMainPID does not count: systemd has not tried to end that process.
     """
     is_given_up = properties.get("KillMode") != "none" and properties.get("ExecMainCode", "0") == "0"
     return _number(properties.get("MainPID", "")) or (_number(properties.get("ExecMainPID", "")) if is_given_up else 0)
@@ -74,7 +75,7 @@ def unit_state(unit: str, properties: Mapping[str, str], drop_in_paths: tuple[st
         main_exit=_main_exit(properties.get("ExecMainCode", ""), _number(properties.get("ExecMainStatus", ""))),
         has_job=properties.get("Job", "0") not in {"", "0"},
         can_reload=properties.get("CanReload") == "yes",
-        # It is "no" as well for a unit that systemd has unloaded and loaded again; then there is no time of a check.
+        # ConditionResult is also "no" after systemd has unloaded and reloaded the unit; its timestamp is then 0.
         condition_met=properties.get("ConditionResult") != "no"
         or properties.get("ConditionTimestampMonotonic", "0") == "0",
         needs_daemon_reload=properties.get("NeedDaemonReload") == "yes",
@@ -93,10 +94,10 @@ def _main_exit(code: str, status: int) -> str:
 
 
 def split_list(text: str) -> tuple[str, ...]:
-    """Return the items of a list, which systemctl quotes if they contain a backslash; none if it is malformed."""
+    """Return the items of a list, of which systemctl quotes those with a backslash; empty: the list is malformed."""
     if not set(text) & {"\\", '"', "'"}:
         return tuple(text.split())
-    import shlex  # rare, and a monitor would pay for it
+    import shlex  # quoted items are rare, and each import slows a monitor down
 
     try:
         return tuple(shlex.split(text))
