@@ -1,1 +1,1 @@
-"""Touches the host: processes, systemd, hooks, files. Decides nothing."""
+"""Modules that access the host: processes, systemd, hooks and files. They decide nothing about an action's result."""

@@ -8,11 +8,11 @@ from pathlib import Path
 
 @contextmanager
 def temporary_file(path: Path, content: bytes, mode: int) -> Iterator[Path]:
-    """Yield a hidden temporary file next to `path` with this content and mode; rename it to keep it.
+    """Yield a hidden temporary file in the directory of `path`, with this content and mode.
 
-    It is removed at the end of the block. Raises OSError.
+    The caller renames the file to keep it; otherwise it is removed at the end of the block. Raises OSError.
     """
-    # Unlike mkstemp(3)'s, the name is known before the file exists, so that Ctrl-C at any moment leaves none behind.
+    # Unlike with mkstemp(3), the name is known before the file exists: Ctrl-C at any moment leaves no file behind.
     temporary = path.with_name(f".{path.name}.{os.urandom(8).hex()}")
     try:
         temporary.touch(0o600, exist_ok=False)  # never writable by others, whatever the umask
@@ -25,7 +25,7 @@ def temporary_file(path: Path, content: bytes, mode: int) -> Iterator[Path]:
 
 @contextmanager
 def readable_for_all() -> Iterator[None]:
-    """Have files and directories that the block creates readable for all and writable for their owner only.
+    """Make files and directories that the block creates readable for all, and writable for their owner only.
 
     The umask, which applies to the whole process, is restored at the end.
     """

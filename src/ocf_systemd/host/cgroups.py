@@ -1,6 +1,6 @@
-"""The processes of a unit, by its control group: which are alive although the unit is inactive, and signals to them.
+"""Finds the processes of a unit by its control group, also while the unit is inactive, and sends signals to them.
 
-docs/design/start-and-stop.md describes what counts as stopped.
+docs/design/start-and-stop.md describes when a unit counts as stopped.
 
 Sources: the kernel's cgroup-v2.rst; systemd's cgroup-util.c for the path of a unit's group; proc_pid_stat(5).
 """
@@ -17,20 +17,20 @@ from ocf_systemd.core.records import Record, replace
 from ocf_systemd.host.procfs import TICKS_PER_S, find_process
 from ocf_systemd.host.signals import send_signal
 
-# Version 2; version 1 and 2 together, where systemd's own hierarchy is one of them; version 1.
+# Where systemd has the groups of units: with cgroup version 2; with versions 1 and 2 together (hybrid); with version 1.
 _HIERARCHIES = ("/sys/fs/cgroup", "/sys/fs/cgroup/unified", "/sys/fs/cgroup/systemd")
 _SYSTEM_SLICE = "system.slice"
-# cg_needs_escape() in cgroup-util.c: names that could be taken for the kernel's own files in a group.
+# systemd puts "_" before unit names that could be names of the kernel's own files in a group (cg_needs_escape()).
 _ESCAPED_NAMES = frozenset({"notify_on_release", "release_agent", "tasks"})
 _ESCAPED_PREFIXES = frozenset({"cgroup", "cpu", "cpuacct", "cpuset", "io", "blkio", "memory", "devices", "pids"})
-_START_TOLERANCE_TICKS = 2  # systemd takes its time stamp after the fork
+_START_TOLERANCE_TICKS = 2  # clock ticks, allowed for rounding
 
 
 class UnitProcesses(Protocol):
     """Access to the processes of units; `Cgroups` is the real one."""
 
     def find(self, unit: UnitState) -> UnitState:
-        """Return the state of an inactive or failed unit with the processes of it that are alive."""
+        """Return the state of an inactive or failed unit, completed with those of its processes that are alive."""
         ...
 
     def send_signal(self, unit: UnitState, number: signal.Signals) -> None:
@@ -44,10 +44,11 @@ class Cgroups(Record):
     hierarchies: tuple[str, ...] = _HIERARCHIES
 
     def find(self, unit: UnitState) -> UnitState:
-        """Return the state of an inactive or failed unit with the processes of it that are alive.
+        """Return the state of an inactive or failed unit, completed with those of its processes that are alive.
 
-        A unit that systemd has unloaded and loaded again has no ControlGroup: its processes are found where it would
-        have its group. One whose file has become a link to another's has that one's Id, and its own group still.
+        If systemd has unloaded the unit and loaded it again, the unit has no ControlGroup: the processes are searched
+        where systemd would create its group. If the unit's file has become a link to the file of another unit, systemd
+        reports the Id of that other unit, but the processes are still in the group of the unit's own name.
         """
         if unit.details is None or not unit.details.kill_mode:
             return unit  # a unit of a type that has no processes
@@ -58,14 +59,14 @@ class Cgroups(Record):
     def send_signal(self, unit: UnitState, number: signal.Signals) -> None:
         """Send a signal to the main process of a unit, and to each process in its control group, once.
 
-        By pid: with cgroup.kill, which `systemctl kill` writes from systemd 257 on, many kernels (6.12.16 and later)
-        end what is started in that group afterwards as well, such as ExecStopPost=.
+        The signals are sent by pid, not with `systemctl kill`: that command writes cgroup.kill from systemd 257 on, and
+        then many kernels (6.12.16 and later) also kill what starts in that group afterwards, such as ExecStopPost=.
         """
         main = _main_process(unit.details) if unit.details else None
         send_signal({*self._alive(unit), *((main,) if main else ())}, number)
 
     def pids(self, control_group: str) -> list[int]:
-        """Return the pids in a control group, by its path as systemd has it, and in those below it."""
+        """Return the pids in a control group, named by its ControlGroup path, and in the groups below it."""
         return [pid for hierarchy in self.hierarchies for pid in _pids_below(hierarchy + control_group)]
 
     def _alive(self, unit: UnitState) -> Iterator[Process]:
@@ -74,7 +75,7 @@ class Cgroups(Record):
 
     @staticmethod
     def _groups(unit: UnitState) -> Iterable[str]:
-        """Return where the processes of a unit are: its group, and those that its names would have."""
+        """Return the groups that may have a unit's processes: its ControlGroup, and the group of each of its names."""
         details = unit.details or UnitDetails(unit.unit)
         names = dict.fromkeys((details.id, unit.unit, *details.names))
         groups = [details.control_group] if details.control_group else []
@@ -83,7 +84,7 @@ class Cgroups(Record):
 
 
 def _slices(details: UnitDetails, name: str) -> Iterable[str]:
-    """Return the slices that a unit's group may be in: its own, or the default ones (unit_set_default_slice())."""
+    """Return the slices that a unit's group may be in: its Slice, or else the defaults (unit_set_default_slice())."""
     if details.slice:
         return (details.slice,)
     prefix, is_instance, _ = name.partition("@")
@@ -92,7 +93,7 @@ def _slices(details: UnitDetails, name: str) -> Iterable[str]:
 
 
 def _slice_path(name: str) -> str:
-    """Return a slice's path: each dash in its name is a level (systemd.slice(5))."""
+    """Return the path of a slice's group: each dash in the slice's name begins a new level (systemd.slice(5))."""
     stem = name.removesuffix(".slice")
     if stem == "-":
         return ""
@@ -108,16 +109,17 @@ def _escaped(name: str) -> str:
 
 
 def _pids_below(path: str) -> Iterator[int]:
-    """Yield the pids in a control group and those below it: a unit with Delegate= may have some."""
-    for directory, _, _ in os.walk(path):  # which ignores directories that are removed meanwhile
+    """Yield the pids in a control group and in the groups below it, which a unit with Delegate= may have."""
+    for directory, _, _ in os.walk(path):  # os.walk() ignores directories that are removed meanwhile
         with suppress(OSError, ValueError), open(f"{directory}/cgroup.procs", "rb") as file:  # noqa: PTH123
-            yield from (int(pid) for pid in file.read().split() if pid != b"0")  # 0: in another pid namespace
+            yield from (int(pid) for pid in file.read().split() if pid != b"0")  # 0: of another pid namespace
 
 
 def _main_process(details: UnitDetails) -> Process | None:
-    """Return the unit's main process, if it is alive; a later process of the same pid is not it.
+    """Return the unit's main process if it is alive; None: it has ended, even if a later process has its pid.
 
-    The main process was forked before systemd took its time stamp: itself, or before it became known (PIDFile=).
+    systemd takes its time stamp after the fork: when it has forked the process itself, or when it has learned the pid
+    (PIDFile=). A process of that pid that started after the time stamp is therefore a later one.
     """
     process = find_process(details.main_pid) if details.main_pid else None
     if process is None or not details.main_started_us:

@@ -1,7 +1,7 @@
 """Queries the cluster on this host with cibadmin(8) and crm_mon(8), for commands that people run.
 
-Where no cluster runs, that is known without starting a process. If Pacemaker is only stopped on this host, other nodes
-may run its resources: they are those of the CIB on the disk.
+If Pacemaker does not run on this host, these functions find that out without starting a process. Other nodes of its
+cluster may nevertheless run resources: these are then read from the CIB on this host's disk.
 """
 
 import grp
@@ -17,13 +17,13 @@ from ocf_systemd.core.text import printable
 from ocf_systemd.core.unit_properties import parse_units
 from ocf_systemd.host.commands import run_to_end
 
-# What Pacemaker's daemons listen on, also those of a remote node: abstract sockets, whose names libqb pads with NUL
-# characters, shown as @, or files, if it is set up so.
+# The sockets of Pacemaker's daemons, on a remote node as well. By default they are abstract sockets, whose names libqb
+# pads with NUL characters, shown as @; libqb can be configured to use files instead.
 _SOCKET = re.compile(r"[@/](pacemakerd|cib_ro|cib_rw)@*$", re.MULTILINE)
 _CIB = Path("/var/lib/pacemaker/cib/cib.xml")  # only root and Pacemaker can read it
 _GROUP = "haclient"
-_TIMEOUT_S = 5.0
-# Not the caller's: with CIB_file or CIB_shadow, the tools would query something other than the cluster.
+_TIMEOUT_S = 5.0  # for each command
+# The caller's environment is not used: with CIB_file or CIB_shadow, the tools would not query the running cluster.
 _ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C"}
 
 
@@ -36,7 +36,10 @@ class MayNotQueryError(ClusterError):
 
 
 class Active(NamedTuple):
-    """The resources of a unit that the cluster believes active: on this node alone, and on others."""
+    """The resources of a unit that the cluster believes active.
+
+    `here` are those that are active on this node only, `elsewhere` all others.
+    """
 
     here: tuple[Resource, ...] = ()
     elsewhere: tuple[Resource, ...] = ()
@@ -51,7 +54,10 @@ def runs_cluster(sockets: Path = Path("/proc/net/unix")) -> bool:
 
 
 def query_cluster() -> Cluster | None:
-    """Return the cluster of this host, from the disk if it does not run; None: there is none. Raises `ClusterError`."""
+    """Return the cluster of this host; while Pacemaker does not run here, as the CIB on the disk describes it.
+
+    None: Pacemaker does not run here, and there is no CIB that this user can read. Raises `ClusterError`.
+    """
     if not runs_cluster():
         return _query_stopped()
     try:
@@ -86,7 +92,8 @@ def _query_stopped() -> Cluster | None:
 def resources_of(unit: str, agents: Collection[str] = ()) -> tuple[Resource, ...]:
     """Return the cluster's resources that manage a unit, under any of its names. Raises `ClusterError`.
 
-    Included are orphans of these agents, whose unit is unknown.
+    The result includes orphans, which are active resources that are no longer configured: those that manage the unit,
+    and those of `agents` whose unit is unknown.
     """
     if (cluster := query_cluster()) is None:
         return ()
@@ -103,7 +110,10 @@ def managing(cluster: Cluster, unit: str) -> tuple[Resource, ...]:
 
 
 def active_while_down(unit: str, resources: Iterable[Resource]) -> Active:
-    """Return the active ones of a unit's resources if the unit is down here. Raises `ClusterError`."""
+    """Return which of a unit's resources the cluster believes active although the unit is down on this host.
+
+    The result is empty if the unit is not down. Resources whose unit is unknown are left out. Raises `ClusterError`.
+    """
     active = tuple(each for each in resources if each.nodes and each.unit)
     if not active:
         return Active()
@@ -121,9 +131,9 @@ def node_name() -> str:
 
 
 def _primary_names(units: Iterable[str]) -> dict[str, str]:
-    """Return the primary name of each unit: a name may be an alias (systemd.unit(5)).
+    """Map the name of each unit to the unit's primary name: a name may be an alias (systemd.unit(5)).
 
-    A unit that does not exist here has only its own.
+    The name of a unit that does not exist here maps to itself.
     """
     shown = parse_units(_output("systemctl", "show", "--property=Id,LoadState", "--", *units).encode())
     return {unit: properties.get("Id", unit) for unit, properties in zip(units, shown, strict=False)}
@@ -147,9 +157,10 @@ def _unknown(command: str, why: str) -> ClusterError:
 
 
 def configured_resources(timeout_s: float) -> tuple[Resource, ...]:
-    """Return the resources of the cluster on this host as configured, without their states, within `timeout_s`.
+    """Return the configured resources of the cluster that runs on this host, without their states.
 
-    None without a cluster, or with one that does not answer. Raises OSError.
+    The result is empty if no cluster runs here, or if cibadmin(8) prints no CIB. Raises OSError, which is TimeoutError
+    after `timeout_s`.
     """
     if not runs_cluster():
         return ()

@@ -1,11 +1,14 @@
-"""Runs a program for a command that people run, and waits for its end; `processes` runs those of an action."""
+"""Runs a program for one of the commands that people run, and waits for its end.
+
+The programs of an action, such as systemctl(1) and hooks, are run by `processes` instead.
+"""
 
 import pwd
 import subprocess
 from collections.abc import Mapping
 from contextlib import suppress
 
-_KILL_S = 1.0  # until a killed program has ended
+_KILL_S = 1.0  # seconds to wait for the end of a killed program
 
 
 def run_to_end(
@@ -14,9 +17,9 @@ def run_to_end(
     environment: Mapping[str, str] | None = None,
     account: pwd.struct_passwd | None = None,
 ) -> subprocess.CompletedProcess[str]:
-    """Run a program without input, as the user of `account`; return its exit code and output.
+    """Run a program without input and return its exit code and output.
 
-    Raises OSError: TimeoutError after `timeout_s`.
+    `environment` and the user of `account` replace this process's own. Raises OSError; after `timeout_s` TimeoutError.
     """
     process = subprocess.Popen(
         [*command],
@@ -37,7 +40,7 @@ def run_to_end(
         for stream in (process.stdout, process.stderr):
             if stream:
                 stream.close()
-        # One in an uninterruptible state does not end: it is left.
+        # A program in uninterruptible sleep does not end: after this wait it is left to the kernel.
         with suppress(subprocess.TimeoutExpired):
             process.wait(_KILL_S)
         raise TimeoutError(str(error)) from None

@@ -1,6 +1,7 @@
-"""The drop-in of a unit under the cluster's control: written below /run by start, removed by stop.
+"""The drop-in of a unit under the cluster's control: a file below /run that changes settings of the unit.
 
-docs/design/start-and-stop.md describes when systemd loads it. Source: systemd.unit(5).
+A start writes the drop-in, a stop removes it. docs/design/start-and-stop.md describes when systemd loads it. Source:
+systemd.unit(5).
 """
 
 from contextlib import suppress
@@ -24,18 +25,18 @@ RestartForceExitStatus=
 """
 
 
-# Drop-ins apply in the order of their names over all directories: it must come after `override.conf`, which
-# `systemctl edit` makes.
+# systemd applies the drop-ins of all directories in the order of their names. This one must come after `override.conf`,
+# which `systemctl edit` creates.
 _DROP_IN_NAME, _OLD_DROP_IN_NAME = "zz-ocf-systemd.conf", "50-ocf-systemd.conf"
 
 
 def drop_in_path(unit: str, run_directory: Path = Path("/run")) -> Path:
-    """Return where the unit's drop-in is (systemd.unit(5))."""
+    """Return the path of the unit's drop-in (systemd.unit(5))."""
     return run_directory / "systemd/system" / f"{unit}.d" / _DROP_IN_NAME
 
 
 def units_with_drop_in(run_directory: Path = Path("/run")) -> list[str]:
-    """Return the units that have a drop-in of this agent, also one of an older version."""
+    """Return the units that have a drop-in of this agent, or of an older version of it."""
     found = (run_directory.glob(f"systemd/system/*.d/{name}") for name in (_DROP_IN_NAME, _OLD_DROP_IN_NAME))
     return sorted({path.parent.name.removesuffix(".d") for paths in found for path in paths})
 
@@ -46,7 +47,7 @@ def drop_in_text(unit: str) -> str:
 
 
 def put_drop_in(unit: str, path: Path) -> bool:
-    """Write the drop-in at `path` unless it is there already, and remove one of an older version.
+    """Write the drop-in at `path` unless that file is up to date, and remove the drop-in of an older version.
 
     Returns whether anything has changed. Raises OSError.
     """
@@ -56,7 +57,9 @@ def put_drop_in(unit: str, path: Path) -> bool:
         if path.read_bytes() == text:
             return old
     _make_directories(path.parent)
-    write(path, text, 0o644)  # systemd reads no hidden file, so never half a drop-in; Pacemaker's umask is 0026
+    # systemd ignores hidden files such as the temporary one, so it never reads half a drop-in. The mode is set
+    # explicitly, because Pacemaker's umask is 0026.
+    write(path, text, 0o644)
     return True
 
 
@@ -69,7 +72,7 @@ def _make_directories(directory: Path) -> None:
 
 
 def remove_drop_in(path: Path) -> bool:
-    """Remove the drop-in at `path`, one of an older version, and their directory if it is empty.
+    """Remove the drop-in at `path`, that of an older version, and their directory if it is then empty.
 
     Returns whether anything has changed. Raises OSError.
     """
@@ -90,11 +93,14 @@ def _remove(path: Path) -> bool:
 
 
 def has_loaded(unit: UnitState, path: Path, *, wanted: bool) -> bool:
-    """Return whether systemd has loaded the drop-in at `path`, or none of this agent's, as wanted."""
-    # NeedDaemonReload is not enough: systemd 252 overlooks a drop-in whose directory is new.
+    """Return whether the drop-ins that systemd has loaded are up to date.
+
+    If the drop-in at `path` is `wanted`, systemd must have loaded that one, otherwise no drop-in of this agent.
+    """
+    # NeedDaemonReload alone is not enough: systemd 252 overlooks a drop-in whose directory is new.
     return loaded_drop_ins(unit, path) == ({str(path)} if wanted else set()) and not unit.needs_daemon_reload
 
 
 def loaded_drop_ins(unit: UnitState, path: Path) -> set[str]:
-    """Return which drop-ins of this agent systemd has loaded: that at `path`, and one of an older version."""
+    """Return the paths of the drop-ins of this agent that systemd has loaded, that of an older version included."""
     return {str(path), str(path.with_name(_OLD_DROP_IN_NAME))}.intersection(unit.drop_in_paths)

@@ -53,7 +53,7 @@ HOOKS_MAX, HOOKS_AT_ONCE = 64, 16
 """The most hooks that a directory may hold, and how many of them run at the same time."""
 
 _NO_ENVIRONMENT: Mapping[str, str] = MappingProxyType({})
-_LEASE_PAUSE_S = 0.05  # before a file that is leased is opened again
+_LEASE_PAUSE_S = 0.05  # seconds before a file on which a process holds a lease is opened again
 
 
 def hook_environment(environment: Mapping[str, str]) -> dict[str, str]:
@@ -63,16 +63,16 @@ def hook_environment(environment: Mapping[str, str]) -> dict[str, str]:
         for name, value in environment.items()
         if not _UNSAFE_VARIABLES.fullmatch(name) and not FOREIGN_VARIABLES.fullmatch(name)
     }
-    # env(1) would search a relative directory below the agent's working directory, which is not checked.
+    # env(1) would look up a relative directory in the agent's working directory, which is not checked for safety.
     directories = [each for each in kept.get("PATH", "").split(":") if each.startswith("/")]
     return {**kept, "PATH": ":".join(directories) or SEARCH_PATH}
 
 
 def find_hooks(path: str) -> tuple[str, ...] | HookMissing | HookAttempted:
-    """Return the hooks that a `monitor_hook` names: itself, or a directory's executable files in order of name.
+    """Return the hooks of a `monitor_hook`: the file itself, or the executable files of a directory in order of name.
 
     In a directory, a file counts if run-parts(8) accepts its name and it is executable. A name whose status cannot be
-    read counts too, so that a dangling link is reported. An outcome says why there are no hooks to run.
+    read counts too, so that a dangling link is reported. If there are no hooks to run, an outcome contains the reason.
     """
     if not os.path.isdir(path):  # noqa: PTH112  # a str: paths are compared and printed, not joined
         return (path,)
@@ -99,7 +99,7 @@ def _why_empty(names: list[str]) -> str:
 
 
 def _unstarted(path: str, failure: NotStarted) -> HookMissing | HookAttempted:
-    """Distinguish a hook that cannot be run from a host that cannot start anything at the moment."""
+    """Return HookMissing if the hook itself cannot be run, HookAttempted if the host can start nothing at present."""
     return HookMissing(path, failure.why) if failure.errno in FILE_ERRORS else HookAttempted(path, failure)
 
 
@@ -112,7 +112,7 @@ def _is_meant_to_run(path: str) -> bool:
 
 
 def check_hooks(parameters: Parameters, environment: Mapping[str, str] = _NO_ENVIRONMENT) -> tuple[HookOutcome, ...]:
-    """Return what prevents this host from running the hooks, without running any.
+    """Return an outcome for each problem that prevents this host from running the hooks, without running any.
 
     `environment` is the action's: env(1) finds interpreters in its PATH.
     """
@@ -126,7 +126,10 @@ def check_hooks(parameters: Parameters, environment: Mapping[str, str] = _NO_ENV
 async def check_access(
     parameters: Parameters, environment: Mapping[str, str], run: Runner, deadline: float
 ) -> tuple[HookOutcome, ...]:
-    """Return which hooks their user may not execute; for hooks in which `check_hooks` has found no problem."""
+    """Return an outcome for each hook that the user in `monitor_hook_user` may not execute.
+
+    Call this for hooks in which `check_hooks` has found no problem.
+    """
     hooks = _find_trusted(parameters)
     found = []
     for hook in hooks if isinstance(hooks, tuple) else ():
@@ -137,7 +140,7 @@ async def check_access(
 
 
 async def _why_not_as_user(hook: str, command: Command, run: Runner, deadline: float) -> HookMissing | None:
-    """Return why a hook's user may not execute it. The kernel decides, because it also knows ACLs."""
+    """Return why a hook's user may not execute it. `test -x` runs as that user, so that the kernel applies ACLs too."""
     with ExitStack() as opened, suppress(OSError):
         for path in executed_files(hook, command.environment["PATH"], opened):
             outcome = await run(replace(command, arguments=("test", "-x", path)), deadline=deadline)
@@ -148,10 +151,10 @@ async def _why_not_as_user(hook: str, command: Command, run: Runner, deadline: f
 
 
 def _find_trusted(parameters: Parameters) -> tuple[str, ...] | HookOutcome:
-    """Return the hooks that `monitor_hook` names, or an outcome: why there are none to run.
+    """Return the hooks that `monitor_hook` names, or an outcome with the reason why there are none to run.
 
-    Only a directory is checked here, each hook when it runs. A user who can write to the directory controls its
-    contents, possibly a million files: so it is checked first.
+    This function checks a directory, but not the hooks: each hook is checked when it runs. A user who can write to the
+    directory could put a million files into it, so the directory is checked before it is read.
     """
     path = parameters.monitor_hook
     if path is None:
@@ -207,9 +210,9 @@ def _refusal(
     opened: ExitStack,
     avoided: Container[str] = (),
 ) -> HookOutcome | None:
-    """Return why a hook must not be started, because of its own path or that of an interpreter; keep all of them open.
+    """Return why a hook must not be started, judged by its own path and those of its interpreters.
 
-    `avoided` are components that must not be accessed.
+    All these files stay open until `opened` is closed. `avoided` are path components that must not be accessed.
     """
     path = hook
     try:
@@ -224,7 +227,7 @@ def _refusal(
             return HookAttempted(hook, failure)
         if path == hook:
             return _misplaced_arguments(hook) or _unstarted(hook, failure)
-    return None  # a missing interpreter is reported by execve(2)
+    return None  # execve(2) will report a missing interpreter
 
 
 def _leased(hook: str) -> HookAttempted:
@@ -232,7 +235,7 @@ def _leased(hook: str) -> HookAttempted:
 
 
 def _misplaced_arguments(hook: str) -> HookMissing | None:
-    """Return what is wrong with a `monitor_hook` that does not exist, but whose first word does."""
+    """Return an outcome if a `monitor_hook` that does not exist consists of an existing file and arguments."""
     program, *arguments = hook.split()
     if not arguments or not os.path.isfile(program):  # noqa: PTH113
         return None
@@ -244,9 +247,9 @@ def is_root_owned(
 ) -> bool:
     """Return whether root alone owns and can change the hooks, their interpreters and every directory on the way.
 
-    Files of another user may be on a file system of that user (FUSE), which can block any process that reads them: so
-    each component is read only after the one above it is known to be root's, and none of the `avoided` at all. Raises
-    OSError if this process lacks descriptors or memory.
+    A file of another user may be on a file system of that user (FUSE), which can block any process that reads the file.
+    So each component is read only after the one above it is known to be root's, and an `avoided` component is never
+    read. Raises OSError if this process lacks descriptors or memory.
     """
     path = parameters.monitor_hook
     if path is None:
@@ -279,9 +282,9 @@ async def run_hooks(
     *,
     run_directory: Path = Path("/run"),
 ) -> tuple[HookOutcome, ...]:
-    """Run all hooks concurrently, at most `HOOKS_AT_ONCE`, and return their outcomes in the order of their names.
+    """Run all hooks, at most `HOOKS_AT_ONCE` at the same time; return their outcomes in the order of the hooks' names.
 
-    A hook whose last run cannot be killed is not started; `run_directory` has the records of these.
+    A hook is not started while a process of its last run, recorded below `run_directory`, is alive despite SIGKILL.
     """
     hooks = _find_trusted(parameters)
     if not isinstance(hooks, tuple):
@@ -291,7 +294,7 @@ async def run_hooks(
 
     async def run_one(hook: str) -> None:
         async with turns:
-            # If it is not known which hook of a directory has started a survivor, the directory has the record.
+            # The record of a survivor (a process alive despite SIGKILL) names the directory if the hook is not known.
             names = (hook, parameters.monitor_hook or hook)
             if survivor := find_survivor(parameters.unit, names, run_directory=run_directory):
                 outcomes[hook] = HookStuck(hook, survivor)
@@ -315,7 +318,7 @@ async def _run_hook(
     with ExitStack() as opened:
         if problem := await _refusal_after_lease(command, account, opened, deadline):
             return problem
-        if anyio.current_time() >= deadline:  # too many hooks ran before it
+        if anyio.current_time() >= deadline:  # the hooks that ran before it took all the time
             return HookAttempted(hook, TimedOut(0.0))
         match await run(command, deadline=deadline):
             case NotStarted(errno=number, why=why):
@@ -328,10 +331,11 @@ async def _run_hook(
 async def _refusal_after_lease(
     command: Command, account: pwd.struct_passwd | None, opened: ExitStack, deadline: float
 ) -> HookOutcome | None:
-    """Return why a hook must not be started; if a process holds a lease on it, wait for that without blocking.
+    """Return why a hook must not be started; while a process holds a lease on its file, wait without blocking.
 
-    Opening the file has told the holder to give the lease up (F_SETLEASE in fcntl(2)). execve(2) would block meanwhile,
-    for /proc/sys/fs/lease-break-time, and possibly start the hook after the action has ended.
+    When this process opens the file, the kernel signals the holder to release the lease (F_SETLEASE in fcntl(2)). Until
+    the holder does so, at most for /proc/sys/fs/lease-break-time, execve(2) would block, and could then start the hook
+    after the action has ended.
     """
     hook, search_path = command.arguments[0], command.environment["PATH"]
     until = min(deadline, anyio.current_time() + (command.time_limit_s or math.inf))

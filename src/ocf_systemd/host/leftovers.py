@@ -1,9 +1,9 @@
 """Ends leftovers: processes of a hook that are alive when the hook's command has ended.
 
 A leftover whose parent has ended is an orphan; a survivor is alive despite SIGKILL (uninterruptible sleep).
-A hook may start a process in the background and exit, or fork twice. Linux gives such an orphan to the nearest
-ancestor that is a child subreaper, which an agent's process is: so all leftovers are found among its
-descendants, and are killed before the action ends (docs/design/processes.md).
+A hook leaves an orphan if it starts a process in the background and exits, or forks twice. Linux makes the nearest
+ancestor that is a child subreaper the new parent of an orphan. The agent's process is a child subreaper. So it finds
+all leftovers among its descendants, and kills them before the action ends (docs/design/processes.md).
 """
 
 import ctypes
@@ -22,9 +22,9 @@ CHECK_PAUSE_S = 0.005
 """Seconds between two checks whether a killed process has ended."""
 
 CHECKS_MAX = 40
-"""Checks after which a killed process is left to the kernel."""
+"""The number of checks after which a killed process that is still alive is left to the kernel."""
 
-_UNINTERRUPTIBLE_CHECKS = 10  # the same for processes that are all in uninterruptible sleep
+_UNINTERRUPTIBLE_CHECKS = 10  # the same limit, for checks that find all of them in uninterruptible sleep
 _PR_SET_CHILD_SUBREAPER = 36  # prctl(2)
 
 
@@ -34,13 +34,17 @@ def adopt_orphans() -> None:
 
 
 def survivors_of(entries: Iterable[Entry]) -> tuple[Process, ...]:
-    """Return those of these processes that are alive."""
+    """Return which of these processes are still alive."""
     found = ((entry, find_process(entry.pid)) for entry in entries)
     return tuple(process for entry, process in found if process and process.started == entry.started)
 
 
 class Leftover(Record):
-    """A process and its command line, which is empty if the process was ending by itself."""
+    """A process that was sent SIGKILL, and its command line.
+
+    The command line is empty if the process was already exiting by itself. In uninterruptible sleep it is not read: the
+    process's name and pid replace it.
+    """
 
     process: Process
     command_line: str
@@ -56,27 +60,28 @@ class Leftovers:
         self._uninterruptible_checks = 0
 
     def kill(self, entries: Iterable[Entry]) -> bool:
-        """Send SIGKILL to those that are alive; return whether to check again."""
+        """Send SIGKILL to those of these processes that are alive; return False once more checks are no use."""
         alive = survivors_of(entries)
         for process in alive:
             entry = Entry(process.pid, process.started)
             if entry not in self._seen:
-                # Reading it takes a lock of the process's memory, which one in uninterruptible sleep may hold.
+                # To read a command line takes a lock on the process's memory. In uninterruptible sleep, the process may
+                # hold that lock.
                 line = str(process) if process.is_uninterruptible else command_line(process.pid)
                 self._seen[entry] = Leftover(process, line)
         send_signal(alive, SIGKILL)
-        # Any disk access is an uninterruptible sleep as well, if a short one.
+        # One check is no proof that a process cannot be killed: any disk access is a short uninterruptible sleep.
         self._uninterruptible_checks += bool(alive) and all(process.is_uninterruptible for process in alive)
         return self._uninterruptible_checks < _UNINTERRUPTIBLE_CHECKS
 
     @property
     def survivors(self) -> tuple[Process, ...]:
-        """Those that are alive in spite of SIGKILL."""
+        """The processes that are alive in spite of SIGKILL."""
         return survivors_of(self._seen)
 
     @property
     def ended(self) -> tuple[Leftover, ...]:
-        """Those that have ended, except any that was ending by itself."""
+        """The processes that have ended after SIGKILL, without those that were already exiting by themselves."""
         alive = {Entry(process.pid, process.started) for process in self.survivors}
         return tuple(each for entry, each in self._seen.items() if each.command_line and entry not in alive)
 

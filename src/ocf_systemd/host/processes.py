@@ -4,8 +4,9 @@ Only this module starts processes for an action. Standard input is /dev/null; of
 kept. A command has ended when its own process has: descendants that keep its pipes open do not delay the result.
 
 What differs between an agent that performs one action and the resident server, which performs many, is a
-`ChildPolicy`: what a child process gets of its parent, when it may start, and what the kernel kills should the parent
-die. docs/design/processes.md describes who ends what, and when.
+An agent that performs one action and the resident server, which performs many, differ in their `ChildPolicy`: what a
+child process inherits, when it may start, and what the kernel kills if the parent dies. docs/design/processes.md
+describes which process ends which other, and when.
 """
 
 import fcntl
@@ -28,9 +29,9 @@ from ocf_systemd.host.signals import send_signal
 
 T = TypeVar("T")
 
-_REAP_MIN_S = 0.02  # the least time that killed processes get to end, however short the command's time
+_REAP_MIN_S = 0.02  # seconds: the least time that killed processes get to end, however short the command's time
 _CHUNK = 64 * 1024
-_PIPE_MAX = 1024 * 1024  # pipe(7): the most that /proc/sys/fs/pipe-max-size lets a pipe hold, by default
+_PIPE_MAX = 1024 * 1024  # bytes; pipe(7): the most that /proc/sys/fs/pipe-max-size lets a pipe hold, by default
 
 
 class Output:
@@ -44,10 +45,11 @@ class Output:
 
 
 class Command(Record):
-    """A command to run: arguments, no shell.
+    """A command to run, without a shell.
 
-    `environment` is all it gets, `user` the uid, gid and groups it runs as, if not ours; `time_limit_s` is how
-    many seconds it may take, if that is less than until the deadline. `output` gets what it prints as it runs.
+    `environment` is its complete environment, `user` the uid, gid and groups that it runs as (None: those of this
+    process). `time_limit_s` is how many seconds it may take, even if the deadline is later. `output` receives what the
+    command prints while it runs.
     """
 
     arguments: tuple[str, ...]
@@ -61,7 +63,7 @@ class Runner(Protocol):
     """Runs a command; `run` is the real one."""
 
     async def __call__(self, command: Command, *, deadline: float) -> CommandOutcome:
-        """Return how the command ended, at the deadline (on the event loop's clock) at the latest."""
+        """Run the command and return how it ended, at the deadline (on the event loop's clock) at the latest."""
         ...
 
 
@@ -74,7 +76,7 @@ class KilledWithParent(Enum):
 
 
 class ChildContext(Record):
-    """What a command's process inherits. A `directory` of None and a `umask` of -1 are this process's own."""
+    """What a command's process inherits. A `directory` of None and a `umask` of -1 mean those of this process."""
 
     environment: Mapping[str, str]
     killed_with_parent: KilledWithParent
@@ -85,15 +87,16 @@ class ChildContext(Record):
 
 
 class ChildPolicy:
-    """How the processes of commands relate to this one. This base class is for an agent that Pacemaker has started.
+    """How this process starts commands and ends them. This base class is for an agent that Pacemaker has started.
 
-    The agent performs one action and ends with it. Its commands stay in its process group, so that Pacemaker's SIGKILL
-    to that group reaches them. A command of another user could inject input into a shared terminal (TIOCSTI in
-    ioctl_tty(2)), so it gets a new session. Under Pacemaker there is no terminal, so it stays in the group.
+    The agent performs one action and then ends. Its commands stay in its process group, so that Pacemaker's SIGKILL to
+    that group reaches them. If the agent has a terminal, a command of another user gets a new session, because it could
+    inject input into a shared terminal (TIOCSTI in ioctl_tty(2)). Under Pacemaker there is no terminal, so that command
+    stays in the group, too.
     """
 
     grants_grace = True
-    """Whether a command that must end gets the time between SIGTERM and SIGKILL."""
+    """Whether a command that must end gets time between SIGTERM and SIGKILL, which is called its grace."""
 
     def context(self, command: Command) -> ChildContext:
         """Return what the command's process inherits: this process's own, except for a command of another user."""
@@ -101,7 +104,7 @@ class ChildPolicy:
             leads_group = os.getpgrp() == os.getpid()
             killed = KilledWithParent.OUR_GROUP if leads_group else KilledWithParent.CHILD
             return ChildContext(command.environment, killed)
-        # In a directory that its user can enter.
+        # The command's user may not be able to enter the agent's working directory.
         return ChildContext(command.environment, KilledWithParent.CHILD, directory="/", new_session=_has_terminal())
 
     async def start(self, command: Command, spawn: Callable[[], T], deadline: float) -> T:  # noqa: ARG002  # for the server's policy
@@ -109,7 +112,7 @@ class ChildPolicy:
         return spawn()
 
     def track(self, pid: int, until: ExitStack) -> None:
-        """Record the process of a command that has started, until the stack closes."""
+        """Record the process of a command from its start until the stack closes. This base class records nothing."""
 
 
 def _has_terminal() -> bool:
@@ -124,15 +127,15 @@ _ONE_ACTION = ChildPolicy()
 
 
 async def run(command: Command, *, deadline: float) -> CommandOutcome:
-    """Run a command of a process that performs one action; see `run_child`."""
+    """Run a command for a process that performs one action; see `run_child`."""
     return await run_child(command, _ONE_ACTION, deadline=deadline)
 
 
 async def run_child(command: Command, policy: ChildPolicy, *, deadline: float) -> CommandOutcome:
     """Run a command until it ends, or until the deadline (on the event loop's clock) is so near that it must be ended.
 
-    When time is up, or the caller is cancelled, the command and all its descendants get SIGTERM, at most
-    `timeouts.GRACE_S` seconds, and SIGKILL; those seconds are part of the time until the deadline.
+    When time is up, or the caller is cancelled, the command and all its descendants get SIGTERM and, at most
+    `timeouts.GRACE_S` seconds later, SIGKILL; those seconds are part of the time until the deadline.
     """
     with ExitStack() as resources:
         try:
@@ -149,7 +152,7 @@ async def run_child(command: Command, policy: ChildPolicy, *, deadline: float) -
         try:
             ended = await _watch(exit_descriptor, tails, time_up)
         finally:
-            # Cancelled or out of time; when the process has ended, this finds nothing to do.
+            # The command was cancelled, is out of time, or has ended; in the last case there is nothing to do.
             with anyio.CancelScope(shield=True):
                 grace = grace if policy.grants_grace else 0.0
                 survivors = await _end_tree(process, exit_descriptor, grace, reap)
@@ -198,14 +201,14 @@ _Started = tuple[subprocess.Popen[bytes], tuple[_Tail, _Tail], int]
 
 
 def _start(command: Command, policy: ChildPolicy, resources: ExitStack) -> _Started:
-    """Start a command; the descriptors that this takes are closed with `resources`. Raises OSError."""
+    """Start a command; `resources` closes the descriptors that this opens. Raises OSError."""
     context = policy.context(command)
     death_pipe = _open_death_pipe(resources)
     with ExitStack() as write_ends:
         pipes = [_output_pipe(command, resources, write_ends) for _ in range(2)]
         if os.getpgrp() == os.getpid():
-            # A file can block execve(2) for long. Until it succeeds, the child runs only our code and is in our group:
-            # the group can own the parent-death pipe then, also for a command of another user.
+            # A file can block execve(2) for long. Until execve(2) succeeds, the child runs only our code and is in our
+            # group. Until then the group can own the parent-death pipe, even if the command is of another user.
             fcntl.fcntl(death_pipe, fcntl.F_SETOWN, -os.getpgrp())
         process = _spawn(command, context, death_pipe, (pipes[0][1], pipes[1][1]))
     if context.killed_with_parent is not KilledWithParent.OUR_GROUP:
@@ -213,7 +216,7 @@ def _start(command: Command, policy: ChildPolicy, resources: ExitStack) -> _Star
         fcntl.fcntl(death_pipe, fcntl.F_SETOWN, -process.pid if is_group else process.pid)
     policy.track(process.pid, resources)
     try:
-        # A pidfd and not Process.wait(): in Python 3.11 and 3.12 that waits for the end of the pipes as well.
+        # A pidfd, because Process.wait() in Python 3.11 and 3.12 also waits for the end of the pipes.
         exit_descriptor = os.pidfd_open(process.pid)
     except OSError:
         process.kill()
@@ -230,13 +233,13 @@ def _start(command: Command, policy: ChildPolicy, resources: ExitStack) -> _Star
 def _open_death_pipe(resources: ExitStack) -> int:
     """Return the read end of the parent-death pipe, for a command to inherit. Raises OSError.
 
-    Only this process has the write end. If it dies, even of SIGKILL, which no process can catch, the kernel closes the
-    write end. The kernel then sends the signal set with F_SETSIG to the owner set with F_SETOWN (fcntl(2), "Signals").
-    So the command ends with its parent, without a process in between.
+    Only this process has the write end. If this process dies, even of SIGKILL, which no process can catch, the kernel
+    closes the write end. The kernel then sends the signal set with F_SETSIG to the owner set with F_SETOWN (fcntl(2),
+    "Signals"). So the command ends with its parent, without a process in between.
 
-    The owner is the agent's process group where the agent leads one, as under Pacemaker, since Pacemaker kills only the
-    agent's pid where on-fail is block. The owner is the command alone if the agent leads no group, or if the command
-    runs as another user: it could set O_ASYNC again, and the kernel would signal the owner with root's rights.
+    The owner is the agent's process group if the agent leads one, as under Pacemaker: Pacemaker kills only the agent's
+    pid where on-fail is block. The owner is the command alone if the agent leads no group, or if the command runs as
+    another user: that user could set O_ASYNC again, and the kernel would signal the owner with root's rights.
     """
     read_end, write_end = os.pipe()
     resources.callback(os.close, write_end)
@@ -245,15 +248,15 @@ def _open_death_pipe(resources: ExitStack) -> int:
     fcntl.fcntl(read_end, fcntl.F_SETSIG, SIGKILL)
     fcntl.fcntl(read_end, fcntl.F_SETFL, flags | os.O_ASYNC)
     # O_ASYNC is cleared before the write end is closed (callbacks run in reverse order): processes that the command
-    # leaves running still hold the read end, and must not be signalled.
+    # has left running still hold the read end, and must not get the signal.
     resources.callback(fcntl.fcntl, read_end, fcntl.F_SETFL, flags)
     return read_end
 
 
 def _output_pipe(command: Command, resources: ExitStack, write_ends: ExitStack) -> tuple[int, int]:
-    """Return the ends of a pipe for one of a command's streams, to be closed with these stacks. Raises OSError.
+    """Return the ends of a pipe for one of a command's streams, which these stacks close. Raises OSError.
 
-    It belongs to the command's user, who may open it a second time, as /dev/stderr (proc_pid_fd(5)).
+    The pipe belongs to the command's user, because the command may open it again, as /dev/stderr (proc_pid_fd(5)).
     """
     read_end, write_end = os.pipe()
     resources.callback(os.close, read_end)
@@ -303,7 +306,7 @@ async def _end_tree(
     """End a process and all its descendants, and reap it; return those that SIGKILL cannot end (state D)."""
     if process.poll() is not None:
         return ()
-    # Parents first: a shell that lives to see its child end by the signal would write "Terminated" as the last line.
+    # Parents get the signal first: a shell that outlives its child would write "Terminated" as the last line.
     tree = descendants_of(process.pid)
     send_signal(tree, SIGTERM)
     with anyio.move_on_after(grace_s):
@@ -314,7 +317,7 @@ async def _end_tree(
     with anyio.move_on_after(max(reap_s, _REAP_MIN_S)):
         await _wait_for_end(tree, exit_descriptor)
     process.poll()
-    # Other processes that are still listed have been killed; a busy host has not ended or reaped them yet.
+    # Any other process that is still alive has been sent SIGKILL, but on a busy host it takes longer to end.
     return tuple(survivor for survivor in survivors_of(tree) if survivor.is_uninterruptible)
 
 

@@ -11,7 +11,7 @@ from ocf_systemd.core.records import Record
 from ocf_systemd.core.text import printable
 
 TICKS_PER_S = os.sysconf("SC_CLK_TCK")
-"""Clock ticks in a second, in which /proc counts start times."""
+"""Clock ticks in a second; /proc counts start times in these ticks."""
 
 
 class Entry(Record):
@@ -22,7 +22,7 @@ class Entry(Record):
 
     @property
     def age_s(self) -> float:
-        """How many seconds ago it was forked, to a hundredth: starttime counts ticks since boot, as CLOCK_BOOTTIME."""
+        """How many seconds ago it was forked, to a clock tick. Start times count from boot, as CLOCK_BOOTTIME does."""
         return max(time.clock_gettime(time.CLOCK_BOOTTIME) - self.started / TICKS_PER_S, 0.0)
 
 
@@ -38,7 +38,7 @@ class Stat(Record):
 
     @property
     def is_alive(self) -> bool:
-        """Whether any of its threads runs."""
+        """Whether any of its threads runs: its first thread may be a zombie while others run."""
         return self.state not in "ZX" or (self.state == "Z" and self.threads > 1)
 
     @property
@@ -77,9 +77,9 @@ def is_alive(entry: Entry) -> bool:
 
 
 def find_process(pid: int) -> Process | None:
-    """Return a process that is alive; None: it is not, or waits to be reaped.
+    """Return a process if it is alive; None: there is none, or it has ended and waits to be reaped.
 
-    Reads nothing of /proc that a process in uninterruptible sleep could block, as its command line.
+    This reads nothing in /proc that a process in uninterruptible sleep could block, such as the command line.
     """
     stat = read_stat(pid)
     if stat is None or not stat.is_alive:
@@ -88,9 +88,9 @@ def find_process(pid: int) -> Process | None:
 
 
 def descendants_of(*pids: int) -> tuple[Entry, ...]:
-    """Return processes and all that descends from them, parents before their children."""
+    """Return these processes and all their descendants, each parent before its children."""
     children_of = _find_children()
-    found: dict[Entry, None] = {}  # in this order
+    found: dict[Entry, None] = {}  # a set that keeps its order
     unvisited = list(pids)
     while unvisited:
         stat = read_stat(unvisited.pop())
@@ -113,7 +113,7 @@ def _find_children() -> Callable[[int], list[int]]:
 def _kernel_children(pid: int) -> list[int]:
     """Return a process's children as the kernel lists them (proc_pid_task_children(5))."""
     listed = b""
-    with suppress(OSError):  # it ends meanwhile
+    with suppress(OSError):  # the process ends meanwhile
         for thread in Path(f"/proc/{pid}/task").iterdir():
             with suppress(OSError):
                 listed += (thread / "children").read_bytes()
@@ -130,14 +130,14 @@ def _scanned_children() -> Callable[[int], list[int]]:
 
 
 def command_line(pid: int) -> str:
-    """Return a process's command line, safe to display; empty: it has none."""
+    """Return a process's command line, safe to display; empty if it has none."""
     with suppress(OSError):
         return printable(Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" "))
     return ""
 
 
 def environment_of(pid: int) -> frozenset[bytes]:
-    """Return the variables a process was started with, as NAME=VALUE; none if it is gone."""
+    """Return the variables with which a process was started, as NAME=VALUE; none if they cannot be read."""
     with suppress(OSError):
         return frozenset(Path(f"/proc/{pid}/environ").read_bytes().split(b"\0"))
     return frozenset()

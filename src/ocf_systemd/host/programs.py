@@ -1,6 +1,7 @@
 """Checks a program before it is executed: who could change what execve(2) opens, and whether it can be started.
 
-A script brings its interpreter with it, and that may be a script as well. Sources: path_resolution(7), execve(2).
+To execute a script, execve(2) executes its interpreter, which may be a script as well: interpreters are checked too.
+Sources: path_resolution(7), execve(2).
 """
 
 import errno
@@ -19,25 +20,25 @@ FILE_ERRORS = frozenset({errno.ENOENT, errno.EACCES, errno.ENOEXEC, errno.ENOTDI
 """The errors of execve(2) that are about the file; all others are about the host."""
 
 SHORTAGES = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM})
-"""The errors of open(2) that are about this process or the host, for the time being."""
+"""The errors of open(2) that report a temporary lack of descriptors or memory, not a problem of the file."""
 
-_LINKS_MAX = 40  # path_resolution(7): more symbolic links than that are ELOOP
-_SHEBANG_MAX = 256  # execve(2): the kernel reads no more of the first line
+_LINKS_MAX = 40  # path_resolution(7): open(2) of a path with more symbolic links fails with ELOOP
+_SHEBANG_MAX = 256  # bytes; execve(2): the kernel reads no more of the first line
 _NOT_IN_PATH = "its interpreter {} is not in PATH"
 _PLAIN_NAME = re.compile("[A-Za-z0-9_./+][A-Za-z0-9_./+-]*")
-_SCRIPTS_MAX = 5  # the kernel's exec_binprm(): more scripts that interpret each other are ELOOP
-# Without waiting: for the holder of a lease (F_SETLEASE in fcntl(2)), for the other end of a named pipe.
+_SCRIPTS_MAX = 5  # exec_binprm() in the kernel: if more scripts interpret each other, execve(2) fails with ELOOP
+# O_NONBLOCK: open(2) waits neither for the holder of a lease (F_SETLEASE in fcntl(2)) nor for a named pipe's other end.
 _OPEN_FLAGS = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY
 
 
 def why_unsafe(path: str, trusted_uids: frozenset[int], avoided: Container[str] = ()) -> str | None:
-    """Return which component of `path` another user could change, or None.
+    """Return which component of `path` another user could change, and why; None: the path is safe.
 
     Every component that the kernel traverses is checked, including the targets of symbolic links and their directories.
-    A component is safe if a trusted user owns it and no other user may write to it, except group root. A sticky
-    directory is not safe: as soon as a name in it does not exist, anyone can create it. If the kernel resolves a link
-    differently from readlink(2), as for /proc/PID/root, the components are not known. None of the `avoided` components
-    is accessed.
+    A component is safe if a trusted user owns it and no other user may write to it, except group root. A directory that
+    everyone may write to is not safe even if it is sticky: anyone can create a name that does not exist in it. If the
+    kernel resolves a link differently from readlink(2), as for /proc/PID/root, the components are not known, so the
+    path is not safe. A path with an `avoided` component is not safe either, and that component is not accessed.
 
     Raises OSError if the path does not exist or cannot be read.
     """
@@ -70,7 +71,7 @@ def _why_changeable(place: str, seen: os.stat_result, trusted_uids: frozenset[in
 
 
 def _has_acl(place: str) -> bool:
-    # acl(5): then the group bits of the mode are the most that any entry of the list grants.
+    # acl(5): with an access control list, the group bits of the mode are the most that any entry of the list grants.
     try:
         return bool(os.getxattr(place, "system.posix_acl_access", follow_symlinks=False))
     except OSError:
@@ -80,7 +81,7 @@ def _has_acl(place: str) -> bool:
 def _places(path: str) -> Iterator[str]:
     """Yield every component that the kernel traverses as it resolves a path (path_resolution(7)), in that order.
 
-    The last one is where the path leads.
+    The last component is the file to which the path leads.
     """
     place, ahead, links = "/", path.split("/")[::-1], 0
     yield place
@@ -107,17 +108,18 @@ def _places(path: str) -> Iterator[str]:
 
 
 def leads_into(path: str, avoided: Container[str]) -> bool:
-    """Return whether a path leads to or through one of the `avoided` places, without accessing that."""
+    """Return whether a path leads to or through one of the `avoided` places, without accessing that place."""
     return any(place in avoided for place in _places(path))
 
 
 def executed_files(path: str, search_path: str, opened: ExitStack, avoided: Container[str] = ()) -> Iterator[str]:
-    """Yield a program and its interpreters, as execve(2) and env(1) find them; open each for reading after it.
+    """Yield a program and its interpreters, as execve(2) and env(1) find them; open each file after it is yielded.
 
-    As long as they are open, no process can take a lease that would block execve(2). Nothing is known of the
-    interpreter of a script that this process may not read. A search for a program ends at the first path that leads
-    into an `avoided` place; the caller must not continue after it has received that. Raises BlockingIOError if a
-    process holds such a lease, and OSError if a file, or the program that env(1) searches for, does not exist.
+    As long as these files are open, until `opened` is closed, no process can take a lease that would block execve(2).
+    The interpreter of a script that this process may not read is not known and not yielded. A search by env(1) ends at
+    the first path that leads into an `avoided` place. That path is yielded, and the caller must then stop the
+    iteration. Raises BlockingIOError if a process holds such a lease, and OSError if a file, or the program that env(1)
+    searches for, does not exist.
     """
     ahead = [path]
     for _ in range(2 * _SCRIPTS_MAX):
@@ -135,7 +137,7 @@ def executed_files(path: str, search_path: str, opened: ExitStack, avoided: Cont
 
 
 def _interpreters(first_line: bytes, search_path: str, avoided: Container[str] = ()) -> list[str]:
-    """Return the interpreter that a first line names, and if that is env(1), the program that it starts."""
+    """Return the interpreter that a first line names and, if that is env(1), the program that env starts."""
     interpreter, argument = _split_shebang(first_line)
     program = _program_of_env(interpreter, argument)
     found = _search(program, search_path, avoided)
@@ -149,7 +151,7 @@ def _read_first_line(descriptor: int) -> bytes:
 
 
 def _split_shebang(first_line: bytes) -> tuple[str, str]:
-    """Return the interpreter and the rest of the line, which execve(2) passes as one argument; empty: there is none."""
+    """Return the interpreter, and the rest of the line, which execve(2) passes as one argument; empty without `#!`."""
     if not first_line.startswith(b"#!"):
         return "", ""
     interpreter, _, argument = first_line[2:].replace(b"\t", b" ").strip(b" ").partition(b" ")
@@ -157,20 +159,24 @@ def _split_shebang(first_line: bytes) -> tuple[str, str]:
 
 
 def _program_of_env(interpreter: str, argument: str) -> str:
-    """Return the program that env(1) searches for; empty if the interpreter is not env, or has other options than -S.
+    """Return the program that env(1) searches for; empty: the interpreter is not env, or the program is not known.
 
-    Without -S the whole argument is the name of the program.
+    The program is not known if env changes the PATH, or has options other than -S. Without -S, the whole argument is
+    the name of the program.
     """
     if interpreter.rpartition("/")[2] != "env" or "PATH=" in argument:
         return ""
     if not argument.startswith("-S"):
         return "" if argument.startswith("-") or "=" in argument else argument
     program = next((word for word in argument.removeprefix("-S").split() if "=" not in word), "")
-    return program if _PLAIN_NAME.fullmatch(program) else ""  # neither an option nor quoted
+    return program if _PLAIN_NAME.fullmatch(program) else ""  # such a name is neither an option nor quoted
 
 
 def _search(program: str, search_path: str, avoided: Container[str] = ()) -> str:
-    """Return the path of a program as execvp(3) finds it, or the first that is not tried; empty: it is not found."""
+    """Return the path of a program as execvp(3) finds it; empty: it is not found.
+
+    The search ends at the first path that leads into an `avoided` place, and returns that path.
+    """
     if "/" in program:
         return program
     places = (f"{directory}/{program}" for directory in search_path.split(":") if directory.startswith("/"))
@@ -183,9 +189,9 @@ def _can_be_executed(path: str) -> bool:
 
 
 def why_not_executable(path: str, search_path: str = SEARCH_PATH, scripts: int = _SCRIPTS_MAX) -> str:
-    """Return why `execve` would not start the file at `path`; empty: it would.
+    """Return why execve(2) would not start the file at `path`; empty: it would, or the reason is not known.
 
-    `search_path` is where env(1) searches for interpreters, `scripts` how many may interpret each other.
+    `search_path` is where env(1) searches for interpreters, `scripts` how many scripts may interpret each other.
     """
     try:
         mode = Path(path).stat().st_mode

@@ -11,20 +11,20 @@ from pathlib import Path
 
 import anyio
 
-_CHECK_PAUSE_S = 0.02
+_CHECK_PAUSE_S = 0.02  # seconds between two attempts to take the lock
 
 
 @asynccontextmanager
 async def reload_lock(run_directory: Path, deadline: float) -> AsyncIterator[None]:
-    """Hold the lock during the block; wait for it until the deadline at most, on the event loop's clock.
+    """Hold the lock during the block; before that, wait for it until the deadline (on the event loop's clock).
 
-    The block runs without the lock if that cannot be taken in time: then there are more reloads. The kernel releases
-    the lock with the process that holds it (flock(2)).
+    If the lock cannot be taken in time, the block runs without it: then there are more daemon-reloads. The kernel
+    releases the lock when the process that holds it ends (flock(2)).
     """
     descriptor = _open(run_directory)
     try:
         with anyio.CancelScope(deadline=deadline):
-            while descriptor is not None and not _is_locked(descriptor):  # noqa: ASYNC110  # another process's
+            while descriptor is not None and not _is_locked(descriptor):  # noqa: ASYNC110  # another process holds it
                 await anyio.sleep(_CHECK_PAUSE_S)
         yield
     finally:
@@ -42,7 +42,7 @@ def _open(run_directory: Path) -> int | None:
 
 
 def _is_locked(descriptor: int) -> bool:
-    """Try to lock; return whether it is locked, or cannot be locked at all."""
+    """Try to lock the file; return whether the wait is over: it is locked, or cannot be locked at all."""
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

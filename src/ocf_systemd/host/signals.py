@@ -1,4 +1,4 @@
-"""Signals: to processes that were found in /proc and to no later process of the same pid, and to this process."""
+"""Sends signals to processes, never to a later process of the same pid, and controls signals to this process."""
 
 import os
 import signal
@@ -12,8 +12,9 @@ from ocf_systemd.host.procfs import Entry, find_process
 def send_signal(processes: Iterable[Entry | Process], number: signal.Signals) -> None:
     """Send a signal to each of these processes, in this order, that has not ended.
 
-    A pidfd refers to one process for as long as it is open, whatever becomes of its pid (pidfd_open(2)): so the start
-    time is compared once the pidfd is open. What may not be signalled, or cannot for lack of descriptors, is left.
+    A pidfd refers to the same process as long as it is open, even if the pid is used again (pidfd_open(2)). So the
+    start time is compared after the pidfd has been opened. A process that this process may not signal is left out, and
+    so is one for which no descriptor is available.
     """
     for process in processes:
         with suppress(OSError):
@@ -41,7 +42,7 @@ def uninterrupted() -> Iterator[None]:
 
 @contextmanager
 def termination_interrupts() -> Iterator[None]:
-    """Have SIGTERM and SIGHUP raise KeyboardInterrupt in the block, as SIGINT does, unless they are ignored."""
+    """Make SIGTERM and SIGHUP raise KeyboardInterrupt in the block, as SIGINT does, unless they are ignored."""
     handled = [each for each in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(each) == signal.SIG_DFL]
     for each in handled:
         signal.signal(each, signal.default_int_handler)

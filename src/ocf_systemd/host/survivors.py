@@ -1,8 +1,8 @@
-"""Records below /run which hooks left a process that cannot be killed, so that they are not started again.
+"""Records below /run the hooks that left a process that cannot be killed, so that these hooks are not started again.
 
-A process in uninterruptible sleep (state D, as on storage that does not respond) survives SIGKILL. Each monitor
-that runs the same hook would leave another. The record outlives the agent's process, which is a new one for each
-monitor, and is void once the process has ended. See docs/design/processes.md.
+A process in uninterruptible sleep (state D, as on storage that does not respond) survives SIGKILL: it is a survivor.
+Each monitor that runs the same hook would leave another. Without the resident server, each monitor is a new process of
+the agent, so the record is a file. It is void once the survivor has ended. See docs/design/processes.md.
 """
 
 import os
@@ -13,11 +13,11 @@ from pathlib import Path
 from ocf_systemd.core.observations import Process
 from ocf_systemd.host.procfs import find_process
 
-_RECORDS_MAX = 64 * 1024  # bytes; a record takes less than the longest path, 4 KiB
+_RECORDS_MAX = 64 * 1024  # bytes read of a file; a record has 4 KiB at most, like the longest path
 
 
 def record_survivors(unit: str, hook: str, processes: Iterable[Process], *, run_directory: Path = Path("/run")) -> None:
-    """Record processes of a unit's hook that cannot be killed; if that cannot be written, there is no record."""
+    """Record processes of a unit's hook that cannot be killed; if the file cannot be written, there is no record."""
     records = "".join(f"{process.pid} {process.started} {hook}\0" for process in processes)
     if not records:
         return
@@ -30,13 +30,13 @@ def record_survivors(unit: str, hook: str, processes: Iterable[Process], *, run_
 
 
 def find_survivor(unit: str, hooks: tuple[str, ...], *, run_directory: Path = Path("/run")) -> Process | None:
-    """Return a process that one of these hooks of a unit left in an earlier run and that is still alive."""
+    """Return a process that an earlier run of one of these hooks left and that is still alive; None: there is none."""
     alive = recorded_survivors(unit, run_directory=run_directory)
     return next((process for process, hook in alive if hook in hooks), None)
 
 
 def recorded_survivors(unit: str, *, run_directory: Path = Path("/run")) -> list[tuple[Process, str]]:
-    """Return all processes of a unit's hooks that are recorded and alive, each with its hook."""
+    """Return all recorded processes of a unit's hooks that are still alive, each with the path of its hook."""
     path = _path(run_directory, unit)
     try:
         with open(path, "rb") as file:  # noqa: PTH123
@@ -57,7 +57,7 @@ def _make_directories(run_directory: Path) -> None:
 
 
 def _path(run_directory: Path, unit: str) -> str:
-    return f"{run_directory}/ocf-systemd/survivors/{unit}"  # a str: read by each monitor, and pathlib is slow
+    return f"{run_directory}/ocf-systemd/survivors/{unit}"  # a str: each monitor reads it, and pathlib is slow
 
 
 def _alive(records: str) -> Iterator[tuple[Process, str]]:

@@ -33,8 +33,9 @@ _PROPERTIES = (
 FOREIGN_VARIABLES = re.compile("SYSTEMD_.*|SYSTEMCTL_.*|NOTIFY_SOCKET|LISTEN_.*|WATCHDOG_.*|DBUS_.*|XDG_RUNTIME_DIR")
 _SEARCH_PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
 
-# What systemctl prints when a job ends (bus-wait-for-jobs.c) or is refused, but not when a request is lost. A unit's
-# name contains no blank; `.*` would take seconds on other text. Compiled when a job has failed.
+# What systemctl prints when a job fails (bus-wait-for-jobs.c) or is refused, but not when the request is lost. `\S*` is
+# a unit's name, which contains no blank; `.*` would take seconds on other text. The patterns are compiled only when a
+# job has failed.
 _JOB_MESSAGES = (
     (JobResult.CANCELED, r"Job for \S* canceled\."),
     (JobResult.TIMEOUT, r"Job for \S* timed out\."),
@@ -46,13 +47,14 @@ _JOB_MESSAGES = (
     (JobResult.ONCE, r"Unit \S* was started already once"),
     (JobResult.FAILED, r"Job (for \S* )?failed"),
     (JobResult.REFUSE_MANUAL, r"Operation refused, unit \S* may be requested by dependency only"),
-    # systemctl's exit code 4 is for a transaction that another forbids as well, as while the host shuts down.
+    # The exit code of "access denied", 4, does not suffice: systemctl also exits with 4 if a queued job forbids the
+    # request, as while the host shuts down.
     (JobResult.ACCESS_DENIED, r"Access denied|[Aa]uthentication required|Permission denied|Operation not permitted"),
 )
 
-_JOURNAL_SPARE_S = 0.1
+_JOURNAL_SPARE_S = 0.1  # seconds added to a search in the journal: journalctl counts from its own start
 _PACEMAKER = ("pacemaker.service", "pacemaker_remote.service")
-_STOP_JOBS = frozenset({"stop", "restart"})  # "restart" stops first (job.c)
+_STOP_JOBS = frozenset({"stop", "restart"})  # a restart job stops the unit first (job.c)
 
 
 def tool_environment(environment: Mapping[str, str]) -> dict[str, str]:
@@ -67,7 +69,7 @@ def systemctl_command(environment: Mapping[str, str], verb: str, *arguments: str
 
 
 QueryPid1 = Callable[[str, float], Awaitable[UnitState | None]]
-"""Queries the state of a unit by its name, until a deadline; None: `systemctl` must be called."""
+"""Queries PID 1 for the state of a unit, by its name, until a deadline; None: `systemctl` must be called instead."""
 
 
 class Systemctl(Record):
@@ -89,7 +91,7 @@ class Systemctl(Record):
         found = self.unit_processes.find(unit)
         if not found.remaining:
             return found
-        # They are of the last run, unless the unit was started between the reply and the search.
+        # These processes are of the last run, unless the unit was started after the reply: query it again.
         unit = await self._show(deadline)
         return self.unit_processes.find(unit) if isinstance(unit, UnitState) and unit.is_inactive else unit
 
@@ -109,14 +111,15 @@ class Systemctl(Record):
         return job_outcome(await self._systemctl("stop", deadline=deadline))
 
     async def stop_at_once(self, deadline: float) -> JobOutcome:
-        """Stop the unit without regard to the order of stop jobs, a job that is queued already included.
+        """Stop the unit at once, without waiting for jobs that systemd orders before its stop.
 
-        Units that require this one do not stop with it (--job-mode= in systemctl(1)).
+        A stop job of the unit that is queued already no longer waits for them either. Units that require this one do
+        not stop with it (--job-mode= in systemctl(1)).
         """
         return job_outcome(await self._systemctl("stop", "--job-mode=ignore-dependencies", deadline=deadline))
 
     async def is_stopping_pacemaker(self, deadline: float) -> bool:
-        """Query whether a job is queued that stops Pacemaker, as while the host shuts down."""
+        """Return whether a job is queued that stops Pacemaker, as while the host shuts down."""
         command = systemctl_command(self.environment, "list-jobs", "--no-legend", *_PACEMAKER)
         match await self.run(command, deadline=deadline):
             case Exited(code=0, stdout=stdout):
@@ -126,15 +129,15 @@ class Systemctl(Record):
                 return False
 
     async def reload(self, deadline: float) -> JobOutcome:
-        """Have the unit reload its configuration and wait for its job."""
+        """Make the unit reload its configuration, and wait for its job."""
         return job_outcome(await self._systemctl("reload", deadline=deadline))
 
     async def reset_failed(self, deadline: float) -> None:
-        """Reset the unit's failed state and its count of starts; that a unit has neither is no problem."""
+        """Reset the unit's failed state and its count of starts; a unit that has neither is no error."""
         await self._systemctl("reset-failed", deadline=deadline)
 
     async def daemon_reload(self, deadline: float) -> str:
-        """Have systemd read its unit files again; return why it did not, or nothing."""
+        """Make systemd read its unit files again; return why that failed, or an empty string."""
         match await self.run(systemctl_command(self.environment, "daemon-reload"), deadline=deadline):
             case Exited(code=0):
                 return ""
@@ -142,28 +145,29 @@ class Systemctl(Record):
                 return f"daemon-reload: {_why(failure)}"
 
     async def last_log_line(self, unit: str, within_s: float, deadline: float) -> str:
-        """Return the last line that the processes of a unit, by its Id, logged within that many seconds from now.
+        """Return the last line that the processes of a unit logged in the last `within_s` seconds; `unit` is its Id.
 
-        Not by invocation: journald does not know it of a process that has already ended, and systemd forgets it when
-        it unloads the unit.
+        The search is not by invocation ID: journald does not know the ID of a process that has already ended, and
+        systemd forgets the ID of a unit when it unloads the unit.
         """
-        await self._journal("--sync", deadline=deadline)  # journald may not have read the last of it yet
+        await self._journal("--sync", deadline=deadline)  # journald may not have read the last lines yet
         return await self._last_line(within_s, deadline, f"_SYSTEMD_UNIT={unit}")
 
     async def last_log_line_about(self, unit: str, within_s: float, deadline: float) -> str:
-        """Return `last_log_line` or, if there is none, the last line that PID 1 logged about it: an unmet condition."""
+        """Return `last_log_line` or else the last line that PID 1 logged about the unit, such as an unmet condition."""
         line = await self.last_log_line(unit, within_s, deadline)
         return line or await self._last_line(within_s, deadline, "_PID=1", f"UNIT={unit}")
 
     async def _last_line(self, within_s: float, deadline: float, *matches: str) -> str:
-        # Relative to journalctl's own start, a little later. With it, --lines=1 is the first line, unless --reverse.
+        # --since is relative to journalctl's own start, a little later. With --since, --lines=1 would print the
+        # first line, but with --reverse that is the last one.
         since = f"--since=-{within_s + _JOURNAL_SPARE_S:.3f}s"
         options = ("--output=cat", "--reverse", "--lines=1", since)
         lines = await self._journal(*options, *matches, deadline=deadline)
         return lines[-1] if lines else ""
 
     async def journal(self, count: int, deadline: float) -> tuple[str, ...]:
-        """Return the last lines in the journal about the unit, including systemd's own."""
+        """Return the last lines in the journal about the unit, including those of systemd itself."""
         options = ("--output=short", f"--lines={count}", f"--unit={self.unit}")
         return await self._journal(*options, deadline=deadline)
 
@@ -210,7 +214,7 @@ def job_outcome(outcome: CommandOutcome) -> JobOutcome:
 
 
 def _first_line(outcome: Exited) -> str:
-    # The lines after it are advice to read the journal, warnings before it are about changed unit files.
+    # Warnings before the message are about changed unit files; the lines after it are advice to read the journal.
     return next((line for line in printed_lines(outcome.stderr) if not line.startswith("Warning:")), "")
 
 

@@ -1,1 +1,1 @@
-"""Installs, upgrades and removes what the rest of the host needs of this package."""
+"""Installs, upgrades and removes the files by which Pacemaker, systemd and other programs find this package."""

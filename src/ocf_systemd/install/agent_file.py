@@ -31,7 +31,7 @@ from ocf_systemd.install.ownership import is_ours, text_of, version_line
 DEFAULT_OCF_ROOT = Path("/usr/lib/ocf")
 DEFAULT_PROVIDER, DEFAULT_NAME = "pacemaker", "systemd"
 
-# Agent files of earlier versions are recognized by it as well.
+# Do not change the mark: agent files of earlier versions are recognized by it as well.
 _MARK = "# Resource agent of ocf-systemd, put here by `ocf-systemd install`, removed by `ocf-systemd uninstall`."
 _AGENT_FILE = """\
 {shebang}
@@ -82,8 +82,8 @@ except Exception as error:  # for example: no memory or no file descriptor left
     posix.write(2, prefix + f"the agent cannot be loaded: {{error!r}}\\n".encode(errors="replace"))
     posix._exit(1)
 """
-_UPGRADE_MAX_S = 10  # far longer than pip(1) or dpkg(1) take to replace a package
-_SHEBANG_MAX = 127  # execve(2): kernels before 5.1 read no more of the first line
+_UPGRADE_MAX_S = 10  # seconds; pip(1) and dpkg(1) take far less to replace a package
+_SHEBANG_MAX = 127  # bytes; execve(2): kernels before 5.1 read no more of the first line
 _META_DATA_TIMEOUT_S = 30.0
 _READ_ONLY = (
     ". If this host boots an image, run `ocf-systemd install` while the image is built, or install into a system "
@@ -125,7 +125,7 @@ class AgentFile:
 
     @property
     def is_for_this_host(self) -> bool:
-        """Whether Pacemaker looks there; an agent elsewhere, such as below the root of a package, is not used here."""
+        """Whether Pacemaker on this host finds the agent; if not, the OCF root is, for example, that of a package."""
         return self.ocf_root.resolve() == DEFAULT_OCF_ROOT.resolve()
 
     @property
@@ -138,8 +138,8 @@ def install(agent: AgentFile, *, share: Path | None = None, force: bool = False)
     """Install the agent file atomically, after a test run of it; return warnings.
 
     The packages that the agent imports are compiled to byte code where that is possible. Manual pages and completion
-    are installed below `share`. Raises `InstallationError`; then, or if it is interrupted, nothing but byte code has
-    changed. `force` replaces a file of another program.
+    are installed below `share`. Raises `InstallationError`. If that is raised, or if the installation is interrupted,
+    nothing but byte code has changed. `force` replaces a file of another program.
     """
     if not force and agent.path.exists() and not is_ours(agent.path, _MARK):
         raise InstallationError(f"{agent.path} is not an agent of ocf-systemd; --force replaces it")
@@ -173,7 +173,7 @@ def describe(error: OSError) -> str:
 def _compile() -> None:
     """Write the byte code of the packages that an action imports.
 
-    Byte code only saves time: Python compiles a module without it in each process.
+    Byte code only saves time: without it, Python compiles the modules again in each process.
     """
     for name in _IMPORTED:
         with suppress(Exception):
@@ -194,7 +194,7 @@ def _prune(agent: AgentFile) -> None:
 
 
 def uninstall(agent: AgentFile, *, force: bool = False) -> bool:
-    """Remove the agent file and the then empty directories above it; return whether the file existed.
+    """Remove the agent file, and directories above it that are then empty; return whether the file existed.
 
     Raises `InstallationError`. `force` removes a file of another program.
     """
@@ -223,7 +223,7 @@ def is_outdated(path: Path) -> bool:
 
 
 def imported_packages(agent: Path) -> tuple[str, ...]:
-    """Return the directories of what an agent file imports: its own package, those it depends on, standard library."""
+    """Return the directories from which an agent file imports: this package, its dependencies, the standard library."""
     text = agent.read_text(encoding="utf-8", errors="replace")
     own = (f"{path}/ocf_systemd" for path in re.findall(r"^sys\.path\.insert\(0, '(.+)'\)$", text, re.MULTILINE))
     return (*own, *chain(*map(_directories_of, _IMPORTED[1:])), sysconfig.get_path("stdlib"))
@@ -242,11 +242,11 @@ def _agent_text() -> str:
 
 
 def _shebang(interpreter: str) -> str:
-    """Return one or three first lines that start the interpreter, isolated from the caller's environment (-I).
+    """Return the one or three lines with which the agent file starts, isolated from the caller's environment (-I).
 
     -S skips the search for installed packages: a client of the resident server needs none, and the search takes half
-    of the client's run time. If execve(2) would split or truncate the interpreter's path, sh runs the file first and
-    starts the interpreter; to Python the second line is a string.
+    of the client's run time. Three lines are needed if execve(2) would split or truncate the interpreter's path: then
+    sh runs the file first and starts the interpreter. To Python the second and third line are a string.
     """
     line = f"#!{interpreter} -IS"
     if len(line) <= _SHEBANG_MAX and not re.search(r"\s", interpreter):
@@ -256,7 +256,7 @@ def _shebang(interpreter: str) -> str:
 
 
 def _test_run(temporary: Path, agent: AgentFile) -> None:
-    """Run the agent's meta-data, with no other environment, as pcs does; with timeout 0 it waits for no upgrade."""
+    """Run meta-data with these variables only, as pcs does. With timeout 0 the agent does not wait for an upgrade."""
     environment = {"OCF_RESOURCE_TYPE": agent.name, "OCF_RESKEY_CRM_meta_timeout": "0"}
     try:
         done = run_to_end(str(temporary), "meta-data", timeout_s=_META_DATA_TIMEOUT_S, environment=environment)
@@ -270,9 +270,9 @@ def _test_run(temporary: Path, agent: AgentFile) -> None:
 
 
 def _host_warnings(agent: AgentFile) -> Iterator[str]:
-    """Yield a warning if users other than root cannot run the agent, if they could change it, and without systemd.
+    """Yield a warning if users other than root cannot run the agent or could change it, or if systemd is missing.
 
-    Pacemaker's controller calls meta-data as hacluster, and assumes that no parameter is reloadable if that fails.
+    Pacemaker's controller runs meta-data as hacluster. If that fails, it assumes that no parameter is reloadable.
     """
     if unreadable := _find_unreadable(agent.path):
         yield (
@@ -288,7 +288,11 @@ def _host_warnings(agent: AgentFile) -> Iterator[str]:
 
 
 def _fix_mode(place: Path, agent: AgentFile, mode: str) -> str:
-    """Return the command that corrects the mode of a file or directory and, in this environment, of all others."""
+    """Return advice on the wrong mode of a file or directory.
+
+    If the file is in this virtual environment, the command corrects the whole environment; if it is on the agent's
+    path, only that file. For any other file, the advice is to install into another environment.
+    """
     prefix = Path(sys.prefix)
     if prefix != Path(sys.base_prefix) and place.is_relative_to(prefix):
         return f"Run: chmod -R {mode} {prefix}"
@@ -298,7 +302,7 @@ def _fix_mode(place: Path, agent: AgentFile, mode: str) -> str:
 
 
 def _unsafe_parts(agent: AgentFile) -> Iterator[str]:
-    """Yield what users other than root could change, and why, of the files that Pacemaker runs."""
+    """Yield the path components by which users other than root could change what Pacemaker runs, and why."""
     own = [str(agent.path)] if agent.is_for_this_host else []
     for path in (*own, sys.executable, *imported_packages(agent.path)):
         with suppress(OSError):
@@ -317,7 +321,7 @@ def _describe_unreadable(subject: str, path: Path, closed: Path) -> str:
 
 
 def _find_unreadable(agent: Path) -> tuple[str, Path, Path] | None:
-    """Return what users other than root cannot read: what it is, its path, and the file or directory that is closed."""
+    """Return the first file that users other than root cannot read: its kind, path, and what on the path is closed."""
     interpreter, settings = Path(sys.executable), Path(sys.prefix, "pyvenv.cfg")
     modules = (path for name in _IMPORTED for each in _directories_of(name) for path in Path(each).rglob("*.py"))
     for subject, path in (

@@ -1,4 +1,4 @@
-"""Installs and removes the manual pages, completion and the journal's message catalogue: this package's `share`.
+"""Installs and removes the files in this package's `share`: manual pages, completion, the journal's message catalogue.
 
 Only files that this program installed are replaced or removed.
 """
@@ -16,13 +16,13 @@ from ocf_systemd.install.ownership import is_ours, text_of
 
 DEFAULT_SHARE = Path("/usr/local/share")
 """Where man(1), bash and zsh look for files that the administrator has installed."""
-_FISH_COMPLETIONS = Path("/etc/fish/completions")  # fish(1) finds the directory above by XDG_DATA_DIRS only
-# journald searches it and /usr/lib/systemd/catalog, which is for packages (catalog_file_dirs in catalog.c).
+_FISH_COMPLETIONS = Path("/etc/fish/completions")  # fish(1) searches DEFAULT_SHARE only if XDG_DATA_DIRS has it
+# journald searches this directory, and /usr/lib/systemd/catalog, which is for packages: catalog_file_dirs in catalog.c.
 _CATALOG = Path("/usr/local/lib/systemd/catalog")
 _CATALOG_TIMEOUT_S = 30.0
 
 _SOURCE = Path(__file__).parent.parent / "share"
-# Files of earlier versions are recognized by it as well.
+# Do not change the mark: files of earlier versions are recognized by it as well.
 _MARK = "Put here by `ocf-systemd install`, removed by `ocf-systemd uninstall`"
 _MANUAL_COMMENT, _SCRIPT_COMMENT = '.\\"', "#"
 _CREATED_DIRECTORIES = re.compile(re.escape(_MARK) + r", with: (.*)$", re.MULTILINE)
@@ -31,8 +31,8 @@ _CREATED_DIRECTORIES = re.compile(re.escape(_MARK) + r", with: (.*)$", re.MULTIL
 def install(share: Path) -> tuple[str, ...]:
     """Install the files below a directory such as /usr/local/share; return warnings.
 
-    The agent works without them, so a file that cannot be written, or that this program did not install, is skipped
-    with a warning.
+    The agent works without these files, so errors are only warnings. A file of another program is kept. If a file
+    cannot be written, the remaining files are not installed.
     """
     try:
         with atomic_write.readable_for_all():
@@ -43,7 +43,7 @@ def install(share: Path) -> tuple[str, ...]:
 
 
 def installed_text(share: Path) -> str:
-    """Return the text of all installed files."""
+    """Return the texts of all installed files as one text, empty if there are none."""
     return "".join(text_of(path) for file in _files() if _is_ours(path := _destination(file, share)))
 
 
@@ -57,7 +57,7 @@ def remove(share: Path) -> int:
     for path in installed:
         path.unlink()
     for directory in sorted(created, reverse=True):
-        with suppress(OSError):  # it has other files by now
+        with suppress(OSError):  # the directory has other files by now
             Path(directory).rmdir()
     if installed:
         _update_catalog(share)
@@ -76,7 +76,7 @@ def _destination(file: Path, share: Path) -> Path:
 
 def _update_catalog(share: Path) -> str:
     """Make journalctl read the message catalogue again; return a warning, or an empty string."""
-    if share != DEFAULT_SHARE:  # journald does not search it
+    if share != DEFAULT_SHARE:  # journald searches no catalogue below another directory
         return ""
     try:
         environment = {"PATH": SEARCH_PATH, "LC_ALL": "C"}
@@ -115,7 +115,7 @@ def _create(directory: Path) -> Iterator[str]:
 
 
 def _created_directories(path: Path) -> tuple[str, ...]:
-    """Return the directories that were created for an installed file, which it lists itself."""
+    """Return the directories that were created for an installed file: its mark lists them."""
     match = _CREATED_DIRECTORIES.search(path.read_text(encoding="utf-8", errors="replace"))
     return tuple(match[1].split(":")) if match else ()
 
@@ -125,5 +125,5 @@ def _is_ours(path: Path) -> bool:
 
 
 def _is_link_into_this_environment(path: Path) -> bool:
-    """Return whether a file is such a link as pipx(1) makes for manual pages."""
+    """Return whether a file is a link into this environment, as pipx(1) creates for manual pages."""
     return path.is_symlink() and path.resolve().is_relative_to(Path(sys.prefix).resolve())

@@ -1,4 +1,4 @@
-"""Removes the drop-ins that starts by the agent have left on this host."""
+"""Removes the drop-ins (files with settings of a unit) that the agent wrote on this host when it started units."""
 
 from collections.abc import Collection, Iterable
 from pathlib import Path
@@ -10,11 +10,11 @@ from ocf_systemd.host import processes
 from ocf_systemd.host.drop_in import drop_in_path, remove_drop_in, units_with_drop_in
 from ocf_systemd.host.systemctl import is_booted, systemctl_command
 
-_SHOW_S, _RELOAD_S = 10.0, 120.0
+_SHOW_S, _RELOAD_S = 10.0, 120.0  # seconds for systemctl show; for it and daemon-reload together
 
 
 def remove_drop_ins(run_directory: Path, needed: Collection[str]) -> list[str]:
-    """Remove the drop-ins of all units except those needed, and have systemd forget them; return the units.
+    """Remove the drop-ins of all units that are not `needed`, and make systemd unload them; return these units.
 
     Raises OSError.
     """
@@ -27,7 +27,7 @@ def remove_drop_ins(run_directory: Path, needed: Collection[str]) -> list[str]:
 
 
 async def _unload(units: Iterable[str], directories: Iterable[str]) -> None:
-    """Reload systemd if it has loaded one of the drop-ins."""
+    """Call daemon-reload if systemd has loaded a drop-in from one of these directories."""
     now = anyio.current_time()
     show = systemctl_command({}, "show", "--property=DropInPaths", "--", *units)
     shown = await processes.run(show, deadline=now + _SHOW_S)

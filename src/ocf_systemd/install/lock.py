@@ -1,7 +1,7 @@
-"""What surrounds an installation or removal: a lock, because two at once would mix the files of two versions.
+"""A lock for an installation or removal: two at the same time would mix the files of two versions.
 
-A signal that ends the process raises KeyboardInterrupt meanwhile, so that temporary files are removed and the server's
-units are rolled back.
+While the lock is held, a signal that would end the process raises KeyboardInterrupt instead, so that temporary files
+are removed and the units of the resident server are rolled back.
 """
 
 import fcntl
@@ -17,10 +17,11 @@ _NAME = "ocf-systemd-install.lock"
 
 @contextmanager
 def installation_lock(run_directory: Path, report: Callable[[str], None]) -> Iterator[None]:
-    """Hold the lock during the block; while another process holds it, report that in a line and wait.
+    """Hold the lock during the block; if another process holds it, first report that in a line and wait.
 
-    The lock file is in the directory of the run-time files (`/run`), and is removed with the lock. A user who cannot
-    write there cannot write the files that all installations share either, and runs the block without the lock.
+    The lock file is in the directory of the run-time files (`/run`), and is removed when the lock is released. A user
+    who cannot write to that directory runs the block without the lock. Such a user cannot write the files that all
+    installations share either.
     """
     path = run_directory / _NAME
     descriptor = _lock(path, report)
@@ -34,7 +35,7 @@ def installation_lock(run_directory: Path, report: Callable[[str], None]) -> Ite
 
 
 def _lock(path: Path, report: Callable[[str], None]) -> int | None:
-    """Create and lock the file; return its descriptor, or None if that is impossible."""
+    """Create and lock the file; return its descriptor, or None if it cannot be created."""
     while True:
         try:
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
@@ -48,7 +49,7 @@ def _lock(path: Path, report: Callable[[str], None]) -> int | None:
         if os.fstat(descriptor).st_nlink:
             os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
             return descriptor
-        os.close(descriptor)  # the process that held the lock has removed this file
+        os.close(descriptor)  # the process that held the lock has removed this file: create another
 
 
 def _wait(descriptor: int, report: Callable[[str], None]) -> None:

@@ -1,4 +1,4 @@
-"""Tells the files that this program installed from those of others: each of ours has a line with a mark.
+"""Distinguishes the files that this program installed from others: each of its files has a line with a mark.
 
 It also describes how an installation has changed a file.
 """
@@ -21,7 +21,7 @@ def version_line(version: str) -> str:
 
 
 def describe_change(before: str, after: str) -> str:
-    """Return how the text of an installed file has changed, as the beginning of a message; no text: no file."""
+    """Return how an installed file's text has changed, as the beginning of a message; an empty text means no file."""
     if not before:
         return "installed"
     if before == after:

@@ -11,12 +11,15 @@ from ocf_systemd.host.programs import SEARCH_PATH
 from ocf_systemd.install import agent_file
 from ocf_systemd.install.agent_file import AgentFile, why_unreadable
 
-_USER = "hacluster"  # as whom Pacemaker's controller runs meta-data
+_USER = "hacluster"  # Pacemaker's controller runs meta-data as this user
 _TIMEOUT_S = 30.0
 
 
 def check(agent: AgentFile) -> str:
-    """Return a line for the user that says whether Pacemaker finds the agent; if it does not, a warning."""
+    """Return a line for the user: Pacemaker finds the agent and can run it, or why not.
+
+    The line is empty if the installation has already warned of the reason.
+    """
     default = AgentFile(agent_file.DEFAULT_OCF_ROOT, agent.provider, agent.name)
     is_elsewhere = not agent.is_for_this_host
     tool = shutil.which("crm_resource", path=SEARCH_PATH)

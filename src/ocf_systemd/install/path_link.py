@@ -1,4 +1,4 @@
-"""Makes `ocf-systemd` a command of every login: links the program of this environment into a directory of the PATH.
+"""Makes `ocf-systemd` a command of every user: links this environment's program into a directory of the usual PATH.
 
 The link is relative. That distinguishes it from the links that pipx(1) and administrators make, which are kept.
 """
@@ -16,7 +16,10 @@ LINK = Path("/usr/local/bin/ocf-systemd")
 
 
 def install() -> str:
-    """Create or replace the link, unless the PATH of a login has this program; return a line for the user, or none."""
+    """Create or replace the link, unless the usual PATH leads to this program already.
+
+    Returns a line for the user, which may be a warning; empty if no link is needed.
+    """
     program = _this_program()
     found = shutil.which(LINK.name, path=SEARCH_PATH)
     if program is None or (found and Path(found).resolve() == program.resolve()):
@@ -36,7 +39,7 @@ def install() -> str:
 
 
 def remove() -> str:
-    """Remove the link if it leads to this program or to nothing; return a line for the user, or none.
+    """Remove the link if it leads to this program or to nothing; return a line for the user, empty if it is kept.
 
     Raises OSError.
     """
@@ -48,7 +51,10 @@ def remove() -> str:
 
 
 def _this_program() -> Path | None:
-    """Return the program of this environment, or else the one that runs; None: there is no file, as with python -m."""
+    """Return the path of `ocf-systemd` in this environment, or else of the running program if it has that name.
+
+    None: there is no such file, as with `python -m ocf_systemd`.
+    """
     paths = (Path(sys.executable).with_name(LINK.name), Path(sys.argv[0]).absolute())
     return next((path for path in paths if path.name == LINK.name and os.access(path, os.X_OK)), None)
 
@@ -61,10 +67,11 @@ def _is_ours() -> bool:
 
 
 def _link(program: Path) -> None:
-    """Link atomically."""
+    """Create or replace the link atomically."""
     with readable_for_all():
         LINK.parent.mkdir(parents=True, exist_ok=True)
-    # A relative link begins in the directory where the kernel finds it, which may not be the one that we name.
+    # The kernel resolves a relative link from the directory that contains the link; LINK.parent may itself be a link to
+    # that directory.
     target = os.path.relpath(program, LINK.parent.resolve())
     temporary = LINK.with_name(f".{LINK.name}.{os.urandom(8).hex()}")
     try:

@@ -22,7 +22,7 @@ from ocf_systemd.install.ownership import describe_change, is_ours, text_of, ver
 
 SOCKET_UNIT, SERVICE_UNIT = "ocf-systemd.socket", "ocf-systemd.service"
 
-# Units of earlier versions are recognized by it as well.
+# Do not change the mark: units of earlier versions are recognized by it as well.
 _MARK = "# Put here by `ocf-systemd install --resident`, removed by `ocf-systemd uninstall`."
 # docs/resident.md explains each line, and which directives are left out.
 _SOCKET_TEXT = """\
@@ -77,7 +77,7 @@ _SYSTEMCTL_TIMEOUT_S = 120.0
 
 
 class UnitPaths:
-    """Where the units are: their files in `directory`, and the server's socket in that of the run-time files (`/run`).
+    """The paths of the units' files in `directory`, and of the server's socket in `run_directory` (`/run`).
 
     `enabling_link` is the link that exists while the socket unit is enabled.
     """
@@ -92,7 +92,7 @@ class UnitPaths:
 
 
 THIS_HOST = UnitPaths(Path("/etc/systemd/system"), Path(SOCKET).parent)
-"""systemd.unit(5): the directory for units that the administrator installs."""
+"""The paths on this host; systemd.unit(5): /etc/systemd/system is for units that the administrator installs."""
 
 
 def install(paths: UnitPaths, *, force: bool = False) -> str:
@@ -117,7 +117,7 @@ def install(paths: UnitPaths, *, force: bool = False) -> str:
         _systemctl("daemon-reload")
         _systemctl("enable", "--now", SOCKET_UNIT)
         _restart_changed_socket(paths, before)
-        # Not left to the first client: a server that cannot start must fail the installation.
+        # The first client would start the server, too. But a server that cannot start must fail the installation.
         _systemctl("restart", SERVICE_UNIT)
     return f"{_change(paths, before)}; the server listens on {paths.socket}"
 
@@ -125,7 +125,8 @@ def install(paths: UnitPaths, *, force: bool = False) -> str:
 def upgrade(paths: UnitPaths) -> str:
     """Upgrade units that this installation installed; return a message for the user, empty if there are none.
 
-    A unit that is disabled or stopped stays so. Raises `InstallationError`, and then nothing has changed.
+    Units of another installation are kept. A unit that is disabled or stopped stays so. Raises `InstallationError`, and
+    then nothing has changed.
     """
     if not all(map(_is_ours, paths.files)):
         return ""
@@ -163,7 +164,7 @@ def remove(paths: UnitPaths, *, force: bool = False) -> str:
         for path in files:
             path.unlink()
         if paths.socket_file in files:
-            paths.socket.unlink(missing_ok=True)  # systemd removes it, except one that it no longer knows of
+            paths.socket.unlink(missing_ok=True)  # systemd removes the socket, unless it no longer knows the unit
     except OSError as error:
         raise InstallationError(f"{error.filename} cannot be removed: {error.strerror}") from error
     if booted:
@@ -195,7 +196,7 @@ def _restart_changed_socket(paths: UnitPaths, before: Mapping[Path, bytes | None
 
 @contextmanager
 def _rollback_on_failure(paths: UnitPaths) -> Iterator[Mapping[Path, bytes | None]]:
-    """Yield the content of the unit files; if the block raises, restore it and make systemd load it."""
+    """Yield the content of the unit files; if the block raises, restore the files and make systemd load them."""
     was_enabled = paths.enabling_link.is_symlink()
     try:
         before = {path: path.read_bytes() if path.exists() else None for path in paths.files}
@@ -211,7 +212,7 @@ def _rollback_on_failure(paths: UnitPaths) -> Iterator[Mapping[Path, bytes | Non
 
 
 def _roll_back(paths: UnitPaths, before: Mapping[Path, bytes | None], *, was_enabled: bool) -> None:
-    """Undo as much as possible: what has failed once may fail again."""
+    """Undo as much as possible. Errors are ignored, because what has failed once may fail again."""
     booted = is_booted(paths.run_directory)
     new = [path.name for path, content in before.items() if content is None]
     if not was_enabled and paths.enabling_link.is_symlink():
@@ -236,7 +237,7 @@ def _try_systemctl(*arguments: str) -> None:
 
 
 def _systemctl(*arguments: str) -> None:
-    """Call systemctl(1), which enables and disables units without a running systemd; raise `InstallationError`."""
+    """Call systemctl(1), which can enable and disable units without a running systemd. Raises `InstallationError`."""
     try:
         done = run_to_end("systemctl", "--no-ask-password", *arguments, timeout_s=_SYSTEMCTL_TIMEOUT_S)
     except FileNotFoundError:
@@ -254,7 +255,7 @@ def command_line(interpreter: str) -> str:
     """Return the server's command line in the syntax of systemd.service(5).
 
     `:` prevents the expansion of `$`; `%%` is a per cent sign. systemd refuses to execute a path that contains
-    quotes, backslashes or control characters, but accepts it as an argument: then /bin/sh executes it.
+    quotes, backslashes or control characters, but accepts such a path as an argument: in that case /bin/sh executes it.
     """
     arguments = f"{_quoted(interpreter)} -I -m ocf_systemd serve"
     return f""":/bin/sh -c 'exec "$0" "$@"' {arguments}""" if _NOT_EXECUTABLE.search(interpreter) else f":{arguments}"

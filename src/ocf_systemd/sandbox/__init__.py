@@ -1,7 +1,7 @@
 """Boots a sandbox: a temporary container with its own systemd and an overlay of this host's files.
 
-boot.sh creates the namespaces and their root file system, and removes both; this module runs it. A sandbox is no
-security boundary: it contains accidents, not a malicious root.
+boot.sh creates the namespaces and their root file system, and removes both; this module runs boot.sh. A sandbox is no
+security boundary: it protects the host from accidents, not from a malicious root.
 """
 
 from __future__ import annotations
@@ -32,8 +32,9 @@ _PACKAGE = Path(__file__).parent.parent
 _BOOT = Path(__file__).with_name("boot.sh")
 _SYSTEMD = (Path("/usr/lib/systemd/systemd"), Path("/lib/systemd/systemd"))
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-# systemctl(1): --wait returns when the boot is complete, but fails while PID 1 does not listen yet.
-# Afterwards nobody reads the console, and systemd would try for a second to open it, for each message.
+# systemctl(1): `is-system-running --wait` returns when the boot is complete, but fails until PID 1 listens. After the
+# boot, nothing reads the console any more. /dev/null replaces it, because systemd would otherwise try for a second to
+# open the console, for each message.
 _UNTIL_BOOTED = """\
 until systemctl is-system-running --wait | grep --quiet -E '^(running|degraded)$'; do
     sleep 0.02
@@ -50,8 +51,8 @@ _TOO_SLOW = "the sandbox did not boot in time"
 _CRASHED = "systemd exited while the sandbox booted"
 _UNSUPPORTED = "this machine does not support sandboxes. Use a physical or virtual machine, or a privileged container"
 _CONSOLE_LINES = 5
-_POLL_S = 0.01
-_END_TIMEOUT_S = 10.0
+_POLL_S = 0.01  # seconds between two checks
+_END_TIMEOUT_S = 10.0  # seconds within which boot.sh must have ended the sandbox
 
 
 class SandboxUnavailableError(Exception):
@@ -92,7 +93,7 @@ class Sandbox:
     pid: int
     """The PID on this host of the sandbox's PID 1; its namespaces are below `/proc/PID/ns`."""
     boot_s: float
-    """Seconds from the call of `boot` until the boot was complete."""
+    """Seconds from the call of `boot` until the boot was complete and all copies were made."""
     _namespace: str
     _supervisor: subprocess.Popen[bytes]
 
@@ -106,10 +107,10 @@ class Sandbox:
     ) -> list[str]:
         """Return the command that runs `argv` in the sandbox when it is started on this host.
 
-        `env` is merged into a minimal environment. `terminal` gives `argv` a terminal of the sandbox, which relays to
-        ours: neither job control nor the name of a terminal works across namespaces. The exit code and the signal are
-        those of `argv`, except that HUP, INT and QUIT become 1; env(1) exits with 126 or 127 if it cannot execute
-        `argv`.
+        `env` is merged into a minimal environment. `terminal` gives `argv` a terminal of the sandbox that relays to
+        ours, because neither job control nor the name of a terminal works across namespaces. The command ends with the
+        exit code or signal of `argv`, but with exit code 1 if `argv` dies by HUP, INT or QUIT. env(1) exits with 126 or
+        127 if it cannot execute `argv`.
 
         Raises SandboxEndedError.
         """
@@ -118,7 +119,7 @@ class Sandbox:
         environment = {"PATH": _PATH, "HOME": "/root", "LANG": "C.UTF-8", "TERM": "dumb", **(env or {})}
         assignments = [f"{variable}={value}" for variable, value in environment.items()]
         if terminal:
-            # script(1) takes a shell command line, and some shells drop variables that they use themselves, as PS1.
+            # script(1) starts a shell, and some shells drop variables that they use, such as PS1: env(1) sets these.
             line = f"exec {shlex.join(['env', *assignments, *argv])}"
             argv = ["script", "--quiet", "--return", "--command", line, "/dev/null"]
         return [
@@ -157,7 +158,7 @@ class Sandbox:
         cwd: str = "/root",
         terminal: bool = False,
     ) -> int:
-        """Run `argv` in the sandbox on the standard streams of this process; return exit code or minus signal.
+        """Run `argv` in the sandbox on the standard streams of this process; return its exit code, or minus its signal.
 
         Raises SandboxEndedError.
         """
@@ -166,11 +167,11 @@ class Sandbox:
             return process.wait()
 
     def copy_in(self, source: Path, destination: PurePosixPath | str) -> None:
-        """Copy a file or directory; the copy belongs to root, and `destination` is its path, not its directory.
+        """Copy a file or directory of this host to the path `destination`; the copy belongs to root.
 
         Missing parents are created. Raises OSError and SandboxEndedError.
         """
-        # The path may not exist in the sandbox; the descriptor refers to the host's file all the same.
+        # The path of the source may not exist in the sandbox, but the descriptor refers to the host's file there, too.
         descriptor = os.open(source, os.O_PATH)
         try:
             command = self.command(["sh", "-e", "-c", _COPY, "copy", str(destination)])
@@ -196,7 +197,7 @@ class Sandbox:
 
 @contextmanager
 def boot(*, name: str = "sandbox", copies: Sequence[Copy] = (), timeout_s: float = 30.0) -> Iterator[Sandbox]:
-    """Boot a sandbox with the host name `name`; it ends with the block, or with this process.
+    """Boot a sandbox with the host name `name`; the sandbox ends with the block, or with this process.
 
     Raises SandboxUnavailableError, and OSError if a copy fails.
     """
@@ -307,7 +308,7 @@ def _end(supervisor: subprocess.Popen[bytes]) -> None:
 
 
 def _wait_for_init(supervisor: subprocess.Popen[bytes], console: _Console, deadline: float) -> Sandbox:
-    """Wait until systemd takes over: before that, the namespaces still show the host's files."""
+    """Wait until systemd takes over, and return the sandbox: before that, its namespaces show the host's files."""
     output, left_s = supervisor.stdout, max(0.0, deadline - time.monotonic())
     if output is None or not select.select([output], [], [], left_s)[0]:
         raise _failure(_TOO_SLOW, console)
@@ -337,7 +338,7 @@ def _failure(problem: str, console: _Console) -> SandboxUnavailableError:
 def _capture(
     command: Sequence[str], stdin: int, text: str | None = None, timeout_s: float | None = None
 ) -> subprocess.CompletedProcess[str]:
-    """Run a command. After a timeout subprocess.run would wait for every process that has the pipes open."""
+    """Run a command. subprocess.run is not used: after a timeout it waits for each process that has the pipes open."""
     process = subprocess.Popen(
         command,
         stdin=stdin,
@@ -353,7 +354,7 @@ def _capture(
 
 @contextmanager
 def _kill_on_error(process: subprocess.Popen[AnyStr]) -> Iterator[None]:
-    """If the block raises, kill the children of a process, an nsenter, and wait until it has reaped them.
+    """If the block raises, kill the children of a process, which is an nsenter, and wait until it has reaped them.
 
     nsenter itself must not be killed: its children would become children of the host's PID 1, and a PID namespace does
     not end before all its processes have been reaped (pid_namespaces(7)). In many containers PID 1 does not reap.
@@ -371,7 +372,7 @@ def _kill_on_error(process: subprocess.Popen[AnyStr]) -> Iterator[None]:
 def _kill_children(process: subprocess.Popen[AnyStr]) -> None:
     try:
         children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text(encoding="ascii")
-    except FileNotFoundError:  # proc(5): a kernel may be built without it
+    except FileNotFoundError:  # proc(5): a kernel may be built without this file
         process.kill()
         return
     for child in children.split():

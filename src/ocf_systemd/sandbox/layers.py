@@ -1,6 +1,6 @@
 """Chooses the directories of the host that need an overlay of their own in a sandbox, without I/O.
 
-An overlay of `/` does not include the file systems that are mounted below it.
+An overlay of `/` does not include the file systems that are mounted below it, so some of these need one as well.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
 
 _ROOT = PurePosixPath("/")
-# The sandbox mounts its own file systems there.
+# The directories on which the sandbox mounts file systems of its own.
 _FRESH = frozenset(map(PurePosixPath, ("/dev", "/proc", "/run", "/sys", "/tmp")))  # noqa: S108 - nothing is written
-# File systems with persistent files, which the kernel lists as "nodev".
+# Types of file systems that have persistent files although the kernel lists them as "nodev".
 _NODEV_STORAGE = frozenset({"9p", "cifs", "nfs", "nfs4", "overlay", "virtiofs", "zfs"})
 
 
@@ -30,7 +30,7 @@ class Mount:
 
 def parse_mounts(mountinfo: str) -> tuple[Mount, ...]:
     """Parse the content of /proc/self/mountinfo (proc(5))."""
-    # A mount point may contain the other line ends of splitlines().
+    # Only LF ends a line: a mount point may contain the other characters at which splitlines() would split.
     return tuple(map(_parse_mount, filter(None, mountinfo.split("\n"))))
 
 
