@@ -1,18 +1,20 @@
 """The client of the resident server: sends it an action, and passes on the exit code and the exit reason.
 
-The agent file imports this module for every action, before anything else: its own imports are built into Python.
+The agent file imports this module for every action, before anything else. To load fast, the module itself imports only
+the version of the package, and modules of the standard library that are written in C.
 
 Protocol, over a Unix stream socket:
 
 1. The client sends one request: its length in four bytes (big-endian), then fields separated by NUL: the client's
    version, the action, the name of the agent file, the umask in octal, the working directory, and one field
-   `NAME=VALUE` for each environment variable. The server gets process ID, user and start time from the kernel.
+   `NAME=VALUE` for each environment variable. The kernel gives the server the process ID, user and start time of the
+   client.
 2. The server sends frames: one byte for the kind, the length of the payload in four bytes (big-endian), the payload.
-   The first is GREETING with the server's version, on which a client of another version disconnects. PULSE follows at
-   short intervals while the action runs, and at the end ANSWER: the exit code in one byte, then the text for standard
-   error.
-3. After the request the client sends one byte for each signal it receives, the signal's number. The server then ends
-   the action as the agent itself would.
+   The first frame is GREETING with the server's version; a client of another version then disconnects. PULSE frames
+   follow at short intervals while the action runs. The last frame is ANSWER: the exit code in one byte, then the text
+   for standard error.
+3. After the request the client sends one byte for each signal that it receives: the signal's number. The server then
+   ends the action as the agent itself would.
 
 If there is no server, or GREETING or PULSE is late, the client disconnects, the server cancels the action, and the
 agent runs the action in its own process. docs/design/server.md describes the life of a request.
@@ -30,21 +32,21 @@ SERVED = ("monitor", "validate-all")
 """The actions that the server runs: those that change nothing.
 
 A server that was frozen could run a start after a later stop has returned 0. An action that changes something
-therefore runs in the process that Pacemaker started, and ends with it.
+therefore runs in the process that Pacemaker started, and ends with that process.
 """
 
 SIGNALS = (_signal.SIGINT, _signal.SIGTERM, _signal.SIGHUP)
 
 GREETING, PULSE, ANSWER = b"G", b"P", b"A"
 GREETING_TIMEOUT_S = (0.25, 1.0)
-"""Bounds of the seconds to wait for GREETING: a twentieth of the action's timeout."""
+"""The least and the most seconds to wait for GREETING; in between, a twentieth of the action's timeout."""
 
 PULSE_TIMEOUT_S = (1.0, 3.0)
-"""Bounds of the seconds to wait for each further frame: a quarter of the action's timeout."""
+"""The least and the most seconds to wait for each further frame; in between, a quarter of the action's timeout."""
 
 _READ_BYTES = 64 * 1024
 _HEADER = 5  # bytes of a frame before its payload
-# The process that is traced writes the trace.
+# With one of these variables set, the agent's own process runs the action, and writes the trace.
 _TRACE_VARIABLES = (b"OCF_TRACE_RA", b"OCF_RESKEY_trace_ra")
 
 
@@ -54,7 +56,7 @@ def encode_frame(kind: bytes, payload: bytes = b"") -> bytes:
 
 
 def request_action(arguments: list[str], path: str = SOCKET) -> int | None:
-    """Request the action of a command line from the resident server, and write its text to standard error.
+    """Request the action of a command line from the resident server; write the server's text to standard error.
 
     Returns the exit code, or None if this process must run the action itself: the server does not run this action,
     cannot be reached, is too slow, or has another version.
@@ -73,14 +75,14 @@ def request_action(arguments: list[str], path: str = SOCKET) -> int | None:
             _signal.signal(number, handler)
         server.close()
     if code is None and signals.first:
-        # The server did not end the action for this signal: this process ends by it, as without a handler.
+        # The server gave no result after this signal: the signal ends this process, as it does without a handler.
         _signal.signal(signals.first, _signal.SIG_DFL)
         posix.kill(posix.getpid(), signals.first)
     return code
 
 
 class SignalForwarder:
-    """Forwards the signals that this process receives to the server, from the end of the request on."""
+    """Forwards the signals that this process receives to the server, once the whole request has been sent."""
 
     def __init__(self, server: _socket.socket) -> None:
         self.first = 0
@@ -89,7 +91,7 @@ class SignalForwarder:
         self._pending = bytearray()
 
     def handle(self, number: int, _: object) -> None:
-        """Handle a signal: forward it, or keep it while the request is being sent, of which it would become a part."""
+        """Forward a signal; keep it while the request is being sent, as its byte would become part of the request."""
         self.first = self.first or number
         self._pending.append(number)
         if self.is_forwarding:
@@ -106,7 +108,7 @@ class SignalForwarder:
 
 
 def _exchange(server: _socket.socket, signals: SignalForwarder, arguments: list[str], path: str) -> int | None:
-    if server.fileno() <= 2:  # noqa: PLR2004  # a standard stream is closed: its descriptor must not be the connection
+    if server.fileno() <= 2:  # noqa: PLR2004  # the socket must not take the place of a closed standard stream
         return None
     greeting_timeout_s, pulse_timeout_s = server_timeouts_s()
     server.settimeout(greeting_timeout_s)

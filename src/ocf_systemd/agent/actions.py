@@ -1,7 +1,8 @@
 """The actions: observe, judge, act, until there is a result or the deadline is reached.
 
-Each is a re-entrant coroutine that takes all it needs as arguments, keeps no state and never exits: one process may
-run many at once. start and stop, which a monitor does not import, have modules of their own.
+Each action is a re-entrant coroutine: it takes all that it needs as arguments, keeps no state between calls and never
+ends the process. So one process may run many actions at once. start and stop have modules of their own, which a monitor
+does not import.
 """
 
 from typing import assert_never
@@ -28,14 +29,14 @@ from ocf_systemd.core.records import replace
 from ocf_systemd.host.systemctl import is_booted
 
 HOST_CHECK_LEVEL = 10
-"""The OCF_CHECK_LEVEL from which on validate-all checks this host as well (OCF 1.1, Validate-All)."""
+"""From this OCF_CHECK_LEVEL on, validate-all checks this host as well (OCF 1.1, Validate-All)."""
 
 _MAY_BLOCK = frozenset({Action.START, Action.STOP, Action.RELOAD, Action.RELOAD_AGENT})
-"""The actions that wait for jobs of systemd, in one command each."""
+"""The actions in which one command, such as `systemctl start`, may wait for systemd for a long time."""
 
 
 async def perform(request: Request) -> ActionResult:
-    """Perform an action and return its result, at the deadline at the latest."""
+    """Perform an action and return its result by the agent deadline, or at most half of the reserve later."""
     time_s = request.deadline - anyio.current_time()
     waiting = WaitingReporter(request.reporter, request.deadline, request.operation.timeout_s)
     request = replace(request, reporter=waiting)
@@ -43,7 +44,8 @@ async def perform(request: Request) -> ActionResult:
     for warning in request.operation.warnings:
         request.reporter.report(WarningNotice(warning))
     result = ActionResult(ExitCode.ERR_GENERIC, f"{request.action} of {request.parameters.unit} ran out of time")
-    # Each command has the deadline itself. This scope limits what the action does between two commands.
+    # Each command ends by the agent deadline. This scope limits what the action does between two commands, to half of
+    # the reserve, which is the time from the agent deadline to Pacemaker's timeout.
     with anyio.CancelScope(deadline=request.deadline + request.operation.reserve_s / 2):
         if not _can_dispatch(request):
             result = judge_unbooted(request.action)
@@ -90,10 +92,10 @@ async def _dispatch(request: Request) -> ActionResult:
 async def monitor(request: Request, *, probe: bool) -> ActionResult:
     """Query systemd and run the hooks; a probe runs them only once the unit is known to be active.
 
-    A hook that connects would start a socket-activated service on every node that Pacemaker probes.
+    Otherwise a hook that connects to a socket-activated service would start it on every node that Pacemaker probes.
     """
     tries_left = request.parameters.monitor_hook_retries
-    was_not_running = False  # then the next poll runs the hooks only once the unit runs
+    was_not_running = False  # if True, the next poll runs the hooks only once the unit runs
     observation = Observation(NoAnswer("not queried"))
 
     async def poll() -> Judgement:
@@ -122,7 +124,7 @@ async def reload(request: Request) -> ActionResult:
         settled = await monitor(request, probe=False)
         if settled.code not in PASSING_CODES:
             return settled
-        # It was starting, possibly with the old configuration: so it must still reload.
+        # The unit was starting, possibly with the old configuration, so it must still reload.
     refusal = judge_reload_request(unit)
     if refusal.code != ExitCode.SUCCESS:
         return refusal
@@ -139,7 +141,7 @@ async def reload(request: Request) -> ActionResult:
 
 
 async def reload_agent(request: Request) -> ActionResult:
-    """Apply changed parameters: validate them, and write or remove the drop-in accordingly; nothing is restarted."""
+    """Apply changed parameters without a restart: validate them, then write or remove the agent's drop-in."""
     from ocf_systemd.agent.unit_files import DropInState, load_drop_in, write_drop_in
 
     unit = await validate(request, await query_unit(request))
@@ -157,7 +159,7 @@ async def reload_agent(request: Request) -> ActionResult:
 
 
 async def validate_all(request: Request) -> ActionResult:
-    """Report whether the parameters are right; from check level 10 on, whether a start would accept this host."""
+    """Return success, as wrong parameters do not get here; from check level 10 on, check this host as a start does."""
     if request.operation.check_level < HOST_CHECK_LEVEL:
         return ActionResult(ExitCode.SUCCESS)
     unit = await validate(request, await query_unit(request))

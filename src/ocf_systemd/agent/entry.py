@@ -30,10 +30,11 @@ PROGRAM = "ocf-systemd"
 INTERRUPTED = 130
 """The exit code of a command that Ctrl-C ended, as in shells."""
 
-_WATCHDOG_SHARE = 0.75  # of the reserve, the time between the action's deadline and Pacemaker's timeout
-_WATCHDOG_MIN_S = 1.0
+# The watchdog ends the process at this share of the reserve: the time from the agent deadline to Pacemaker's timeout.
+_WATCHDOG_SHARE = 0.75
+_WATCHDOG_MIN_S = 1.0  # least seconds from the start of the watchdog until it ends the process
 _WATCHDOG_UNIT_MAX = 60  # characters of the unit's name in the watchdog's reason
-# As in core/timeouts and core/parameters, which a stop that lacks memory may be unable to import.
+# The same values as in core/timeouts, a module that a stop without enough memory may be unable to import.
 _DEFAULT_TIMEOUT_S, _DEADLINE_SHARE, _RESERVE_MIN_S = 20.0, 0.9, 0.25
 _RESTART_PAUSE_S = 0.5  # before a stop that failed by an exception starts again
 _IMPORT_FAILURES = (ImportError, SyntaxError)  # what an import raises while the package is replaced
@@ -41,10 +42,10 @@ _TRACE_VARIABLES = frozenset({"OCF_TRACE_RA", "OCF_RESKEY_trace_ra"})
 
 
 class AgentGroup(click.Group):
-    """The command line of the installed agent file: an OCF action; anything else is reported as OCF requires.
+    """The command line of the installed agent file, which consists of the name of an OCF action.
 
-    The exit code of an unknown action is 3 (OCF_ERR_UNIMPLEMENTED). click's own usage errors have 2, which OCF defines
-    as OCF_ERR_ARGS.
+    Any other name, or none, gives exit code 3 (OCF_ERR_UNIMPLEMENTED). click's own exit code for usage errors is 2,
+    which OCF defines as OCF_ERR_ARGS.
     """
 
     def __init__(self) -> None:
@@ -53,13 +54,13 @@ class AgentGroup(click.Group):
             self.add_command(_lenient_command(action, partial(perform_action, action)))
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command:
-        """Return the command of an action, or for any other name a command that reports that it is not implemented."""
+        """Return the command of an action, or for any other name a command that reports an unknown action."""
         return super().get_command(ctx, cmd_name) or _lenient_command(
             cmd_name, partial(_report_unimplemented, f"unknown action '{printable(cmd_name)}'")
         )
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Parse the arguments; there are no options, so one that begins with a dash is an unknown action."""
+        """Parse the arguments; there are no options, so an argument that begins with a dash is an unknown action."""
         return super().parse_args(ctx, ["--", *args])
 
 
@@ -90,16 +91,17 @@ def perform_action(action: Action) -> int:
         if action is Action.STOP:
             _restart_process_image()
         if _is_import_failure(error) or _is_replaced():
-            raise ImportError(str(cause_of(error))) from error  # the agent file executes itself again
+            raise ImportError(str(cause_of(error))) from error  # the agent file then executes itself again
         result = result_of_bug(error)
     return _report_result(result)
 
 
 def _restart_process_image() -> None:
-    """Execute this program again in this process, unless too little of the timeout is left: then return.
+    """Execute this program again in this process; return only if too little of the timeout is left, or on an error.
 
-    For a stop only, because a failed stop fences the node. The cause may be a short lack of memory or descriptors, and
-    modules whose import has failed stay unusable. The age of the process continues, and with it the deadline.
+    Only a stop does this, because Pacemaker fences the node of a failed stop. The cause of the failure may be a short
+    lack of memory or descriptors, after which modules that could not be imported stay unusable in this process.
+    execve(2) keeps the start time of the process, so the deadline stays the same.
     """
     with suppress(Exception):
         # A lower bound of Operation.deadline(), which a process without memory may be unable to import.
@@ -117,7 +119,7 @@ def _age_s() -> float:
 
 
 def _is_replaced() -> bool:
-    """Return whether a module was replaced since this process began: it may have loaded modules of two versions."""
+    """Return whether a loaded module's file has changed since this process began, which may then mix two versions."""
     modules = [module for name, module in sys.modules.items() if name.startswith("ocf_systemd")]
     try:
         began = time.time() - _age_s()
@@ -127,7 +129,7 @@ def _is_replaced() -> bool:
 
 
 def _is_import_failure(error: Exception) -> bool:
-    """Return whether an import has failed, as while the package is replaced; anyio raises another error from it."""
+    """Return whether the error, or the one that anyio raised it from, is a failed import, as during an upgrade."""
     cause = cause_of(error)
     return isinstance(cause, _IMPORT_FAILURES) or isinstance(cause.__cause__, _IMPORT_FAILURES)
 
@@ -161,19 +163,19 @@ def _run_action(action: Action) -> ActionResult:
 
 
 # The watchdog ends this process with exit code 1 and a reason, between the action's deadline and Pacemaker's
-# timeout. It is for system calls that do not return: a hook on a file system that does not respond, a user database
-# that does not. The event loop then cannot act on its deadline, and no Python thread runs while a call holds the GIL,
-# as starting a process does. The timer thread of faulthandler is written in C and needs no GIL, but all that it can
+# timeout. It is for system calls that do not return, as on a file system or a user database that does not respond.
+# During such a call, the event loop cannot act on its deadline, and no Python thread runs while the call holds the GIL,
+# as the start of a process does. The timer thread of faulthandler is written in C and needs no GIL, but all that it can
 # write is the stack: file, line and function name of each frame. So the action runs in a function whose name is the
 # exit reason, prefix included. Pacemaker takes the text after the last prefix on standard error as the reason,
-# wherever in a line it is.
+# wherever in a line that prefix is.
 def _run_with_watchdog(action: Action, age_s: float, run: "Callable[[], ActionResult]") -> ActionResult:
-    """Run an action of a process that is `age_s` seconds old under the watchdog."""
+    """Run an action under the watchdog; `age_s` is the age of this process, which counts towards the timeout."""
     from ocf_systemd.core.parameters import read_operation
 
     operation = read_operation(os.environ)
     seconds = max(operation.deadline(-age_s) + operation.reserve_s * _WATCHDOG_SHARE, _WATCHDOG_MIN_S)
-    with suppress(RuntimeError):  # no thread can be started on a host without free processes: no watchdog then
+    with suppress(RuntimeError):  # at the limit of processes, no thread starts: then there is no watchdog
         faulthandler.dump_traceback_later(seconds, exit=True, file=2)
     try:
         return _call_from_function_named(_watchdog_reason(action, seconds + age_s), run)
@@ -209,7 +211,7 @@ def _report_result(result: ActionResult) -> int:
 
 def main() -> NoReturn:
     """Run the agent and exit."""
-    # Nothing is printed for an exception in a destructor, such as that of an event loop that got no descriptors.
+    # Nothing is printed for an exception in a destructor, such as the one of an event loop that lacks descriptors.
     sys.unraisablehook = lambda _: None
     code = run(AgentGroup())
     # Finalizing the interpreter would take time, which is short near the deadline, and there is nothing to clean up.
@@ -220,7 +222,7 @@ def run(group: click.Group) -> int:
     """Run the command that the command line names; return its exit code."""
     _open_closed_standard_streams()
     try:
-        # Without click's completion: no environment variable may keep an action from being performed.
+        # complete_var="" disables click's shell completion: no environment variable may keep an action from running.
         code: int = group.main(prog_name=PROGRAM, complete_var="", standalone_mode=False)
         _print()
     except click.ClickException as error:

@@ -7,14 +7,14 @@ from ocf_systemd.core.operations import Operations
 from ocf_systemd.core.parameter_table import PREFIX
 from ocf_systemd.host.programs import SEARCH_PATH
 
-_HOST_LEVEL = "10"  # validate-all of these commands checks this host
+_HOST_LEVEL = "10"  # OCF_CHECK_LEVEL at which validate-all also checks this host
 
 
 def pacemaker_environment(action: Action, options: Mapping[str, str], operations: Operations) -> dict[str, str]:
-    """Return the environment that Pacemaker's executor gives an agent, and nothing of the caller's own.
+    """Return the environment that Pacemaker's executor gives an agent; it contains nothing of the caller's own.
 
-    `options` are parameters by name, and variables of the operation by theirs (`OCF_CHECK_LEVEL`, `CRM_meta_interval`);
-    `operations` has the timeout of the action and the interval of the monitor.
+    `options` gives values by name: of parameters, and of variables of the operation (`OCF_CHECK_LEVEL`,
+    `CRM_meta_interval`). `operations` has the timeout of the action and the interval of the monitor.
     """
     environment = {
         "PATH": SEARCH_PATH,

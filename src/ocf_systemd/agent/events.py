@@ -1,4 +1,4 @@
-"""The events of an action, and the `Reporter` protocol that receives them: the log, a trace, debug mode."""
+"""The events of an action, and the `Reporter` protocol of what receives them: the log, a trace, debug mode."""
 
 from enum import StrEnum
 from signal import Signals
@@ -19,7 +19,10 @@ class Purpose(StrEnum):
 
 
 class ActionStarted(Record):
-    """An action has started; `time_s` is the time to the agent deadline, `timeout_s` Pacemaker's timeout."""
+    """An action has started; `timeout_s` is Pacemaker's timeout, in seconds.
+
+    `time_s` is the time left until the agent deadline. By then, a little before the timeout, the action has a result.
+    """
 
     action: Action
     unit: str
@@ -28,7 +31,7 @@ class ActionStarted(Record):
 
 
 class CommandStarted(Record):
-    """A command is about to start; two of these are equal only if they are the same object."""
+    """A command is about to start; two such events are equal only if they are the same object."""
 
     purpose: Purpose
     command: Command
@@ -38,33 +41,36 @@ class CommandStarted(Record):
 
 
 class CommandEnded(Record):
-    """A command has ended; no outcome: it was ended because its result was no longer needed."""
+    """A command has ended; `outcome` is None if the agent ended the command because its result was not needed."""
 
     began: CommandStarted
     outcome: CommandOutcome | None
 
 
 class UnitObserved(Record):
-    """Systemd reported the unit's state, or did not; hooks may still be running."""
+    """Systemd reported the unit's state, or gave no answer; hooks may still be running."""
 
     unit: UnitState | NoAnswer
 
 
 class Observed(Record):
-    """The unit and its hooks were observed: this is what will be judged."""
+    """The unit and its hooks were observed; the action's result depends on this observation."""
 
     observation: Observation
 
 
 class Waiting(Record):
-    """There is no result yet: the next poll comes after a pause, in seconds."""
+    """The action has no result yet, and polls (observes) again after a pause of `pause_s` seconds.
+
+    `result_so_far` is the result that it returns if the deadline comes first.
+    """
 
     result_so_far: ActionResult
     pause_s: float
 
 
 class StillWaiting(Record):
-    """The action waits, and has some seconds left to its deadline; `timeout_s` is Pacemaker's timeout."""
+    """The action waits because of `reason`; it has `left_s` seconds to its deadline. `timeout_s` is Pacemaker's."""
 
     reason: str
     left_s: float
@@ -83,7 +89,7 @@ class Notice(Record):
 
 
 class WarningNotice(Record):
-    """There is a problem, and the action continues; `details` may be confidential: only level debug has them."""
+    """There is a problem, but the action continues; the log has `details`, often confidential, only at level debug."""
 
     text: str
     details: str = ""
@@ -131,7 +137,7 @@ Event = (
 
 
 def command_label(purpose: Purpose, command: Command) -> str:
-    """Return a command in two words: `systemctl show`, or `hook smtp`."""
+    """Return a short name of a command for people: `systemctl show`, `journalctl` or `hook smtp`."""
     first, *others = command.arguments
     if purpose is Purpose.HOOK:
         return f"hook {printable(first.rsplit('/', 1)[-1])}"

@@ -1,7 +1,7 @@
-"""What a line of the log is in the journal: its MESSAGE_ID and other fields, in journald's native protocol.
+"""The journal entry of a log line: its MESSAGE_ID and other fields, in journald's native protocol.
 
-Imported when there is a line to write: a monitor that succeeds writes none. share/systemd/catalog has cause and remedy
-of each kind of line, docs/log.md the fields.
+A monitor imports this module only if there is a line to write: a successful monitor writes none. share/systemd/catalog
+describes cause and remedy of each kind of line, docs/log.md describes the fields.
 
 Sources: systemd.journal-fields(7), systemd.io/JOURNAL_NATIVE_PROTOCOL.
 """
@@ -34,7 +34,7 @@ from ocf_systemd.core.ocf import HARD_ERRORS, Action, ActionResult, ExitCode
 
 
 class MessageId(StrEnum):
-    """MESSAGE_ID: one for each kind of line."""
+    """The values of MESSAGE_ID: one for each kind of log line."""
 
     FAILED = "d82ea6be64b545838d1466660e2ba359"
     NOT_RUNNING = "b61bcfefa1a548b7942a987264af95bf"
@@ -51,7 +51,7 @@ class MessageId(StrEnum):
 
 
 Subject = Event | HookOutcome
-"""What a line is about: an event, or how a hook ended that led to a result."""
+"""What a line is about: an event, or the outcome of a hook in the observation that led to the result."""
 
 
 _IDS: Mapping[type, MessageId] = {
@@ -65,7 +65,7 @@ _IDS: Mapping[type, MessageId] = {
 
 
 def message_id(subject: Subject) -> MessageId:
-    """Return the kind of a line."""
+    """Return the MESSAGE_ID of the lines about `subject`."""
     if isinstance(subject, ActionEnded):
         return _id_of_result(subject.action, subject.result)
     return _IDS.get(type(subject), MessageId.PROGRESS)
@@ -87,7 +87,7 @@ def _id_of_result(action: Action, result: ActionResult) -> MessageId:
 
 
 def fields_of(subject: Subject) -> dict[str, str]:
-    """Return the fields that only some lines have: the hook, the exit code, how long it took in microseconds."""
+    """Return the fields that only some lines have: the hook's path, the exit code, the duration in microseconds."""
     match subject:
         case ActionEnded(result=result):
             return {"OCF_EXIT_CODE": str(int(result.code))}
@@ -110,12 +110,12 @@ def _duration(outcome: CommandOutcome | None) -> dict[str, str]:
 
 
 def microseconds(seconds: float) -> str:
-    """Return a time as fields have it."""
+    """Return a duration as the journal's fields contain it, in whole microseconds."""
     return str(round(seconds * 1e6))
 
 
 def encode_entries(lines: Sequence[tuple[int, str]], fields: Mapping[str, str]) -> Iterator[bytes]:
-    """Yield a datagram for each line, a priority of syslog(3) and a text; fields without a value are left out."""
+    """Yield a datagram for each line (a priority of syslog(3), and a text); fields with an empty value are left out."""
     for priority, text in lines:
         yield encode_entry(
             {name: value for name, value in fields.items() if value} | {"PRIORITY": str(int(priority)), "MESSAGE": text}
@@ -123,7 +123,7 @@ def encode_entries(lines: Sequence[tuple[int, str]], fields: Mapping[str, str]) 
 
 
 def encode_entry(fields: Mapping[str, str]) -> bytes:
-    """Return a datagram; a value of several lines has its length before it."""
+    """Return a datagram; if a value has several lines, the length of the value precedes the value."""
     entry = bytearray()
     for name, text in fields.items():
         value = text.encode(errors="backslashreplace")

@@ -1,6 +1,6 @@
-"""The log of an action, written as ocf-shellfuncs writes it. Nothing here may fail an action.
+"""The log of an action, written as ocf-shellfuncs writes it. No error here may make an action fail.
 
-Where syslog is journald, the lines have more fields there: `journal`.
+If journald receives the host's syslog messages, the lines have more fields in the journal (module `journal`).
 """
 
 import errno
@@ -53,10 +53,10 @@ from ocf_systemd.host.processes import Command
 
 _SYSLOG_SOCKET = "/dev/log"
 _JOURNAL = "/run/systemd/journal"
-_SYSLOG_BUFFER = 2**22  # bytes; the default has room for 50 unread messages of 2 KiB
+_SYSLOG_BUFFER = 2**22  # bytes of the send buffer; the default has room for 50 unread messages of 2 KiB
 _SO_SNDBUFFORCE = 32  # socket(7); Python has no name for it
-_LINES_APART = 50  # of each stream of a hook, the last ones; each line takes time
-_PIECE = 2000  # characters: 8 KiB at most, as much as a syslog daemon takes for one message
+_LINES_APART = 50  # so many last lines of each stream of a hook are separate messages, each of which takes time
+_PIECE = 2000  # characters of a message: at most 8 KiB in UTF-8, which syslog daemons accept
 
 
 _write_stderr = partial(os.write, 2)
@@ -71,12 +71,12 @@ class Level(IntEnum):
     DEBUG = syslog.LOG_DEBUG
 
 
-# openlog(3); the names are logger(1)'s.
+# The facilities of openlog(3), by the names that logger(1) uses.
 _FACILITIES = ("auth", "authpriv", "cron", "daemon", "mail", "syslog", "user", *(f"local{n}" for n in range(8)))
 
 
 def messages(event: Event) -> Iterator[tuple[Level, str]]:
-    """Yield the log messages of an event: for a successful monitor none above debug."""
+    """Yield the log messages of an event, with their levels: a successful monitor has none above debug."""
     match event:
         case ActionStarted(action, unit, time_s, timeout_s):
             yield Level.DEBUG, f"{action} of {unit}: {time_s:.1f} s left of {timeout_s:.1f} s"
@@ -87,12 +87,12 @@ def messages(event: Event) -> Iterator[tuple[Level, str]]:
         case UnitObserved(unit):
             yield Level.DEBUG, f"observed: {_describe_unit(unit)}"
         case Observed():
-            pass  # the unit has been reported, the hooks will be with the result
+            pass  # UnitObserved has reported the unit; ActionEnded will report the hooks
         case Waiting(so_far, pause_s):
             yield Level.DEBUG, f"polling again in {pause_s:.2f} s: {so_far.reason}"
         case StillWaiting(text=text):
             yield Level.INFO, text
-        case Notice(text) | Interrupted(text=text):  # of an interruption, the result has the same as its reason
+        case Notice(text) | Interrupted(text=text):  # the result of an interrupted action reports the signal too
             yield Level.DEBUG, text
         case WarningNotice(text, details):
             yield Level.WARNING, text
@@ -137,7 +137,7 @@ def describe_outcome(outcome: CommandOutcome | None) -> str:
 
 
 def _hook_messages(hook: HookOutcome, reason: str) -> Iterator[tuple[Level, str]]:
-    """Yield how a hook ended that led to a result, by its path, and what it printed, except for what the reason has."""
+    """Yield how a hook ended and what it printed, except for what the exit reason of the action contains already."""
     path, subject = printable(hook.hook), _subject(hook)
     if not reason.startswith(subject):
         yield Level.WARNING, f"{path}: {_describe_hook(hook)}"
@@ -150,7 +150,7 @@ def _hook_messages(hook: HookOutcome, reason: str) -> Iterator[tuple[Level, str]
 
 
 def _remove_quoted(streams: tuple[list[str], list[str]], subject: str, reason: str) -> None:
-    """Remove the line that a reason quotes: the last one that it can be, of standard error first."""
+    """Remove the line that the exit reason quotes: the last line that matches, in standard error before stdout."""
     for lines in reversed(streams):
         for at in reversed(range(len(lines))):
             if reason.startswith(f"{subject}{_message(lines[at])} ("):
@@ -159,7 +159,7 @@ def _remove_quoted(streams: tuple[list[str], list[str]], subject: str, reason: s
 
 
 def _subject(hook: HookOutcome) -> str:
-    """Return how a reason begins that names a hook; it has no room for the path."""
+    """Return how an exit reason about a hook begins: with the hook's name, as there is no room for its path."""
     return f"hook {printable(hook.hook).rstrip('/').rpartition('/')[2]}: "
 
 
@@ -180,13 +180,13 @@ def _describe_hook(hook: HookOutcome) -> str:
 
 
 def _pieces(lines: list[str]) -> Iterator[str]:
-    """Yield lines in pieces that are few and short enough for a log: if there are many, the older ones are joined."""
+    """Yield lines in pieces that are few and short enough for a log: of many lines, the older ones are joined."""
     for text in (*_joined(lines[:-_LINES_APART]), *lines[-_LINES_APART:]):
         yield from (text[start : start + _PIECE] for start in range(0, len(text), _PIECE))
 
 
 def _joined(lines: list[str]) -> Iterator[str]:
-    """Yield as many lines at once as a piece has room for."""
+    """Yield pieces, each of which joins as many lines as it has room for."""
     piece = ""
     for line in lines:
         longer = f"{piece} | {line}" if piece else line
@@ -203,12 +203,12 @@ def _result_message(action: Action, result: ActionResult) -> tuple[Level, str]:
     return Level.DEBUG, f"{action}: {code_name(result.code)}"
 
 
-@dataclass(eq=False, repr=False)  # each of these takes time at every start
+@dataclass(eq=False, repr=False)  # generating __eq__ and __repr__ takes time at every start
 class LogReporter:
     """Writes events where ocf_log of ocf-shellfuncs would: syslog, HA_LOGFILE, HA_DEBUGLOG, or else standard error.
 
-    What hooks print is written when it led to a result that is a failure: while a service starts, hooks are
-    expected to fail. `resource`, `action` and `unit` are fields of the journal.
+    What hooks printed is written only for the last observation, and only if the result has an exit reason: while a
+    service starts, hooks are expected to fail. `resource`, `action` and `unit` are fields of the journal.
     """
 
     tag: str
@@ -252,13 +252,13 @@ class LogReporter:
         due = [(level, f"{level.name}: {text}") for level, text in lines if self.debug or level is not Level.DEBUG]
         with suppress(OSError, ValueError):  # a full disk or a closed descriptor must not fail the action
             self._write_syslog(due, subject)
-        # While an action waits, nothing may block it, as a file on a disk that does not respond would.
+        # A file on a disk that does not respond could block an action that waits: with syslog, files lack these lines.
         if not isinstance(subject, StillWaiting) or self.facility is None:
             with suppress(OSError, ValueError):
                 self._write_files(due)
 
     def _write_syslog(self, lines: list[tuple[Level, str]], subject: Event | HookOutcome) -> None:
-        """Send lines to journald with all fields if it is what syslog is; else, or if that fails, to /dev/log."""
+        """Send lines with all fields to journald if it serves /dev/log; send lines that it did not get to /dev/log."""
         if self.facility is None or not lines:
             return
         sent = _send(f"{_JOURNAL}/socket", self._journal_entries(lines, subject)) if _is_journald() else 0
@@ -266,7 +266,7 @@ class LogReporter:
         _send(_SYSLOG_SOCKET, [text.encode(errors="backslashreplace") for text in texts])
 
     def _journal_entries(self, lines: list[tuple[Level, str]], subject: Event | HookOutcome) -> list[bytes]:
-        """Return the entries of lines; none if that fails, as while the package is replaced."""
+        """Return the journal entries of lines; no entry if an error occurs, as while the package is replaced."""
         try:
             from ocf_systemd.agent import journal
 
@@ -279,7 +279,7 @@ class LogReporter:
             return []
 
     def _journal_fields(self) -> dict[str, str]:
-        """Return the fields of all lines, with those that journald makes from a syslog message."""
+        """Return the fields that all lines have, including those that journald derives from a syslog message."""
         identifier, _, pid = self.tag.removesuffix("]").rpartition("[")
         return {
             "SYSLOG_FACILITY": str((self.facility or 0) >> 3),
@@ -291,7 +291,7 @@ class LogReporter:
         }
 
     def _write_files(self, lines: list[tuple[Level, str]]) -> None:
-        # ha_debug writes to HA_DEBUGLOG alone, ha_log to both.
+        # As in ocf-shellfuncs: ha_debug writes to HA_DEBUGLOG alone, ha_log to HA_LOGFILE and HA_DEBUGLOG.
         for name in dict.fromkeys(filter(None, (self.log_file, self.debug_file))):
             due = [text for level, text in lines if name == self.debug_file or level is not Level.DEBUG]
             if due:
@@ -303,7 +303,7 @@ class LogReporter:
 
 
 def _is_journald() -> bool:
-    """Return whether syslog is journald: another syslog daemon on /dev/log would not get the lines otherwise."""
+    """Return whether /dev/log is journald's: another syslog daemon would not get lines that are sent to journald."""
     try:
         return os.path.samefile(_SYSLOG_SOCKET, f"{_JOURNAL}/dev-log")  # noqa: PTH121  # pathlib is slow
     except OSError:
@@ -311,13 +311,14 @@ def _is_journald() -> bool:
 
 
 def _send(path: str, datagrams: list[bytes]) -> int:
-    """Send datagrams as syslog(3) does, but without waiting: a log that hangs loses them. Return how many are done.
+    """Send datagrams as syslog(3) does, but without waiting; return how many were sent or skipped.
 
-    One that is too large for a user other than root is left out.
+    If the log daemon hangs, the remaining datagrams are not sent. A datagram that is too large (EMSGSIZE), as it may be
+    for a user other than root, is skipped.
     """
     sent = 0
     with suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) as log:
-        with suppress(OSError):  # only root may have a larger one
+        with suppress(OSError):  # only root may exceed the limit of the buffer
             log.setsockopt(socket.SOL_SOCKET, _SO_SNDBUFFORCE, _SYSLOG_BUFFER)
         log.connect(path)
         for datagram in datagrams:
@@ -331,7 +332,7 @@ def _send(path: str, datagrams: list[bytes]) -> int:
 
 
 def _append(name: str, lines: list[str]) -> None:
-    """Append lines to a file, but without waiting: a named pipe without a reader loses them."""
+    """Append lines to a file, but without waiting: lines for a named pipe without a reader are lost."""
     flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NONBLOCK | os.O_NOCTTY
     with os.fdopen(os.open(name, flags, 0o666), "wb", buffering=0) as file:
         file.write("".join(lines).encode(errors="backslashreplace"))
@@ -345,12 +346,12 @@ def log_reporter(
     pid: int | None = None,
     write_stderr: Callable[[bytes], object] = _write_stderr,
 ) -> LogReporter:
-    """Return the log that the environment asks for (HA_LOGFACILITY, HA_LOGFILE, HA_DEBUGLOG, HA_debug).
+    """Return a reporter that logs as the environment configures (HA_LOGFACILITY, HA_LOGFILE, HA_DEBUGLOG, HA_debug).
 
-    `pid` is the agent's, and `write_stderr` writes on its standard error, if that is not this process.
+    If the agent is not this process, `pid` is the agent's, and `write_stderr` writes to the agent's standard error.
     """
     if action not in {"", Action.MONITOR}:
-        with suppress(Exception):  # now, because its disk may hang once there is something to log
+        with suppress(Exception):  # imported now: the disk may hang once there is something to log
             import ocf_systemd.agent.journal  # noqa: F401
     instance = printable(environment.get("OCF_RESOURCE_INSTANCE", ""))
     name = f"{agent_name}({instance})" if instance else agent_name

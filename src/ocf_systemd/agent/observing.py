@@ -13,10 +13,10 @@ from ocf_systemd.host.hooks import check_access, check_hooks, raise_shortage, ru
 
 
 async def observe(request: Request, *, with_hooks: bool, gated: bool = False, is_last_try: bool = False) -> Observation:
-    """Query systemd and run the hooks concurrently; hooks of a unit that does not run are ended, their outcome dropped.
+    """Query systemd and run the hooks concurrently; if the unit does not run, end the hooks and drop their outcomes.
 
-    `gated` runs the hooks only once the unit is known to run, as monitor_hook_order=gated always does. `is_last_try`
-    gives the hooks all the time until the deadline.
+    If `gated`, the hooks start only once the unit is known to run, as with monitor_hook_order=gated. If
+    `is_last_try`, they have all the time until the deadline; otherwise they leave time for another try.
     """
     hooks: tuple[HookOutcome, ...] = ()
 
@@ -39,9 +39,9 @@ async def observe(request: Request, *, with_hooks: bool, gated: bool = False, is
 
 
 async def run_due_hooks(request: Request, deadline: float) -> tuple[HookOutcome, ...]:
-    """Run the hooks until the deadline, or for monitor_hook_timeout if that is set."""
+    """Run the hooks until `deadline`, or each for monitor_hook_timeout at most if that parameter is set."""
     if request.parameters.monitor_hook_timeout_s is not None:
-        deadline = request.deadline  # a run has a limit of its own, and does not need to share the time
+        deadline = request.deadline  # each hook has its own limit, and need not leave time for another try
     run = request.reporting_runner(Purpose.HOOK)
     outcomes = await run_hooks(
         request.parameters, request.environment, run, deadline, run_directory=request.run_directory
@@ -59,7 +59,7 @@ async def show_unit(request: Request, deadline: float) -> UnitState | NoAnswer:
 
 
 async def query_unit(request: Request) -> UnitState | ActionResult:
-    """Query the unit's state until systemd answers; a result: it did not, and time is up."""
+    """Query the unit's state until systemd answers; return a result if it does not answer before the deadline."""
     pauses = Pauses(request)
     while isinstance(unit := await show_unit(request, attempt_deadline(request.deadline)), NoAnswer):
         result = judge_no_answer(unit)
@@ -69,7 +69,7 @@ async def query_unit(request: Request) -> UnitState | ActionResult:
 
 
 async def validate(request: Request, unit: UnitState | ActionResult) -> UnitState | ActionResult:
-    """Return the unit's state if this host has all that the parameters name; else a result that says what it lacks."""
+    """Return the unit's state if this host has all that the parameters name; else a result that names what it lacks."""
     if isinstance(unit, ActionResult):
         return unit
     run, deadline = request.reporting_runner(Purpose.HOOK), attempt_deadline(request.deadline)
@@ -84,17 +84,17 @@ async def validate(request: Request, unit: UnitState | ActionResult) -> UnitStat
 async def add_log_line(
     result: ActionResult, request: Request, unit: UnitState | NoAnswer, began: float
 ) -> ActionResult:
-    """Add the last log line of the unit, or about it, since the action began: the unit is to blame for the result."""
+    """Add the last log line since `began` to a result that the unit caused: the unit's line, or PID 1's about it."""
     if not isinstance(unit, UnitState):
         return result
     now = anyio.current_time()
-    # Of a stop, all that PID 1 logs is in the reason already.
+    # For a stop, the reason already contains what PID 1 logs about the unit.
     read = request.systemctl.last_log_line if request.action is Action.STOP else request.systemctl.last_log_line_about
     return with_log_line(result, await read(unit.id, now - began, min(now + LOG_LINE_S, request.deadline)))
 
 
 def warn_of_processes_left_running(request: Request, unit: UnitState | NoAnswer) -> None:
-    """Warn of processes that a stopped unit leaves running, as its KillMode= asks for."""
+    """Warn of processes that a stopped unit leaves running because of its KillMode=."""
     if isinstance(unit, UnitState) and unit.details and unit.left_running:
         left = ", ".join(map(str, unit.left_running))
         request.reporter.report(WarningNotice(f"KillMode={unit.details.kill_mode} of {unit.id} leaves {left} running"))

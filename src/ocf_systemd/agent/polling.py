@@ -1,7 +1,7 @@
-"""Polls until there is a result: short pauses at first, longer ones later, up to the deadline or a limit of polls.
+"""Polls, that is observes and judges, until there is a result, the deadline is reached or a limit of polls is used up.
 
-An action that waits reports what it waits for. docs/design/deadlines.md describes the schedule, and how an action
-divides the time until its deadline.
+The pauses between polls are short at first and become longer. An action that waits reports what it waits for.
+docs/design/deadlines.md describes the schedule, and how an action divides the time until its deadline.
 """
 
 from collections.abc import Awaitable, Callable
@@ -26,14 +26,14 @@ from ocf_systemd.core.ocf import ActionResult
 from ocf_systemd.core.records import replace
 from ocf_systemd.core.text import printed_lines
 
-_CHANGING_VERBS = frozenset({"start", "stop", "reload", "daemon-reload"})
+_CHANGING_VERBS = frozenset({"start", "stop", "reload", "daemon-reload"})  # of systemctl: a new step of the action
 
 
 async def until_judged(request: Request, poll: Callable[[], Awaitable[Judgement]], limit: int = 0) -> ActionResult:
-    """Poll until there is a result; at the deadline, or after `limit` polls if not 0, the last poll's result counts.
+    """Poll until there is a result; at the deadline, or after `limit` polls (0: no limit), return the result so far.
 
-    A poll that had too little time does not change the reason, unless the exit code changes: one that the deadline has
-    cut short, and one whose hooks have timed out after a shorter time than those of a poll before.
+    That is the result of the last poll that had enough time, or whose exit code differs from the one before. A poll had
+    too little time if the deadline cut it short, or if its hooks timed out sooner than those of an earlier poll.
     """
     pauses, so_far = Pauses(request, limit), None
     while True:
@@ -64,10 +64,10 @@ class Pauses:
         self._last_poll_at = timeouts.last_poll_at(anyio.current_time(), request.deadline)
 
     async def wait(self, so_far: ActionResult, *, spaced: bool = False) -> bool:
-        """Pause before another poll, for a whole poll_interval if `spaced`; False: there must be none.
+        """Pause before another poll, for a whole poll_interval if `spaced`; return False if no other poll must follow.
 
-        The last pause is shortened so that one more poll fits, however long poll_interval is. So a stop observes the
-        effect of its SIGKILL.
+        Unless `spaced`, the last pause is shortened so that one more poll fits, however long poll_interval is. So a
+        stop observes the effect of its SIGKILL.
         """
         if self._polls_left is not None:
             self._polls_left -= 1
@@ -83,10 +83,10 @@ class Pauses:
 
 
 class Wait:
-    """Decides when an action reports that it waits, and for what: from its events and their times alone.
+    """Decides when an action reports that it waits, and what it waits for, from its events and their times alone.
 
-    The first report comes with the first `Waiting`, or after `timeouts.WAITING_LINE_S` if a command blocks; each other
-    so long after the one before. `due_at` is when the next one is due.
+    A report is due at the first `Waiting` event, and whenever `timeouts.WAITING_LINE_S` seconds have passed since the
+    action began or since the last report. `due_at` is when the next report is due.
     """
 
     __slots__ = ("_has_polled", "_observation", "_reason", "_running", "due_at")
@@ -103,7 +103,7 @@ class Wait:
             case CommandStarted(command=command):
                 self._running[event] = now
                 if not _CHANGING_VERBS.isdisjoint(command.arguments):
-                    self._reason = ""  # of the step before
+                    self._reason = ""  # that reason belongs to the step before
             case CommandEnded(began):
                 self._running.pop(began, None)
             case Observed(observation):
@@ -132,21 +132,21 @@ class Wait:
 
 
 def _last_output(began: CommandStarted) -> str:
-    """Return the last line that a running hook has printed, after a colon."""
+    """Return a colon and the last line that a running hook has printed, or an empty string."""
     output = began.command.output
     lines = [line for text in (output.stdout, output.stderr) for line in printed_lines(bytes(text))] if output else []
     return f": {lines[-1][:QUOTED_MAX]}" if lines else ""
 
 
 def _describe_wait(so_far: ActionResult, observation: Observation | None) -> str:
-    """Return a result's reason. If it is from hooks, the state of the unit is put before it."""
+    """Return the reason of a result; if hooks have run, the state of the unit precedes the reason."""
     if observation and observation.hooks and isinstance(observation.unit, UnitState):
         return f"{observation.unit.id} is {observation.unit.active_state}, {so_far.reason}"
     return so_far.reason or ""
 
 
 class WaitingReporter:
-    """Passes the events of an action on, and adds a `StillWaiting` where `Wait` has one."""
+    """Passes the events of an action to the next reporter, and adds a `StillWaiting` whenever `Wait` has one due."""
 
     def __init__(self, next_reporter: Reporter, deadline: float, timeout_s: float) -> None:
         self._next = next_reporter
@@ -154,13 +154,13 @@ class WaitingReporter:
         self._wait = Wait(anyio.current_time())
 
     def report(self, event: Event) -> None:
-        """Pass an event on, and report what the action waits for, if that is due."""
+        """Pass an event on, and report what the action waits for, if such a report is due."""
         self._next.report(event)
         now = anyio.current_time()
         self._report_waiting(self._wait.record(event, now), now)
 
     async def report_blocked(self) -> None:
-        """Report until cancelled: while `systemctl start` waits for a unit with Type=notify, there are no events."""
+        """Report until cancelled what the action waits for, also while `systemctl start` blocks and no events come."""
         while True:
             await anyio.sleep_until(self._wait.due_at)
             now = anyio.current_time()
@@ -172,15 +172,15 @@ class WaitingReporter:
 
 
 def attempt_deadline(deadline: float) -> float:
-    """Return the deadline of a command that may run again before `deadline`."""
+    """Return the deadline of one try of a command, which normally leaves half of the time for another try."""
     return timeouts.attempt_deadline(anyio.current_time(), deadline)
 
 
 def job_deadline(deadline: float) -> float:
-    """Return until when to wait for a job: later polls can observe its effect if it takes longer."""
+    """Return until when to wait for a systemd job; if the job takes longer, later polls can observe its effect."""
     return timeouts.job_deadline(anyio.current_time(), deadline)
 
 
 def with_time_for_log_line(request: Request) -> Request:
-    """Return the request with an earlier deadline, so that the unit's last log line can be read if it fails."""
+    """Return the request with an earlier deadline, so that the unit's last log line can be read on a failure."""
     return replace(request, deadline=timeouts.polls_deadline(anyio.current_time(), request.deadline))

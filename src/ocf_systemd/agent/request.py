@@ -1,4 +1,4 @@
-"""What an action needs, and how it runs commands: each is reported when it starts and when it ends."""
+"""What an action needs, and how it runs commands: the start and the end of each command are reported."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,10 +17,11 @@ from ocf_systemd.host.systemctl import QueryPid1, Systemctl
 class Request(Record):
     """One call of an action: what Pacemaker has requested, and the means to perform it.
 
-    `deadline` is the agent's own, on the event loop's clock. `environment` is the whole environment of the action;
-    hooks and systemctl get it without some variables (`hook_environment`, `tool_environment`). `query_pid1`, if there
-    is one, is tried for the unit's state before systemctl. `raises_shortage` means that a lack of descriptors or memory
-    is an OSError, not a failed hook: another process may have what this one lacks.
+    `deadline` is the agent deadline, on the event loop's clock: the action must have a result by then, before
+    Pacemaker's timeout. `environment` is the whole environment of the action; hooks and systemctl get it without some
+    variables (`hook_environment`, `tool_environment`). `query_pid1`, if set, queries the unit's state, and systemctl
+    does so only if that gives no state. If `raises_shortage` is set, a lack of descriptors or memory raises OSError
+    instead of being a failed hook: another process may have what this one lacks.
     """
 
     action: Action
@@ -37,7 +38,7 @@ class Request(Record):
 
     @property
     def systemctl(self) -> Systemctl:
-        """The system manager, every call reported."""
+        """The system manager; each call of it is reported."""
         run = self.reporting_runner(Purpose.SYSTEMD)
         return Systemctl(self.parameters.unit, self.environment, run, self.query_pid1, self.unit_processes)
 
@@ -57,7 +58,7 @@ class Request(Record):
         return self.has_hook and self.parameters.monitor_hook_level <= self.operation.check_level
 
     def reporting_runner(self, purpose: Purpose) -> Runner:
-        """Return a runner that reports what it runs."""
+        """Return a runner that reports the start and the end of each command, with `purpose`."""
         return _ReportingRunner(self.run, self.reporter, purpose)
 
 

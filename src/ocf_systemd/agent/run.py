@@ -20,7 +20,7 @@ from ocf_systemd.host.leftovers import Leftovers, adopt_orphans, end_leftovers
 from ocf_systemd.host.survivors import record_survivors, recorded_survivors
 
 Watch = Callable[[Callable[[signal.Signals], None]], Coroutine[None, None, None]]
-"""Waits for the signals that an agent receives, and calls its argument with each."""
+"""A function that waits for the signals that an agent receives, and calls its argument with each signal."""
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -28,9 +28,9 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 def run_action(
     action: Action, environment: Mapping[str, str], reporter: Reporter, *, age_s: Callable[[], float]
 ) -> ActionResult:
-    """Perform an action that was requested `age_s()` seconds ago, and end the leftovers of hooks.
+    """Perform an action requested `age_s()` seconds ago, and end all processes that hooks leave behind (leftovers).
 
-    SIGINT, SIGTERM and SIGHUP end it early: hooks and systemctl are ended, and the result is 1.
+    SIGINT, SIGTERM and SIGHUP end the action early: its hooks and systemctl are ended, and its exit code is 1.
     """
     operation = read_operation(environment)
     parameters = parameters_or_result(action, operation, environment, reporter)
@@ -60,11 +60,11 @@ def run_action(
 def parameters_or_result(
     action: Action, operation: Operation, environment: Mapping[str, str], reporter: Reporter
 ) -> Parameters | ActionResult:
-    """Return the parameters to perform an action with; a result: they are wrong, and the action must not be performed.
+    """Return the parameters of an action, or a result if they are wrong and the action must not be performed.
 
-    Wrong values are 6, a fatal error, except in a probe and a stop: a probe's 6, and the 6 of the stop that follows,
-    would make Pacemaker fence the node because of a typing error. Then a probe uses only the unit's state, a stop the
-    defaults.
+    Wrong values give exit code 6, a fatal error, except in a probe and a stop. After a probe with 6, Pacemaker would
+    stop the resource; if that stop returned 6 too, Pacemaker would fence the node because of a typing error. With wrong
+    values, a probe therefore uses only the unit's state, and a stop uses the defaults.
     """
     parameters, problems = read_leniently(environment)
     is_probe = action is Action.MONITOR and operation.is_probe
@@ -84,7 +84,7 @@ def parameters_or_result(
 
 
 def report_leftovers(reporter: Reporter, parameters: Parameters, leftovers: Leftovers) -> None:
-    """Report the leftovers of hooks, and record those that cannot be killed, so that they do not pile up."""
+    """Report the leftovers of hooks; record those that cannot be killed, so that no later run of a hook adds more."""
     for leftover in leftovers.ended:
         text = f"a hook left a process behind, killed now: {leftover.process}"
         reporter.report(WarningNotice(text, leftover.command_line))
@@ -98,7 +98,7 @@ def report_leftovers(reporter: Reporter, parameters: Parameters, leftovers: Left
 
 
 async def perform_until_interrupted(request: Request, watch: Watch) -> ActionResult:
-    """Perform an action that a signal may end early; further signals do not disturb that."""
+    """Perform an action until it has a result, or a signal ends it early; further signals do not disturb this end."""
     result = ActionResult(ExitCode.ERR_GENERIC)
     performing = anyio.CancelScope()
 

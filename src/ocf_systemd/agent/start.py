@@ -16,7 +16,7 @@ from ocf_systemd.core.ocf import ActionResult, ExitCode
 
 
 class _Progress:
-    """How far a start is: the drop-in, the start job (None: not requested yet), the last observation."""
+    """How far a start is: whether the drop-in is loaded, the start job (None: not requested), the last observation."""
 
     __slots__ = ("drop_in", "job", "observation")
 
@@ -27,7 +27,7 @@ class _Progress:
 
 
 async def start(request: Request) -> ActionResult:
-    """Start the unit and wait until unit and hooks report that it runs, whatever the hooks' level."""
+    """Start the unit and wait until unit and hooks report that it runs; hooks of any level run."""
     began = anyio.current_time()
     unit = await validate(request, await query_unit_file(request))
     if isinstance(unit, ActionResult):
@@ -47,10 +47,11 @@ async def start(request: Request) -> ActionResult:
 
 
 async def _poll(request: Request, progress: _Progress) -> Judgement:
-    """Do the next step of a start that is not done yet, and observe.
+    """Perform the next step of a start that is not done yet, then observe and judge.
 
-    The drop-in must be loaded by systemd before the job is requested: with the unit's own Restart=, systemd would
-    restart it without the cluster knowing. A request that was lost, as while PID 1 re-executes, is made again.
+    systemd must load the agent's drop-in, with Restart=no, before the start job is requested: with the unit's own
+    Restart=, systemd would restart the unit without the cluster knowing. If the request for the job was lost, as while
+    PID 1 re-executes, the next poll requests the job again.
     """
     if progress.drop_in is DropInState.PENDING:
         if why := await load_drop_in(request):

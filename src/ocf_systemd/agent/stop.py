@@ -25,7 +25,7 @@ from ocf_systemd.core.timeouts import (
 
 
 class _Progress:
-    """How far a stop is: the last state of the unit, and an event for a stop that systemd refuses."""
+    """How far a stop is: the last state of the unit, and an event that is set if systemd refuses to stop the unit."""
 
     __slots__ = ("is_refused", "unit")
 
@@ -35,7 +35,7 @@ class _Progress:
 
 
 async def stop(request: Request) -> ActionResult:
-    """Stop the unit and wait until it is observed stopped; then remove the drop-in."""
+    """Stop the unit and wait until it is observed stopped; then remove the agent's drop-in."""
     began = anyio.current_time()
     escalate_at = began + escalation_after_s(request.deadline - began)
     progress = _Progress()
@@ -77,11 +77,11 @@ async def _stop_unit(request: Request) -> JobOutcome:
 
 
 async def _stop_ahead_of_pacemaker(request: Request) -> None:
-    """Run the unit's stop job at once as soon as Pacemaker itself is being stopped, as at the host's shutdown.
+    """Make systemd run the unit's stop job at once when Pacemaker itself is being stopped, as at the host's shutdown.
 
-    Because of the drop-in, the unit's stop job waits for Pacemaker's, which waits for this stop. In all other cases the
-    job must wait: a stop that ignores dependencies leaves units running that require this one. The check is repeated,
-    because Pacemaker's stop job may be queued later than the unit's.
+    The agent's drop-in makes the unit's stop job wait for Pacemaker's stop job, which waits for this action. In all
+    other cases the unit's job must wait: a stop that ignores dependencies leaves units running that require this unit.
+    The check is repeated, because Pacemaker's stop job may be queued later than the unit's.
     """
     pause_s = SHUTDOWN_CHECK_S
     while True:
@@ -96,10 +96,11 @@ async def _stop_ahead_of_pacemaker(request: Request) -> None:
 async def _escalate(request: Request, at: float, kill_margin_s: float, is_refused: anyio.Event) -> None:
     """Send SIGKILL to the unit's processes from the escalation time `at` on, repeatedly until the stop ends.
 
-    An ExecStopPost= is killed later: `stop_post_kill_time`. If systemd refuses to stop the unit (RefuseManualStop=),
-    the agent sends SIGTERM at once, and SIGKILL `kill_margin_s` seconds later or at `at`, whichever comes first.
+    An ExecStopPost= command is killed later, at `stop_post_kill_time`. If systemd refuses to stop the unit
+    (RefuseManualStop=), the agent sends SIGTERM at once. SIGKILL then follows `kill_margin_s` seconds later or at `at`,
+    whichever comes first.
     """
-    with anyio.CancelScope(deadline=at):  # normally nothing happens until then
+    with anyio.CancelScope(deadline=at):  # normally systemd does not refuse, and this waits until `at`
         await is_refused.wait()
         unit = await show_unit(request, attempt_deadline(request.deadline))
         if isinstance(unit, UnitState):
@@ -112,7 +113,7 @@ async def _escalate(request: Request, at: float, kill_margin_s: float, is_refuse
         if isinstance(unit, UnitState) and unit.sub_state == "stop-post" and kill_stop_post_at is None:
             kill_stop_post_at = stop_post_kill_time(now, request.deadline)
         if isinstance(unit, UnitState) and (kill_stop_post_at is None or now >= kill_stop_post_at):
-            if not is_reported and not unit.is_down:  # else it is a hook that delays the end
+            if not is_reported and not unit.is_down:  # if the unit is down, a hook delays the end of the stop
                 request.reporter.report(Escalated(request.parameters.unit))
                 is_reported = True
             request.unit_processes.send_signal(unit, SIGKILL)

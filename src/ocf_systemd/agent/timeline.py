@@ -28,7 +28,7 @@ from ocf_systemd.host.processes import Command
 
 @dataclass(slots=True)
 class Span:
-    """A command's time, in seconds since the action began; `ended_s` is None while it runs."""
+    """When a command began and ended, in seconds since the action began; `ended_s` is None while the command runs."""
 
     command: Command
     purpose: Purpose
@@ -39,7 +39,7 @@ class Span:
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """A message at a point of time."""
+    """A message, `at_s` seconds after the action began."""
 
     at_s: float
     text: str
@@ -51,7 +51,8 @@ class Note:
 class Timeline:
     """A reporter that keeps all events, with times in seconds since the action began.
 
-    `states` has only changes of the unit's state, `observations` is how often it was observed.
+    `states` contains only changes of the unit's state; `observations` counts how often unit and hooks were observed.
+    `time_s` and `timeout_s` are those of `ActionStarted`.
     """
 
     action: Action
@@ -72,7 +73,7 @@ class Timeline:
     _running: dict[CommandStarted, Span] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        """Begin now: with wrong parameters an action has a result, but no `ActionStarted`."""
+        """Begin now, not at `ActionStarted`: an action with wrong parameters has a result, but no such event."""
         self.began = self.clock()
 
     @property

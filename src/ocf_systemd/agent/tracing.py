@@ -21,13 +21,13 @@ _DEFAULT_DIRECTORY = "/var/lib/heartbeat/trace_ra"
 _STDERR = "/dev/stderr"
 _DESCRIPTORS = "/dev/fd/"
 _DIRECTORY_FLAGS = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW
-# Without waiting for the reader of a named pipe.
+# O_NONBLOCK: opening a named pipe does not wait for its reader.
 _FILE_FLAGS = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY
 _LINKED = "a part of the path is a link, or not a directory. Name the path without links"
 
 
 class TracingReporter(Record):
-    """Appends every event to a trace file, with what commands printed, and passes it on."""
+    """Appends each event to a trace file, with the output of commands, and passes the event to the next reporter."""
 
     path: str
     next_reporter: Reporter
@@ -60,10 +60,10 @@ def _append(path: str, text: bytes) -> None:
 
 
 def _open_private(path: str) -> int:
-    """Open a trace, and create what is missing, but through no link and into no file of another user. Raises OSError.
+    """Open a trace, creating missing directories; follow no link and use no other user's file. Raises OSError.
 
     A trace contains the whole environment, which may contain a password. A user who can write to the directory could
-    have put a link there, to have another file overwritten; a second name of a file (st_nlink) is the same.
+    put a link there, so that root writes to another file; a hard link (st_nlink) has the same effect.
     """
     *directories, name = list(filter(None, path.split("/"))) or ["."]
     place = os.open("/" if path.startswith("/") else ".", _DIRECTORY_FLAGS)
@@ -91,7 +91,7 @@ def _output(event: Event) -> list[str]:
 
 
 def traced(reporter: Reporter, environment: Mapping[str, str], action: Action, agent_name: str) -> Reporter:
-    """Return a reporter that traces too, if the environment asks for it (OCF_TRACE_RA, or the parameter trace_ra)."""
+    """Return a reporter that also traces if OCF_TRACE_RA or the parameter trace_ra is true; else return `reporter`."""
     wanted = environment.get("OCF_TRACE_RA") or environment.get(f"{PREFIX}trace_ra") or "no"
     try:
         if not boolean(wanted):
@@ -110,7 +110,7 @@ def traced(reporter: Reporter, environment: Mapping[str, str], action: Action, a
 
 
 def _destination(environment: Mapping[str, str], action: Action, agent_name: str) -> str:
-    """Return where the trace goes: OCF_TRACE_FILE, a path or a descriptor, or else a file of its own."""
+    """Return the path of the trace: that of OCF_TRACE_FILE (a path or a descriptor), standard error, or a new file."""
     file = environment.get("OCF_TRACE_FILE", "")
     if re.fullmatch("[3-9]", file):
         return f"{_DESCRIPTORS}{file}"

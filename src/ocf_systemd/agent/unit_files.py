@@ -1,4 +1,4 @@
-"""Makes systemd load the unit's files: the unit file itself, and the agent's drop-in."""
+"""Makes systemd load the unit's files: the unit file itself, and the agent's drop-in (`host.drop_in`)."""
 
 from collections.abc import Callable
 from enum import Enum
@@ -17,17 +17,18 @@ from ocf_systemd.host.reload_lock import reload_lock
 
 
 class DropInState(Enum):
-    """Whether systemd has read that the drop-in was written, or removed."""
+    """Whether systemd has read the last change of the drop-in: that it was written, or that it was removed."""
 
     APPLIED = "systemd has read it"
     PENDING = "systemd must read it"
 
 
 async def query_unit_file(request: Request) -> UnitState | ActionResult:
-    """Query the unit's state; if systemd does not find the unit, or an outdated one, make it read its unit files again.
+    """Query the unit's state; if systemd finds no unit, or an outdated one, make systemd read its unit files again.
 
-    The file's storage may have been mounted a moment ago, by another resource. Until systemd has read its unit files it
-    is not known that there is none, and 5 would be a hard error: the resource may not run on this node until cleanup.
+    Another resource may have mounted the unit file's storage a moment ago, so a unit is missing for certain only after
+    systemd has read its unit files again. Exit code 5 is a hard error: Pacemaker runs the resource on this node again
+    only after a cleanup.
     """
     pauses = Pauses(request)
     while True:
@@ -48,7 +49,7 @@ def _may_be_outdated(unit: UnitState) -> bool:
 
 
 def write_drop_in(request: Request, unit: UnitState) -> DropInState | ActionResult:
-    """Write the drop-in, or remove it, as order_at_shutdown has it; a result: that cannot be done."""
+    """Write or remove the drop-in as order_at_shutdown requires; return a result with the reason if that fails."""
     path, wanted = request.drop_in_path, request.parameters.order_at_shutdown
     done = "written" if wanted else "removed"
     try:
@@ -59,16 +60,16 @@ def write_drop_in(request: Request, unit: UnitState) -> DropInState | ActionResu
     if has_changed:
         request.reporter.report(Notice(f"drop-in {path} {done}"))
         return DropInState.PENDING
-    # It may have been changed by an action that was killed before it made systemd load it.
+    # An earlier action may have changed the drop-in, and may have been killed before it made systemd load the change.
     return DropInState.APPLIED if has_loaded(unit, path, wanted=wanted) else DropInState.PENDING
 
 
 async def load_drop_in(request: Request) -> str:
-    """Make systemd load the drop-in, or its absence; return why it did not, or an empty string.
+    """Make systemd load the drop-in, or notice that it was removed; return why that failed, or an empty string.
 
-    A unit that is down and that no other names is forgotten between two queries, and loaded with its drop-ins by the
-    next ("Unit garbage collection" in systemd.unit(5)): then no daemon-reload is needed, which takes
-    longest in a start.
+    systemd unloads a unit that is down and that no other unit refers to ("Unit garbage collection" in systemd.unit(5)).
+    The next query then loads the unit together with its drop-ins, and no daemon-reload is needed, which is the step of
+    a start that takes longest.
     """
     path, wanted = request.drop_in_path, request.parameters.order_at_shutdown
     return await reload_daemon(
@@ -79,8 +80,8 @@ async def load_drop_in(request: Request) -> str:
 async def unload_drop_in(request: Request, unit: UnitState | NoAnswer) -> None:
     """Remove the drop-in of a unit that is down; an error here does not make the stop fail.
 
-    systemd forgets the drop-in of a unit that it unloads by itself, which is one that no other names ("Unit garbage
-    collection" in systemd.unit(5)). Its unit files are read again only if it has not.
+    systemd unloads a stopped unit that no other unit refers to, and the drop-in with it ("Unit garbage collection" in
+    systemd.unit(5)). This function makes systemd read its unit files again only if the drop-in is still loaded.
     """
     path = request.drop_in_path
     try:
@@ -91,7 +92,7 @@ async def unload_drop_in(request: Request, unit: UnitState | NoAnswer) -> None:
     if has_changed:
         request.reporter.report(Notice(f"drop-in {path} removed"))
         unit = await show_unit(request, attempt_deadline(request.deadline))
-    # It may have been removed by an action that was killed before it made systemd load that.
+    # An earlier action may have removed the drop-in, and may have been killed before it made systemd notice that.
     if not isinstance(unit, UnitState) or not loaded_drop_ins(unit, path):
         return
     if why := await reload_daemon(request, lambda unit: not loaded_drop_ins(unit, path), request.deadline):
@@ -99,11 +100,11 @@ async def unload_drop_in(request: Request, unit: UnitState | NoAnswer) -> None:
 
 
 async def reload_daemon(request: Request, is_settled: Callable[[UnitState], bool], deadline: float) -> str:
-    """Have systemd read its unit files again, unless it has what is wanted of the unit; return why it did not.
+    """Make systemd read its unit files again unless `is_settled` accepts the unit; return why that failed, or "".
 
-    Agents take turns, for half of the time at most, and a reload serves all that wait for one: a dozen at once need two
-    or three. If systemd does not answer it may be reloading already, with a slow generator: another reload would only
-    make that longer.
+    The agents of a host take turns, and each waits for its turn for half of its time at most. One reload serves all
+    agents that wait: a dozen agents at once need two or three reloads. If systemd does not answer, it may be reloading
+    already, with a slow generator: another reload would only prolong that, so none is requested.
     """
     now = anyio.current_time()
     async with reload_lock(request.run_directory, now + (deadline - now) / 2):

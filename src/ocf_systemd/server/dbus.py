@@ -1,6 +1,6 @@
 """Queries PID 1 for the state of a running unit, over its private socket, without starting `systemctl`.
 
-Anything that is not exactly as expected is not used, and is no error: then `systemctl` is called.
+A reply that is not exactly as expected is not used and is not an error: `systemctl` is called instead.
 
 docs/design/server.md describes which replies are used. Source: the D-Bus specification, "Authentication Protocol".
 """
@@ -24,14 +24,14 @@ from ocf_systemd.server.dbus_message import (
 )
 
 PRIVATE_SOCKET = "/run/systemd/private"
-"""Where PID 1 listens for root's `systemctl`: D-Bus from peer to peer, with no bus and no names on it."""
+"""The socket on which PID 1 serves root's `systemctl`: peer-to-peer D-Bus, without a message bus and bus names."""
 
-_PATIENCE_S = 1.0
-_PATIENCE_SHARE = 0.1  # of the time left: if PID 1 hangs, systemctl must find that, and needs its time
+_PATIENCE_S = 1.0  # the longest wait for PID 1
+_PATIENCE_SHARE = 0.1  # the same, as a share of the time until the deadline: systemctl needs the rest if PID 1 hangs
 _CHUNK = 64 * 1024
-_CHECK_PAUSE_S = 0.005
+_CHECK_PAUSE_S = 0.005  # before another try to send, if the socket had no room
 _PAUSE_S = 1.0  # before a broken connection is opened again
-_SERIAL_MAX = 2**32 - 16  # room for the calls of one query
+_SERIAL_MAX = 2**32 - 16  # a serial has 32 bits; this leaves room for the calls of one query
 
 # What a query raises if PID 1 cannot be reached, or sends what cannot be read.
 _FAILURES = (OSError, EOFError, *UNREADABLE)
@@ -39,7 +39,10 @@ _FAILURES = (OSError, EOFError, *UNREADABLE)
 
 @dataclass(slots=True, eq=False)
 class _Query:
-    """The calls of one query, by their serials, and the replies received."""
+    """The calls of one query, by their serials, and the replies received.
+
+    `settled` is set when all replies have come, or when the connection has ended.
+    """
 
     serials: range
     replies: dict[int, Reply] = field(default_factory=dict)
@@ -55,7 +58,7 @@ class _Query:
         return len(self.replies) == len(self.serials)
 
     def in_order(self) -> list[Reply]:
-        """Return the replies in the order of the calls. Raises EOFError: the connection ended before."""
+        """Return the replies in the order of the calls. Raises EOFError if the connection ended before that."""
         if not self.is_complete:
             raise EOFError
         return [self.replies[serial] for serial in self.serials]
@@ -63,7 +66,7 @@ class _Query:
 
 @dataclass(slots=True, eq=False)
 class _Connection:
-    """A connection to PID 1, the bytes received and not yet read, and the queries that wait. Raises `_FAILURES`."""
+    """A connection to PID 1, the bytes not parsed yet, and the waiting queries. Its methods raise `_FAILURES`."""
 
     socket: socket
     received: bytearray = field(default_factory=bytearray)
@@ -83,7 +86,7 @@ class _Connection:
         """Send the calls that query a unit."""
         calls = unit_calls(name, self.serial)
         query = _Query(range(self.serial, self.serial + len(calls)))
-        # A serial is never 0; one that were still waited for after 4,000,000,000 others does not exist.
+        # A serial is never 0. No query still waits for a serial that was used 4,000,000,000 calls ago.
         self.serial = 1 if query.serials.stop > _SERIAL_MAX else query.serials.stop
         self.waiting |= dict.fromkeys(query.serials, query)
         await self._send(b"".join(calls))
@@ -96,7 +99,7 @@ class _Connection:
         return query.in_order()
 
     async def read(self) -> None:
-        """Receive messages, and hand out the replies; all others, which are mostly signals, are dropped."""
+        """Receive messages, and give each reply to its query; drop all other messages, which are mostly signals."""
         await self._receive()
         for reply in take_replies(self.received):
             if query := self.waiting.pop(reply.serial, None):
@@ -108,13 +111,13 @@ class _Connection:
             query.settled.set()
 
     def disconnect(self) -> None:
-        """End the connection for all that use it: `read` finds its end."""
+        """Shut the connection down for all queries that share it: `read` then raises EOFError."""
         with suppress(OSError):
             self.socket.shutdown(SHUT_RDWR)
 
     async def _send(self, data: bytes) -> None:
-        # So few bytes are sent as a whole or not at all (af_unix.c). Without waiting for room: the task that reads may
-        # close the socket meanwhile.
+        # The kernel sends so few bytes as a whole or not at all (af_unix.c). If there is no room, this task sleeps and
+        # tries again: it must not wait on the socket, which the reading task may close meanwhile.
         while True:
             with suppress(BlockingIOError):
                 self.socket.send(data, MSG_NOSIGNAL)
@@ -134,8 +137,8 @@ class _Connection:
 class SystemManager:
     """The system manager, queried over the socket at `path`.
 
-    Each call has a connection of its own, unless one is kept: it takes PID 1 ten times as long to set up a connection
-    as to reply to a call.
+    Each query opens a connection of its own, unless `keep_connected` keeps a shared one: PID 1 needs ten times as long
+    to set up a connection as to reply to a call.
     """
 
     __slots__ = ("_kept", "_path")
@@ -147,8 +150,8 @@ class SystemManager:
     async def keep_connected(self) -> None:
         """Keep a connection that all queries share, and open it again when it breaks, until this is cancelled.
 
-        For a process that queries often: PID 1 sends all its signals to each open connection (dbus.c:
-        bus_foreach_bus()), one for each unit that changes.
+        Only a process that queries often should do this: PID 1 sends all its signals, one for each unit that changes,
+        to each open connection (dbus.c: bus_foreach_bus()).
         """
         while True:
             with suppress(*_FAILURES), self._connect() as connected:
@@ -176,11 +179,11 @@ class SystemManager:
         return connected
 
     async def unit(self, name: str, deadline: float) -> UnitState | None:
-        """Return the state of a unit that runs and has no job; None: call systemctl.
+        """Return the state of a unit that runs and has no job, or None if systemctl must be called instead.
 
-        None for all else: a unit in another state or with a Result other than success, an invalid name, a PID 1 that is
-        not reached, not understood, or does not reply within a small part of the time until the deadline (on the event
-        loop's clock). Raises nothing.
+        None is returned in all other cases: if the unit is in another state or has a Result other than success, if the
+        name is invalid, or if PID 1 is not reached, is not understood, or does not reply within a small part of the
+        time until the deadline (on the event loop's clock). Raises nothing.
         """
         time_left = deadline - anyio.current_time()
         if not is_unit_name(name) or time_left <= 0:

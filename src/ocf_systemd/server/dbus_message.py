@@ -1,7 +1,7 @@
 """D-Bus messages to and from PID 1: the calls that query a unit, and the replies to them. Pure.
 
-It knows as much of D-Bus as that takes. A message that is not exactly as expected raises ValueError, LookupError or
-struct.error, all of `UNREADABLE`.
+This module implements only the part of D-Bus that these messages need. A message that is not exactly as expected raises
+one of the exceptions in `UNREADABLE`.
 
 Sources: org.freedesktop.systemd1(5); the D-Bus specification, "Message Format" and "Type System".
 """
@@ -18,15 +18,15 @@ from ocf_systemd.core.text import printable
 from ocf_systemd.core.unit_properties import unit_state
 
 REPLY_MAX = 1024 * 1024
-"""Bytes of a reply at most; the properties of a unit take 10 KB."""
+"""The largest accepted reply, in bytes; a reply with the properties of a unit has 10 KB."""
 
 UNREADABLE = (ValueError, LookupError, struct.error)
-"""What reading a message raises that is not as expected."""
+"""The exceptions that reading a message raises if the message is not as expected."""
 
 
 _UNIT_INTERFACE = "org.freedesktop.systemd1.Unit"
 
-# What is needed of it, with the types that it has in org.freedesktop.systemd1(5).
+# The properties of this interface that are needed, with their D-Bus types (org.freedesktop.systemd1(5)).
 _UNIT_PROPERTIES: Mapping[bytes, bytes] = {
     b"Id": b"s",
     b"LoadState": b"s",
@@ -40,7 +40,7 @@ _UNIT_PROPERTIES: Mapping[bytes, bytes] = {
     b"DropInPaths": b"as",
 }
 
-# How a unit ended is in the interface of its type, among hundreds of properties: only these are queried.
+# How a unit ended is in the interface of the unit's type, among hundreds of properties. Only those below are queried.
 _TYPE_PROPERTIES: Mapping[str, Mapping[str, bytes]] = {
     "service": {"Result": b"s", "ExecMainCode": b"i", "ExecMainStatus": b"i"},
     "socket": {"Result": b"s"},
@@ -55,20 +55,22 @@ _NO_LABEL = re.compile(rb"[^A-Za-z0-9]|^[0-9]")  # bus-label.c: what bus_label_e
 # "Message Format" in the D-Bus specification.
 _CALL, _RETURN, _ERROR = 1, 2, 3
 _PROTOCOL = 1
-_FIXED_HEADER = 16
+_FIXED_HEADER = 16  # bytes
 _PATH, _INTERFACE, _MEMBER, _REPLY_SERIAL, _DESTINATION, _SIGNATURE = 1, 2, 3, 5, 6, 8
 _BYTE_ORDERS = {ord("l"): "<", ord("B"): ">"}
 _U32 = {order: struct.Struct(f"{order}I").unpack_from for order in "<>"}
 _NUMBERS = {b"u": ("I", 4), b"i": ("i", 4), b"t": ("Q", 8)}
 
-# "Summary of D-Bus marshalling": the boundary of a type's values, which is their size too where that is fixed.
+# "Summary of D-Bus marshalling": the boundary in bytes at which values of a type begin. If a type has a fixed size, its
+# boundary equals that size.
 _FIXED = {"y": 1, "n": 2, "q": 2, "b": 4, "i": 4, "u": 4, "h": 4, "x": 8, "t": 8, "d": 8}
 _BOUNDARIES = _FIXED | {"s": 4, "o": 4, "g": 1, "v": 1, "a": 4, "(": 8, "{": 8}
+# As in the result of `_layout`.
 _OTHER_PARTS = {"s": (4, 1, 1), "o": (4, 1, 1), "(": (8, 0, 0), ")": (1, 0, 0)}
 
 
 class Reply:
-    """A reply to a call, read from its start to its end. Reads raise ValueError, LookupError and struct.error."""
+    """A reply to a call. Its methods read it once, from its start to its end, and raise `UNREADABLE`."""
 
     __slots__ = ("_at", "_data", "_order", "_signature", "_u32", "serial")
 
@@ -125,7 +127,7 @@ class Reply:
         return found
 
     def property(self, expected: bytes) -> tuple[str, ...]:
-        """Return the property of that type, from the reply to Get."""
+        """Return the values of the property in a reply to Get; the property must have the D-Bus type `expected`."""
         self._expect_body(b"v")
         self._expect(self._read_signature(), expected)
         values = self._values(expected)
@@ -138,7 +140,7 @@ class Reply:
         self._expect(self._signature, signature)
 
     def _values(self, signature: bytes) -> tuple[str, ...]:
-        """Read a value of one of the types of our properties, as `systemctl show` prints it."""
+        """Read a value of one of the types that this module queries; return it as `systemctl show` prints it."""
         match signature:
             case b"s":
                 return (printable(self._text()),)
@@ -217,14 +219,17 @@ class Reply:
 
 
 def unit_state_of(name: str, replies: list[Reply]) -> UnitState | None:
-    """Return a unit's state from the replies to `unit_calls`; None: call `systemctl`. Raises `UNREADABLE`."""
+    """Return a unit's state from the replies to `unit_calls`; None if `systemctl` must be called.
+
+    Only the state of a unit that runs, has no job and has not failed is returned. Raises `UNREADABLE`.
+    """
     found = replies[0].properties()
     for property_name, reply in zip(_type_properties(name), replies[1:], strict=True):
         found[property_name] = reply.property(_type_properties(name)[property_name])
     drop_in_paths, (primary_name,) = found.pop("DropInPaths"), found.pop("Id")
     state = unit_state(name, {key: values[0] for key, values in found.items()}, drop_in_paths)
-    # Result was queried after the state: a unit that has failed in between is not reported as running. A mount that
-    # could not be unmounted keeps running with another Result as well; that is rare.
+    # Result was queried after the state, so a unit that failed in between is not reported as running. A mount that
+    # could not be unmounted runs, and also has another Result than success: then systemctl is called, which is rare.
     has_failed = isinstance(state, UnitState) and state.result not in {"", "success"}
     if isinstance(state, UnitState) and state.is_running and not state.has_job and not has_failed:
         return state if primary_name == name else replace(state, primary_name=primary_name)
@@ -242,7 +247,7 @@ def is_unit_name(name: str) -> bool:
 
 
 def unit_calls(name: str, serial: int) -> list[bytes]:
-    """Return the calls that query what is needed of a unit, with that serial and the next ones."""
+    """Return the calls that query the needed properties of a unit; the first has `serial`, the others the next ones."""
     kind = name.rpartition(".")[2]
     path = b"/org/freedesktop/systemd1/unit/" + _NO_LABEL.sub(lambda found: b"_%02x" % found[0][0], name.encode())
     interface = f"org.freedesktop.systemd1.{kind.capitalize()}"
@@ -268,7 +273,7 @@ def _call(serial: int, path: bytes, member: str, *arguments: str) -> bytes:
 
 @lru_cache
 def _call_fields(member: str, arguments: int) -> bytes:
-    """Return the header fields that do not depend on the unit, up to where the next one begins."""
+    """Return the header fields that do not depend on the unit, padded to where the next field begins."""
     fields = b""
     for code, kind, value in (
         (_INTERFACE, b"s", b"org.freedesktop.DBus.Properties"),
@@ -290,11 +295,11 @@ def _aligned(data: bytes, boundary: int) -> bytes:
 
 @lru_cache(maxsize=256)
 def _layout(signature: bytes) -> tuple[tuple[int, int, int], ...]:
-    """Return how to skip a value: for each part of it the boundary it begins at, and two more numbers.
+    """Return how to skip a value: for each part of the value, its boundary, the boundary of its elements, and a size.
 
-    The first is the boundary of its elements where a length is in front of them, else 0; the second the bytes that
-    follow. Raises LookupError or ValueError for other than a single type, and for a variant or a signature: no property
-    of a unit has one outside an array.
+    A part begins at its boundary. If a length precedes its elements, they begin at their own boundary; otherwise this
+    second boundary is 0. The size is the number of further bytes. Raises LookupError or ValueError if `signature` is
+    not a single type, or is a variant or a signature: no property of a unit has one outside an array.
     """
     types = signature.decode("ascii")
     if _type_end(types, 0) != len(types):
@@ -314,7 +319,7 @@ def _layout(signature: bytes) -> tuple[tuple[int, int, int], ...]:
 
 
 def _type_end(types: str, at: int) -> int:
-    """Return where the single complete type ends that begins there. Raises IndexError: it does not."""
+    """Return where the single complete type that begins at `at` ends. Raises IndexError if it does not end."""
     depth = 0
     while True:
         kind = types[at]
@@ -325,7 +330,7 @@ def _type_end(types: str, at: int) -> int:
 
 
 def take_replies(received: bytearray) -> Iterator[Reply]:
-    """Take all replies that have come as a whole out of what was received. Raises `UNREADABLE`."""
+    """Remove all complete messages from `received`, and yield those that are replies. Raises `UNREADABLE`."""
     while len(received) >= _FIXED_HEADER:
         order = _BYTE_ORDERS[received[0]]
         body, _, fields = struct.unpack_from(f"{order}III", received, 4)

@@ -9,7 +9,7 @@ _OCTAL = re.compile(r"\\([0-7]{3})")
 
 
 class MountTable:
-    """The mount points of such file systems; it is read again only after it has changed (proc_pid_mountinfo(5))."""
+    """The mount points of these file systems, read again only after a mount has changed (proc_pid_mountinfo(5))."""
 
     def __init__(self) -> None:
         self._descriptor = os.open("/proc/self/mountinfo", os.O_RDONLY)
@@ -20,7 +20,7 @@ class MountTable:
     def may_block(self) -> frozenset[str]:
         """Return the mount points of the file systems that can block, except the root."""
         if self._mount_points is None or self._changes.poll(0):
-            self._mount_points = None  # should reading it fail, which takes the change back
+            self._mount_points = None  # poll() shows a change only once: if reading fails, the next call reads again
             os.lseek(self._descriptor, 0, os.SEEK_SET)
             table = b""
             while chunk := os.read(self._descriptor, 64 * 1024):
@@ -32,7 +32,7 @@ class MountTable:
 def mount_points_that_may_block(table: str) -> frozenset[str]:
     """Return the mount points in a mountinfo whose topmost file system can block, except the root.
 
-    If the root's can, everything can, and nothing is gained by avoiding it.
+    If the root file system can block, every access can block, and nothing is gained by avoiding the root.
     """
     types: dict[str, str] = {}
     for line in filter(None, table.split("\n")):  # a mount point may contain the other line ends of splitlines()

@@ -1,8 +1,9 @@
-"""The child processes of a server that performs many actions at once: whose they are, and the end of orphans.
+"""The child processes of the server: finds out which action each belongs to, and ends orphans after their action.
 
-The server is a child subreaper: the orphans of any hook become the server's children, and do not show which action
-they belong to. So each action has a mark, a variable in the environment of its commands, which their children inherit.
-Its value is random: a process that could guess the mark of another action could set it, and outlive its own action.
+The server performs many actions at once and is a child subreaper. If the parent of a hook's process ends, that process,
+an orphan, becomes a child of the server and does not show which action it belongs to. So each action has a mark: a
+variable in the environment of its commands, which their children inherit. The value of the mark is random: a process
+that could guess the mark of another action could set that mark, and so outlive its own action.
 docs/design/processes.md has the rules for a process without a mark.
 """
 
@@ -40,10 +41,12 @@ class ShortageError(Exception):
 class ServedAction(ChildPolicy):
     """One action in the server, as the policy for its child processes.
 
-    `directory` and `umask` are the client's; `descriptors` is the limit on open files, soft and hard, which the server
-    has raised for itself alone. `mark` is the variable NAME=VALUE that marks the action's processes; `running` are the
-    pids of all commands in the server that run now. Commands start one by one, holding `starting`, so that the event
-    loop serves others between two. When `grants_grace` is False no client waits for the result any more.
+    `directory` and `umask` are the client's. `descriptors` is the limit on open files, soft and hard, of the action's
+    commands; the server has raised only its own. `mark` is the variable NAME=VALUE that marks the action's processes.
+    `running` contains the pids of all commands, of any action, that run now; `groups` contains the process groups of
+    this action's commands. A command holds `starting` while it starts, so that the event loop serves other tasks
+    between two starts. `grants_grace` is False once no client waits for the result: then a command that must end gets
+    no time between SIGTERM and SIGKILL.
     """
 
     directory: str
@@ -60,9 +63,9 @@ class ServedAction(ChildPolicy):
         return await run_child(command, self, deadline=deadline)
 
     def context(self, command: Command) -> ChildContext:
-        """Return what a command's process inherits: the client's directory and umask.
+        """Return what a command's process inherits: the client's directory and umask, and the mark of the action.
 
-        It gets a process group of its own, because a command may signal its group and must not hit others.
+        The process gets a process group of its own: a command may signal its group, and must not reach other processes.
         """
         name, _, value = self.mark.partition("=")
         return ChildContext(
@@ -74,7 +77,7 @@ class ServedAction(ChildPolicy):
         )
 
     async def start(self, command: Command, spawn: Callable[[], T], deadline: float) -> T:
-        """Call `spawn` when its turn has come. Raises ShortageError, and OSError if the command is the cause."""
+        """Call `spawn` in turn. Raises OSError if the command causes a failure, ShortageError if the server does."""
         await self._take_turn(deadline)
         try:
             return spawn()
@@ -97,14 +100,14 @@ class ServedAction(ChildPolicy):
         self.running.add(pid)
         self.groups.add(pid)
         until.callback(self.running.discard, pid)
-        with suppress(OSError):  # it has ended, or is another user's and we lack CAP_SYS_RESOURCE
+        with suppress(OSError):  # it has ended, or is another user's and the server lacks CAP_SYS_RESOURCE
             resource.prlimit(pid, resource.RLIMIT_NOFILE, self.descriptors)
 
 
 class OrphanReaper:
-    """Knows all actions that run, and since when, and ends the leftovers of their hooks.
+    """Knows which actions run and since when, and ends the processes that their hooks leave behind (leftovers).
 
-    `descriptors` is the limit on open files that the commands of actions have.
+    `descriptors` is the limit on open files that the commands of actions get.
     """
 
     def __init__(self, descriptors: tuple[int, int]) -> None:
@@ -135,7 +138,7 @@ class OrphanReaper:
         return leftovers
 
     def _orphans(self) -> Iterator[Stat]:
-        """Yield our children that are no running command; reap those that have ended."""
+        """Yield the server's children that are not running commands; reap those that have ended."""
         for pid in children_of(os.getpid()):
             stat = None if pid in self._running else read_stat(pid)
             if stat and not stat.is_alive:
@@ -145,12 +148,12 @@ class OrphanReaper:
                 yield stat
 
     def _is_left_by(self, action: ServedAction, orphan: Stat) -> bool:
-        """Return whether an orphan is an action's: by its mark, or by exclusion where it has removed all marks.
+        """Return whether an orphan belongs to an action: by its mark, or without any mark by excluding other actions.
 
         An orphan in uninterruptible sleep, if only for a moment, is attributed by its process group: reading its
-        environment takes a lock that it may hold, and would block all other actions. If it has left that group as
-        well, it is the action's if no other action was there to start it; else it is left to the kernel, or to a later
-        action that finds it awake.
+        environment takes a lock that the orphan may hold, and would block all other actions. If such an orphan has left
+        the group as well, it belongs to the action if it started after this action began and before all others.
+        Otherwise it is left to the kernel, or to a later action that finds it out of this sleep.
         """
         others = {mark: began for mark, began in self._began.items() if mark != action.mark}
         predates_others = all(orphan.entry.started < began for began in others.values())

@@ -18,8 +18,8 @@ from ocf_systemd.host.leftovers import adopt_orphans
 from ocf_systemd.server.dbus import SystemManager
 from ocf_systemd.server.server import Server
 
-_BACKLOG = 4096
-_UMASK = 0o026  # Pacemaker's: log files created here have the mode of those that an agent creates
+_BACKLOG = 4096  # connections that may wait to be accepted (listen(2))
+_UMASK = 0o026  # Pacemaker's umask: log files that the server creates have the same mode as those of an agent
 _LISTEN_FDS_START = 3  # sd_listen_fds(3)
 _DEBUG_PREFIX = "<7>"  # sd-daemon(3): the line's priority in the journal
 
@@ -27,20 +27,20 @@ _DEBUG_PREFIX = "<7>"  # sd-daemon(3): the line's priority in the journal
 def serve(path: Path | None, idle_after_s: float, environment: Mapping[str, str]) -> int:
     """Serve on the socket that systemd has passed, or on one at `path`; return the exit code of the process.
 
-    Ends after `idle_after_s` seconds without work, if that is not 0. Raises OSError where there is no socket to listen
+    Ends after `idle_after_s` seconds without work, if that is not 0. Raises OSError if there is no socket to listen
     on.
     """
     listener = _inherited(environment) or _bound(path)
     adopt_orphans()
     os.umask(_UMASK)
-    gc.freeze()  # what has been imported stays
+    gc.freeze()  # imported objects live as long as the process
     with listener:
         anyio.run(Server(listener, SystemManager(), _notifier(environment), _log).run, idle_after_s)
     return 0
 
 
 def _log(text: str) -> None:
-    with suppress(OSError):  # a log that hangs must not hang the server: then it loses the line
+    with suppress(OSError):  # if the log accepts nothing now, the line is lost: the server must not wait for it
         if select.select([], [2], [], 0)[1]:
             os.write(2, f"{_DEBUG_PREFIX}{text}\n".encode(errors="backslashreplace"))
 
@@ -66,7 +66,7 @@ def _bound(path: Path | None) -> socket.socket:
 
 
 def _notifier(environment: Mapping[str, str]) -> Callable[[str], None]:
-    """Return a function that sends a state to systemd, if systemd has passed NOTIFY_SOCKET."""
+    """Return a function that sends a state to systemd, or that does nothing if NOTIFY_SOCKET is not set."""
     address = environment.get("NOTIFY_SOCKET", "")
 
     def notify(state: str) -> None:

@@ -1,9 +1,9 @@
 """The resident server: performs monitor and validate-all for agents that connect over a UNIX socket, a task for each.
 
-A client gets the same result as without the server. Where the server cannot ensure that, it declines: it closes the
-connection without a result, and the client runs the action in its own process. Actions that change something are not
-served: a server that was frozen would carry them out after its client has disconnected. docs/design/server.md describes
-the protocol.
+A client, which is an agent's process, gets the same result as without the server. If the server cannot ensure that, it
+declines: it closes the connection without a result, and the client runs the action itself. The server does not perform
+actions that change something: a server that was frozen would perform them after their clients have disconnected.
+docs/design/server.md describes the protocol.
 """
 
 import os
@@ -20,7 +20,7 @@ import anyio
 from anyio.abc import TaskGroup
 
 import ocf_systemd
-import ocf_systemd.agent.journal  # now, because its disk may hang once there is something to log
+import ocf_systemd.agent.journal  # imported now: the disk may hang once there is something to log
 from ocf_systemd.agent.events import Reporter
 from ocf_systemd.agent.log import log_reporter
 from ocf_systemd.agent.request import Request
@@ -40,13 +40,13 @@ from ocf_systemd.server.mounts import MountTable
 from ocf_systemd.server.orphans import OrphanReaper, ServedAction, ShortageError
 
 PULSE_S = 0.5
-"""Seconds between two pulses, by which clients know that the server lives."""
+"""Seconds between two PULSE frames, which show clients that the server still responds."""
 
-_TRANSFER_WITHIN_S = 5.0  # for a request to arrive, and for a result to be taken
+_TRANSFER_WITHIN_S = 5.0  # the longest time that the transfer of a request, or of a result, may take
 _REQUEST_MAX = 8 * 1024 * 1024  # bytes: execve(2) allows an environment of 6 MiB at most
-_DRAIN_S = 2.0  # for running actions to end when the server is stopping; then their clients run them
-_DESCRIPTORS_PER_CLIENT = 24  # its connection, and five for each of its commands
-_DESCRIPTORS_OURS = 32
+_DRAIN_S = 2.0  # for running actions to end when the server stops; after that, their clients run them
+_DESCRIPTORS_PER_CLIENT = 24  # the client's connection, and five for each command of its action
+_DESCRIPTORS_OURS = 32  # of the server itself
 _CHUNK = 64 * 1024
 _SIZE = 4  # bytes of a request's length
 _HOOK_MAY_BLOCK = (
@@ -59,9 +59,10 @@ _HOOK_OF_USER = (
 _LOGS = ("HA_LOGFILE", "HA_DEBUGLOG")
 _UCRED = struct.Struct("3i")  # pid, uid, gid: SO_PEERCRED in unix(7)
 
-# Errors that may be this process's own, and not its client's.
+# Errors that may occur in this process only, and not in the client's.
 _SHORTAGES = (ShortageError, OSError, MemoryError, ImportError)  # ImportError: while the package is upgraded
-# Hard errors to Pacemaker: the agent's own process decides, since this one may have other limits.
+# Pacemaker takes these exit codes as hard errors. The server may have other limits than the agent's own process, so it
+# declines, and that process performs the action again.
 _DECIDED_BY_CLIENT = frozenset({ExitCode.ERR_PERM, ExitCode.ERR_INSTALLED})
 
 
@@ -92,7 +93,7 @@ class ClientRequest(Record):
 
     @staticmethod
     def parse(body: bytes) -> "ClientRequest | None":
-        """Return the request; None: no agent would send that."""
+        """Return the request, or None if it is not one that an agent would send."""
         if body.partition(b"\0")[0].decode(errors="replace") not in SERVED:
             return None
         try:
@@ -104,10 +105,10 @@ class ClientRequest(Record):
             return None
 
     def why_declined(self, avoided: frozenset[str]) -> str:
-        """Return why the request cannot be served, or nothing if it can.
+        """Return why the request cannot be served, or an empty string if it can.
 
-        One of the client's paths (working directory, logs, PATH) could block the server, or the directory does not
-        exist. `avoided` are the mount points of file systems that may not respond.
+        It cannot be served if one of the client's paths (working directory, logs, PATH) could block the server, or if
+        the working directory does not exist. `avoided` are the mount points of file systems that may not respond.
         """
         logs = filter(None, map(self.environment.get, _LOGS))
         paths = (self.directory, *logs, *self.environment.get("PATH", "").split(":")) if avoided else ()
@@ -123,9 +124,10 @@ class ClientRequest(Record):
 
 @dataclass(slots=True, eq=False)
 class _Client:
-    """An agent that has connected, and its process.
+    """An agent's process that has connected; `pid` is its process ID.
 
-    `unread` is what it has sent after its request, `stderr` what it will write on its standard error.
+    `unread` is what the client has sent after its request, `stderr` what it will write on its standard error. Once
+    `is_answered` is set, no further frame is sent.
     """
 
     connection: socket.socket
@@ -141,12 +143,12 @@ class _Client:
                 self.connection.send(encode_frame(kind, payload))
 
     def disconnect(self) -> None:
-        """End the connection both ways: what is done for the client ends, and it runs its action itself."""
+        """Shut the connection down: the server cancels the action of the client, and the client runs it itself."""
         with suppress(OSError):
             self.connection.shutdown(socket.SHUT_RDWR)
 
     async def receive(self) -> bytes:
-        """Wait for what it sends and return it; empty if disconnected."""
+        """Wait for bytes from the client and return them; no bytes mean that the client has disconnected."""
         if self.unread:
             received, self.unread = self.unread, b""
             return received
@@ -159,7 +161,7 @@ class _Client:
                 return b""
 
     async def receive_request(self) -> bytes:
-        """Wait for its request and return it; empty if none comes in time, or if disconnected."""
+        """Wait for the client's request and return it; no bytes: late, too large, or the client disconnected."""
         received = b""
         with anyio.move_on_after(_TRANSFER_WITHIN_S):
             while chunk := await self.receive():
@@ -173,7 +175,7 @@ class _Client:
         return b""
 
     async def send_answer(self, answer: Answer) -> None:
-        """Send the result, until the client stops reading."""
+        """Send the result; give up if the client does not read it in time."""
         self.is_answered = True
         left = encode_frame(ANSWER, bytes((answer.code,)) + answer.stderr)
         with anyio.move_on_after(_TRANSFER_WITHIN_S), suppress(OSError):
@@ -210,7 +212,7 @@ class Server:
         self._is_outdated = False
 
     async def run(self, idle_after_s: float) -> None:
-        """Serve until a signal arrives, it is idle for `idle_after_s` (0: no limit), or it is outdated."""
+        """Serve until a signal arrives, no client comes for `idle_after_s` (0: no limit), or the server is outdated."""
         async with anyio.create_task_group() as serving:
             serving.start_soon(self._manager.keep_connected)
             async with anyio.create_task_group() as accepting:
@@ -245,10 +247,10 @@ class Server:
                 await anyio.sleep(CHECK_PAUSE_S)  # a client that is not greeted in time runs its action itself
 
     def _greet(self, connection: socket.socket, serving: TaskGroup) -> None:
-        """Greet a client at once: its request may have to wait until the server performs fewer others."""
+        """Send GREETING to a client at once, because the client waits for it only briefly; then serve it in a task."""
         credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size)
         pid, uid, _ = _UCRED.unpack(credentials)
-        if uid not in {0, os.geteuid()} or pid == 0:  # 0: it is in a pid namespace that we do not see into
+        if uid not in {0, os.geteuid()} or pid == 0:  # pid 0: the client is in a pid namespace that is not visible here
             connection.close()
             return
         client = _Client(connection, pid)
@@ -276,13 +278,13 @@ class Server:
                         await client.send_answer(answer)
                     case Declined():
                         pass
-        except Exception:  # noqa: BLE001, S110  # the client runs its action itself, and the others must not notice
+        except Exception:  # noqa: BLE001, S110  # the client runs its action itself; other clients must not be affected
             pass
         finally:
             self._clients.discard(client)
 
     async def handle_request(self, client: _Client) -> Answer | Declined:
-        """Receive a client's request and perform it; log why it is declined, once until that changes."""
+        """Receive and perform a client's request; log why it is declined, unless that is logged already."""
         version, _, body = (await client.receive_request()).partition(b"\0")
         if version != VERSION:
             self._is_outdated = self._is_outdated or (bool(version) and _is_replaced())
@@ -299,7 +301,7 @@ class Server:
         return result
 
     async def _perform(self, client: _Client, request: ClientRequest) -> Answer | Declined:
-        """Perform a request; an error in it must neither end the server nor leave the client without a result."""
+        """Perform a request; an exception must neither end the server nor leave the client without a result."""
         if why := request.why_declined(self._mounts.may_block()):
             return Declined(why)
         name = agent_name(request.program_name, request.environment)
@@ -354,7 +356,7 @@ class Server:
     async def _perform_while_connected(
         self, client: _Client, action: ServedAction, work: Request
     ) -> ActionResult | Declined:
-        """Perform an action until its client disconnects; what the client sends is the numbers of signals."""
+        """Perform an action, but cancel it if the client disconnects; each byte from the client is a signal number."""
         with anyio.CancelScope() as performing:
 
             async def watch(interrupt: Callable[[signal.Signals], None]) -> None:
@@ -377,7 +379,7 @@ def _is_replaced() -> bool:
 
 
 def _raise_limit() -> int:
-    """Raise this process's limit on open files as far as it may, and return it."""
+    """Raise this process's soft limit on open files to its hard limit, and return that limit."""
     _, limit = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit))
     return limit
