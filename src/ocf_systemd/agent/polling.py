@@ -32,7 +32,7 @@ _CHANGING_VERBS = frozenset({"start", "stop", "reload", "daemon-reload"})  # of 
 async def until_judged(request: Request, poll: Callable[[], Awaitable[Judgement]], limit: int = 0) -> ActionResult:
     """Poll until there is a result; at the deadline, or after `limit` polls (0: no limit), return the result so far.
 
-    That is the result of the last poll that had enough time, or whose exit code differs from the one before. A poll had
+    Each poll replaces the result so far, except a poll that had too little time and has the same exit code. A poll had
     too little time if the deadline cut it short, or if its hooks timed out sooner than those of an earlier poll.
     """
     pauses, so_far = Pauses(request, limit), None

@@ -49,7 +49,7 @@ def install_agent(
     """Install the resource agent, manual pages and completion.
 
     It links this program into /usr/local/bin if it is not in the PATH of a login. With --resident, systemd starts a
-    server that runs the monitors of all resources. Without it, a server that is installed is upgraded.
+    server that runs the monitors of all resources. Without --resident, only an installed server is upgraded.
 
     \b
     Examples:
@@ -113,13 +113,15 @@ def _print(line: str) -> None:
 @_provider
 @_name
 @_share
-@click.option("--force", is_flag=True, help="Remove it though the cluster uses it; remove files of others, too.")
+@click.option(
+    "--force", is_flag=True, help="Remove it even if the cluster uses it, and files that ocf-systemd did not install."
+)
 def uninstall_agent(ocf_root: Path, provider: str, name: str, share: Path, *, force: bool) -> int:
     """Remove the resource agent.
 
-    Refuses while the cluster has resources of this agent: their stop would fail, and the node would be fenced. If it is
-    not installed under another name, this also removes the resident server, manual pages, completion, the link, and the
-    drop-ins that starts have written below /run. Units keep running.
+    Refuses while the cluster has resources of this agent: their stop would fail, and the node would be fenced. Unless
+    the agent is also installed under another name, this also removes all else that `install` has made, and the drop-ins
+    that starts have written below /run. Units keep running.
 
     \b
     Examples:

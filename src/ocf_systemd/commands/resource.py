@@ -152,7 +152,13 @@ def _completed(kind: str) -> "Callable[[click.Context, click.Parameter, str], li
 
 _OPTIONS = (
     click.argument("unit", required=False, shell_complete=_completed("units")),
-    click.option("--unit", "unit_option", metavar="UNIT", shell_complete=_completed("units"), help="The same as UNIT."),
+    click.option(
+        "--unit",
+        "unit_option",
+        metavar="UNIT",
+        shell_complete=_completed("units"),
+        help="The unit, instead of the argument UNIT.",
+    ),
     click.option(
         "--resource",
         metavar="NAME",

@@ -49,7 +49,7 @@ FIRST_PAUSE_S, PAUSE_GROWTH = 0.02, 1.15
 """The pause in seconds before an action polls unit and hooks a second time, and the factor from pause to pause."""
 
 ESCALATION_PAUSE_MAX_S = 0.2
-"""Longest pause in seconds between two SIGKILLs of a stop. The second is for processes that were forked meanwhile."""
+"""Longest pause in seconds before a stop repeats SIGKILL, because processes may have been forked meanwhile."""
 
 SHUTDOWN_CHECK_S = 0.2
 """Seconds until a stop first checks whether Pacemaker is being stopped: in that case Pacemaker waits for this stop."""
@@ -65,7 +65,8 @@ _LAST_POLL_SHARE, _LAST_POLL_MAX_S = 0.1, 0.5
 _SINGLE_TRY_S = 2.0  # with less than these seconds left, the first try of a command gets all the time
 # Time kept to observe the effect of a job that still runs: a share of the time left, but at least this many seconds.
 _OBSERVE_SHARE, _OBSERVE_MIN_S = 0.1, 0.25
-_LOG_LINE_SHARE, _LOG_LINE_RESERVE_S = 0.05, 0.25  # kept to read a log line: share of the time left, most seconds
+# Time kept to read a log line: a share of the time left, but at most this many seconds.
+_LOG_LINE_SHARE, _LOG_LINE_RESERVE_S = 0.05, 0.25
 
 
 def reserve_s(timeout_s: float) -> float:

@@ -3,7 +3,6 @@
 Only this module starts processes for an action. Standard input is /dev/null; of each output stream the last bytes are
 kept. A command has ended when its own process has: descendants that keep its pipes open do not delay the result.
 
-What differs between an agent that performs one action and the resident server, which performs many, is a
 An agent that performs one action and the resident server, which performs many, differ in their `ChildPolicy`: what a
 child process inherits, when it may start, and what the kernel kills if the parent dies. docs/design/processes.md
 describes which process ends which other, and when.

@@ -13,7 +13,7 @@ from ocf_systemd.core.parameters import Parameters
 from ocf_systemd.core.timeouts import SPARE_FACTOR, propose_start_timeout_s, propose_stop_timeout_s, rounded_up_s
 from ocf_systemd.rehearse.facts import Measured, UnitFacts
 
-_RESERVE_S = 5.0  # added for a monitor, since the agent ends up to this long before Pacemaker's timeout
+_RESERVE_S = 5.0  # added for a monitor: the agent deadline is at most this long before Pacemaker's timeout
 _MONITOR_MIN_S, _INTERVAL_MIN_S = 20.0, 10.0  # the least timeout and the least interval that are proposed
 _HOOK_SHARE = 0.1  # the largest share of the interval that the hook may take
 _HOOK_LIMIT_MIN_S = 5.0  # the least monitor_hook_timeout that is proposed

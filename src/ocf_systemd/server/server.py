@@ -50,8 +50,8 @@ _DESCRIPTORS_OURS = 32  # of the server itself
 _CHUNK = 64 * 1024
 _SIZE = 4  # bytes of a request's length
 _HOOK_MAY_BLOCK = (
-    "the hook or its interpreter is on a file system that may not respond, or is not only root's to change: "
-    "it could block the server"
+    "the hook or its interpreter could block the server: it is on a file system that may not respond, or a user other "
+    "than root can change it"
 )
 _HOOK_OF_USER = (
     "monitor_hook_user is set: that user could stop the hook's process before it is executed, and block the server"
