@@ -60,7 +60,7 @@ class Leftovers:
         self._uninterruptible_checks = 0
 
     def kill(self, entries: Iterable[Entry]) -> bool:
-        """Send SIGKILL to those of these processes that are alive; return False once more checks are no use."""
+        """Send SIGKILL to those of these processes that are alive; return False when further checks are useless."""
         alive = survivors_of(entries)
         for process in alive:
             entry = Entry(process.pid, process.started)

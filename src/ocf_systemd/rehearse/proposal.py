@@ -162,7 +162,7 @@ def crm_quoted(value: str) -> str:
     crm itself puts double quotes around an argument with a blank, or single quotes if the argument contains double
     quotes (add_quotes() in crmsh/main.py). If the argument contains both kinds of quotes, crm adds none. So this
     function quotes a value with special characters for crm. If such a value has a blank, it also appends an empty pair
-    of double quotes, so that crm does not quote the value again.
+    of double quotes: with the single quotes of shlex.quote, the argument then has both kinds, and crm adds none.
     """
     quoted = shlex.quote(value)
     if not re.search(r"[^\w@%+=:,./ -]", value, re.ASCII):

@@ -153,7 +153,7 @@ class OrphanReaper:
         An orphan in uninterruptible sleep, if only for a moment, is attributed by its process group: reading its
         environment takes a lock that the orphan may hold, and would block all other actions. If such an orphan has left
         the group as well, it belongs to the action if it started after this action began and before all others.
-        Otherwise it is left to the kernel, or to a later action that finds it out of this sleep.
+        Otherwise it is left to the kernel, or to a later action, if it no longer sleeps so when that action ends.
         """
         others = {mark: began for mark, began in self._began.items() if mark != action.mark}
         predates_others = all(orphan.entry.started < began for began in others.values())
