@@ -218,7 +218,7 @@ class TestResources:
         assert "on-fail=block" in cluster.pcs("resource", "config", "web")  # which pcs resets if it is not named
 
     def test_configured_parameters(self, cluster: Cluster, doctor: Doctor) -> None:
-        """Its parameters apply unless others are given; those of another hook do not, nor do wrong ones."""
+        """Its parameters apply unless others are given; those of another hook do not, and wrong ones are reported."""
         seconds = cluster.hook("seconds", 'timeout 5 sleep "$1"; exit 7')
         create(
             cluster, f"monitor_hook={seconds}", "monitor_hook_args=1.6", "stop_escalate=no", "op", "stop", "timeout=60s"
@@ -239,7 +239,8 @@ class TestResources:
             "error",
         )  # stop_escalate applies still
         cluster.pcs("resource", "update", "web", "poll_interval=soon")
-        assert hook_of()[0] is None
+        assert hook_of() == (seconds, "ok", "error")
+        assert doctor.of("plain").status("parameters") == "error"
 
 
 class TestNode:
