@@ -16,7 +16,7 @@ ARCHITECTURE = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read
 IMPORTS: dict[str, list[str]] = ARCHITECTURE["imports"]
 PURE: list[str] = ARCHITECTURE["pure"]
 
-RICH = {"debug/live_view", "display/rich_checks", "doctor/rich_view", "rehearse/live_view", "rehearse/rich_view"}
+RICH = {"debug/live_view", "display/rich_checks", "doctor/rich_view", "rehearse/live_view"}
 RICH_LAZILY = {*RICH, "display/terminal"}
 IMPURE = {"anyio", "os", "subprocess", "logging", "click", "rich", "socket", "time", "sys", "io", "shutil", "trio"}
 STARTS_PROCESSES = {"host/processes", "host/commands"}

@@ -537,7 +537,7 @@ class TestQuery:
         assert (mail.id, mail.file) == ("mail", str(CLUSTERS / "managed.cib.xml"))
         monkeypatch.setattr(host_cluster, "_CIB", tmp_path / "cib.xml")
         (tmp_path / "cib.xml").write_text("<cib", encoding="utf-8")
-        with pytest.raises(ClusterError, match=r"cib\.xml cannot be read: it is no XML"):
+        with pytest.raises(ClusterError, match=r"cib\.xml cannot be read: it is not XML"):
             query_cluster()
         (tmp_path / "cib.xml").unlink()
         (tmp_path / "cib.xml").mkdir()

@@ -62,7 +62,7 @@ def test_unreadable(ocf_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 
 def test_not_installed(ocf_root: Path) -> None:
-    """Without Pacemaker it is no warning: the agent may be installed first."""
+    """Without Pacemaker it is not a warning: the agent may be installed first."""
     line = pacemaker.check(AgentFile(ocf_root))
     assert line.startswith("Pacemaker is not installed here")
     assert "install the package pacemaker" in line

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from ocf_systemd.sandbox import Copy, Sandbox
 
 
-# The sandbox's copy of this file is deleted: a sandbox is no node of the host's cluster, so the commands that run in it
-# must not take the cluster's resources into account.
+# The sandbox's copy of this file is deleted. A sandbox is not a node of the host's cluster, so the commands that run in
+# it must not take the cluster's resources into account.
 _CIB = "/var/lib/pacemaker/cib/cib.xml"
 
 

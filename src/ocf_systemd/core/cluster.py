@@ -391,7 +391,7 @@ def _unit(resource_class: str, resource_type: str, parameters: Mapping[str, str]
 
 
 def is_false(text: str | None) -> bool:
-    """Return whether a value is a boolean that is false. A value that is missing or is no boolean gives False."""
+    """Return whether a value is a boolean that is false. A value that is missing or is not a boolean gives False."""
     try:
         return not boolean(text or "yes")
     except ValueError:

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 
 def is_true(text: str | None) -> bool:
-    """Return whether a value is a true boolean; False if the value is not set or is no boolean."""
+    """Return whether a value is a true boolean; False if the value is not set or is not a boolean."""
     try:
         return boolean(text or "no")
     except ValueError:

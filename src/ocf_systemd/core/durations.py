@@ -34,7 +34,7 @@ def duration_s(text: str) -> float:
 
 
 def timespan_s(text: str) -> float | None:
-    """Return the seconds of a time span that systemctl printed: `math.inf` for `infinity`; None: it is no time span."""
+    """Return the seconds of a time span that systemctl printed: `math.inf` for `infinity`, None if it is not one."""
     if text in {"0", "infinity"}:
         return float(text)
     parts = [re.fullmatch(_TIMESPAN_PART, word) for word in text.split()]

@@ -23,7 +23,7 @@ def reason_line(result: ActionResult, environment: Mapping[str, str]) -> bytes:
 def _divisible(reason: bytes) -> bytes:
     """Return a reason that Pacemaker can cut after `REASON_MAX` bytes without cutting a character in two.
 
-    With half a character, the CIB of Pacemaker 2.1.5 is no valid UTF-8: `cibadmin --query` and pcs fail on every node.
+    With half a character, the CIB of Pacemaker 2.1.5 is not valid UTF-8: `cibadmin --query` and pcs fail on every node.
     If a character would be cut, blanks are inserted before it, so that all its bytes come after the limit.
     """
     start = min(REASON_MAX, len(reason))

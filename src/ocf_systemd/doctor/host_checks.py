@@ -95,7 +95,7 @@ def check_server(check: Check, facts: Facts) -> CheckResult:
     """Check that the resident server, which performs the monitors of all resources in one process, can serve."""
     if not facts.server:
         return check.skipped("the resident server is not installed")
-    # An inactive service is no problem: it ends when it has no work, and its socket starts it again.
+    # An inactive service is not a problem: it ends when it has no work, and its socket starts it again.
     broken = [
         f"{name} is {state}"
         for name, state in facts.server.items()

@@ -224,7 +224,7 @@ def check_wanted(check: Check, known: tuple[Facts, Unit]) -> CheckResult:
     """Check that no other unit starts automatically and then starts this unit too."""
     facts, unit = known
     edges = tuple(edge for edge in unit.edges if edge.relation != "TriggeredBy")
-    # A unit that only the checked unit starts is no reason, not even if it binds to the checked unit.
+    # A unit that only the checked unit starts is not a reason, not even if it binds to the checked unit.
     own = frozenset({unit.id, *unit.names})
     reasons = {edge.by: why for edge in edges if (why := _why_started(facts, edge, own))}
     if reasons:

@@ -85,7 +85,7 @@ def _query_stopped() -> Cluster | None:
     except (FileNotFoundError, NotADirectoryError, PermissionError):
         return None
     except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else f"it is no XML: {error}"
+        reason = error.strerror if isinstance(error, OSError) else f"it is not XML: {error}"
         raise ClusterError(f"Pacemaker does not run here, and its {_CIB} cannot be read: {reason}") from error
 
 

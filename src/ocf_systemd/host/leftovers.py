@@ -70,7 +70,7 @@ class Leftovers:
                 line = str(process) if process.is_uninterruptible else command_line(process.pid)
                 self._seen[entry] = Leftover(process, line)
         send_signal(alive, SIGKILL)
-        # One check is no proof that a process cannot be killed: any disk access is a short uninterruptible sleep.
+        # One check does not prove that a process cannot be killed: any disk access is a short uninterruptible sleep.
         self._uninterruptible_checks += bool(alive) and all(process.is_uninterruptible for process in alive)
         return self._uninterruptible_checks < _UNINTERRUPTIBLE_CHECKS
 

@@ -133,7 +133,7 @@ class Systemctl(Record):
         return job_outcome(await self._systemctl("reload", deadline=deadline))
 
     async def reset_failed(self, deadline: float) -> None:
-        """Reset the unit's failed state and its count of starts; a unit that has neither is no error."""
+        """Reset the unit's failed state and its count of starts; a unit that has neither is not an error."""
         await self._systemctl("reset-failed", deadline=deadline)
 
     async def daemon_reload(self, deadline: float) -> str:

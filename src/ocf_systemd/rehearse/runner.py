@@ -122,7 +122,7 @@ class _Runner:
         with anyio.move_on_after(limit_s):
             result = await self._result(subject, run.scenario)
         commands = [leftover.command_line for leftover in end_leftovers().ended]
-        # A hook can start a process at the moment when the agent ends the hook: that is no fault of the hook.
+        # A hook can start a process at the moment when the agent ends the hook: that is not a fault of the hook.
         ended_hook = any(each.ended_hook for each in self.actions.runs[runs_before:])
         if commands and result.status is Status.OK and not ended_hook:
             result = checks.judge_hook_leftovers(subject, commands)
