@@ -125,7 +125,7 @@ class TestTrust:
         inner = executable(place / "bad/inner", "#!/bin/sh\n")
         hook = executable(place / "hook", first_line.format(inner=inner) + "\n")
         given = parameters(monitor_hook=str(hook))
-        assert (check_hooks(given), is_root_owned(given)) == ((), os.geteuid() == 0)
+        assert (check_hooks(given), is_root_owned(given)) == ((), True)
         (place / which).chmod(0o757)
         unsafe = HookUnsafe(str(hook), f"{place}/{which} is writable by everyone (the path of its interpreter)")
         assert run_now(hook) == unsafe
