@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from signal import SIGINT
 
@@ -31,7 +32,10 @@ class Remains:
 
     def __init__(self, pid: int) -> None:
         self._processes = psutil.Process(pid).children(recursive=True)
-        words = [word for each in self._processes for word in each.cmdline()]
+        words = set[str]()
+        for each in self._processes:
+            with suppress(psutil.NoSuchProcess):  # a command of the demo that has ended since
+                words.update(each.cmdline())
         (self._cgroup,) = {word for word in words if word.startswith("ocf-systemd-sandbox-")}
         assert self._cgroups()
 
