@@ -159,22 +159,22 @@ class TestTimeouts:
         """Each time has its reason."""
         proposal = proposed(HOOK, measured=Measured(start_s=1.0, ready_s=0.5, hook_s=0.02, hang_s=5.02))
         assert proposal.why == {
-            "start": "above TimeoutStartSec=90s, the hook and 6 s",
-            "stop": "TimeoutStopSec=90s and 11 s, rounded up",
+            "start": "longer than TimeoutStartSec=90s, and than 3 times what was measured",
+            "stop": "longer than TimeoutStopSec=90s, and than 3 times what was measured",
             "monitor": "well above the 6 s that a hang may take",
             "interval": "the hook takes 0.02 s, a hang is detected in 16 s",
         }
         assert proposed(facts=ENDLESS).why == {
-            "start": "no TimeoutStartSec: 3 times what was measured, and at least 100 s",
-            "stop": "no TimeoutStopSec: 3 times what was measured, and at least 110 s",
+            "start": "no TimeoutStartSec: longer than 3 times what was measured, at least 100 s",
+            "stop": "no TimeoutStopSec: longer than 3 times what was measured, at least 110 s",
             "monitor": "no hook",
             "interval": "no hook",
         }
-        assert proposed({"stop_escalate": "no"}).why["stop"] == "TimeoutStopSec=90s and 5 s, rounded up"
+        measured = "and than 3 times what was measured"
+        assert proposed({"stop_escalate": "no"}).why["stop"] == f"longer than TimeoutStopSec=90s, {measured}"
         commands = UnitFacts(start_timeout_s=90.0, stop_timeout_s=90.0, stop_commands=1)
-        assert (
-            proposed({"stop_escalate": "no"}, commands).why["stop"] == "2 times TimeoutStopSec=90s and 5 s, rounded up"
-        )
+        why = proposed({"stop_escalate": "no"}, commands).why["stop"]
+        assert why == f"longer than 2 times TimeoutStopSec=90s, {measured}"
 
 
 class TestCommands:

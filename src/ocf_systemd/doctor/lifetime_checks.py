@@ -108,7 +108,7 @@ def check_lsb_script(check: Check, known: tuple[Facts, Unit, Service]) -> CheckR
     if not service.remain_after_exit:
         return check.ok("RemainAfterExit=no")
     if _has_hook(facts):
-        return check.ok("an LSB script, but the hook detects a failure")
+        return check.ok("LSB script; the hook detects failures that the unit's state does not show")
     return check.error(
         f"{unit.source} is an LSB script, and there is no hook",
         "The unit stays active whether or not a process of the service runs: a start succeeds even if the script has "

@@ -104,8 +104,8 @@ def _start(facts: UnitFacts, measured: Measured) -> tuple[int, str]:
     wait_s = measured.ready_s or 0.0
     timeout_s = propose_start_timeout_s(facts.start_timeout_s, start_s=measured.start_s or 0.0, hook_wait_s=wait_s)
     if facts.start_timeout_s == math.inf:
-        return timeout_s, "no TimeoutStartSec: 3 times what was measured, and at least 100 s"
-    return timeout_s, f"above TimeoutStartSec={facts.start_timeout_s:g}s{', the hook' if wait_s else ''} and 6 s"
+        return timeout_s, "no TimeoutStartSec: longer than 3 times what was measured, at least 100 s"
+    return timeout_s, f"longer than TimeoutStartSec={facts.start_timeout_s:g}s, and than 3 times what was measured"
 
 
 def _stop(parameters: Parameters, facts: UnitFacts, measured: Measured) -> tuple[int, str]:
@@ -114,12 +114,10 @@ def _stop(parameters: Parameters, facts: UnitFacts, measured: Measured) -> tuple
         facts.stop_timeout_s, escalates=escalates, commands=facts.stop_commands, stop_s=stop_s
     )
     if facts.stop_timeout_s == math.inf:
-        return timeout_s, "no TimeoutStopSec: 3 times what was measured, and at least 110 s"
+        return timeout_s, "no TimeoutStopSec: longer than 3 times what was measured, at least 110 s"
     times = f"{1 + facts.stop_commands} times " if facts.stop_commands and not escalates else ""
-    return (
-        timeout_s,
-        f"{times}TimeoutStopSec={facts.stop_timeout_s:g}s and {'11 s' if escalates else '5 s'}, rounded up",
-    )
+    limit = f"{times}TimeoutStopSec={facts.stop_timeout_s:g}s"
+    return timeout_s, f"longer than {limit}, and than 3 times what was measured"
 
 
 def _hook_limit_s(parameters: Parameters, measured: Measured) -> int:
@@ -138,7 +136,9 @@ def _monitor(parameters: Parameters, measured: Measured, limit_s: int) -> tuple[
     needed_s = max(_MONITOR_MIN_S, longest_s * 2, (measured.monitor_s or 0.0) * SPARE_FACTOR + _RESERVE_S)
     if parameters.monitor_hook is None:
         return rounded_up_s(needed_s), "no hook"
-    why = f"well above the {longest_s} s that a hang may take" if longest_s else "well above the hook"
+    why = (
+        f"well above the {longest_s} s that a hang may take" if longest_s else "well above the time that the hook takes"
+    )
     return rounded_up_s(needed_s), why
 
 
