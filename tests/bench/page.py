@@ -52,7 +52,7 @@ def measured(results: Results) -> str:
             "![wall and processor time from 1 to 500 callers, and the server's memory](bench.svg)",
             "What one call takes:",
             times_table(results),
-            "What each of so many callers at once takes, in ms (the batch's time divided by their number):",
+            "Time per agent in ms when so many agents are started at once (their total time, divided by their number):",
             crowds_table(results),
         )
     )

@@ -72,9 +72,11 @@ def spread_text(spread: Spread, factor: float = 1, digits: int = 2) -> str:
 def _crowd(results: Results) -> Row:
     count = CALLERS[-1]
     ours, theirs = ([run.wall_s for run in results.crowds[each][count]] for each in (Variant.RESIDENT, Variant.SHELL))
-    row = _ratio(f"{count} monitors at once, resident: all right; wall, against shell", 0.9, ratio(ours, theirs))
+    row = _ratio(
+        f"{count} monitors at once, resident: all results correct; wall, against shell", 0.9, ratio(ours, theirs)
+    )
     right = (
-        f"{results.wrong} wrong results, {results.fell_back} without the server" if _is_odd(results) else "all right"
+        f"{results.wrong} wrong results, {results.fell_back} without the server" if _is_odd(results) else "all correct"
     )
     return Row(row.what, row.goal, f"{row.measured}, {right}", row.is_met and not results.wrong)
 

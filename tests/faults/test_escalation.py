@@ -51,7 +51,7 @@ def visitor(box: Box, directory: str) -> Iterator[None]:
 class TestMoment:
     @pytest.mark.fault(
         "unit that does not stop within TimeoutStopSec=90, with a stop timeout of 26 s",
-        "SIGKILL a quarter of the time until the agent deadline, at most 5 s, before it, not earlier",
+        "SIGKILL before the agent deadline by a quarter of the time until it, at most 5 s; not earlier",
     )
     def test_a_quarter_before_the_deadline(self, agent: Agent, box: Box) -> None:
         """The unit has as much time to stop as leaves the agent enough to observe the end of a killed one."""

@@ -176,7 +176,8 @@ class TestWrongValues:
 
 
 @pytest.mark.fault(
-    "timeout missing, 0, 1, 20s, negative, huge, text", "20 s, the nearest possible value, or 1 at once; no traceback"
+    "timeout empty, 0, 20s, negative, huge or text; 1 ms",
+    "the default or the nearest possible value; exit code 1 at once",
 )
 @pytest.mark.parametrize(
     ("timeout", "code"),

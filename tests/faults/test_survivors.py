@@ -98,7 +98,8 @@ class TestIgnoresTerm:
             assert pids_of(box, unit) == []
 
     @pytest.mark.fault(
-        FAULT, "monitor 1, stop 0 below another slice too, of an instance, and after `systemctl reset-failed`"
+        FAULT,
+        "monitor 1, stop 0; also in another slice, for an instance of a template, and after `systemctl reset-failed`",
     )
     @pytest.mark.parametrize("kind", ["slice", "instance", "reset"])
     def test_elsewhere(self, agent: Agent, box: Box, kind: str) -> None:

@@ -48,7 +48,7 @@ def debug(action: str, choice: Choice, *, yes: bool, as_json: bool) -> int:
     """Run an OCF ACTION as Pacemaker would, and show how it goes.
 
     ACTION is start, stop, monitor, reload, reload-agent, validate-all, meta-data, or cycle: monitor, stop, monitor,
-    start, monitor, each of them twice. The exit code is the action's; of cycle, the first unexpected one, or 0.
+    start, monitor, each of them twice. The exit code is the action's; of cycle, 0 if all are as expected.
 
     \b
     Examples:

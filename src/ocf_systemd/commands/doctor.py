@@ -24,7 +24,7 @@ def doctor(choice: Choice, *, as_json: bool) -> int:
     """Check a unit for problems before putting it under cluster control.
 
     Describes each problem with its reason and its fix. Runs the hook once; changes nothing. On a node of a cluster, it
-    also checks the cluster, and options that are not given have the values of the unit's resource. Exit code 0: no
+    also checks the cluster. Options that you do not give are then taken from the unit's resource. Exit code 0: no
     errors; 1: errors; 2: wrong usage, or no systemd.
 
     \b

@@ -106,7 +106,7 @@ def judge_monitor(observation: Observation, *, probe: bool, protocol: HookProtoc
             return result
         case UnitState(is_inactive=True, has_job=False) as unit:
             return _judge_inactive(unit, probe=probe)
-        case UnitState(is_inactive=True) as unit:  # as while another unit's restart restarts this one (Requires=)
+        case UnitState(is_inactive=True) as unit:  # e.g. systemd restarts a unit that this one requires
             return KeepWaiting(_failed(_describe(unit, "start job queued")))
         case unit:
             return KeepWaiting(_failed(_describe(unit)))

@@ -101,7 +101,10 @@ class View:
 
 
 def run_call(call: Call, view: View) -> int:
-    """Run the call; return the exit code of the action or, for a cycle, the first that is not as expected, or 0."""
+    """Run the call; return the exit code of the action.
+
+    For a cycle, return 0 if all results are as expected, else the first unexpected exit code, or 1 if that is 0.
+    """
     steps: list[Step] = []
     changes = HostChanges(call.options.get("unit", "")) if call.name in _CHANGING else None
     try:

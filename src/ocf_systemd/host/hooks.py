@@ -294,7 +294,8 @@ async def run_hooks(
 
     async def run_one(hook: str) -> None:
         async with turns:
-            # The record of a survivor (a process alive despite SIGKILL) names the directory if the hook is not known.
+            # A survivor is a process alive despite SIGKILL. It is recorded under `monitor_hook`, which may be a
+            # directory, if it is not known which hook has left it.
             names = (hook, parameters.monitor_hook or hook)
             if survivor := find_survivor(parameters.unit, names, run_directory=run_directory):
                 outcomes[hook] = HookStuck(hook, survivor)

@@ -125,7 +125,7 @@ class AgentFile:
 
     @property
     def is_for_this_host(self) -> bool:
-        """Whether Pacemaker on this host finds the agent; if not, the OCF root is, for example, that of a package."""
+        """Whether Pacemaker on this host finds the agent; if not, the OCF root is, for example, a staging directory."""
         return self.ocf_root.resolve() == DEFAULT_OCF_ROOT.resolve()
 
     @property

@@ -42,11 +42,11 @@ class ServedAction(ChildPolicy):
     """One action in the server, as the policy for its child processes.
 
     `directory` and `umask` are the client's. `descriptors` is the limit on open files, soft and hard, of the action's
-    commands; the server has raised only its own. `mark` is the variable NAME=VALUE that marks the action's processes.
-    `running` contains the pids of all commands, of any action, that run now; `groups` contains the process groups of
-    this action's commands. A command holds `starting` while it starts, so that the event loop serves other tasks
-    between two starts. `grants_grace` is False once no client waits for the result: then a command that must end gets
-    no time between SIGTERM and SIGKILL.
+    commands: the one that the server had before it raised its own limit. `mark` is the variable NAME=VALUE that marks
+    the action's processes. `running` contains the pids of all commands, of any action, that run now; `groups` contains
+    the process groups of this action's commands. A command holds `starting` while it starts, so that the event loop
+    serves other tasks between two starts. `grants_grace` is False once no client waits for the result: then a command
+    that must end gets no time between SIGTERM and SIGKILL.
     """
 
     directory: str
@@ -153,7 +153,7 @@ class OrphanReaper:
         An orphan in uninterruptible sleep, if only for a moment, is attributed by its process group: reading its
         environment takes a lock that the orphan may hold, and would block all other actions. If such an orphan has left
         the group as well, it belongs to the action if it started after this action began and before all others.
-        Otherwise it is left to the kernel, or to a later action, if it no longer sleeps so when that action ends.
+        Otherwise it stays; the next action that ends applies these rules to it again.
         """
         others = {mark: began for mark, began in self._began.items() if mark != action.mark}
         predates_others = all(orphan.entry.started < began for began in others.values())
