@@ -49,8 +49,7 @@ def install_agent(
     """Install the resource agent, manual pages and completion.
 
     It links this program into /usr/local/bin if it is not in the PATH of a login. With --resident, systemd starts a
-    server that runs the monitors of all resources. Without it, a server is upgraded if there
-    is one.
+    server that runs the monitors of all resources. Without it, a server is upgraded if there is one.
 
     \b
     Examples:
