@@ -291,6 +291,15 @@ class TestTerminal:
         assert "start-failure-is-fatal" in last
         assert screen.child.exitstatus == 1
 
+    @pytest.mark.parametrize("size", SIZES)
+    def test_systemctl_waits(self, box: Box, terminal: Opener, size: tuple[int, int]) -> None:
+        """A start whose `systemctl start` blocks shows that it waits for that."""
+        screen = terminal("start", box.service("Type=oneshot", "ExecStart=sleep infinity"), size=size)
+        live = screen.look_for("waiting")
+        assert any(re.search("waiting +systemctl start has run for 1[0-9] s", line) for line in live)
+        screen.child.sendintr()
+        screen.watch()
+
     def test_cycle(self, box: Box, terminal: Opener) -> None:
         """A cycle leaves a line for each action, and the codes."""
         screen = terminal("cycle", "--unit", box.service(), "--monitor-hook", box.hook("exit 0"))

@@ -387,6 +387,7 @@ class TestPlain:
         notes = as_json(recorded(events))["notes"]
         assert [(note["at_s"], note["text"]) for note in notes] == [(0.1, "one"), (0.2, waiting.text), (0.3, "two")]
         assert waiting.text not in rendered(frame(recorded(events), 120))
+        assert re.search("waiting +hook smtp: refused", rendered(frame(recorded(events[:-1]), 120)))
 
     def test_time_order(self) -> None:
         """The times of the lines never go back."""

@@ -100,7 +100,8 @@ class Timeline:
                 self.observations += 1
             case Waiting(so_far):
                 self.waiting_for = so_far.reason or ""
-            case StillWaiting(text=text):
+            case StillWaiting(reason=reason, text=text):
+                self.waiting_for = reason
                 self.notes.append(Note(now_s, text, is_waiting=True))
             case Notice() | WarningNotice() | Escalated() | Interrupted():
                 self._note(now_s, event)

@@ -78,7 +78,7 @@ def frame(timeline: Timeline, width: int) -> RenderableType:
     action, _, others = text.headline(timeline).partition(" ")
     headline = Text.assemble((action, "bold"), " ", others)
     parts: list[RenderableType] = [headline, *_spans(timeline, now_s, width)]
-    notes = [note for note in timeline.notes if not note.is_waiting]  # the status shows what is waited for now
+    notes = [note for note in timeline.notes if not note.is_waiting]  # the status has the latest
     parts += [Text(f"{note.at_s:.3f} s {note.text}", POOR if note.is_warning else DIM) for note in notes]
     parts.append(_status(timeline, now_s))
     return Group(*parts)
