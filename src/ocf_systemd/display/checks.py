@@ -3,8 +3,6 @@
 `rich_checks` renders them for a terminal.
 """
 
-import re
-import textwrap
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 
@@ -14,14 +12,12 @@ from ocf_systemd.core.text import printable
 Json = str | int | float | bool | None | list["Json"] | dict[str, "Json"]
 """A value of a JSON document."""
 
-_WIDTH = 80  # columns
 NAME_WIDTH = 17
 """Characters of the longest name of a check."""
 
 _STATUS_WIDTH = 9
 _INDENT = " " * _STATUS_WIDTH
 _SEVERITY = list(Status)
-_COMMAND, _NO_BREAK = re.compile("`[^`]*`"), "\N{NO-BREAK SPACE}"
 
 
 def by_severity(results: Iterable[CheckResult]) -> list[CheckResult]:
@@ -30,28 +26,13 @@ def by_severity(results: Iterable[CheckResult]) -> list[CheckResult]:
 
 
 def text_lines(results: Iterable[CheckResult]) -> Iterator[str]:
-    """Yield lines of at most 80 characters without escape codes; only a line with a command may be longer."""
+    """Yield lines without escape codes. They are not wrapped, so that grep(1) finds a whole sentence."""
     for result in results:
-        yield from wrapped(f"{result.status:<{_STATUS_WIDTH}}{result.name:<{NAME_WIDTH}} ", result.what)
+        yield f"{result.status:<{_STATUS_WIDTH}}{result.name:<{NAME_WIDTH}} {printable(result.what)}".rstrip()
         if result.why:
-            yield from wrapped(f"{_INDENT}why   ", result.why)
+            yield f"{_INDENT}why   {printable(result.why)}"
         for number, line in enumerate(result.fix):
             yield f"{_INDENT}{'' if number else 'fix':<6}{printable(line)}"
-
-
-def wrapped(label: str, text: str, width: int = _WIDTH) -> list[str]:
-    """Return the lines of a label and, to its right, the wrapped text; no line break is within a `command`."""
-    # textwrap breaks lines at ASCII blanks only, so no-break spaces keep a command on one line.
-    unbroken = _COMMAND.sub(lambda match: match[0].replace(" ", _NO_BREAK), printable(text))
-    lines = textwrap.wrap(
-        unbroken,
-        width,
-        initial_indent=label,
-        subsequent_indent=" " * len(label),
-        break_long_words=False,
-        break_on_hyphens=False,
-    )
-    return [line.replace(_NO_BREAK, " ") for line in lines] or [label.rstrip()]
 
 
 def json_checks(results: Iterable[CheckResult]) -> list[Json]:

@@ -3,6 +3,8 @@
 Texts from outside are passed as `Text` objects: in a plain string, rich would read `[red]` as markup.
 """
 
+import re
+import textwrap
 from collections.abc import Iterable
 
 from rich.console import Console
@@ -11,7 +13,7 @@ from rich.text import Text
 
 from ocf_systemd.core.check_result import CheckResult, Status
 from ocf_systemd.core.text import printable
-from ocf_systemd.display.checks import NAME_WIDTH, wrapped
+from ocf_systemd.display.checks import NAME_WIDTH
 
 GOOD, POOR, BAD, COMMAND, DIM = "green", "yellow", "red", "cyan", "dim"
 """Styles of all rich views."""
@@ -19,7 +21,8 @@ GOOD, POOR, BAD, COMMAND, DIM = "green", "yellow", "red", "cyan", "dim"
 MARKS = {Status.SKIPPED: ("-", DIM), Status.OK: ("✓", GOOD), Status.WARNING: ("!", POOR), Status.ERROR: ("✗", BAD)}
 """The character that marks each status, and its style."""
 
-_INDENT = 4
+_INDENT = " " * 4
+_COMMAND, _NO_BREAK = re.compile("`[^`]*`"), "\N{NO-BREAK SPACE}"
 
 
 def print_checks(results: Iterable[CheckResult], console: Console) -> None:
@@ -29,11 +32,25 @@ def print_checks(results: Iterable[CheckResult], console: Console) -> None:
         name_style, what_style = (style, "bold") if result.is_problem else ("", DIM)
         console.print(_line(Text(mark, style), Text(result.name, name_style), Text(printable(result.what), what_style)))
         if result.why:
-            for line in wrapped(" " * _INDENT, result.why, console.width):
-                console.print(Text(line), soft_wrap=True)
+            console.print(Text("\n".join(_wrapped(result.why, console.width))), soft_wrap=True)
         for line in map(printable, result.fix):
-            text = Text(" " * _INDENT + line, DIM if line.startswith("#") else COMMAND)
+            text = Text(_INDENT + line, DIM if line.startswith("#") else COMMAND)
             console.print(text, soft_wrap=True)
+
+
+def _wrapped(text: str, width: int) -> list[str]:
+    """Return the indented lines of a text; no line break is within a `command`."""
+    # textwrap breaks lines at ASCII blanks only, so no-break spaces keep a command on one line.
+    unbroken = _COMMAND.sub(lambda match: match[0].replace(" ", _NO_BREAK), printable(text))
+    lines = textwrap.wrap(
+        unbroken,
+        width,
+        initial_indent=_INDENT,
+        subsequent_indent=_INDENT,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+    return [line.replace(_NO_BREAK, " ") for line in lines]
 
 
 def summary_style(results: Iterable[CheckResult]) -> str:
