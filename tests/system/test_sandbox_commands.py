@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pwd
 import secrets
+import shutil
 import subprocess
 import sys
 import time
@@ -53,6 +54,18 @@ def test_own_program() -> None:
     done = run("run", "--", "ocf-systemd", "debug", "monitor", "--unit", "systemd-journald")
     assert (done.returncode, done.stderr) == (0, "")
     assert "OCF_SUCCESS (0)" in done.stdout
+
+
+def test_another_program_of_that_name(tmp_path: Path) -> None:
+    """The program that was called runs inside, although another one is in /usr/local/bin; Python is the host's."""
+    other = tmp_path / "ocf-systemd"
+    other.write_text("#!/bin/sh\necho another\n", encoding="utf-8")
+    other.chmod(0o755)
+    copy = f"{other}:/usr/local/bin/ocf-systemd"
+    done = run("run", "--copy", copy, "--", "sh", "-c", "ocf-systemd --version; command -v python3")
+    version, python = done.stdout.splitlines()
+    assert version == subprocess.check_output([PROGRAM, "--version"], text=True).strip()
+    assert python == shutil.which("python3", path="/usr/local/bin:/usr/bin")
 
 
 def test_copy(tmp_path: Path) -> None:

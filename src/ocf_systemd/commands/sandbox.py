@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 # The sandbox's copy of this file is deleted. A sandbox is not a node of the host's cluster, so the commands that run in
 # it must not take the cluster's resources into account.
 _CIB = "/var/lib/pacemaker/cib/cib.xml"
+_BIN = "/run/ocf-systemd-sandbox"  # in the sandbox: has only a link to this program, and comes first in the PATH
+_PATH = f"{_BIN}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
 @program.group(cls=SuggestingGroup)
@@ -107,12 +109,16 @@ def shell(copies: "list[Copy]") -> int:
 @contextmanager
 def booted(copies: "list[Copy]") -> "Iterator[Sandbox]":
     """Boot a sandbox that ends with the block. Raises NotRunError if the sandbox cannot be booted."""
+    from ocf_systemd.install.path_link import this_program
     from ocf_systemd.sandbox import SandboxUnavailableError, boot
 
     require_root("a sandbox has mounts and a systemd of its own, which only root can set up")
     try:
         with boot(copies=copies) as host:
             host.run(["rm", "-f", _CIB])
+            if own := this_program():
+                host.run(["mkdir", _BIN])
+                host.run(["ln", "-s", str(own), _BIN])
             yield host
     except (SandboxUnavailableError, OSError) as error:
         raise NotRunError(str(error)) from error
@@ -127,8 +133,6 @@ def run_in_foreground(host: "Sandbox", command: Sequence[str], *, interruptible:
     """
     here = str(Path.cwd())
     directory = here if host.run(["test", "-d", here]).returncode == 0 else "/root"
-    # The last directory is that of this program, wherever it is installed.
-    path = f"/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:{Path(sys.executable).parent}"
     names = ("TERM", "COLORTERM", "NO_COLOR", "FORCE_COLOR", "COLUMNS")
     display = {name: os.environ[name] for name in names if name in os.environ}
     terminal = sys.stdin.isatty() and sys.stdout.isatty()
@@ -138,7 +142,7 @@ def run_in_foreground(host: "Sandbox", command: Sequence[str], *, interruptible:
     else:
         interrupt = signal.signal(signal.SIGINT, signal.default_int_handler if interruptible else signal.SIG_IGN)
     try:
-        code = host.call(command, env={"PATH": path, **display, **variables}, cwd=directory, terminal=terminal)
+        code = host.call(command, env={"PATH": _PATH, **display, **variables}, cwd=directory, terminal=terminal)
     finally:
         signal.signal(signal.SIGINT, interrupt)
     return code if code >= 0 else 128 - code

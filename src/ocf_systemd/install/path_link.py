@@ -20,7 +20,7 @@ def install() -> str:
 
     Returns a line for the user, which may be a warning; empty if no link is needed.
     """
-    program = _this_program()
+    program = this_program()
     found = shutil.which(LINK.name, path=SEARCH_PATH)
     if program is None or (found and Path(found).resolve() == program.resolve()):
         return f"unchanged: {LINK}, a link to {program}" if _is_ours() else ""
@@ -43,14 +43,14 @@ def remove() -> str:
 
     Raises OSError.
     """
-    program = _this_program()
+    program = this_program()
     if not _is_ours() or (LINK.exists() and (program is None or LINK.resolve() != program.resolve())):
         return ""
     LINK.unlink()
     return f"removed {LINK}"
 
 
-def _this_program() -> Path | None:
+def this_program() -> Path | None:
     """Return the path of `ocf-systemd` in this environment, or else of the running program if it has that name.
 
     None: there is no such file, as with `python -m ocf_systemd`.
