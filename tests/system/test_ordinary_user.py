@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 
 PROGRAM = str(Path(sys.executable).with_name("ocf-systemd"))
+CIB = "/var/lib/pacemaker/cib/cib.xml"
 AS_NOBODY = ("setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups", "--")
 NEEDS_ROOT = [
     pytest.param(("debug", action, "UNIT"), id=f"debug {action}")
@@ -102,3 +103,17 @@ def test_doctor_as_json(as_user: AsUser, box: Box) -> None:
     assert done.stdout.startswith("{")
     assert done.stdout.rstrip().endswith("}")
     assert "not root" in done.stderr
+
+
+@pytest.mark.parametrize("command", [("debug", "monitor"), ("doctor",)])
+def test_resource_of_a_stopped_pacemaker(box: Box, as_user: AsUser, command: tuple[str, ...]) -> None:
+    """While Pacemaker is stopped, only root can read the CIB: the error says so, and has the command for root."""
+    box.write(CIB, "<cib/>", 0o600)
+    try:
+        done = as_user(*command, "--resource", "mail")
+    finally:
+        box.sh(f"rm {CIB}")
+    assert (done.returncode, done.stdout) == (2, "")
+    (line,) = done.stderr.splitlines()
+    assert "Pacemaker does not run on this host, and this user may not read its CIB" in line
+    assert line.endswith(f"sudo {PROGRAM} {' '.join(command)} --resource mail")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 import pytest
@@ -28,7 +29,6 @@ from tests.unit.test_cluster import OURS, attributes, configured, primitive, rea
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
     from ocf_systemd.core.cluster import Cluster, Resource
     from ocf_systemd.debug.session import Call
@@ -219,6 +219,7 @@ class TestCommandLine:
     @pytest.mark.parametrize("command", [("debug", "monitor"), ("doctor",), ("rehearse",)])
     def test_no_cluster(self, monkeypatch: pytest.MonkeyPatch, command: tuple[str, ...]) -> None:
         """Without a cluster, or with one that does not answer, the error says why and what to do."""
+        monkeypatch.setattr(host_cluster, "_CIB", Path("/nonexistent/cib.xml"))
         monkeypatch.setattr(systemctl, "is_booted", lambda: True)
         monkeypatch.setattr("os.geteuid", lambda: 0)
 

@@ -76,7 +76,7 @@ class Choice:
 
 def _find_resource(name: str) -> "Resource":
     from ocf_systemd.core.named_resource import find_resource
-    from ocf_systemd.host.cluster import ClusterError, MayNotQueryError, query_cluster
+    from ocf_systemd.host.cluster import ClusterError, MayNotQueryError, is_stopped_cib_hidden, query_cluster
 
     advice = f"Run this command on a node of the cluster, or give the unit and its parameters instead of {name}"
     try:
@@ -85,6 +85,9 @@ def _find_resource(name: str) -> "Resource":
         raise NotRunError(f"{error}. Run: {command_as_root()}") from None
     except ClusterError as error:
         raise NotRunError(f"{error}. --resource {name} needs it. {advice}") from None
+    if cluster is None and is_stopped_cib_hidden():
+        why = "Pacemaker does not run on this host, and this user may not read its CIB on the disk"
+        raise NotRunError(f"{why}. --resource {name} needs it. Run: {command_as_root()}")
     if cluster is None:
         raise NotRunError(f"no cluster runs on this host, so --resource {name} is not known. {advice}")
     try:

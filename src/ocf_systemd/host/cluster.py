@@ -89,6 +89,15 @@ def _query_stopped() -> Cluster | None:
         raise ClusterError(f"Pacemaker does not run here, and its {_CIB} cannot be read: {reason}") from error
 
 
+def is_stopped_cib_hidden() -> bool:
+    """Return whether this user may not read the CIB on this host's disk, if there is one."""
+    try:
+        _CIB.open("rb").close()
+    except OSError as error:
+        return isinstance(error, PermissionError)
+    return False
+
+
 def resources_of(unit: str, agents: Collection[str] = ()) -> tuple[Resource, ...]:
     """Return the cluster's resources that manage a unit, under any of its names. Raises `ClusterError`.
 
