@@ -39,6 +39,12 @@ def install(monkeypatch: pytest.MonkeyPatch, resource: Resource, state: str) -> 
     monkeypatch.setattr("sys.stdin.isatty", lambda: False, raising=False)
 
 
+def confirm_debug(action: str) -> None:
+    """Ask for confirmation, as debug does."""
+    resources = debug._resources(Target({"unit": "web"}), needs_all=True)  # noqa: SLF001
+    debug._confirm_if_controlled(action, "web", *resources)  # noqa: SLF001
+
+
 @pytest.mark.parametrize("state", ["inactive", "failed"])
 class TestActiveElsewhere:
     def test_rehearse(self, monkeypatch: pytest.MonkeyPatch, state: str) -> None:
@@ -52,12 +58,12 @@ class TestActiveElsewhere:
         """A start needs confirmation."""
         install(monkeypatch, LEFT_ALONE, state)
         with pytest.raises(NotRunError, match="unmanaged and active on node1"):
-            debug._confirm_if_controlled(action, "web")  # noqa: SLF001
+            confirm_debug(action)
 
     def test_debug_stop(self, monkeypatch: pytest.MonkeyPatch, state: str) -> None:
         """A stop of what is down starts nothing."""
         install(monkeypatch, LEFT_ALONE, state)
-        debug._confirm_if_controlled("stop", "web")  # noqa: SLF001
+        confirm_debug("stop")
 
     def test_advice(self, monkeypatch: pytest.MonkeyPatch, state: str) -> None:
         """In maintenance, the service would run on there: only a stop is advised."""
@@ -65,7 +71,7 @@ class TestActiveElsewhere:
         with pytest.raises(NotRunError, match="pcs resource disable web") as rehearsed:
             rehearse._uncontrolled_resources("web.service")  # noqa: SLF001
         with pytest.raises(NotRunError, match="pcs resource disable web") as debugged:
-            debug._confirm_if_controlled("start", "web")  # noqa: SLF001
+            confirm_debug("start")
         assert "maintenance" not in f"{rehearsed.value} {debugged.value}"
 
 
@@ -75,7 +81,7 @@ class TestActiveHere:
         """What runs here is not started a second time."""
         install(monkeypatch, LEFT_ALONE, state)
         assert rehearse._uncontrolled_resources("web.service") == ((LEFT_ALONE,), "")  # noqa: SLF001
-        debug._confirm_if_controlled("start", "web")  # noqa: SLF001
+        confirm_debug("start")
 
     def test_advice(self, monkeypatch: pytest.MonkeyPatch, state: str) -> None:
         """Maintenance makes it safe."""
@@ -91,7 +97,7 @@ class TestActiveHere:
         with pytest.raises(click.UsageError, match="--yes to rehearse"):
             rehearse._is_confirmed("web.service", ["it runs"])  # noqa: SLF001
         with pytest.raises(NotRunError, match="--yes to run cycle"):
-            debug._confirm_if_controlled("cycle", "web")  # noqa: SLF001
+            confirm_debug("cycle")
 
 
 @pytest.mark.parametrize("state", ["inactive", "failed"])
@@ -111,7 +117,7 @@ class TestDownHere:
         """A start needs confirmation, with what is so."""
         install(monkeypatch, self.HERE, state)
         with pytest.raises(NotRunError, match="down, although the cluster believes it active here") as error:
-            debug._confirm_if_controlled("start", "web")  # noqa: SLF001
+            confirm_debug("start")
         assert "two nodes" not in str(error.value)
 
     def test_an_unknown_unit(self, monkeypatch: pytest.MonkeyPatch, state: str) -> None:
@@ -119,7 +125,7 @@ class TestDownHere:
         orphan = replace(LEFT_ALONE, agent="ocf:pacemaker:systemd", unit="", is_orphan=True)
         install(monkeypatch, orphan, state)
         assert rehearse._uncontrolled_resources("web.service") == ((orphan,), "")  # noqa: SLF001
-        debug._confirm_if_controlled("start", "web")  # noqa: SLF001
+        confirm_debug("start")
 
     def test_on_another_node_too(self, monkeypatch: pytest.MonkeyPatch, state: str) -> None:
         """A start would run a second copy."""
@@ -187,9 +193,27 @@ class TestItsResource:
         def fail(*_: object) -> None:
             raise cluster.ClusterError("cibadmin failed")
 
-        assert debug._resources(Target({"unit": "a;b"})) == ()  # noqa: SLF001
+        assert debug._resources(Target({"unit": "a;b"}), needs_all=True) == ((), "")  # noqa: SLF001
         monkeypatch.setattr(cluster, "resources_of", fail)
-        assert debug._resources(Target({"unit": "web"})) == ()  # noqa: SLF001
+        assert debug._resources(Target({"unit": "web"}), needs_all=True) == ((), "cibadmin failed")  # noqa: SLF001
+        with pytest.raises(NotRunError, match=r"cibadmin failed\. It may control web"):
+            confirm_debug("stop")
+
+    @pytest.mark.parametrize("action", ["start", "stop", "cycle", "reload", "monitor"])
+    def test_one_query(self, run: Runner, monkeypatch: pytest.MonkeyPatch, action: str) -> None:
+        """The note and the confirmation use the same query of the cluster."""
+        queries: list[str] = []
+        resource = replace(OTHER_PARAMETERS, is_managed=False, nodes=())
+
+        def query(unit: str, *_: object) -> tuple[Resource, ...]:
+            queries.append(unit)
+            return (resource,)
+
+        run(resource, action, "web", "--json", "--yes")
+        monkeypatch.setattr(cluster, "resources_of", query)
+        result = CliRunner().invoke(whole_program(), ["debug", action, "web"])
+        assert "to use them" in result.output
+        assert queries == ["web.service"]
 
     @pytest.mark.parametrize("given", [("web",), ("--resource", "web")], ids=["unit", "resource"])
     @pytest.mark.parametrize(
@@ -227,7 +251,7 @@ def test_advice_on_a_terminal(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Ca
 
     monkeypatch.setattr(click, "confirm", confirm)
     with pytest.raises(NotRunError, match="nothing was changed"):
-        debug._confirm_if_controlled("stop", "web")  # noqa: SLF001
+        confirm_debug("stop")
     assert "Pacemaker" in shown[0]
     assert "\n  pcs resource meta web maintenance=true\n" in shown[0]
 
@@ -252,7 +276,7 @@ class TestStopped:
         """What changes something needs confirmation."""
         install(monkeypatch, self.RESOURCE, "inactive")
         with pytest.raises(NotRunError, match=f"may control web.service.*{self.FILE}"):
-            debug._confirm_if_controlled(action, "web")  # noqa: SLF001
+            confirm_debug(action)
 
 
 def test_an_orphan(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -21,13 +21,20 @@ from ocf_systemd.commands.program import (
     require_root,
     require_systemd,
 )
-from ocf_systemd.commands.resource import Choice, ResourceCommand, Target, report_similar_units, resource_options
+from ocf_systemd.commands.resource import (
+    Choice,
+    ResourceCommand,
+    Target,
+    full_name,
+    report_similar_units,
+    resource_options,
+)
 from ocf_systemd.core.ocf import Action
 from ocf_systemd.core.parameter_table import MONITOR_HOOK
 from ocf_systemd.display.terminal import console, uses_rich
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
     from ocf_systemd.agent.timeline import Timeline
     from ocf_systemd.core.cluster import Resource
@@ -69,10 +76,12 @@ def debug(action: str, choice: Choice, *, yes: bool, as_json: bool) -> int:
     target = choice.find()
     _warn(target)
     call = Call(action, _options(action, target), target.operations)
+    asks = action in _ASKS_FIRST and not yes
+    resources, why_unknown = _resources(target, needs_all=asks) if asks or not as_json else ((), "")
     if not as_json:
-        call = _for_people(call, target)
-    if action in _ASKS_FIRST and not yes:
-        _confirm_if_controlled(action, target.options["unit"])
+        call = _for_people(call, target, resources)
+    if asks:
+        _confirm_if_controlled(action, target.options["unit"], resources, why_unknown)
     code = run_call(call, _view(call.name, as_json=as_json))
     if as_json:
         _report_suggestions(target)
@@ -93,27 +102,32 @@ def _options(action: str, target: Target) -> dict[str, str]:
     return {"OCF_CHECK_LEVEL": max(levels, key=lambda level: (len(level), level)), **target.options}
 
 
-def _for_people(call: "Call", target: Target) -> "Call":
+def _for_people(call: "Call", target: Target, resources: "tuple[Resource, ...]") -> "Call":
     """Return the call with what JSON does not show; print a note if the unit's resource has other parameters."""
-    resources = _resources(target)
     if not target.resource:
         _note_other_parameters(call.name, target.options, resources)
     why_down = _why_down(resources) if call.name == Action.MONITOR else ""
     return replace(call, suggest=partial(_suggestion, target.options), expected_down=why_down)
 
 
-def _resources(target: Target) -> "tuple[Resource, ...]":
-    """Return the cluster's resources of the unit; none if the cluster cannot be queried: they only add notes."""
+def _resources(target: Target, *, needs_all: bool) -> "tuple[tuple[Resource, ...], str]":
+    """Return the cluster's resources that may manage the unit, and why they are unknown if they are.
+
+    Unless `needs_all`, the resource that --resource names is enough, and needs no other query. There are none for the
+    name of a unit that is wrong: the action reports it.
+    """
     from ocf_systemd.core.parameter_values import unit_name
     from ocf_systemd.host.cluster import ClusterError, resources_of
 
     try:
         name = unit_name(target.options["unit"].strip())
-        if (resource := target.resource) and resource.unit == name:
-            return (resource,)
-        return resources_of(name)
-    except (ValueError, ClusterError):
-        return ()
+        if not needs_all and (resource := target.resource) and resource.unit == name:
+            return (resource,), ""
+        return resources_of(name, our_agents() if needs_all else ()), ""
+    except ValueError:
+        return (), ""
+    except ClusterError as error:
+        return (), str(error)
 
 
 def _note_other_parameters(action: str, given: "Mapping[str, str]", resources: "tuple[Resource, ...]") -> None:
@@ -127,7 +141,7 @@ def _note_other_parameters(action: str, given: "Mapping[str, str]", resources: "
         ours, theirs = (
             read_leniently({PREFIX + name: text for name, text in each.items()}) for each in (given, configured)
         )
-        if resource.agent in our_agents() and ours != theirs:
+        if resource.unit and resource.agent in our_agents() and ours != theirs:
             use = f"{PROGRAM} debug {action} --resource {shlex.quote(resource.id)}"
             what = f"resource {resource.id} manages {resource.unit} with other parameters"
             click.echo(f"note: {what}; to use them: {use}", err=True)
@@ -187,23 +201,19 @@ def _warn(target: Target) -> None:
         click.echo(f"note: this user is not root: {what}. To run it as root: {command_as_root()}", err=True)
 
 
-def _confirm_if_controlled(action: str, unit: str) -> None:
+def _confirm_if_controlled(action: str, unit: str, resources: "Collection[Resource]", why_unknown: str) -> None:
     """Require a confirmation if Pacemaker may control the unit, or believes a down unit active. Raises NotRunError."""
-    from ocf_systemd.core.parameter_values import unit_name
-    from ocf_systemd.host.cluster import Active, ClusterError, active_while_down, resources_of
+    from ocf_systemd.host.cluster import Active, ClusterError, active_while_down
 
+    found, active = [each for each in resources if each.is_controlled], Active()
     try:
-        name = unit_name(unit.strip())
-        resources = resources_of(name, our_agents())
+        name = full_name(unit)
         active = active_while_down(name, resources)
-        found = [each for each in resources if each.is_controlled]
-        concern = describe(name, found) if found else ""
-        if not found and action in _STARTS:
-            concern = describe_down(name, active)
-    except ValueError:  # the action reports that the name of the unit is wrong
-        return
+        concern = describe(name, found) if found else describe_down(name, active) if action in _STARTS else ""
     except ClusterError as error:
-        found, active, concern = [], Active(), f"{error}. It may control {unit}"
+        found, why_unknown = [], str(error)
+    if why_unknown:
+        concern = f"{why_unknown}. It may control {unit}"
     if not concern:
         return
     alone = f". To make Pacemaker leave it alone first:\n{advice(found, active.elsewhere)}" if found else ""

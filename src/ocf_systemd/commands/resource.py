@@ -224,12 +224,13 @@ class ResourceCommand(click.Command):
 def _unit(ctx: click.Context, *given: str | None) -> str | None:
     """Return the unit that the argument UNIT, --unit or `-o unit=` gives. Raises UsageError if these differ."""
     units = [text for text in given if text is not None]
-    if len({_full_name(text) for text in units}) > 1:
+    if len({full_name(text) for text in units}) > 1:
         ctx.fail(f"Different units are given, {' and '.join(map(repr, units))}, expected one.")
     return next(iter(units), None)
 
 
-def _full_name(text: str) -> str:
+def full_name(text: str) -> str:
+    """Return the full name of a unit, or the text itself if it is not a name of a unit."""
     try:
         return unit_name(text.strip())
     except ValueError:
