@@ -1,4 +1,4 @@
-"""`ocf-systemd uninstall` on a host with systemd and without a cluster."""
+"""`ocf-systemd install` and `uninstall` on a host with systemd and without a cluster."""
 
 from __future__ import annotations
 
@@ -69,3 +69,27 @@ def test_message_catalogue() -> None:
         "removed /usr/local/bin/ocf-systemd",
         "no directory",
     ]
+
+
+INTERRUPTED = """\
+printf '#!/bin/sh\\n: >/run/called; exec sleep 60\\n' >/usr/local/bin/journalctl
+chmod +x /usr/local/bin/journalctl
+"$1" install 2>/dev/null &
+until [ -e /run/called ]; do sleep 0.01; done
+kill -TERM $!
+wait $!
+echo $?
+readlink -f /usr/local/bin/ocf-systemd
+ls "$2"
+"""
+
+
+def test_interrupted_update_of_the_catalogue() -> None:
+    """`install` can be interrupted while journalctl hangs: all else is installed and reported by then."""
+    command = [PROGRAM, "sandbox", "run", "--", "sh", "-c", INTERRUPTED, "sh", PROGRAM, CATALOG]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, stdin=subprocess.DEVNULL)
+    assert (done.returncode, done.stderr) == (0, "")
+    agent, files, link, server, *others = done.stdout.splitlines()
+    assert (agent.split()[0], files.split()[0], link.split()[0]) == ("installed", "installed", "installed")
+    assert server.startswith("no resident server")
+    assert others == ["130", PROGRAM, CATALOG]

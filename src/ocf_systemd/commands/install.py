@@ -84,7 +84,9 @@ def _install(agent: "AgentFile", share: Path | None, *, resident: bool, force: b
     if agent.is_for_this_host:
         yield path_link.install()
     yield _install_server(resident=resident, force=force)
-    yield from (f"warning: {warning}" for warning in warnings)
+    # The last step, because it may take long, and may be interrupted.
+    warnings += (data_files.update_catalog(share),) if share else ()
+    yield from (f"warning: {warning}" for warning in filter(None, warnings))
     yield pacemaker.check(agent)
     if agent.is_for_this_host:
         yield f"next: {PROGRAM} doctor UNIT checks a unit and this host; man ocf_pacemaker_systemd describes the agent"

@@ -36,7 +36,7 @@ def install(share: Path) -> tuple[str, ...]:
     """
     try:
         with atomic_write.readable_for_all():
-            return tuple(filter(None, (*[_install_file(file, share) for file in _files()], _update_catalog(share))))
+            return tuple(filter(None, [_install_file(file, share) for file in _files()]))
     except OSError as error:
         reason = f"manual pages and completion cannot be written below {share}: {error.strerror}"
         return (f"{reason}. The agent works without them; --share DIR installs them elsewhere",)
@@ -60,7 +60,7 @@ def remove(share: Path) -> int:
         with suppress(OSError):  # the directory has other files by now
             Path(directory).rmdir()
     if installed:
-        _update_catalog(share)
+        update_catalog(share)
     return len(installed)
 
 
@@ -74,8 +74,11 @@ def _destination(file: Path, share: Path) -> Path:
     return elsewhere[file.parts[0]] / file.name if file.parts[0] in elsewhere else share / file
 
 
-def _update_catalog(share: Path) -> str:
-    """Make journalctl read the message catalogue again; return a warning, or an empty string."""
+def update_catalog(share: Path) -> str:
+    """Make journalctl read the message catalogue again; return a warning, or an empty string.
+
+    If this is interrupted, journalctl(1) has the messages as they were before.
+    """
     if share != DEFAULT_SHARE:  # journald searches no catalogue below another directory
         return ""
     try:
