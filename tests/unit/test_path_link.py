@@ -16,10 +16,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def executable(path: Path) -> Path:
-    """Write a program, and the directories above it."""
+def executable(path: Path, line: str = "from ocf_systemd.commands import main") -> Path:
+    """Write a program as pip(1) does, or another one, and the directories above it."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    return builders.executable(path, "#!/bin/sh\n")
+    return builders.executable(path, f"#!/usr/bin/python3\n{line}\n")
 
 
 @pytest.fixture
@@ -77,14 +77,17 @@ def test_removal_from_another_environment(tmp_path: Path, link: Path, program: P
     assert path_link.remove() == f"removed {link}"
 
 
-@pytest.mark.parametrize("kind", ["file", "directory", "link", "dangling link"])
+@pytest.mark.parametrize("kind", ["file", "directory", "link", "dangling link", "relative link"])
 def test_what_others_have_made(tmp_path: Path, link: Path, program: Path, kind: str) -> None:
-    """A file, a directory or an absolute link is neither replaced nor removed; the warning has the command for it."""
+    """What is no link of ours to a program of ours is neither replaced nor removed; the warning has the command."""
     link.parent.mkdir(parents=True)
     if kind == "file":
         executable(link)
     elif kind == "directory":
         link.mkdir()
+    elif kind == "relative link":
+        executable(tmp_path / "usr/local/other/ocf-systemd", "print('another program')")
+        link.symlink_to("../other/ocf-systemd")
     else:
         link.symlink_to("/bin/sh" if kind == "link" else tmp_path / "gone")
     before = os.lstat(link)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from ocf_systemd.host.atomic_write import readable_for_all
 from ocf_systemd.host.programs import SEARCH_PATH
+from ocf_systemd.install.ownership import is_ours
 
 LINK = Path("/usr/local/bin/ocf-systemd")
 
@@ -60,9 +61,11 @@ def this_program() -> Path | None:
 
 
 def _is_ours() -> bool:
+    """Return whether the link is as `install` makes it, and leads to this program in any environment, or to nothing."""
     with suppress(OSError):
         target = LINK.readlink()
-        return target.name == LINK.name and not target.is_absolute()
+        if target.name == LINK.name and not target.is_absolute():
+            return not LINK.exists() or is_ours(LINK, "from ocf_systemd")  # the import in its script
     return False
 
 
