@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 import pytest
+
+import ocf_systemd
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -40,6 +43,8 @@ CIB = """
   <primitive id="address" class="ocf" provider="heartbeat" type="IPaddr2"/>
 </resources></configuration></cib>
 """
+CATALOG = Path(ocf_systemd.__file__).parent / "share/systemd/catalog/ocf-systemd.catalog"
+COMMANDS = sorted(set(re.findall("^    ([a-z].+)$", CATALOG.read_text(encoding="utf-8"), re.MULTILINE)))
 CRM_MON = '<pacemaker-result><nodes/><resources><resource id="mail" managed="true"/></resources></pacemaker-result>'
 LISTEN = (
     "import signal, socket; s = socket.socket(socket.AF_UNIX); s.bind(chr(0) + 'cib_ro'); s.listen(); signal.pause()"
@@ -120,6 +125,18 @@ class TestResource:
         assert program(**words).stdout.partition("\t")[0] == "mail"
         box.write("/run/cluster/cibadmin", "#!/bin/sh\nexec sleep 60\n", 0o755)
         assert program(**words).stdout == ""
+
+
+class TestCatalogue:
+    @pytest.mark.parametrize("command", [command for command in COMMANDS if not command.startswith("pcs ")])
+    def test_command(self, box: Box, unit: str, command: str) -> None:
+        """A command that the message catalogue gives for a log line runs for the resource and unit of that line."""
+        fields = {"OCF_RESOURCE": "mail", "OBJECT_SYSTEMD_UNIT": unit, "OCF_ACTION": "monitor"}
+        filled = re.sub("@([A-Z_]+)@", lambda match: fields[match[1]], command)
+        done = box.sandbox.run(["sh", "-c", f"PATH={Path(PROGRAM).parent}:$PATH; {filled}"], timeout_s=120)
+        # Both report problems of this unit and its hook, with exit code 1.
+        assert done.returncode == (1 if {"doctor", "rehearse"} & {*command.split()} else 0), done.stderr
+        assert unit in done.stdout
 
 
 class TestUnknownUnit:
