@@ -123,7 +123,7 @@ def uninstall_agent(ocf_root: Path, provider: str, name: str, share: Path, *, fo
 
     Refuses while the cluster has resources of this agent: their stop would fail, and the node would be fenced. Unless
     the agent is also installed under another name, this also removes all else that `install` has made, and the drop-ins
-    that starts have written below /run. Units keep running.
+    of units that the cluster does not run. Units keep running.
 
     \b
     Examples:
