@@ -54,8 +54,8 @@ in the [reference](reference.md#exit-codes-and-what-pacemaker-does-with-them).
 
 A reload of a unit that is not active first waits as a recurring monitor does. If the unit becomes active and its hooks
 pass, the reload takes place; otherwise the reload returns the monitor's result. A reload of a unit without
-`ExecReload=` returns 3, a hard error. A start or stop that systemd refuses because access is denied returns 4 instead
-of 1.
+`ExecReload=` returns 3; Pacemaker itself does not call `reload`. A start or stop that systemd refuses because access is
+denied returns 4 instead of 1.
 """
 
 _PROTOCOLS = """\

@@ -28,7 +28,7 @@ async def query_unit_file(request: Request) -> UnitState | ActionResult:
 
     Another resource may have mounted the unit file's storage a moment ago, so a unit is missing for certain only after
     systemd has read its unit files again. Exit code 5 is a hard error: Pacemaker runs the resource on this node again
-    only after a cleanup.
+    only after a cleanup, or when failure-timeout has passed.
     """
     pauses = Pauses(request)
     while True:

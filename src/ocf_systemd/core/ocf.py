@@ -35,7 +35,7 @@ class ExitCode(IntEnum):
 
 
 HARD_ERRORS = frozenset({ExitCode.ERR_ARGS, ExitCode.ERR_UNIMPLEMENTED, ExitCode.ERR_PERM, ExitCode.ERR_INSTALLED})
-"""Hard errors to Pacemaker: the resource may not run on this node until cleanup.
+"""Hard errors to Pacemaker: the resource may not run on this node until cleanup, or until failure-timeout has passed.
 
 3 is a hard error only from an operation without interval: if a recurring monitor returns 3, Pacemaker recovers the
 resource.

@@ -23,8 +23,8 @@ MEANINGS = {
 _RUNNING = frozenset({ExitCode.SUCCESS, ExitCode.DEGRADED})
 
 _RECOVER = "counts a failure and recovers the resource: stop, then start, on this node or another"
-_HARD_ERROR = "stops the resource, which may not run on this node until cleanup (hard error)"
-_FATAL = "stops the resource on every node until the cause is corrected and the resource is cleaned up (fatal error)"
+_HARD_ERROR = "stops the resource, which may not run on this node until cleanup or failure-timeout (hard error)"
+_FATAL = "stops the resource, which may not run on any node until cleanup or failure-timeout (fatal error)"
 _FENCE = "fences this node; if fencing is disabled, it blocks the resource until an administrator intervenes"
 
 

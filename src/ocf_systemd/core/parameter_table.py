@@ -104,10 +104,10 @@ TABLE: tuple[Parameter, ...] = (
         lambda text: HookProtocol(one_of(*HookProtocol)(text)),
         "meaning of the hook's exit codes",
         "ocf: unchanged; note that 2, 4 and 5 are hard errors to Pacemaker (the resource may not run on this node "
-        "until cleanup) and 6 stops it on every node. 8, 9 and 191 are for promotable resources and become 1. "
-        "nagios: 0 is running, 1 degraded, all others failed, so that any monitoring plugin serves as a hook. plain: "
-        "0 is running, all others failed. lsb: 0 is running, 3 not running, all others failed, as for the status "
-        "action of an init script.",
+        "until cleanup or failure-timeout) and 6 stops it on every node. 8, 9 and 191 are for promotable resources and "
+        "become 1. nagios: 0 is running, 1 degraded, all others failed, so that any monitoring plugin serves as a "
+        "hook. plain: 0 is running, all others failed. lsb: 0 is running, 3 not running, all others failed, as for the "
+        "status action of an init script.",
         default=HookProtocol.OCF,
         choices=tuple(HookProtocol),
     ),
