@@ -177,6 +177,9 @@ class TestParse:
             ("#!/bin/sh\ncurl -sf \\\n  --max-time 5 http://localhost/\n", True, "curl"),
             ("#!/bin/bash\nexec /usr/bin/curl -m 5 http://localhost/\n", True, "curl"),
             ("#!/bin/sh\nexec timeout 5 /usr/lib/nagios/plugins/check_http\n", True, "check_http"),
+            ("#!/bin/sh\npg_isready -q -t 5 || exit 1\n", True, ""),
+            ('#!/bin/sh\npg_isready -qt"$seconds" || pg_isready -t "$seconds" || exit 1\n', True, ""),
+            ("#!/bin/sh\npg_isready -q -t 0 || exit 1\n", False, ""),  # waits without limit
             ("#!/bin/sh\n# no timeout\nnc -z localhost 80\n", False, ""),
             ("#!/bin/sh\ncurl localhost\nexit 0\n", False, ""),
             ("#!/usr/bin/python3\nsocket.create_connection(address, timeout=5)\n", True, ""),

@@ -38,7 +38,8 @@ _ENVIRONMENT_FILE = re.compile(r"(/.*?) \(ignore_errors=(yes|no)\)")
 
 # How a line of a hook sets a time limit (timeout(1), curl -m, alarm(2), read -t, ping -w), and how an argument does.
 _TIMEOUT = re.compile(
-    r"timeout|max-time|\balarm\b|\bcurl\b.* -\w*m ?[0-9]|\bread\b.* -t|\bping\b.* -[wW]", re.IGNORECASE
+    r"timeout|max-time|\balarm\b|\bcurl\b.* -\w*m ?[0-9]|\bread\b.* -t|\bping\b.* -[wW]|\bpg_isready\b.* -t ?(?!0\b)\S",
+    re.IGNORECASE,
 )
 _TIMEOUT_ARGUMENT = re.compile(r"-t[0-9]*|--?(max-)?time(-?out)?(=.*)?|-m[0-9]*", re.IGNORECASE)
 # Tools whose exit codes include Pacemaker's hard errors (2 to 5) or its fatal error (6).
