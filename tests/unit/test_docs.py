@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 A_PAGE = [pytest.param(page, id=str(page.relative_to(ROOT))) for page in PAGES]
+NOT_RUN = {"README.md", "CONTRIBUTING.md", "docs/bench.md", "docs/simulation.md"}
 WRITTEN = [
     pytest.param("docs/reference.md", "tools/write_reference.py", "reference", id="the tables"),
     pytest.param("docs/faults.md", "tools/write_faults.py", "faults", id="the marks on the tests"),
@@ -38,6 +39,36 @@ def test_links_lead_somewhere(page: Path) -> None:
         assert found.exists(), target
         if heading:
             assert heading in anchors(found.read_text(encoding="utf-8")), f"{target}#{heading}"
+
+
+def test_links_of_the_next_changelog_lead_somewhere() -> None:
+    """Links in fragments are relative to the changelog, which has them after a release."""
+    for fragment in (ROOT / "changelog.d").glob("*.md"):
+        for target in re.findall(r"\]\(([^)#:]+)", fragment.read_text(encoding="utf-8")):
+            assert (ROOT / target).exists(), fragment
+
+
+def test_commands_that_are_not_run() -> None:
+    """They are those of nox, on four pages: it has the session, and the program that a session runs has the options."""
+    nox = ast.parse((ROOT / "noxfile.py").read_text(encoding="utf-8"))
+    sessions = {each.name for each in ast.walk(nox) if isinstance(each, ast.FunctionDef) and each.decorator_list}
+    pages = {page: read_page(page.read_text(encoding="utf-8")) for page in PAGES}
+    lines = [
+        (page, line.partition(" #")[0])
+        for page, blocks in pages.items()
+        for each in blocks
+        if Place.NOWHERE in each.places
+        for line in each.lines
+    ]
+    assert {str(page.relative_to(ROOT)) for page, _ in lines} == NOT_RUN
+    for page, line in lines:
+        match = re.fullmatch(r"python3 noxfile\.py(?: -s (\w+)(?: -- (.*?))?)? *", line)
+        assert match, f"{page}: {line}"
+        session, arguments = match.groups("")
+        assert session in {"", *sessions}, f"{page}: {line}"
+        program = "simulation" if session == "simulate" else session
+        for option in re.findall("--[a-z-]+", arguments):
+            assert f'"{option}"' in (ROOT / f"tests/{program}/__main__.py").read_text(encoding="utf-8"), option
 
 
 def test_manual_agrees_with_the_code() -> None:
