@@ -17,6 +17,7 @@ from tests.cluster.history import parse_history
 from tests.cluster.network import Switch, address
 from tests.cluster.node import Node
 from tests.cluster.status import Status, parse_status
+from tests.jobs import LIST_JOBS, queued_jobs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -292,7 +293,8 @@ class Cluster:
             known = [node for name in names for node in status.resources[name].nodes]
             if sorted(known) != sorted(runs):
                 complaints.append(f"{unit} runs on {sorted(runs)}, and the cluster says {sorted(known)}")
-        complaints += [f"{node.name} has a job queued: {job}" for node in self.up for job in _jobs(node)]
+        jobs = [(node.name, job) for node in self.up for job in queued_jobs(node.run(*LIST_JOBS))]
+        complaints += [f"{name} has a job queued: {job}" for name, job in jobs]
         said = [(node.name, entry) for node in self.nodes for entry in node.journal(since_s=self._audited_s)]
         complaints += [f"{name}: {entry}" for name, entry in said if _is_bug(entry.message)]
         assert not complaints, "\n".join([*complaints, self.portrait()])
@@ -335,10 +337,6 @@ class Cluster:
             node.run("rm", "-rf", "/run/test", *files)
             node.sh('systemctl reset-failed -- "$@" 2>/dev/null', *units, check=False)
         self.settle()
-
-
-def _jobs(node: Node) -> list[str]:
-    return node.run("systemctl", "list-jobs", "--no-legend").splitlines()
 
 
 def _is_bug(message: str) -> bool:

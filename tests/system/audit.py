@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import TYPE_CHECKING
 
 from ocf_systemd.core.parameter_values import unit_name
+from tests.jobs import LIST_JOBS, queued_jobs
 from tests.system.agent_result import REASON
 
 if TYPE_CHECKING:
@@ -28,7 +30,7 @@ def audit(box: Box, call: Call, result: AgentResult, *, leaves_job: bool = False
     complaints = [f"left behind: {left}" for left in visitors.values() if left.rstrip() != box.cannot_be_killed]
     complaints += complaints_about_form(call, result)
     if not box.frozen:
-        jobs = box.sh("systemctl list-jobs --no-legend")
+        jobs = queued_jobs(box.sh(shlex.join(LIST_JOBS)))
         complaints += [f"job queued: {jobs}"] if jobs and not leaves_job else []
         complaints += _disagreement(call, result, box) if agrees else []
     assert not complaints, f"{call.action} {dict(call.parameters)}: {result}: {complaints}"
