@@ -41,19 +41,23 @@ class TestVerify:
     def trigger(self, box: Box) -> str:
         return box.started(*self.TRIGGER, self.STOP)
 
-    def test_waits_for_the_hook(self, agent: Agent, box: Box, trigger: str) -> None:
+    def test_waits_for_the_hook(self, agent: Agent, box: Box) -> None:
         """stop_verify=yes waits until the hook returns 7 as well; without it stop does not wait."""
-        hook = box.hook("[ -e /run/served ] || exit 7")
-        assert agent("stop", unit=trigger, monitor_hook=hook, stop_verify="yes").code == 0
+        # The service ends once a hook has reported that it still runs.
+        ending = "until [ -e /run/seen ]; do sleep 0.05; done; rm /run/served /run/seen"
+        unit = box.started(*self.TRIGGER, f"ExecStop=systemd-run --no-block sh -c '{ending}'")
+        hook = box.hook("[ -e /run/served ] || exit 7; touch /run/seen")
+        assert agent("stop", unit=unit, monitor_hook=hook, stop_verify="yes").code == 0
         assert box.sh("ls /run/served", check=False) == ""
-        assert agent("start", unit=trigger, monitor_hook=hook).code == 0
-        assert agent("stop", unit=trigger, monitor_hook=hook).code == 0
+        assert agent("start", unit=unit).code == 0
+        assert agent("stop", unit=unit, monitor_hook=hook).code == 0
         assert box.sh("ls /run/served") == "/run/served"
+        box.sh("touch /run/seen; while [ -e /run/seen ]; do sleep 0.05; done")
 
     def test_hook_that_goes_on_running(self, agent: Agent, box: Box, trigger: str) -> None:
         """A hook that goes on saying running makes the stop 1 in time."""
         hook = box.hook("exit 0")
-        result = agent("stop", unit=trigger, monitor_hook=hook, stop_verify="yes", timeout_s=2)
+        result = agent("stop", unit=trigger, monitor_hook=hook, stop_verify="yes", timeout_s=4)
         assert result.code == 1
         assert result.reason == "hook hook: running, expected not running after stop"
 
