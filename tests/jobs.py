@@ -7,7 +7,7 @@ import re
 LIST_JOBS = ("systemctl", "list-jobs", "--no-legend")
 # Ten seconds after the last session of a user, logind stops these (UserStopDelaySec= in logind.conf(5)). su(1) has
 # begun such a session, for example in ocf-tester.
-_OF_LOGIND = re.compile(r"(user|user-runtime-dir)@\d+\.service|run-user-\d+\.mount|user-\d+\.slice")
+_OF_LOGIND = re.compile(r"(user|user-runtime-dir)@\d+\.service|run-user-\d+\.mount|user-\d+\.slice|session-\w+\.scope")
 
 
 def queued_jobs(listed: str) -> list[str]:

@@ -104,7 +104,7 @@ class TestSlowGenerator:
     @COLD_ONLY
     @pytest.mark.fault(
         "a generator that takes longer than the stop's timeout, and a unit that systemd keeps loaded",
-        "the unit is stopped at once; stop 0 in time, drop-in gone, and not listed once systemd has read its files",
+        "the unit is stopped at once; stop 0 in time, drop-in removed, and not in DropInPaths after the daemon-reload",
     )
     def test_reload_after_a_stop(self, agent: Agent, box: Box, started: str) -> None:
         """What follows the stop can neither fail it nor delay it beyond its deadline."""

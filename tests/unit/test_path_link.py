@@ -79,7 +79,7 @@ def test_removal_from_another_environment(tmp_path: Path, link: Path, program: P
 
 @pytest.mark.parametrize("kind", ["file", "directory", "link", "dangling link", "relative link"])
 def test_what_others_have_made(tmp_path: Path, link: Path, program: Path, kind: str) -> None:
-    """What is no link of ours to a program of ours is neither replaced nor removed; the warning has the command."""
+    """Only a link of ours to a program of ours is replaced or removed; otherwise a warning has the command."""
     link.parent.mkdir(parents=True)
     if kind == "file":
         executable(link)

@@ -137,7 +137,7 @@ class TestTimeouts:
                 10,
                 id="limit-and-retries",
             ),
-            pytest.param(Measured(hook_s=0.1, hang_s=9.0, hook_was_cut=True), HOOK, 20, 10, id="no-limit"),
+            pytest.param(Measured(hook_s=0.1, hang_s=9.0, hook_was_ended=True), HOOK, 20, 10, id="no-limit"),
         ],
     )
     def test_monitor(self, measured: Measured, options: Mapping[str, str], monitor_s: int, interval_s: int) -> None:
@@ -150,7 +150,7 @@ class TestTimeouts:
     )
     def test_a_limit_for_a_hook_that_has_none(self, hook_s: float, limit: str) -> None:
         """A hook that never ends during a hang gets a limit, which is what a hang may take."""
-        measured = Measured(hook_s=hook_s, hang_s=9.0, hook_was_cut=True)
+        measured = Measured(hook_s=hook_s, hang_s=9.0, hook_was_ended=True)
         proposal = proposed(HOOK, measured=measured)
         assert f"monitor_hook_timeout={limit}" in proposal.pcs
         assert f"monitor_hook_timeout={limit}" in proposal.crm

@@ -230,7 +230,7 @@ class TestJson:
             "fix": list(ERROR.fix),
         }
         assert document["measured"]["start_s"] == 1.25
-        assert document["measured"]["hook_was_cut"] is False
+        assert document["measured"]["hook_was_ended"] is False
         assert document["proposal"]["stop_timeout_s"] == 125
 
     def test_interrupted(self) -> None:

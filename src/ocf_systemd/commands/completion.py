@@ -29,7 +29,7 @@ _SPECIAL_IN_DOUBLE_QUOTES = frozenset('"$\\`')
 @program.command()
 @click.argument("shell", type=SuggestingChoice(list(_SCRIPTS)))
 def completion(shell: str) -> int:
-    """Print the completion script for SHELL.
+    """Print the completion script for a shell.
 
     It completes commands, options, units, hooks, parameters and their values. After `ocf-systemd install` new shells
     find the script. Otherwise load it in the start-up file of the shell:

@@ -48,8 +48,8 @@ def install_agent(
 ) -> int:
     """Install the resource agent, manual pages and completion.
 
-    It links this program into /usr/local/bin if it is not in the PATH of a login. With --resident, systemd starts a
-    server that runs the monitors of all resources. Without it, a server is upgraded if there is one.
+    If this program is not in the PATH of a login shell, it is linked into /usr/local/bin. With --resident, systemd
+    starts a server that runs the monitors of all resources. Without it, a server is upgraded if there is one.
 
     \b
     Examples:
@@ -116,7 +116,9 @@ def _print(line: str) -> None:
 @_name
 @_share
 @click.option(
-    "--force", is_flag=True, help="Remove it even if the cluster uses it, and files that ocf-systemd did not install."
+    "--force",
+    is_flag=True,
+    help="Also remove an agent that the cluster uses, and files that ocf-systemd did not install.",
 )
 def uninstall_agent(ocf_root: Path, provider: str, name: str, share: Path, *, force: bool) -> int:
     """Remove the resource agent.

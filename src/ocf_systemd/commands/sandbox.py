@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 # it must not take the cluster's resources into account.
 _CIB = "/var/lib/pacemaker/cib/cib.xml"
 _BIN = "/run/ocf-systemd-sandbox"  # in the sandbox: has only a link to this program, and comes first in the PATH
-_PATH = f"{_BIN}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
 @program.group(cls=SuggestingGroup)
@@ -131,6 +130,8 @@ def run_in_foreground(host: "Sandbox", command: Sequence[str], *, interruptible:
     this process too. Then a SIGINT that is sent to this process alone ends the command and the sandbox. On a terminal,
     a Ctrl-C that comes before the command has started ends the process that would start the command.
     """
+    from ocf_systemd.host.programs import SEARCH_PATH
+
     here = str(Path.cwd())
     directory = here if host.run(["test", "-d", here]).returncode == 0 else "/root"
     names = ("TERM", "COLORTERM", "NO_COLOR", "FORCE_COLOR", "COLUMNS")
@@ -142,7 +143,9 @@ def run_in_foreground(host: "Sandbox", command: Sequence[str], *, interruptible:
     else:
         interrupt = signal.signal(signal.SIGINT, signal.default_int_handler if interruptible else signal.SIG_IGN)
     try:
-        code = host.call(command, env={"PATH": _PATH, **display, **variables}, cwd=directory, terminal=terminal)
+        code = host.call(
+            command, env={"PATH": f"{_BIN}:{SEARCH_PATH}", **display, **variables}, cwd=directory, terminal=terminal
+        )
     finally:
         signal.signal(signal.SIGINT, interrupt)
     return code if code >= 0 else 128 - code

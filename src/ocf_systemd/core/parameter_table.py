@@ -74,10 +74,10 @@ MONITOR_HOOK = Parameter(
     "health hook, or directory of hooks",
     "Absolute path of an executable that tests whether the service works. By default, a recurring monitor runs it "
     "concurrently with systemctl. Exit code 0 is running, 7 not running, 190 degraded; for others see "
-    "monitor_hook_protocol. Of a directory, all executable files run whose names have only letters, digits, - and _ "
-    "(not check.sh), at most 64 in all and 16 at a time; any failure wins. A probe (a monitor without interval or with "
-    "role=Stopped) runs the hook only once the unit is known to be active. A hook that runs as root must be owned by "
-    "root and writable by nobody else, as must every directory on the way to it.",
+    "monitor_hook_protocol. If it is a directory, the agent runs all executable files in it whose names have only "
+    "letters, digits, - and _ (not check.sh), at most 64 in all and 16 at a time; any failure wins. A probe (a "
+    "monitor without interval or with role=Stopped) runs the hook only once the unit is known to be active. A hook "
+    "that runs as root must be owned by root and writable by nobody else, as must every directory on the way to it.",
 )
 
 MONITOR_HOOK_ARGS = Parameter(

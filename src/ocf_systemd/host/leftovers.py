@@ -1,6 +1,6 @@
 """Ends leftovers: processes of a hook that are alive when the hook's command has ended.
 
-A leftover whose parent has ended is an orphan; a survivor is alive despite SIGKILL (uninterruptible sleep).
+An orphan is a process of a hook whose parent has ended; a survivor is alive despite SIGKILL (uninterruptible sleep).
 A hook leaves an orphan if it starts a process in the background and exits, or forks twice. Linux makes the nearest
 ancestor that is a child subreaper the new parent of an orphan. The agent's process is a child subreaper. So it finds
 all leftovers among its descendants, and kills them before the action ends (docs/design/processes.md).

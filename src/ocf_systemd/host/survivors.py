@@ -1,4 +1,4 @@
-"""Records below /run the hooks that left a process that cannot be killed, so that these hooks are not started again.
+"""Keeps files below /run that name hooks of which a process cannot be killed: these hooks are not started again.
 
 A process in uninterruptible sleep (state D, as on storage that does not respond) survives SIGKILL: it is a survivor.
 Each monitor that runs the same hook would leave another. Without the resident server, each monitor is a new process of

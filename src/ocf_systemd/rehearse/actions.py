@@ -107,7 +107,7 @@ class Actions:
             monitor_s=_longest(run.elapsed_s for run in monitors),
             hook_s=_longest(run.hook_s for run in monitors),
             hang_s=detected.elapsed_s if detected else None,
-            hook_was_cut=detected is not None and detected.hook_timed_out,
+            hook_was_ended=detected is not None and detected.hook_timed_out,
         )
 
 

@@ -149,5 +149,5 @@ class Measured:
     hook_s: float | None = None
     hang_s: float | None = None
     """How long the monitor that reported the hang took."""
-    hook_was_cut: bool = False
+    hook_was_ended: bool = False
     """Whether the monitor that reported the hang ended the hook at the deadline, since the hook has no time limit."""

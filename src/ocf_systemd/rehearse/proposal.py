@@ -93,7 +93,7 @@ def propose(
     chosen = {name: value for name, value in options.items() if not name.startswith(_NO_PARAMETERS)}
     if limit_s and parameters.monitor_hook_timeout_s is None:
         chosen["monitor_hook_timeout"] = f"{limit_s}s"
-    hang_s = limit_s if measured.hook_was_cut else measured.hang_s
+    hang_s = limit_s if measured.hook_was_ended else measured.hang_s
     why_interval = _why_interval(measured.hook_s, hang_s, interval_s)
     why = {"start": why_start, "stop": why_stop, "monitor": why_monitor, "interval": why_interval}
     name = resource_name(parameters.unit)
@@ -124,14 +124,14 @@ def _hook_limit_s(parameters: Parameters, measured: Measured) -> int:
     """Return the monitor_hook_timeout in seconds, set or proposed; 0: it is neither set nor needed."""
     if parameters.monitor_hook_timeout_s is not None:
         return math.ceil(parameters.monitor_hook_timeout_s)
-    if not measured.hook_was_cut:
+    if not measured.hook_was_ended:
         return 0
     return math.ceil(max(_HOOK_LIMIT_MIN_S, (measured.hook_s or 0.0) * SPARE_FACTOR))
 
 
 def _monitor(parameters: Parameters, measured: Measured, limit_s: int) -> tuple[int, str]:
     longest_s = limit_s * (parameters.monitor_hook_retries + 1)
-    if not measured.hook_was_cut:
+    if not measured.hook_was_ended:
         longest_s = max(longest_s, math.ceil(measured.hang_s or 0.0))
     needed_s = max(_MONITOR_MIN_S, longest_s * 2, (measured.monitor_s or 0.0) * SPARE_FACTOR + _RESERVE_S)
     if parameters.monitor_hook is None:
@@ -160,9 +160,10 @@ def crm_quoted(value: str) -> str:
     """Return a value quoted for the shell and for crm, which joins its arguments and splits them again.
 
     crm itself puts double quotes around an argument with a blank, or single quotes if the argument contains double
-    quotes (add_quotes() in crmsh/main.py). If the argument contains both kinds of quotes, crm adds none. So this
-    function quotes a value with special characters for crm. If such a value has a blank, it also appends an empty pair
-    of double quotes: with the single quotes of shlex.quote, the argument then has both kinds, and crm adds none.
+    quotes (add_quotes() in crmsh/main.py). If the argument contains both kinds of quotes, crm adds none. So if a value
+    contains special characters, this function quotes it a second time, for crm. If such a value has a blank, the
+    function also appends an empty pair of double quotes: with the single quotes of shlex.quote, the argument then has
+    both kinds, and crm adds none.
     """
     quoted = shlex.quote(value)
     if not re.search(r"[^\w@%+=:,./ -]", value, re.ASCII):
