@@ -209,6 +209,16 @@ def cluster(session: nox.Session) -> None:
     session.run("pytest", *_TWO_CLUSTERS, *(session.posargs or ["tests/cluster"]))
 
 
+@nox.session(python=False)
+def debian13(session: nox.Session) -> None:
+    """Run the sessions system, faults and cluster on Debian 13, whose root stands in for this host's: `-- -s SESSION`."""
+    _need(session, "debootstrap")
+    packages = {*_SYSTEM_PACKAGES, *_CLUSTER_PACKAGES, "libfaketime", "git"}
+    sessions = session.posargs or ["-s", "system", "faults", "cluster"]
+    root = ("tools/debian_root.py", "trixie", "--packages", *sorted(packages))
+    session.run(sys.executable, *root, "--", "python3", "noxfile.py", *sessions, external=True)
+
+
 @nox.session(python=_SYSTEM_PYTHON if Path(_SYSTEM_PYTHON).exists() else None)
 def bench(session: nox.Session) -> None:
     """Measure what the agent costs, compared with an agent in shell: `-- --quick`, `-- --write-docs`.

@@ -469,6 +469,14 @@ class TestUnavailable:
         with pytest.raises(SandboxUnavailableError, match=rf"^a sandbox needs \w+\. Install the package {package}$"):
             boot().__enter__()
 
+    def test_without_pivot_root(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """The error for pivot_root(8) names util-linux-extra, which contains it from Debian 14 on."""
+        for tool in ("unshare", "nsenter", "setpriv"):
+            (tmp_path / tool).symlink_to("/bin/true")
+        monkeypatch.setattr(ocf_systemd.sandbox, "_PATH", str(tmp_path))
+        with pytest.raises(SandboxUnavailableError, match=r"^a sandbox needs pivot_root\. .* util-linux-extra "):
+            boot().__enter__()
+
     def test_without_permission_for_namespaces(self) -> None:
         """If the kernel refuses namespaces, as in most containers, the error names where a sandbox boots."""
         script = """

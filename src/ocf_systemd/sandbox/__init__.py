@@ -32,6 +32,13 @@ _PACKAGE = Path(__file__).parent.parent
 _BOOT = Path(__file__).with_name("boot.sh")
 _SYSTEMD = (Path("/usr/lib/systemd/systemd"), Path("/lib/systemd/systemd"))
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+# The programs of a sandbox, with the Debian packages that contain them.
+_PACKAGES = {
+    "unshare": "util-linux",
+    "nsenter": "util-linux",
+    "setpriv": "util-linux",
+    "pivot_root": "util-linux-extra (before Debian 14: util-linux)",
+}
 # systemctl(1): `is-system-running --wait` returns when the boot is complete, but fails until PID 1 listens. After the
 # boot, nothing reads the console any more. /dev/null replaces it, because systemd would otherwise try for a second to
 # open the console, for each message.
@@ -237,9 +244,9 @@ def _find_systemd() -> Path:
     """Return the path of systemd; raise SandboxUnavailableError if anything that a sandbox needs is missing."""
     if os.geteuid() != 0:
         raise SandboxUnavailableError("a sandbox needs root privileges. Run this command as root")
-    for tool in ("unshare", "nsenter", "setpriv"):
+    for tool, package in _PACKAGES.items():
         if shutil.which(tool, path=_PATH) is None:
-            raise SandboxUnavailableError(f"a sandbox needs {tool}. Install the package util-linux")
+            raise SandboxUnavailableError(f"a sandbox needs {tool}. Install the package {package}")
     for systemd in _SYSTEMD:
         if systemd.exists():
             return systemd

@@ -1,0 +1,124 @@
+"""Runs a command on another release of Debian, whose files stand in for `/` in a mount namespace of their own.
+
+The root directory is made by debootstrap(8) and apt(8) once, and is kept. It is read-only for the command, except what
+is mounted on it: the checkout, empty /tmp, /run and /root, and the host's /dev, /proc and /sys.
+"""
+
+from __future__ import annotations
+
+import argparse
+import fcntl
+import os
+import shutil
+import subprocess
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_CHECKOUT = Path(__file__).resolve().parents[1]
+_INSIDE = "/usr/src/ocf-systemd"
+"""Where the command finds the checkout."""
+_CACHE = Path("/var/cache/ocf-systemd-tests")
+_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+# By what a program in the root reaches the network as on the host.
+_NETWORK = ("/etc/resolv.conf", "/etc/hosts", "/etc/ssl/certs/ca-certificates.crt")
+
+# $1 is the root, $2 the checkout, $3 the checkout's path inside, $4 what stands in for the checkout's .nox.
+_ENTER = """
+set -eu
+root=$1 checkout=$2 inside=$3 environments=$4
+shift 4
+mount --bind -- "$root" "$root"
+mount -o remount,bind,ro -- "$root"
+for path in dev proc sys; do mount --rbind "/$path" "$root/$path"; done
+for path in tmp var/tmp run root; do mount -t tmpfs -o mode=1777 tmpfs "$root/$path"; done
+chmod 755 "$root/run"
+chmod 700 "$root/root"
+for path in $NETWORK; do [ ! -e "$path" ] || mount --bind -o ro "$path" "$root$path"; done
+mount --bind -- "$checkout" "$root$inside"
+mount --bind -- "$environments" "$root$inside/.nox"
+cd "$root"
+pivot_root . mnt
+cd "$inside"
+umount -l /mnt
+exec "$@"
+"""
+
+# $1 is the root; then packages. The mount ends with the namespace.
+_INSTALL = """
+set -eu
+root=$1
+shift
+mount -t proc proc "$root/proc"
+for path in $NETWORK; do [ ! -e "$path" ] || mount --bind -o ro "$path" "$root$path"; done
+chroot "$root" apt-get -qq update
+chroot "$root" apt-get -qq --yes --no-install-recommends install "$@"
+chroot "$root" apt-get -qq clean
+"""
+
+
+def main() -> None:
+    """Make the root if it is missing, install missing packages in it, and become the command."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("suite", help="the release, such as trixie")
+    parser.add_argument("--packages", nargs="+", default=[], help="the Debian packages that the command needs")
+    parser.add_argument("command", nargs="+")
+    arguments = parser.parse_args()
+    os.environ["NETWORK"] = " ".join(_NETWORK)
+    root = _CACHE / arguments.suite
+    with _locked(_CACHE / f"{arguments.suite}.lock"):
+        if not root.exists():
+            _make(root, arguments.suite)
+        _install(root, arguments.packages)
+    environments = _CHECKOUT / ".nox" / arguments.suite
+    environments.mkdir(parents=True, exist_ok=True)
+    script = ["sh", "-c", _ENTER, "sh", str(root), str(_CHECKOUT), _INSIDE, str(environments)]
+    os.environ |= {"PATH": _PATH, "HOME": "/root"}
+    os.execvp("unshare", ["unshare", "--mount", "--", *script, *arguments.command])  # noqa: S606
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """Hold a lock on a file, which is made, during a block."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w", encoding="ascii") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _make(root: Path, suite: str) -> None:
+    """Make a root directory with the essential packages of a release; one that is interrupted is made again."""
+    print(f"making a root directory of Debian {suite} in {root}, which takes a minute or two", flush=True)
+    part = root.with_suffix(".part")
+    shutil.rmtree(part, ignore_errors=True)
+    subprocess.run(["debootstrap", "--variant=minbase", suite, part], check=True, stdout=subprocess.DEVNULL)
+    for path in map(Path, _NETWORK):
+        target = part / path.relative_to("/")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.touch()
+    (part / _INSIDE.removeprefix("/")).mkdir(parents=True)
+    policy = part / "usr/sbin/policy-rc.d"  # so that no package starts its services: invoke-rc.d(8)
+    policy.write_text("#!/bin/sh\nexit 101\n", encoding="ascii")
+    policy.chmod(0o755)
+    part.rename(root)
+
+
+def _install(root: Path, packages: list[str]) -> None:
+    """Install those packages in a root that are not there yet."""
+    query = ["dpkg-query", f"--admindir={root}/var/lib/dpkg", "--show", "--showformat=${db:Status-Status} ${Package}\n"]
+    known = subprocess.run([*query, *packages], check=False, capture_output=True, text=True).stdout.splitlines()
+    missing = [package for package in packages if f"installed {package}" not in known]
+    if not missing:
+        return
+    print(f"installing {' '.join(missing)}", flush=True)
+    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive", "PATH": _PATH}
+    command = ["unshare", "--mount", "--", "sh", "-c", _INSTALL, "sh", str(root), *missing]
+    subprocess.run(command, check=True, env=environment, stdout=subprocess.DEVNULL)
+
+
+if __name__ == "__main__":
+    main()
