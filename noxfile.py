@@ -211,7 +211,7 @@ def cluster(session: nox.Session) -> None:
 
 @nox.session(python=False)
 def debian13(session: nox.Session) -> None:
-    """Run the sessions system, faults and cluster on Debian 13, whose root stands in for this host's: `-- -s SESSION`."""
+    """Run the sessions system, faults and cluster with Debian 13 in place of this host: `-- -s SESSION`."""
     _need(session, "debootstrap")
     packages = {*_SYSTEM_PACKAGES, *_CLUSTER_PACKAGES, "libfaketime", "git"}
     sessions = session.posargs or ["-s", "system", "faults", "cluster"]
