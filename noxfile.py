@@ -102,6 +102,11 @@ def _install(session: nox.Session, *groups: str) -> None:
     session.install(".", *nox.project.dependency_groups(_PROJECT, *groups))
 
 
+def _tested(session: nox.Session) -> dict[str, str]:
+    """Return the variable by which a session that runs all its tests leaves a record for the README's table."""
+    return {} if session.posargs else {"TESTED": f"{session.name}={_ROOT / '.nox/tested' / session.name}.json"}
+
+
 @contextmanager
 def _measured(session: nox.Session) -> Iterator[dict[str, str]]:
     """Yield the variables by which coverage is measured in a test session and in the processes that it starts."""
@@ -136,7 +141,7 @@ def typing(session: nox.Session) -> None:
 def unit(session: nox.Session) -> None:
     """Run the quick tests, which take at most a minute and need neither root nor systemd; measure no coverage."""
     _install(session, "tests")
-    session.run("pytest", *_PARALLEL, *(session.posargs or ["tests/unit"]))
+    session.run("pytest", *_PARALLEL, *(session.posargs or ["tests/unit"]), env=_tested(session))
 
 
 @nox.session
@@ -168,7 +173,7 @@ def versions(session: nox.Session) -> None:
         session.log("no other supported Python is installed")
         return
     _install(session, "tests")
-    session.run("pytest", *_PARALLEL, *(session.posargs or ["tests/unit"]))
+    session.run("pytest", *_PARALLEL, *(session.posargs or ["tests/unit"]), env=_tested(session))
 
 
 @nox.session(python=_SYSTEM_PYTHON if Path(_SYSTEM_PYTHON).exists() else None)
@@ -179,7 +184,7 @@ def system(session: nox.Session) -> None:
     directories = ("docs", "packaging", "system", "sandbox", "resident", "examples")  # the longest first
     tests = session.posargs or [f"tests/{name}" for name in directories]
     with _measured(session) as environment:
-        session.run("pytest", *_BOTH_WAYS, *tests, env=environment)
+        session.run("pytest", *_BOTH_WAYS, *tests, env=environment | _tested(session))
 
 
 @nox.session(python=_SYSTEM_PYTHON if Path(_SYSTEM_PYTHON).exists() else None)
@@ -188,7 +193,7 @@ def faults(session: nox.Session) -> None:
     _need(session, *_SANDBOX_PACKAGES, "libfaketime")
     _install(session, "tests")
     with _measured(session) as environment:
-        session.run("pytest", *_BOTH_WAYS, *(session.posargs or ["tests/faults"]), env=environment)
+        session.run("pytest", *_BOTH_WAYS, *(session.posargs or ["tests/faults"]), env=environment | _tested(session))
     if not session.posargs:
         session.run("python", "-m", "tests.soak", "--minutes=0.5")
 
@@ -206,7 +211,7 @@ def cluster(session: nox.Session) -> None:
     """Run the tests under a real Pacemaker, on three nodes in sandboxes."""
     _need(session, *_SYSTEM_PACKAGES, *_CLUSTER_PACKAGES)
     _install(session, "tests")
-    session.run("pytest", *_TWO_CLUSTERS, *(session.posargs or ["tests/cluster"]))
+    session.run("pytest", *_TWO_CLUSTERS, *(session.posargs or ["tests/cluster"]), env=_tested(session))
 
 
 @nox.session(python=False)
@@ -285,4 +290,5 @@ def docs(session: nox.Session) -> None:
     session.run("python", "tools/write_faults.py")
     session.run("python", "tools/write_manual.py")
     session.run("python", "tools/write_results.py")
+    session.run("python", "tools/write_tested.py")
     session.run("python", "tools/draw_screens.py")

@@ -21,6 +21,7 @@ from ocf_systemd.sandbox import Sandbox, boot
 from tests.system.agent import AGENT, RESIDENT, Agent
 from tests.system.box import FELL_BACK, Box
 from tests.system.requirements import Requirements
+from tests.tested import record
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -54,6 +55,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         callspec = getattr(item, "callspec", None)
         way = callspec.params.get("agent", "") if callspec is not None else ""
         item.add_marker(pytest.mark.xdist_group(f"{item.path.stem} {way}"))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, exitstatus: pytest.ExitCode) -> None:
+    """Record on what the tests of a nox session have passed, if all have."""
+    name, _, path = os.environ.get("TESTED", "").partition("=")
+    if path and exitstatus == pytest.ExitCode.OK:
+        record(Path(path), name, len(terminalreporter.getreports("passed")))
 
 
 @pytest.fixture(scope="session")

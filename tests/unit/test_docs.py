@@ -30,6 +30,15 @@ def test_written_pages_are_up_to_date(page: str, script: str, name: str) -> None
     assert (ROOT / page).read_text(encoding="utf-8") == runpy.run_path(str(ROOT / script))[name]()
 
 
+def test_tested_versions_are_up_to_date() -> None:
+    """The README's table agrees with the records of what the tests ran on."""
+    script = runpy.run_path(str(ROOT / "tools/write_tested.py"))
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    records = script["known"]()
+    assert text == script["page"](text, records)
+    assert {"Debian 12", "Debian 13"} <= {record.distribution for record in records}
+
+
 @pytest.mark.parametrize("page", A_PAGE)
 def test_links_lead_somewhere(page: Path) -> None:
     """Every link to a file of the repository, and to a heading in it, leads to one that exists."""
