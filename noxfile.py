@@ -78,6 +78,7 @@ _SYSTEM_PACKAGES = (
     *("postfix", "netcat-openbsd", "libxml2-utils", "resource-agents", "pcs"),  # for the tests of the agent
     *("ncat", "postgresql", "redis-server", "monitoring-plugins-basic"),  # for the tests of the examples
     *("nginx", "mariadb-server", "apache2", "haproxy"),  # for doctor and rehearsals, which test these units
+    "libpam-systemd",  # for sessions of logind, which processes of a service can leave it for
     *("zsh", "fish", "bash-completion", "man-db", "mandoc", "python3-venv"),  # for completion, man pages, installation
 )
 _CLUSTER_PACKAGES = ("corosync", "pacemaker", "pacemaker-cli-utils", "crmsh")

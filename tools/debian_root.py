@@ -11,6 +11,7 @@ import fcntl
 import os
 import shutil
 import subprocess
+import sys
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _CHECKOUT = Path(__file__).resolve().parents[1]
-_INSIDE = "/usr/src/ocf-systemd"
+_INSIDE = "/srv/ocf-systemd"
 """Where the command finds the checkout."""
 _CACHE = Path("/var/cache/ocf-systemd-tests")
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -32,6 +33,7 @@ _ENTER = """
 set -eu
 root=$1 checkout=$2 inside=$3 environments=$4
 shift 4
+mkdir -p "$root$inside"
 mount --bind -- "$root" "$root"
 mount -o remount,bind,ro -- "$root"
 for path in dev proc sys; do mount --rbind "/$path" "$root/$path"; done
@@ -63,11 +65,13 @@ chroot "$root" apt-get -qq clean
 
 def main() -> None:
     """Make the root if it is missing, install missing packages in it, and become the command."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, usage="%(prog)s SUITE [--packages NAME...] -- COMMAND...")
     parser.add_argument("suite", help="the release, such as trixie")
     parser.add_argument("--packages", nargs="+", default=[], help="the Debian packages that the command needs")
-    parser.add_argument("command", nargs="+")
-    arguments = parser.parse_args()
+    if "--" not in sys.argv:
+        parser.error("no command")
+    at = sys.argv.index("--")  # not argparse's: the command may contain another one
+    arguments, command = parser.parse_args(sys.argv[1:at]), sys.argv[at + 1 :]
     os.environ["NETWORK"] = " ".join(_NETWORK)
     root = _CACHE / arguments.suite
     with _locked(_CACHE / f"{arguments.suite}.lock"):
@@ -78,7 +82,7 @@ def main() -> None:
     environments.mkdir(parents=True, exist_ok=True)
     script = ["sh", "-c", _ENTER, "sh", str(root), str(_CHECKOUT), _INSIDE, str(environments)]
     os.environ |= {"PATH": _PATH, "HOME": "/root"}
-    os.execvp("unshare", ["unshare", "--mount", "--", *script, *arguments.command])  # noqa: S606
+    os.execvp("unshare", ["unshare", "--mount", "--", *script, *command])  # noqa: S606
 
 
 @contextmanager
@@ -100,7 +104,6 @@ def _make(root: Path, suite: str) -> None:
         target = part / path.relative_to("/")
         target.parent.mkdir(parents=True, exist_ok=True)
         target.touch()
-    (part / _INSIDE.removeprefix("/")).mkdir(parents=True)
     policy = part / "usr/sbin/policy-rc.d"  # so that no package starts its services: invoke-rc.d(8)
     policy.write_text("#!/bin/sh\nexit 101\n", encoding="ascii")
     policy.chmod(0o755)

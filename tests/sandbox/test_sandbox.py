@@ -20,6 +20,7 @@ import pytest
 import ocf_systemd.sandbox
 from ocf_systemd.sandbox import Copy, Sandbox, SandboxEndedError, SandboxUnavailableError, boot
 from ocf_systemd.sandbox.layers import Mount, cgroup2_directory, choose_layers, parse_mounts
+from tests.versions import RELEASE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -222,10 +223,10 @@ print(Path("/etc/issue").read_bytes() == Path("/etc/passwd").read_bytes(), Path(
 
     def test_real_service(self, sandbox: Sandbox) -> None:
         """A service of the distribution that wants network-online.target starts and responds in the sandbox only."""
-        assert sandbox.run(["systemctl", "start", "postfix@-"]).returncode == 0
+        assert sandbox.run(["systemctl", "start", RELEASE.postfix]).returncode == 0
         greeting = "import socket; print(socket.create_connection(('127.0.0.1', 25), 10).recv(100).decode())"
         assert sandbox.run([sys.executable, "-c", greeting]).stdout.startswith("220 ")
-        assert sandbox.run(["systemctl", "stop", "postfix@-"]).returncode == 0
+        assert sandbox.run(["systemctl", "stop", RELEASE.postfix]).returncode == 0
 
     def test_files_of_the_host_cannot_be_changed(self, sandbox: Sandbox, below_tmp: Path) -> None:
         """Files written, overwritten or removed in the sandbox are unchanged on the host."""

@@ -300,6 +300,7 @@ INSTALLED = {
     "kmod-static-nodes.service": "programs",
     "pcsd-ruby.service": "stop-unneeded",
     "quotaon.service": "programs",
+    "quotaon-root.service": "programs",
     "rc-local.service": "programs",
     "systemd-fsck-root.service": "on-failure",
     "systemd-tmpfiles-setup.service": "manual-start",

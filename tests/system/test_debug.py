@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 import pytest
 
 from tests.system.terminal import Terminal
+from tests.versions import RELEASE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -48,9 +49,9 @@ def debug(box: Box, measuring: Mapping[str, str]) -> Debug:
 
 @pytest.fixture
 def postfix(box: Box, require: Requirements) -> Iterator[str]:
-    require.package("/lib/systemd/system/postfix@.service", "postfix")
-    yield "postfix@-"
-    box.put_back("postfix@-.service")
+    require.package("/lib/systemd/system/postfix.service", "postfix")
+    yield RELEASE.postfix
+    box.put_back(f"{RELEASE.postfix}.service")
 
 
 class TestPiped:
@@ -58,7 +59,7 @@ class TestPiped:
         """Without options, `debug start` starts a unit with the advertised timeout, and shows how that went."""
         done = debug("start", "--unit", postfix)
         assert (done.returncode, done.stderr) == (0, "")
-        assert done.stdout.startswith("start postfix@-.service   timeout 100 s")
+        assert done.stdout.startswith(f"start {postfix}.service   timeout 100 s")
         assert "OCF_SUCCESS (0)" in done.stdout
         assert "records the start as done" in done.stdout
         assert "\x1b" not in done.stdout

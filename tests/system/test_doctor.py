@@ -15,6 +15,7 @@ import pytest
 from ocf_systemd.doctor import cluster_checks, hook_checks, host_checks, service_checks, unit_checks, value_checks
 from tests.system.agent import AGENT
 from tests.system.terminal import Terminal
+from tests.versions import RELEASE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -238,16 +239,16 @@ class TestUnits:
 
     def test_names(self, doctor: Doctor, require: Requirements) -> None:
         """A name that is rejected or not found is an error; instances or units with a similar name are proposed."""
-        require.package("/lib/systemd/system/postfix@.service", "postfix")
+        require.package("/lib/systemd/system/postgresql@.service", "postgresql-common")
         assert self.tally.add(doctor("--unit", "a b", "--json")) == {"name"}
-        done = doctor("--unit", "postfix@", "--json")
+        done = doctor("--unit", "postgresql@", "--json")
         assert self.tally.add(done) == {"template"}
-        assert "ocf-systemd doctor postfix@-.service" in done.stdout
+        assert f"ocf-systemd doctor {RELEASE.postgresql}.service" in done.stdout
         done = doctor("postfx", "--json")
         assert self.tally.add(done) == {"found"}
         assert "postfx.service is not found on this host; did you mean postfix.service" in done.stdout
         assert "ocf-systemd doctor postfix.service" in done.stdout
-        assert self.tally.add(doctor("--unit", "postfix@-", "--op", "stop=125s", "--json")) == {"main-process"}
+        assert self.tally.add(doctor("--unit", RELEASE.postfix, "--op", "stop=125s", "--json")) == {"main-process"}
 
     def test_times(self, box: Box, doctor: Doctor) -> None:
         """A time that is far off is a warning, which has what was understood."""
@@ -345,6 +346,9 @@ class TestUnits:
         assert names - self.tally.passed == set()
 
 
+ENABLED = frozenset({"enabled"})
+
+
 @dataclass(frozen=True, slots=True)
 class Debian:
     """A unit that Debian ships, with an example hook, and the checks that find problems.
@@ -356,7 +360,7 @@ class Debian:
     enabled: str
     hook: str
     arguments: str = ""
-    shipped: frozenset[str] = frozenset({"enabled"})
+    shipped: frozenset[str] = ENABLED
     left: frozenset[str] = frozenset()
     bare: frozenset[str] = frozenset({"no-hook"})
 
@@ -364,9 +368,9 @@ class Debian:
 WHOLE, GUESS = frozenset({"wanted", "part-of"}), frozenset({"main-process"})
 TIMES = frozenset({"start-timeout", "stop-timeout"})
 SHIPPED = [
-    Debian("postfix@-", "postfix", "smtp", shipped=WHOLE, bare=GUESS),
+    Debian(RELEASE.postfix, "postfix", "smtp", shipped=WHOLE if RELEASE.postfix_is_instance else ENABLED, bare=GUESS),
     Debian("nginx", "nginx", "http"),
-    Debian("postgresql@15-main", "postgresql", "postgresql", shipped=WHOLE, left=TIMES),
+    Debian(RELEASE.postgresql, "postgresql", "postgresql", shipped=WHOLE, left=TIMES),
     Debian("redis-server", "redis-server", "redis", left=frozenset({"stop-timeout"})),
     Debian("mariadb", "mariadb", "tcp", "127.0.0.1 3306", left=TIMES | {"send-sigkill"}),
     Debian("apache2", "apache2", "http", bare=GUESS),
@@ -393,9 +397,9 @@ class TestDebian:
         return box.sh('systemctl daemon-reload; systemctl is-enabled "$1.service"', row.enabled) == "enabled"
 
     def test_a_placeholder(self, doctor: Doctor, require: Requirements) -> None:
-        """postfix.service runs nothing itself."""
-        require.package("/lib/systemd/system/postfix@.service", "postfix")
-        done = doctor("--unit", "postfix", "--json")
+        """postgresql.service runs nothing itself."""
+        require.package("/lib/systemd/system/postgresql.service", "postgresql-common")
+        done = doctor("--unit", "postgresql", "--json")
         assert problems(done) == {"placeholder"}
 
 

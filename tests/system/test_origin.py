@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.system.ways import COLD_ONLY
+from tests.versions import RELEASE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,15 +21,15 @@ if TYPE_CHECKING:
 SMTP = Path(__file__).parent.parent.parent / "examples" / "hooks" / "smtp"
 ORIGIN_HOOK = "echo quit | nc 127.0.0.1 25 2>/dev/null | grep -q ^220 || exit 7"
 CYCLE = [action for action in ("monitor", "stop", "monitor", "start", "monitor") for _ in (1, 2)]
-POSTFIX = "postfix@-"
+POSTFIX = RELEASE.postfix
 
 
 @pytest.fixture
 def postfix(box: Box, require: Requirements) -> Iterator[Box]:
-    require.package("/lib/systemd/system/postfix@.service", "postfix")
+    require.package("/lib/systemd/system/postfix.service", "postfix")
     require.package("nc", "netcat-openbsd")
     yield box
-    box.put_back("postfix@-.service")
+    box.put_back(f"{POSTFIX}.service")
 
 
 @pytest.fixture(params=["example", "origin"])
@@ -47,12 +48,12 @@ def test_service_that_hangs(agent: Agent, postfix: Box) -> None:
     """The point: a postfix that hangs is active to systemd; the hook sees it, and sees it recover."""
     hook = postfix.hook(SMTP.read_text(encoding="utf-8"), "smtp", shebang="")
     assert agent("start", unit=POSTFIX, monitor_hook=hook, timeout_s=30).code == 0
-    postfix.sh("systemctl kill --signal=STOP postfix@-")
+    postfix.sh(f"systemctl kill --signal=STOP {POSTFIX}")
     result = agent("monitor", unit=POSTFIX, monitor_hook=hook, monitor_hook_args="127.0.0.1 25 1")
-    assert postfix.sh("systemctl is-active postfix@-") == "active"
+    assert postfix.sh(f"systemctl is-active {POSTFIX}") == "active"
     assert result.code == 1
     assert result.reason.startswith("hook smtp: ")
-    postfix.sh("systemctl kill --signal=CONT postfix@-")
+    postfix.sh(f"systemctl kill --signal=CONT {POSTFIX}")
     assert agent("monitor", unit=POSTFIX, monitor_hook=hook).code == 0
 
 
@@ -60,7 +61,7 @@ def test_service_that_hangs_is_detected_before_the_deadline(agent: Agent, postfi
     """A hook without a limit of its own hangs with the service it queries; the agent still returns in time."""
     hook = postfix.hook(ORIGIN_HOOK, "smtp")
     assert agent("start", unit=POSTFIX, monitor_hook=hook, timeout_s=30).code == 0
-    postfix.sh("systemctl kill --signal=STOP postfix@-")
+    postfix.sh(f"systemctl kill --signal=STOP {POSTFIX}")
     result = agent("monitor", unit=POSTFIX, monitor_hook=hook, timeout_s=3)
     assert result.code == 1
     assert result.reason.startswith("hook smtp: timed out after ")

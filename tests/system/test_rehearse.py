@@ -14,6 +14,7 @@ import pytest
 from lxml import etree
 
 from tests.system.terminal import Terminal
+from tests.versions import RELEASE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -61,7 +62,7 @@ CHEAP = ("-o", "order_at_shutdown=no")  # no drop-in, which systemd would have t
 REAL = {
     "nginx": ("nginx", f"{PLACE}/http", "monitor_hook_args=http://127.0.0.1/ 3"),
     "redis": ("redis-server", f"{PLACE}/redis", "monitor_hook_args=127.0.0.1 6379 3"),
-    "postfix": ("postfix@-", f"{PLACE}/smtp", "monitor_hook_args=127.0.0.1 25 3"),
+    "postfix": (RELEASE.postfix, f"{PLACE}/smtp", "monitor_hook_args=127.0.0.1 25 3"),
 }
 BROKEN = {
     "leaves": ("--monitor-hook", HONEST, "-o", "monitor_hook_args=leaves"),
