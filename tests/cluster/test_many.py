@@ -80,7 +80,7 @@ def monitor_all(cluster: Cluster) -> None:
 def reloads(cluster: Cluster) -> int:
     """Return how often systemd has reloaded its units."""
     messages = [entry.message for entry in cluster.nodes[0].journal("systemd") if entry.pid == "1"]
-    return messages.count("Reloading.")
+    return sum(message.startswith("Reloading.") for message in messages)
 
 
 def cpu_s(cluster: Cluster) -> float:

@@ -43,7 +43,7 @@ def slow_generator(box: Box, seconds: float) -> Iterator[None]:
 
 def reloads(box: Box) -> int:
     """Return how often PID 1 has begun to read its unit files again, since it was booted."""
-    return int(box.sh("journalctl --sync; journalctl --quiet --output=cat _PID=1 | grep -c '^Reloading' || :"))
+    return int(box.sh("journalctl --sync; journalctl --quiet --output=cat _PID=1 | grep -c '^Reloading[.]' || :"))
 
 
 @contextmanager
