@@ -217,12 +217,16 @@ def cluster(session: nox.Session) -> None:
 
 @nox.session(python=False)
 def debian13(session: nox.Session) -> None:
-    """Run the sessions system, faults and cluster with Debian 13 in place of this host: `-- -s SESSION`."""
+    """Run the sessions system, faults and cluster with Debian 13 in place of this host: `-- -s SESSION`.
+
+    Each test of the agent runs in one of its two ways, cold or with the server, unless sessions are named.
+    """
     _need(session, "debootstrap")
-    packages = {*_SYSTEM_PACKAGES, *_CLUSTER_PACKAGES, "libfaketime", "git"}
+    packages = {*_SYSTEM_PACKAGES, *_CLUSTER_PACKAGES, "libfaketime"}
     sessions = session.posargs or ["-s", "system", "faults", "cluster"]
     root = ("tools/debian_root.py", "trixie", "--packages", *sorted(packages))
-    session.run(sys.executable, *root, "--", "python3", "noxfile.py", *sessions, external=True)
+    environment = {} if session.posargs else {"PYTEST_ADDOPTS": "--one-way"}
+    session.run(sys.executable, *root, "--", "python3", "noxfile.py", *sessions, external=True, env=environment)
 
 
 @nox.session(python=_SYSTEM_PYTHON if Path(_SYSTEM_PYTHON).exists() else None)

@@ -46,15 +46,37 @@ if (
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--one-way", action="store_true", help="run each test in one of its ways, cold or resident")
+
+
 @pytest.hookimpl(tryfirst=True)  # xdist reads the groups in the same hook
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Group the tests of a file, cold or resident, for the first worker that is ready; each has a sandbox."""
+    if config.getoption("--one-way"):
+        dropped = set(_other_ways(items))
+        config.hook.pytest_deselected(items=dropped)
+        items[:] = [item for item in items if item not in dropped]
     for item in items:
-        if item.get_closest_marker("xdist_group"):
-            continue
-        callspec = getattr(item, "callspec", None)
-        way = callspec.params.get("agent", "") if callspec is not None else ""
-        item.add_marker(pytest.mark.xdist_group(f"{item.path.stem} {way}"))
+        if not item.get_closest_marker("xdist_group"):
+            item.add_marker(pytest.mark.xdist_group(f"{item.path.stem} {_way(item)}"))
+
+
+def _way(item: pytest.Item) -> str:
+    callspec = getattr(item, "callspec", None)
+    return str(callspec.params.get("agent", "")) if callspec is not None else ""
+
+
+def _other_ways(items: list[pytest.Item]) -> Iterator[pytest.Item]:
+    """Yield all but one way of each test: about half of the tests stay cold, the other half resident."""
+    tests: dict[str, list[pytest.Item]] = {}
+    for item in items:
+        name, _, values = item.nodeid.partition("[")
+        others = [value for value in values.split("-") if value.rstrip("]") != _way(item)]
+        tests.setdefault("-".join([name, *others]), []).append(item)
+    for number, ways in enumerate(tests.values()):
+        kept = ways[number % len(ways)]
+        yield from (item for item in ways if item is not kept)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, exitstatus: pytest.ExitCode) -> None:
