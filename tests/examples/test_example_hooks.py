@@ -582,6 +582,24 @@ class TestHttp:
         assert result.code == expected
         assert result.reason.endswith("" if expected == 0 else f": status {status}")
 
+    @pytest.mark.parametrize(
+        ("level", "deep", "expected"),
+        [
+            pytest.param("0", True, 0, id="level 0"),
+            pytest.param("9", True, 0, id="level 9"),
+            pytest.param("10", True, 1, id="level 10"),
+            pytest.param("20", True, 1, id="level 20"),
+            pytest.param("10", False, 0, id="level 10, one page"),
+        ],
+    )
+    def test_level(self, status_server: int, level: str, expected: int, *, deep: bool) -> None:
+        """From check level 10 on the hook requests DEEP-URL, if there is one."""
+        base = f"http://127.0.0.1:{status_server}"
+        pages = [f"{base}/200", 5, *([f"{base}/503"] if deep else [])]
+        result = run("http", *pages, env={"OCF_CHECK_LEVEL": level})
+        assert result.code == expected
+        assert result.reason == ("" if expected == 0 else f"http {base}/503: status 503")
+
     def test_slow_drip(self) -> None:
         """A reply that never ends is a failure at the time limit."""
         script = ("HTTP/1.1 200 OK\r\nContent-Length: 99\r\n",)
