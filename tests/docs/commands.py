@@ -49,6 +49,7 @@ HIDDEN = (
     rf"until {_PIPE}; do sleep [\d.]+; done",  # waits, as a reader does who looks at the cluster
     r"pcs constraint location regexp%[\w-]+ prefers node1",  # runs a resource where the visible commands are typed
     r"pcs resource create [\w-]+ (?:systemd:|ocf:heartbeat:Dummy\b).*",  # a resource that the page assumes
+    r"pcs resource group add services first [\w-]+ last",  # the same
     r"systemctl (?:mask|kill --signal=[A-Z]+) [\w@-]+",  # causes the fault that the page is about
     r"pcs resource update [\w-]+ poll_interval=abc",  # the same
     r"env [\w =@-]+ /usr/lib/ocf/resource\.d/pacemaker/systemd monitor \|\| test \$\? = 7",  # the same: for its log
