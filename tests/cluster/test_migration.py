@@ -10,7 +10,7 @@ from tests.docs.commands import ROOT, read_page
 if TYPE_CHECKING:
     from tests.cluster.pacemaker import Cluster
 
-UNIT = "postfix@-.service"
+UNIT = "nginx.service"
 
 
 class TestMigration:
@@ -19,10 +19,10 @@ class TestMigration:
         commands = read_page((ROOT / "docs/migrating.md").read_text(encoding="utf-8"))
         with reader(cluster):
             type_page(cluster, commands)  # which compares the main process before and after
-            assert cluster.wait_until_runs("mail") == "node1"
+            assert cluster.wait_until_runs("web") == "node1"
             status = cluster.status()
-            cluster.pcs("resource", "disable", "mail")
+            cluster.pcs("resource", "disable", "web")
             stopped = lambda _: cluster.node("node1").show(UNIT, "ActiveState") == "inactive"  # noqa: E731
             cluster.wait_until(stopped, 30, "it is stopped")
-        assert {status.resources[name].agent for name in ("mail", "web")} == {"ocf:pacemaker:systemd"}
+        assert {status.resources[name].agent for name in ("web", "beacon")} == {"ocf:pacemaker:systemd"}
         assert status.failures == ()
