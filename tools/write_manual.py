@@ -119,15 +119,15 @@ _FILES = (
 _CODES = [code for code in ExitCode if "PROMOTED" not in code.name]  # a unit has no promoted role
 
 _PCS = r"""
-pcs resource create mail ocf:pacemaker:systemd unit=postfix@- \
-    monitor_hook=/usr/local/lib/ocf-systemd/hooks/smtp \
+pcs resource create web ocf:pacemaker:systemd unit=nginx \
+    monitor_hook=/usr/local/lib/ocf-systemd/hooks/http \
     op start timeout=100s op stop timeout=110s \
     op monitor interval=10s timeout=20s
 """
 _CRM = r"""
-primitive mail ocf:pacemaker:systemd \
-    params unit="postfix@-" \
-        monitor_hook="/usr/local/lib/ocf-systemd/hooks/smtp" \
+primitive web ocf:pacemaker:systemd \
+    params unit=nginx \
+        monitor_hook="/usr/local/lib/ocf-systemd/hooks/http" \
     op start timeout=100s op stop timeout=110s \
     op monitor interval=10s timeout=20s
 """

@@ -59,8 +59,8 @@ def debug(action: str, choice: Choice, *, yes: bool, as_json: bool) -> int:
 
     \b
     Examples:
-      ocf-systemd debug start postfix@-
-      ocf-systemd debug monitor --resource mail
+      ocf-systemd debug start nginx
+      ocf-systemd debug monitor --resource web
       ocf-systemd debug cycle redis-server -o monitor_hook_timeout=2s \\
           --monitor-hook /usr/local/lib/ocf-systemd/hooks/redis
     """

@@ -30,7 +30,7 @@ def doctor(choice: Choice, *, as_json: bool) -> int:
     \b
     Examples:
       ocf-systemd doctor nginx
-      ocf-systemd doctor --resource mail
+      ocf-systemd doctor --resource web
       ocf-systemd doctor redis-server -o stop_escalate=no --op stop=20min \\
           --monitor-hook /usr/local/lib/ocf-systemd/hooks/redis
     """

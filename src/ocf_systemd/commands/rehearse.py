@@ -31,7 +31,7 @@ def rehearse(choice: Choice, *, on_this_host: bool, yes: bool, as_json: bool) ->
     \b
     Examples:
       ocf-systemd rehearse nginx
-      ocf-systemd rehearse --resource mail --op start=5min
+      ocf-systemd rehearse --resource web --op start=5min
     """
     choice.require_unit()
     require_root("a rehearsal starts, stops and kills the unit, in a sandbox or on this host, which only root can")

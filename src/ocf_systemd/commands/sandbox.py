@@ -81,9 +81,9 @@ def run_in_sandbox(copies: "list[Copy]", command: tuple[str, ...]) -> int:
     Examples:
       ocf-systemd sandbox run -- systemctl start nginx
       ocf-systemd sandbox run \\
-          --copy ./smtp:/usr/local/lib/ocf-systemd/hooks/smtp -- \\
-          ocf-systemd debug cycle postfix@- \\
-              --monitor-hook /usr/local/lib/ocf-systemd/hooks/smtp
+          --copy ./http:/usr/local/lib/ocf-systemd/hooks/http -- \\
+          ocf-systemd debug cycle nginx \\
+              --monitor-hook /usr/local/lib/ocf-systemd/hooks/http
     """
     with booted(copies) as host:
         return run_in_foreground(host, command)

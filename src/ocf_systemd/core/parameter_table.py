@@ -63,7 +63,7 @@ UNIT = Parameter(
     unit_name,
     "systemd unit",
     "The systemd unit to manage: a service, socket, mount, timer, path or target. A name without a suffix gets "
-    ".service. A template needs its instance, as in postfix@-. The unit must not be enabled: Pacemaker starts it.",
+    ".service. A template needs its instance, as in web@1. The unit must not be enabled: Pacemaker starts it.",
     required=True,
     reloadable=False,
 )
