@@ -53,7 +53,7 @@ def reader(cluster: Cluster, wheels: Path | None = None) -> Iterator[None]:
 
 
 def type_page(cluster: Cluster, commands: Sequence[Commands]) -> None:
-    """Type a page's commands, where each belongs."""
+    """Type a page's commands, where each belongs; all of them succeed, and none is deprecated."""
     env = environment(commands)
     with ThreadPoolExecutor() as pool:
         for place, script in runs(commands, Place.CLUSTER, Place.EVERY_NODE):
@@ -64,3 +64,4 @@ def type_page(cluster: Cluster, commands: Sequence[Commands]) -> None:
 def _type(script: str, env: Mapping[str, str], node: Node) -> None:
     done = node.sandbox.run(["sh", "-c", script], env=env, cwd=str(HERE), timeout_s=_TIMEOUT_S)
     assert done.returncode == 0, f"{node.name}: {done.stdout}{done.stderr}"
+    assert "deprecat" not in done.stderr.lower(), f"{node.name}: {done.stderr}"
