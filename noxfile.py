@@ -289,7 +289,7 @@ def deb(session: nox.Session) -> None:
 @nox.session(python=_SYSTEM_PYTHON if Path(_SYSTEM_PYTHON).exists() else None)
 def docs(session: nox.Session) -> None:
     """Write those parts of the docs that come from the code: tables, manual pages, and pictures of terminal output."""
-    _need(session, *_SANDBOX_PACKAGES, "postfix", "netcat-openbsd", "nginx", "curl")
+    _need(session, *_DEMO_PACKAGES, "nginx")
     session.install(".")
     session.run("python", "tools/write_reference.py")
     session.run("python", "tools/write_faults.py")

@@ -17,14 +17,15 @@ _SCREENS = _ROOT / "docs/screens"
 _HOOKS = "/usr/local/lib/ocf-systemd/hooks"
 _PROGRAM = str(Path(sys.executable).with_name("ocf-systemd"))
 _WIDTHS = (60, 80, 120)  # columns
-_POSTFIX = ("postfix@-", "--monitor-hook", f"{_HOOKS}/smtp")
 _NGINX = ("nginx", "--monitor-hook", f"{_HOOKS}/http")
+# The journal in the picture then has one hang, and a hanging nginx would take ten seconds to restart.
+_HANG = "systemctl kill --signal=CONT nginx && systemctl restart nginx && systemctl kill --signal=STOP nginx"
 # The shell command that runs first, the picture's name, and the arguments of ocf-systemd for the picture.
 _PICTURES = (
-    ("systemctl stop postfix@-", "debug-start", ("debug", "start", *_POSTFIX)),
-    ("systemctl kill --signal=STOP postfix@-", "debug-monitor", ("debug", "monitor", *_POSTFIX)),
     ("systemctl enable nginx", "doctor", ("doctor", *_NGINX)),
     ("systemctl disable nginx", "rehearse", ("rehearse", *_NGINX, "-o", "monitor_hook_timeout=2s")),
+    ("systemctl stop nginx", "debug-start", ("debug", "start", *_NGINX)),
+    (_HANG, "debug-monitor", ("debug", "monitor", *_NGINX)),
 )
 
 
@@ -46,7 +47,7 @@ def _draw(sandbox: Sandbox, name: str, arguments: tuple[str, ...], width: int) -
 def _main() -> None:
     _SCREENS.mkdir(exist_ok=True)
     examples = _ROOT / "examples/hooks"
-    with boot(copies=[Copy(examples / name, PurePosixPath(_HOOKS) / name) for name in ("smtp", "http")]) as sandbox:
+    with boot(copies=[Copy(examples / "http", PurePosixPath(_HOOKS) / "http")]) as sandbox:
         sandbox.run([_PROGRAM, "install"])
         for before, name, arguments in _PICTURES:
             for width in _WIDTHS:
