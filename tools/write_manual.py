@@ -23,7 +23,7 @@ from ocf_systemd.core.pacemaker import MEANINGS, consequence
 from ocf_systemd.core.parameter_table import TABLE, Parameter
 
 MAN = Path(__file__).resolve().parent.parent / "src/ocf_systemd/share/man"
-_PROSE_OF = "2026-11-27"  # when the texts in this file were last changed
+_PROSE_OF = "2026-11-28"  # when the texts in this file were last changed
 _LINE_WIDTH = 70  # characters of a line before it is escaped
 
 _ESCAPED = {"\\": r"\e", "-": r"\-", "^": r"\(ha", "~": r"\(ti", '"': r"\(dq", "…": r"\&..."}
