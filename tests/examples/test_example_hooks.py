@@ -34,7 +34,7 @@ PACKAGES = {
     "pg_isready": "postgresql-client",
     "psql": "postgresql-client",
     "redis-cli": "redis-tools",
-    "check_smtp": "monitoring-plugins-basic",
+    "check_http": "monitoring-plugins-basic",
     "timeout": "coreutils",
     "tr": "coreutils",
     "grep": "grep",
@@ -792,19 +792,18 @@ class TestNagios:
         assert result.code == 3
         assert result.reason == "QUEUE UNKNOWN: find is not installed"
 
-    def test_plugin_of_the_distribution(self) -> None:
-        """check_smtp, called as the README shows, keeps its own time limit and Nagios' codes."""
-        plugin = find_program("check_smtp", path="/usr/lib/nagios/plugins")
-        line = next(s for s in (EXAMPLES / "README.md").read_text().splitlines() if "-H 127" in s)
+    def test_plugin_of_the_distribution(self, beacon: Server) -> None:
+        """check_http, called as the README shows, keeps its own time limit and Nagios' codes."""
+        plugin = find_program("check_http", path="/usr/lib/nagios/plugins")
+        line = next(s for s in (EXAMPLES / "README.md").read_text().splitlines() if "-I 127" in s)
         text = line.split('"')[1]
-        with line_server("220 relay", "HELO=250 ok", "EHLO=250 ok", "QUIT=221 bye") as server:
-            args = text.replace("-p 25", f"-p {server.port}").replace("-t 5", "-t 1").split()
-            assert run(plugin, *args).code == 0
-            with stopped(server.process):
-                result = run(plugin, *args)
-            assert result.code == 2
-            assert result.elapsed_s < 3
-        assert run(plugin, *args).code == 2
+        args = text.replace("-p 80", f"-p {beacon.port}").split()
+        assert run(plugin, *args).code == 0
+        with stopped(beacon.process):
+            result = run(plugin, *args)
+        assert result.code == 2
+        assert "timeout after 5 seconds" in result.reason
+        assert run(plugin, *text.replace("-p 80", f"-p {free_port()}").split()).code == 2
 
 
 class TestReadme:
