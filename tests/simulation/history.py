@@ -59,7 +59,7 @@ def live(plan: Plan, directory: Path, *, records: bool = False) -> History:
     life = _Life(plan, directory, _host(plan, directory, records=records))
     clock = MockClock(autojump_threshold=0)
     try:
-        anyio.run(life.run, backend="trio", backend_options={"clock": clock})
+        trio.run(life.run, clock=clock)
         broken = [breach for account in life.accounts for breach in broken_guarantees(account)]
     except Exception as error:  # noqa: BLE001  # what an action raises is a finding like any other
         broken = ["".join(traceback.format_exception(error))]

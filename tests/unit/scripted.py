@@ -10,6 +10,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import anyio
+import trio
 from trio.testing import MockClock
 
 from ocf_systemd.agent.actions import perform
@@ -231,7 +232,7 @@ def act(
         return result, anyio.current_time() - began, deadline - began
 
     clock = MockClock(autojump_threshold=0)
-    result, took_s, time_s = anyio.run(main, backend="trio", backend_options={"clock": clock})
+    result, took_s, time_s = trio.run(main, clock=clock)
     assert took_s <= time_s + 1e-6, "the result came after the agent deadline"
     assert all(call.deadline_s <= time_s + 1e-6 for call in host.calls), "a command had more time than there was"
     assert all(call.ended_s <= took_s + 1e-6 for call in host.calls), "a command outlived its action"

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import anyio
 import pytest
+import trio
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from trio.testing import MockClock
@@ -1476,7 +1477,7 @@ def test_stops_share_daemon_reloads(tmp_path: Path, count: int) -> None:
                 together.start_soon(stop, unit, 0.02 * number)
 
     clock = MockClock(autojump_threshold=0)
-    anyio.run(main, backend="trio", backend_options={"clock": clock})
+    trio.run(main, clock=clock)
     assert codes == [0] * count
     assert systemd.reloads <= min(count, 3)
     assert not any(systemd.listed.values())

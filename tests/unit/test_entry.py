@@ -110,16 +110,18 @@ class TestProgram:
     @pytest.mark.parametrize(
         ("arguments", "error"),
         [
-            pytest.param(("doctr",), "No such command 'doctr'. Did you mean 'doctor'?", id="command"),
+            pytest.param(("doctr",), r"No such command 'doctr'\. Did you mean 'doctor'\?", id="command"),
             pytest.param(("monitr",), "'monitor'", id="action"),
-            pytest.param(("promote",), "No such command 'promote'.", id="action of OCF"),
-            pytest.param(("",), "No such command ''.", id="empty"),
-            pytest.param(("sandbox", "rnu"), "No such command 'rnu'. Did you mean 'run'?", id="command of a group"),
-            pytest.param(("--bogus",), "No such option '--bogus'.", id="option of the program"),
-            pytest.param(("doctor", "--unti", "x"), "No such option '--unti'. Did you mean '--unit'?", id="option"),
+            pytest.param(("promote",), r"No such command 'promote'\.", id="action of OCF"),
+            pytest.param(("",), r"No such command ''\.", id="empty"),
+            pytest.param(("sandbox", "rnu"), r"No such command 'rnu'\. Did you mean 'run'\?", id="command of a group"),
+            pytest.param(("--bogus",), r"No such option:? '?--bogus\b", id="option of the program"),
+            pytest.param(
+                ("doctor", "--unti", "x"), r"No such option:? '?--unti\b.* Did you mean '?--unit'?\?", id="option"
+            ),
             pytest.param(("doctor",), "Missing argument 'UNIT', or option '--resource'", id="missing unit"),
-            pytest.param(("debug", "--unit", "x"), "Missing argument 'ACTION'.", id="missing argument"),
-            pytest.param(("doctor", "x", "y"), "Got unexpected extra argument (y)", id="extra argument"),
+            pytest.param(("debug", "--unit", "x"), r"Missing argument 'ACTION'\.", id="missing argument"),
+            pytest.param(("doctor", "x", "y"), r"Got unexpected extra argument \(y\)", id="extra argument"),
         ],
     )
     def test_usage_errors(self, arguments: tuple[str, ...], error: str, *, on_terminal: bool) -> None:
@@ -132,7 +134,7 @@ class TestProgram:
             code, output = done.returncode, done.stderr
         assert code == 2
         assert output.startswith("Usage: ocf-systemd ")
-        assert error in output
+        assert re.search(error, output)
         assert "ocf-exit-reason" not in output
 
     def test_no_command(self) -> None:

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import os
+import resource
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
+import anyio
+import anyio.lowlevel
 import pytest
 
+from ocf_systemd.host.processes import Command
+from ocf_systemd.server.orphans import OrphanReaper
 from tests.unit.builders import run_python
 from tests.unit.odd_processes import SLEEPER
 
@@ -85,3 +91,22 @@ def test_none_passes_for_another_actions() -> None:
     done = run_python(CODE, script, "S", timeout_s=60)
     assert done.stderr == ""
     assert done.stdout.splitlines()[-3].endswith(" 0")
+
+
+def test_others_are_served_between_two_starts() -> None:
+    """However many commands must start, the event loop runs other tasks after each start."""
+    log: list[str] = []
+
+    async def main() -> None:
+        reaper = OrphanReaper(resource.getrlimit(resource.RLIMIT_NOFILE))
+        deadline = anyio.current_time() + 60
+        with reaper.action("/", 0o022) as action:
+            async with anyio.create_task_group() as tasks:
+                for _ in range(9):
+                    tasks.start_soon(action.start, Command(("true",), {}), lambda: log.append("start"), deadline)
+                while log.count("start") < 9:
+                    log.append("other task")
+                    await anyio.lowlevel.checkpoint()
+
+    anyio.run(main)
+    assert ("start", "start") not in set(pairwise(log))

@@ -10,11 +10,11 @@ import asyncio
 import selectors
 from typing import TYPE_CHECKING, TypeVar
 
-import anyio
+import trio
 from trio.testing import MockClock
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Callable, Coroutine
 
 T = TypeVar("T")
 
@@ -42,8 +42,9 @@ class _Loop(asyncio.SelectorEventLoop):
         return self._clock.now_s
 
 
-def run_in_virtual_time(main: Callable[[], Awaitable[T]], *, backend: str = "asyncio") -> T:
+def run_in_virtual_time(main: Callable[[], Coroutine[None, None, T]], *, backend: str = "asyncio") -> T:
     """Run a coroutine function on an event loop whose clock is moved forward when all tasks wait."""
     if backend == "trio":
-        return anyio.run(main, backend="trio", backend_options={"clock": MockClock(autojump_threshold=0)})
-    return anyio.run(main, backend=backend, backend_options={"loop_factory": _Loop})
+        return trio.run(main, clock=MockClock(autojump_threshold=0))
+    with asyncio.Runner(loop_factory=_Loop) as runner:
+        return runner.run(main())

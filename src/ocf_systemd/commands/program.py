@@ -44,6 +44,13 @@ _ACTION_PARAMETERS = (
 class SuggestingGroup(click.Group):
     """A group whose usage error for an unknown command proposes a similar one."""
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parse the arguments. Without any, show the help as an error, which click does only from 8.2 on."""
+        if not args and not ctx.resilient_parsing:
+            click.echo(ctx.get_help(), err=True)
+            ctx.exit(2)
+        return super().parse_args(ctx, args)
+
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
@@ -54,15 +61,16 @@ class SuggestingGroup(click.Group):
         return super().resolve_command(ctx, args)
 
 
-class SuggestingChoice(click.Choice[str]):
+class SuggestingChoice(click.Choice):  # type: ignore[type-arg]  # it is generic from click 8.2 on
     """A choice whose usage error proposes a similar value."""
 
     def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> str:
         """Return the value. Raises BadParameter."""
         try:
-            return super().convert(value, param, ctx)
+            converted: str = super().convert(value, param, ctx)
         except click.BadParameter as error:
             self.fail(f"{error.message}{_did_you_mean(str(value), self.choices)}", param, ctx)
+        return converted
 
 
 class ProgramGroup(SuggestingGroup):

@@ -24,7 +24,7 @@ from ocf_systemd.core.ocf import ExitCode
 from ocf_systemd.debug import text
 from ocf_systemd.debug.changes import Changes
 from ocf_systemd.debug.session import CYCLE, Call, Step, View
-from ocf_systemd.display.rich_checks import BAD, DIM, GOOD, POOR
+from ocf_systemd.display.rich_checks import BAD, DIM, GOOD, POOR, grid
 from ocf_systemd.display.terminal import live
 
 _SHOWN_SPANS = 12  # the last commands: a start may query its unit dozens of times
@@ -117,7 +117,7 @@ def _row(span: Span, row: tuple[Text, ...], longest: list[int], now_s: float, wi
     label_width, outcome_width = (min(longest[column], width // _TEXT_SHARE) for column in (1, 2))
     axis_width = width - longest[0] - label_width - outcome_width - longest[3] - len("    ")
     has_axis = axis_width >= _AXIS_MIN_WIDTH
-    table = Table.grid(padding=(0, 1), expand=True)
+    table = grid(expand=True)
     table.add_column(justify="right", no_wrap=True, width=longest[0])
     table.add_column(overflow="fold", width=label_width if has_axis else None, ratio=None if has_axis else 1)
     if has_axis:
@@ -159,7 +159,7 @@ def _style(code: int) -> str:
 
 
 def _status(timeline: Timeline, now_s: float) -> Table:
-    table = Table.grid(padding=(0, 2), expand=True)
+    table = grid(2, expand=True)
     table.add_column(no_wrap=True, style=DIM)
     table.add_column(ratio=1, overflow="fold")
     if timeline.states:
@@ -169,7 +169,7 @@ def _status(timeline: Timeline, now_s: float) -> Table:
         table.add_row("waiting", Text(timeline.waiting_for, POOR))
     if timeline.time_s:
         left_s = max(timeline.time_s - now_s, 0.0)
-        row = Table.grid(padding=(0, 1), expand=True)
+        row = grid(expand=True)
         row.add_column(ratio=1)
         row.add_column(no_wrap=True, justify="right")
         style = BAD if left_s < timeline.time_s / 4 else "cyan"
@@ -195,7 +195,7 @@ def result_box(step: Step, width: int) -> Iterator[RenderableType]:
     fits = width - len("╭─  ─╮") >= headline.cell_len
     if not fits:
         yield headline
-    table = Table.grid(padding=(0, 2))
+    table = grid(2)
     table.add_column(no_wrap=True, style=DIM)
     table.add_column(overflow="fold")
     if step.result.reason:

@@ -61,8 +61,16 @@ def summary_style(results: Iterable[CheckResult]) -> str:
     return f"bold {POOR if Status.WARNING in statuses else GOOD}"
 
 
+def grid(gap: int = 1, *, expand: bool = False) -> Table:
+    """Return a table without borders, whose columns are `gap` characters apart.
+
+    The gap is to the right of each column: on the left, rich 13.7 adds it to the width of the first column.
+    """
+    return Table.grid(padding=(0, gap, 0, 0), expand=expand)
+
+
 def _line(mark: Text, name: Text, what: Text) -> Table:
-    table = Table.grid(padding=(0, 1))
+    table = grid()
     table.add_column(width=1)
     table.add_column(width=NAME_WIDTH, no_wrap=True)
     table.add_column(overflow="fold")

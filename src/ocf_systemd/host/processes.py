@@ -24,6 +24,7 @@ from ocf_systemd.core.records import Record
 from ocf_systemd.core.timeouts import ending_times_s
 from ocf_systemd.host.leftovers import CHECK_PAUSE_S, survivors_of
 from ocf_systemd.host.procfs import Entry, descendants_of, is_alive
+from ocf_systemd.host.readiness import wait_readable
 from ocf_systemd.host.signals import send_signal
 
 T = TypeVar("T")
@@ -178,7 +179,7 @@ class _Tail:
     async def follow(self) -> None:
         """Read until the stream ends."""
         while True:
-            await anyio.wait_readable(self.descriptor)
+            await wait_readable(self.descriptor)
             if not self._read():
                 return
 
@@ -293,7 +294,7 @@ async def _watch(exit_descriptor: int, tails: Iterable[_Tail], deadline: float) 
         async with anyio.create_task_group() as readers:
             for tail in tails:
                 readers.start_soon(tail.follow)
-            await anyio.wait_readable(exit_descriptor)
+            await wait_readable(exit_descriptor)
             ended = True
             readers.cancel_scope.cancel()
     return ended
@@ -321,6 +322,6 @@ async def _end_tree(
 
 
 async def _wait_for_end(tree: Iterable[Entry], exit_descriptor: int) -> None:
-    await anyio.wait_readable(exit_descriptor)
+    await wait_readable(exit_descriptor)
     while any(is_alive(entry) for entry in tree):  # noqa: ASYNC110  # only our own child's end is an event
         await anyio.sleep(CHECK_PAUSE_S)

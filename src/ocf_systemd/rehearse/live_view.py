@@ -14,7 +14,7 @@ from rich.text import Text
 
 from ocf_systemd.core.text import printable
 from ocf_systemd.display.checks import by_severity
-from ocf_systemd.display.rich_checks import BAD, COMMAND, DIM, MARKS, print_checks, summary_style
+from ocf_systemd.display.rich_checks import BAD, COMMAND, DIM, MARKS, grid, print_checks, summary_style
 from ocf_systemd.display.terminal import live
 from ocf_systemd.rehearse import text
 from ocf_systemd.rehearse.progress import Progress, ScenarioRun, View
@@ -50,7 +50,7 @@ class LiveView(View):
 def frame(progress: Progress) -> RenderableType:
     """Return what the terminal shows while a rehearsal runs; this fits a screen of 24 lines."""
     ended = sum(run.result is not None for run in progress.runs)
-    foot = Table.grid(padding=(0, 1), expand=True)
+    foot = grid(expand=True)
     foot.add_column(ratio=1)
     foot.add_column(justify="right", no_wrap=True)
     bar = ProgressBar(len(progress.runs), ended, complete_style="cyan")
@@ -65,7 +65,7 @@ def _headline(progress: Progress) -> Text:
 
 
 def _scenarios(progress: Progress) -> Table:
-    table = Table.grid(padding=(0, 1), expand=True)
+    table = grid(expand=True)
     table.add_column(no_wrap=True, width=1)
     table.add_column(no_wrap=True)
     table.add_column(justify="right", no_wrap=True, min_width=7)
@@ -87,7 +87,7 @@ def _cells(progress: Progress, run: ScenarioRun) -> tuple[RenderableType, ...]:
 
 
 def _times(rows: list[tuple[str, str, str, str]]) -> Table:
-    table = Table.grid(padding=(0, 2))
+    table = grid(2)
     table.add_column(no_wrap=True)
     table.add_column(no_wrap=True, justify="right")
     table.add_column(no_wrap=True, justify="right", style="bold")

@@ -13,6 +13,7 @@ from socket import AF_UNIX, MSG_NOSIGNAL, SHUT_RDWR, SOCK_NONBLOCK, SOCK_STREAM,
 import anyio
 
 from ocf_systemd.core.observations import UnitState
+from ocf_systemd.host.readiness import wait_readable
 from ocf_systemd.server.dbus_message import (
     REPLY_MAX,
     UNREADABLE,
@@ -125,7 +126,7 @@ class _Connection:
             await anyio.sleep(_CHECK_PAUSE_S)
 
     async def _receive(self) -> None:
-        await anyio.wait_readable(self.socket)
+        await wait_readable(self.socket)
         chunk = self.socket.recv(_CHUNK)
         if not chunk:
             raise EOFError

@@ -112,7 +112,7 @@ class OrphanReaper:
 
     def __init__(self, descriptors: tuple[int, int]) -> None:
         self._descriptors = descriptors
-        self._starting = anyio.Lock(fast_acquire=True)
+        self._starting = anyio.Lock()
         self._running: set[int] = set()
         self._began: dict[str, int] = {}
 

@@ -35,6 +35,7 @@ from ocf_systemd.host.hooks import is_root_owned
 from ocf_systemd.host.leftovers import CHECK_PAUSE_S
 from ocf_systemd.host.procfs import age_s
 from ocf_systemd.host.programs import leads_into
+from ocf_systemd.host.readiness import wait_readable, wait_writable
 from ocf_systemd.server.dbus import SystemManager
 from ocf_systemd.server.mounts import MountTable
 from ocf_systemd.server.orphans import OrphanReaper, ServedAction, ShortageError
@@ -156,7 +157,7 @@ class _Client:
             try:
                 return self.connection.recv(_CHUNK)
             except BlockingIOError:
-                await anyio.wait_readable(self.connection)
+                await wait_readable(self.connection)
             except OSError:
                 return b""
 
@@ -183,7 +184,7 @@ class _Client:
                 try:
                     left = left[self.connection.send(left) :]
                 except BlockingIOError:
-                    await anyio.wait_writable(self.connection)
+                    await wait_writable(self.connection)
 
 
 class Server:
@@ -237,7 +238,7 @@ class Server:
             try:
                 connection, _ = self._listener.accept()
             except BlockingIOError:
-                await anyio.wait_readable(self._listener)
+                await wait_readable(self._listener)
             except OSError:  # the client has disconnected already, or there are no descriptors left
                 await anyio.sleep(CHECK_PAUSE_S)
             else:
