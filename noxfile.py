@@ -58,7 +58,7 @@ nox.options.error_on_external_run = True
 nox.needs_version = ">=2025.5.1"
 
 _PROJECT = nox.project.load_toml("pyproject.toml")
-_SUPPORTED = ("3.11", "3.12", "3.13", "3.14")
+_SUPPORTED = nox.project.python_versions(_PROJECT)
 _PARALLEL = ("--numprocesses=auto", "--quiet")  # only for quick tests: others measure time, or use the whole machine
 # For tests that run both without the resident server (cold) and with it: each of two workers has a sandbox of its own,
 # and runs the tests of one file at a time.
@@ -67,6 +67,13 @@ _BOTH_WAYS = ("--numprocesses=2", "--dist=loadgroup", "--no-loadscope-reorder", 
 # that tests/cluster defines.
 _TWO_CLUSTERS = ("--numprocesses=2", "--dist=load", "--maxschedchunk=1")
 _COVERAGE_DATA = _ROOT / ".nox" / "coverage-data"
+
+# The schemas of check-jsonschema, with the files in .github that they apply to.
+_GITHUB_FILES = {
+    "github-workflows": "workflows/*.yml",
+    "github-issue-forms": "ISSUE_TEMPLATE/[!c]*.yml",
+    "github-issue-config": "ISSUE_TEMPLATE/config.yml",
+}
 
 # ocf-tester runs the agent also as the user nobody, which can execute Debian's Python, but not one in a home directory.
 _SYSTEM_PYTHON = "/usr/bin/python3"
@@ -98,9 +105,9 @@ def _need(session: nox.Session, *packages: str) -> None:
         (session.error if os.environ.get("CI") else session.skip)(why)
 
 
-def _install(session: nox.Session, *groups: str) -> None:
-    """Install the project as a wheel, and the packages of these dependency groups."""
-    session.install(".", *nox.project.dependency_groups(_PROJECT, *groups))
+def _install(session: nox.Session, *groups: str, options: tuple[str, ...] = ()) -> None:
+    """Install the project as a wheel, and the packages of these dependency groups; `options` are pip's."""
+    session.install(*options, ".", *nox.project.dependency_groups(_PROJECT, *groups))
 
 
 def _tested(session: nox.Session) -> dict[str, str]:
@@ -122,20 +129,22 @@ def _measured(session: nox.Session) -> Iterator[dict[str, str]]:
 
 @nox.session
 def lint(session: nox.Session) -> None:
-    """Check the style of Python files and shell scripts."""
+    """Check the style of Python files and shell scripts, and what GitHub reads against its schemas."""
     session.install(*nox.project.dependency_groups(_PROJECT, "lint"))
     session.run("ruff", "check")
     session.run("ruff", "format", "--check")
     scripts = [*Path("examples/hooks").iterdir(), *Path("examples").glob("*.sh"), *Path("src").rglob("*.sh")]
     scripts += [*Path("packaging/debian").iterdir(), *Path("src").rglob("bash-completion/completions/*")]
     session.run("shellcheck", "--", *map(str, scripts))
+    for schema, files in _GITHUB_FILES.items():
+        session.run("check-jsonschema", f"--builtin-schema=vendor.{schema}", *map(str, Path(".github").glob(files)))
 
 
 @nox.session
 def typing(session: nox.Session) -> None:
     """Check types with mypy in its strict mode."""
     _install(session, "typing")
-    session.run("mypy", "src", "tests", "tools", "packaging", "noxfile.py")
+    session.run("mypy", "src", "tests", "tools", "packaging", "noxfile.py", "hatch_build.py")
 
 
 @nox.session
@@ -154,27 +163,48 @@ def simulate(session: nox.Session) -> None:
         session.run("pytest", *_PARALLEL, "tests/simulation")
 
 
-def _other_pythons() -> list[str]:
-    """Return the supported Pythons that are installed, except the one that runs nox; pyenv's may not be on the PATH."""
+def _pythons() -> dict[str, str]:
+    """Return the supported Pythons that are installed, by version; pyenv's may not be on the PATH."""
     pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")) / "versions"
-    running = f"{sys.version_info.major}.{sys.version_info.minor}"
     found = {}
     for version in _SUPPORTED:
         candidates = [*pyenv.glob(f"{version}.*/bin/python{version}"), shutil.which(f"python{version}")]
         for python in map(str, filter(None, candidates)):
             if not subprocess.run([python, "-c", ""], check=False, capture_output=True).returncode:
                 found[version] = python
-    return [python for version, python in found.items() if version != running]
+    return found
 
 
-@nox.session(python=_other_pythons() or False)
-def versions(session: nox.Session) -> None:
-    """Run the quick tests on every other supported Python that is installed."""
-    if not session.python:
-        session.log("no other supported Python is installed")
-        return
-    _install(session, "tests")
+def _combinations() -> Iterator[object]:
+    """Yield the oldest Python with the lowest versions of the dependencies, and each other Python with the newest.
+
+    The session `unit` runs with the newest versions on the Python that runs nox.
+    """
+    pythons = _pythons() or {"nox": sys.executable}
+    oldest, *_ = pythons
+    yield nox.param(pythons[oldest], True, id=f"{oldest}, lowest")
+    for version, python in pythons.items():
+        if version != f"{sys.version_info.major}.{sys.version_info.minor}":
+            yield nox.param(python, False, id=version)
+
+
+@nox.session
+@nox.parametrize("python,lowest", list(_combinations()))
+def versions(session: nox.Session, lowest: bool) -> None:  # noqa: FBT001
+    """Run the quick tests on other supported Pythons, and with the lowest permitted versions of the dependencies."""
+    _install(session, "tests", "mypy", options=_lowest(session) if lowest else ())
+    if lowest:  # in these versions fewer types are generic, and types of context managers are less exact
+        options = ("--no-warn-unused-ignores", "--no-warn-unreachable", "--disable-error-code=type-arg")
+        session.run("mypy", *options, "src")
     session.run("pytest", *_PARALLEL, *(session.posargs or ["tests/unit"]), env=_tested(session))
+
+
+def _lowest(session: nox.Session) -> tuple[str, ...]:
+    """Return the options by which pip installs the lowest permitted version of each run-time dependency."""
+    constraints = Path(session.create_tmp()) / "lowest.txt"
+    lowest = (requirement.replace(">=", "==") for requirement in _PROJECT["project"]["dependencies"])
+    constraints.write_text("\n".join(lowest), encoding="ascii")
+    return ("--constraint", str(constraints))
 
 
 @nox.session(python=_SYSTEM_PYTHON if Path(_SYSTEM_PYTHON).exists() else None)
@@ -284,6 +314,17 @@ def demo(session: nox.Session) -> None:
 def deb(session: nox.Session) -> None:
     """Build a Debian package with its own Python environment, for the Debian release of this host, in dist."""
     session.run("python", "packaging/build_deb.py", "dist", *session.posargs)
+
+
+@nox.session
+def release(session: nox.Session) -> None:
+    """Build the sdist and the wheel in dist; check both, and install each in an environment of its own."""
+    session.install(*nox.project.dependency_groups(_PROJECT, "release"))
+    for old in Path("dist").glob("ocf_systemd-*"):
+        old.unlink()
+    session.run("python", "-m", "build")
+    session.run("twine", "check", "--strict", *map(str, Path("dist").glob("ocf_systemd-*")))
+    session.run("pytest", "--quiet", "tests/packaging/test_distributions.py", env={"DISTRIBUTIONS": "dist"})
 
 
 @nox.session(python=_SYSTEM_PYTHON if Path(_SYSTEM_PYTHON).exists() else None)
