@@ -319,7 +319,7 @@ def deb(session: nox.Session) -> None:
 @nox.session
 def release(session: nox.Session) -> None:
     """Build the sdist and the wheel in dist; check both, and install each in an environment of its own."""
-    session.install(*nox.project.dependency_groups(_PROJECT, "release"))
+    _install(session, "release")
     for old in Path("dist").glob("ocf_systemd-*"):
         old.unlink()
     session.run("python", "-m", "build")
