@@ -193,16 +193,18 @@ def _combinations() -> Iterator[object]:
 def versions(session: nox.Session, lowest: bool) -> None:  # noqa: FBT001
     """Run the quick tests on other supported Pythons, and with the lowest permitted versions of the dependencies."""
     _install(session, "tests", "mypy", options=_lowest(session) if lowest else ())
-    if lowest:  # in these versions fewer types are generic, and types of context managers are less exact
-        options = ("--no-warn-unused-ignores", "--no-warn-unreachable", "--disable-error-code=type-arg")
-        session.run("mypy", *options, "src")
+    if lowest:  # these versions are typed less exactly than the stricter settings in pyproject.toml need
+        session.run(
+            "mypy", "--config-file=", "--strict", "--no-warn-unused-ignores", "--disable-error-code=type-arg", "src"
+        )
     session.run("pytest", *_PARALLEL, *(session.posargs or ["tests/unit"]), env=_tested(session))
 
 
 def _lowest(session: nox.Session) -> tuple[str, ...]:
-    """Return the options by which pip installs the lowest permitted version of each run-time dependency."""
+    """Return the options by which pip installs the lowest permitted versions, also of trio, which must suit anyio's."""
     constraints = Path(session.create_tmp()) / "lowest.txt"
-    lowest = (requirement.replace(">=", "==") for requirement in _PROJECT["project"]["dependencies"])
+    trio = (each for each in nox.project.dependency_groups(_PROJECT, "tests") if each.startswith("trio"))
+    lowest = (each.replace(">=", "==") for each in (*_PROJECT["project"]["dependencies"], *trio))
     constraints.write_text("\n".join(lowest), encoding="ascii")
     return ("--constraint", str(constraints))
 

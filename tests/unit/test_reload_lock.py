@@ -178,7 +178,7 @@ class TestDeadline:
             with anyio.move_on_after(0.1) as scope:
                 async with reload_lock(tmp_path, anyio.current_time() + 60):
                     raise AssertionError("it was held")
-            return scope.cancelled_caught
+            return scope.cancel_called
 
         with holder(tmp_path):
             began = time.monotonic()

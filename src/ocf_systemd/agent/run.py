@@ -45,7 +45,7 @@ def run_action(
 
             async def watch(interrupt: Callable[[signal.Signals], None]) -> None:
                 async for number in received:
-                    interrupt(number)
+                    interrupt(signal.Signals(number))
 
             return await perform_until_interrupted(request, watch)
 
@@ -100,7 +100,7 @@ def report_leftovers(reporter: Reporter, parameters: Parameters, leftovers: Left
 async def perform_until_interrupted(request: Request, watch: Watch) -> ActionResult:
     """Perform an action until it has a result, or a signal ends it early; further signals do not disturb this end."""
     result = ActionResult(ExitCode.ERR_GENERIC)
-    performing = anyio.CancelScope()
+    performing, has_ended = anyio.CancelScope(), False
 
     def interrupt(number: signal.Signals) -> None:
         nonlocal result
@@ -113,7 +113,8 @@ async def perform_until_interrupted(request: Request, watch: Watch) -> ActionRes
         concurrently.start_soon(watch, interrupt)
         with performing:
             result = await perform(request)
+            has_ended = True
         concurrently.cancel_scope.cancel()
-    if performing.cancelled_caught:
+    if not has_ended:
         request.reporter.report(ActionEnded(request.action, result))
     return result

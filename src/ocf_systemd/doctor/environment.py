@@ -119,7 +119,7 @@ async def collect_server() -> dict[str, ActiveState]:
 async def with_cluster(facts: Facts) -> Facts:
     """Return the facts with the cluster of this host, if there is one, or with why it cannot be queried."""
     try:
-        return replace(facts, cluster=await to_thread.run_sync(query_cluster, abandon_on_cancel=True))
+        return replace(facts, cluster=await to_thread.run_sync(query_cluster))
     except ClusterError as error:
         return replace(facts, why_no_cluster=str(error))
 
@@ -133,7 +133,7 @@ async def with_resources(facts: Facts, options: Mapping[str, str]) -> Facts:
     if facts.cluster is None or facts.unit is None:
         return facts
     try:
-        resources = await to_thread.run_sync(managing, facts.cluster, facts.unit.id, abandon_on_cancel=True)
+        resources = await to_thread.run_sync(managing, facts.cluster, facts.unit.id)
     except ClusterError as error:
         return replace(facts, cluster=None, why_no_cluster=str(error))
     facts = replace(facts, resources=resources)

@@ -192,7 +192,7 @@ class SystemManager:
         state, kept = None, self._kept
         with anyio.move_on_after(min(_PATIENCE_S, time_left * _PATIENCE_SHARE)) as patience, suppress(*_FAILURES):
             state = unit_state_of(name, await (kept.query_shared(name) if kept else self._query_alone(name)))
-        if patience.cancelled_caught and kept:
+        if state is None and patience.cancel_called and kept:
             self._kept = None
             kept.disconnect()  # calls without a reply must not accumulate
         return state
