@@ -16,11 +16,13 @@ class Versions:
     """Whether that unit is an instance of a template, which postfix.service groups."""
     postgresql: str
     """The unit of PostgreSQL's main cluster, without its suffix."""
+    has_cts: bool
+    """Whether there is a package of Pacemaker's tests, pacemaker-cts."""
 
 
 _RELEASES = {
-    "12": Versions(postfix="postfix@-", postfix_is_instance=True, postgresql="postgresql@15-main"),
-    "13": Versions(postfix="postfix", postfix_is_instance=False, postgresql="postgresql@17-main"),
+    "12": Versions(postfix="postfix@-", postfix_is_instance=True, postgresql="postgresql@15-main", has_cts=False),
+    "13": Versions(postfix="postfix", postfix_is_instance=False, postgresql="postgresql@17-main", has_cts=True),
 }
 
 RELEASE = _RELEASES[platform.freedesktop_os_release().get("VERSION_ID", "")]
