@@ -89,6 +89,7 @@ _SYSTEM_PACKAGES = (
     *("zsh", "fish", "bash-completion", "man-db", "mandoc", "python3-venv"),  # for completion, man pages, installation
 )
 _CLUSTER_PACKAGES = ("corosync", "pacemaker", "pacemaker-cli-utils", "crmsh")
+_CTS_PACKAGES = ("pacemaker-cts",)  # Pacemaker's own tests; not on Debian 12, which has no package of them
 
 
 def _need(session: nox.Session, *packages: str) -> None:
@@ -241,10 +242,11 @@ def soak(session: nox.Session) -> None:
 
 @nox.session(python=_SYSTEM_PYTHON if Path(_SYSTEM_PYTHON).exists() else None)
 def cluster(session: nox.Session) -> None:
-    """Run the tests under a real Pacemaker, on three nodes in sandboxes."""
+    """Run the tests under a real Pacemaker, on three nodes in sandboxes, and the tests of other projects."""
     _need(session, *_SYSTEM_PACKAGES, *_CLUSTER_PACKAGES)
     _install(session, "tests")
-    session.run("pytest", *_TWO_CLUSTERS, *(session.posargs or ["tests/cluster"]), env=_tested(session))
+    tests = session.posargs or ["tests/cluster", "tests/conformance"]
+    session.run("pytest", *_TWO_CLUSTERS, *tests, env=_tested(session))
 
 
 @nox.session(python=False)
@@ -254,7 +256,7 @@ def debian13(session: nox.Session) -> None:
     Each test of the agent runs in one of its two ways, cold or with the server, unless sessions are named.
     """
     _need(session, "debootstrap")
-    packages = {*_SYSTEM_PACKAGES, *_CLUSTER_PACKAGES, "libfaketime"}
+    packages = {*_SYSTEM_PACKAGES, *_CLUSTER_PACKAGES, *_CTS_PACKAGES, "libfaketime"}
     sessions = session.posargs or ["-s", "system", "faults", "cluster"]
     root = ("tools/debian_root.py", "trixie", "--packages", *sorted(packages))
     environment = {} if session.posargs else {"PYTEST_ADDOPTS": "--one-way"}

@@ -17,8 +17,8 @@ from tests.cluster.pacemaker import cluster as boot_cluster
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-# The first takes a processor for itself, with others that mostly wait.
-LONGEST_FIRST = ("test_many", "test_faults", "test_tools")
+# The first are for both workers at once. The next takes a processor for itself, with others that mostly wait.
+LONGEST_FIRST = ("test_cts_exec", "test_many", "test_faults", "test_tools")
 MEASURED = "measured"
 TOOLS = {"corosync": "corosync", "pacemakerd": "pacemaker", "crm_mon": "pacemaker-cli-utils", "pcs": "pcs"}
 TOOLS |= {"postfix": "postfix", "nc": "netcat-openbsd", "ip": "iproute2", "pgrep": "procps"}

@@ -266,6 +266,19 @@ class TestValidation:
         assert done.returncode == NOT_CONFIGURED
         assert f"Operation validate ({AGENT}) returned 6 (not configured: {reason}" in done.stdout
 
+    def test_crm_ra_validate(self, node: Node) -> None:
+        """`crm ra validate` of good values succeeds without an error."""
+        done = typed(node, "crm", "ra", "validate", AGENT, "unit=plain")
+        assert done.returncode == OK
+        assert "ERROR" not in output_of(done)
+
+    @pytest.mark.parametrize(("values", "reason"), BAD_VALUES)
+    def test_crm_ra_validate_refuses(self, node: Node, values: list[str], reason: str) -> None:
+        """`crm ra validate` of wrong values fails as that of Dummy does, with our reason."""
+        done = typed(node, "crm", "ra", "validate", AGENT, *values)
+        assert f"ocf-exit-reason:{reason}" in done.stdout
+        assert done.returncode == typed(node, "crm", "ra", "validate", DUMMY, "state=/none/x").returncode == REFUSED
+
 
 ODD_VALUES = ("it's two", """all 'of' "them" at once""", r"a\b c", "$(x) `y` $z #w; !", "http://127.0.0.1/a?b=c&d 5")
 

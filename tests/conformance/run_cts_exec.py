@@ -12,7 +12,7 @@ from importlib.util import module_from_spec, spec_from_loader
 
 CTS_EXEC = "/usr/share/pacemaker/tests/cts-exec"
 _OF_THE_CLASS = re.compile(r"-C systemd -T (?P<unit>\S+)")
-OURS = "-C ocf -P pacemaker -T systemd"
+_OURS = "-C ocf -P pacemaker -T systemd"
 _RESOURCE = re.compile(r"-r (?P<name>\S+)")
 
 
@@ -30,10 +30,11 @@ def main() -> None:
         if options.get("stdout_match") and _OF_THE_CLASS.search(args):  # of the metadata, which Pacemaker writes
             options["stdout_match"] = 'resource-agent name="systemd"'
         args = _with_our_agent(args, units)
+        # An agent that returns 5 has been run; Pacemaker runs nothing for a unit that it does not find.
         original(test, cmd, args=args.replace("op_status:Not installed", "op_status:Done"), **options)
 
     cts_exec.ExecTest.add_cmd = add_command
-    cts_exec.BuildOptions._BUILD_DIR = "/nonexistent"  # which Debian's package does not define
+    cts_exec.BuildOptions._BUILD_DIR = "/nonexistent"  # noqa: SLF001 - which Debian's package does not define
     cts_exec.main()
 
 
@@ -43,7 +44,7 @@ def _with_our_agent(options: str, units: dict[str, str]) -> str:
     name = resource["name"] if resource else ""
     if found := _OF_THE_CLASS.search(options):
         units[name] = found["unit"]
-        return _OF_THE_CLASS.sub(OURS, options)
+        return _OF_THE_CLASS.sub(_OURS, options)
     if "-c register_rsc" in options:
         units.pop(name, None)
     return f"{options} -k unit -v {units[name]}" if "-c exec" in options and name in units else options
