@@ -88,6 +88,11 @@ _SYSTEM_PACKAGES = (
     "libpam-systemd",  # for sessions of logind, which processes of a service can leave it for
     *("zsh", "fish", "bash-completion", "man-db", "mandoc", "python3-venv"),  # for completion, man pages, installation
 )
+# Those that a release lacks in the needed version (debian/control), the Debian package contains itself.
+_DEB_PACKAGES = (
+    *("dpkg-dev", "debhelper", "dh-python", "pybuild-plugin-pyproject", "bash-completion", "python3-pip", "lintian"),
+    *("python3-anyio", "python3-click", "python3-hatchling", "python3-rich"),
+)
 _CLUSTER_PACKAGES = ("corosync", "pacemaker", "pacemaker-cli-utils", "crmsh")
 _CTS_PACKAGES = ("pacemaker-cts",)  # Pacemaker's own tests; not on Debian 12, which has no package of them
 
@@ -135,7 +140,7 @@ def lint(session: nox.Session) -> None:
     session.run("ruff", "check")
     session.run("ruff", "format", "--check")
     scripts = [*Path("examples/hooks").iterdir(), *Path("examples").glob("*.sh"), *Path("src").rglob("*.sh")]
-    scripts += [*Path("packaging/debian").iterdir(), *Path("src").rglob("bash-completion/completions/*")]
+    scripts += [*Path("debian").glob("*.p*rm"), *Path("src").rglob("bash-completion/completions/*")]
     session.run("shellcheck", "--", *map(str, scripts))
     for schema, files in _GITHUB_FILES.items():
         session.run("check-jsonschema", f"--builtin-schema=vendor.{schema}", *map(str, Path(".github").glob(files)))
@@ -145,7 +150,7 @@ def lint(session: nox.Session) -> None:
 def typing(session: nox.Session) -> None:
     """Check types with mypy in its strict mode."""
     _install(session, "typing")
-    session.run("mypy", "src", "tests", "tools", "packaging", "noxfile.py", "hatch_build.py")
+    session.run("mypy", "src", "tests", "tools", "debian", "noxfile.py", "hatch_build.py")
 
 
 @nox.session
@@ -213,7 +218,7 @@ def _lowest(session: nox.Session) -> tuple[str, ...]:
 @nox.session(python=_SYSTEM_PYTHON if Path(_SYSTEM_PYTHON).exists() else None)
 def system(session: nox.Session) -> None:
     """Run the tests with a real systemd and real servers, such as postfix, and the docs' commands, in sandboxes."""
-    _need(session, *_SYSTEM_PACKAGES)
+    _need(session, *_SYSTEM_PACKAGES, *_DEB_PACKAGES)
     _install(session, "tests")
     directories = ("docs", "packaging", "system", "sandbox", "resident", "examples")  # the longest first
     tests = session.posargs or [f"tests/{name}" for name in directories]
@@ -243,7 +248,7 @@ def soak(session: nox.Session) -> None:
 @nox.session(python=_SYSTEM_PYTHON if Path(_SYSTEM_PYTHON).exists() else None)
 def cluster(session: nox.Session) -> None:
     """Run the tests under a real Pacemaker, on three nodes in sandboxes, and the tests of other projects."""
-    _need(session, *_SYSTEM_PACKAGES, *_CLUSTER_PACKAGES)
+    _need(session, *_SYSTEM_PACKAGES, *_CLUSTER_PACKAGES, *_DEB_PACKAGES)
     _install(session, "tests")
     tests = session.posargs or ["tests/cluster", "tests/conformance"]
     session.run("pytest", *_TWO_CLUSTERS, *tests, env=_tested(session))
@@ -256,7 +261,7 @@ def debian13(session: nox.Session) -> None:
     Each test of the agent runs in one of its two ways, cold or with the server, unless sessions are named.
     """
     _need(session, "debootstrap")
-    packages = {*_SYSTEM_PACKAGES, *_CLUSTER_PACKAGES, *_CTS_PACKAGES, "libfaketime"}
+    packages = {*_SYSTEM_PACKAGES, *_CLUSTER_PACKAGES, *_DEB_PACKAGES, *_CTS_PACKAGES, "libfaketime"}
     sessions = session.posargs or ["-s", "system", "faults", "cluster"]
     root = ("tools/debian_root.py", "trixie", "--packages", *sorted(packages))
     environment = {} if session.posargs else {"PYTEST_ADDOPTS": "--one-way"}
@@ -316,8 +321,9 @@ def demo(session: nox.Session) -> None:
 
 @nox.session(python=_SYSTEM_PYTHON if Path(_SYSTEM_PYTHON).exists() else None)
 def deb(session: nox.Session) -> None:
-    """Build a Debian package with its own Python environment, for the Debian release of this host, in dist."""
-    session.run("python", "packaging/build_deb.py", "dist", *session.posargs)
+    """Build the Debian package for the Debian release of this host, in dist."""
+    _need(session, *_DEB_PACKAGES)
+    session.run("python", "tools/build_deb.py", "dist")
 
 
 @nox.session

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import runpy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from ocf_systemd.sandbox import boot
-from tests.packaging import wheelhouse
+from tests.packaging import deb, wheelhouse
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -51,16 +50,9 @@ def wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def debs(wheels: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+def debs(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """Return Debian packages of two versions."""
-    directory = tmp_path_factory.mktemp("debs")
-    build = runpy.run_path(str(PROJECT / "packaging/build_deb.py"))["build"]
-    first = build(wheels, directory)
-    newer = wheelhouse.make_newer(wheels)
-    try:
-        return first, build(wheels, directory)
-    finally:
-        newer.unlink()
+    return deb.build_two(tmp_path_factory.mktemp("debs"))
 
 
 @pytest.fixture

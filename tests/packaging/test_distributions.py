@@ -58,7 +58,7 @@ def test_sdist_contains(distributions: Path) -> None:
     """The sdist has what is needed to build, to test, to document and to package the project."""
     with tarfile.open(distributions / SDIST) as sdist:
         names = {name.partition("/")[2] for name in sdist.getnames()}
-    for directory in ("src", "tests", "tools", "examples", "docs", "packaging", "changelog.d"):
+    for directory in ("src", "tests", "tools", "examples", "docs", "debian", "changelog.d"):
         assert {f"{directory}/{name}" for name in files_below(PROJECT / directory)} <= names
     assert {
         path.name for pattern in ("*.md", "*.py", "LICENSE", "pyproject.toml") for path in PROJECT.glob(pattern)

@@ -1,4 +1,4 @@
-"""Installation by pip, by pipx and as a Debian package: use, upgrade, and removal without a trace."""
+"""Installation by pip and by pipx: use, and removal without a trace."""
 
 from __future__ import annotations
 
@@ -8,9 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-
-from ocf_systemd import __version__
-from tests.packaging.wheelhouse import NEWER
 
 if TYPE_CHECKING:
     from tests.packaging.conftest import Host
@@ -30,7 +27,7 @@ zsh -fc 'autoload -U compinit; compinit -D -u; print $_comps[ocf-systemd]'
 fish -c 'complete -C "ocf-systemd unin"'
 ocf-systemd demo 2>/dev/null | grep -c '^exit code 1$'
 """
-_OUTPUT = [
+OUTPUT = [
     "OCF_SUCCESS (0)",
     "1",
     "1",
@@ -52,7 +49,7 @@ def test_virtual_environment(host: Host) -> None:
     host.sh("python3 -m venv /opt/ocf-systemd && /opt/ocf-systemd/bin/pip install ocf-systemd")
     before = host.listing()
     assert "warning" not in host.sh("/opt/ocf-systemd/bin/ocf-systemd install --resident")
-    assert use(host) == _OUTPUT
+    assert use(host) == OUTPUT
     assert host.sh("/opt/ocf-systemd/bin/ocf-systemd uninstall").count("removed ") == 4
     left = set(host.listing()) ^ set(before)
     assert {path for path in left if "/__pycache__" not in path} == set()
@@ -63,27 +60,10 @@ def test_pipx(host: Host) -> None:
     host.sh('"$1" install --global --python /usr/bin/python3 ocf-systemd', str(PIPX))
     before = host.listing()
     assert "warning" not in host.sh("ocf-systemd install")
-    assert use(host) == _OUTPUT
+    assert use(host) == OUTPUT
     host.sh("ocf-systemd uninstall")
     left = set(host.listing()) ^ set(before)
     assert {path for path in left if "/__pycache__" not in path} == set()
-
-
-def test_debian_package(host: Host, debs: tuple[Path, Path]) -> None:
-    """By dpkg: all is installed at once, an upgrade keeps agent and server, and removal leaves nothing."""
-    before = host.listing()
-    for number, deb in enumerate(debs):
-        host.sandbox.copy_in(deb, f"/srv/{number}.deb")
-    host.sh("dpkg --install /srv/0.deb")
-    assert __version__ in host.sh("ocf-systemd --version")
-    assert use(host) == _OUTPUT
-    host.sh("ocf-systemd install --no-share --resident")
-    assert f"updated from {__version__}: ocf-systemd.service" in host.sh("dpkg --install /srv/1.deb")
-    assert NEWER in host.sh("ocf-systemd --version")
-    assert NEWER in host.sh(f"{AGENT} meta-data")
-    host.sh("dpkg --remove ocf-systemd")
-    assert host.listing() == before
-    host.sh("dpkg --purge ocf-systemd; ! dpkg --status ocf-systemd")
 
 
 @pytest.mark.parametrize(

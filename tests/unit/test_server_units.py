@@ -11,7 +11,16 @@ from pathlib import Path
 import pytest
 
 from ocf_systemd.install.agent_file import InstallationError
-from ocf_systemd.install.server_units import UnitPaths, command_line, install, is_installed, remove, upgrade
+from ocf_systemd.install.server_units import (
+    UnitPaths,
+    are_packaged,
+    command_line,
+    install,
+    is_installed,
+    remove,
+    unit_texts,
+    upgrade,
+)
 from tests.unit.builders import executable
 
 SOCKET, SERVICE = "ocf-systemd.socket", "ocf-systemd.service"
@@ -70,7 +79,7 @@ class Host:
 
 @pytest.fixture
 def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Host:
-    paths = UnitPaths(tmp_path / "units", tmp_path / "run")
+    paths = UnitPaths(tmp_path / "units", tmp_path / "run", tmp_path / "packages")
     (tmp_path / "bin").mkdir()
     (tmp_path / "run/systemd/system").mkdir(parents=True)
     script = SYSTEMCTL.format(
@@ -366,3 +375,48 @@ class TestRemove:
         host.paths.service_file.mkdir(parents=True)
         with pytest.raises(InstallationError, match=f"{SERVICE} cannot be removed: Is a directory"):
             remove(host.paths, force=True)
+
+
+class TestPackaged:
+    """The units that a package of the distribution has installed in the directory for packages."""
+
+    @pytest.fixture
+    def packaged(self, host: Host) -> Host:
+        host.paths.packaged_service_file.parent.mkdir()
+        _, text = unit_texts("# Part of a package.", host.paths.socket)
+        host.paths.packaged_service_file.write_text(text)
+        return host
+
+    def test_enabled_and_disabled(self, packaged: Host) -> None:
+        """No file is written: the units are enabled, restarted and disabled."""
+        message = f"enabled {SERVICE} of the package"
+        assert upgrade(packaged.paths) == ""
+        assert install(packaged.paths) == f"{message}; the server listens on {packaged.paths.socket}"
+        assert list(packaged.tree()) == [f"sockets.target.wants/{SOCKET}"]
+        assert packaged.calls() == INSTALL
+        assert upgrade(packaged.paths) == message
+        assert remove(packaged.paths) == f"disabled {SOCKET}"
+        assert packaged.calls() == [f"disable --now {SOCKET}", f"stop {SOCKET} {SERVICE}"]
+        assert (packaged.tree(), remove(packaged.paths)) == ({}, "")
+
+    @pytest.mark.parametrize("step", [pytest.param(step, id=step) for step in INSTALL])
+    def test_failure(self, packaged: Host, step: str) -> None:
+        """The units are not enabled."""
+        packaged.fail_at(step)
+        with pytest.raises(InstallationError, match=f"systemctl {step} failed"):
+            install(packaged.paths)
+        assert packaged.tree() == {}
+        assert are_packaged(packaged.paths)
+
+    def test_of_another_installation(self, packaged: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Another installation installs units of its own, which systemd prefers to those of the package."""
+        monkeypatch.setattr(sys, "executable", "/opt/second/bin/python")
+        install(packaged.paths)
+        assert {SERVICE, SOCKET} < set(packaged.tree())
+
+    def test_masked(self, packaged: Host) -> None:
+        """It is an error."""
+        packaged.paths.directory.mkdir()
+        packaged.paths.service_file.symlink_to("/dev/null")
+        with pytest.raises(InstallationError, match="systemctl unmask"):
+            install(packaged.paths)

@@ -63,6 +63,7 @@ def install_agent(
     try:
         agent = AgentFile(ocf_root, provider, name)
         with installation_lock(server_units.THIS_HOST.run_directory, partial(click.echo, err=True)):
+            no_share = no_share or server_units.are_packaged(server_units.THIS_HOST)  # the package contains them
             for line in _install(agent, None if no_share else share, resident=resident, force=force):
                 _print(line)
     except InstallationError as error:

@@ -158,7 +158,7 @@ def install(agent: AgentFile, *, share: Path | None = None, force: bool = False)
 
 def _install_files(agent: AgentFile, share: Path | None) -> tuple[str, ...]:
     # The temporary file is hidden: Pacemaker's tools do not list it.
-    with temporary_file(agent.path, _agent_text().encode(), 0o755) as temporary:
+    with temporary_file(agent.path, agent_text().encode(), 0o755) as temporary:
         _test_run(temporary, agent)
         with uninterrupted():
             temporary.replace(agent.path)
@@ -219,7 +219,7 @@ def agents_below(*ocf_roots: Path) -> tuple[Path, ...]:
 def is_outdated(path: Path) -> bool:
     """Return whether this installation installed an agent file, but would write another text now."""
     text = path.read_text(encoding="utf-8", errors="replace")
-    return sys.executable in text and text != _agent_text()
+    return sys.executable in text and text != agent_text()
 
 
 def imported_packages(agent: Path) -> tuple[str, ...]:
@@ -229,7 +229,8 @@ def imported_packages(agent: Path) -> tuple[str, ...]:
     return (*own, *chain(*map(_directories_of, _IMPORTED[1:])), sysconfig.get_path("stdlib"))
 
 
-def _agent_text() -> str:
+def agent_text() -> str:
+    """Return the text of an agent file that runs this installation."""
     packages = str(Path(ocf_systemd.__file__).resolve().parent.parent)
     return _AGENT_FILE.format(
         shebang=_shebang(sys.executable),

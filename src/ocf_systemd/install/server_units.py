@@ -1,7 +1,7 @@
 """Installs, upgrades and removes the systemd units of the resident server: a socket unit and a service unit.
 
 Without `force` only units that this program installed are replaced or removed. An installation or upgrade that fails
-is rolled back.
+is rolled back. If a package of the distribution contains the units, they are only enabled and disabled.
 """
 
 import re
@@ -79,11 +79,13 @@ _SYSTEMCTL_TIMEOUT_S = 120.0
 class UnitPaths:
     """The paths of the units' files in `directory`, and of the server's socket in `run_directory` (`/run`).
 
-    `enabling_link` is the link that exists while the socket unit is enabled.
+    `enabling_link` is the link that exists while the socket unit is enabled. `packaged_service_file` is the service
+    unit of a package of the distribution.
     """
 
-    def __init__(self, directory: Path, run_directory: Path) -> None:
+    def __init__(self, directory: Path, run_directory: Path, packages: Path = Path("/usr/lib/systemd/system")) -> None:
         self.directory, self.run_directory = directory, run_directory
+        self.packaged_service_file = packages / SERVICE_UNIT
         self.socket = run_directory / Path(SOCKET).name
         self.socket_file = directory / SOCKET_UNIT
         self.service_file = directory / SERVICE_UNIT
@@ -110,7 +112,8 @@ def install(paths: UnitPaths, *, force: bool = False) -> str:
         if not force and path.exists() and not _is_ours(path):
             raise InstallationError(f"{path} is not a unit of ocf-systemd; --force replaces it")
     with _rollback_on_failure(paths) as before:
-        _write_units(paths)
+        if not are_packaged(paths):
+            _write_units(paths)
         if not is_booted(paths.run_directory):
             _systemctl("enable", SOCKET_UNIT)
             return f"{_change(paths, before)}; systemd is not running here: enabled from the next boot on"
@@ -129,7 +132,7 @@ def upgrade(paths: UnitPaths) -> str:
     then nothing has changed.
     """
     if not all(map(_is_ours, paths.files)):
-        return ""
+        return _change(paths, {}) if are_packaged(paths) and paths.enabling_link.is_symlink() else ""
     if _command_line_in(paths.service_file) != command_line(sys.executable):
         return f"kept {SERVICE_UNIT} of another installation; --resident replaces it"
     with _rollback_on_failure(paths) as before:
@@ -140,6 +143,12 @@ def upgrade(paths: UnitPaths) -> str:
         _restart_changed_socket(paths, before)
         _systemctl("try-restart", SERVICE_UNIT)
     return _change(paths, before)
+
+
+def are_packaged(paths: UnitPaths) -> bool:
+    """Return whether a package contains the units of this installation, and no other units take their place."""
+    no_others = not any(path.is_symlink() or path.exists() for path in paths.files)
+    return no_others and _command_line_in(paths.packaged_service_file) == command_line(sys.executable)
 
 
 def is_installed(paths: UnitPaths) -> bool:
@@ -153,13 +162,16 @@ def remove(paths: UnitPaths, *, force: bool = False) -> str:
     Raises `InstallationError`. `force` removes units of others too.
     """
     files = [path for path in paths.files if _is_ours(path) or (force and (path.is_symlink() or path.exists()))]
-    if not files:
+    packaged = are_packaged(paths) and paths.enabling_link.is_symlink()
+    if not files and not packaged:
         return ""
     booted = is_booted(paths.run_directory)
-    if paths.socket_file in files:
+    if packaged or paths.socket_file in files:
         _systemctl("disable", *(["--now"] if booted else []), SOCKET_UNIT)
     if booted:
-        _systemctl("stop", *(path.name for path in files))
+        _systemctl("stop", *(path.name for path in (paths.files if packaged else files)))
+    if packaged:
+        return f"disabled {SOCKET_UNIT}"
     try:
         for path in files:
             path.unlink()
@@ -177,20 +189,28 @@ def remove(paths: UnitPaths, *, force: bool = False) -> str:
 def _write_units(paths: UnitPaths) -> None:
     paths.directory.mkdir(parents=True, exist_ok=True)
     # systemd reads no hidden file, so it never reads a temporary one.
-    write(paths.socket_file, _SOCKET_TEXT.format(mark=_MARK, socket=paths.socket).encode(), _MODE)
-    text = _SERVICE_TEXT.format(mark=_MARK, version=version_line(__version__), command=command_line(sys.executable))
-    write(paths.service_file, text.encode(errors="surrogateescape"), _MODE)
+    for path, text in zip(paths.files, unit_texts(_MARK, paths.socket), strict=True):
+        write(path, text.encode(errors="surrogateescape"), _MODE)
+
+
+def unit_texts(mark: str, socket: Path) -> tuple[str, str]:
+    """Return the texts of the socket unit and of the service unit, which begin with a mark."""
+    version, command = version_line(__version__), command_line(sys.executable)
+    service = _SERVICE_TEXT.format(mark=mark, version=version, command=command)
+    return _SOCKET_TEXT.format(mark=mark, socket=socket), service
 
 
 def _change(paths: UnitPaths, before: Mapping[Path, bytes | None]) -> str:
     """Return how the service unit has changed, as the beginning of a message."""
+    if are_packaged(paths):
+        return f"enabled {SERVICE_UNIT} of the package"
     old = (before[paths.service_file] or b"").decode(errors="replace")
     return f"{describe_change(old, text_of(paths.service_file))} {SERVICE_UNIT}"
 
 
 def _restart_changed_socket(paths: UnitPaths, before: Mapping[Path, bytes | None]) -> None:
     """Restart an active socket unit whose file has changed."""
-    if before[paths.socket_file] not in {None, paths.socket_file.read_bytes()}:
+    if before[paths.socket_file] and before[paths.socket_file] != paths.socket_file.read_bytes():
         _systemctl("try-restart", SOCKET_UNIT)
 
 
@@ -267,7 +287,7 @@ def _quoted(argument: str) -> str:
 
 
 def _command_line_in(file: Path) -> str:
-    lines = file.read_text(encoding="utf-8", errors="surrogateescape").split("\n")
+    lines = file.read_text(encoding="utf-8", errors="surrogateescape").split("\n") if file.exists() else []
     return next((line.removeprefix("ExecStart=") for line in lines if line.startswith("ExecStart=")), "")
 
 

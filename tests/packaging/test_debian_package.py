@@ -1,0 +1,114 @@
+"""The Debian package for the release that the tests run on: its contents, use, upgrade, removal and purge."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from typing import TYPE_CHECKING
+
+import pytest
+
+from ocf_systemd import __version__
+from tests.packaging.conftest import PROJECT
+from tests.packaging.test_installing import AGENT, OUTPUT, use
+from tests.packaging.wheelhouse import NEWER
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.packaging.conftest import Host
+
+pytestmark = pytest.mark.xdist_group("packaging")
+LIBRARIES = {"anyio", "click", "rich"}
+# All that a package may leave behind, without the byte code of other packages.
+_LISTING = """
+find /etc /opt /usr /run/systemd /var/lib/systemd /var/lib/dpkg/info -not -path '*/__pycache__*' | sort
+find /usr/lib -path '*/ocf[-_]systemd/*/__pycache__/*'
+"""
+
+
+def listing(host: Host) -> list[str]:
+    return host.sh(_LISTING).splitlines()
+
+
+def install(host: Host, number: int) -> str:
+    """Install one of the packages with apt-get; sandboxes have no network, but the dependencies are installed."""
+    return host.sh(f"apt-get install --yes --no-install-recommends /srv/{number}.deb")
+
+
+def server_pid(host: Host) -> int:
+    """Return the process id of the resident server, or 0."""
+    return int(host.sh("systemctl show --property=MainPID --value ocf-systemd.service"))
+
+
+@pytest.fixture
+def package_host(host: Host, debs: tuple[Path, Path]) -> Host:
+    """Return a host with the packages in /srv, on which packages may start services."""
+    for number, deb in enumerate(debs):
+        host.sandbox.copy_in(deb, f"/srv/{number}.deb")
+    host.sh("rm -f /usr/sbin/policy-rc.d")
+    return host
+
+
+def test_version() -> None:
+    """The package has the version of the program."""
+    assert (PROJECT / "debian/changelog").read_text(encoding="utf-8").startswith(f"ocf-systemd ({__version__}) ")
+
+
+def test_lintian(debs: tuple[Path, Path]) -> None:
+    """Lintian finds no error in the source package and in the binary package."""
+    (changes,) = debs[0].parent.glob(f"*_{__version__}_*.changes")
+    command = ["lintian", "--allow-root", "--fail-on=error", str(changes)]
+    done = subprocess.run(command, check=False, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_libraries(debs: tuple[Path, Path]) -> None:
+    """The package depends on the distribution's libraries, or contains them all."""
+    depends, files = (
+        subprocess.run(["dpkg-deb", *arguments], check=True, capture_output=True, text=True).stdout
+        for arguments in (("--field", debs[0], "Depends"), ("--contents", debs[0]))
+    )
+    needed = {name for name in LIBRARIES if f"python3-{name} (>= " in depends}
+    contained = set(re.findall(r"/site-packages/(\w+)/$", files, re.MULTILINE)) & LIBRARIES
+    assert (needed, contained) in [(LIBRARIES, set()), (set(), LIBRARIES)]
+
+
+def test_use(package_host: Host) -> None:
+    """All is installed at once, and no server is started; `install` changes nothing."""
+    install(package_host, 0)
+    assert __version__ in package_host.sh("ocf-systemd --version")
+    assert use(package_host) == OUTPUT
+    assert package_host.sh(f"dpkg --search {AGENT}") == f"ocf-systemd: {AGENT}\n"
+    assert package_host.sh("systemctl is-enabled ocf-systemd.socket", check=False) == "disabled\n"
+    assert server_pid(package_host) == 0
+    assert "smtp" in package_host.sh("ls /usr/share/doc/ocf-systemd/examples/hooks").split()
+    assert "ocf-systemd" in package_host.sh("journalctl --list-catalog")
+    before = listing(package_host)
+    assert "no resident server" in package_host.sh("ocf-systemd install")
+    assert (package_host.sh("dpkg --verify ocf-systemd"), listing(package_host)) == ("", before)
+
+
+@pytest.mark.parametrize(
+    "enable",
+    [
+        pytest.param("ocf-systemd install --resident", id="install"),
+        pytest.param("systemctl enable --now ocf-systemd.socket && systemctl start ocf-systemd", id="systemctl"),
+    ],
+)
+def test_upgrade_and_purge(package_host: Host, enable: str) -> None:
+    """An upgrade restarts a server that runs; a purge leaves nothing, however the server was enabled."""
+    before = listing(package_host)
+    install(package_host, 0)
+    package_host.sh(enable)
+    pid = server_pid(package_host)
+    install(package_host, 1)
+    assert NEWER in package_host.sh("ocf-systemd --version")
+    assert NEWER in package_host.sh(f"{AGENT} meta-data")
+    assert server_pid(package_host) not in {0, pid}
+    assert package_host.sh("systemctl is-active ocf-systemd.socket") == "active\n"
+    assert "enabled ocf-systemd.service of the package" in package_host.sh("ocf-systemd install")
+    package_host.sh("apt-get remove --yes ocf-systemd")
+    assert package_host.sh("systemctl is-active ocf-systemd.socket", check=False) == "inactive\n"
+    package_host.sh("apt-get purge --yes ocf-systemd")
+    assert listing(package_host) == before
