@@ -19,8 +19,10 @@ def build(source: Path, directory: Path) -> Path:
         shutil.copytree(source, tree, ignore=_IGNORED)
         command = ["dpkg-buildpackage", "--ignore-builtin-builddeps", "--no-sign"]
         subprocess.run(command, cwd=tree, env={**os.environ, "PATH": _PATH}, check=True)
-        made = [shutil.move(path, directory / path.name) for path in Path(scratch).glob("ocf-systemd_*")]
-    return next(path for path in made if path.suffix == ".deb")
+        for path in Path(scratch).glob("ocf-systemd_*"):
+            shutil.copy(path, directory)
+        (package,) = Path(scratch).glob("*.deb")
+    return directory / package.name
 
 
 if __name__ == "__main__":

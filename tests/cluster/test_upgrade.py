@@ -1,7 +1,8 @@
-"""The package is replaced under a running cluster, as the README has it: `pip install` and `install` once more."""
+"""The agent is upgraded under a running cluster: by `pip install` and `install`, and as a Debian package."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,7 +10,7 @@ import pytest
 
 from ocf_systemd import __version__
 from tests.cluster.node import PROGRAM
-from tests.packaging import wheelhouse
+from tests.packaging import deb, wheelhouse
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -19,71 +20,128 @@ if TYPE_CHECKING:
 
 ON = "node1"
 RESOURCES = [f"upgraded{number}" for number in range(5)]  # so many monitors a second, to meet what is short
+AGENT = "/usr/lib/ocf/resource.d/pacemaker/systemd"
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """How a version is installed ($1), how the program is called, and how it is removed, with its agent or without."""
+
+    install: str
+    program: str
+    remove: str
+
+
 ENVIRONMENT = "/opt/ocf-systemd"
-_PREPARE = f"python3 -m venv {ENVIRONMENT} && {ENVIRONMENT}/bin/pip install --quiet ocf-systemd=={__version__}"
-_REPLACE = (
-    f"{ENVIRONMENT}/bin/pip install --quiet --force-reinstall ocf-systemd==$1 && {ENVIRONMENT}/bin/ocf-systemd install"
+PIP = Way(
+    f"python3 -m venv {ENVIRONMENT} && {ENVIRONMENT}/bin/pip install --quiet --force-reinstall ocf-systemd==$1 "
+    f"&& {ENVIRONMENT}/bin/ocf-systemd install",
+    f"{ENVIRONMENT}/bin/ocf-systemd",
+    f"rm -rf {ENVIRONMENT} {wheelhouse.PLACE}",
+)
+_DEBS = "/srv/debs"
+DEB = Way(
+    "apt-get install --quiet --quiet --yes --allow-downgrades --no-install-recommends "
+    f"{_DEBS}/ocf-systemd_$1_all.deb 2>&1",
+    "/usr/bin/ocf-systemd",
+    f"dpkg --purge ocf-systemd && rm -r {_DEBS}",
 )
 
 
-class Environment:
-    """An environment of its own on a node, whose agent the cluster calls."""
+class Installation:
+    """An installation of its own on a node, whose agent the cluster calls."""
 
-    def __init__(self, node: Node) -> None:
-        self.node = node
+    def __init__(self, node: Node, way: Way) -> None:
+        self.node, self.way = node, way
 
     def sh(self, script: str, *arguments: str) -> str:
         command = ["sh", "-c", script, "sh", *arguments]
         done = self.node.sandbox.run(command, env=wheelhouse.PIP, timeout_s=180)
-        assert done.returncode == 0, done.stderr
+        assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 
     def monitors(self) -> int:
         return len(self.node.run("cat", "/run/test/monitors", check=False).splitlines())
 
+    def server(self) -> str:
+        return self.node.show("ocf-systemd.service", "MainPID")
 
-@pytest.fixture
-def environment(cluster: Cluster, tmp_path: Path) -> Iterator[Environment]:
-    """Yield a node with the agent of an environment in /opt; it has the tests' own again afterwards."""
-    wheelhouse.build(tmp_path, Path(__file__).parents[2])
-    wheelhouse.make_newer(tmp_path)
+    def services(self) -> list[str]:
+        return [self.node.show(f"{name}.service", "MainPID") for name in RESOURCES]
+
+
+@pytest.fixture(params=[pytest.param(PIP, id="pip"), pytest.param(DEB, id="deb")])
+def installation(request: pytest.FixtureRequest, cluster: Cluster, tmp_path: Path) -> Iterator[Installation]:
+    """Yield a node with the agent of another installation; it has the tests' own again afterwards."""
     node = cluster.node(ON)
-    node.sandbox.copy_in(tmp_path, wheelhouse.PLACE)
-    made = Environment(node)
-    made.sh(_PREPARE)
-    made.sh(f"{ENVIRONMENT}/bin/ocf-systemd install")
+    if request.param is PIP:
+        wheelhouse.build(tmp_path, Path(__file__).parents[2])
+        wheelhouse.make_newer(tmp_path)
+        node.sandbox.copy_in(tmp_path, wheelhouse.PLACE)
+    else:
+        for file in deb.build_two(tmp_path):
+            node.sandbox.copy_in(file, f"{_DEBS}/{file.name}")
+        node.run("rm", "-f", "/usr/sbin/policy-rc.d")  # it may prevent that packages restart services
+    made = Installation(node, request.param)
+    made.sh(made.way.install, __version__)
     yield made
     cluster.pcs("property", "set", "stop-all-resources=true")  # no agent may be called while there is none
     cluster.settle()
-    made.sh(f"{ENVIRONMENT}/bin/ocf-systemd uninstall --force; rm -rf {ENVIRONMENT} {wheelhouse.PLACE}")
+    made.sh(f"{made.way.program} uninstall --force; {made.way.remove}")
     node.run(str(PROGRAM), "install")
+
+
+def create_resources(cluster: Cluster) -> None:
+    """Create a group of resources on the node, each with a monitor every second."""
+    hook = cluster.hook("counting", "mkdir -p /run/test; echo ran >>/run/test/monitors")
+    for name in RESOURCES:
+        monitor = ("op", "monitor", "interval=1s", "timeout=20s", "--group", "upgraded")
+        cluster.create(name, *monitor, unit=cluster.service(name), monitor_hook=hook)
+    cluster.pcs("constraint", "location", "upgraded", "prefers", ON)
+    cluster.wait_until_runs(RESOURCES[-1], on=ON)
+
+
+def assert_undisturbed(cluster: Cluster) -> None:
+    """No action has failed, and all resources run where they ran."""
+    cluster.settle()
+    status = cluster.status()
+    assert status.failures == ()
+    assert status.fail_counts == {}
+    assert {status.runs_on(name) for name in RESOURCES} == {ON}
 
 
 class TestUpgrade:
     @pytest.mark.fault(
-        "the package replaced by pip under monitors, with the resident server and without",
+        "the package replaced by pip or apt under monitors, with the resident server and without",
         "no action fails: one that finds half of the package begins again",
     )
-    def test_no_action_fails(self, cluster: Cluster, environment: Environment, report: Callable[[str], None]) -> None:
-        """Monitors go on succeeding, some each second, while pip takes the package away and brings another version."""
-        hook = cluster.hook("counting", "mkdir -p /run/test; echo ran >>/run/test/monitors")
-        for name in RESOURCES:
-            monitor = ("op", "monitor", "interval=1s", "timeout=20s", "--group", "upgraded")
-            cluster.create(name, *monitor, unit=cluster.service(name), monitor_hook=hook)
-        cluster.pcs("constraint", "location", "upgraded", "prefers", ON)
-        cluster.wait_until_runs(RESOURCES[-1], on=ON)
+    def test_no_action_fails(self, cluster: Cluster, installation: Installation, report: Callable[[str], None]) -> None:
+        """Monitors go on succeeding, some each second, and services run on, while the package is replaced."""
+        create_resources(cluster)
+        services = installation.services()
         for version, way in ((wheelhouse.NEWER, "cold"), (__version__, "resident")):
             if way == "resident":
-                environment.sh(f"{ENVIRONMENT}/bin/ocf-systemd install --resident")
-            before = environment.monitors()
-            output = environment.sh(_REPLACE, version)
-            assert (": ocf-systemd.service" in output) == (way == "resident")
-            assert version in environment.sh("/usr/lib/ocf/resource.d/pacemaker/systemd meta-data")
-            monitors = environment.monitors() - before
+                installation.sh(f"{installation.way.program} install --resident")
+            monitors, server = installation.monitors(), installation.server()
+            installation.sh(installation.way.install, version)
+            assert (server != installation.server()) == (way == "resident")
+            assert version in installation.sh(f"{AGENT} meta-data")
+            monitors = installation.monitors() - monitors
             assert monitors > len(RESOURCES)
             report(f"{way} upgrade to {version}: {monitors} monitors meanwhile")
-        cluster.settle()
-        status = cluster.status()
-        assert status.failures == ()
-        assert status.fail_counts == {}
-        assert {status.runs_on(name) for name in RESOURCES} == {ON}
+        assert installation.services() == services
+        assert_undisturbed(cluster)
+
+    @pytest.mark.parametrize("installation", [pytest.param(DEB, id="deb")], indirect=True)
+    def test_removal_is_refused(self, cluster: Cluster, installation: Installation) -> None:
+        """The package cannot be removed while the cluster has resources of the agent; all stays as it was."""
+        create_resources(cluster)
+        services = installation.services()
+        output = installation.sh("! apt-get purge --yes ocf-systemd 2>&1")
+        assert "the cluster has resources of ocf:pacemaker:systemd" in output
+        assert (
+            installation.sh("dpkg --verify ocf-systemd; dpkg-query -Wf '${db:Status-Status}' ocf-systemd")
+            == "installed"
+        )
+        assert installation.services() == services
+        assert_undisturbed(cluster)

@@ -20,10 +20,12 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.xdist_group("packaging")
 LIBRARIES = {"anyio", "click", "rich"}
-# All that a package may leave behind, without the byte code of other packages.
+# All that a package may leave behind, without the byte code of other packages, and without the directories that
+# systemctl(1) removes with the last link in them.
 _LISTING = """
-find /etc /opt /usr /run/systemd /var/lib/systemd /var/lib/dpkg/info -not -path '*/__pycache__*' | sort
+find /etc /opt /usr /run/systemd/system -not -path '*/__pycache__*' -not -name '*.target.wants' | sort
 find /usr/lib -path '*/ocf[-_]systemd/*/__pycache__/*'
+find /var/lib -name '*ocf[-_]systemd*'
 """
 
 
