@@ -341,7 +341,7 @@ def release(session: nox.Session) -> None:
 def docs(session: nox.Session) -> None:
     """Write those parts of the docs that come from the code: tables, manual pages, and pictures of terminal output."""
     _need(session, *_DEMO_PACKAGES, "nginx")
-    session.install(".")
+    _install(session, "docs")
     session.run("python", "tools/write_reference.py")
     session.run("python", "tools/write_faults.py")
     session.run("python", "tools/write_manual.py")

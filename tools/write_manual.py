@@ -1,18 +1,18 @@
 """Writes the manual pages from the tables in the code and from the help texts of the commands.
 
-The pages are in src/ocf_systemd/share, from where they are installed. They use the macros of groff_man(7), which
-mandoc(1) reads too. `nox -s docs` runs this script; a test fails if a page differs from what the script would write.
+The script writes Markdown, from which pandoc(1) makes pages for man(7). They are in src/ocf_systemd/share, from where
+they are installed. `nox -s docs` runs this script; a test fails if a page differs from what the script would write.
 """
 
 import inspect
 import re
-from collections.abc import Iterable, Iterator
-from itertools import chain
+from collections.abc import Iterator
 from pathlib import Path
-from textwrap import fill
+from textwrap import indent
 from xml.etree import ElementTree as ET
 
 import click
+import pypandoc
 
 from ocf_systemd import __version__
 from ocf_systemd.agent.entry import PROGRAM
@@ -23,11 +23,9 @@ from ocf_systemd.core.pacemaker import MEANINGS, consequence
 from ocf_systemd.core.parameter_table import TABLE, Parameter
 
 MAN = Path(__file__).resolve().parent.parent / "src/ocf_systemd/share/man"
-_PROSE_OF = "2026-11-28"  # when the texts in this file were last changed
-_LINE_WIDTH = 70  # characters of a line before it is escaped
-
-_ESCAPED = {"\\": r"\e", "-": r"\-", "^": r"\(ha", "~": r"\(ti", '"': r"\(dq", "…": r"\&..."}
-_INLINE = re.compile(r"`([^`]+)`|\*([^*]+)\*")  # in the texts below: `literal text` and *placeholders*
+_PROSE_OF = "November 28, 2026"  # when the texts in this file were last changed
+_LITERAL = re.compile("(`[^`]+`)")
+_READER = "commonmark+definition_lists"
 
 _AGENT_DESCRIPTION = """\
 Manages a systemd unit under Pacemaker. It starts, stops and reloads the unit with *systemctl*(1). Monitor queries \
@@ -97,7 +95,7 @@ _FILES = (
     ("/usr/lib/ocf/resource.d/pacemaker/systemd", "The agent."),
     (
         "/etc/systemd/system/ocf-systemd.socket, ocf-systemd.service",
-        "The resident server's units, after `install --resident`.",
+        "The resident server's units, after `install --resident`; those of a package are in `/usr/lib/systemd/system`.",
     ),
     (
         "/run/systemd/system/UNIT.d/zz-ocf-systemd.conf",
@@ -141,92 +139,85 @@ def pages() -> dict[str, str]:
     }
 
 
-def _page(name: str, section: int, body: Iterable[str]) -> str:
-    source, title = escaped(f"{PROGRAM} {__version__}"), "OCF resource agents"
-    head = f'.TH {escaped(name.upper())} {section} {_PROSE_OF} "{source}" "{title}"'
-    made = '.\\" Written by tools/write_manual.py from the code; do not edit.'
-    text = "\n".join((made, head, *body, ""))
-    return re.sub(r"^(\.S[HS] .*)\n\.PP$", r"\1", text, flags=re.MULTILINE)  # a heading begins a paragraph itself
+def _page(name: str, section: int, parts: Iterator[str]) -> str:
+    metadata = {
+        "title": name.upper(),
+        "section": section,
+        "date": _PROSE_OF,
+        "footer": f"{PROGRAM} {__version__}",
+        "header": "OCF resource agents",
+    }
+    page = roff("\n\n".join(parts), *(f"--variable={key}={value}" for key, value in metadata.items()), "--standalone")
+    return f'.\\" Written by tools/write_manual.py from the code; do not edit.\n{page}'
+
+
+def roff(text: str, *options: str) -> str:
+    """Return Markdown in the format of man(7); literal text becomes bold, as in other manual pages."""
+    return str(pypandoc.convert_text(_LITERAL.sub(r"**\g<0>**", text), "man", _READER, options))
 
 
 def _agent_page() -> Iterator[str]:
     agent = ET.fromstring(metadata_xml("systemd"))  # noqa: S314 - our own text
-    yield from _section("NAME")
-    yield f"ocf_pacemaker_systemd \\- {escaped(agent.findtext('shortdesc') or '')}"
-    yield from _section("SYNOPSIS")
-    yield "\\fBocf:pacemaker:systemd\\fP"
-    yield f"[{' | '.join(map(escaped, Action))}]"
-    yield from _section("DESCRIPTION")
-    yield from _prose(_AGENT_DESCRIPTION)
-    yield from _section("PARAMETERS")
-    yield from _prose(
+    yield f"# NAME\n\nocf_pacemaker_systemd - {agent.findtext('shortdesc')}"
+    yield f"# SYNOPSIS\n\n**ocf:pacemaker:systemd** {plain('[' + ' | '.join(Action) + ']')}"
+    yield f"# DESCRIPTION\n\n{_AGENT_DESCRIPTION}"
+    yield (
+        "# PARAMETERS\n\n"
         "Durations are written `20` (seconds), `20s`, `1.5s`, `500ms` or `2min`, and are at most a day. Blanks "
         "around a value are removed. All but `unit` can be reloaded. With a wrong value the result is 6. "
         "A probe and a stop log it instead: the probe reports the unit's state alone, the stop assumes the default."
     )
-    for row in TABLE:
-        yield from _parameter(row)
-    yield from _section("ACTIONS")
-    yield from _prose("Recommended minimum timeouts:")
+    yield from map(_parameter, TABLE)
+    yield "# ACTIONS\n\nRecommended minimum timeouts:"
     for action in agent.iterfind("actions/action"):
         text = ", ".join(f"{name} {value}" for name, value in action.items() if name in {"timeout", "interval"})
-        yield from _tagged(f"\\fB{escaped(action.get('name', ''))}\\fP", text)
-    yield from _section("EXIT STATUS")
+        yield tagged(f"**{action.get('name')}**", text)
+    yield "# EXIT STATUS"
     yield from _codes()
-    yield from _section("EXAMPLES")
-    yield from _prose("With *pcs*(8):")
-    yield from _example(_PCS)
-    yield from _prose("With *crm*(8):")
-    yield from _example(_CRM)
-    yield from _see_also(("ocf-systemd", 1), ("systemctl", 1), ("systemd.unit", 5), ("pacemaker", 7), ("pcs", 8))
+    yield f"# EXAMPLES\n\nWith *pcs*(8):\n\n{_example(_PCS)}\n\nWith *crm*(8):\n\n{_example(_CRM)}"
+    yield f"# SEE ALSO\n\n{_see_also('ocf-systemd(1)', 'systemctl(1)', 'systemd.unit(5)', 'pacemaker(7)', 'pcs(8)')}"
 
 
-def _parameter(row: Parameter) -> Iterator[str]:
+def _parameter(row: Parameter) -> str:
     needed = "required" if row.required else f"default {row.default}" if row.default else "no default"
-    yield from _tagged(f"\\fB{escaped(row.name)}\\fP ({escaped(needed)})", "")
-    yield from _prose(f"{row.shortdesc[0].upper()}{row.shortdesc[1:]}. {row.longdesc}", begin=False)
+    text = f"{row.shortdesc[0].upper()}{row.shortdesc[1:]}. {row.longdesc}"
     if row.choices:
-        yield from _prose(f"One of {', '.join(f'`{choice}`' for choice in row.choices)}.", begin=False)
+        text += f" One of {', '.join(f'`{choice}`' for choice in row.choices)}."
+    return tagged(f"**{row.name}** ({plain(needed)})", plain(text))
 
 
 def _codes() -> Iterator[str]:
     failed_stop = consequence(Action.STOP, ExitCode.ERR_GENERIC, recurring=False)
-    yield from _prose(f"After a failed stop, whatever its code, Pacemaker {failed_stop}.")
+    yield f"After a failed stop, whatever its code, Pacemaker {failed_stop}."
     for code in _CODES:
         after_monitor = consequence(Action.MONITOR, code, recurring=True)
         after_start = consequence(Action.START, code, recurring=False)
         text = f"{MEANINGS[code].capitalize()}. What Pacemaker does after a recurring monitor"
         text += f": {after_monitor}. After a start" if after_start != after_monitor else " or a start"
-        yield from _tagged(f"\\fB{code.value}\\fP OCF_{escaped(code.name)}", f"{text}: {after_start}.")
-    yield from _prose(_CODES_PROSE)
+        yield tagged(f"**{code.value}** OCF_{code.name}", plain(f"{text}: {after_start}."))
+    yield f"<!-- ends the list -->\n\n{_CODES_PROSE}"
 
 
 def _program_page() -> Iterator[str]:
     program = whole_program()
     context = click.Context(program, info_name=PROGRAM)
     summary, _ = _description(program)
-    yield from _section("NAME")
-    yield f"ocf\\-systemd \\- {escaped(summary[0].lower() + summary[1:].rstrip('.'))}"
-    yield from _section("SYNOPSIS")
-    yield "\\fBocf\\-systemd\\fP \\fICOMMAND\\fP [\\fIOPTIONS\\fP]"
-    yield from _section("DESCRIPTION")
-    yield from _prose(_PROGRAM_DESCRIPTION)
-    yield from _section("COMMANDS")
+    yield f"# NAME\n\nocf-systemd - {summary[0].lower()}{summary[1:].rstrip('.')}"
+    yield f"# SYNOPSIS\n\n**ocf-systemd** *COMMAND* {plain('[')}*OPTIONS*{plain(']')}"
+    yield f"# DESCRIPTION\n\n{_PROGRAM_DESCRIPTION}"
+    yield "# COMMANDS"
     for name, command in sorted(program.commands.items()):
         if name not in set(Action):
             yield from _command(command, click.Context(command, context, name))
-    yield from _section("ACTIONS")
-    yield from _prose("Pacemaker calls these, with OCF_RESKEY_* in the environment; `debug` is for people.")
-    for action in Action:
-        yield from _tagged(f"\\fB{escaped(action)}\\fP", program.commands[action].help or "")
-    yield from _section("EXIT STATUS")
-    yield from _prose(_STATUS_PROSE)
-    yield from chain.from_iterable(_tagged(f"\\fB{escaped(name)}\\fP", text) for name, text in _STATUS)
-    yield from _section("ENVIRONMENT")
-    yield from chain.from_iterable(_tagged(f"\\fB{escaped(name)}\\fP", text) for name, text in _ENVIRONMENT)
-    yield from _section("FILES")
-    yield from chain.from_iterable(_tagged(f"\\fI{escaped(name)}\\fP", text) for name, text in _FILES)
-    yield from _see_also(("ocf_pacemaker_systemd", 7), ("systemctl", 1), ("crm_resource", 8), ("pcs", 8))
+    yield "# ACTIONS\n\nPacemaker calls these, with `OCF_RESKEY_*` in the environment; `debug` is for people."
+    yield from (tagged(f"**{action}**", plain(program.commands[action].help or "")) for action in Action)
+    yield f"# EXIT STATUS\n\n{_STATUS_PROSE}"
+    yield from (tagged(f"**{name}**", text) for name, text in _STATUS)
+    yield "# ENVIRONMENT"
+    yield from (tagged(f"**{name}**", text) for name, text in _ENVIRONMENT)
+    yield "# FILES"
+    yield from (tagged(f"*{name}*", text) for name, text in _FILES)
+    yield f"# SEE ALSO\n\n{_see_also('ocf_pacemaker_systemd(7)', 'systemctl(1)', 'crm_resource(8)', 'pcs(8)')}"
 
 
 def _command(command: click.Command, context: click.Context) -> Iterator[str]:
@@ -234,16 +225,16 @@ def _command(command: click.Command, context: click.Context) -> Iterator[str]:
         for name, below in sorted(command.commands.items()):
             yield from _command(below, click.Context(below, context, name))
         return
-    arguments = [piece for piece in command.collect_usage_pieces(context) if piece != "[OPTIONS]"]
+    usage = " ".join(piece for piece in command.collect_usage_pieces(context) if piece != "[OPTIONS]")
     name = context.command_path.removeprefix(f"{PROGRAM} ")
-    yield f".SS {escaped(name)} [OPTIONS] {escaped(' '.join(arguments))}".rstrip()
+    yield f"## {name} {plain(f'[OPTIONS] {usage}')}"
     text, examples = _description(command)
-    yield from _prose(text)
+    yield plain(text)
     for parameter in command.get_params(context):
         record = parameter.get_help_record(context)
         if record and isinstance(parameter, click.Option) and "--help" not in parameter.opts:
-            yield from _tagged(f"\\fB{escaped(record[0])}\\fP", record[1])
-    yield from _example(examples)
+            yield tagged(f"**{plain(record[0])}**", plain(record[1]))
+    yield f"<!-- ends the list -->\n\n{_example(examples)}"
 
 
 def _description(command: click.Command) -> tuple[str, str]:
@@ -253,57 +244,24 @@ def _description(command: click.Command) -> tuple[str, str]:
     return text.strip(), "\n".join(line.removeprefix("  ") for line in lines)
 
 
-def _section(title: str) -> Iterator[str]:
-    yield f'.SH "{title}"'
+def plain(text: str) -> str:
+    """Return text from the code as Markdown: only its literal text, in backquotes, is marked up."""
+    parts = _LITERAL.split(text)
+    parts[::2] = [re.sub(r"[][*_<>\\#&]", r"\\\g<0>", part) for part in parts[::2]]
+    return "".join(parts)
 
 
-def _prose(text: str, *, begin: bool = True) -> Iterator[str]:
-    """Yield lines; each sentence begins a line. Without `begin`, the first paragraph continues the previous text."""
-    for number, paragraph in enumerate(re.split(r"\n\s*\n", text.strip())):
-        if begin or number:
-            yield ".PP"
-        for sentence in re.split(r"(?<=[.?!:;]) (?=[A-Z`*0-9])", " ".join(paragraph.split())):
-            # The sentence is wrapped before it is escaped, so that no line break is within an escape sequence.
-            filled = fill(sentence, _LINE_WIDTH, break_long_words=False, break_on_hyphens=False)
-            yield from map(_text_line, filled.splitlines())
+def tagged(tag: str, text: str) -> str:
+    """Return an entry of a definition list."""
+    return f"{tag}\n:   {indent(text, ' ' * 4).lstrip()}"
 
 
-def _text_line(line: str) -> str:
-    parts = _INLINE.split(line)
-    text = ""
-    for plain, typed, placeholder in zip(parts[::3], [*parts[1::3], ""], [*parts[2::3], ""], strict=True):
-        text += escaped(plain)
-        text += f"\\fB{escaped(typed)}\\fP" if typed else f"\\fI{escaped(placeholder)}\\fP" if placeholder else ""
-    return f"\\&{text}" if text.startswith((".", "'")) else text
+def _example(text: str) -> str:
+    return indent(text.strip("\n"), " " * 4)
 
 
-def _tagged(tag: str, text: str) -> Iterator[str]:
-    yield ".TP"
-    yield tag
-    if text:
-        yield from _prose(text, begin=False)
-
-
-def _example(text: str) -> Iterator[str]:
-    yield ".PP"
-    yield ".RS 4"
-    yield ".EX"
-    for line in text.strip("\n").splitlines():
-        shown = escaped(line)
-        yield f"\\&{shown}" if shown.startswith((".", "'")) else shown
-    yield ".EE"
-    yield ".RE"
-
-
-def _see_also(*others: tuple[str, int]) -> Iterator[str]:
-    yield from _section("SEE ALSO")
-    for number, (name, section) in enumerate(others, 1):
-        yield f".BR {escaped(name)} ({section}){'' if number == len(others) else ','}"
-
-
-def escaped(text: str) -> str:
-    """Return text escaped for groff; the caller must protect a `.` or `'` at the beginning of a line."""
-    return "".join(_ESCAPED.get(each, each) for each in text)
+def _see_also(*pages: str) -> str:
+    return ", ".join(re.sub(r"(.*)(\(\d\))", r"**\1**\2", page) for page in pages)
 
 
 if __name__ == "__main__":
