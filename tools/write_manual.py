@@ -12,7 +12,7 @@ from textwrap import indent
 from xml.etree import ElementTree as ET
 
 import click
-import pypandoc
+import pypandoc  # type: ignore[import-untyped]
 
 from ocf_systemd import __version__
 from ocf_systemd.agent.entry import PROGRAM
