@@ -58,7 +58,7 @@ nox.options.error_on_external_run = True
 nox.needs_version = ">=2025.5.1"
 
 _PROJECT = nox.project.load_toml("pyproject.toml")
-_SUPPORTED = nox.project.python_versions(_PROJECT)
+_SUPPORTED = nox.project.python_versions(_PROJECT, max_version="3.14")
 _PARALLEL = ("--numprocesses=auto", "--quiet")  # only for quick tests: others measure time, or use the whole machine
 # For tests that run both without the resident server (cold) and with it: each of two workers has a sandbox of its own,
 # and runs the tests of one file at a time.
@@ -88,9 +88,8 @@ _SYSTEM_PACKAGES = (
     "libpam-systemd",  # for sessions of logind, which processes of a service can leave it for
     *("zsh", "fish", "bash-completion", "man-db", "mandoc", "python3-venv"),  # for completion, man pages, installation
 )
-# Those that a release lacks in the needed version (debian/control), the Debian package contains itself.
-_DEB_PACKAGES = (
-    *("dpkg-dev", "debhelper", "dh-python", "pybuild-plugin-pyproject", "bash-completion", "python3-pip", "lintian"),
+_DEB_PACKAGES = (  # for the Debian package: debian/control
+    *("dpkg-dev", "debhelper", "dh-python", "pybuild-plugin-pyproject", "bash-completion", "lintian"),
     *("python3-anyio", "python3-click", "python3-hatchling", "python3-rich"),
 )
 _CLUSTER_PACKAGES = ("corosync", "pacemaker", "pacemaker-cli-utils", "crmsh")

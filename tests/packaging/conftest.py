@@ -20,7 +20,7 @@ PROJECT = Path(__file__).parents[2]
 # The files that an installation may change, without the byte code of Debian's packages.
 _LISTING = """
 find /etc /opt /usr /run/systemd/system -not -path '*/__pycache__*' | sort
-find /usr/lib/ocf-systemd /opt/ocf-systemd -path '*/__pycache__*' | sort
+find /opt/ocf-systemd -path '*/__pycache__*' | sort
 """
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import subprocess
 from typing import TYPE_CHECKING
 
@@ -66,14 +65,10 @@ def test_lintian(debs: tuple[Path, Path]) -> None:
 
 
 def test_libraries(debs: tuple[Path, Path]) -> None:
-    """The package depends on the distribution's libraries, or contains them all."""
-    depends, files = (
-        subprocess.run(["dpkg-deb", *arguments], check=True, capture_output=True, text=True).stdout
-        for arguments in (("--field", debs[0], "Depends"), ("--contents", debs[0]))
-    )
-    needed = {name for name in LIBRARIES if f"python3-{name} (>= " in depends}
-    contained = set(re.findall(r"/site-packages/(\w+)/$", files, re.MULTILINE)) & LIBRARIES
-    assert (needed, contained) in [(LIBRARIES, set()), (set(), LIBRARIES)]
+    """The package depends on the distribution's libraries."""
+    command = ["dpkg-deb", "--field", debs[0], "Depends"]
+    depends = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    assert {name for name in LIBRARIES if f"python3-{name} (>= " in depends} == LIBRARIES
 
 
 def test_use(package_host: Host) -> None:
