@@ -60,7 +60,7 @@ def test_links_of_the_next_changelog_lead_somewhere() -> None:
 
 
 def test_commands_that_are_not_run() -> None:
-    """They are on a few pages. nox has the sessions that they name, and the programs of the sessions have the options."""
+    """They are on few pages. nox has the sessions that they name, and the programs of the sessions have the options."""
     nox = ast.parse((ROOT / "noxfile.py").read_text(encoding="utf-8"))
     sessions = {each.name for each in ast.walk(nox) if isinstance(each, ast.FunctionDef) and each.decorator_list}
     pages = {page: read_page(page.read_text(encoding="utf-8")) for page in PAGES}
