@@ -66,7 +66,7 @@ def test_lintian(debs: tuple[Path, Path]) -> None:
 
 def test_libraries(debs: tuple[Path, Path]) -> None:
     """The package depends on the distribution's libraries."""
-    command = ["dpkg-deb", "--field", debs[0], "Depends"]
+    command = ["dpkg-deb", "--field", str(debs[0]), "Depends"]
     depends = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     assert {name for name in LIBRARIES if f"python3-{name} (>= " in depends} == LIBRARIES
 
