@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import platform
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,11 +22,33 @@ class Versions:
     """The unit of PostgreSQL's main cluster, without its suffix."""
     has_cts: bool
     """Whether there is a package of Pacemaker's tests, pacemaker-cts."""
+    results: Mapping[int, str]
+    """The text of an agent's exit code, as Pacemaker's tools and daemons write it."""
+    complete: str
+    """The status that `crm_mon` shows of an action that ended by itself."""
+    crm_ra_title: str
+    """The first line of `crm ra info`, with the fields `agent` and `shortdesc`."""
 
 
 _RELEASES = {
-    "12": Versions(postfix="postfix@-", postfix_is_instance=True, postgresql="postgresql@15-main", has_cts=False),
-    "13": Versions(postfix="postfix", postfix_is_instance=False, postgresql="postgresql@17-main", has_cts=True),
+    "12": Versions(
+        postfix="postfix@-",
+        postfix_is_instance=True,
+        postgresql="postgresql@15-main",
+        has_cts=False,
+        results={0: "ok", 1: "error", 6: "not configured", 7: "not running"},
+        complete="complete",
+        crm_ra_title="{shortdesc} ({agent})",
+    ),
+    "13": Versions(
+        postfix="postfix",
+        postfix_is_instance=False,
+        postgresql="postgresql@17-main",
+        has_cts=True,
+        results={0: "OK", 1: "Error occurred", 6: "Not configured", 7: "Not running"},
+        complete="Done",
+        crm_ra_title="{agent} - {shortdesc}",
+    ),
 }
 
 RELEASE = _RELEASES[platform.freedesktop_os_release().get("VERSION_ID", "")]

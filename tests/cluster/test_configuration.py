@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from typing import TYPE_CHECKING
 
@@ -103,7 +104,8 @@ def scheduled(tmp_path: Path) -> dict[tuple[str, str, float], float]:
     """Return the timeouts with which the scheduler would run starts and recurring monitors: by name and interval."""
     (tmp_path / "cib.xml").write_text(CIB, encoding="utf-8")
     command = ["crm_simulate", "--xml-file=cib.xml", "--simulate", "--save-graph=graph.xml"]
-    subprocess.run(command, cwd=tmp_path, check=True, capture_output=True, timeout=60)
+    writable = {**os.environ, "CIB_shadow_dir": str(tmp_path)}  # where crm_simulate writes its copy of the CIB
+    subprocess.run(command, cwd=tmp_path, env=writable, check=True, capture_output=True, timeout=60)
     found = {}
     for operation in etree.parse(tmp_path / "graph.xml").iter("rsc_op"):
         primitive, attributes = operation.find("primitive"), operation.find("attributes")

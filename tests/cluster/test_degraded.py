@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tests.cluster.status import Failure
+from tests.versions import RELEASE
 
 if TYPE_CHECKING:
     from tests.cluster.pacemaker import Cluster
@@ -23,7 +24,7 @@ class TestDegraded:
         node.sandbox.write("/run/test/code", str(DEGRADED))
         status = cluster.wait_until(lambda now: bool(now.failures), 30, "it shows as degraded")
         reason = f"hook queue: queue is long (exit {DEGRADED})"
-        assert status.failures == (Failure("queue", "monitor", node.name, DEGRADED, "complete", reason),)
+        assert status.failures == (Failure("queue", "monitor", node.name, DEGRADED, RELEASE.complete, reason),)
         assert "degraded" in node.run("crm_mon", "-1").lower()
         assert status.runs_on("queue") == node.name
         assert status.fail_count("queue") == 0

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.cluster.pacemaker import AGENT, HOOKS
+from tests.versions import RELEASE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from tests.cluster.pacemaker import Cluster
     from tests.cluster.status import Status
 
-POSTFIX = "postfix@-.service"
+POSTFIX = f"{RELEASE.postfix}.service"
 INTERVAL_S = 5.0
 HOOK_S = 2.0
 SLACK_S = 2.0  # the agent's own time, Pacemaker's, and that of a busy machine
@@ -27,8 +28,8 @@ def create_both(cluster: Cluster) -> None:
     """Manage postfix by our agent on two nodes, by Pacemaker's own systemd class on the third."""
     operations = ("op", "monitor", f"interval={INTERVAL_S:.0f}s", "timeout=20s")
     meta = ("meta", "migration-threshold=1", "--disabled")
-    cluster.create(OURS, *operations, *meta, unit="postfix@-", **smtp_hook(cluster))
-    cluster.pcs("resource", "create", SYSTEMDS, "systemd:postfix@-", *operations, *meta)
+    cluster.create(OURS, *operations, *meta, unit=RELEASE.postfix, **smtp_hook(cluster))
+    cluster.pcs("resource", "create", SYSTEMDS, f"systemd:{RELEASE.postfix}", *operations, *meta)
     # One unit, two ways to manage it: neither may be probed on the node of the other.
     for name, node, score in ((OURS, "node1", "100"), (OURS, "node2", "50"), (SYSTEMDS, "node3", "100")):
         rule = ("constraint", "location", "add", f"{name}-{node}", name, node, score)
@@ -60,7 +61,7 @@ def noticed_at(node: Node, resource: str, since_s: float) -> float:
         lambda entry: (
             entry.time_s > since_s
             and entry.identifier == "pacemaker-controld"
-            and f"Result of monitor operation for {resource} on {node.name}: error" in entry.message
+            and f"Result of monitor operation for {resource} on {node.name}: {RELEASE.results[1]}" in entry.message
         ),
         f"a failed monitor of {resource}",
     )
@@ -72,7 +73,7 @@ def table(noticed_s: float, recovered_s: float, watched_s: float, after: Status)
     ours, theirs = f"Started {after.runs_on(OURS)}", f"Started {after.runs_on(SYSTEMDS)}"
     return "\n".join(
         (
-            f"postfix hangs, monitored every {INTERVAL_S:.0f} s | {AGENT:<22} | systemd:postfix@-",
+            f"postfix hangs, monitored every {INTERVAL_S:.0f} s | {AGENT:<22} | systemd:{RELEASE.postfix}",
             f"  Pacemaker notices after             | {f'{noticed_s:.1f} s':<22} | not within {watched_s:.1f} s",
             f"  it responds again after             | {f'{recovered_s:.1f} s':<22} | not within {watched_s:.1f} s",
             f"  Pacemaker reports then              | {ours:<22} | {theirs}",
@@ -119,7 +120,7 @@ class TestHang:
     def test_recovered_in_place(self, cluster: Cluster, report: Callable[[str], None]) -> None:
         """Without a migration threshold the hung service is restarted on its node, and responds again."""
         monitor = ("op", "monitor", f"interval={INTERVAL_S:.0f}s", "timeout=20s")
-        cluster.create(OURS, *monitor, unit="postfix@-", **smtp_hook(cluster))
+        cluster.create(OURS, *monitor, unit=RELEASE.postfix, **smtp_hook(cluster))
         node = cluster.node(cluster.wait_until_runs(OURS))
         hung_at = stop_all_processes(node)
         noticed_s = noticed_at(node, OURS, hung_at) - hung_at

@@ -10,6 +10,7 @@ import pytest
 from tests.cluster.configuration import Primitive
 from tests.cluster.pacemaker import DROP_INS
 from tests.cluster.runs import overlaps, runs_of
+from tests.versions import RELEASE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -52,7 +53,7 @@ def assert_stopped_through_pacemaker(node: Node, since_s: float, *names: str) ->
             f"Requesting local execution of stop operation for {name} ",
             f"Stopping {name}.service",
             f"Stopped {name}.service",
-            f"Result of stop operation for {name} on {node.name}: ok",
+            f"Result of stop operation for {name} on {node.name}: {RELEASE.results[0]}",
             STOPPED,
         )
         times = order(entries, *steps)
@@ -61,7 +62,7 @@ def assert_stopped_through_pacemaker(node: Node, since_s: float, *names: str) ->
         (requested,) = order(entries, TOLD)
         assert requested < times[1], f"{name}: {journal}"
         monitored = [entry.message for entry in entries if f"monitor operation for {name} " in entry.message]
-        assert [message for message in monitored if "ok" not in message] == []
+        assert [message for message in monitored if RELEASE.results[0] not in message] == []
 
 
 class TestShutdown:
@@ -97,10 +98,11 @@ class TestShutdown:
         node.sandbox.write("/etc/systemd/system-generators/slow", f"#!/bin/sh\nsleep {GENERATOR_S}\n", 0o755)
         began = time.time()
         node.power_off(POWER_OFF_WITHIN_S)
-        reloads = [entry for entry in node.journal("systemd", since_s=began) if entry.message == "Reloading."]
+        messages = [entry.message for entry in node.journal("systemd", since_s=began)]
+        reloads = [message for message in messages if message.startswith("Reloading.")]
         report(f"systemctl poweroff of a node with ten: off after {time.time() - began:.1f} s, {len(reloads)} reloads")
         assert_stopped_through_pacemaker(node, began, *units)
-        assert len(reloads) <= RELOADS_MAX
+        assert 0 < len(reloads) <= RELOADS_MAX
         cluster.wait_until(lambda now: all(map(now.runs_on, units)), 60, "all run elsewhere")
         status = cluster.settle()
         assert status.failures == ()

@@ -16,6 +16,7 @@ from ocf_systemd.core.parameters import read_parameters
 from ocf_systemd.rehearse.facts import Measured, UnitFacts
 from ocf_systemd.rehearse.proposal import Proposal, propose
 from tests.cluster.pacemaker import AGENT
+from tests.versions import RELEASE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -38,6 +39,7 @@ PACKAGES = {
     "crm": "crmsh",
     "crm_resource": "pacemaker-cli-utils",
 }
+MEANING = r"(?:: |\n    Description: )\S"  # of a parameter: pcs before 0.12, and since then
 BAD_VALUES = [
     pytest.param(["unit=a b"], "unit='a b' has characters that a unit name cannot have", id="no unit's name"),
     pytest.param(["unit=plain", "poll_interval=soon"], "poll_interval='soon' is not a duration", id="no duration"),
@@ -97,9 +99,14 @@ def traces(node: Node) -> dict[str, str]:
     return found
 
 
-def outcome(action: str, result: str, agent: str) -> str:
+def outcome(action: str, code: int, agent: str, reason: str = "") -> str:
     """Return the line in which both pcs and crm_resource report the result of an action of the resource `web`."""
-    return f"Operation {action} for web ({agent}) returned {result}"
+    return f"Operation {action} for web ({agent}) returned {result(code, reason)}"
+
+
+def result(code: int, reason: str = "") -> str:
+    """Return how Pacemaker writes the result of an action."""
+    return f"{code} ({RELEASE.results[code]}{reason and f': {reason}'})"
 
 
 class TestOcfTester:
@@ -111,10 +118,10 @@ class TestOcfTester:
     def test_postfix_with_its_hook(self, cluster: Cluster, node: Node) -> None:
         """Real postfix passes with the SMTP hook that comes with the agent."""
         hook = cluster.example_hook("smtp")
-        arguments = ("unit=postfix@-", f"monitor_hook={hook}", "monitor_hook_args=127.0.0.1 25 5")
+        arguments = (f"unit={RELEASE.postfix}", f"monitor_hook={hook}", "monitor_hook_args=127.0.0.1 25 5")
         given = [word for argument in arguments for word in ("-o", argument)]
         assert ocf_tester(node.sandbox, *given).stderr == ""
-        assert node.show("postfix@-", "ActiveState") == "inactive"
+        assert node.show(RELEASE.postfix, "ActiveState") == "inactive"
 
     def test_unreadable_by_nobody(self, node: Node) -> None:
         """The check as user nobody can fail: with an unreadable agent file it does."""
@@ -166,22 +173,24 @@ class TestDescriptions:
         """`pcs resource describe` has all parameters, in order, each with its meaning, and the advised timeouts."""
         ours = node.run("pcs", "resource", "describe", AGENT)
         assert ours.startswith(f"{AGENT} - systemd unit with a health hook\n")
-        assert re.findall(r"^  (\w+)(?: \(.*\))?: \S", ours, re.MULTILINE) == NAMES
-        assert re.findall(r"^  (\w+) \(required\): ", ours, re.MULTILINE) == ["unit"]
-        assert re.search(r"^  start:\n    interval=0s\n    timeout=100s$", ours, re.MULTILINE)
-        assert re.search(r"^  monitor:\n    interval=10s\n    timeout=20s$", ours, re.MULTILINE)
+        assert re.findall(rf"^  (\w+)(?: \(.*\))?{MEANING}", ours, re.MULTILINE) == NAMES
+        assert re.findall(rf"^  (\w+) \(required\){MEANING}", ours, re.MULTILINE) == ["unit"]
+        assert re.search(r"^  start:\n    interval=0s\s+timeout=100s$", ours, re.MULTILINE)
+        assert re.search(r"^  monitor:\n    interval=10s\s+timeout=20s$", ours, re.MULTILINE)
         headings = re.compile(r"^\w.*:$", re.MULTILINE)
         assert headings.findall(ours) == headings.findall(node.run("pcs", "resource", "describe", DUMMY))
 
     def test_crm_ra_info(self, node: Node) -> None:
         """`crm ra info` has all parameters, with what they are in short, and their defaults."""
         ours = node.run("crm", "ra", "info", AGENT)
-        assert ours.startswith(f"systemd unit with a health hook ({AGENT})\n")
+        title = RELEASE.crm_ra_title.format(shortdesc="systemd unit with a health hook", agent=AGENT)
+        assert ours.startswith(f"{title}\n")
         assert re.findall(r"^(\w+)\*? \((?:string|integer|boolean).*?\): \S", ours, re.MULTILINE) == NAMES
         assert "\nunit* (string): systemd unit\n" in ours
         assert "\npoll_interval (string, [1s]): " in ours
         assert re.search(r"^    stop +timeout=110s$", ours, re.MULTILINE)
-        headings = re.compile(r"^[A-Z].*:$", re.MULTILINE)
+        headings = re.compile(r"^(?:## )?[A-Z].*:$", re.MULTILINE)
+        assert len(headings.findall(ours)) > 1
         assert headings.findall(ours) == headings.findall(node.run("crm", "ra", "info", DUMMY))
 
     def test_show_metadata(self, node: Node) -> None:
@@ -253,9 +262,9 @@ class TestValidation:
     def test_crm_resource_validate(self, node: Node) -> None:
         """`crm_resource --validate` of good values reports ok, for an agent alone and for a resource."""
         command = ("crm_resource", "--validate", "--class=ocf", "--provider=pacemaker", "--agent=systemd")
-        assert f"Operation validate ({AGENT}) returned 0 (ok)" in node.run(*command, "--option=unit=plain")
+        assert f"Operation validate ({AGENT}) returned {result(OK)}" in node.run(*command, "--option=unit=plain")
         node.run("pcs", "resource", "create", "web", AGENT, "unit=plain", "--disabled")
-        expected = outcome("validate", "0 (ok)", AGENT)
+        expected = outcome("validate", OK, AGENT)
         assert node.run("crm_resource", "--validate", "--resource=web").strip() == expected
 
     @pytest.mark.parametrize(("values", "reason"), BAD_VALUES)
@@ -264,7 +273,8 @@ class TestValidation:
         command = ("crm_resource", "--validate", "--class=ocf", "--provider=pacemaker", "--agent=systemd")
         done = typed(node, *command, *(f"--option={value}" for value in values))
         assert done.returncode == NOT_CONFIGURED
-        assert f"Operation validate ({AGENT}) returned 6 (not configured: {reason}" in done.stdout
+        expected = result(NOT_CONFIGURED, reason).removesuffix(")")
+        assert f"Operation validate ({AGENT}) returned {expected}" in done.stdout
 
     def test_crm_ra_validate(self, node: Node) -> None:
         """`crm ra validate` of good values succeeds without an error."""
@@ -317,12 +327,7 @@ CRM_RESOURCE = {
     for action, option in (("start", "start"), ("monitor", "check"), ("stop", "stop"))
 }
 STEPS = [("start", OK), ("monitor", OK), ("stop", OK), ("monitor", NOT_RUNNING)]
-RESULTS = {
-    ("start", OK): ("force-start", "0 (ok)"),
-    ("monitor", OK): ("force-check", "0 (ok)"),
-    ("stop", OK): ("force-stop", "0 (ok)"),
-    ("monitor", NOT_RUNNING): ("force-check", "7 (not running)"),
-}
+FORCED = {"start": "force-start", "monitor": "force-check", "stop": "force-stop"}
 BY_HAND = [pytest.param(PCS, id="pcs resource debug"), pytest.param(CRM_RESOURCE, id="crm_resource force")]
 
 
@@ -342,7 +347,7 @@ class TestByHand:
             for action, code in STEPS:
                 done = typed(node, *tool[action])
                 assert done.returncode == code, output_of(done)
-                assert outcome(*RESULTS[action, code], agent) in done.stdout.splitlines()
+                assert outcome(FORCED[action], code, agent) in done.stdout.splitlines()
                 if agent == AGENT:
                     runs = (action, code) in {("start", OK), ("monitor", OK)}
                     assert node.show("plain", "ActiveState") == ("active" if runs else "inactive")
@@ -355,10 +360,9 @@ class TestByHand:
         cluster.pcs("resource", "create", "web", AGENT, "unit=unlicensed", "--disabled")
         cluster.settle()
         done = typed(node, *tool["start"])
-        reason = "unlicensed.service failed: exit-code, status 3: "
+        reason = "unlicensed.service failed: exit-code, status 3: no licence found"
         assert done.returncode == 1
-        expected = outcome("force-start", f"1 (error: {reason}no licence found)", AGENT)
-        assert expected in done.stdout.splitlines()
+        assert outcome("force-start", 1, AGENT, reason) in done.stdout.splitlines()
 
     def test_failing_hook(self, cluster: Cluster, node: Node, tool: dict[str, tuple[str, ...]]) -> None:
         """A check of a service whose hook fails shows the hook, its code and its message."""
@@ -370,4 +374,4 @@ class TestByHand:
         node.run("rm", "/run/test/well")
         done = typed(node, *tool["monitor"])
         assert done.returncode == 1
-        assert "returned 1 (error: hook ill: queue is stuck (exit 1))" in done.stdout
+        assert outcome("force-check", 1, AGENT, "hook ill: queue is stuck (exit 1)") in done.stdout.splitlines()
