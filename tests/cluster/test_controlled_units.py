@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -36,6 +37,14 @@ def typed(node: Node, *arguments: str, timeout_s: float = 90) -> CompletedProces
     return node.sandbox.run([str(PROGRAM), *arguments], timeout_s=timeout_s)
 
 
+def follow(node: Node, advice: str) -> None:
+    """Run the commands for pcs that a message advises; none of them is deprecated."""
+    commands = re.findall(r"^  ((?:pcs|crm_resource) .*)$", advice, re.MULTILINE)
+    done = node.sandbox.run(["sh", "-c", "\n".join(["set -e", *commands])], timeout_s=90)
+    assert (len(commands), done.returncode) == (2, 0), done.stderr
+    assert "deprecat" not in done.stderr.lower()
+
+
 def has(node: Node, path: str) -> bool:
     return node.sandbox.run(["test", "-e", path]).returncode == 0
 
@@ -62,7 +71,7 @@ class TestRehearse:
         assert (done.returncode, done.stdout) == (2, "")
         assert f"resource web ({AGENT}) is managed and active on node1" in done.stderr
         assert [command in done.stderr for command in ADVICE] == [name == "node1"] * 2
-        assert "pcs resource disable web --wait" in done.stderr
+        assert "pcs resource disable web\n" in done.stderr
         assert invocation(node) == before
         assert cluster.node("node2").show("plain", "ActiveState") == "inactive"
 
@@ -71,7 +80,8 @@ class TestRehearse:
         cluster.write("/etc/systemd/system/other.service", "[Service]\nExecStart=sleep infinity\n")
         for each in cluster.nodes:
             each.sh("ln -s other.service /etc/systemd/system/alias.service; systemctl daemon-reload")
-        cluster.pcs("resource", "create", "old", "systemd:alias", "--wait")
+        cluster.pcs("resource", "create", "old", "systemd:alias")
+        cluster.settle()
         done = typed(node, "rehearse", "--on-this-host", "--unit", "other")
         for each in cluster.nodes:
             each.run("rm", "/etc/systemd/system/alias.service")
@@ -112,8 +122,8 @@ class TestRehearse:
         assert cluster.status().failures == ()
 
     def test_disabled(self, cluster: Cluster, node: Node) -> None:
-        """A disabled resource is stopped: a rehearsal runs without a question."""
-        cluster.pcs("resource", "disable", "web", "--wait")
+        """A resource that is disabled by the advised commands is stopped: a rehearsal runs without a question."""
+        follow(node, typed(cluster.node("node2"), "rehearse", "--on-this-host", "--unit", "plain").stderr)
         done = typed(node, "rehearse", "--on-this-host", "--unit", "plain")
         assert "plain.service is stopped, as before" in done.stdout
         assert cluster.status().failures == ()
@@ -195,7 +205,8 @@ class TestDebug:
 
     def test_disabled(self, cluster: Cluster, node: Node) -> None:
         """While the resource is disabled there is no prompt; start and stop leave nothing behind."""
-        cluster.pcs("resource", "disable", "web", "--wait")
+        cluster.pcs("resource", "disable", "web")
+        cluster.settle()
         started, stopped = (typed(node, "debug", action, "--unit", "plain") for action in ("start", "stop"))
         assert (started.returncode, stopped.returncode) == (0, 0)
         assert DROP_IN in started.stdout
@@ -243,7 +254,7 @@ def test_deleted_resources(cluster: Cluster) -> None:
         stop = "ExecStop=sh -c 'until test -e /run/go; do sleep 0.1; done'"
         cluster.service(name, "ExecStart=sleep infinity", stop)
     cluster.create("ours", unit="unknown")
-    cluster.pcs("resource", "create", "old", "systemd:named", "--wait")
+    cluster.pcs("resource", "create", "old", "systemd:named")
     node = cluster.node(cluster.wait_until_runs("old"))
     for name in ("ours", "old"):
         node.run("cibadmin", "--delete", "--xml-text", f'<primitive id="{name}"/>')
@@ -280,7 +291,8 @@ class TestUninstall:
     def test_refuses(self, cluster: Cluster, node: Node, name: str, *, is_disabled: bool) -> None:
         """While a resource of the agent is configured, wherever it runs: it is named, and nothing is removed."""
         if is_disabled:
-            cluster.pcs("resource", "disable", "web", "--wait")
+            cluster.pcs("resource", "disable", "web")
+            cluster.settle()
         done = typed(cluster.node(name), "uninstall")
         state = "disabled and not active" if is_disabled else f"managed and active on {node.name}"
         assert (done.returncode, done.stdout) == (1, "")

@@ -73,8 +73,10 @@ class Doctor:
         return Report(done)
 
     def run(self, commands: list[str]) -> None:
-        """Run the commands of a fix."""
-        self.node.sh("\n".join(["set -e", *commands]))
+        """Run the commands of a fix; none of them is deprecated."""
+        done = self.node.sandbox.run(["sh", "-c", "\n".join(["set -e", *commands])], timeout_s=60)
+        assert done.returncode == 0, done.stderr
+        assert "deprecat" not in done.stderr.lower()
 
 
 @pytest.fixture

@@ -202,13 +202,14 @@ class TestUpgrade:
     @pytest.mark.parametrize(
         "part",
         [
-            pytest.param("agent/actions.py", id="in the action"),
-            pytest.param("host/procfs.py", id="while modules are imported"),
+            pytest.param("ocf_systemd/agent/actions.py", id="in the action"),
+            pytest.param("ocf_systemd/host/procfs.py", id="while modules are imported"),
+            pytest.param("anyio/_backends/_asyncio.py", id="in anyio"),
         ],
     )
     def test_modules_of_two_versions(self, agent: AgentFile, package: Path, part: str) -> None:
         """An action that fails because a module was replaced after another had been imported starts again."""
-        module = package / part
+        module = package.parent / part
         # The module of another version, which is replaced as soon as it has been imported.
         other = (
             "import os\n"
@@ -218,6 +219,19 @@ class TestUpgrade:
         )
         module.rename(module.with_suffix(".new"))
         module.write_text(other)
+        with self.begin(agent, 20_000) as process:
+            _, stderr = process.communicate(timeout=20)
+        assert (process.returncode, stderr) == (0, "")
+        assert not module.with_suffix(".new").exists()
+
+    def test_a_module_that_vanishes(self, agent: AgentFile, package: Path) -> None:
+        """An action starts again if a module's file, which importlib has found, is gone when importlib reads it."""
+        module = package.parent / "anyio/_core/_testing.py"
+        module.rename(module.with_suffix(".new"))
+        vanishes = f"FileNotFoundError(2, 'No such file or directory', {str(module)!r})"
+        module.write_text(
+            f"import os\nos.rename({str(module.with_suffix('.new'))!r}, {str(module)!r})\nraise {vanishes}\n"
+        )
         with self.begin(agent, 20_000) as process:
             _, stderr = process.communicate(timeout=20)
         assert (process.returncode, stderr) == (0, "")

@@ -89,7 +89,7 @@ class TestActiveHere:
         with pytest.raises(NotRunError, match="pcs resource meta web maintenance=true") as error:
             rehearse._uncontrolled_resources("web.service")  # noqa: SLF001
         lines = str(error.value).splitlines()
-        assert "what depends on it" in lines[lines.index("  pcs resource disable web --wait") - 1]
+        assert "what depends on it" in lines[lines.index("  pcs resource disable web") - 1]
 
     def test_no_terminal(self, monkeypatch: pytest.MonkeyPatch, state: str) -> None:
         """What --yes does is a rehearsal or the action, not only a stop."""

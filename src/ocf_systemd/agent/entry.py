@@ -120,10 +120,10 @@ def _age_s() -> float:
 
 def _is_replaced() -> bool:
     """Return whether a loaded module's file has changed since this process began, which may then mix two versions."""
-    modules = [module for name, module in sys.modules.items() if name.startswith("ocf_systemd")]
+    files = [getattr(module, "__file__", None) for name, module in sys.modules.items() if name != "__main__"]
     try:
         began = time.time() - _age_s()
-        return any(Path(module.__file__).stat().st_ctime > began for module in modules if module.__file__)
+        return any(Path(file).stat().st_ctime > began for file in files if file)
     except OSError:
         return True
 
@@ -131,7 +131,12 @@ def _is_replaced() -> bool:
 def _is_import_failure(error: Exception) -> bool:
     """Return whether the error, or the one that anyio raised it from, is a failed import, as during an upgrade."""
     cause = cause_of(error)
-    return isinstance(cause, _IMPORT_FAILURES) or isinstance(cause.__cause__, _IMPORT_FAILURES)
+    return any(isinstance(each, _IMPORT_FAILURES) or _is_missing_module(each) for each in (cause, cause.__cause__))
+
+
+def _is_missing_module(error: BaseException | None) -> bool:
+    """Return whether the error is importlib's when a module's file, which it has found, vanishes before it is read."""
+    return isinstance(error, FileNotFoundError) and str(error.filename).endswith(".py")
 
 
 def _print_metadata() -> int:

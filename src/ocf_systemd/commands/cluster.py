@@ -60,7 +60,7 @@ def advice(resources: "Iterable[Resource]", elsewhere: "Collection[Resource]") -
             lines.append("  # or, which also stops what depends on it:")
         else:
             lines.append("  # also stops what depends on it:")
-        lines += [f"  pcs resource disable {each.id} --wait", f"  crm --wait resource stop {each.id}"]
+        lines += [f"  pcs resource disable {each.id}", f"  crm --wait resource stop {each.id}"]
     return "\n".join([*lines, "  crm_resource --wait"])
 
 
