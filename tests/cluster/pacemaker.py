@@ -340,7 +340,8 @@ class Cluster:
 
 
 def _is_bug(message: str) -> bool:
-    return "Traceback (most recent call last)" in message or "internal error: " in message
+    """Return whether it is of a bug here, or of an assertion in Pacemaker, which metadata may violate."""
+    return any(text in message for text in ("Traceback (most recent call last)", "internal error: ", "fatal assertion"))
 
 
 @contextmanager

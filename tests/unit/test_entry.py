@@ -190,6 +190,15 @@ class TestMetadata:
         done = agent("meta-data", env=values)
         assert (done.returncode, done.stderr, done.stdout) == (0, "", agent("meta-data").stdout)
 
+    def test_for_the_controller(self) -> None:
+        """Pacemaker's controller gets the same without a document type, whose declarations it logs as errors."""
+        validated, plain = (
+            agent("meta-data").stdout,
+            agent("meta-data", env={"PCMK_service": "pacemaker-controld"}).stdout,
+        )
+        assert re.sub(r"<!DOCTYPE .*?\n]>\n", "", validated, flags=re.DOTALL) == plain
+        assert "<!" not in plain
+
     @pytest.mark.parametrize(
         ("environment", "name"),
         [pytest.param({}, "-c", id="file name"), pytest.param({"OCF_RESOURCE_TYPE": "mine"}, "mine", id="type")],

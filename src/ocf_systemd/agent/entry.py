@@ -142,7 +142,9 @@ def _is_missing_module(error: BaseException | None) -> bool:
 def _print_metadata() -> int:
     from ocf_systemd.core.metadata import metadata_xml
 
-    _print(metadata_xml(_agent_name()))
+    # Pacemaker 3's controller does not validate metadata, and logs each declaration of a document type as an error.
+    is_controller = os.environ.get("PCMK_service") == "pacemaker-controld"  # noqa: SIM112
+    _print(metadata_xml(_agent_name(), has_document_type=not is_controller))
     return ExitCode.SUCCESS
 
 

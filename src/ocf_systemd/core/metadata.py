@@ -13,8 +13,8 @@ from ocf_systemd.core.timeouts import ADVERTISED_INTERVAL_S, ADVERTISED_TIMEOUT_
 # The DTD that ocf-tester validates against is older than OCF 1.1: it knows neither reloadable parameters nor the
 # action reload-agent. The internal subset declares both, so that the metadata are valid for that DTD as well as for
 # pcs's OCF 1.1 schema.
-_HEAD = """\
-<?xml version="1.0"?>
+_HEAD = '<?xml version="1.0"?>\n'
+_DOCUMENT_TYPE = """\
 <!DOCTYPE resource-agent SYSTEM "ra-api-1.dtd" [
 <!ATTLIST parameter reloadable (1|0) "0">
 <!ATTLIST action name CDATA #REQUIRED>
@@ -26,7 +26,7 @@ Manages a systemd unit: systemctl performs start, stop and reload; monitor queri
 a health hook that tests whether the service works. A service that hangs is active to systemd; the hook notices it."""
 
 
-def metadata_xml(agent_name: str) -> str:
+def metadata_xml(agent_name: str, *, has_document_type: bool = True) -> str:
     """Return the metadata of an agent that is installed as `agent_name`."""
     agent = ET.Element("resource-agent", name=agent_name, version=__version__)
     ET.SubElement(agent, "version").text = "1.1"
@@ -39,7 +39,7 @@ def metadata_xml(agent_name: str) -> str:
         attributes = {"interval": f"{ADVERTISED_INTERVAL_S}s", "depth": "0"} if action is Action.MONITOR else {}
         ET.SubElement(actions, "action", {"name": action.value, "timeout": f"{timeout_s}s", **attributes})
     ET.indent(agent)
-    return f"{_HEAD}{ET.tostring(agent, encoding='unicode')}\n"
+    return f"{_HEAD}{_DOCUMENT_TYPE if has_document_type else ''}{ET.tostring(agent, encoding='unicode')}\n"
 
 
 def _parameter(row: Parameter) -> ET.Element:
