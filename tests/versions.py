@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +28,8 @@ class Versions:
     """The status that `crm_mon` shows of an action that ended by itself."""
     crm_ra_title: str
     """The first line of `crm ra info`, with the fields `agent` and `shortdesc`."""
+    crm_ra_order: Callable[[Sequence[str]], list[str]]
+    """How `crm ra info` orders the optional parameters: as the metadata, or by name."""
 
 
 _RELEASES = {
@@ -36,18 +38,26 @@ _RELEASES = {
         postfix_is_instance=True,
         postgresql="postgresql@15-main",
         has_cts=False,
-        results={0: "ok", 1: "error", 6: "not configured", 7: "not running"},
+        results={0: "ok", 1: "error", 6: "not configured", 7: "not running", 190: "OCF_DEGRADED"},
         complete="complete",
         crm_ra_title="{shortdesc} ({agent})",
+        crm_ra_order=list,
     ),
     "13": Versions(
         postfix="postfix",
         postfix_is_instance=False,
         postgresql="postgresql@17-main",
         has_cts=True,
-        results={0: "OK", 1: "Error occurred", 6: "Not configured", 7: "Not running"},
+        results={
+            0: "OK",
+            1: "Error occurred",
+            6: "Not configured",
+            7: "Not running",
+            190: "Service is active but might fail soon",
+        },
         complete="Done",
         crm_ra_title="{agent} - {shortdesc}",
+        crm_ra_order=sorted,
     ),
 }
 

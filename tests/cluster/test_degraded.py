@@ -25,7 +25,7 @@ class TestDegraded:
         status = cluster.wait_until(lambda now: bool(now.failures), 30, "it shows as degraded")
         reason = f"hook queue: queue is long (exit {DEGRADED})"
         assert status.failures == (Failure("queue", "monitor", node.name, DEGRADED, RELEASE.complete, reason),)
-        assert "degraded" in node.run("crm_mon", "-1").lower()
+        assert f"returned '{RELEASE.results[DEGRADED]}'" in node.run("crm_mon", "-1")
         assert status.runs_on("queue") == node.name
         assert status.fail_count("queue") == 0
         node.sandbox.write("/run/test/code", "0")

@@ -185,7 +185,8 @@ class TestDescriptions:
         ours = node.run("crm", "ra", "info", AGENT)
         title = RELEASE.crm_ra_title.format(shortdesc="systemd unit with a health hook", agent=AGENT)
         assert ours.startswith(f"{title}\n")
-        assert re.findall(r"^(\w+)\*? \((?:string|integer|boolean).*?\): \S", ours, re.MULTILINE) == NAMES
+        names = re.findall(r"^(\w+)\*? \((?:string|integer|boolean).*?\): \S", ours, re.MULTILINE)
+        assert names == [NAMES[0], *RELEASE.crm_ra_order(NAMES[1:])]
         assert "\nunit* (string): systemd unit\n" in ours
         assert "\npoll_interval (string, [1s]): " in ours
         assert re.search(r"^    stop +timeout=110s$", ours, re.MULTILINE)
