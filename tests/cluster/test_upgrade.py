@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 ON = "node1"
 RESOURCES = [f"upgraded{number}" for number in range(5)]  # so many monitors a second, to meet what is short
 AGENT = "/usr/lib/ocf/resource.d/pacemaker/systemd"
+REPLACEMENTS_MAX = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +42,7 @@ PIP = Way(
 )
 _DEBS = "/srv/debs"
 DEB = Way(
-    "apt-get install --quiet --quiet --yes --allow-downgrades --no-install-recommends "
+    "apt-get install --quiet --quiet --yes --reinstall --allow-downgrades --no-install-recommends "
     f"{_DEBS}/ocf-systemd_$1_all.deb 2>&1",
     "/usr/bin/ocf-systemd",
     f"dpkg --purge ocf-systemd && rm -r {_DEBS}",
@@ -59,6 +60,15 @@ class Installation:
         done = self.node.sandbox.run(command, env=wheelhouse.PIP, timeout_s=180)
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
+
+    def replace(self, version: str) -> int:
+        """Install a version, repeatedly if that is quick, until monitors of all resources ran; return how many ran."""
+        before = self.monitors()
+        for _ in range(REPLACEMENTS_MAX):
+            self.sh(self.way.install, version)
+            if (monitors := self.monitors() - before) > len(RESOURCES):
+                return monitors
+        pytest.fail(f"{monitors} monitors ran during {REPLACEMENTS_MAX} installations")
 
     def monitors(self) -> int:
         return len(self.node.run("cat", "/run/test/monitors", check=False).splitlines())
@@ -122,12 +132,10 @@ class TestUpgrade:
         for version, way in ((wheelhouse.NEWER, "cold"), (__version__, "resident")):
             if way == "resident":
                 installation.sh(f"{installation.way.program} install --resident")
-            monitors, server = installation.monitors(), installation.server()
-            installation.sh(installation.way.install, version)
+            server = installation.server()
+            monitors = installation.replace(version)
             assert (server != installation.server()) == (way == "resident")
             assert version in installation.sh(f"{AGENT} meta-data")
-            monitors = installation.monitors() - monitors
-            assert monitors > len(RESOURCES)
             report(f"{way} upgrade to {version}: {monitors} monitors meanwhile")
         assert installation.services() == services
         assert_undisturbed(cluster)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 HERE = PurePosixPath("/root/ocf-systemd")
 _WHEELS = "/root/wheels"
-_NEEDED = ("LICENSE", "README.md", "examples", "pyproject.toml", "src")
+_NEEDED = ("LICENSE", "README.md", "examples", "hatch_build.py", "pyproject.toml", "src")
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _PIP: Mapping[str, str] = {
     "PIP_NO_INDEX": "1",  # a sandbox has no network but loopback
