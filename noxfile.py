@@ -10,7 +10,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -60,12 +60,15 @@ nox.needs_version = ">=2025.5.1"
 _PROJECT = nox.project.load_toml("pyproject.toml")
 _SUPPORTED = nox.project.python_versions(_PROJECT, max_version="3.14")
 _PARALLEL = ("--numprocesses=auto", "--quiet")  # only for quick tests: others measure time, or use the whole machine
-# For tests that run both without the resident server (cold) and with it: each of two workers has a sandbox of its own,
-# and runs the tests of one file at a time.
-_BOTH_WAYS = ("--numprocesses=2", "--dist=loadgroup", "--no-loadscope-reorder", "--cov", "--cov-report=")
-# Clusters mostly wait, so two of them run tests concurrently: the one that is free takes the next test in the order
-# that tests/cluster defines.
-_TWO_CLUSTERS = ("--numprocesses=2", "--dist=load", "--maxschedchunk=1")
+# Tests in sandboxes and clusters mostly wait, so three workers, each with a sandbox or cluster of its own, run them on
+# two processors. These are for tests that run both without the resident server (cold) and with it: a worker runs the
+# tests of one file, in one of the two ways, at a time.
+_BOTH_WAYS = ("--numprocesses=3", "--dist=loadgroup", "--no-loadscope-reorder")
+# The cluster that is free takes the next test in the order that tests/cluster defines.
+_CLUSTERS = ("--numprocesses=3", "--dist=load", "--maxschedchunk=1")
+_COVERED = ("--cov", "--cov-report=")
+# pytest's option to run each test in one of its two ways.
+_ONE_WAY = "--one-way"
 _COVERAGE_DATA = _ROOT / ".nox" / "coverage-data"
 
 # The schemas of check-jsonschema, with the files in .github that they apply to.
@@ -130,6 +133,19 @@ def _measured(session: nox.Session) -> Iterator[dict[str, str]]:
         "COVERAGE_FILE": str(_COVERAGE_DATA / f".coverage.{session.name}"),
         "COVERAGE_PROCESS_START": str(_ROOT / "pyproject.toml"),
     }
+
+
+def _is_one_way() -> bool:
+    return _ONE_WAY in os.environ.get("PYTEST_ADDOPTS", "")
+
+
+def _run_in_sandboxes(session: nox.Session, tests: Sequence[str]) -> None:
+    """Run tests in sandboxes; measure coverage, unless each test runs in one of its two ways only."""
+    if _is_one_way():
+        session.run("pytest", *_BOTH_WAYS, *tests, env=_tested(session))
+        return
+    with _measured(session) as environment:
+        session.run("pytest", *_BOTH_WAYS, *_COVERED, *tests, env=environment | _tested(session))
 
 
 @nox.session
@@ -221,8 +237,7 @@ def system(session: nox.Session) -> None:
     _install(session, "tests")
     directories = ("docs", "packaging", "system", "sandbox", "resident", "examples")  # the longest first
     tests = session.posargs or [f"tests/{name}" for name in directories]
-    with _measured(session) as environment:
-        session.run("pytest", *_BOTH_WAYS, *tests, env=environment | _tested(session))
+    _run_in_sandboxes(session, tests)
 
 
 @nox.session(python=_SYSTEM_PYTHON if Path(_SYSTEM_PYTHON).exists() else None)
@@ -230,9 +245,8 @@ def faults(session: nox.Session) -> None:
     """Test the agent under the faults of docs/faults.md, in a sandbox with a real systemd."""
     _need(session, *_SANDBOX_PACKAGES, "libfaketime")
     _install(session, "tests")
-    with _measured(session) as environment:
-        session.run("pytest", *_BOTH_WAYS, *(session.posargs or ["tests/faults"]), env=environment | _tested(session))
-    if not session.posargs:
+    _run_in_sandboxes(session, session.posargs or ["tests/faults"])
+    if not session.posargs and not _is_one_way():
         session.run("python", "-m", "tests.soak", "--minutes=0.5")
 
 
@@ -250,7 +264,7 @@ def cluster(session: nox.Session) -> None:
     _need(session, *_SYSTEM_PACKAGES, *_CLUSTER_PACKAGES, *_DEB_PACKAGES)
     _install(session, "tests")
     tests = session.posargs or ["tests/cluster", "tests/conformance"]
-    session.run("pytest", *_TWO_CLUSTERS, *tests, env=_tested(session))
+    session.run("pytest", *_CLUSTERS, *tests, env=_tested(session))
 
 
 @nox.session(python=False)
@@ -263,7 +277,7 @@ def debian13(session: nox.Session) -> None:
     packages = {*_SYSTEM_PACKAGES, *_CLUSTER_PACKAGES, *_DEB_PACKAGES, *_CTS_PACKAGES, "libfaketime"}
     sessions = session.posargs or ["-s", "system", "faults", "cluster"]
     root = ("tools/debian_root.py", "trixie", "--packages", *sorted(packages))
-    environment = {} if session.posargs else {"PYTEST_ADDOPTS": "--one-way"}
+    environment = {} if session.posargs else {"PYTEST_ADDOPTS": _ONE_WAY}
     session.run(sys.executable, *root, "--", "python3", "noxfile.py", *sessions, external=True, env=environment)
 
 
@@ -302,7 +316,7 @@ def coverage(session: nox.Session) -> None:
     """Measure the coverage of the quick tests, add that of the sessions system and faults, and check the limits."""
     _install(session, "tests")
     with _measured(session) as environment:
-        session.run("pytest", *_PARALLEL, "--cov", "--cov-report=", "tests/unit", env=environment)
+        session.run("pytest", *_PARALLEL, *_COVERED, "tests/unit", env=environment)
     environment = {"COVERAGE_FILE": str(_COVERAGE_DATA / ".coverage")}
     session.run("coverage", "combine", "--keep", env=environment)
     included = ",".join(f"*/ocf_systemd/{module}.py" for module in _PROJECT["tool"]["ocf-systemd"]["pure"])

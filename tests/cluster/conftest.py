@@ -1,6 +1,6 @@
 """The clusters, as fixtures; after each test `Cluster.clean` looks for what must never be.
 
-With two workers there are two clusters, which know nothing of each other; a test goes to the one that is ready.
+Each worker has a cluster, which knows nothing of the others; a test goes to the one that is ready.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from tests.cluster.pacemaker import cluster as boot_cluster
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-# The first are for both workers at once. The next takes a processor for itself, with others that mostly wait.
+# The first are for all workers at once. The next takes a processor for itself, with others that mostly wait.
 LONGEST_FIRST = ("test_cts_exec", "test_many", "test_faults", "test_tools")
 MEASURED = "measured"
 TOOLS = {"corosync": "corosync", "pacemakerd": "pacemaker", "crm_mon": "pacemaker-cli-utils", "pcs": "pcs"}
