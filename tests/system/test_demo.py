@@ -95,6 +95,18 @@ def test_ctrl_c(after: str) -> None:
     remains.wait_until_gone()
 
 
+@pytest.mark.parametrize("pause_s", [0.005 * number for number in range(8)])
+def test_ctrl_c_before_the_first_command(pause_s: float) -> None:
+    """At no moment of the start of the first command is Ctrl-C lost."""
+    child = pexpect.spawn(PROGRAM, ["demo"], dimensions=(40, 80), encoding="utf-8", timeout=60)
+    child.expect_exact("takes about")
+    time.sleep(pause_s)
+    child.sendintr()
+    child.expect_exact(pexpect.EOF)
+    child.close()
+    assert child.exitstatus == 130
+
+
 @pytest.mark.parametrize("after", ["# 1.", "# 4.", "# 7."])
 def test_sigint_without_a_terminal(after: str) -> None:
     """SIGINT to the program alone ends it too."""

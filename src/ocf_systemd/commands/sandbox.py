@@ -4,7 +4,7 @@ import os
 import signal
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -126,9 +126,9 @@ def booted(copies: "list[Copy]") -> "Iterator[Sandbox]":
 def run_in_foreground(host: "Sandbox", command: Sequence[str], *, interruptible: bool = False, **variables: str) -> int:
     """Run a command on this terminal; return its exit code as a shell would.
 
-    Only the command gets Ctrl-C. There is one exception: if `interruptible`, and without a terminal, SIGINT interrupts
-    this process too. Then a SIGINT that is sent to this process alone ends the command and the sandbox. On a terminal,
-    a Ctrl-C that comes before the command has started ends the process that would start the command.
+    On a terminal, a Ctrl-C before script(1) has taken the terminal raises KeyboardInterrupt, which ends the command and
+    the sandbox; after that, Ctrl-C is a character that only the command gets. Without a terminal, SIGINT raises
+    KeyboardInterrupt if `interruptible`; otherwise it is ignored.
     """
     from ocf_systemd.host.programs import SEARCH_PATH
 
@@ -137,15 +137,25 @@ def run_in_foreground(host: "Sandbox", command: Sequence[str], *, interruptible:
     names = ("TERM", "COLORTERM", "NO_COLOR", "FORCE_COLOR", "COLUMNS")
     display = {name: os.environ[name] for name in names if name in os.environ}
     terminal = sys.stdin.isatty() and sys.stdout.isatty()
-    if terminal:
-        # Not SIG_IGN, which children inherit. Once script(1) has the terminal, Ctrl-C is a character, and no signal.
-        interrupt = signal.signal(signal.SIGINT, lambda *_: None)
-    else:
-        interrupt = signal.signal(signal.SIGINT, signal.default_int_handler if interruptible else signal.SIG_IGN)
+    handler = signal.default_int_handler if interruptible or terminal else signal.SIG_IGN
+    interrupt = signal.signal(signal.SIGINT, handler)
     try:
-        code = host.call(
-            command, env={"PATH": f"{_BIN}:{SEARCH_PATH}", **display, **variables}, cwd=directory, terminal=terminal
-        )
+        with _kept_modes() if terminal else nullcontext():
+            code = host.call(
+                command, env={"PATH": f"{_BIN}:{SEARCH_PATH}", **display, **variables}, cwd=directory, terminal=terminal
+            )
     finally:
         signal.signal(signal.SIGINT, interrupt)
     return code if code >= 0 else 128 - code
+
+
+@contextmanager
+def _kept_modes() -> "Iterator[None]":
+    """Restore the modes of the terminal at the end of a block: script(1), if it is killed, does not restore them."""
+    import termios
+
+    modes = termios.tcgetattr(sys.stdin)
+    try:
+        yield
+    finally:
+        termios.tcsetattr(sys.stdin, termios.TCSADRAIN, modes)
