@@ -18,6 +18,8 @@ class Versions:
     """The unit of Postfix's daemon, without its suffix."""
     postfix_is_instance: bool
     """Whether that unit is an instance of a template, which postfix.service groups."""
+    smtp_hooks: Sequence[str]
+    """The hooks that Postfix answers; from 3.9 on, it rejects a client that sends before the greeting, as `origin`."""
     postgresql: str
     """The unit of PostgreSQL's main cluster, without its suffix."""
     has_cts: bool
@@ -36,6 +38,7 @@ _RELEASES = {
     "12": Versions(
         postfix="postfix@-",
         postfix_is_instance=True,
+        smtp_hooks=("example", "origin"),
         postgresql="postgresql@15-main",
         has_cts=False,
         results={0: "ok", 1: "error", 6: "not configured", 7: "not running", 190: "OCF_DEGRADED"},
@@ -46,6 +49,7 @@ _RELEASES = {
     "13": Versions(
         postfix="postfix",
         postfix_is_instance=False,
+        smtp_hooks=("example",),
         postgresql="postgresql@17-main",
         has_cts=True,
         results={

@@ -68,8 +68,8 @@ def test_all_that_runs(box: Box) -> None:
     box.unit("probe.service", "[Service]\nExecStart=sleep infinity\n")
     box.unit("probe.timer", "[Timer]\nOnActiveSec=1d\n")
     box.unit("probe.path", "[Path]\nPathExists=/no/such\n")
-    box.unit("srv.mount", "[Mount]\nWhat=none\nWhere=/srv\nType=tmpfs\n")
-    box.sh("systemctl daemon-reload; systemctl start probe.socket probe.timer probe.path srv.mount")
+    box.unit("media.mount", "[Mount]\nWhat=none\nWhere=/media\nType=tmpfs\n")
+    box.sh("systemctl daemon-reload; systemctl start probe.socket probe.timer probe.path media.mount")
     units = box.sh(RUNNING).split()
     types = {unit: unit.rpartition(".")[2] for unit in units}
     assert set(types.values()) >= {*UNIT_TYPES, "scope", "slice"}
@@ -138,8 +138,8 @@ def test_what_does_not_just_run(box: Box) -> None:
 
 def test_a_mount_that_could_not_be_unmounted(box: Box) -> None:
     """It runs on with another Result, and has no state over the bus either."""
-    unit = box.unit("srv.mount", "[Mount]\nWhat=none\nWhere=/srv\nType=tmpfs\n")
-    box.sh("systemctl daemon-reload; systemctl start srv.mount; cd /srv; ! systemctl stop srv.mount")
+    unit = box.unit("media.mount", "[Mount]\nWhat=none\nWhere=/media\nType=tmpfs\n")
+    box.sh("systemctl daemon-reload; systemctl start media.mount; cd /media; ! systemctl stop media.mount")
     assert (box.state(unit), box.show(unit, "Result")) == ("active", "exit-code")
     assert compare(box, unit) == {unit: "None"}
 

@@ -9,6 +9,7 @@ import pytest
 from ocf_systemd.doctor import dependency_checks, exec_checks, lifetime_checks, service_checks, unit_checks
 from ocf_systemd.sandbox import boot
 from tests.system.debian_units import HOOK, DebianUnits, Findings
+from tests.versions import RELEASE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -207,6 +208,7 @@ FAMILIES = (
     *("nfs-common", "nfs-kernel-server", "rpcbind", "docker.io", "containerd", "nut-client", "nut-server"),
     *("stunnel4", "postgresql-common", "ceph-common", "ceph-mon", "samba", "winbind"),
 )
+OTHERS = ("postgresql@15-main.service", "postgresql@15-other.service")  # next to the main cluster of this release
 SIBLINGS = ("stunnel@web", "stunnel@mail", "postgresql@15-main", "postgresql@15-other", "ceph-mon@n1", "ceph-mon@n2")
 RUNNING = ("nfs-server", "docker", "nut-monitor", "smbd", "nmbd", "winbind", "rpcbind", *SIBLINGS)
 FIXED = (
@@ -219,7 +221,7 @@ TRIGGERS = {"docker": ["docker.socket"]}
 # What stops with a service: what binds to it, its triggers, and helpers that only it starts.
 STOPPED_WITH = {
     "docker": ["docker.socket"],
-    "postgresql": ["postgresql@15-main.service", "postgresql@15-other.service"],
+    "postgresql": [*{f"{RELEASE.postgresql}.service", *OTHERS}],
     "nfs-server": [f"{name}.service" for name in ("nfs-idmapd", "nfs-mountd", "nfsdcld", "rpc-svcgssd")],
 }
 States = dict[str, str]

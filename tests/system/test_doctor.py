@@ -244,6 +244,7 @@ class TestUnits:
         done = doctor("--unit", "postgresql@", "--json")
         assert self.tally.add(done) == {"template"}
         assert f"ocf-systemd doctor {RELEASE.postgresql}.service" in done.stdout
+        assert "template" not in self.tally.add(doctor("--unit", RELEASE.postgresql, "--json"))
         done = doctor("postfx", "--json")
         assert self.tally.add(done) == {"found"}
         assert "postfx.service is not found on this host; did you mean postfix.service" in done.stdout

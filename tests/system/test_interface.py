@@ -195,9 +195,9 @@ COLD_MODULES |= {
 COLD_MODULES |= {f"core.{name}" for name in ["hook_protocol", "judgement", "parameter_values", "parameter_table"]}
 COLD_MODULES |= {f"core.{name}" for name in ("parameters", "exit_reason")}
 COLD_MODULES |= {
-    f"host.{name}" for name in ["procfs", "signals", "cgroups", "leftovers", "processes", "systemctl", "drop_in"]
+    f"host.{name}" for name in ["procfs", "signals", "readiness", "cgroups", "leftovers", "processes", "systemctl"]
 }
-COLD_MODULES |= {f"host.{name}" for name in ("atomic_write", "survivors", "programs", "hooks")}
+COLD_MODULES |= {f"host.{name}" for name in ("drop_in", "atomic_write", "survivors", "programs", "hooks")}
 COLD_MODULES |= {
     f"agent.{name}" for name in ["events", "log", "request", "polling", "observing", "actions", "run", "entry"]
 }

@@ -32,7 +32,7 @@ def postfix(box: Box, require: Requirements) -> Iterator[Box]:
     box.put_back(f"{POSTFIX}.service")
 
 
-@pytest.fixture(params=["example", "origin"])
+@pytest.fixture(params=RELEASE.smtp_hooks)
 def smtp_hook(request: pytest.FixtureRequest, postfix: Box) -> str:
     text = SMTP.read_text(encoding="utf-8") if request.param == "example" else f"#!/bin/sh\n{ORIGIN_HOOK}\n"
     return postfix.hook(text, "smtp", shebang="")

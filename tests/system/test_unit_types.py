@@ -15,7 +15,7 @@ SECTIONS = [
     pytest.param("probe.timer", "[Timer]\nOnActiveSec=1d\n", id="timer"),
     pytest.param("probe.path", "[Path]\nPathExists=/no/such\n", id="path"),
     pytest.param("probe.target", "[Unit]\nDescription=Nothing\n", id="target"),
-    pytest.param("srv.mount", "[Mount]\nWhat=none\nWhere=/srv\nType=tmpfs\n", id="mount"),
+    pytest.param("media.mount", "[Mount]\nWhat=none\nWhere=/media\nType=tmpfs\n", id="mount"),
 ]
 
 
