@@ -212,13 +212,21 @@ def _combinations() -> Iterator[object]:
 @nox.session
 @nox.parametrize("python,lowest", list(_combinations()))
 def versions(session: nox.Session, lowest: bool) -> None:  # noqa: FBT001
-    """Run the quick tests on other supported Pythons, and with the lowest permitted versions of the dependencies."""
+    """Run the quick tests on other supported Pythons, and with the lowest permitted versions of the dependencies.
+
+    The latter run measures the coverage of the quick tests.
+    """
     _install(session, "tests", "mypy", options=_lowest(session) if lowest else ())
-    if lowest:  # these versions are typed less exactly than the stricter settings in pyproject.toml need
-        session.run(
-            "mypy", "--config-file=", "--strict", "--no-warn-unused-ignores", "--disable-error-code=type-arg", "src"
-        )
-    session.run("pytest", *_PARALLEL, *(session.posargs or ["tests/unit"]), env=_tested(session))
+    tests = (*_PARALLEL, *(session.posargs or ["tests/unit"]))
+    if not lowest:
+        session.run("pytest", *tests, env=_tested(session))
+        return
+    # these versions are typed less exactly than the stricter settings in pyproject.toml need
+    session.run(
+        "mypy", "--config-file=", "--strict", "--no-warn-unused-ignores", "--disable-error-code=type-arg", "src"
+    )
+    with _measured(session) as environment:
+        session.run("pytest", *_COVERED, *tests, env=environment | _tested(session))
 
 
 def _lowest(session: nox.Session) -> tuple[str, ...]:
@@ -313,10 +321,8 @@ def _program_of(session: nox.Session, revision: str) -> str:
 
 @nox.session
 def coverage(session: nox.Session) -> None:
-    """Measure the coverage of the quick tests, add that of the sessions system and faults, and check the limits."""
-    _install(session, "tests")
-    with _measured(session) as environment:
-        session.run("pytest", *_PARALLEL, *_COVERED, "tests/unit", env=environment)
+    """Check the limits of the coverage that the sessions versions, system and faults have measured."""
+    session.install(*nox.project.dependency_groups(_PROJECT, "coverage"))
     environment = {"COVERAGE_FILE": str(_COVERAGE_DATA / ".coverage")}
     session.run("coverage", "combine", "--keep", env=environment)
     included = ",".join(f"*/ocf_systemd/{module}.py" for module in _PROJECT["tool"]["ocf-systemd"]["pure"])
