@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
+import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -14,6 +16,8 @@ if TYPE_CHECKING:
     from tests.system.agent import Agent
     from tests.system.box import Box
 
+CONNECTED = r" 03 +(\d+) /run/systemd/private\b"
+"""The inode of a connection to PID 1 in /proc/net/unix, where 03 is the state of a socket that is connected."""
 SOCKETS = ("/run/systemd/private", "/run/dbus/system_bus_socket")
 
 
@@ -81,6 +85,15 @@ def covered(box: Box, *paths: str) -> Iterator[None]:
             box.sh('umount "$1"', path)
 
 
+def wait_until_connected(box: Box) -> None:
+    """Wait until the server is connected to PID 1: its connection lasts, in contrast to those of systemctl."""
+    deadline, before = time.monotonic() + 10, set[str]()
+    while not before & (connections := set(re.findall(CONNECTED, box.sh("cat /proc/net/unix")))):
+        assert time.monotonic() < deadline
+        before = connections
+        time.sleep(0.1)
+
+
 @pytest.mark.fault("PID 1's private socket and the bus unusable", "1, never 7, never 0 from stop")
 @pytest.mark.parametrize("state", ["active", "inactive"])
 def test_sockets_unusable(agent: Agent, box: Box, state: str) -> None:
@@ -90,6 +103,8 @@ def test_sockets_unusable(agent: Agent, box: Box, state: str) -> None:
     """
     unit = box.started() if state == "active" else box.service()
     knows = agent.is_resident and state == "active"
+    if knows:
+        wait_until_connected(box)
     with covered(box, *SOCKETS):
         # A server that knows the state must run this one: alone, with a timeout that gives it time for the greeting.
         for _ in range(3 if knows else 1):  # a busy machine gets another chance
