@@ -11,6 +11,7 @@ import pytest
 
 from tests.system.agent import AGENT
 from tests.system.ways import COLD_ONLY
+from tests.versions import RELEASE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -204,10 +205,6 @@ class TestProcesses:
         assert box.state(unit) == "active"
 
 
-BARELY_MB = (14, 16, 18, 20, 22)
-"""What an agent needs more than the interpreter to begin a stop, but not to perform it."""
-
-
 def is_enough(box: Box, megabytes: int) -> bool:
     """Return whether an interpreter that does nothing starts with so much memory."""
     program = [sys.executable, "-I", "-c", "pass"]
@@ -249,7 +246,7 @@ class TestMemory:
     def test_stop(self, agent: Agent, box: Box, interpreter_mb: int) -> None:
         """A stop without memory tries on as long as there is time."""
         unit, hook = box.started(), box.hook("exit 0")
-        limits = [f"--as={(interpreter_mb + more) * 1_000_000}" for more in BARELY_MB]
+        limits = [f"--as={(interpreter_mb + more) * 1_000_000}" for more in RELEASE.barely_mb]
         calls = [
             agent.begin("stop", unit=unit, monitor_hook=hook, through=["prlimit", limit], timeout_s=4, measured=False)
             for limit in limits
@@ -267,7 +264,7 @@ class TestMemory:
     def test_stop_that_gets_some(self, agent: Agent, box: Box, interpreter_mb: int) -> None:
         """A stop that has memory again before its time is up stops the unit."""
         unit = box.started()
-        for more in BARELY_MB:
+        for more in RELEASE.barely_mb:
             limit = f"--as={(interpreter_mb + more) * 1_000_000}:unlimited"
             call = agent.begin("stop", unit=unit, through=["prlimit", limit], measured=False)
             box.sandbox.run(["sleep", "0.7"])
