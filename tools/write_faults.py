@@ -16,12 +16,15 @@ _HEAD = """\
 Written by `tools/write_faults.py` from the marks on the tests; do not edit.
 
 A test causes each of these faults, in a sandbox with a real systemd (`nox -s faults`) or on three nodes with a real
-Pacemaker (`nox -s cluster`). After every action in the sandbox, the same [audit](../tests/system/audit.py) checks that
+Pacemaker (`nox -s cluster`). The page uses the [project's terms](../ARCHITECTURE.md#terms). A *probe* is a monitor
+without interval. After every action in the sandbox, an [audit](../tests/system/audit.py) checks that
 
 - no process of the action is left;
-- no job is queued in systemd, except after an action that has ended at its deadline while the job goes on;
-- the result agrees with the unit's state, and came more than 50 ms before Pacemaker's timeout;
-- there is one reason where one is due, and no traceback.
+- no job is queued in systemd, unless the action has ended at its deadline and the job continues;
+- the result agrees with the unit's state;
+- the result comes more than 50 ms before Pacemaker's timeout;
+- the result has exactly one reason. A result of 0 has none, and the 7 of a probe needs none;
+- the output contains no traceback.
 """
 
 _TABLE = """\
@@ -32,16 +35,17 @@ _NOT_HERE = """\
 ## What is not tested
 
 - **The clock of systemd and journald jumps.** A sandbox shares the kernel's real-time clock with its host and cannot
-  set it, and there is no namespace for it. In the tests, libfaketime makes the clocks of the agent and of its
+  set this clock; Linux has no namespace for it. In the tests, libfaketime makes the clocks of the agent and of its
   `systemctl` jump.
 - **The kernel refuses processes because of a limit of the host (`pids.max`, `threads-max`).** Process limits do not
-  bind root, and the cgroup controller is not available on every host. In the tests, a filter of system calls makes the
-  calls fail that start processes and threads.
+  bind root, and the cgroup controller is not available on every host. In the tests, a filter of system calls makes
+  every call fail that starts a process or a thread.
 - **Memory or descriptors do not suffice to start the interpreter.** Then no code of the agent runs. The message and the
-  exit code, neither 0 nor 7, come from the dynamic linker or from Python. At some sizes Python also fails later, at an
-  allocation.
-- **SIGKILL to the agent alone, while a process that a hook forked twice has left the process group.** The kernel kills
-  the group with the agent, but not such a process. While the agent lives, it finds and ends such processes.
+  exit code come from the dynamic linker or from Python; the code is neither 0 nor 7. With some memory limits Python
+  starts, and fails later because it cannot allocate memory.
+- **SIGKILL to the agent alone, while a process that a hook has started by a double fork is outside the agent's process
+  group.** When the agent dies, the kernel kills the processes of the group, but not this process. As long as the agent
+  is alive, it finds and ends such processes.
 """
 
 

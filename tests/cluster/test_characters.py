@@ -73,8 +73,9 @@ def shown(node: Node) -> tuple[str, ...]:
 
 class TestCharacters:
     @pytest.mark.fault(
-        "reasons with a character across byte 128, characters that XML forbids, markup, bytes that are not UTF-8",
-        "the CIB is XML in UTF-8; pcs and crm_mon work on every node and show each failure with its reason",
+        "Reasons have a character across byte 128, characters that XML does not allow, markup, or bytes that are not "
+        "UTF-8.",
+        "The CIB is valid XML in UTF-8. On every node pcs and crm_mon work, and show each failure with its reason.",
     )
     def test_everywhere(self, cluster: Cluster) -> None:
         """Whatever hooks and failing units print, the CIB and the tools work on every node, and show each reason."""

@@ -87,8 +87,9 @@ def wait_until_stopping(cluster: Cluster, node: Node, unit: str) -> int:
 
 class TestExecutorKilled:
     @pytest.mark.fault(
-        "the executor killed in the middle of an action",
-        "the agent tolerates EPIPE; Pacemaker recovers, the service runs once",
+        "Pacemaker's executor gets SIGKILL in the middle of an action.",
+        "The agent ignores that it cannot write its reason (EPIPE). The cluster recovers, and the service runs on one "
+        "node.",
     )
     @pytest.mark.parametrize("action", ["start", "monitor", "stop"])
     def test_in_mid_action(self, cluster: Cluster, action: str) -> None:
@@ -111,8 +112,7 @@ class TestExecutorKilled:
 
 class TestAgentKilled:
     @pytest.mark.fault(
-        "agent killed in a start",
-        "the start has failed; the service runs on another node",
+        "The agent gets SIGKILL during a start.", "The start counts as failed, and the service runs on another node."
     )
     def test_in_start(self, cluster: Cluster) -> None:
         """A start whose agent dies has failed: the service is stopped there and started on another node."""
@@ -123,8 +123,7 @@ class TestAgentKilled:
         assert cluster.running_on("faulty.service") == [runs_on]
 
     @pytest.mark.fault(
-        "agent killed in a monitor",
-        "the service is recovered; no leftover hook",
+        "The agent gets SIGKILL during a monitor.", "Pacemaker recovers the service. No process of the hook is left."
     )
     def test_in_monitor(self, cluster: Cluster) -> None:
         """A monitor whose agent dies has failed: the service is recovered, the killed agent's hook is gone."""
@@ -139,8 +138,8 @@ class TestAgentKilled:
         )
 
     @pytest.mark.fault(
-        "agent killed in a stop",
-        "the node is fenced, and only then the service starts elsewhere",
+        "The agent gets SIGKILL during a stop.",
+        "Pacemaker fences the node, and only then starts the service on another node.",
     )
     def test_in_stop(self, cluster: Cluster) -> None:
         """A stop whose agent dies is in doubt: the node is fenced, and only then the service starts elsewhere."""
@@ -154,8 +153,7 @@ class TestAgentKilled:
 
 class TestDaemonReexec:
     @pytest.mark.fault(
-        "daemon-reexec and daemon-reload in a loop under starts, stops and monitors",
-        "no action fails",
+        "daemon-reexec and daemon-reload run in a loop during starts, stops and monitors.", "No action fails."
     )
     def test_in_a_loop_under_load(self, cluster: Cluster, report: Callable[[str], None]) -> None:
         """PID 1 that executes itself again all the time, and reloads, makes no action fail or return a wrong result."""
@@ -194,8 +192,7 @@ def in_a_loop(node: Node, script: str) -> Iterator[None]:
 
 class TestMonitorCancelled:
     @pytest.mark.fault(
-        "a monitor cancelled while its hook hangs",
-        "no failure, no leftover hook",
+        "Pacemaker cancels a monitor while its hook hangs.", "There is no failure, and no process of the hook is left."
     )
     def test_in_flight(self, cluster: Cluster) -> None:
         """Pacemaker kills a monitor that it no longer wants: no failure, and nothing of the hook's is left."""
@@ -215,8 +212,7 @@ class TestMonitorCancelled:
 
 class TestNodeLost:
     @pytest.mark.fault(
-        "a node killed",
-        "it is fenced; the service runs on another",
+        "The node that runs the service dies.", "Pacemaker fences the node, and the service runs on another node."
     )
     def test_killed(self, cluster: Cluster, report: Callable[[str], None]) -> None:
         """A node that dies is fenced, and its service starts on another."""
@@ -231,8 +227,8 @@ class TestNodeLost:
         assert cluster.running_on(unit) == [runs_on]
 
     @pytest.mark.fault(
-        "the node of the service cut off from the others",
-        "it is fenced, and only then the service starts elsewhere",
+        "The network separates the node that runs the service from all other nodes.",
+        "Pacemaker fences this node, and only then starts the service on another node.",
     )
     def test_cut_off_with_the_service(self, cluster: Cluster) -> None:
         """The node that runs the service is cut off: the others, with quorum, fence it, and only then start it."""
@@ -249,8 +245,8 @@ class TestNodeLost:
         assert started_at_s > node.killed_at_s  # all nodes have the clock of this host
 
     @pytest.mark.fault(
-        "another node cut off",
-        "the service continues to run",
+        "The network separates a node that does not run the service from all other nodes.",
+        "The service continues to run.",
     )
     def test_another_is_cut_off(self, cluster: Cluster) -> None:
         """A node that does not run the service is cut off and comes back: the service continues to run."""
@@ -267,8 +263,8 @@ class TestNodeLost:
         assert node.show(unit, "InvocationID") == before
 
     @pytest.mark.fault(
-        "all nodes cut off from each other",
-        "the service stops; once healed it runs once",
+        "The network separates all nodes from each other.",
+        "The service stops. When the network is repaired, the service runs on one node.",
     )
     def test_nobody_has_quorum(self, cluster: Cluster) -> None:
         """All nodes are cut off from each other: without quorum the service stops, and runs once after the repair."""

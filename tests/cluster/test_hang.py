@@ -84,8 +84,9 @@ def table(noticed_s: float, recovered_s: float, watched_s: float, after: Status)
 
 class TestHang:
     @pytest.mark.fault(
-        "all processes of the service stopped by SIGSTOP",
-        "detected within an interval and the hook's time; the service responds on another node",
+        "All processes of the service get SIGSTOP.",
+        "The hook detects the hang within the monitor's interval plus the time that the hook takes. The service then "
+        "runs on another node, and responds.",
     )
     def test_noticed_by_the_hook_alone(self, cluster: Cluster, report: Callable[[str], None]) -> None:
         """A hung postfix is detected within an interval plus the hook's time, moves, responds; systemd: detects none.
@@ -114,8 +115,8 @@ class TestHang:
         cluster.node("node3").run("systemctl", "kill", "--signal=CONT", POSTFIX)
 
     @pytest.mark.fault(
-        "all processes of the service stopped by SIGSTOP, without a migration threshold",
-        "it is restarted on the same node, and responds",
+        "All processes of the service get SIGSTOP, and there is no `migration-threshold`.",
+        "Pacemaker restarts the service on the same node, and the service responds.",
     )
     def test_recovered_in_place(self, cluster: Cluster, report: Callable[[str], None]) -> None:
         """Without a migration threshold the hung service is restarted on its node, and responds again."""

@@ -44,8 +44,9 @@ def fail_by_codes(cluster: Cluster, names: Mapping[str, int]) -> tuple[dict[str,
 
 class TestPromotedCodes:
     @pytest.mark.fault(
-        "a hook that exits with 8, 9 or 191, Pacemaker's codes for the promoted role",
-        "the monitor fails with 1, its reason names the code; the service is recovered in place, without a demote",
+        "A hook exits with 8, 9 or 191, Pacemaker's codes for the promoted role.",
+        "The monitor returns 1, and its reason has the code. Pacemaker restarts the service on the same node, without "
+        "a demote.",
     )
     def test_recovered(self, cluster: Cluster) -> None:
         """A hook's code for the promoted role is an ordinary failure: recovered, never demoted, no node banned."""

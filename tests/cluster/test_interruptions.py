@@ -115,8 +115,8 @@ def kill_all(cluster: Cluster, node: Node, interruptions: Sequence[Interruption]
 
 class TestAgentKilledAtEachStep:
     @pytest.mark.fault(
-        "agent killed, terminated, its group killed, at every step of a start",
-        "the stop and start that follow put it right",
+        "The agent gets SIGTERM, or the agent or its process group gets SIGKILL, at each step of a start.",
+        "After the stop and the start that follow, the unit runs, and its drop-in is loaded.",
     )
     def test_of_start(self, cluster: Cluster) -> None:
         """Whatever a start was about when its agent died, the stop and the start that follow put it right."""
@@ -130,8 +130,8 @@ class TestAgentKilledAtEachStep:
             assert cluster.status().fail_count(each.resource) == 1
 
     @pytest.mark.fault(
-        "agent killed, terminated, its group killed, at every step of a stop",
-        "after a cleanup the next start and stop put it right",
+        "The agent gets SIGTERM, or the agent or its process group gets SIGKILL, at each step of a stop.",
+        "After a cleanup the unit is down. After the next start and stop its drop-in is removed.",
     )
     def test_of_stop(self, cluster: Cluster) -> None:
         """At whatever step of a stop its agent died, the unit is down after a cleanup, and the next stop is complete.

@@ -73,8 +73,10 @@ def correct(cluster: Cluster, primitives: list[Primitive], wrong: Mapping[str, t
 
 class TestTypingError:
     @pytest.mark.fault(
-        "a resource created with a wrong value, a unit name that systemd cannot have, or no unit; a fence device",
-        "start fails with 6 and a reason; no node is fenced; once corrected, the service runs once",
+        "A resource is created with a wrong value, with a `unit` that is not a valid name, or without `unit`, in a "
+        "cluster with fencing.",
+        "The start returns 6 with a reason, and Pacemaker fences no node. When the value is corrected, the service "
+        "runs on one node.",
     )
     def test_on_create(self, cluster: Cluster) -> None:
         """Probes of a resource that was created with a wrong value return 7, its start returns 6; no node is fenced."""
@@ -91,8 +93,9 @@ class TestTypingError:
         correct(cluster, primitives, wrong)
 
     @pytest.mark.fault(
-        "`pcs resource update` of a running service with a wrong value; a fence device",
-        "it is stopped, with 6 and a reason; no node is fenced; once corrected, the service runs once",
+        "`pcs resource update` sets a wrong value of a service that runs, in a cluster with fencing.",
+        "Pacemaker stops the service, and shows 6 with a reason. It fences no node. When the value is corrected, the "
+        "service runs on one node.",
     )
     def test_on_update(self, cluster: Cluster) -> None:
         """A running service that gets a wrong value is stopped, and its stop succeeds; no node is fenced."""

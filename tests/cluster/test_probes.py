@@ -31,8 +31,8 @@ def refresh(cluster: Cluster, resources: Iterable[str]) -> Status:
 
 class TestRefresh:
     @pytest.mark.fault(
-        "a hook that fails, with any exit code, while its unit is active; a refresh in maintenance mode",
-        "the probe finds the service active: it never runs on two nodes",
+        "A hook fails with any exit code while its unit is active, and the resource is refreshed in maintenance mode.",
+        "The probe reports the service as active. The service never runs on two nodes.",
     )
     def test_in_maintenance(self, cluster: Cluster) -> None:
         """Whatever the hook exits with, a probe finds an active service: it is stopped before another node starts it.
@@ -83,8 +83,8 @@ class TestSocketActivated:
             node.run("systemctl", "stop", *SOCKETS)
 
     @pytest.mark.fault(
-        "a socket-activated service, its socket active on all nodes, with a hook that connects",
-        "no probe starts it",
+        "The socket of a socket-activated service is active on all nodes, and the hook connects to this socket.",
+        "No probe starts the service.",
     )
     @pytest.mark.usefixtures("sockets")
     def test_probes(self, cluster: Cluster) -> None:

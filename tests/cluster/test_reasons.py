@@ -36,8 +36,7 @@ class TestReasons:
         assert reason in mon(cluster)
 
     @pytest.mark.fault(
-        "hook hangs",
-        "crm_mon shows its reason, before Pacemaker's own timeout",
+        "A hook hangs.", "crm_mon shows the agent's reason, because the agent returns before Pacemaker's timeout."
     )
     def test_hanging_hook(self, cluster: Cluster) -> None:
         """The agent reports a hook that hangs in time; Pacemaker's own timeout does not expire."""

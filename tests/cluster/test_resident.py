@@ -86,8 +86,8 @@ def frozen(node: Node, after_s: float) -> Iterator[None]:
 
 class TestResident:
     @pytest.mark.fault(
-        "the resident server killed, restarted, stopped under monitors",
-        "no action fails: agents run them in their own processes",
+        "The resident server is killed, restarted and stopped while monitors run.",
+        "No action fails: the agents run the monitors in their own processes.",
     )
     def test_no_action_fails_for_its_sake(self, cluster: Cluster, node: Node) -> None:
         """Hooks run in the server's cgroup while it is there, in Pacemaker's when not; all the monitors succeed."""
@@ -101,8 +101,8 @@ class TestResident:
         assert status.runs_on("served") == ON
 
     @pytest.mark.fault(
-        "the resident server frozen during starts, thawed after the stops that follow",
-        "no service is started after its stop; no action fails",
+        "The resident server is frozen during starts, and thawed after the stops that follow.",
+        "No service starts after its stop, and no action fails.",
     )
     def test_frozen(self, cluster: Cluster, node: Node) -> None:
         """A server that was frozen during a start starts nothing later: units are started and stopped by the agents."""

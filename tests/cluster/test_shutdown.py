@@ -77,8 +77,9 @@ class TestShutdown:
         assert cluster.status().fail_count("slow") == 0
 
     @pytest.mark.fault(
-        "`systemctl poweroff` of a node that runs ten services; a generator that takes 2 s",
-        "Pacemaker stops all ten, with few daemon-reloads, then itself; no stop fails, all run elsewhere once",
+        "`systemctl poweroff` shuts down a node that runs ten services, and each daemon-reload takes 2 s.",
+        "Pacemaker stops all ten services before it ends itself, with at most six daemon-reloads. No stop fails. Each "
+        "service then runs on one other node.",
     )
     def test_power_off_with_ten(self, cluster: Cluster, report: Callable[[str], None]) -> None:
         """At `systemctl poweroff` ten services are stopped by Pacemaker at the same time, and share daemon-reloads.
@@ -125,8 +126,9 @@ class TestShutdown:
         cluster.wait_until_whole()
 
     @pytest.mark.fault(
-        "`systemctl restart pacemaker` on a node that runs a service",
-        "the service is stopped first, without a deadlock; no stop fails, it runs once",
+        "`systemctl restart pacemaker` runs on a node that runs a service.",
+        "The service stops before Pacemaker ends, without a deadlock. No stop fails, and the service then runs on one "
+        "node.",
     )
     def test_pacemaker_restarts(self, cluster: Cluster, report: Callable[[str], None]) -> None:
         """At `systemctl restart pacemaker`, which queues a restart job, the service stops before Pacemaker as well."""

@@ -122,8 +122,8 @@ def assert_undisturbed(cluster: Cluster) -> None:
 
 class TestUpgrade:
     @pytest.mark.fault(
-        "the package replaced by pip or apt under monitors, with the resident server and without",
-        "no action fails: one that finds half of the package begins again",
+        "pip or apt replaces the package while monitors run, with the resident server and without it.",
+        "No action fails: an agent that finds modules of two versions executes itself again.",
     )
     def test_no_action_fails(self, cluster: Cluster, installation: Installation, report: Callable[[str], None]) -> None:
         """Monitors go on succeeding, some each second, and services run on, while the package is replaced."""

@@ -14,7 +14,9 @@ KEPT = 128  # bytes, by Pacemaker before 3.0.2
 
 
 class TestHook:
-    @pytest.mark.fault("a hook that ends in `ocf_exit_reason`", "the reason is its text, without the prefix")
+    @pytest.mark.fault(
+        "A hook reports its failure with `ocf_exit_reason`.", "The reason contains the hook's text, without the prefix."
+    )
     @pytest.mark.parametrize("noise", ["", "echo and more >&2"], ids=["last", "before other lines"])
     def test_exit_reason_of_its_own(self, agent: Agent, box: Box, noise: str) -> None:
         """A hook that was written as an agent is has its reason passed on."""
@@ -23,7 +25,8 @@ class TestHook:
         assert result.reasons == ["hook hook: queue is stuck (exit 1)"]
 
     @pytest.mark.fault(
-        "a character across byte 128 of a reason", "the character moves behind byte 128: the CIB stays valid"
+        "A character of a reason would begin before byte 128 and end after it.",
+        "The agent moves the whole character behind byte 128, so that the CIB stays valid.",
     )
     @pytest.mark.parametrize("character", ["é", "€", "😀"])
     @pytest.mark.parametrize("shift", range(4))
@@ -35,7 +38,9 @@ class TestHook:
         assert kept.startswith(f"hook hook: {message[:20]}")
         assert result.reason.count(character) == 60
 
-    @pytest.mark.fault("characters that XML 1.0 does not allow in a hook's message", "the reason omits them")
+    @pytest.mark.fault(
+        "A hook's message contains characters that XML 1.0 does not allow.", "The reason omits these characters."
+    )
     def test_characters_that_xml_forbids(self, agent: Agent, box: Box) -> None:
         """U+FFFE and U+FFFF make Pacemaker's result unreadable."""
         hook = box.hook("printf 'a\\357\\277\\276b\\357\\277\\277c\\001d\\n' >&2; exit 1")

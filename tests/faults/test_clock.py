@@ -44,7 +44,8 @@ def days_logged(box: Box) -> list[str]:
 @COLD_ONLY
 @JUMPS
 @pytest.mark.fault(
-    "clock jumps by a day, forward and back, in a monitor whose hook hangs", "1 at the same time as without the jump"
+    "The clock jumps by a day, forward or back, in a monitor whose hook hangs.",
+    "The monitor returns 1 at the same time as without the jump.",
 )
 def test_monitor(agent: Agent, box: Box, clock: Mapping[str, str], jump: str) -> None:
     """A clock that jumps neither shortens a hook's time nor lengthens it."""
@@ -57,7 +58,9 @@ def test_monitor(agent: Agent, box: Box, clock: Mapping[str, str], jump: str) ->
 
 @COLD_ONLY
 @JUMPS
-@pytest.mark.fault("clock jumps by a day, forward and back, in the middle of start and stop", "no effect")
+@pytest.mark.fault(
+    "The clock jumps by a day, forward or back, in the middle of a start and of a stop.", "The jump has no effect."
+)
 def test_start_and_stop(agent: Agent, box: Box, clock: Mapping[str, str], jump: str) -> None:
     """A clock that jumps while a unit starts and stops makes no difference."""
     slow = f"sh -c 'echo {jump} >{CLOCK}; sleep 0.2'"
@@ -72,8 +75,9 @@ def test_start_and_stop(agent: Agent, box: Box, clock: Mapping[str, str], jump: 
 @COLD_ONLY
 @JUMPS
 @pytest.mark.fault(
-    "clock jumps by a day, forward and back, while a unit fails to start",
-    "start 1 with Result and status; after a jump forward the journal's last line is a day old, and omitted",
+    "The clock jumps by a day, forward or back, while a unit fails to start.",
+    "The start returns 1, with the unit's `Result` and exit status in the reason. After a jump forward the unit's last "
+    "log line is a day old, and the reason omits it.",
 )
 def test_failed_start(agent: Agent, box: Box, clock: Mapping[str, str], jump: str) -> None:
     """A failed unit is distinguished from a running one at any time; its log line is of this start."""

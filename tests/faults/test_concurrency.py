@@ -54,7 +54,7 @@ class History:
         return any(each == state and begin - LATE_S <= until and end >= since for each, begin, end in self.spans)
 
 
-@pytest.mark.fault("ten monitors of one unit at once", "each returns the unit's state")
+@pytest.mark.fault("Ten monitors of one unit run at once.", "Each monitor returns the unit's state.")
 def test_monitors(agent: Agent, box: Box) -> None:
     """Monitors do not disturb each other."""
     unit, hook = box.started(), box.hook("exit 0")
@@ -65,7 +65,7 @@ def test_monitors(agent: Agent, box: Box) -> None:
     assert [result.code for result in results] == [0] * 10
 
 
-@pytest.mark.fault("ten starts, or ten stops, of one unit at once", "each 0")
+@pytest.mark.fault("Ten starts, or ten stops, of one unit run at once.", "Each of them returns 0.")
 @pytest.mark.parametrize(("action", "state"), [("start", "active"), ("stop", "inactive")])
 def test_same_action(agent: Agent, box: Box, action: str, state: str) -> None:
     """Ten that want the same get it."""
@@ -89,7 +89,8 @@ TRUE_OF = {
 
 
 @pytest.mark.fault(
-    "ten starts, stops and monitors of one unit at once", "each result is correct for some moment during its run"
+    "Ten starts, stops and monitors of one unit run at once.",
+    "Each result is correct for some moment during its action.",
 )
 @pytest.mark.parametrize("lines", [pytest.param((), id="quick"), pytest.param(("ExecStop=sleep 0.3",), id="slow")])
 def test_all_actions(agent: Agent, box: Box, lines: tuple[str, ...]) -> None:

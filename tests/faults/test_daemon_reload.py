@@ -86,7 +86,10 @@ def started(agent: Agent, box: Box) -> str:
 
 
 class TestSlowGenerator:
-    @pytest.mark.fault("a generator that takes 3 s", "it delays neither stop nor the monitors of other units")
+    @pytest.mark.fault(
+        "Each daemon-reload takes 3 s, because a generator is slow.",
+        "Neither a stop nor the monitors of other units are delayed.",
+    )
     def test_stop(self, agent: Agent, box: Box) -> None:
         """A stop does not wait for a daemon-reload, during which PID 1 does not respond."""
         unit, other = box.service(), box.started()
@@ -103,8 +106,9 @@ class TestSlowGenerator:
 
     @COLD_ONLY
     @pytest.mark.fault(
-        "a generator that takes longer than the stop's timeout, and a unit that systemd keeps loaded",
-        "the unit is stopped at once; stop 0 in time, drop-in removed, and not in DropInPaths after the daemon-reload",
+        "A generator takes longer than the timeout of a stop, and systemd keeps the stopped unit loaded.",
+        "The unit stops at once. The stop removes the drop-in and returns 0 in time. After the daemon-reload the "
+        "drop-in is not in `DropInPaths`.",
     )
     def test_reload_after_a_stop(self, agent: Agent, box: Box, started: str) -> None:
         """What follows the stop can neither fail it nor delay it beyond its deadline."""
@@ -119,7 +123,10 @@ class TestSlowGenerator:
         assert not is_listed(box, started)
 
     @COLD_ONLY
-    @pytest.mark.fault("daemon-reload fails after a stop", "stop 0 with a warning; drop-in gone; the next stop reloads")
+    @pytest.mark.fault(
+        "The daemon-reload after a stop fails.",
+        "The stop removes the drop-in, logs a warning and returns 0. The next stop repeats the daemon-reload.",
+    )
     def test_reload_that_fails(self, agent: Agent, box: Box, started: str) -> None:
         """A unit that is down is stopped, even if the daemon-reload fails."""
         path = box.in_front_of_systemctl('case " $* " in *" daemon-reload "*) echo no >&2; exit 1 ;; esac')
@@ -133,8 +140,8 @@ class TestSlowGenerator:
 
 @COLD_ONLY
 @pytest.mark.fault(
-    "twelve stops, or twelve starts, at once of units that systemd keeps loaded",
-    "each 0, with three daemon-reloads in all",
+    "Twelve starts, and then twelve stops, run at once, of units that systemd keeps loaded.",
+    "Each of them returns 0. Twelve actions need at most three daemon-reloads together.",
 )
 def test_many_at_once(agent: Agent, box: Box) -> None:
     """Agents take turns, and one reload serves all that wait for it."""
@@ -174,8 +181,8 @@ class TestPacemakersOwnStop:
 
     @COLD_ONLY
     @pytest.mark.fault(
-        "Pacemaker itself is stopped, or restarted, and stops units that are ordered after it at shutdown",
-        "no deadlock: stops 0 within 3 s",
+        "Pacemaker itself is stopped or restarted, and stops units that systemd would stop only after Pacemaker.",
+        "There is no deadlock: each stop returns 0 within seconds.",
     )
     @pytest.mark.parametrize("verb", ["stop", "restart"])
     @pytest.mark.parametrize("count", [1, 5])
@@ -194,7 +201,10 @@ class TestPacemakersOwnStop:
         assert elapsed_s < 3 + count
 
     @COLD_ONLY
-    @pytest.mark.fault("Pacemaker's stop job comes after that of the unit", "no deadlock: stop 0 within 3 s")
+    @pytest.mark.fault(
+        "systemd queues the stop job of the unit before the stop job of Pacemaker.",
+        "There is no deadlock: the stop returns 0 within seconds.",
+    )
     def test_job_that_comes_later(self, agent: Agent, box: Box, pacemaker: str) -> None:
         """It is looked for again and again: a stop of all units at once queues both jobs, in whatever order."""
         unit = box.service()
@@ -210,7 +220,8 @@ class TestPacemakersOwnStop:
 
     @COLD_ONLY
     @pytest.mark.fault(
-        "stop of a unit that others require, while Pacemaker is not being stopped", "the others stop with it: 0"
+        "A unit that another unit requires is stopped, while Pacemaker is not being stopped.",
+        "systemd stops the other unit too. The stop returns 0.",
     )
     def test_others_stop_with_it(self, agent: Agent, box: Box, pacemaker: str) -> None:
         """Only where it must is a unit stopped without regard to its dependencies."""
@@ -224,7 +235,8 @@ class TestPacemakersOwnStop:
 
 class TestLateUnitFile:
     @pytest.mark.fault(
-        "a unit file that appears after another loaded unit has named it in its After=", "one daemon-reload, start 0"
+        "systemd knows a unit only from `After=` of another unit, and then the unit file appears.",
+        "The start does at most two daemon-reloads, one for the unit file and one for the drop-in, and returns 0.",
     )
     @pytest.mark.parametrize("kind", ["file", "link"])
     def test_appears(self, agent: Agent, box: Box, kind: str) -> None:
@@ -251,7 +263,8 @@ class TestLateUnitFile:
             box.sh("umount /srv/late", check=False)
 
     @pytest.mark.fault(
-        "a unit that is not found", "start 5 after one daemon-reload; monitor, probe and stop after none"
+        "A unit does not exist.",
+        "A start does one daemon-reload and returns 5. Monitor, probe and stop do no daemon-reload.",
     )
     def test_does_not_appear(self, agent: Agent, box: Box) -> None:
         """Where it is not there after all, it has been looked for once."""

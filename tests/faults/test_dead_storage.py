@@ -43,8 +43,9 @@ def readers(box: Box) -> list[int]:
 
 class TestUnit:
     @pytest.mark.fault(
-        "a process of the unit in uninterruptible sleep: systemd gives up and sets the unit to failed",
-        "stop 1, naming it; monitor and probe 1; once the storage is back all actions succeed",
+        "A process of the unit is in uninterruptible sleep, and systemd sets the unit to failed.",
+        "The stop returns 1 and names the process. Monitor and probe return 1. When the storage responds again, all "
+        "actions succeed.",
     )
     @pytest.mark.parametrize(
         ("lines", "escalate"),
@@ -71,7 +72,8 @@ class TestUnit:
         assert agent("monitor", unit=unit).code == 7
 
     @pytest.mark.fault(
-        "another process of the unit in uninterruptible sleep, its main process gone", "stop 1; monitor 1, naming it"
+        "The main process of the unit has ended, and another process of the unit is in uninterruptible sleep.",
+        "The stop returns 1. The monitor returns 1 and names the process.",
     )
     def test_child(self, agent: Agent, box: Box, storage: SilentStorage) -> None:
         """A child counts like the main process, and is named before what is merely alive."""
@@ -87,8 +89,9 @@ class TestUnit:
 
 class TestHook:
     @pytest.mark.fault(
-        "hook in uninterruptible sleep, one monitor",
-        "1 in time, with the hook's time, naming the process that cannot be killed; the log does not name it as killed",
+        "A hook is in uninterruptible sleep during a monitor.",
+        "The monitor returns 1 in time. The reason has the time that the hook has taken, and names the process that "
+        "cannot be killed. The log does not report this process as killed.",
     )
     @pytest.mark.parametrize("timeout_s", [4, 20])
     def test_cannot_be_killed(self, agent: Agent, box: Box, storage: SilentStorage, timeout_s: float) -> None:
@@ -103,7 +106,8 @@ class TestHook:
         assert "killed now" not in log
 
     @pytest.mark.fault(
-        "hook in uninterruptible sleep, nine monitors", "the monitors leave one process; the later ones 1 at once"
+        "A hook is in uninterruptible sleep during nine monitors.",
+        "All nine monitors together leave one process. After the first monitor, each monitor returns 1 at once.",
     )
     @pytest.mark.parametrize("user", ["", "nobody"])
     def test_does_not_pile_up(self, agent: Agent, box: Box, storage: SilentStorage, user: str) -> None:
@@ -123,7 +127,10 @@ class TestHook:
         assert agent("monitor", variables=given).code == 190
         assert box.marks("ran") == ["ran", "ran"]
 
-    @pytest.mark.fault("hook in uninterruptible sleep, other actions", "probe and start 1 with the same reason; stop 0")
+    @pytest.mark.fault(
+        "A hook is in uninterruptible sleep during other actions.",
+        "Start and probe return 1, and name the process. The stop returns 0.",
+    )
     def test_other_actions(self, agent: Agent, box: Box, storage: SilentStorage) -> None:
         """No action waits for a hook that cannot be killed, and none starts it a second time."""
         assert storage.path == PLACE
@@ -137,7 +144,10 @@ class TestHook:
         assert agent("stop", unit=unit, monitor_hook=hook).code == 0
         assert len(readers(box)) == 1
 
-    @pytest.mark.fault("one of several hooks, in uninterruptible sleep", "1, naming that one; the others run")
+    @pytest.mark.fault(
+        "One of several hooks is in uninterruptible sleep.",
+        "The monitor returns 1 and names this hook. The other hooks run.",
+    )
     def test_one_of_a_directory(self, agent: Agent, box: Box, storage: SilentStorage) -> None:
         """The others go on being run, and their failures count."""
         assert storage.path == PLACE
@@ -151,8 +161,9 @@ class TestHook:
         assert re.fullmatch(NOT_STARTED, result.reason)
 
     @pytest.mark.fault(
-        "hook that passes, but leaves a child in uninterruptible sleep",
-        "its own code, and the log names the child as one that cannot be killed; then 1 while it lives",
+        "A hook passes, but leaves a child in uninterruptible sleep.",
+        "The monitor returns the hook's code, and the log reports that the child cannot be killed. As long as the "
+        "child is alive, later monitors return 1.",
     )
     def test_leaves_a_child(self, agent: Agent, box: Box, storage: SilentStorage) -> None:
         """Processes that a hook leaves behind are reported correctly, and do not accumulate."""
@@ -179,7 +190,10 @@ class TestHook:
 
 @RESIDENT_ONLY
 class TestServer:
-    @pytest.mark.fault("working directory on dead storage", "the hook's own code; other monitors are served meanwhile")
+    @pytest.mark.fault(
+        "The agent's working directory is on storage that does not respond.",
+        "The monitor returns the hook's code. Meanwhile the server serves other monitors.",
+    )
     def test_working_directory(self, agent: Agent, box: Box) -> None:
         """The server accesses no directory of a client that may not respond: the agent runs the action itself."""
         unit, hook = box.started(), box.hook("exit 190")
@@ -195,7 +209,10 @@ class TestServer:
         assert answer.code == 190
         assert declined < OTHERS
 
-    @pytest.mark.fault("PATH or log on dead storage, through a link", "other monitors are served meanwhile")
+    @pytest.mark.fault(
+        "A directory in `PATH`, or the log file, is a link to storage that does not respond.",
+        "Meanwhile the server serves other monitors.",
+    )
     @pytest.mark.parametrize("name", ["PATH", "HA_LOGFILE"])
     def test_search_path(self, agent: Agent, box: Box, storage: SilentStorage, name: str) -> None:
         """The server searches for no program there, and writes no log: other agents get their results from it."""

@@ -25,8 +25,9 @@ def warnings(box: Box) -> list[str]:
 
 class TestOverrides:
     @pytest.mark.fault(
-        "`Restart=always` and `RestartForceExitStatus=` in `override.conf`, or in the unit itself",
-        "systemd applies neither after start: a service that dies stays dead, monitor 7",
+        "`override.conf`, or the unit itself, sets `Restart=always` and `RestartForceExitStatus=`.",
+        "After a start systemd applies neither setting. If the service dies, systemd does not restart it, and a "
+        "monitor returns 7.",
     )
     @pytest.mark.parametrize("where", ["override.conf", "zz-local.conf", "unit", "service.d"])
     @pytest.mark.parametrize("stays_loaded", [True, False], ids=["stays-loaded", "forgotten"])
@@ -48,7 +49,10 @@ class TestOverrides:
         assert box.state(unit) == "failed"
         assert agent("monitor", unit=unit).code == 7
 
-    @pytest.mark.fault("`Restart=always` in a drop-in that sorts after ours", "start 0 with one warning that names it")
+    @pytest.mark.fault(
+        "A drop-in that sorts after the agent's sets `Restart=always`.",
+        "The start returns 0, and logs one warning that names this drop-in.",
+    )
     def test_another_wins(self, agent: Agent, box: Box) -> None:
         """A restart that the cluster does not control is reported once, in the log."""
         box.sh("mkdir -p /run/test")
@@ -61,7 +65,8 @@ class TestOverrides:
         assert box.state(unit) == "inactive"
 
     @pytest.mark.fault(
-        "`Restart=always` in `override.conf`, with `order_at_shutdown=no`", "start 0, no warning: no drop-in is wanted"
+        "`override.conf` sets `Restart=always`, and the resource has `order_at_shutdown=no`.",
+        "The start writes no drop-in, logs no warning and returns 0.",
     )
     def test_not_wanted(self, agent: Agent, box: Box) -> None:
         """Without our drop-in restarts are systemd's, as the administrator has chosen."""
@@ -84,7 +89,10 @@ class TestOldName:
         assert OLD in box.show(unit, "DropInPaths")
         return unit
 
-    @pytest.mark.fault("a drop-in of the older name", "replaced by start, which reloads systemd")
+    @pytest.mark.fault(
+        "A unit has the drop-in of an older version, `50-ocf-systemd.conf`.",
+        "A start replaces this drop-in with the present one, and does a daemon-reload.",
+    )
     @pytest.mark.parametrize("started", [False, True], ids=["down", "running"])
     def test_start(self, agent: Agent, box: Box, *, started: bool) -> None:
         """There is one drop-in of ours, and that is in force."""
@@ -93,7 +101,10 @@ class TestOldName:
         assert not box.path(RUN.format(unit, OLD)).exists()
         assert box.show(unit, "DropInPaths") == RUN.format(unit, OURS)
 
-    @pytest.mark.fault("a drop-in of the older name", "removed by stop, and not listed afterwards")
+    @pytest.mark.fault(
+        "A unit has the drop-in of an older version, `50-ocf-systemd.conf`.",
+        "A stop removes this drop-in. After the stop it is not in `DropInPaths`.",
+    )
     def test_stop(self, agent: Agent, box: Box) -> None:
         """A unit that an older version has started is stopped like any other."""
         unit = self.old(box, started=True)
@@ -101,7 +112,10 @@ class TestOldName:
         assert not box.path(RUN.format(unit, "")).exists()
         assert box.show(unit, "DropInPaths") == ""
 
-    @pytest.mark.fault("a drop-in of the older name", "replaced by reload-agent while the unit runs")
+    @pytest.mark.fault(
+        "A unit has the drop-in of an older version, `50-ocf-systemd.conf`.",
+        "`reload-agent` replaces this drop-in with the present one while the unit runs.",
+    )
     def test_reload_agent(self, agent: Agent, box: Box) -> None:
         """An upgrade of the agent needs no restart of the service."""
         unit = self.old(box, started=True)

@@ -50,8 +50,9 @@ def visitor(box: Box, directory: str) -> Iterator[None]:
 @COLD_ONLY
 class TestMoment:
     @pytest.mark.fault(
-        "unit that does not stop within TimeoutStopSec=90, with a stop timeout of 26 s",
-        "SIGKILL before the agent deadline by a quarter of the time until it, at most 5 s; not earlier",
+        "A unit with `TimeoutStopSec=90` ignores SIGTERM, and the stop has a timeout of 8 s or 26 s.",
+        "The agent sends SIGKILL before the agent deadline, by a quarter of the time until that deadline, but by at "
+        "most 5 s. It sends no SIGKILL earlier. The stop returns 0.",
     )
     def test_a_quarter_before_the_deadline(self, agent: Agent, box: Box) -> None:
         """The unit has as much time to stop as leaves the agent enough to observe the end of a killed one."""
@@ -72,7 +73,8 @@ class TestMoment:
         assert results[-1].elapsed_s < 22  # of a deadline of 23.4 s: it is dead at once
 
     @pytest.mark.fault(
-        "unit that ignores TERM, whose TimeoutStopSec is over before that", "systemd kills it: no escalation"
+        "A unit ignores SIGTERM, and its `TimeoutStopSec=` ends before the agent would send SIGKILL.",
+        "systemd sends SIGKILL, and the agent sends none. The stop returns 0.",
     )
     def test_systemd_first(self, agent: Agent, box: Box) -> None:
         """A shorter limit of the unit expires first, and systemd kills the unit then."""
@@ -88,8 +90,8 @@ class TestMoment:
 @COLD_ONLY
 class TestHow:
     @pytest.mark.fault(
-        "escalation of a unit with ExecStopPost=",
-        "killed pid by pid, never by cgroup.kill; ExecStopPost= runs to its end",
+        "A unit with `ExecStopPost=` and `TimeoutStopSec=infinity` ignores SIGTERM.",
+        "The agent sends SIGKILL to each pid, and does not use `cgroup.kill`. Then `ExecStopPost=` runs to its end.",
     )
     def test_stop_post(self, agent: Agent, box: Box) -> None:
         """What a unit does after its end, as unmounting, is done: only what does not stop is killed."""
@@ -108,7 +110,10 @@ class TestHow:
         assert "stop" in box.marks("verbs")
         assert "kill" not in box.marks("verbs")
 
-    @pytest.mark.fault("ExecStopPost= that hangs after an escalation", "killed in its turn: stop 0")
+    @pytest.mark.fault(
+        "A unit with `TimeoutStopSec=infinity` ignores SIGTERM, and its `ExecStopPost=` hangs.",
+        "The agent sends SIGKILL to the unit's processes, and later to `ExecStopPost=`. The stop returns 0.",
+    )
     def test_stop_post_that_hangs(self, agent: Agent, box: Box) -> None:
         """It has a share of the time, and not all of it."""
         unit = box.stubborn(FOREVER, f"ExecStopPost={IGNORES_TERM}")
@@ -116,7 +121,9 @@ class TestHow:
         assert agent("stop", unit=unit, timeout_s=12).code == 0
 
     @pytest.mark.fault(
-        "unit whose processes ignore TERM and start others as these end, forty of them", "stop kills all: 0"
+        "Forty processes of a unit ignore SIGTERM. Each of them starts a child, and a new child whenever that child "
+        "ends.",
+        "The stop kills all of these processes and returns 0.",
     )
     def test_many_that_come_again(self, agent: Agent, box: Box) -> None:
         """Processes that appear while others are killed are killed as well, until there are none."""
@@ -133,8 +140,9 @@ class TestHow:
 
 class TestNever:
     @pytest.mark.fault(
-        "mount unit that is busy",
-        "stop 1 with umount's own message; its users are not killed, and stop is 0 once it is idle",
+        "The file system of a mount unit is busy.",
+        "The stop returns 1 with the message of `umount`, and kills no process that uses the file system. When the "
+        "file system is no longer in use, a stop returns 0.",
     )
     def test_busy_mount(self, agent: Agent, box: Box) -> None:
         """A file system that is in use cannot be unmounted; the processes that use it must not be killed."""
@@ -152,7 +160,10 @@ class TestNever:
         box.sh('systemctl stop -- "$1"', user)
         assert agent("stop", unit=unit).code == 0
 
-    @pytest.mark.fault("unit without processes that does not stop in time", "1 with its state; nothing is killed")
+    @pytest.mark.fault(
+        "A unit that is not a service does not stop in time.",
+        "The stop returns 1 with the unit's state, and kills nothing.",
+    )
     def test_no_processes(self, agent: Agent, box: Box) -> None:
         """A socket whose stop waits for a program is not a service: what it runs is left alone."""
         box.sh("mkdir -p /run/test")

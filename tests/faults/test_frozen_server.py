@@ -57,7 +57,7 @@ def frozen_server(box: Box) -> Iterator[None]:
 
 
 @RESIDENT_ONLY
-@pytest.mark.fault("the resident server frozen", "start, stop and reload take no longer than without it")
+@pytest.mark.fault("The resident server is frozen.", "Start, stop and reload take no longer than without a server.")
 def test_not_waited_for(agent: Agent, box: Box) -> None:
     """Actions that change something do not use the server, and so do not wait for its greeting."""
     unit, hook = box.service("ExecStart=sleep infinity", "ExecReload=true"), box.hook("exit 0")
@@ -72,7 +72,10 @@ def test_not_waited_for(agent: Agent, box: Box) -> None:
 
 
 @RESIDENT_ONLY
-@pytest.mark.fault("the resident server frozen", "monitors run without it and return the unit's state")
+@pytest.mark.fault(
+    "The resident server is frozen.",
+    "The agents run their monitors in their own processes, and return the unit's state.",
+)
 def test_monitors_go_on(agent: Agent, box: Box) -> None:
     """A server that does not greet is not waited for beyond a moment."""
     up, down, hook = box.started(), box.service(), box.hook("exit 190")
@@ -86,8 +89,9 @@ def test_monitors_go_on(agent: Agent, box: Box) -> None:
 
 @RESIDENT_ONLY
 @pytest.mark.fault(
-    "the resident server frozen in the middle of starts, or of stops, and thawed after the opposite has returned 0",
-    "nothing is started or stopped any more",
+    "The resident server is frozen in the middle of starts, or of stops. It is thawed after the opposite actions have "
+    "returned 0.",
+    "After that, no unit is started or stopped.",
 )
 @pytest.mark.parametrize("action", ["start", "stop"])
 @pytest.mark.parametrize("ending", [None, Ending.GROUP_KILLED], ids=["goes-on", "killed"])
@@ -134,7 +138,8 @@ class TestHooksOfOthers:
 
     @RESIDENT_ONLY
     @pytest.mark.fault(
-        "`monitor_hook_user`, for a hook of any owner", "run by the agent's own process, not by the server"
+        "`monitor_hook_user` is set, whether root or that user owns the hook.",
+        "The agent's own process runs the hook, not the server.",
     )
     @pytest.mark.parametrize("owned", ["directory", "hook", "cgroup"])
     def test_own(self, agent: Agent, box: Box, owned: str) -> None:
@@ -156,8 +161,8 @@ class TestHooksOfOthers:
 
     @RESIDENT_ONLY
     @pytest.mark.fault(
-        "a hook that lies on storage that does not respond",
-        "1 with a reason in time; the server goes on, and serves monitors of other units",
+        "A hook is on storage that does not respond.",
+        "The monitor returns 1 with a reason in time. Meanwhile the server serves monitors of other resources.",
     )
     def test_on_dead_storage(self, agent: Agent, box: Box) -> None:
         """A process that accesses such a hook hangs: its client gets a result in time, and no other is affected.

@@ -13,8 +13,10 @@ if TYPE_CHECKING:
 
 
 @pytest.mark.fault(
-    "bad or CRLF shebang, no shebang, not executable, a dangling link",
-    "start and monitor 5 with a reason that names the problem, never a fallback to sh; stop 0",
+    "A hook is missing, not executable or a dangling link, or its first line names no interpreter, a missing one, or "
+    "ends in CR LF.",
+    "Start and monitor return 5 with a reason that names the problem. `sh` does not run the hook instead. A stop "
+    "returns 0.",
 )
 @pytest.mark.parametrize(
     ("prepare", "reason"),
@@ -47,7 +49,9 @@ def test_cannot_be_run(agent: Agent, box: Box, prepare: str, reason: str) -> Non
     assert box.marks("ran") == []
 
 
-@pytest.mark.fault("a dangling entry in a directory of hooks", "5, and a reason that names it")
+@pytest.mark.fault(
+    "A directory of hooks contains a dangling link.", "The monitor returns 5, and the reason names the link."
+)
 def test_dangling_entry(agent: Agent, box: Box) -> None:
     """A dangling entry is reported, not skipped: it was meant to run."""
     directory = Path(box.hook("exit 0", "good")).parent
@@ -57,7 +61,10 @@ def test_dangling_entry(agent: Agent, box: Box) -> None:
     assert result.reason.startswith("hook dangling: cannot be run: ")
 
 
-@pytest.mark.fault("hook vanishes after start", "monitor 5 while active, 7 once down; stop 0")
+@pytest.mark.fault(
+    "A hook is deleted after the start.",
+    "A monitor returns 5 while the unit is active, and 7 when the unit is down. A stop returns 0.",
+)
 def test_vanished(agent: Agent, box: Box) -> None:
     """A hook that vanishes after the start is 5 while the unit runs, 7 once it is down; stop is 0."""
     unit, hook = box.service(), box.hook("exit 0")
@@ -68,8 +75,9 @@ def test_vanished(agent: Agent, box: Box) -> None:
 
 
 @pytest.mark.fault(
-    "hook or a parent writable by others, owned by another user, behind a link into such a place",
-    "start, monitor, validate-all: 4, and the hook is not run; stop works",
+    "Other users can write to a hook or to a directory above it, or another user owns one of them, or the hook is a "
+    "link into such a directory.",
+    "Start, monitor and `validate-all` return 4 and do not run the hook. A stop returns 0.",
 )
 @pytest.mark.parametrize(
     ("prepare", "culprit"),

@@ -18,14 +18,19 @@ LEVEL_10 = {"OCF_CHECK_LEVEL": "10"}
 
 
 class TestExitCodes:
-    @pytest.mark.fault("a monitoring plugin fails", "the first line of its output, without performance data")
+    @pytest.mark.fault(
+        "A monitoring plugin fails.", "The reason has the first line of the plugin's output, without performance data."
+    )
     def test_plugin(self, agent: Agent, box: Box) -> None:
         """A plugin's first line is its message; long output and performance data follow."""
         hook = box.hook("echo 'HTTP CRITICAL - 503 | time=0.1s;;;0'; echo details; exit 2")
         result = agent("monitor", unit=box.started(), monitor_hook=hook, monitor_hook_protocol="nagios")
         assert (result.code, result.reason) == (1, "hook hook: HTTP CRITICAL - 503 (exit 2)")
 
-    @pytest.mark.fault("the status action of an init script as a hook", "3 is not running, all others but 0 are 1")
+    @pytest.mark.fault(
+        "The hook is the `status` action of an init script.",
+        "3 becomes 7, not running. Every other code except 0 becomes 1.",
+    )
     @pytest.mark.parametrize(("code", "expected"), [(0, 0), (1, 1), (2, 1), (3, 7), (4, 1), (7, 1)])
     def test_lsb(self, agent: Agent, box: Box, code: int, expected: int) -> None:
         """The codes of the LSB's status."""
@@ -36,7 +41,7 @@ class TestExitCodes:
 
 class TestWhen:
     @COLD_ONLY
-    @pytest.mark.fault("monitor_hook_level above 0", "start waits for the hook nevertheless")
+    @pytest.mark.fault("`monitor_hook_level` is greater than 0.", "A start waits for the hook nevertheless.")
     def test_start_whatever_the_level(self, agent: Agent, box: Box) -> None:
         """A start is done when the service is ready, however rarely the hook is run later."""
         unit, hook = box.service(), box.hook("[ -e /run/test/ready ] || { echo not yet >&2; exit 1; }")
@@ -48,7 +53,9 @@ class TestWhen:
         assert agent("start", unit=unit, monitor_hook=hook, monitor_hook_level="10").code == 0
 
     @COLD_ONLY
-    @pytest.mark.fault("a hook that fails for a moment after a reload", "reload waits for it: 0")
+    @pytest.mark.fault(
+        "A hook fails for a moment after a reload.", "The reload waits until the hook passes, and returns 0."
+    )
     def test_reload_waits(self, agent: Agent, box: Box) -> None:
         """The unit and its hook are polled as after a start."""
         unit = box.started(
@@ -59,7 +66,10 @@ class TestWhen:
         assert result.code == 0
         assert result.elapsed_s > 1
 
-    @pytest.mark.fault("a hook that fails twice, with retries", "the retries are poll_interval apart: 0")
+    @pytest.mark.fault(
+        "A hook fails twice, and retries are configured.",
+        "The monitor pauses for `poll_interval` before each retry, and returns 0.",
+    )
     def test_retries_are_spaced(self, agent: Agent, box: Box) -> None:
         """Three tries take two intervals, not half a second."""
         box.path("/run/test").mkdir(exist_ok=True)
@@ -71,7 +81,9 @@ class TestWhen:
 
 
 class TestValues:
-    @pytest.mark.fault("arguments in monitor_hook", "5; the reason names monitor_hook_args")
+    @pytest.mark.fault(
+        "`monitor_hook` contains arguments.", "The monitor returns 5, and the reason names `monitor_hook_args`."
+    )
     def test_arguments_in_the_hook(self, agent: Agent, box: Box) -> None:
         """The reason names the parameter to use."""
         hook = f"{box.hook('exit 0')} --port 25"
@@ -81,7 +93,7 @@ class TestValues:
 
 
 class TestDirectory:
-    @pytest.mark.fault("64 hooks in a directory", "all run, sixteen at a time at most")
+    @pytest.mark.fault("A directory contains 64 hooks.", "All hooks run, at most 16 at a time.")
     def test_many(self, agent: Agent, box: Box) -> None:
         """Each notes how many run with it."""
         box.path("/run/test").mkdir(exist_ok=True)
@@ -95,7 +107,7 @@ class TestDirectory:
         assert len(together) == MANY
         assert 2 <= max(together) <= AT_ONCE
 
-    @pytest.mark.fault("more than 64 hooks in a directory", "5, and none is run")
+    @pytest.mark.fault("A directory contains more than 64 hooks.", "The monitor returns 5 and runs none of the hooks.")
     def test_too_many(self, agent: Agent, box: Box) -> None:
         """A directory that was named by mistake, such as /usr/bin, runs nothing."""
         hook = box.marking("ran")
@@ -111,7 +123,10 @@ class TestDirectory:
 
 
 class TestUser:
-    @pytest.mark.fault("a hook of another user writes to /dev/stderr", "it can; its message is in the reason")
+    @pytest.mark.fault(
+        "A hook that runs as another user writes to `/dev/stderr`.",
+        "The hook can do so, and the reason has its message.",
+    )
     @pytest.mark.parametrize("stream", ["/dev/stderr", "/dev/stdout", "/proc/self/fd/2"])
     def test_opens_its_streams(self, agent: Agent, box: Box, stream: str) -> None:
         """The pipes are its own to open again."""
@@ -119,7 +134,9 @@ class TestUser:
         result = agent("monitor", unit=box.started(), monitor_hook=hook, monitor_hook_user="nobody")
         assert (result.code, result.reason) == (3, "hook hook: said (exit 3)")
 
-    @pytest.mark.fault("a hook that its user may not execute", "validate-all at level 10 and start: 5 with that reason")
+    @pytest.mark.fault(
+        "The user of a hook may not execute it.", "A start, and `validate-all` at level 10, return 5 with that reason."
+    )
     @pytest.mark.parametrize("action", ["validate-all", "start"])
     def test_may_not_execute(self, agent: Agent, box: Box, action: str) -> None:
         """Root could run it; the hook's user cannot."""
@@ -127,7 +144,10 @@ class TestUser:
         result = agent(action, unit=box.service(), monitor_hook=hook, monitor_hook_user="nobody", variables=LEVEL_10)
         assert (result.code, result.reason) == (5, "hook hook: cannot be run: user nobody may not execute it")
 
-    @pytest.mark.fault("a hook on a file system that is mounted noexec", "validate-all at level 10 and start: 5")
+    @pytest.mark.fault(
+        "A hook is on a file system that is mounted noexec.",
+        "Start, monitor, and `validate-all` at level 10, return 5.",
+    )
     @pytest.mark.parametrize("action", ["validate-all", "start", "monitor"])
     def test_noexec(self, agent: Agent, box: Box, action: str) -> None:
         """Its mode allows execution, and its mount does not."""
@@ -139,7 +159,7 @@ class TestUser:
             box.sh("umount /srv/noexec")
         assert (result.code, result.reason) == (5, "hook hook: cannot be run: its file system is mounted noexec")
 
-    @pytest.mark.fault("a hook whose interpreter is missing", "validate-all at level 10: 5")
+    @pytest.mark.fault("The interpreter of a hook is missing.", "`validate-all` at level 10 returns 5.")
     def test_interpreter(self, agent: Agent, box: Box) -> None:
         """It is found before a start."""
         hook = box.hook("exit 0", shebang="#!/no/such/sh\n")

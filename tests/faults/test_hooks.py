@@ -22,7 +22,10 @@ PEAK_KIB_MAX = 100_000  # an agent that kept what its hook prints would need 2,0
 
 
 class TestHang:
-    @pytest.mark.fault("hook hangs in a monitor", "1 with its reason, before Pacemaker's timeout")
+    @pytest.mark.fault(
+        "A hook hangs in a monitor or in a start.",
+        "The action returns 1 with the hook's name in the reason, before Pacemaker's timeout.",
+    )
     @pytest.mark.parametrize("action", ["monitor", "start"])
     def test_hangs(self, agent: Agent, box: Box, action: str) -> None:
         """A hook that hangs is 1 with the time it had."""
@@ -31,14 +34,19 @@ class TestHang:
         assert result.code == 1
         assert re.fullmatch(r"hook hook: timed out after [01]\.\d s", result.reason)
 
-    @pytest.mark.fault("hook hangs in its first run after a start", "the start has time left for another attempt")
+    @pytest.mark.fault(
+        "A hook hangs in its first run of a start.", "The start has enough time left to run the hook again."
+    )
     def test_hangs_once(self, agent: Agent, box: Box) -> None:
         """A hook that hangs the first time is run again within the deadline."""
         box.sh("mkdir -p /run/test")
         hook = box.hook("[ -e /run/test/second ] || { touch /run/test/second; sleep 1000; }")
         assert agent("start", unit=box.service(), monitor_hook=hook, timeout_s=6).code == 0
 
-    @pytest.mark.fault("hook hangs, with `monitor_hook_timeout`", "1 within that time; the reason has the elapsed time")
+    @pytest.mark.fault(
+        "A hook hangs, and `monitor_hook_timeout` is set.",
+        "The monitor returns 1 when that time is up, and the reason has the elapsed time.",
+    )
     def test_time_limit(self, agent: Agent, box: Box) -> None:
         """A hook that hangs is not waited for longer than it is allowed to take."""
         hook = box.hook("sleep 1000")
@@ -47,7 +55,10 @@ class TestHang:
         assert result.elapsed_s < 3
         assert result.reason.startswith("hook hook: timed out after 0.")
 
-    @pytest.mark.fault("hook ignores TERM", "TERM, at most 1 s of grace, KILL; 1")
+    @pytest.mark.fault(
+        "A hook ignores SIGTERM when its time is up.",
+        "The hook gets SIGTERM and, at most 1 s later, SIGKILL. The monitor returns 1.",
+    )
     def test_ignores_term(self, agent: Agent, box: Box) -> None:
         """A hook that ignores SIGTERM gets it, and a second later SIGKILL."""
         box.sh("mkdir -p /run/test")
@@ -61,7 +72,8 @@ class TestHang:
 
 class TestLeftovers:
     @pytest.mark.fault(
-        "hook leaves a child that holds stdout", "its own code, at once; the leftover is ended, and named in the log"
+        "A hook leaves a child that holds standard output open.",
+        "The monitor returns the hook's code at once. The agent kills the child, and the log names it.",
     )
     def test_child_that_holds_the_output(self, agent: Agent, box: Box) -> None:
         """A hook's own exit counts at once, even if another process keeps its output open; that one is ended."""
@@ -73,7 +85,9 @@ class TestLeftovers:
         assert result.elapsed_s < 2
         assert any("a hook left a process behind, killed now: sleep[" in line for line in box.marks("log"))
 
-    @pytest.mark.fault("hook's tree at the deadline, its leader already gone", "the tree is ended")
+    @pytest.mark.fault(
+        "At its deadline a hook has children, but the hook's own process has ended.", "The agent ends the children."
+    )
     @pytest.mark.parametrize(
         "script",
         [
@@ -90,7 +104,10 @@ class TestLeftovers:
         assert result.code == 1
         assert re.match(r"hook hangs: timed out after 0\.", result.reason)
 
-    @pytest.mark.fault("hook double-forks with setsid and hangs", "found and ended")
+    @pytest.mark.fault(
+        "A hook starts a process by a double fork with `setsid`, and that process hangs.",
+        "The agent finds the process and ends it.",
+    )
     @pytest.mark.parametrize(
         ("script", "code"),
         [
@@ -105,8 +122,8 @@ class TestLeftovers:
         assert agent("monitor", unit=box.started(), monitor_hook=hook, monitor_hook_timeout="300ms").code == code
 
     @pytest.mark.fault(
-        "hook leaves a process in killable state-D sleep (TASK_KILLABLE), in a session of its own",
-        "found and ended",
+        "A hook leaves a process in a session of its own, in a state D that SIGKILL can interrupt (`TASK_KILLABLE`).",
+        "The agent finds the process and ends it.",
     )
     def test_asleep(self, agent: Agent, box: Box) -> None:
         """As on a disk that is slow, or in vfork(2): it is not given up for one that cannot be killed."""
@@ -126,7 +143,8 @@ def peak_kib(pid: int) -> int:
 
 class TestOutput:
     @pytest.mark.fault(
-        "hook prints 2 GB, on one stream or both", "memory stays bounded (100 MB at most), result unaffected"
+        "A hook prints 2 GB on one stream or on both.",
+        "The agent's memory stays below 100 MB, and the result does not change.",
     )
     @pytest.mark.parametrize(
         "script",
@@ -152,8 +170,9 @@ class TestOutput:
         assert result.reason == "hook hook: at last (exit 42)"
 
     @pytest.mark.fault(
-        "hook prints `ocf-exit-reason:`, ESC, NUL, bytes that are not UTF-8, rich markup",
-        "the agent's reason is the one that Pacemaker shows, without the hook's prefix; other text is unchanged",
+        "A hook prints `ocf-exit-reason:`, ESC, NUL, bytes that are not UTF-8, or rich markup.",
+        "Pacemaker shows the agent's own reason. The agent removes the prefix and the control characters from the "
+        "hook's text.",
     )
     @pytest.mark.parametrize(
         ("printed", "quoted"),
@@ -177,7 +196,7 @@ class TestOutput:
 
 
 class TestEnd:
-    @pytest.mark.fault("hook dies by a signal", "1, the signal's name")
+    @pytest.mark.fault("A hook is killed by a signal.", "The monitor returns 1, and the reason names the signal.")
     @pytest.mark.parametrize("signal", ["SEGV", "KILL", "TERM", "HUP"])
     def test_signal(self, agent: Agent, box: Box, signal: str) -> None:
         """A hook that dies by a signal is 1 with the signal's name."""
@@ -187,8 +206,8 @@ class TestEnd:
         assert result.reason == f"hook hook: killed by SIG{signal}"
 
     @pytest.mark.fault(
-        "hook exits with 8, 9 or 191, which Pacemaker takes for the promoted role",
-        "1 from monitor, probe, start and reload, with the hook's own code in the reason",
+        "A hook exits with 8, 9 or 191, which Pacemaker takes for the promoted role.",
+        "Monitor, probe, start and reload return 1, with the hook's own code in the reason.",
     )
     @pytest.mark.parametrize("code", [8, 9, 191])
     def test_promoted(self, agent: Agent, box: Box, code: int) -> None:
@@ -207,7 +226,9 @@ class TestEnd:
             agent.audit(call, result)
             assert (result.code, result.reason) == (1, f"hook hook: not found (exit {code})")
 
-    @pytest.mark.fault("hooks of a directory exit with 8, 9 or 191", "1, whatever the other hooks return")
+    @pytest.mark.fault(
+        "A hook of a directory exits with 8, 9 or 191.", "The monitor returns 1, whatever the other hooks return."
+    )
     @pytest.mark.parametrize("codes", [(0, 8), (7, 9), (191, 190), (9, 8)])
     def test_promoted_of_several(self, agent: Agent, box: Box, codes: tuple[int, int]) -> None:
         """Such a code is a failure like any other."""
@@ -215,7 +236,9 @@ class TestEnd:
             box.hook(f"exit {code}", f"hook{number}")
         assert agent("monitor", unit=box.started(), monitor_hook=HOOKS).code == 1
 
-    @pytest.mark.fault("hook exits with 8, 9 or 191 by another protocol", "1 as well")
+    @pytest.mark.fault(
+        "A hook exits with 8, 9 or 191, and `monitor_hook_protocol` is not `ocf`.", "The monitor returns 1 as well."
+    )
     @pytest.mark.parametrize("protocol", ["nagios", "plain", "lsb"])
     def test_promoted_by_protocol(self, agent: Agent, box: Box, protocol: str) -> None:
         """No protocol lets one through."""
@@ -224,7 +247,9 @@ class TestEnd:
             result = agent("monitor", unit=unit, monitor_hook=box.hook(f"exit {code}"), monitor_hook_protocol=protocol)
             assert (result.code, result.reason) == (1, f"hook hook: failed (exit {code})")
 
-    @pytest.mark.fault("hook reads stdin, closes its streams", "no effect")
+    @pytest.mark.fault(
+        "A hook reads its standard input, or closes its streams.", "The monitor returns the hook's code."
+    )
     @pytest.mark.parametrize(
         "script",
         [

@@ -59,8 +59,9 @@ def lanes_of(agent: Agent, box: Box, count: int, *lines: str) -> list[Lane]:
 
 @COLD_ONLY
 @pytest.mark.fault(
-    "agent killed, terminated, its group killed, at every step of start and stop",
-    "the next start and stop are right, drop-in included; no leftover hook",
+    "The agent gets SIGTERM, or the agent or its process group gets SIGKILL, at each step of a start and of a stop.",
+    "The next start and the next stop return the right results, and write or remove the drop-in. No process of a hook "
+    "is left.",
 )
 @pytest.mark.parametrize("action", ["start", "stop"])
 @pytest.mark.parametrize("ending", Ending, ids=lambda ending: ending.name)
@@ -88,8 +89,9 @@ def test_every_step(agent: Agent, box: Box, action: str, ending: Ending) -> None
 
 @COLD_ONLY
 @pytest.mark.fault(
-    "agent killed, terminated, its group killed, at a hundred random moments of real starts and stops",
-    "the next action is right; no leftover hook",
+    "The agent gets SIGTERM, or the agent or its process group gets SIGKILL, at a hundred random moments of starts and "
+    "stops.",
+    "The next action returns the right result. No process of a hook is left.",
 )
 @pytest.mark.parametrize("seed", range(10))
 def test_random_moments(agent: Agent, box: Box, seed: int) -> None:
@@ -116,7 +118,8 @@ def test_random_moments(agent: Agent, box: Box, seed: int) -> None:
 
 class TestHookOfKilledAgent:
     @pytest.mark.fault(
-        "agent killed while its hook runs", "no leftover hook a second later; the next actions are right"
+        "The agent gets SIGKILL while its hook runs.",
+        "A second later no process of the hook is left. The next actions return the right results.",
     )
     @pytest.mark.parametrize("ending", [Ending.KILLED, Ending.GROUP_KILLED], ids=lambda ending: ending.name)
     @pytest.mark.parametrize(
@@ -136,7 +139,10 @@ class TestHookOfKilledAgent:
 
 
 class TestSignals:
-    @pytest.mark.fault("agent that receives TERM, INT or HUP", "1 with the signal's name, at once; no leftover hook")
+    @pytest.mark.fault(
+        "The agent gets SIGTERM, SIGINT or SIGHUP.",
+        "The action returns 1 at once, and the reason names the signal. No process of the hook is left.",
+    )
     @pytest.mark.parametrize("number", [SIGTERM, SIGINT, SIGHUP], ids=lambda number: number.name)
     @pytest.mark.parametrize("action", ["monitor", "start"])
     def test_ends_early(self, agent: Agent, box: Box, action: str, number: Signals) -> None:
@@ -159,7 +165,10 @@ def close_streams(call: Call) -> None:
     call.process.stderr.close()
 
 
-@pytest.mark.fault("the executor ends before the result", "the action goes on to its end; EPIPE is tolerated")
+@pytest.mark.fault(
+    "Pacemaker's executor ends before the action has a result.",
+    "The action continues to its end, and ignores that it cannot write the reason (EPIPE).",
+)
 @pytest.mark.parametrize(("hook_code", "code"), [pytest.param(190, 0, id="good"), pytest.param(5, 1, id="bad")])
 def test_nobody_reads(agent: Agent, box: Box, hook_code: int, code: int) -> None:
     """If the executor has gone, an action continues to its end, good or bad."""

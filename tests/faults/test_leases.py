@@ -27,7 +27,8 @@ def marking(box: Box, user: str) -> str:
 
 
 @pytest.mark.fault(
-    "a lease on a hook, kept by its holder", "1 with a reason in time; the hook does not run after that; stop 0"
+    "A process holds a lease on a hook, and does not give it up.",
+    "Monitor and start return 1 with a reason in time, and the hook does not run later. A stop returns 0.",
 )
 @pytest.mark.parametrize("user", ["", "nobody"])
 def test_kept(agent: Agent, box: Box, user: str) -> None:
@@ -44,7 +45,10 @@ def test_kept(agent: Agent, box: Box, user: str) -> None:
         assert agent("start", variables=given).code == 0
 
 
-@pytest.mark.fault("a lease on a hook, given up when the kernel requests it", "the hook's own code")
+@pytest.mark.fault(
+    "A process holds a lease on a hook, and gives it up when the kernel requests that.",
+    "The hook runs, and the monitor returns its code.",
+)
 def test_given_up(agent: Agent, box: Box) -> None:
     """A file server gives a lease up within milliseconds: the hook runs then, in a start as well."""
     unit, hook = box.service(), marking(box, "")
@@ -55,7 +59,10 @@ def test_given_up(agent: Agent, box: Box) -> None:
 
 
 @RESIDENT_ONLY
-@pytest.mark.fault("a lease on a hook, other monitors", "served by the server meanwhile")
+@pytest.mark.fault(
+    "A process holds a lease on the hook of one resource.",
+    "Meanwhile the server serves the monitors of other resources.",
+)
 def test_others(agent: Agent, box: Box) -> None:
     """The server does not wait for the holder: other agents get their results from it."""
     unit, hook, other = box.started(), marking(box, ""), box.hook("exit 190", "other")

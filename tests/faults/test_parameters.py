@@ -41,7 +41,10 @@ NO_NAMES = [
 
 
 class TestUnitNames:
-    @pytest.mark.fault("hostile unit names", "6 before anything is spawned")
+    @pytest.mark.fault(
+        "The parameter `unit` is not a valid name, such as `-H x` or `$(…)`.",
+        "A start returns 6, and starts neither `systemctl` nor the hook.",
+    )
     @pytest.mark.parametrize("name", NO_NAMES)
     def test_nothing_is_run(self, agent: Agent, box: Box, name: str) -> None:
         """An invalid unit name is 6, before a hook or systemctl is run."""
@@ -59,14 +62,18 @@ class TestUnitNames:
         # The server queries PID 1 itself.
         assert (box.marks("systemctl"), box.marks("hook")) == ([] if agent.is_resident else ["ran"], ["ran "])
 
-    @pytest.mark.fault("hostile unit names", "6 from every action but a probe and stop")
+    @pytest.mark.fault(
+        "The parameter `unit` is not a valid name, such as `-H x` or `$(…)`.",
+        "Every action except probe and stop returns 6.",
+    )
     @pytest.mark.parametrize("action", ["start", "monitor", "reload", "reload-agent", "validate-all"])
     def test_every_action(self, agent: Agent, action: str) -> None:
         """No action takes such a name."""
         assert agent(action, unit="-H x").code == 6
 
     @pytest.mark.fault(
-        "a unit name that systemd cannot have, or none", "probe 7, stop 0, with a warning; nothing is spawned"
+        "The parameter `unit` is not a valid name, or is not set.",
+        "A probe returns 7, and a stop returns 0. Both log a warning, and start neither `systemctl` nor the hook.",
     )
     @pytest.mark.parametrize("name", NO_NAMES)
     def test_probe_and_stop(self, agent: Agent, box: Box, name: str) -> None:
@@ -110,9 +117,9 @@ class TestWrongValues:
         assert {"unit", *WRONG} == {parameter.name for parameter in TABLE}
 
     @pytest.mark.fault(
-        "a wrong value of any parameter",
-        "start, recurring monitor, reload, reload-agent, validate-all 6; probe by the unit's state, stop by defaults, "
-        "each with a warning",
+        "A parameter other than `unit` has a wrong value.",
+        "Start, recurring monitor, reload, `reload-agent` and `validate-all` return 6. A probe uses the unit's state, "
+        "and a stop uses the defaults; both log a warning.",
     )
     @pytest.mark.parametrize("name", WRONG)
     def test_one(self, agent: Agent, box: Box, name: str) -> None:
@@ -134,7 +141,8 @@ class TestWrongValues:
         assert box.marks("ran") == []
 
     @pytest.mark.fault(
-        "several wrong values at once", "as for one wrong value; one reason and the log name all of them"
+        "Several parameters have wrong values.",
+        "The results are the same as for one wrong value. The reason and the log name all wrong values.",
     )
     def test_all(self, agent: Agent, box: Box) -> None:
         """One round is enough to find them all."""
@@ -149,7 +157,10 @@ class TestWrongValues:
         assert [result.code for result in results] == [0, 0]
         assert all(f"WARNING: {problem}" in result.stderr for result in results for problem in REPORTED.values())
 
-    @pytest.mark.fault("`stop_verify=yes` without a hook, or with one that cannot return 7", "start 6; probe 0, stop 0")
+    @pytest.mark.fault(
+        "`stop_verify=yes` is set, but there is no hook, or `monitor_hook_protocol` has no code for 7.",
+        "A start returns 6. A probe and a stop return 0.",
+    )
     @pytest.mark.parametrize("protocol", ["", "nagios", "plain"])
     def test_together(self, agent: Agent, box: Box, protocol: str) -> None:
         """Values that are right by themselves may be wrong together."""
@@ -159,14 +170,17 @@ class TestWrongValues:
         codes = [agent(action, unit=unit, interval_s=0, variables=given).code for action in ("monitor", "stop")]
         assert codes == [0, 0]
 
-    @pytest.mark.fault("a wrong `stop_escalate`, of a unit that ignores TERM", "stop escalates, as by default: 0")
+    @pytest.mark.fault(
+        "`stop_escalate` has a wrong value, and the unit ignores SIGTERM.",
+        "The stop sends SIGKILL, as by default, and returns 0.",
+    )
     def test_default_counts(self, agent: Agent, box: Box) -> None:
         """The default is what stands in for a wrong value, and it works."""
         unit = box.stubborn("TimeoutStopSec=infinity")
         box.sh('systemctl start -- "$1"', unit)
         assert agent("stop", unit=unit, stop_escalate="perhaps", poll_interval="x", timeout_s=4).code == 0
 
-    @pytest.mark.fault("blanks around a value", "removed")
+    @pytest.mark.fault("A value has blanks around it.", "The agent removes the blanks.")
     def test_blanks(self, agent: Agent, box: Box) -> None:
         """Blanks and line ends around a value are not part of it."""
         unit, hook = box.started(), box.hook("exit 190")
@@ -176,8 +190,8 @@ class TestWrongValues:
 
 
 @pytest.mark.fault(
-    "timeout empty, 0, 20s, negative, huge or text; 1 ms",
-    "the default or the nearest possible value; exit code 1 at once",
+    "The timeout is empty, 0, `20s`, negative, huge, a word, or 1 ms.",
+    "The agent assumes the default, or the nearest possible value. With 1 ms the monitor returns 1 at once.",
 )
 @pytest.mark.parametrize(
     ("timeout", "code"),
@@ -198,14 +212,17 @@ def test_timeout(agent: Agent, box: Box, timeout: str, code: int) -> None:
     assert result.code == code
 
 
-@pytest.mark.fault("timeout missing", "20 s")
+@pytest.mark.fault("There is no timeout.", "The agent assumes 20 s.")
 def test_no_timeout(agent: Agent, box: Box) -> None:
     """Without a timeout the unit is queried as usual."""
     assert agent.run("monitor", environment={"OCF_RESKEY_unit": box.started()}).code == 0
 
 
 class TestEnvironment:
-    @pytest.mark.fault("empty environment", "start 6 with a reason, a probe 7, stop 0; no traceback")
+    @pytest.mark.fault(
+        "The environment is empty.",
+        "A start returns 6 with a reason, a probe returns 7 and a stop returns 0. There is no traceback.",
+    )
     @pytest.mark.parametrize(("action", "code"), [("start", 6), ("monitor", 7), ("stop", 0)])
     def test_empty(self, agent: Agent, action: str, code: int) -> None:
         """Without any environment there is no unit: nothing can be started, and nothing runs; no traceback."""
@@ -215,14 +232,17 @@ class TestEnvironment:
         assert len(result.reasons) == (code == 6)
         assert "Traceback" not in result.stderr
 
-    @pytest.mark.fault("no PATH", "no effect")
+    @pytest.mark.fault("`PATH` is not set.", "This has no effect.")
     def test_no_path(self, agent: Agent, box: Box) -> None:
         """Without a PATH systemctl and hook are found where systems have them."""
         hook = box.hook("exec ls /")
         environment = {"OCF_RESKEY_unit": box.started(), "OCF_RESKEY_monitor_hook": hook}
         assert agent.run("monitor", environment=environment).code == 0
 
-    @pytest.mark.fault("LC_ALL=C, and a hook whose name is not ASCII", "run like any other, and named in the reason")
+    @pytest.mark.fault(
+        "The locale is C or unknown, and the name of a hook is not ASCII.",
+        "The agent runs the hook, and the reason has its name.",
+    )
     @pytest.mark.parametrize("locale", ["C", "POSIX", "C.UTF-8", "xx_XX.nonsense"])
     def test_locale(self, agent: Agent, box: Box, locale: str) -> None:
         """The agent runs a hook and shows its message in any locale."""
@@ -231,14 +251,16 @@ class TestEnvironment:
         assert result.code == 42
         assert result.reason == "hook hök: Grüße (exit 42)"
 
-    @pytest.mark.fault("128 KiB parameter", "an argument like any other")
+    @pytest.mark.fault("A parameter has 128 KiB.", "The hook gets the value like any other argument.")
     def test_long_value(self, agent: Agent, box: Box) -> None:
         """A value as long as the kernel passes on is an argument like any other."""
         unit, hook = box.started(), box.hook('[ "${#1}" -gt 100000 ]')
         result = agent("monitor", unit=unit, monitor_hook=hook, monitor_hook_args="x" * (128 * 1024 - 100))
         assert result.code == 0
 
-    @pytest.mark.fault("128 KiB parameter", "a short reason where the value is wrong")
+    @pytest.mark.fault(
+        "A parameter has 128 KiB, and its value is wrong.", "The monitor returns 5 or 6 with a short reason."
+    )
     @pytest.mark.parametrize("name", ["unit", "monitor_hook", "monitor_hook_timeout", "monitor_hook_user"])
     def test_long_wrong_value(self, agent: Agent, name: str) -> None:
         """A long value that is wrong is 6, or 5 where it names what is not there, and does not fill the log."""
@@ -247,13 +269,16 @@ class TestEnvironment:
         assert result.code in {5, 6}
         assert len(result.stderr) < 2000
 
-    @pytest.mark.fault("byte 0xff in a value", "passed on as it is")
+    @pytest.mark.fault("A value contains the byte 0xff.", "The hook gets the byte unchanged.")
     def test_bytes_that_are_no_text(self, agent: Agent, box: Box) -> None:
         """A byte that is no UTF-8 reaches the hook as it is."""
         unit, hook = box.started(), box.hook("""[ "$(printf '\\377')" = "$1" ]""")
         assert agent("monitor", unit=unit, monitor_hook=hook, monitor_hook_args="\udcff").code == 0
 
-    @pytest.mark.fault("byte 0xff in a value", "a result with a reason, no traceback, where the value is wrong")
+    @pytest.mark.fault(
+        "A value contains the byte 0xff, which makes the value wrong.",
+        "The monitor returns 5 or 6 with a reason, without a traceback.",
+    )
     @pytest.mark.parametrize(
         ("name", "codes"),
         [

@@ -21,8 +21,9 @@ ACTIVATED_S = 0.5  # a service that a connection starts is active well before
 
 class TestActiveUnit:
     @pytest.mark.fault(
-        "probe of an active unit whose hook returns 7, or a hard error",
-        "1 with the hook's reason: not recorded as stopped, not kept off the node; from a recurring monitor the code",
+        "In a probe the unit is active, but the hook returns 2 to 7.",
+        "The probe returns 1 with the hook's reason: Pacemaker neither records the unit as stopped nor excludes the "
+        "node. A recurring monitor returns the hook's code.",
     )
     @pytest.mark.parametrize("code", [2, 3, 4, 5, 6, 7])
     def test_hook(self, agent: Agent, box: Box, code: int) -> None:
@@ -35,7 +36,8 @@ class TestActiveUnit:
         assert agent("monitor", unit=unit, monitor_hook=hook).code == code
 
     @pytest.mark.fault(
-        "probe of an active unit whose hook passes, or returns a code that is no hard error", "the hook's own code"
+        "In a probe the unit is active, and the hook returns 0, 190 or a code such as 1 or 42.",
+        "The probe returns the hook's code.",
     )
     @pytest.mark.parametrize("code", [0, 1, 42, 190])
     def test_other_codes(self, agent: Agent, box: Box, code: int) -> None:
@@ -43,8 +45,8 @@ class TestActiveUnit:
         assert agent("monitor", unit=box.started(), monitor_hook=box.hook(f"exit {code}"), interval_s=0).code == code
 
     @pytest.mark.fault(
-        "probe of an active unit whose hook is missing, not executable, unsafe, hangs",
-        "1 with the reason, never 4 or 5",
+        "In a probe the unit is active, but the hook is missing, not executable or unsafe, or hangs.",
+        "The probe returns 1 with the reason. It does not return 4 or 5.",
     )
     @pytest.mark.parametrize(
         ("prepare", "reason"),
@@ -64,7 +66,9 @@ class TestActiveUnit:
         assert result.code == 1
         assert result.reason.startswith(f"hook hook: {reason}")
 
-    @pytest.mark.fault("probe of an active unit, all of whose hooks return 7", "1 with a reason")
+    @pytest.mark.fault(
+        "In a probe the unit is active, but all of its hooks return 7.", "The probe returns 1 with a reason."
+    )
     def test_directory(self, agent: Agent, box: Box) -> None:
         """It makes no difference how many hooks there are."""
         for name in "ab":
@@ -76,7 +80,8 @@ class TestActiveUnit:
 
 class TestInactiveUnit:
     @pytest.mark.fault(
-        "probe with a hook that connects to a socket-activated service", "7, and the service is not started"
+        "The hook would connect to the socket of a socket-activated service, which is down.",
+        "A probe returns 7, and does not start the service.",
     )
     @pytest.mark.parametrize("variables", [pytest.param({}, id="probe"), pytest.param(STOPPED_ROLE, id="role-Stopped")])
     def test_socket_activation(self, agent: Agent, box: Box, variables: dict[str, str]) -> None:
@@ -94,7 +99,7 @@ class TestInactiveUnit:
         box.wait_for(unit, "active")
         box.sh('systemctl stop "$1"', socket)  # else the connection that was not accepted would start it again
 
-    @pytest.mark.fault("probe of a unit that is down", "7, and its hook is not run")
+    @pytest.mark.fault("In a probe the unit is down.", "The probe returns 7, and does not run the hook.")
     @pytest.mark.parametrize(
         "lines", [pytest.param((), id="inactive"), pytest.param(("Type=oneshot", "ExecStart=false"), id="failed")]
     )

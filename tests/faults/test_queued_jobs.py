@@ -45,8 +45,9 @@ def release(box: Box) -> None:
 
 
 @pytest.mark.fault(
-    "a unit that ours requires is restarted, and starts slowly: ours is inactive with its start job queued",
-    "monitor and probe wait: 0 once it runs again, never 7",
+    "A unit that the managed unit requires is restarted, and starts slowly. The managed unit is inactive, and its "
+    "start job is queued.",
+    "Monitor and probe wait. They return 0 when the unit runs again, and never 7.",
 )
 @pytest.mark.parametrize("dependency", ["Requires", "BindsTo", "PartOf"])
 def test_restart_of_a_dependency(agent: Agent, box: Box, dependency: str) -> None:
@@ -65,7 +66,10 @@ def test_restart_of_a_dependency(agent: Agent, box: Box, dependency: str) -> Non
     assert [result.code for result in results] == [190, 190, 0]
 
 
-@pytest.mark.fault("start job queued for longer than the deadline", "monitor and probe 1, never 7; stop cancels it: 0")
+@pytest.mark.fault(
+    "A start job is queued for longer than the agent deadline.",
+    "Monitor and probe return 1, never 7. A stop cancels the job and returns 0.",
+)
 def test_beyond_the_deadline(agent: Agent, box: Box) -> None:
     """A unit that may start at any moment is not stopped, and the reason explains why."""
     needed, unit = needed_and_unit(box, "Requires")
@@ -81,7 +85,10 @@ def test_beyond_the_deadline(agent: Agent, box: Box) -> None:
     assert agent("monitor", unit=unit, leaves_job=True).code == 7
 
 
-@pytest.mark.fault("start job queued, whose dependency then fails", "monitor 7 once the job is gone")
+@pytest.mark.fault(
+    "A start job is queued, and then the dependency that it waits for fails.",
+    "The monitor returns 7 when the job is gone.",
+)
 def test_dependency_fails(agent: Agent, box: Box) -> None:
     """After a job that fails the unit is down, and 7 is returned."""
     needed, unit = needed_and_unit(box, "Requires")
@@ -94,7 +101,7 @@ def test_dependency_fails(agent: Agent, box: Box) -> None:
     assert result.code == 7
 
 
-@pytest.mark.fault("start of a unit whose start job is queued already", "start waits for it: 0")
+@pytest.mark.fault("A start finds the unit's start job queued already.", "The start waits for this job and returns 0.")
 def test_start(agent: Agent, box: Box) -> None:
     """A start merges into the job that is there."""
     needed, unit = needed_and_unit(box, "Requires")

@@ -21,8 +21,8 @@ LAST_WORD = "fatal: bad string length 0 < 1: setgid_group ="
 
 class TestHook:
     @pytest.mark.fault(
-        "hook with a long path and much output",
-        "the message within the first 128 bytes; path and all output in the log",
+        "A hook with a long path prints much and fails.",
+        "The first 128 bytes of the reason contain the hook's message. The log has the path and all output.",
     )
     @pytest.mark.parametrize(
         ("script", "outcome"),
@@ -45,7 +45,9 @@ class TestHook:
         for text in (f"WARNING: {hook}: one", f"ERROR: hook {hook}: {message} ("):
             assert text in log
 
-    @pytest.mark.fault("hook without a message", "its name, what its code means, and the code")
+    @pytest.mark.fault(
+        "A hook fails without a message.", "The reason has the name of the hook, the meaning of its code, and the code."
+    )
     @pytest.mark.parametrize(
         ("code", "outcome"), [(1, "failed (exit 1)"), (7, "not running (exit 7)"), (190, "degraded (exit 190)")]
     )
@@ -54,7 +56,9 @@ class TestHook:
         result = agent("monitor", unit=box.started(), monitor_hook=box.hook(f"exit {code}"))
         assert result.reason == f"hook hook: {outcome}"
 
-    @pytest.mark.fault("hooks of a directory that contradict each other", "1, naming all of them")
+    @pytest.mark.fault(
+        "The hooks of a directory contradict each other.", "The monitor returns 1 and names all of these hooks."
+    )
     def test_disagreement(self, agent: Agent, box: Box) -> None:
         """Some not running and some running is a failure of its own."""
         for name, code in (("a", 0), ("b", 7), ("c", 190)):
@@ -64,7 +68,10 @@ class TestHook:
 
 
 class TestLastWords:
-    @pytest.mark.fault("unit that fails to start, under an alias", "its last log line, as under its real name")
+    @pytest.mark.fault(
+        "A unit fails to start, and the parameter `unit` is an alias of it.",
+        "The reason has the unit's last log line, as it has with the unit's own name.",
+    )
     @pytest.mark.parametrize("kind", ["alias", "link-to-link"])
     def test_alias(self, agent: Agent, box: Box, kind: str) -> None:
         """The journal knows a unit by its real name alone: mysql is mariadb there."""
@@ -80,7 +87,9 @@ class TestLastWords:
         assert result.reason == f"{alias} failed: exit-code, status 3: {LAST_WORD}"
 
     @COLD_ONLY
-    @pytest.mark.fault("unit whose ExecStop= fails, and that does not stop", "stop 1 with the unit's last log line")
+    @pytest.mark.fault(
+        "`ExecStop=` of a unit fails, and the unit does not stop.", "The stop returns 1 with the unit's last log line."
+    )
     def test_failed_stop(self, agent: Agent, box: Box) -> None:
         """The reason of a failed stop has the unit's last log line, as that of a failed start."""
         lines = ("ExecStop=sh -c 'echo cannot flush: disk full'", "TimeoutStopSec=infinity")
@@ -91,7 +100,10 @@ class TestLastWords:
         assert result.reason.startswith(f"{unit} deactivating")
         assert result.reason.endswith(": cannot flush: disk full")
 
-    @pytest.mark.fault("unit that fails to start and logs nothing", "systemd's log line about it")
+    @pytest.mark.fault(
+        "A unit fails to start and logs nothing.",
+        "The reason has the last line that systemd has logged about the unit.",
+    )
     def test_no_output(self, agent: Agent, box: Box) -> None:
         """Without log lines of the unit the reason has PID 1's."""
         unit = box.service(before="[Unit]\nConditionPathExists=/no/such\nConditionVirtualization=!yes\n")

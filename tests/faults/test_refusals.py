@@ -19,7 +19,10 @@ NO_START, NO_STOP = "[Unit]\nRefuseManualStart=yes\n", "[Unit]\nRefuseManualStop
 
 @COLD_ONLY
 class TestRefused:
-    @pytest.mark.fault("RefuseManualStart=yes", "start 1 at once, with systemd's message")
+    @pytest.mark.fault(
+        "systemd refuses to start a unit with `RefuseManualStart=yes`.",
+        "The start returns 1 at once, with systemd's message.",
+    )
     def test_start(self, agent: Agent, box: Box) -> None:
         """A request that would be refused again is not repeated."""
         unit = box.service(before=NO_START)
@@ -28,7 +31,7 @@ class TestRefused:
         assert result.elapsed_s < SOON_S
         assert result.reason.startswith(f"{unit} inactive: Operation refused, unit {unit} {REFUSED}")
 
-    @pytest.mark.fault("RefuseManualStart=yes of a unit that runs", "start 0")
+    @pytest.mark.fault("A unit with `RefuseManualStart=yes` runs already.", "A start returns 0.")
     def test_start_of_one_that_runs(self, agent: Agent, box: Box) -> None:
         """A start of what was started by a dependency has nothing to do."""
         unit = box.service(before=NO_START)
@@ -37,7 +40,11 @@ class TestRefused:
         box.wait_for(unit, "active")
         assert agent("start", unit=unit).code == 0
 
-    @pytest.mark.fault("RefuseManualStop=yes", "stop 0, soon: its processes get SIGTERM, then SIGKILL")
+    @pytest.mark.fault(
+        "systemd refuses to stop a unit with `RefuseManualStop=yes`.",
+        "The agent sends SIGTERM to the unit's processes, and SIGKILL soon after if they do not end. The stop returns "
+        "0.",
+    )
     @pytest.mark.parametrize("is_stubborn", [False, True], ids=["", "SIGTERM ignored"])
     def test_stop(self, agent: Agent, box: Box, *, is_stubborn: bool) -> None:
         """The agent does not wait for a stop that systemd does not begin."""
@@ -50,7 +57,8 @@ class TestRefused:
         assert result.elapsed_s < (2 * SOON_S if is_stubborn else SOON_S)
 
     @pytest.mark.fault(
-        "RefuseManualStop=yes with stop_escalate=no", "stop 1 in time, with systemd's message; nothing killed"
+        "systemd refuses to stop a unit with `RefuseManualStop=yes`, and the resource has `stop_escalate=no`.",
+        "The stop returns 1 in time, with systemd's message, and kills nothing.",
     )
     def test_stop_without_escalation(self, agent: Agent, box: Box) -> None:
         """Without leave to kill, the unit goes on running."""

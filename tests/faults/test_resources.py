@@ -51,7 +51,10 @@ def spoiled(box: Box, directory: str, how: str) -> Iterator[None]:
 
 
 class TestDisk:
-    @pytest.mark.fault("disk full, or read-only /run/systemd/system", "start fails with the cause; stop unaffected")
+    @pytest.mark.fault(
+        "`/run/systemd/system` is full or read-only.",
+        "A start returns 1 and names the cause. Monitor and stop succeed.",
+    )
     @pytest.mark.parametrize(
         ("how", "error"),
         [
@@ -71,7 +74,7 @@ class TestDisk:
         assert box.state(down) == "inactive"
         assert codes == [0, 0]
 
-    @pytest.mark.fault("drop-in cannot be removed", "stop unaffected")
+    @pytest.mark.fault("The drop-in cannot be removed.", "The stop returns 0.")
     def test_drop_in_cannot_be_removed(self, agent: Agent, box: Box) -> None:
         """A drop-in that cannot be removed keeps no stop from its work."""
         unit = box.service()
@@ -81,7 +84,8 @@ class TestDisk:
 
     @COLD_ONLY
     @pytest.mark.fault(
-        "read-only /run, /var, /tmp and /root", "start fails with the cause; monitor and stop unaffected"
+        "`/run`, `/var`, `/tmp` and `/root` are read-only for the agent.",
+        "A start returns 1 and names the cause. Monitor and stop succeed.",
     )
     def test_nothing_can_be_written(self, agent: Agent, box: Box) -> None:
         """An agent that cannot write anywhere stops and monitors all the same; an unwritable log is no fault."""
@@ -96,7 +100,7 @@ class TestDisk:
         assert {action: result.code for action, result in results.items()} == {"start": 1, "monitor": 190, "stop": 0}
         assert "cannot be written: Read-only file system" in results["start"].reason
 
-    @pytest.mark.fault("the log's disk is full", "no effect")
+    @pytest.mark.fault("The disk of the log is full.", "This has no effect on start, monitor and stop.")
     @pytest.mark.parametrize("action", ["start", "monitor", "stop"])
     def test_log_is_full(self, agent: Agent, box: Box, action: str) -> None:
         """A log file and a trace that take no more keep no action from its work."""
@@ -109,7 +113,7 @@ class TestDisk:
 
 
 class TestStreams:
-    @pytest.mark.fault("stdin, stdout or stderr closed or full", "no effect on the result")
+    @pytest.mark.fault("Standard input, output or error is closed or full.", "This has no effect on the result.")
     @pytest.mark.parametrize(
         "streams",
         [
@@ -131,7 +135,9 @@ class TestStreams:
         assert box.sh(f"({settings} {AGENT} {action} {streams}); echo $?").splitlines()[-1] == str(code)
         box.wait_until_gone(before)
 
-    @pytest.mark.fault("metadata whose reader has gone", "a failure with an error message, without a traceback")
+    @pytest.mark.fault(
+        "The agent cannot write its meta-data.", "The action fails with an error message, without a traceback."
+    )
     def test_metadata_that_nobody_takes(self, box: Box) -> None:
         """Metadata that cannot be written are an error with a message, without a traceback."""
         output = box.sh(f"{AGENT} meta-data 2>&1 >/dev/full; echo $?")
@@ -154,7 +160,7 @@ def ended(agent: Agent, action: str, unit: str, *shortages: tuple[str, ...]) -> 
 
 @COLD_ONLY
 class TestDescriptors:
-    @pytest.mark.fault("out of descriptors", "monitor 1")
+    @pytest.mark.fault("The agent has too few file descriptors.", "The monitor returns 1.")
     def test_monitor(self, agent: Agent, box: Box) -> None:
         """Without descriptors the unit's state is unknown: 1 or, if they sufficed, the unit's state; never 7."""
         shortages = [("prlimit", f"--nofile={count}") for count in (5, 6, 7, 9, 12, 16)]
@@ -162,7 +168,10 @@ class TestDescriptors:
         assert codes[:4] == [1] * 4
         assert set(codes[4:]) <= {0, 1}
 
-    @pytest.mark.fault("out of descriptors", "stop retries up to the deadline, then 1")
+    @pytest.mark.fault(
+        "The agent has too few file descriptors.",
+        "The stop repeats its steps until the agent deadline, and then returns 1.",
+    )
     def test_stop(self, agent: Agent, box: Box) -> None:
         """A stop without descriptors tries on as long as there is time."""
         unit = box.started()
@@ -171,7 +180,10 @@ class TestDescriptors:
             assert result.elapsed_s > 1
         assert box.state(unit) == "active"
 
-    @pytest.mark.fault("out of descriptors for a while", "stop retries, and is 0")
+    @pytest.mark.fault(
+        "The agent has too few file descriptors for a while.",
+        "The stop repeats its steps until it succeeds, and returns 0.",
+    )
     @pytest.mark.parametrize("count", [5, 9])
     def test_stop_that_gets_some(self, agent: Agent, box: Box, count: int) -> None:
         """A stop that has descriptors again before its time is up stops the unit."""
@@ -187,7 +199,7 @@ class TestDescriptors:
 
 @COLD_ONLY
 class TestProcesses:
-    @pytest.mark.fault("out of processes", "start and monitor 1")
+    @pytest.mark.fault("The agent can start no process.", "Start and monitor return 1.")
     @pytest.mark.parametrize("action", ["start", "monitor"])
     def test_nothing_can_be_started(self, agent: Agent, box: Box, action: str) -> None:
         """If no process can be started, the unit's state is unknown: 1, never 7."""
@@ -195,7 +207,9 @@ class TestProcesses:
         assert result.code == 1
         assert result.reason.endswith("could not be started: Resource temporarily unavailable")
 
-    @pytest.mark.fault("out of processes", "stop retries up to the deadline, then 1")
+    @pytest.mark.fault(
+        "The agent can start no process.", "The stop repeats its steps until the agent deadline, and then returns 1."
+    )
     def test_stop(self, agent: Agent, box: Box) -> None:
         """A stop that can start nothing tries on as long as there is time."""
         unit = box.started()
@@ -224,7 +238,7 @@ def python_broke(result: AgentResult) -> bool:
 
 @COLD_ONLY
 class TestMemory:
-    @pytest.mark.fault("out of memory", "monitor 1, never 7; no traceback")
+    @pytest.mark.fault("The agent has too little memory.", "The monitor returns 1, never 7, without a traceback.")
     def test_monitor(self, agent: Agent, box: Box, interpreter_mb: int) -> None:
         """With too little memory to know how the unit is: 1 or, when it sufficed, the truth; never 7."""
         unit, hook = box.started(), box.hook("exit 0")
@@ -242,7 +256,9 @@ class TestMemory:
         assert not {result.code for result in results} & {0, 7} - {result.code for _, result in sound}
         assert len(sound) > len(limits) / 2
 
-    @pytest.mark.fault("out of memory", "stop retries up to the deadline, then 1")
+    @pytest.mark.fault(
+        "The agent has too little memory.", "The stop repeats its steps until the agent deadline, and then returns 1."
+    )
     def test_stop(self, agent: Agent, box: Box, interpreter_mb: int) -> None:
         """A stop without memory tries on as long as there is time."""
         unit, hook = box.started(), box.hook("exit 0")
@@ -260,7 +276,9 @@ class TestMemory:
         assert len(sound) > len(limits) / 2
         assert box.state(unit) == "active"
 
-    @pytest.mark.fault("out of memory for a while", "stop retries, and is 0")
+    @pytest.mark.fault(
+        "The agent has too little memory for a while.", "The stop repeats its steps until it succeeds, and returns 0."
+    )
     def test_stop_that_gets_some(self, agent: Agent, box: Box, interpreter_mb: int) -> None:
         """A stop that has memory again before its time is up stops the unit."""
         unit = box.started()

@@ -62,11 +62,14 @@ def ended(box: Box, unit: str) -> Iterator[None]:
             os.kill(pid, SIGKILL)
 
 
-FAULT = "a process that ignores SIGTERM survives the stop (`SendSIGKILL=no`; KillMode control-group, mixed)"
+FAULT = (
+    "A process ignores SIGTERM and is alive after systemd's stop (`SendSIGKILL=no`, `KillMode=control-group` or "
+    "`mixed`)."
+)
 
 
 class TestIgnoresTerm:
-    @pytest.mark.fault(FAULT, "stop escalates, and is 0 only once it is dead")
+    @pytest.mark.fault(FAULT, "The stop sends SIGKILL, and returns 0 only when the process is dead.")
     @pytest.mark.parametrize("mode", ["control-group", "mixed"])
     def test_stop_escalates(self, agent: Agent, box: Box, mode: str) -> None:
         """What systemd leaves alive is killed, and until then the unit is not stopped."""
@@ -78,7 +81,9 @@ class TestIgnoresTerm:
             assert pids_of(box, unit) == []
         assert agent("monitor", unit=unit).code == 7
 
-    @pytest.mark.fault(FAULT, "with `stop_escalate=no` stop 1, naming it; monitor and probe 1")
+    @pytest.mark.fault(
+        FAULT, "With `stop_escalate=no` the stop returns 1 and names the process. Monitor and probe return 1."
+    )
     @pytest.mark.parametrize("mode", ["control-group", "mixed"])
     def test_not_stopped(self, agent: Agent, box: Box, mode: str) -> None:
         """A unit with a live process is neither stopped nor down, and the reason names the process."""
@@ -90,7 +95,7 @@ class TestIgnoresTerm:
                 assert result.reason.startswith(f"{unit} failed, but not stopped: {process} alive")
         assert agent("stop", unit=unit, stop_escalate="no").code == 0
 
-    @pytest.mark.fault(FAULT, "the next stop kills it, and is 0")
+    @pytest.mark.fault(FAULT, "The next stop kills the process and returns 0.")
     def test_next_stop(self, agent: Agent, box: Box) -> None:
         """A stop of a unit that has failed before kills what is left of it."""
         with survived(box, f"ExecStart={IGNORES_TERM}", *GIVES_UP) as (unit, _):
@@ -99,7 +104,8 @@ class TestIgnoresTerm:
 
     @pytest.mark.fault(
         FAULT,
-        "monitor 1, stop 0; also in another slice, for an instance of a template, and after `systemctl reset-failed`",
+        "A monitor returns 1, and the next stop returns 0. This also holds for a unit in another slice, for an "
+        "instance of a template, and after `systemctl reset-failed`.",
     )
     @pytest.mark.parametrize("kind", ["slice", "instance", "reset"])
     def test_elsewhere(self, agent: Agent, box: Box, kind: str) -> None:
@@ -135,7 +141,10 @@ class TestIgnoresTerm:
 
 
 class TestOtherProcesses:
-    @pytest.mark.fault("processes that KillMode=process or none leaves alive", "stop 0, monitor 7, with a warning each")
+    @pytest.mark.fault(
+        "`KillMode=process` or `none` leaves processes alive.",
+        "The stop returns 0, and a monitor returns 7. Both log a warning.",
+    )
     @pytest.mark.parametrize("mode", ["process", "none"])
     def test_wanted_leftovers(self, agent: Agent, box: Box, mode: str) -> None:
         """Processes that KillMode= leaves alive do not count, and the log names them."""
@@ -152,7 +161,11 @@ class TestOtherProcesses:
             assert [warning in line for line in box.marks("log") if "KillMode" in line] == [True, True]
             assert agent("monitor", unit=unit, interval_s=0).code == 7
 
-    @pytest.mark.fault("the main process itself survives the stop, with KillMode=process", "counts: 1, or killed and 0")
+    @pytest.mark.fault(
+        "The main process of a unit with `KillMode=process` is alive after systemd's stop.",
+        "The unit counts as alive: a monitor returns 1. The agent's stop returns 1, or with `stop_escalate=yes` kills "
+        "the process and returns 0.",
+    )
     def test_main_process(self, agent: Agent, box: Box) -> None:
         """KillMode=process leaves processes alive, but not the main process, which systemd has given up on."""
         with survived(box, f"ExecStart={IGNORES_TERM}", "KillMode=process", *GIVES_UP) as (unit, process):
@@ -164,7 +177,8 @@ class TestOtherProcesses:
             assert pids_of(box, unit) == []
 
     @pytest.mark.fault(
-        "a process in a control group below the unit's (`Delegate=yes`) survives", "counts: 1, or killed and 0"
+        "A process in a cgroup below the unit's cgroup (`Delegate=yes`) is alive after systemd's stop.",
+        "The unit counts as alive: a monitor returns 1. The agent's stop kills the process and returns 0.",
     )
     def test_sub_group(self, agent: Agent, box: Box) -> None:
         """A service that manages groups of its own is alive as long as one of them is not empty."""
@@ -178,7 +192,10 @@ class TestOtherProcesses:
             assert agent("stop", unit=unit, timeout_s=3).code == 0
             assert pids_of(box, unit) == []
 
-    @pytest.mark.fault("a process whose first thread has ended, while another works on", "counts: it is alive")
+    @pytest.mark.fault(
+        "The first thread of a process has ended, and another thread of the process runs.",
+        "The process counts as alive: a monitor returns 1. The agent's stop kills the process and returns 0.",
+    )
     def test_thread(self, agent: Agent, box: Box) -> None:
         """Such a process is a zombie to look at (proc_pid_stat(5)), and works on all the same."""
         box.sh("mkdir -p /run/test; rm -f /run/test/ready")
@@ -191,7 +208,10 @@ class TestOtherProcesses:
             assert agent("stop", unit=unit, timeout_s=3).code == 0
             assert pids_of(box, unit) == []
 
-    @pytest.mark.fault("a zombie in the unit's control group", "does not count: stop 0, monitor 7")
+    @pytest.mark.fault(
+        "A zombie is in the unit's cgroup.",
+        "The zombie does not count as alive: the stop returns 0, and a monitor returns 7.",
+    )
     def test_zombie(self, agent: Agent, box: Box) -> None:
         """What has ended, and waits to be reaped by its parent, writes nothing any more."""
         unit = box.started()
@@ -224,8 +244,9 @@ time.sleep(9876)
 
 class TestAlias:
     @pytest.mark.fault(
-        "an alias laid over a running unit, then a daemon-reload: systemd reports inactive, the main process lives",
-        "monitor and probe 1; stop kills it, and is 0 once it is dead",
+        "The file of a running unit is replaced with a link to another unit. After a daemon-reload systemd reports the "
+        "unit inactive, although its main process is alive.",
+        "Monitor and probe return 1. The stop kills the process, and returns 0 only when the process is dead.",
     )
     @pytest.mark.parametrize("escalate", ["yes", "no"])
     def test_over_a_running_unit(self, agent: Agent, box: Box, escalate: str) -> None:

@@ -21,7 +21,7 @@ CONNECTED = r" 03 +(\d+) /run/systemd/private\b"
 SOCKETS = ("/run/systemd/private", "/run/dbus/system_bus_socket")
 
 
-@pytest.mark.fault("systemctl hangs", "1 at the agent deadline, whatever the action")
+@pytest.mark.fault("systemd hangs.", "Every action returns 1 at the agent deadline.")
 @pytest.mark.parametrize("state", ["active", "inactive"])
 def test_system_manager_hangs(agent: Agent, box: Box, state: str) -> None:
     """A systemd that does not respond is 1 before the deadline, never stopped."""
@@ -37,7 +37,7 @@ def test_system_manager_hangs(agent: Agent, box: Box, state: str) -> None:
     assert agent("monitor", unit=unit, interval_s=0).code == (0 if state == "active" else 7)
 
 
-@pytest.mark.fault("systemctl hangs for a while", "the agent waits, and returns the unit's state")
+@pytest.mark.fault("systemd hangs for a while.", "The agent waits, and returns the unit's state.")
 def test_system_manager_answers_again(agent: Agent, box: Box) -> None:
     """A systemd that responds late, but in time, is queried until it does."""
     unit = box.started()
@@ -50,7 +50,8 @@ def test_system_manager_answers_again(agent: Agent, box: Box) -> None:
 
 
 @pytest.mark.fault(
-    "systemctl fails for a while, as during daemon-reexec", "the agent queries again, and returns the unit's state"
+    "`systemctl` fails for a while, as during a daemon-reexec.",
+    "The agent queries systemd again, and returns the unit's state.",
 )
 def test_systemctl_fails(agent: Agent, box: Box) -> None:
     """A systemctl that fails twice is run a third time; for a running unit the server queries PID 1 itself."""
@@ -61,7 +62,7 @@ def test_systemctl_fails(agent: Agent, box: Box) -> None:
     assert len(box.marks("tried")) == 2
 
 
-@pytest.mark.fault("dbus-daemon down", "no effect for root")
+@pytest.mark.fault("The D-Bus daemon does not run.", "This has no effect on an agent that runs as root.")
 def test_bus_down(agent: Agent, box: Box) -> None:
     """A dead D-Bus daemon does not matter: root talks to systemd itself."""
     unit = box.started()
@@ -94,7 +95,11 @@ def wait_until_connected(box: Box) -> None:
         time.sleep(0.1)
 
 
-@pytest.mark.fault("PID 1's private socket and the bus unusable", "1, never 7, never 0 from stop")
+@pytest.mark.fault(
+    "Neither the private socket of PID 1 nor the D-Bus socket can be used.",
+    "A monitor returns 1, never 7; if the resident server is connected to PID 1 already, it returns 0 for a unit that "
+    "runs. A stop returns 1, never 0.",
+)
 @pytest.mark.parametrize("state", ["active", "inactive"])
 def test_sockets_unusable(agent: Agent, box: Box, state: str) -> None:
     """Without systemd's socket and the bus the state is unknown: 1 from monitor and from stop, never 7 or 0.
@@ -122,7 +127,8 @@ def test_sockets_unusable(agent: Agent, box: Box, state: str) -> None:
 
 
 @pytest.mark.fault(
-    "PID 1's private socket alone unusable", "1 or, where the bus works, the unit's state; never a wrong 7 or 0"
+    "The private socket of PID 1 cannot be used.",
+    "The monitor returns 1 or, if D-Bus works, the unit's state. It never returns a wrong 7 or 0.",
 )
 @pytest.mark.parametrize(("state", "truth"), [("active", 0), ("inactive", 7)])
 def test_private_socket_unusable(agent: Agent, box: Box, state: str, truth: int) -> None:
@@ -136,8 +142,8 @@ def test_private_socket_unusable(agent: Agent, box: Box, state: str, truth: int)
 
 
 @pytest.mark.fault(
-    "daemon-reexec and daemon-reload in a loop under every action",
-    "no wrong result; a reload whose requests are all lost is 1",
+    "daemon-reexec and daemon-reload run in a loop during every action.",
+    "No action returns a wrong result. A reload returns 1 if all of its requests are lost.",
 )
 def test_reexecution(agent: Agent, box: Box) -> None:
     """No action fails or lies while systemd reloads and re-executes itself in a loop."""

@@ -21,7 +21,7 @@ AT_ONCE_S = 4.0  # of the 20 s that are granted, on a machine that has other thi
 CODES = {"start": 5, "monitor": 5, "reload": 5, "reload-agent": 5, "validate-all": 5, "stop": 0}
 # Private to the agent, as in a container that has the program but no systemd.
 EMPTY_RUN = ("unshare", "--mount", "sh", "-c", 'mount -t tmpfs none /run/systemd && exec "$@"', "sh")
-FAULT = "host not booted by systemd"
+FAULT = "systemd did not boot the host."
 
 
 @contextmanager
@@ -66,7 +66,11 @@ def check(agent: Agent, box: Box, performed: list[tuple[Call, AgentResult]]) -> 
     assert box.marks("ran") == []
 
 
-@pytest.mark.fault(FAULT, "probe, monitor, start, reload and validate-all 5, stop 0, all at once; systemctl is not run")
+@pytest.mark.fault(
+    FAULT,
+    "Start, probe, monitor, reload, `reload-agent`, and `validate-all` at level 10, return 5 at once, and a stop "
+    "returns 0 at once. The agent does not run `systemctl`.",
+)
 @pytest.mark.parametrize("state", ["active", "inactive", "absent"])
 def test_every_action(agent: Agent, box: Box, state: str) -> None:
     """Nothing can run, so stop is 0; all other actions return 5 with the cause, at once."""
@@ -80,8 +84,9 @@ def test_every_action(agent: Agent, box: Box, state: str) -> None:
 
 @COLD_ONLY
 @pytest.mark.fault(
-    "mount namespace without /run/systemd, or without a systemctl",
-    "probe, monitor, start, reload and validate-all 5, stop 0, all at once",
+    "The agent's mount namespace has no `/run/systemd`, with or without `systemctl` in `PATH`.",
+    "Start, probe, monitor, reload, `reload-agent`, and `validate-all` at level 10, return 5 at once. A stop returns 0 "
+    "at once.",
 )
 @pytest.mark.parametrize("path", [pytest.param("", id="systemctl"), pytest.param("/usr/sbin", id="no-systemctl")])
 def test_container(agent: Agent, box: Box, path: str) -> None:
@@ -89,7 +94,9 @@ def test_container(agent: Agent, box: Box, path: str) -> None:
     check(agent, box, perform(agent, box, box.started(), EMPTY_RUN, path))
 
 
-@pytest.mark.fault(FAULT, "validate-all without a check level 0, meta-data 0: both need no systemd")
+@pytest.mark.fault(
+    FAULT, "`meta-data`, and `validate-all` without a check level, return 0, because they do not need systemd."
+)
 def test_what_needs_no_systemd(agent: Agent, box: Box) -> None:
     """Tools validate values, and read metadata, on machines of any kind."""
     with moved_aside(box):

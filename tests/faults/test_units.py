@@ -21,7 +21,10 @@ INTERVALS = [pytest.param(0, id="probe"), pytest.param(10, id="recurring")]
 class TestFailedStart:
     """All of these end at once: nothing will change any more."""
 
-    @pytest.mark.fault("unit fails to start", "start 1 at once, with Result, status and last log line")
+    @pytest.mark.fault(
+        "A unit fails to start.",
+        "The start returns 1 at once. The reason has the unit's `Result`, its exit status and its last log line.",
+    )
     def test_exit(self, agent: Agent, box: Box) -> None:
         """A unit that fails is 1; the reason has Result, exit status and the unit's last log line."""
         unit = box.service(*FAILING)
@@ -30,7 +33,10 @@ class TestFailedStart:
         assert result.elapsed_s < SOON_S
         assert result.reason == f"{unit} failed: exit-code, status 3: the last word"
 
-    @pytest.mark.fault("unit fails before its hook passes", "start 1 at once, with Result and status")
+    @pytest.mark.fault(
+        "A unit is active for a moment, and fails before its hook passes.",
+        "The start returns 1 at once. The reason has the unit's `Result` and its exit status.",
+    )
     def test_early_exit_of_a_simple_one(self, agent: Agent, box: Box) -> None:
         """A unit that is active for a moment and fails before its hook passes is 1 at once."""
         unit = box.service("ExecStart=sh -c 'sleep 0.3; exit 3'")
@@ -39,7 +45,10 @@ class TestFailedStart:
         assert result.elapsed_s < SOON_S
         assert f"{unit} failed: exit-code, status 3" in result.reason
 
-    @pytest.mark.fault("unit's program is missing", "start 1 at once, with systemd's status 203")
+    @pytest.mark.fault(
+        "The program of a unit is missing.",
+        "The start returns 1 at once. The reason has systemd's exit status for this, 203.",
+    )
     def test_missing_program(self, agent: Agent, box: Box) -> None:
         """A unit whose program does not exist is 1 with systemd's own exit status for that."""
         unit = box.service("Type=exec", "ExecStart=/no/such/program")
@@ -48,7 +57,9 @@ class TestFailedStart:
         assert result.elapsed_s < SOON_S
         assert f"{unit} failed: exit-code, status 203" in result.reason
 
-    @pytest.mark.fault("condition unmet", "start 1 at once, naming the condition")
+    @pytest.mark.fault(
+        "A condition of a unit is not met.", "The start returns 1 at once, and the reason names the condition."
+    )
     def test_condition(self, agent: Agent, box: Box) -> None:
         """A unit whose condition is not met is 1, although systemctl exits with 0."""
         result = agent("start", unit=box.service(before="[Unit]\nConditionPathExists=/no/such\n"), measured=False)
@@ -57,7 +68,7 @@ class TestFailedStart:
         assert "unmet condition check" in result.reason
         assert "ConditionPathExists=/no/such" in result.reason
 
-    @pytest.mark.fault("assertion fails", "start 1 at once, with that reason")
+    @pytest.mark.fault("An assertion of a unit fails.", "The start returns 1 at once, with that reason.")
     def test_assertion(self, agent: Agent, box: Box) -> None:
         """A unit whose assertion fails is 1."""
         result = agent("start", unit=box.service(before="[Unit]\nAssertPathExists=/no/such\n"), measured=False)
@@ -65,7 +76,7 @@ class TestFailedStart:
         assert result.elapsed_s < SOON_S
         assert "start job assert" in result.reason
 
-    @pytest.mark.fault("dependency failed", "start 1 at once, with that reason")
+    @pytest.mark.fault("A dependency of a unit fails.", "The start returns 1 at once, with that reason.")
     def test_dependency(self, agent: Agent, box: Box) -> None:
         """A unit that needs one that fails is 1."""
         needed = box.service(*FAILING)
@@ -75,7 +86,7 @@ class TestFailedStart:
         assert result.elapsed_s < SOON_S
         assert f"{unit} inactive: start job dependency" in result.reason
 
-    @pytest.mark.fault("job cancelled", "start 1 at once, with that reason")
+    @pytest.mark.fault("The start job is cancelled.", "The start returns 1 at once, with that reason.")
     def test_cancelled(self, agent: Agent, box: Box) -> None:
         """A start whose job is cancelled meanwhile is 1."""
         unit = box.service(*NEVER_READY)
@@ -88,7 +99,10 @@ class TestFailedStart:
         assert result.elapsed_s < SOON_S
         assert "start job canceled" in result.reason
 
-    @pytest.mark.fault("start limit hit", "start works, thanks to reset-failed")
+    @pytest.mark.fault(
+        "A unit has reached its start limit.",
+        "The start succeeds, because the agent calls `systemctl reset-failed` first.",
+    )
     def test_start_limit_hit(self, agent: Agent, box: Box) -> None:
         """A unit that systemd would start no more, after too many starts, is started."""
         limit = "[Unit]\nStartLimitIntervalSec=1h\nStartLimitBurst=2\n"
@@ -99,7 +113,10 @@ class TestFailedStart:
         assert agent("start", unit=unit).code == 0
 
 
-@pytest.mark.fault("crash loop with Restart=always", "start 1 by the deadline or sooner; stop ends it")
+@pytest.mark.fault(
+    "A unit with `Restart=always` crashes again and again.",
+    "A start returns 1 by the agent deadline. A stop ends the loop.",
+)
 @pytest.mark.parametrize("ordered", ["yes", "no"])
 def test_crash_loop(agent: Agent, box: Box, ordered: str) -> None:
     """A unit that crashes and restarts for ever is 1 before the deadline, and stop ends it."""
@@ -116,7 +133,7 @@ def test_crash_loop(agent: Agent, box: Box, ordered: str) -> None:
 
 
 class TestSlowStart:
-    @pytest.mark.fault("slow start", "waited for: start 0, monitor 0")
+    @pytest.mark.fault("A unit starts slowly.", "Start and monitor wait, and return 0.")
     def test_becomes_ready(self, agent: Agent, box: Box) -> None:
         """Start and a concurrent monitor wait for a unit that is ready late."""
         unit = box.service(*LATE)
@@ -130,7 +147,9 @@ class TestSlowStart:
         assert results[0].elapsed_s > 1
         assert results[1].elapsed_s > 0.3
 
-    @pytest.mark.fault("slow start, beyond the deadline", "start 1 and monitor 1, with the state; never 7")
+    @pytest.mark.fault(
+        "A unit is still starting at the agent deadline.", "Start and monitor return 1 with the unit's state, never 7."
+    )
     def test_never_ready(self, agent: Agent, box: Box) -> None:
         """A unit that is still about to run at the deadline is 1, not 7; and it can be stopped."""
         unit = box.service(*NEVER_READY)
@@ -142,7 +161,7 @@ class TestSlowStart:
 
 
 class TestSlowStop:
-    @pytest.mark.fault("slow stop", "waited for: stop 0, monitor 7")
+    @pytest.mark.fault("A unit stops slowly.", "Stop and monitor wait. The stop returns 0, and the monitor returns 7.")
     def test_stops(self, agent: Agent, box: Box) -> None:
         """A unit that takes its time to stop is given it, and a monitor meanwhile waits for its end."""
         unit = box.started("ExecStart=sleep infinity", "ExecStop=sh -c 'sleep 1; touch /run/test/done'")
@@ -156,7 +175,10 @@ class TestSlowStop:
         assert [result.code for result in results] == [0, 7]
         assert box.sh("ls /run/test/done") == "/run/test/done"
 
-    @pytest.mark.fault("TERM-ignoring unit with TimeoutStopSec=infinity", "monitor 1 at the deadline, not 7")
+    @pytest.mark.fault(
+        "A unit with `TimeoutStopSec=infinity` ignores SIGTERM.",
+        "A monitor while the unit is deactivating returns 1 at the agent deadline, not 7.",
+    )
     def test_monitor_of_one_that_does_not_stop(self, agent: Agent, box: Box) -> None:
         """A unit that ignores TERM is not stopped: 1 at the deadline, not 7."""
         unit = box.stubborn("TimeoutStopSec=infinity")
@@ -166,7 +188,9 @@ class TestSlowStop:
         assert result.code == 1
         assert f"{unit} deactivating" in result.reason
 
-    @pytest.mark.fault("TERM-ignoring unit with TimeoutStopSec=infinity", "stop escalates and returns 0 in time")
+    @pytest.mark.fault(
+        "A unit with `TimeoutStopSec=infinity` ignores SIGTERM.", "The stop sends SIGKILL, and returns 0 in time."
+    )
     def test_kills_what_does_not_stop(self, agent: Agent, box: Box) -> None:
         """A unit that ignores TERM for ever is killed late in the stop's time, and stop is 0."""
         unit = box.stubborn("TimeoutStopSec=infinity")
@@ -175,13 +199,18 @@ class TestSlowStop:
         assert result.code == 0
         assert result.elapsed_s > 2
 
-    @pytest.mark.fault("ExecStop= that hangs, with TimeoutStopSec=infinity", "stop escalates and returns 0 in time")
+    @pytest.mark.fault(
+        "`ExecStop=` of a unit with `TimeoutStopSec=infinity` hangs.", "The stop sends SIGKILL, and returns 0 in time."
+    )
     def test_exec_stop_that_hangs(self, agent: Agent, box: Box) -> None:
         """An ExecStop= that hangs for ever is killed with the rest, and stop is 0."""
         unit = box.started("ExecStart=sleep infinity", "ExecStop=sleep infinity", "TimeoutStopSec=infinity")
         assert agent("stop", unit=unit, timeout_s=4).code == 0
 
-    @pytest.mark.fault("TERM-ignoring unit with TimeoutStopSec=infinity", "with `stop_escalate=no`: 1 in time, never 0")
+    @pytest.mark.fault(
+        "A unit with `TimeoutStopSec=infinity` ignores SIGTERM.",
+        "With `stop_escalate=no` the stop returns 1 in time, never 0.",
+    )
     def test_escalation_not_wanted(self, agent: Agent, box: Box) -> None:
         """With stop_escalate=no such a unit is left alone: 1 in time, with its state."""
         unit = box.stubborn("TimeoutStopSec=infinity")
@@ -191,7 +220,9 @@ class TestSlowStop:
         assert f"{unit} deactivating" in result.reason
 
 
-@pytest.mark.fault("reloading for seconds", "monitor by the hook, start 0, stop 0")
+@pytest.mark.fault(
+    "A unit reloads for several seconds.", "A monitor returns the hook's result, or 0 without a hook. A stop returns 0."
+)
 def test_reloading(agent: Agent, box: Box) -> None:
     """A unit that reloads for seconds goes on serving: the hook decides; it can be stopped."""
     unit = box.started("ExecStart=sleep infinity", "ExecReload=sleep 30")
@@ -204,7 +235,10 @@ def test_reloading(agent: Agent, box: Box) -> None:
 
 
 class TestNotThere:
-    @pytest.mark.fault("unit not found", "start 5, stop 0, monitor 5, a probe 7")
+    @pytest.mark.fault(
+        "systemd does not find the unit.",
+        "Start and recurring monitor return 5, a probe returns 7 and a stop returns 0.",
+    )
     def test_not_found(self, agent: Agent) -> None:
         """A unit that is not installed is 7 to a probe, 5 otherwise; it is stopped."""
         for action in ("start", "monitor"):
@@ -214,7 +248,7 @@ class TestNotThere:
         assert agent("monitor", unit="absent", interval_s=0).code == 7
         assert [agent("stop", unit="absent", monitor_hook=hook).code for hook in ("", "/no/such/hook")] == [0, 0]
 
-    @pytest.mark.fault("unit file that systemd cannot parse", "start 5")
+    @pytest.mark.fault("systemd cannot parse the unit file.", "A start returns 5.")
     def test_not_loadable(self, agent: Agent, box: Box) -> None:
         """A unit file that means nothing is 5."""
         unit = box.service("ExecStart=relative/path")
@@ -222,7 +256,11 @@ class TestNotThere:
         assert result.code == 5
         assert result.reason == f"{unit} does not load: bad-setting"
 
-    @pytest.mark.fault("unit masked while running", "start 5; monitor 0 while it runs, 7 once down; stop 0")
+    @pytest.mark.fault(
+        "A unit is masked while it runs.",
+        "A monitor returns 0 while the unit runs, and 7 when it is down. A stop returns 0. A start of the stopped unit "
+        "returns 5.",
+    )
     @pytest.mark.parametrize("interval_s", INTERVALS)
     def test_masked(self, agent: Agent, box: Box, interval_s: float) -> None:
         """The ActiveState of a masked unit counts: running is 0, down is 7; it is not started."""
@@ -236,7 +274,11 @@ class TestNotThere:
         assert result.code == 5
         assert result.reason == f"{unit} masked"
 
-    @pytest.mark.fault("unit file removed while running", "monitor 0 while it runs; stop 0; once down 5, to a probe 7")
+    @pytest.mark.fault(
+        "The file of a unit is removed while the unit runs.",
+        "A monitor returns 0 while the unit runs. A stop returns 0. When the unit is down, a recurring monitor returns "
+        "5 and a probe returns 7.",
+    )
     @pytest.mark.parametrize(
         ("interval_s", "code_when_down"), [pytest.param(0, 7, id="probe"), pytest.param(10, 5, id="recurring")]
     )
