@@ -31,8 +31,8 @@ _SPECIAL_IN_DOUBLE_QUOTES = frozenset('"$\\`')
 def completion(shell: str) -> int:
     """Print the completion script for a shell.
 
-    It completes commands, options, units, hooks, parameters and their values. After `ocf-systemd install` new shells
-    find the script. Otherwise load it in the start-up file of the shell:
+    The script completes commands, options, units, hooks, parameters and their values. After `ocf-systemd install`, new
+    shells find the script. Without `install`, load the script in the start-up file of the shell:
 
     \b
     Examples:

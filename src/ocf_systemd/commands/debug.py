@@ -52,10 +52,10 @@ _FOR_ANYONE = frozenset({Action.MONITOR, Action.VALIDATE_ALL, Action.META_DATA})
 @click.option("--yes", is_flag=True, help="Do not ask, even if the cluster may run the unit.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def debug(action: str, choice: Choice, *, yes: bool, as_json: bool) -> int:
-    """Run an OCF ACTION as Pacemaker would, and show how it goes.
+    """Run an OCF ACTION as Pacemaker would, and show each step.
 
     ACTION is start, stop, monitor, reload, reload-agent, validate-all, meta-data, or cycle: monitor, stop, monitor,
-    start, monitor, each of them twice. The exit code is the action's; of cycle, 0 if all are as expected.
+    start, monitor, each twice. The exit code is that of the action. For cycle, it is 0 if all results are expected.
 
     \b
     Examples:

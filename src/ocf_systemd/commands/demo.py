@@ -24,8 +24,8 @@ systemd. Nothing on this host changes. Ctrl-C ends the demo.
 def demo() -> int:
     """Show in a sandbox how the agent detects that a service hangs.
 
-    It takes about 10 s, shows each command that it runs, and leaves nothing behind. It needs root, cgroup2, overlayfs
-    and curl.
+    The demo takes about 10 s, shows each command that it runs, and leaves nothing behind. It needs root, cgroup2,
+    overlayfs and curl.
 
     \b
     Example:

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 def doctor(choice: Choice, *, as_json: bool) -> int:
     """Check a unit for problems before putting it under cluster control.
 
-    Describes each problem with its reason and its fix. Runs the hook once; changes nothing. On a node of a cluster, it
-    also checks the cluster. Options that you do not give are then taken from the unit's resource. Exit code 0: no
+    Describes each problem with its reason and its fix. Runs the hook once; changes nothing. On a node of a cluster,
+    doctor also checks the cluster, and takes options that you do not give from the unit's resource. Exit code 0: no
     errors; 1: errors; 2: wrong usage, or no systemd.
 
     \b

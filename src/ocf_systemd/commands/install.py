@@ -49,7 +49,7 @@ def install_agent(
     """Install the resource agent, manual pages and completion.
 
     If this program is not in the PATH of a login shell, it is linked into /usr/local/bin. With --resident, systemd
-    starts a server that runs the monitors of all resources. Without it, a server is upgraded if there is one.
+    starts a server that runs all monitors. Without --resident, an existing server is upgraded.
 
     \b
     Examples:
@@ -125,8 +125,8 @@ def uninstall_agent(ocf_root: Path, provider: str, name: str, share: Path, *, fo
     """Remove the resource agent.
 
     Refuses while the cluster has resources of this agent: their stop would fail, and the node would be fenced. Unless
-    the agent is also installed under another name, this also removes all else that `install` has made, and the drop-ins
-    of units that the cluster does not run. Units keep running.
+    the agent is also installed under another name, this command also removes all that `install` has created, and
+    the drop-ins of units that the cluster does not run. Units keep running.
 
     \b
     Examples:

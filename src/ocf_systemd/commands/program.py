@@ -33,8 +33,8 @@ _ACTION_HELP = {
     Action.MONITOR: "Query systemd and run the hook, concurrently.",
     Action.RELOAD: "Reload the unit's configuration, and wait as after a start.",
     Action.RELOAD_AGENT: "Apply changed parameters without a restart.",
-    Action.VALIDATE_ALL: "Check the parameters; from OCF_CHECK_LEVEL=10 on, also that this host has unit and hooks.",
-    Action.META_DATA: "Print the agent's metadata as XML.",
+    Action.VALIDATE_ALL: "Check the parameters and, with OCF_CHECK_LEVEL >= 10, that this host has unit and hooks.",
+    Action.META_DATA: "Print the agent's meta-data as XML.",
 }
 _ACTION_PARAMETERS = (
     f"The parameters are the OCF_RESKEY_* variables of the environment. To try an action, use {PROGRAM} debug."

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 def rehearse(choice: Choice, *, on_this_host: bool, yes: bool, as_json: bool) -> int:
     """Exercise a unit and its hook the way a cluster would: repeated actions, crashes, hangs.
 
-    In a sandbox, it repeats actions, runs them concurrently, restarts the unit ten times, kills and freezes it. Reports
-    what failed, why and how to fix it. Proposes timeouts. Exit code 0: no errors; 1: errors; 2: not run.
+    Repeats actions in a sandbox and runs them concurrently; restarts the unit ten times, kills and freezes it. Reports
+    each problem with reason and fix. Proposes timeouts. Exit code 0: no errors; 1: errors; 2: not run.
 
     \b
     Examples:

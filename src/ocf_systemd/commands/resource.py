@@ -190,7 +190,7 @@ _OPTIONS = (
         metavar="NAME=TIME",
         callback=_times,
         shell_complete=_completed("operations"),
-        help="A timeout (start=15min), or the monitor's interval=30s.",
+        help="A timeout (start=15min) or the interval (interval=30s).",
     ),
 )
 _NAMES = ("unit", "unit_option", "resource", "monitor_hook", "options", "times")

@@ -29,8 +29,8 @@ _BIN = "/run/ocf-systemd-sandbox"  # in the sandbox: has only a link to this pro
 def sandbox() -> None:
     """Run commands in a temporary container with its own systemd.
 
-    It boots in about a second, with an overlay of this host's files, and all changes are lost when it ends. It needs
-    root, cgroup2 and overlayfs.
+    The sandbox boots in about a second, with an overlay of this host's files. All changes in the sandbox are lost when
+    it ends. A sandbox needs root, cgroup2 and overlayfs.
 
     \b
     Examples:

@@ -31,7 +31,7 @@ def _duration_or_never(ctx: click.Context, parameter: click.Parameter, text: str
 def serve(path: Path | None, idle_after: float) -> int:
     """Run the resident server (systemd starts this).
 
-    It runs the monitors of all agents that connect, concurrently. `ocf-systemd install --resident` installs
+    The server runs the monitors of all agents that connect, concurrently. `ocf-systemd install --resident` installs
     ocf-systemd.socket, which starts the server.
 
     \b

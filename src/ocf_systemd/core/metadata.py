@@ -1,4 +1,4 @@
-"""The agent's description of itself: the table of parameters and the actions as OCF metadata (ra-api-1.dtd, OCF 1.1).
+"""The agent's description of itself: the table of parameters and the actions as OCF meta-data (ra-api-1.dtd, OCF 1.1).
 
 The action meta-data needs neither anyio nor systemd nor any parameter.
 """
@@ -11,7 +11,7 @@ from ocf_systemd.core.parameter_table import TABLE, Parameter
 from ocf_systemd.core.timeouts import ADVERTISED_INTERVAL_S, ADVERTISED_TIMEOUT_S
 
 # The DTD that ocf-tester validates against is older than OCF 1.1: it knows neither reloadable parameters nor the
-# action reload-agent. The internal subset declares both, so that the metadata are valid for that DTD as well as for
+# action reload-agent. The internal subset declares both, so that the meta-data are valid for that DTD as well as for
 # pcs's OCF 1.1 schema.
 _HEAD = '<?xml version="1.0"?>\n'
 _DOCUMENT_TYPE = """\
@@ -27,7 +27,7 @@ a health hook that tests whether the service works. A service that hangs is acti
 
 
 def metadata_xml(agent_name: str, *, has_document_type: bool = True) -> str:
-    """Return the metadata of an agent that is installed as `agent_name`."""
+    """Return the meta-data of an agent that is installed as `agent_name`."""
     agent = ET.Element("resource-agent", name=agent_name, version=__version__)
     ET.SubElement(agent, "version").text = "1.1"
     _describe(agent, "systemd unit with a health hook", _LONGDESC)

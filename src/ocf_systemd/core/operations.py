@@ -1,7 +1,7 @@
 """The operations of a resource as a cluster has them: their timeouts, and the interval of the monitor.
 
 The commands debug, doctor and rehearse use the times that `--op NAME=TIME` sets, then those that the unit's resource
-has configured in a cluster, and otherwise those that the agent's metadata advertise. debug and rehearse know the
+has configured in a cluster, and otherwise those that the agent's meta-data advertise. debug and rehearse know the
 resource only if `--resource` names it; doctor finds it by the unit as well.
 """
 
@@ -23,7 +23,7 @@ class Operations:
     """The operations of a resource, with times in seconds.
 
     `chosen` has the times that a person has decided on, in the cluster or with `--op`: these come first. `configured`
-    has all times of a resource in a cluster, defaults included. A time that neither has is as the metadata advertise.
+    has all times of a resource in a cluster, defaults included. A time that neither has is as the meta-data advertise.
     """
 
     chosen: Mapping[str, float] = field(default_factory=dict)

@@ -1,6 +1,6 @@
 """The one table of the agent's parameters.
 
-Parsing, metadata, documentation and completion all read it.
+Parsing, meta-data, documentation and completion all read it.
 """
 
 from collections.abc import Callable
@@ -30,7 +30,7 @@ class Parameter(Record):
     """One row of the table.
 
     `parse` turns the text of a value into what the agent works with; it raises `ValueError`, whose message
-    completes the sentence "NAME='value' …". `default` is text, too, as metadata shows it. `choices` are the values
+    completes the sentence "NAME='value' …". `default` is text, too, as the meta-data show it. `choices` are the values
     to offer, if they can be listed. `content_type` is one that every OCF schema accepts. `field` is the name of the
     field in `Parameters`, if that is not `name`. `is_confidential` means that no reason and no log shows the value.
     """

@@ -23,10 +23,10 @@ ADVERTISED_TIMEOUT_S: Mapping[Action, int] = {
     Action.VALIDATE_ALL: 20,
     Action.META_DATA: 5,
 }
-"""The timeout in seconds that the metadata advertise for each action."""
+"""The timeout in seconds that the meta-data advertise for each action."""
 
 ADVERTISED_INTERVAL_S = 10
-"""The seconds between two monitors that the metadata advertise."""
+"""The seconds between two monitors that the meta-data advertise."""
 
 # The reserve before Pacemaker's timeout: a share of the timeout, within these limits in seconds.
 _RESERVE_SHARE, _RESERVE_MIN_S, _RESERVE_MAX_S = 0.10, 0.25, 5.0

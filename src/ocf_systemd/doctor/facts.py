@@ -278,7 +278,7 @@ class Agent:
     """The agent's file on this host.
 
     `path` is empty if there is no file; `is_foreign` means that the file is not an agent of ocf-systemd. `standard` is
-    the agent's full name, such as `ocf:pacemaker:systemd`. `version` is from the metadata that the agent prints,
+    the agent's full name, such as `ocf:pacemaker:systemd`. `version` is from the meta-data that the agent prints,
     `failure` is why it prints none, and `unreadable` is why it prints none for users other than root. `is_current` is
     false if this installation has installed the file, but would write another text now. `unsafe` is why users other
     than root could change what root runs.

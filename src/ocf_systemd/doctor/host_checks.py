@@ -46,7 +46,7 @@ def check_agent(check: Check, facts: Facts) -> CheckResult:
 
 
 def check_agent_readable(check: Check, facts: Facts) -> CheckResult:
-    """Check that users other than root can read the metadata: Pacemaker's controller does not run as root."""
+    """Check that users other than root can read the meta-data: Pacemaker's controller does not run as root."""
     agent = facts.agent
     if not agent.path or agent.is_foreign or agent.failure:
         return check.skipped("the agent does not run")
@@ -54,8 +54,8 @@ def check_agent_readable(check: Check, facts: Facts) -> CheckResult:
         return check.ok("every user can run the agent")
     return check.warning(
         f"users other than root cannot run the agent: {agent.unreadable}",
-        "Pacemaker's controller reads the metadata and does not run as root. Without the metadata, Pacemaker restarts "
-        "the service whenever a parameter changes.",
+        "Pacemaker's controller reads the agent's meta-data and does not run as root. Without the meta-data, Pacemaker "
+        "restarts the service whenever a parameter changes.",
         *_INSTALL_BELOW_OPT,
     )
 

@@ -278,7 +278,7 @@ def _host_warnings(agent: AgentFile) -> Iterator[str]:
     if unreadable := _find_unreadable(agent.path):
         yield (
             f"users other than root cannot read {_describe_unreadable(*unreadable)}. Pacemaker's controller reads the "
-            "agent's metadata as user hacluster. It will restart the service after each change of a parameter, and "
+            "agent's meta-data as user hacluster. It will restart the service after each change of a parameter, and "
             f"ocf-tester will fail. {_fix_mode(unreadable[2], agent, 'go+rX')}"
         )
     if os.geteuid() == 0 and (unsafe := next(_unsafe_parts(agent), "")):
@@ -322,7 +322,10 @@ def _describe_unreadable(subject: str, path: Path, closed: Path) -> str:
 
 
 def _find_unreadable(agent: Path) -> tuple[str, Path, Path] | None:
-    """Return the first file that users other than root cannot read: its kind, path, and what on the path is closed."""
+    """Return the first file that users other than root cannot read: its kind, its path, and what keeps them out.
+
+    The last item is the first directory on the path that these users cannot enter, or the file itself.
+    """
     interpreter, settings = Path(sys.executable), Path(sys.prefix, "pyvenv.cfg")
     modules = (path for name in _IMPORTED for each in _directories_of(name) for path in Path(each).rglob("*.py"))
     for subject, path in (

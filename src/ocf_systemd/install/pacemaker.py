@@ -40,7 +40,7 @@ def check(agent: AgentFile) -> str:
 
 
 def _failure(tool: str, agent: AgentFile) -> str:
-    """Query the agent's metadata as Pacemaker's controller does; return why that fails, empty if it does not."""
+    """Query the agent's meta-data as Pacemaker's controller does; return why that fails, empty if it does not."""
     command = (tool, "--show-metadata", agent.standard)
     environment = {"PATH": SEARCH_PATH, "LC_ALL": "C"}
     account = None

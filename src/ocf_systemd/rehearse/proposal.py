@@ -159,11 +159,11 @@ def resource_name(unit: str) -> str:
 def crm_quoted(value: str) -> str:
     """Return a value quoted for the shell and for crm, which joins its arguments and splits them again.
 
-    crm itself puts double quotes around an argument with a blank, or single quotes if the argument contains double
-    quotes (add_quotes() in crmsh/main.py). If the argument contains both kinds of quotes, crm adds none. So if a value
-    contains special characters, this function quotes it a second time, for crm. If such a value has a blank, the
-    function also appends an empty pair of double quotes: with the single quotes of shlex.quote, the argument then has
-    both kinds, and crm adds none.
+    Before crm joins its arguments, it puts double quotes around an argument with a blank, or single quotes if the
+    argument contains double quotes (add_quotes() in crmsh/main.py). It leaves an argument with both kinds of quotes as
+    it is. So this function quotes a value with special characters twice: for crm, and for the shell. If such a value
+    also has a blank, the function appends an empty pair of double quotes, so that the argument has both kinds. For
+    example, for the value `a $b` crm gets the argument `'a $b'""`, leaves it as it is, and splits it into `a $b`.
     """
     quoted = shlex.quote(value)
     if not re.search(r"[^\w@%+=:,./ -]", value, re.ASCII):

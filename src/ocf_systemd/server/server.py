@@ -55,7 +55,7 @@ _HOOK_MAY_BLOCK = (
     "than root can change it"
 )
 _HOOK_OF_USER = (
-    "monitor_hook_user is set: that user could stop the hook's process before it is executed, and block the server"
+    "monitor_hook_user is set: that user could block the server by SIGSTOP to the hook's process before execve(2)"
 )
 _LOGS = ("HA_LOGFILE", "HA_DEBUGLOG")
 _UCRED = struct.Struct("3i")  # pid, uid, gid: SO_PEERCRED in unix(7)
