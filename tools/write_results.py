@@ -39,18 +39,19 @@ _HEAD = """\
 Written by `tools/write_results.py`, from [`judgement.py`](../src/ocf_systemd/core/judgement.py); do not edit.
 
 Each action observes the unit and its hooks, and applies the rules at the head of that module. The unit outranks the
-hook: a hook can make an active unit's result worse, never an inactive unit's better. The result is 7 only if the unit
-was observed down, or if its hook reported 7 in a recurring monitor or at the end of a reload; without a valid `unit` a
-probe returns 7 and a stop 0. If in doubt, the result is 1.
+hook: a hook can make the result of an active unit worse, but never that of an inactive unit better. The result is 7
+only if the unit was observed down, or if its hook reported 7 in a recurring monitor or at the end of a reload. Without
+a valid `unit`, a probe returns 7 and a stop returns 0. If in doubt, the result is 1.
 
-## One poll
+## One observation
 
-A *poll* is one query of the unit with one run of its hooks. *Waits, then 1* means that the poll does not decide: the
-action polls again, and returns this code if nothing has changed at the agent deadline. A *probe* is a monitor without
-interval, or one with `role=Stopped`: Pacemaker learns from it where the resource runs. The columns *start*, *stop* and
-*reload* have the result of the first poll after `systemctl start`, `stop` or `reload` has succeeded. In the column
-*start*, 4 and 5 come from the check before the start. The reason is the monitor's. Pacemaker's response to each code is
-in the [reference](reference.md#exit-codes-and-what-pacemaker-does-with-them).
+An *observation* is one query of the unit with one run of its hooks. *Waits, then 1* means that the observation does not
+decide: the action observes unit and hooks again, and returns this code if nothing has changed at the agent deadline. A
+*probe* is a monitor without interval, or one with `role=Stopped`: Pacemaker learns from a probe where the resource
+runs. The columns *start*, *stop* and *reload* have the result of the first observation after `systemctl start`, `stop`
+or `reload` has succeeded. In the column *start*, 4 and 5 come from the check before the start. The column *reason* has
+the monitor's reason. Pacemaker's response to each code is in the
+[reference](reference.md#exit-codes-and-what-pacemaker-does-with-them).
 
 A reload of a unit that is not active first waits as a recurring monitor does. If the unit becomes active and its hooks
 pass, the reload takes place; otherwise the reload returns the monitor's result. A reload of a unit without
@@ -61,14 +62,14 @@ denied returns 4 instead of 1.
 _PROTOCOLS = """\
 ## What a hook's exit code becomes
 
-The result of a recurring monitor of a running unit, for each `monitor_hook_protocol`. A probe turns 2 to 7 into 1. A
-start succeeds only with 0 and 190.
+The table has the result of a recurring monitor of a running unit, for each `monitor_hook_protocol`. In a probe, a
+result of 2 to 7 becomes 1. A start succeeds only with a result of 0 or 190.
 """
 
 _TOGETHER = """\
 ## Several hooks
 
-If `monitor_hook` is a directory with the hooks `a`, `b` and `c`:
+If `monitor_hook` is a directory with the hooks `a`, `b` and `c`, a recurring monitor returns:
 """
 
 _UNBOOTED = """\
