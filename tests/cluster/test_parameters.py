@@ -93,8 +93,8 @@ class TestTypingError:
         correct(cluster, primitives, wrong)
 
     @pytest.mark.fault(
-        "`pcs resource update` sets a wrong value of a service that runs, in a cluster with fencing.",
-        "Pacemaker stops the service, and shows 6 with a reason. It fences no node. When the value is corrected, the "
+        "`pcs resource update` sets a wrong value for a service that runs, in a cluster with fencing.",
+        "Pacemaker stops the service, shows 6 with a reason, and fences no node. When the value is corrected, the "
         "service runs on one node.",
     )
     def test_on_update(self, cluster: Cluster) -> None:

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
 
 @pytest.mark.fault(
-    "A hook is missing, not executable or a dangling link, or its first line names no interpreter, a missing one, or "
-    "ends in CR LF.",
+    "A hook is missing, not executable, a dangling link or a loop of links. Or its first line names no interpreter or "
+    "a missing interpreter, or ends in CR LF.",
     "Start and monitor return 5 with a reason that names the problem. `sh` does not run the hook instead. A stop "
     "returns 0.",
 )
@@ -75,8 +75,8 @@ def test_vanished(agent: Agent, box: Box) -> None:
 
 
 @pytest.mark.fault(
-    "Other users can write to a hook or to a directory above it, or another user owns one of them, or the hook is a "
-    "link into such a directory.",
+    "A user other than root can write to a hook or to a directory above it, or owns one of them. Or the hook is a link "
+    "to a file in such a directory.",
     "Start, monitor and `validate-all` return 4 and do not run the hook. A stop returns 0.",
 )
 @pytest.mark.parametrize(

@@ -125,7 +125,7 @@ class TestDirectory:
 class TestUser:
     @pytest.mark.fault(
         "A hook that runs as another user writes to `/dev/stderr`.",
-        "The hook can do so, and the reason has its message.",
+        "The write succeeds, and the reason has the hook's message.",
     )
     @pytest.mark.parametrize("stream", ["/dev/stderr", "/dev/stdout", "/proc/self/fd/2"])
     def test_opens_its_streams(self, agent: Agent, box: Box, stream: str) -> None:

@@ -86,7 +86,9 @@ class TestLeftovers:
         assert any("a hook left a process behind, killed now: sleep[" in line for line in box.marks("log"))
 
     @pytest.mark.fault(
-        "At its deadline a hook has children, but the hook's own process has ended.", "The agent ends the children."
+        "The main process of a hook has ended, and its children ignore SIGTERM. Another hook hangs until its time is "
+        "up.",
+        "The agent kills the children.",
     )
     @pytest.mark.parametrize(
         "script",
@@ -122,7 +124,8 @@ class TestLeftovers:
         assert agent("monitor", unit=box.started(), monitor_hook=hook, monitor_hook_timeout="300ms").code == code
 
     @pytest.mark.fault(
-        "A hook leaves a process in a session of its own, in a state D that SIGKILL can interrupt (`TASK_KILLABLE`).",
+        "A hook leaves a process in a session of its own. The process is in a sleep that only SIGKILL ends "
+        "(`TASK_KILLABLE`).",
         "The agent finds the process and ends it.",
     )
     def test_asleep(self, agent: Agent, box: Box) -> None:

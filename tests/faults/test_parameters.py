@@ -158,7 +158,8 @@ class TestWrongValues:
         assert all(f"WARNING: {problem}" in result.stderr for result in results for problem in REPORTED.values())
 
     @pytest.mark.fault(
-        "`stop_verify=yes` is set, but there is no hook, or `monitor_hook_protocol` has no code for 7.",
+        "`stop_verify=yes` is set, but there is no hook, or the hook's protocol (`nagios` or `plain`) has no code for "
+        "*not running*.",
         "A start returns 6. A probe and a stop return 0.",
     )
     @pytest.mark.parametrize("protocol", ["", "nagios", "plain"])
@@ -251,16 +252,16 @@ class TestEnvironment:
         assert result.code == 42
         assert result.reason == "hook hök: Grüße (exit 42)"
 
-    @pytest.mark.fault("A parameter has 128 KiB.", "The hook gets the value like any other argument.")
+    @pytest.mark.fault(
+        "`monitor_hook_args` has a value of 128 KiB.", "The hook gets the value like any other argument."
+    )
     def test_long_value(self, agent: Agent, box: Box) -> None:
         """A value as long as the kernel passes on is an argument like any other."""
         unit, hook = box.started(), box.hook('[ "${#1}" -gt 100000 ]')
         result = agent("monitor", unit=unit, monitor_hook=hook, monitor_hook_args="x" * (128 * 1024 - 100))
         assert result.code == 0
 
-    @pytest.mark.fault(
-        "A parameter has 128 KiB, and its value is wrong.", "The monitor returns 5 or 6 with a short reason."
-    )
+    @pytest.mark.fault("A parameter has a wrong value of 128 KiB.", "The monitor returns 5 or 6 with a short reason.")
     @pytest.mark.parametrize("name", ["unit", "monitor_hook", "monitor_hook_timeout", "monitor_hook_user"])
     def test_long_wrong_value(self, agent: Agent, name: str) -> None:
         """A long value that is wrong is 6, or 5 where it names what is not there, and does not fill the log."""

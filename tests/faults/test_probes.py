@@ -36,8 +36,7 @@ class TestActiveUnit:
         assert agent("monitor", unit=unit, monitor_hook=hook).code == code
 
     @pytest.mark.fault(
-        "In a probe the unit is active, and the hook returns 0, 190 or a code such as 1 or 42.",
-        "The probe returns the hook's code.",
+        "In a probe the unit is active, and the hook returns 0, 1, 42 or 190.", "The probe returns the hook's code."
     )
     @pytest.mark.parametrize("code", [0, 1, 42, 190])
     def test_other_codes(self, agent: Agent, box: Box, code: int) -> None:

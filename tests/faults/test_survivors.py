@@ -163,8 +163,8 @@ class TestOtherProcesses:
 
     @pytest.mark.fault(
         "The main process of a unit with `KillMode=process` is alive after systemd's stop.",
-        "The unit counts as alive: a monitor returns 1. The agent's stop returns 1, or with `stop_escalate=yes` kills "
-        "the process and returns 0.",
+        "The unit does not count as stopped: a monitor returns 1. With `stop_escalate=no` the agent's stop returns 1. "
+        "By default it kills the process and returns 0.",
     )
     def test_main_process(self, agent: Agent, box: Box) -> None:
         """KillMode=process leaves processes alive, but not the main process, which systemd has given up on."""
@@ -178,7 +178,7 @@ class TestOtherProcesses:
 
     @pytest.mark.fault(
         "A process in a cgroup below the unit's cgroup (`Delegate=yes`) is alive after systemd's stop.",
-        "The unit counts as alive: a monitor returns 1. The agent's stop kills the process and returns 0.",
+        "The unit does not count as stopped: a monitor returns 1. The agent's stop kills the process and returns 0.",
     )
     def test_sub_group(self, agent: Agent, box: Box) -> None:
         """A service that manages groups of its own is alive as long as one of them is not empty."""

@@ -21,7 +21,7 @@ CONNECTED = r" 03 +(\d+) /run/systemd/private\b"
 SOCKETS = ("/run/systemd/private", "/run/dbus/system_bus_socket")
 
 
-@pytest.mark.fault("systemd hangs.", "Every action returns 1 at the agent deadline.")
+@pytest.mark.fault("systemd does not respond.", "Every action returns 1 at the agent deadline.")
 @pytest.mark.parametrize("state", ["active", "inactive"])
 def test_system_manager_hangs(agent: Agent, box: Box, state: str) -> None:
     """A systemd that does not respond is 1 before the deadline, never stopped."""
@@ -37,7 +37,7 @@ def test_system_manager_hangs(agent: Agent, box: Box, state: str) -> None:
     assert agent("monitor", unit=unit, interval_s=0).code == (0 if state == "active" else 7)
 
 
-@pytest.mark.fault("systemd hangs for a while.", "The agent waits, and returns the unit's state.")
+@pytest.mark.fault("systemd does not respond for a while.", "The agent waits, and returns the unit's state.")
 def test_system_manager_answers_again(agent: Agent, box: Box) -> None:
     """A systemd that responds late, but in time, is queried until it does."""
     unit = box.started()
@@ -97,8 +97,8 @@ def wait_until_connected(box: Box) -> None:
 
 @pytest.mark.fault(
     "Neither the private socket of PID 1 nor the D-Bus socket can be used.",
-    "A monitor returns 1, never 7; if the resident server is connected to PID 1 already, it returns 0 for a unit that "
-    "runs. A stop returns 1, never 0.",
+    "A monitor returns 1, never 7; if the resident server is connected to PID 1 already, a monitor of an active unit "
+    "returns 0. A stop returns 1, never 0.",
 )
 @pytest.mark.parametrize("state", ["active", "inactive"])
 def test_sockets_unusable(agent: Agent, box: Box, state: str) -> None:

@@ -47,7 +47,7 @@ class TestFailedStart:
 
     @pytest.mark.fault(
         "The program of a unit is missing.",
-        "The start returns 1 at once. The reason has systemd's exit status for this, 203.",
+        "The start returns 1 at once. The reason has systemd's exit status for a missing program, 203.",
     )
     def test_missing_program(self, agent: Agent, box: Box) -> None:
         """A unit whose program does not exist is 1 with systemd's own exit status for that."""
@@ -68,7 +68,7 @@ class TestFailedStart:
         assert "unmet condition check" in result.reason
         assert "ConditionPathExists=/no/such" in result.reason
 
-    @pytest.mark.fault("An assertion of a unit fails.", "The start returns 1 at once, with that reason.")
+    @pytest.mark.fault("An assertion of a unit fails.", "The start returns 1 at once, and the reason states this.")
     def test_assertion(self, agent: Agent, box: Box) -> None:
         """A unit whose assertion fails is 1."""
         result = agent("start", unit=box.service(before="[Unit]\nAssertPathExists=/no/such\n"), measured=False)
@@ -76,7 +76,7 @@ class TestFailedStart:
         assert result.elapsed_s < SOON_S
         assert "start job assert" in result.reason
 
-    @pytest.mark.fault("A dependency of a unit fails.", "The start returns 1 at once, with that reason.")
+    @pytest.mark.fault("A dependency of a unit fails.", "The start returns 1 at once, and the reason states this.")
     def test_dependency(self, agent: Agent, box: Box) -> None:
         """A unit that needs one that fails is 1."""
         needed = box.service(*FAILING)
@@ -86,7 +86,7 @@ class TestFailedStart:
         assert result.elapsed_s < SOON_S
         assert f"{unit} inactive: start job dependency" in result.reason
 
-    @pytest.mark.fault("The start job is cancelled.", "The start returns 1 at once, with that reason.")
+    @pytest.mark.fault("The start job is cancelled.", "The start returns 1 at once, and the reason states this.")
     def test_cancelled(self, agent: Agent, box: Box) -> None:
         """A start whose job is cancelled meanwhile is 1."""
         unit = box.service(*NEVER_READY)
