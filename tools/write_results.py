@@ -46,11 +46,11 @@ a valid `unit`, a probe returns 7 and a stop returns 0. If in doubt, the result 
 ## One observation
 
 An *observation* is one query of the unit with one run of its hooks. *Waits, then 1* means that the observation does not
-decide: the action observes unit and hooks again, and returns this code if nothing has changed at the agent deadline. A
-*probe* is a monitor without interval, or one with `role=Stopped`: Pacemaker learns from a probe where the resource
-runs. The columns *start*, *stop* and *reload* have the result of the first observation after `systemctl start`, `stop`
-or `reload` has succeeded. In the column *start*, 4 and 5 come from the check before the start. The column *reason* has
-the monitor's reason. Pacemaker's response to each code is in the
+decide: the action observes unit and hooks again, and returns this code if nothing has changed at the agent deadline,
+shortly before Pacemaker's timeout. A *probe* is a monitor without interval, or one with `role=Stopped`: Pacemaker
+learns from a probe where the resource runs. The columns *start*, *stop* and *reload* have the result of the first
+observation after `systemctl start`, `stop` or `reload` has succeeded. In the column *start*, 4 and 5 come from the
+check before the start. The column *reason* has the monitor's reason. Pacemaker's response to each code is in the
 [reference](reference.md#exit-codes-and-what-pacemaker-does-with-them).
 
 A reload of a unit that is not active first waits as a recurring monitor does. If the unit becomes active and its hooks
