@@ -99,7 +99,7 @@ _SLEEP, _LS = Process(812, 0, "sleep"), Process(813, 0, "ls", is_uninterruptible
 _INACTIVE, _FAILED = _unit(ActiveState.INACTIVE), _unit(ActiveState.FAILED, result="timeout")
 
 _HOOKS: tuple[tuple[str, tuple[HookOutcome, ...]], ...] = (
-    ("none, or below its check level", ()),
+    ("none, or not run at this check level", ()),
     ("0", (_exited(0),)),
     ("7", (_exited(7, b"connection refused"),)),
     ("190", (_exited(190, b"queue too long"),)),

@@ -30,7 +30,8 @@ PROGRAM = "ocf-systemd"
 INTERRUPTED = 130
 """The exit code of a command that Ctrl-C ended, as in shells."""
 
-# The watchdog ends the process at this share of the reserve: the time from the agent deadline to Pacemaker's timeout.
+# The reserve is the time from the agent deadline to Pacemaker's timeout. When this share of it has passed, the
+# watchdog ends the process.
 _WATCHDOG_SHARE = 0.75
 _WATCHDOG_MIN_S = 1.0  # least seconds from the start of the watchdog until it ends the process
 _WATCHDOG_UNIT_MAX = 60  # characters of the unit's name in the watchdog's reason
@@ -135,7 +136,7 @@ def _is_import_failure(error: Exception) -> bool:
 
 
 def _is_missing_module(error: BaseException | None) -> bool:
-    """Return whether the error is importlib's when a module's file, which it has found, vanishes before it is read."""
+    """Return whether importlib has found the file of a module, but could not read it, as it has vanished since."""
     return isinstance(error, FileNotFoundError) and str(error.filename).endswith(".py")
 
 

@@ -83,7 +83,7 @@ class Pauses:
 
 
 class Wait:
-    """Decides when an action reports that it waits, and what it waits for, from its events and their times alone.
+    """Decides, only from the events of an action and their times, when the action reports that it waits, and for what.
 
     A report is due at the first `Waiting` event, and whenever `timeouts.WAITING_LINE_S` seconds have passed since the
     action began or since the last report. `due_at` is when the next report is due.

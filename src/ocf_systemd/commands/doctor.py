@@ -24,8 +24,8 @@ def doctor(choice: Choice, *, as_json: bool) -> int:
     """Check a unit for problems before putting it under cluster control.
 
     Describes each problem with its reason and its fix. Runs the hook once; changes nothing. On a node of a cluster,
-    doctor also checks the cluster, and takes options that you do not give from the unit's resource. Exit code 0: no
-    errors; 1: errors; 2: wrong usage, or no systemd.
+    doctor also checks the cluster, and takes from the unit's resource all options that you do not give. Exit code 0:
+    no errors; 1: errors; 2: wrong usage, or no systemd.
 
     \b
     Examples:

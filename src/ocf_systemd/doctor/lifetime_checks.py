@@ -48,7 +48,7 @@ def check_conditions(check: Check, known: _Known) -> CheckResult:
     """Check that the conditions and assertions of the unit are met."""
     unit = known[1]
     if unit.is_running:
-        return check.skipped("the unit is running: they were met when it started, and may not be met now")
+        return check.skipped("the unit is running: its conditions were met when it started, and may not be met now")
     if isinstance(unit.unmet, str):
         return check.skipped(f"unknown: {unit.unmet}")
     by_program = [each for each in unit.unmet if any(command.path in each for command in unit.unstartable)]
@@ -59,10 +59,10 @@ def check_conditions(check: Check, known: _Known) -> CheckResult:
         return check.ok("all conditions are met")
     return check.error(
         f"not met on this node: {', '.join(unmet)}",
-        "systemd does not start the unit, so a start fails. If the cluster mounts what a condition needs, check it on "
-        "the node where that is mounted.",
+        "systemd does not start the unit, so a start fails. If the cluster mounts a file system that a condition "
+        "needs, run this check on the node where it is mounted.",
         f"systemd-analyze condition --unit={quoted(unit.id)}   # shows all conditions",
-        f"systemctl cat {quoted(unit.id)}   # shows the file of each",
+        f"systemctl cat {quoted(unit.id)}   # shows in which file each condition is set",
     )
 
 

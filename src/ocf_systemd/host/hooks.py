@@ -319,7 +319,7 @@ async def _run_hook(
     with ExitStack() as opened:
         if problem := await _refusal_after_lease(command, account, opened, deadline):
             return problem
-        if anyio.current_time() >= deadline:  # the hooks that ran before it took all the time
+        if anyio.current_time() >= deadline:  # earlier hooks have used up the time
             return HookAttempted(hook, TimedOut(0.0))
         match await run(command, deadline=deadline):
             case NotStarted(errno=number, why=why):

@@ -99,7 +99,7 @@ class ChildPolicy:
     """Whether a command that must end gets time between SIGTERM and SIGKILL, which is called its grace."""
 
     def context(self, command: Command) -> ChildContext:
-        """Return what the command's process inherits: this process's own, except for a command of another user."""
+        """Return what the command's process inherits; a command of another user begins in `/`, without our terminal."""
         if command.user is None:
             leads_group = os.getpgrp() == os.getpid()
             killed = KilledWithParent.OUR_GROUP if leads_group else KilledWithParent.CHILD
@@ -237,9 +237,10 @@ def _open_death_pipe(resources: ExitStack) -> int:
     closes the write end. The kernel then sends the signal set with F_SETSIG to the owner set with F_SETOWN (fcntl(2),
     "Signals"). So the command ends with its parent, without a process in between.
 
-    The owner is the agent's process group if the agent leads one, as under Pacemaker: Pacemaker kills only the agent's
-    pid where on-fail is block. The owner is the command alone if the agent leads no group, or if the command runs as
-    another user: that user could set O_ASYNC again, and the kernel would signal the owner with root's rights.
+    The owner is the agent's process group if the agent leads one, as under Pacemaker. With on-fail=block Pacemaker
+    kills only the agent's pid, so the command would go on without the pipe. The owner is the command alone if the agent
+    leads no group, or if the command runs as another user: that user could set O_ASYNC again, and the kernel would
+    signal the owner with root's rights.
     """
     read_end, write_end = os.pipe()
     resources.callback(os.close, write_end)
