@@ -66,22 +66,6 @@ class TestReasonLine:
         assert ET.fromstring(document).get("exit-reason") == kept  # noqa: S314  # our own text
         assert etree.fromstring(document).get("exit-reason") == kept
 
-    @pytest.mark.parametrize(
-        ("feature_set", "blanks"),
-        [
-            pytest.param("3.16.1", b" ", id="2.1.5"),
-            pytest.param("3.20.0", b" ", id="3.0.0"),
-            pytest.param("3.20.5", b"", id="3.0.2"),
-            pytest.param("3.21", b"", id="later"),
-            pytest.param("", b" ", id="unknown"),
-            pytest.param("soon", b" ", id="no number"),
-        ],
-    )
-    def test_a_pacemaker_that_keeps_all_gets_no_blanks(self, feature_set: str, blanks: bytes) -> None:
-        """A Pacemaker that keeps reasons of any length gets them without blanks inside."""
-        body = body_of("x" * 127 + "é", {"OCF_RESKEY_crm_feature_set": feature_set})
-        assert body == b"x" * 127 + blanks + "é".encode()
-
     @given(REASONS)
     def test_nothing_is_lost_of_a_reason_that_fits(self, reason: str) -> None:
         """Up to 128 bytes it stands there as it is, without what no line can hold."""

@@ -8,7 +8,6 @@ from ocf_systemd.core.text import printable
 REASON_MAX = 128
 """Pacemaker before 3.0.2 keeps only this many bytes of an exit reason (EXIT_REASON_MAX_LEN)."""
 
-_WHOLE_REASONS_FROM = (3, 20, 5)  # the feature set of Pacemaker 3.0.2 (CRM_FEATURE_SET)
 _CONTINUATION_BYTES = range(0x80, 0xC0)  # all bytes of a UTF-8 character but its first (RFC 3629)
 
 
@@ -18,22 +17,15 @@ def reason_line(result: ActionResult, environment: Mapping[str, str]) -> bytes:
         return b""
     prefix = environment.get("OCF_EXIT_REASON_PREFIX") or REASON_PREFIX
     reason = defused(printable(result.reason), prefix).encode(errors="backslashreplace")
-    if not _keeps_whole_reasons(environment.get("OCF_RESKEY_crm_feature_set", "")):
-        reason = _divisible(reason)
-    return prefix.encode(errors="surrogateescape") + reason + b"\n"
-
-
-def _keeps_whole_reasons(feature_set: str) -> bool:
-    """Return whether a Pacemaker with this feature set keeps exit reasons of any length; no if it is not known."""
-    numbers = feature_set.split(".")
-    return all(map(str.isdecimal, numbers)) and tuple(map(int, numbers)) >= _WHOLE_REASONS_FROM
+    return prefix.encode(errors="surrogateescape") + _divisible(reason) + b"\n"
 
 
 def _divisible(reason: bytes) -> bytes:
     """Return a reason that Pacemaker can cut after `REASON_MAX` bytes without cutting a character in two.
 
     With half a character, the CIB of Pacemaker 2.1.5 is not valid UTF-8: `cibadmin --query` and pcs fail on every node.
-    If a character would be cut, blanks are inserted before it, so that all its bytes come after the limit.
+    If a character would be cut, blanks are inserted before it, so that all its bytes come after the limit. The agent
+    cannot know whether the executor on this node cuts: the feature set that it gets is that of the cluster.
     """
     start = min(REASON_MAX, len(reason))
     while 0 < start < len(reason) and reason[start] in _CONTINUATION_BYTES:
