@@ -10,9 +10,8 @@ import shutil
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
-
-from anyio import to_thread
 
 from ocf_systemd import __version__
 from ocf_systemd.agent.log import describe_outcome
@@ -26,6 +25,7 @@ from ocf_systemd.doctor.parse import Properties, span_s
 from ocf_systemd.doctor.systemctl import run, show
 from ocf_systemd.host.cluster import ClusterError, managing, query_cluster
 from ocf_systemd.host.programs import SEARCH_PATH, executed_files, why_unsafe
+from ocf_systemd.host.threads import run_in_thread
 from ocf_systemd.install.agent_file import (
     DEFAULT_OCF_ROOT,
     AgentFile,
@@ -119,7 +119,7 @@ async def collect_server() -> dict[str, ActiveState]:
 async def with_cluster(facts: Facts) -> Facts:
     """Return the facts with the cluster of this host, if there is one, or with why it cannot be queried."""
     try:
-        return replace(facts, cluster=await to_thread.run_sync(query_cluster))
+        return replace(facts, cluster=await run_in_thread(query_cluster))
     except ClusterError as error:
         return replace(facts, why_no_cluster=str(error))
 
@@ -133,7 +133,7 @@ async def with_resources(facts: Facts, options: Mapping[str, str]) -> Facts:
     if facts.cluster is None or facts.unit is None:
         return facts
     try:
-        resources = await to_thread.run_sync(managing, facts.cluster, facts.unit.id)
+        resources = await run_in_thread(partial(managing, facts.cluster, facts.unit.id))
     except ClusterError as error:
         return replace(facts, cluster=None, why_no_cluster=str(error))
     facts = replace(facts, resources=resources)
