@@ -4,7 +4,7 @@ import os
 import signal
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -127,8 +127,9 @@ def run_in_foreground(host: "Sandbox", command: Sequence[str], *, interruptible:
     """Run a command on this terminal; return its exit code as a shell would.
 
     On a terminal, a Ctrl-C before script(1) has taken the terminal raises KeyboardInterrupt, which ends the command and
-    the sandbox; after that, Ctrl-C is a character that only the command gets. Without a terminal, SIGINT raises
-    KeyboardInterrupt if `interruptible`; otherwise it is ignored.
+    the sandbox; after that, Ctrl-C is a character that only the command gets. script(1) loses this character if it
+    comes in the moment before the command has its terminal; then a second Ctrl-C works. Without a terminal, SIGINT
+    raises KeyboardInterrupt if `interruptible`; otherwise it is ignored.
     """
     from ocf_systemd.host.programs import SEARCH_PATH
 
@@ -158,4 +159,5 @@ def _kept_modes() -> "Iterator[None]":
     try:
         yield
     finally:
-        termios.tcsetattr(sys.stdin, termios.TCSADRAIN, modes)
+        with suppress(termios.error):  # the terminal has hung up
+            termios.tcsetattr(sys.stdin, termios.TCSANOW, modes)
