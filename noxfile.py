@@ -120,8 +120,15 @@ def _install(session: nox.Session, *groups: str, options: tuple[str, ...] = ()) 
 
 
 def _tested(session: nox.Session) -> dict[str, str]:
-    """Return the variable by which a session that runs all its tests leaves a record for the README's table."""
-    return {} if session.posargs else {"TESTED": f"{session.name}={_ROOT / '.nox/tested' / session.name}.json"}
+    """Return the variable by which a session that runs all its tests leaves a record for the README's table.
+
+    An earlier record is removed, because the tests may fail now.
+    """
+    path = _ROOT / f".nox/tested/{session.name}.json"
+    if session.posargs:
+        return {}
+    path.unlink(missing_ok=True)
+    return {"TESTED": f"{session.name}={path}"}
 
 
 @contextmanager
@@ -325,7 +332,8 @@ def coverage(session: nox.Session) -> None:
     """Check the limits of the coverage that the sessions versions, system and faults have measured."""
     session.install(*nox.project.dependency_groups(_PROJECT, "coverage"))
     environment = {"COVERAGE_FILE": str(_COVERAGE_DATA / ".coverage")}
-    session.run("coverage", "combine", "--keep", env=environment)
+    measured = (path for name in ("versions", "system", "faults") for path in _COVERAGE_DATA.glob(f".coverage.{name}*"))
+    session.run("coverage", "combine", "--keep", *map(str, measured), env=environment)
     included = ",".join(f"*/ocf_systemd/{module}.py" for module in _PROJECT["tool"]["ocf-systemd"]["pure"])
     session.run("coverage", "report", "--fail-under=100", f"--include={included}", env=environment)
     session.run("coverage", "report", "--fail-under=95", env=environment)

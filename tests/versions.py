@@ -69,5 +69,8 @@ _RELEASES = {
     ),
 }
 
-RELEASE = _RELEASES[platform.freedesktop_os_release().get("VERSION_ID", "")]
+_VERSION = platform.freedesktop_os_release().get("VERSION_ID", "")
+if _VERSION not in _RELEASES:
+    raise LookupError(f"tests/versions.py has no entry for this release: {_VERSION or 'none is in /etc/os-release'}")
+RELEASE = _RELEASES[_VERSION]
 """What the release of this host has."""

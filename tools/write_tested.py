@@ -18,14 +18,14 @@ _HEAD = """
 | distribution | systemd | Pacemaker | Python | |
 |---|---|---|---|---|
 """
-# Distributions on which the tests do not run, with the versions that they contain: Python must be 3.11 or later.
+# Distributions on which the tests do not run, with the versions that they contain; systemd must be 252 or later.
 _NOT_TESTED = """\
 | Ubuntu 24.04 | 255 | 2.1.6 | 3.12 | expected to work |
 | RHEL 9 and its rebuilds | 252 | 2.1 | 3.11 or 3.12, from AppStream | expected to work |
 | RHEL 10 and its rebuilds | 257 | 3.0 | 3.12 | expected to work |
 | SLES 15 SP6 and later | 254 | 2.1 | 3.11, from the Python 3 Module | expected to work |
 | SLES 16 | 257 | 3.0 | 3.13 | expected to work |
-| Debian 11, Ubuntu 22.04, RHEL 8 | | | 3.9 or 3.10 at most | does not work |
+| Debian 11, Ubuntu 22.04, RHEL 8 | 247, 249, 239 | | | does not work: systemd is too old |
 """
 
 
