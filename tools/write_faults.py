@@ -23,7 +23,7 @@ without interval. After every action in the sandbox, an [audit](../tests/system/
 - no job is queued in systemd, unless the action has ended at its deadline and the job continues;
 - the result agrees with the unit's state;
 - the result comes more than 50 ms before Pacemaker's timeout;
-- the result has exactly one reason. A result of 0 has none, and the 7 of a probe needs none;
+- a result other than 0 has exactly one reason (the 7 of a probe may have none), and a result of 0 has none;
 - the output contains no traceback.
 """
 

@@ -26,7 +26,8 @@ from ocf_systemd.core.ocf import ActionResult
 from ocf_systemd.core.records import replace
 from ocf_systemd.core.text import printed_lines
 
-_CHANGING_VERBS = frozenset({"start", "stop", "reload", "daemon-reload"})  # of systemctl: a new step of the action
+_CHANGING_VERBS = frozenset({"start", "stop", "reload", "daemon-reload"})
+"""The verbs of systemctl whose command begins a new step of the action."""
 
 
 async def until_judged(request: Request, poll: Callable[[], Awaitable[Judgement]], limit: int = 0) -> ActionResult:

@@ -66,7 +66,7 @@ def _stop_too(unit: Unit, others: Iterable[RelatedUnit]) -> tuple[str, ...]:
 def _remove(unit: str, setting: str, other: str) -> tuple[str, ...]:
     """Return the commands that remove a dependency from the unit's file; a drop-in can only add dependencies."""
     return (
-        f"systemctl cat {quoted(unit)}   # shows which file has {other} in {setting}, unless a link in a directory has",
+        f"systemctl cat {quoted(unit)}   # shows which file names {other} in {setting}, unless it is set by a link",
         f"systemctl edit --full {quoted(unit)}   # change it there, or in its drop-in",
     )
 
@@ -212,11 +212,12 @@ def check_upholds(check: Check, known: _Known) -> CheckResult:
     upheld = [other for other in _others(known, "Upholds") if other.name not in own and not unit.stops(other)]
     if not upheld:
         return check.ok("it keeps no other unit running")
+    other = upheld[0].name
     return check.warning(
         f"{unit.id} has Upholds={_listed(upheld)}",
-        "While it runs, systemd starts the other unit whenever that is stopped, also if the cluster has stopped it. A "
-        "stop leaves it running.",
-        *_remove(unit.id, "Upholds=", upheld[0].name),
+        f"While {unit.id} runs, systemd starts {other} whenever {other} is stopped, also if the cluster has stopped "
+        f"it. A stop of {unit.id} leaves {other} running.",
+        *_remove(unit.id, "Upholds=", other),
     )
 
 

@@ -24,7 +24,7 @@ CHECK_PAUSE_S = 0.005
 CHECKS_MAX = 40
 """The number of checks after which a killed process that is still alive is left to the kernel."""
 
-_UNINTERRUPTIBLE_CHECKS = 10  # the same limit, for checks that find all of them in uninterruptible sleep
+_UNINTERRUPTIBLE_CHECKS = 10  # the limit of checks that find every process in uninterruptible sleep
 _PR_SET_CHILD_SUBREAPER = 36  # prctl(2)
 
 
