@@ -105,7 +105,7 @@ def test_upgrade_and_purge(package_host: Host, enable: str) -> None:
     assert NEWER in package_host.sh(f"{AGENT} meta-data")
     assert server_pid(package_host) not in {0, pid}
     assert package_host.sh("systemctl is-active ocf-systemd.socket") == "active\n"
-    assert "enabled ocf-systemd.service of the package" in package_host.sh("ocf-systemd install")
+    assert "unchanged: ocf-systemd.socket of the package" in package_host.sh("ocf-systemd install")
     package_host.sh("apt-get remove --yes ocf-systemd")
     assert package_host.sh("systemctl is-active ocf-systemd.socket", check=False) == "inactive\n"
     package_host.sh("apt-get purge --yes ocf-systemd")

@@ -389,12 +389,13 @@ class TestPackaged:
 
     def test_enabled_and_disabled(self, packaged: Host) -> None:
         """No file is written: the units are enabled, restarted and disabled."""
-        message = f"enabled {SERVICE} of the package"
         assert upgrade(packaged.paths) == ""
-        assert install(packaged.paths) == f"{message}; the server listens on {packaged.paths.socket}"
+        enabled = f"enabled {SOCKET} of the package"
+        assert install(packaged.paths) == f"{enabled}; the server listens on {packaged.paths.socket}"
         assert list(packaged.tree()) == [f"sockets.target.wants/{SOCKET}"]
         assert packaged.calls() == INSTALL
-        assert upgrade(packaged.paths) == message
+        assert upgrade(packaged.paths) == f"unchanged: {SOCKET} of the package"
+        assert packaged.calls() == []
         assert remove(packaged.paths) == f"disabled {SOCKET}"
         assert packaged.calls() == [f"disable --now {SOCKET}", f"stop {SOCKET} {SERVICE}"]
         assert (packaged.tree(), remove(packaged.paths)) == ({}, "")

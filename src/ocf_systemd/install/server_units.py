@@ -132,7 +132,8 @@ def upgrade(paths: UnitPaths) -> str:
     then nothing has changed.
     """
     if not all(map(_is_ours, paths.files)):
-        return _change(paths, {}) if are_packaged(paths) and paths.enabling_link.is_symlink() else ""
+        enabled = are_packaged(paths) and paths.enabling_link.is_symlink()
+        return f"unchanged: {SOCKET_UNIT} of the package" if enabled else ""
     if _command_line_in(paths.service_file) != command_line(sys.executable):
         return f"kept {SERVICE_UNIT} of another installation; --resident replaces it"
     with _rollback_on_failure(paths) as before:
@@ -203,7 +204,7 @@ def unit_texts(mark: str, socket: Path) -> tuple[str, str]:
 def _change(paths: UnitPaths, before: Mapping[Path, bytes | None]) -> str:
     """Return how the service unit has changed, as the beginning of a message."""
     if are_packaged(paths):
-        return f"enabled {SERVICE_UNIT} of the package"
+        return f"enabled {SOCKET_UNIT} of the package"
     old = (before[paths.service_file] or b"").decode(errors="replace")
     return f"{describe_change(old, text_of(paths.service_file))} {SERVICE_UNIT}"
 
