@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
+import tarfile
+import tomllib
 from typing import TYPE_CHECKING
 
 import pytest
@@ -19,7 +22,6 @@ if TYPE_CHECKING:
     from tests.packaging.conftest import Host
 
 pytestmark = pytest.mark.xdist_group("packaging")
-LIBRARIES = {"anyio", "click", "rich"}
 # All that a package may leave behind, without the byte code of other packages, and without the directories that
 # systemctl(1) removes with the last link in them.
 _LISTING = """
@@ -66,10 +68,27 @@ def test_lintian(debs: tuple[Path, Path]) -> None:
 
 
 def test_libraries(debs: tuple[Path, Path]) -> None:
-    """The package depends on the distribution's libraries."""
+    """The package depends on the distribution's Python and libraries, in the versions that pip would accept."""
     command = ["dpkg-deb", "--field", str(debs[0]), "Depends"]
     depends = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-    assert set(re.findall(r"python3-(\w+)", depends)) >= LIBRARIES
+    project = tomllib.loads((PROJECT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    libraries = {f"python3-{name}" for name in project["dependencies"]}
+    required = {f"python3:any{project['requires-python']}~", *libraries}
+    assert required <= {re.sub(r"[\s()]", "", each) for each in depends.split(",")}
+
+
+def test_source_package(tmp_path: Path) -> None:
+    """What git ignores in a checkout is not packed into the source package."""
+    checkout = tmp_path / "checkout"
+    shutil.copytree(PROJECT / "debian", checkout / "debian")
+    ignored = (PROJECT / ".gitignore").read_text(encoding="utf-8").splitlines()
+    for name in ("kept", *(each.strip("/").replace("*", "x") for each in ignored if not each.startswith("/debian/"))):
+        (checkout / name).mkdir()
+        (checkout / name / "file").touch()
+    subprocess.run(["dpkg-source", "--build", checkout.name], cwd=tmp_path, check=True)
+    with tarfile.open(tmp_path / f"ocf-systemd_{__version__}.tar.xz") as source:
+        packed = {name.split("/")[1] for name in source.getnames() if "/" in name}
+    assert packed == {"debian", "kept"}
 
 
 def test_use(package_host: Host) -> None:
