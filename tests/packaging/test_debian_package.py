@@ -30,6 +30,16 @@ find /usr/lib -path '*/ocf[-_]systemd/*/__pycache__/*'
 find /var/lib -name '*ocf[-_]systemd*'
 """
 
+# A package that dpkg can install only without ocf-systemd.
+CONTROL = """\
+Package: other
+Version: 1
+Architecture: all
+Maintainer: The ocf-systemd authors <authors@ocf-systemd.invalid>
+Description: other
+{relation}
+"""
+
 
 def listing(host: Host) -> list[str]:
     return host.sh(_LISTING).splitlines()
@@ -127,5 +137,46 @@ def test_upgrade_and_purge(package_host: Host, enable: str) -> None:
     assert "unchanged: ocf-systemd.socket of the package" in package_host.sh("ocf-systemd install")
     package_host.sh("apt-get remove --yes ocf-systemd")
     assert package_host.sh("systemctl is-active ocf-systemd.socket", check=False) == "inactive\n"
+    of_another_package = "/usr/lib/python3/dist-packages/ocf_systemd"
+    package_host.sh(f"mkdir {of_another_package}; apt-get purge --yes ocf-systemd; rmdir {of_another_package}")
+    assert listing(package_host) == before
+
+
+@pytest.mark.parametrize(
+    ("relation", "is_removed"),
+    [
+        pytest.param("Breaks: ocf-systemd", False, id="deconfigured"),
+        pytest.param("Conflicts: ocf-systemd\nReplaces: ocf-systemd", True, id="removal aborted"),
+    ],
+)
+def test_agent_outlives(package_host: Host, relation: str, *, is_removed: bool) -> None:
+    """The agent works while dpkg has deconfigured its package, and after dpkg has aborted the removal of it."""
+    install(package_host, 0)
+    package_host.sandbox.write("/srv/other/DEBIAN/control", CONTROL.format(relation=relation))
+    if is_removed:
+        package_host.sandbox.write("/srv/other/DEBIAN/preinst", "#!/bin/sh\nexit 1\n", mode=0o755)
+    package_host.sh("dpkg-deb --build /srv/other")
+    output = package_host.sh("dpkg --auto-deconfigure --install /srv/other.deb", check=False)
+    assert (f"kept {AGENT}" in output) == is_removed
+    state = "installed" if is_removed else "half-configured"
+    assert package_host.sh("dpkg-query --show --showformat='${db:Status-Status}' ocf-systemd") == state
+    assert "</resource-agent>" in package_host.sh(f"{AGENT} meta-data")
+    package_host.sh("dpkg --remove other; dpkg --configure --pending")
+    assert package_host.sh("dpkg --verify ocf-systemd") == ""
+
+
+def test_pip_before(package_host: Host) -> None:
+    """The Debian package takes the place of an installation by pip, as docs/install.md describes it."""
+    environment = "/opt/ocf-systemd"
+    before = listing(package_host)
+    package_host.sh(f"python3 -m venv {environment} && {environment}/bin/pip install ocf-systemd")
+    package_host.sh(f"{environment}/bin/ocf-systemd install --resident")
+    install(package_host, 0)
+    output = package_host.sh(f"{environment}/bin/ocf-systemd uninstall && rm -r {environment}")
+    assert f"kept {AGENT}" in output
+    assert use(package_host) == OUTPUT
+    assert package_host.sh("dpkg --verify ocf-systemd") == ""
+    package_host.sh("ocf-systemd install --resident")
+    assert server_pid(package_host)
     package_host.sh("apt-get purge --yes ocf-systemd")
     assert listing(package_host) == before

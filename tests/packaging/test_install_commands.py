@@ -304,6 +304,18 @@ class TestUninstall:
         assert all(f"\n  pcs resource delete {name}\n" in done.stderr for name in ("web", "mail"))
         assert host.agent().exists()
 
+    @pytest.mark.parametrize("is_own", [pytest.param(True, id="the package's"), pytest.param(False, id="another")])
+    def test_an_agent_of_a_package(self, host: Host, *, is_own: bool) -> None:
+        """Only the package's own program is refused; another one keeps the agent, but nothing else of its own."""
+        host("install", "--resident")
+        this = str(Path(ocf_systemd.__file__).parents[1])
+        packages = this if is_own else "/packages"
+        host.agent().write_text(host.agent().read_text().replace(repr(this), repr(packages)))
+        of_package = f"{host.as_default}agent_file._OF_PACKAGES = {packages!r}\n"
+        assert host("uninstall", before=CLUSTER + of_package).returncode == int(is_own)
+        assert host("uninstall", before=of_package).returncode == 0
+        assert (host.agent().exists(), host.units(), [*(host.root / "share").rglob("*.1")]) == (True, [], [])
+
     @pytest.mark.parametrize(("name", "is_refused"), [("systemd", True), ("Dummy", False)])
     def test_stopped(self, host: Host, name: str, *, is_refused: bool) -> None:
         """The CIB on the disk counts while Pacemaker is stopped: the message names it; all drop-ins are kept."""

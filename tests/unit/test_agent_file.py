@@ -337,9 +337,9 @@ class TestUninstall:
     def test_nothing_remains(self, tmp_path: Path, agent: AgentFile) -> None:
         """The file and empty directories are removed; a second removal does nothing."""
         install(agent)
-        assert uninstall(agent) is True
+        assert uninstall(agent) == f"removed {agent.path}"
         assert tree(tmp_path) == {}
-        assert uninstall(agent) is False
+        assert uninstall(agent) == f"{agent.path} does not exist: nothing to remove"
 
     def test_other_agents_stay(self, agent: AgentFile) -> None:
         """Other agents and their directories are kept."""
@@ -353,8 +353,17 @@ class TestUninstall:
         """A file of another program is removed with `force`."""
         agent.path.parent.mkdir(parents=True)
         agent.path.write_text("#!/bin/sh\n")
-        assert uninstall(agent, force=True) is True
+        assert uninstall(agent, force=True) == f"removed {agent.path}"
         assert not agent.path.exists()
+
+    def test_a_file_of_a_package(self, agent: AgentFile) -> None:
+        """The agent of the Debian package is removed with `force` only."""
+        install(agent)
+        own = str(Path(ocf_systemd.__file__).parents[1])
+        agent.path.write_text(agent.text.replace(repr(own), "'/usr/lib/python3/dist-packages'"))
+        assert uninstall(agent) == f"kept {agent.path}: apt removes it with its Debian package"
+        assert agent.path.exists()
+        assert uninstall(agent, force=True) == f"removed {agent.path}"
 
     def test_a_file_that_cannot_be_removed(self, agent: AgentFile) -> None:
         """The error has the system's message."""

@@ -141,8 +141,7 @@ def uninstall_agent(ocf_root: Path, provider: str, name: str, share: Path, *, fo
         agent = AgentFile(ocf_root, provider, name)
         with installation_lock(server_units.THIS_HOST.run_directory, partial(click.echo, err=True)):
             units_in_use = _units_in_use(agent, force=force)
-            removed = uninstall(agent, force=force)
-            _print(f"removed {agent.path}" if removed else f"{agent.path} does not exist: nothing to remove")
+            _print(uninstall(agent, force=force))
             for message in _remove_shared_files(agent, share, units_in_use, force=force):
                 _print(message)
     except InstallationError as error:
@@ -158,7 +157,7 @@ def _units_in_use(agent: "AgentFile", *, force: bool) -> "frozenset[str] | str":
     from ocf_systemd.host.cluster import ClusterError, query_cluster
     from ocf_systemd.install.agent_file import InstallationError
 
-    must_check = agent.is_for_this_host and agent.path.exists() and not force
+    must_check = agent.is_for_this_host and agent.path.exists() and not agent.survives_uninstall and not force
     try:
         cluster = query_cluster()
     except ClusterError as error:
@@ -208,7 +207,7 @@ def _remove_shared_files(
     from ocf_systemd.install.drop_ins import remove_drop_ins
 
     paths = server_units.THIS_HOST
-    if others := agents_below(agent.ocf_root, DEFAULT_OCF_ROOT):
+    if others := [path for path in agents_below(agent.ocf_root, DEFAULT_OCF_ROOT) if path != agent.path]:
         if server_units.is_installed(paths):
             yield f"kept {server_units.SERVICE_UNIT}: {others[0]} is installed"
         return

@@ -30,6 +30,7 @@ from ocf_systemd.install.ownership import is_ours, text_of, version_line
 
 DEFAULT_OCF_ROOT = Path("/usr/lib/ocf")
 DEFAULT_PROVIDER, DEFAULT_NAME = "pacemaker", "systemd"
+_OF_PACKAGES = "/usr/lib/python3/dist-packages"  # Debian Python Policy 3.1: only for modules of Debian packages
 
 # Do not change the mark: agent files of earlier versions are recognized by it as well.
 _MARK = "# Resource agent of ocf-systemd, put here by `ocf-systemd install`, removed by `ocf-systemd uninstall`."
@@ -133,6 +134,16 @@ class AgentFile:
         """The text of the agent file, empty if there is none."""
         return text_of(self.path)
 
+    @property
+    def is_packaged(self) -> bool:
+        """Whether the agent file is part of a Debian package, which alone removes it."""
+        return _runs_packaged_code(self.text)
+
+    @property
+    def survives_uninstall(self) -> bool:
+        """Whether the agent file is part of a Debian package, and this program is of another installation."""
+        return self.is_packaged and not _runs_packaged_code(agent_text())
+
 
 def install(agent: AgentFile, *, share: Path | None = None, force: bool = False) -> tuple[str, ...]:
     """Install the agent file atomically, after a test run of it; return warnings.
@@ -193,13 +204,15 @@ def _prune(agent: AgentFile) -> None:
             directory.rmdir()
 
 
-def uninstall(agent: AgentFile, *, force: bool = False) -> bool:
-    """Remove the agent file, and directories above it that are then empty; return whether the file existed.
+def uninstall(agent: AgentFile, *, force: bool = False) -> str:
+    """Remove the agent file, and directories above it that are then empty; return a message for the user.
 
-    Raises `InstallationError`. `force` removes a file of another program.
+    Raises `InstallationError`. `force` removes a file of another program or of a package.
     """
     if not agent.path.exists():
-        return False
+        return f"{agent.path} does not exist: nothing to remove"
+    if not force and agent.is_packaged:  # dpkg(1) would not restore it, for example if it aborts a removal
+        return f"kept {agent.path}: apt removes it with its Debian package"
     if not force and not is_ours(agent.path, _MARK):
         raise InstallationError(f"{agent.path} is not an agent of ocf-systemd; --force removes it")
     try:
@@ -207,7 +220,11 @@ def uninstall(agent: AgentFile, *, force: bool = False) -> bool:
     except OSError as error:
         raise InstallationError(f"{agent.path} cannot be removed: {describe(error)}") from error
     _prune(agent)
-    return True
+    return f"removed {agent.path}"
+
+
+def _runs_packaged_code(text: str) -> bool:
+    return f"\nsys.path.insert(0, {_OF_PACKAGES!r})\n" in text
 
 
 def agents_below(*ocf_roots: Path) -> tuple[Path, ...]:
