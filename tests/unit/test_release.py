@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import runpy
+import subprocess
 import tomllib
 
 import pytest
@@ -16,13 +17,19 @@ FRAGMENTS = sorted(path.name for path in (ROOT / "changelog.d").glob("*.md"))
 README = "[a](docs/a.md#b) ![text\nof it](docs/b.svg) [c](#c) [d](https://d.example/) [`e`](src/e.py)"
 
 
-def test_changelog_ends_with_this_version() -> None:
-    """Without fragments, the newest section is this version's; a fragment means that this version has no section."""
+def test_changelog_begins_with_this_version() -> None:
+    """The newest section is this version's: between two releases, the version is that of the last one."""
     sections = re.findall(r"^## (\S+) \(", (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), re.MULTILINE)
-    if FRAGMENTS:
-        assert __version__ not in sections
-    else:
-        assert sections[0] == __version__
+    assert sections[0] == __version__
+
+
+def test_release_has_the_newest_section() -> None:
+    """The workflow publishes the text of the changelog's newest section, without its title and without older ones."""
+    workflow = (ROOT / ".github/workflows/release.yml").read_text(encoding="utf-8")
+    (program,) = re.findall("awk '(.*)' CHANGELOG.md", workflow)
+    changelog = "# Changelog\n\nText\n\n## 0.2.0 (2026-11-28)\n\n### Added\n\n- a\n\n## 0.1.0 (2026-11-01)\n\n- b\n"
+    done = subprocess.run(["awk", program], input=changelog, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "### Added\n\n- a"
 
 
 def test_fragments_are_found() -> None:
