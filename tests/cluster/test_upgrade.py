@@ -141,9 +141,14 @@ class TestUpgrade:
         assert_undisturbed(cluster)
 
     @pytest.mark.parametrize("installation", [pytest.param(DEB, id="deb")], indirect=True)
-    def test_removal_is_refused(self, cluster: Cluster, installation: Installation) -> None:
-        """The package cannot be removed while the cluster has resources of the agent; all stays as it was."""
+    def test_removal(self, cluster: Cluster, installation: Installation) -> None:
+        """A purge is refused while the cluster has resources of the agent; it does not disturb other resources."""
         create_resources(cluster)
+        cluster.service("other")
+        cluster.pcs("resource", "create", "other", "systemd:other", "op", "monitor", "interval=1s")
+        cluster.pcs("constraint", "location", "other", "prefers", ON)
+        cluster.wait_until_runs("other", on=ON)
+        other = installation.node.show("other.service", "MainPID")
         services = installation.services()
         output = installation.sh("! apt-get purge --yes ocf-systemd 2>&1")
         assert "the cluster has resources of ocf:pacemaker:systemd" in output
@@ -153,3 +158,11 @@ class TestUpgrade:
         )
         assert installation.services() == services
         assert_undisturbed(cluster)
+        for name in RESOURCES:
+            cluster.pcs("resource", "delete", name)
+        cluster.settle()
+        installation.sh("apt-get purge --yes ocf-systemd 2>&1")
+        assert installation.sh(f"ls {AGENT} /usr/bin/ocf-systemd 2>/dev/null || true") == ""
+        status = cluster.settle()
+        assert (status.failures, status.fail_counts) == ((), {})
+        assert (status.runs_on("other"), installation.node.show("other.service", "MainPID")) == (ON, other)
