@@ -22,8 +22,6 @@ class Versions:
     """The hooks that Postfix answers; from 3.9 on, it rejects a client that sends before the greeting, as `origin`."""
     postgresql: str
     """The unit of PostgreSQL's main cluster, without its suffix."""
-    barely_mb: Sequence[int]
-    """The megabytes that an agent needs in addition to the interpreter to begin a stop, but not to perform it."""
     has_cts: bool
     """Whether there is a package of Pacemaker's tests, pacemaker-cts."""
     results: Mapping[int, str]
@@ -42,7 +40,6 @@ _RELEASES = {
         postfix_is_instance=True,
         smtp_hooks=("example", "origin"),
         postgresql="postgresql@15-main",
-        barely_mb=(14, 16, 18, 20, 22),
         has_cts=False,
         results={0: "ok", 1: "error", 6: "not configured", 7: "not running", 190: "OCF_DEGRADED"},
         complete="complete",
@@ -54,7 +51,6 @@ _RELEASES = {
         postfix_is_instance=False,
         smtp_hooks=("example",),
         postgresql="postgresql@17-main",
-        barely_mb=(12, 14, 16, 18, 20),
         has_cts=True,
         results={
             0: "OK",

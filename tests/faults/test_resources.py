@@ -11,10 +11,9 @@ import pytest
 
 from tests.system.agent import AGENT
 from tests.system.ways import COLD_ONLY
-from tests.versions import RELEASE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from tests.system.agent import Agent
     from tests.system.agent_result import AgentResult
@@ -231,6 +230,22 @@ def interpreter_mb(booted_box: Box) -> int:
     return next(megabytes for megabytes in range(5, 500) if is_enough(booted_box, megabytes))
 
 
+def is_enough_for_a_stop(box: Box, megabytes: int) -> bool:
+    """Return whether an agent stops a unit with so much memory."""
+    environment = {"OCF_RESKEY_unit": box.started(), "OCF_RESKEY_CRM_meta_timeout": "2000"}
+    return box.sandbox.run(["prlimit", f"--as={megabytes * 1_000_000}", AGENT, "stop"], env=environment).returncode == 0
+
+
+@pytest.fixture(scope="module")
+def barely_mb(booted_box: Box, interpreter_mb: int) -> Sequence[int]:
+    """Return some megabytes in addition to the interpreter's: an agent begins a stop with them, but cannot perform it.
+
+    They are below the least with which a stop succeeds, by 4 to 12.
+    """
+    enough = next(more for more in range(10, 60, 2) if is_enough_for_a_stop(booted_box, interpreter_mb + more))
+    return range(enough - 12, enough - 2, 2)
+
+
 def python_broke(result: AgentResult) -> bool:
     """Return whether the interpreter itself did not bear a failed allocation, as at some sizes it does not."""
     return result.code < 0 or "SystemError" in result.stderr
@@ -259,10 +274,10 @@ class TestMemory:
     @pytest.mark.fault(
         "The agent has too little memory.", "The stop repeats its steps until the agent deadline, and then returns 1."
     )
-    def test_stop(self, agent: Agent, box: Box, interpreter_mb: int) -> None:
+    def test_stop(self, agent: Agent, box: Box, interpreter_mb: int, barely_mb: Sequence[int]) -> None:
         """A stop without memory tries on as long as there is time."""
         unit, hook = box.started(), box.hook("exit 0")
-        limits = [f"--as={(interpreter_mb + more) * 1_000_000}" for more in RELEASE.barely_mb]
+        limits = [f"--as={(interpreter_mb + more) * 1_000_000}" for more in barely_mb]
         calls = [
             agent.begin("stop", unit=unit, monitor_hook=hook, through=["prlimit", limit], timeout_s=4, measured=False)
             for limit in limits
@@ -279,10 +294,10 @@ class TestMemory:
     @pytest.mark.fault(
         "The agent has too little memory for a while.", "The stop repeats its steps until it succeeds, and returns 0."
     )
-    def test_stop_that_gets_some(self, agent: Agent, box: Box, interpreter_mb: int) -> None:
+    def test_stop_that_gets_some(self, agent: Agent, box: Box, interpreter_mb: int, barely_mb: Sequence[int]) -> None:
         """A stop that has memory again before its time is up stops the unit."""
         unit = box.started()
-        for more in RELEASE.barely_mb:
+        for more in barely_mb:
             limit = f"--as={(interpreter_mb + more) * 1_000_000}:unlimited"
             call = agent.begin("stop", unit=unit, through=["prlimit", limit], measured=False)
             box.sandbox.run(["sleep", "0.7"])

@@ -99,7 +99,7 @@ class TestIgnoresTerm:
     def test_next_stop(self, agent: Agent, box: Box) -> None:
         """A stop of a unit that has failed before kills what is left of it."""
         with survived(box, f"ExecStart={IGNORES_TERM}", *GIVES_UP) as (unit, _):
-            assert agent("stop", unit=unit, timeout_s=3).code == 0
+            assert agent("stop", unit=unit, timeout_s=6).code == 0
             assert pids_of(box, unit) == []
 
     @pytest.mark.fault(
@@ -133,7 +133,7 @@ class TestIgnoresTerm:
         processes = box.path(f"/sys/fs/cgroup{group}/cgroup.procs")
         try:
             assert agent("monitor", unit=unit).code == 1
-            assert agent("stop", unit=unit, timeout_s=3).code == 0
+            assert agent("stop", unit=unit, timeout_s=6).code == 0
             assert not processes.exists() or processes.read_text(encoding="ascii") == ""
         finally:
             for pid in processes.read_text(encoding="ascii").split() if processes.exists() else ():
@@ -173,7 +173,7 @@ class TestOtherProcesses:
                 result = agent("monitor", unit=unit, interval_s=interval_s)
                 assert (result.code, result.reason) == (1, f"{unit} failed, but not stopped: {process} alive")
             assert agent("stop", unit=unit, stop_escalate="no", timeout_s=2).code == 1
-            assert agent("stop", unit=unit, timeout_s=3).code == 0
+            assert agent("stop", unit=unit, timeout_s=6).code == 0
             assert pids_of(box, unit) == []
 
     @pytest.mark.fault(
@@ -189,7 +189,7 @@ class TestOtherProcesses:
         ):
             result = agent("monitor", unit=unit)
             assert (result.code, result.reason) == (1, f"{unit} failed, but not stopped: {process} alive")
-            assert agent("stop", unit=unit, timeout_s=3).code == 0
+            assert agent("stop", unit=unit, timeout_s=6).code == 0
             assert pids_of(box, unit) == []
 
     @pytest.mark.fault(
@@ -205,7 +205,7 @@ class TestOtherProcesses:
             (pid,) = pids_of(box, unit)
             assert "Z" in Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").split()
             assert agent("monitor", unit=unit).code == 1
-            assert agent("stop", unit=unit, timeout_s=3).code == 0
+            assert agent("stop", unit=unit, timeout_s=6).code == 0
             assert pids_of(box, unit) == []
 
     @pytest.mark.fault(
