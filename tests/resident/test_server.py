@@ -163,7 +163,7 @@ class TestGoneTheirOwnWay:
         hooks = [psutil.Process(int(pid)) for pid in served.read("pids").split()]
         psutil.Process(hooks[0].ppid()).send_signal(SIGKILL)
         assert {agent.finish().code for agent in agents} == {NO_ANSWER}
-        assert gone(hooks, 1)
+        assert gone(hooks, 10)
 
     def test_a_trace_is_ones_own(self, served: Host) -> None:
         """OCF_TRACE_RA is for the process that is traced."""
