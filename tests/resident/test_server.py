@@ -94,7 +94,7 @@ class TestAnswers:
         result = agent.finish()
         assert result.code == 1
         assert "interrupted by SIGTERM" in result.stderr
-        assert gone([hook], 1)
+        assert gone([hook], 5)
 
     @pytest.mark.parametrize("level", ["0", "10"])
     def test_validation(self, served: Host, level: str) -> None:
@@ -259,7 +259,7 @@ class TestNoSharedFate:
         results = served.run_agents(10, monitor_hook=served.hook("exit 0"))
         assert {result.code for result in results} == {0}
         assert bad.finish().code == 1
-        assert gone([hook], 1)
+        assert gone([hook], 5)
 
     def test_a_hundred_at_once(self, served: Host) -> None:
         """Each gets its own result."""
@@ -339,7 +339,7 @@ class TestVanished:
         unmarked = psutil.Process(int(served.wait_for("pid")))
         agent.process.kill()
         assert other.finish().code == 0
-        assert gone([unmarked], 1)
+        assert gone([unmarked], 5)
 
     def test_an_action_that_nobody_waits_for_is_logged_no_more(self, served: Host) -> None:
         """Pacemaker cancels monitors as a matter of course."""
@@ -348,7 +348,7 @@ class TestVanished:
         agent = served.begin(monitor_hook=served.hook("echo $$ >pid; sleep 20"), variables=variables)
         hook = psutil.Process(int(served.wait_for("pid")))
         agent.process.kill()
-        assert gone([hook], 1)
+        assert gone([hook], 5)
         assert served.run_agent().code == 0
         assert not log.exists()
 
@@ -399,7 +399,7 @@ class TestLeftBehind:
         assert left.is_running()
         (served.directory / "go").touch()
         assert slow.finish().code == 0
-        assert gone([left], 1)
+        assert gone([left], 5)
         assert f"killed now: sleep[{left.pid}]" in log.read_text()
 
 
@@ -473,7 +473,7 @@ class TestItsOwnLife:
         assert soon.finish().code == 0
         assert late.finish().code == NO_ANSWER
         assert server.wait(5) == 0
-        assert gone([hook], 1)
+        assert gone([hook], 5)
 
     def test_systemd_hears_of_it(self, host: Host) -> None:
         """It notifies systemd that it is ready, alive, and stopping (sd_notify(3))."""
