@@ -80,9 +80,9 @@ def _other_ways(items: list[pytest.Item]) -> Iterator[pytest.Item]:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, exitstatus: pytest.ExitCode) -> None:
-    """Record on what the tests of a nox session have passed, if all have."""
+    """Record on what the tests of a nox session have passed, if all have; a worker of xdist knows only its own."""
     name, _, path = os.environ.get("TESTED", "").partition("=")
-    if path and exitstatus == pytest.ExitCode.OK:
+    if path and exitstatus == pytest.ExitCode.OK and "PYTEST_XDIST_WORKER" not in os.environ:
         record(Path(path), name, len(terminalreporter.getreports("passed")))
 
 
