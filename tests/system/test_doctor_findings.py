@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 SLEEP = "[Service]\nExecStart=sleep infinity\n"
 NOTIFY = "[Service]\nType=notify\nExecStart=sh -c 'systemd-notify --ready; exec sleep infinity'\nNotifyAccess=all\n"
 UNTIL = 'until_true() { for i in $(seq 100); do if eval "$1"; then return 0; fi; sleep 0.1; done; return 1; }\n'
+# A stop waits for the job of its unit, but not for those that it queues for other units.
+UNTIL += "settled() { until_true '! systemctl list-jobs --no-legend | grep -qE \"^ *[0-9]\"'; }\n"
 LSB = """#!/bin/sh
 ### BEGIN INIT INFO
 # Provides: probe
@@ -67,7 +69,7 @@ class Finding:
 
 DB = {"probe-db.service": SLEEP}
 SOCKET = {"probe.socket": "[Socket]\nListenStream=/run/test/probe.sock\n"}
-STAYS = "systemctl start probe; systemctl stop probe; systemctl is-active probe.socket"
+STAYS = "systemctl start probe; systemctl stop probe; settled; systemctl is-active probe.socket"
 WITH_PACEMAKER = {
     "pacemaker.service": SLEEP,
     "probe-all.target": "[Unit]\nWants=pacemaker.service probe-db.service probe.service\n",
@@ -98,13 +100,13 @@ FINDINGS = [
     Finding(
         "conflicts",
         unit("Conflicts=pacemaker.service"),
-        "systemctl start pacemaker; systemctl start probe; ! systemctl is-active pacemaker",
+        "systemctl start pacemaker; systemctl start probe; settled; ! systemctl is-active pacemaker",
         {"pacemaker.service": SLEEP},
     ),
     Finding(
         "conflicts",
         unit("Conflicts=corosync.service"),
-        "systemctl start corosync; systemctl start probe; ! systemctl is-active corosync",
+        "systemctl start corosync; systemctl start probe; settled; ! systemctl is-active corosync",
         {"corosync.service": SLEEP},
     ),
     Finding("after-pacemaker", unit("After=pacemaker.service"), cycle("pacemaker", "probe"), WITH_PACEMAKER),
@@ -140,7 +142,8 @@ FINDINGS = [
     Finding(
         "requires",
         unit("Requires=probe-db.service"),
-        "systemctl start probe; systemctl restart probe-db; systemctl stop probe-db; ! systemctl is-active probe",
+        "systemctl start probe; systemctl restart probe-db; systemctl stop probe-db; settled; "
+        "! systemctl is-active probe",
         DB,
     ),
     Finding(
@@ -160,14 +163,14 @@ FINDINGS = [
     Finding(
         "helpers",
         unit("Wants=probe-db.service"),
-        "systemctl start probe; systemctl stop probe; systemctl is-active probe-db",
+        "systemctl start probe; systemctl stop probe; settled; systemctl is-active probe-db",
         DB,
         is_fixed=True,
     ),
     Finding(
         "helpers",
         unit("Wants=probe-db.service"),
-        "systemctl start probe; systemctl stop probe; systemctl is-active probe-db",
+        "systemctl start probe; systemctl stop probe; settled; systemctl is-active probe-db",
         {**DB, "probe-client.service": f"[Unit]\nWants=probe-db.service\n{SLEEP}"},
     ),
     Finding(
@@ -180,14 +183,14 @@ FINDINGS = [
     Finding(
         "stop-propagated",
         unit("StopPropagatedFrom=probe-db.service"),
-        "systemctl start probe probe-db; systemctl stop probe-db; ! systemctl is-active probe",
+        "systemctl start probe probe-db; systemctl stop probe-db; settled; ! systemctl is-active probe",
         DB,
         running="probe-db.service",
     ),
     Finding(
         "mounts",
         unit("RequiresMountsFor=/srv/probe"),
-        "systemctl start probe; systemctl stop probe; systemctl is-active srv-probe.mount",
+        "systemctl start probe; systemctl stop probe; settled; systemctl is-active srv-probe.mount",
         {"srv-probe.mount": "[Mount]\nWhat=/var/tmp\nWhere=/srv/probe\nOptions=bind\n"},
         undo="systemctl stop srv-probe.mount",
     ),
@@ -206,7 +209,8 @@ FINDINGS = [
     Finding(
         "triggered-unit",
         SOCKET["probe.socket"],
-        "systemctl start probe.socket probe.service; systemctl stop probe.socket; systemctl is-active probe.service",
+        "systemctl start probe.socket probe.service; systemctl stop probe.socket; settled; "
+        "systemctl is-active probe.service",
         {"probe.service": NOTIFY},
         unit="probe.socket",
         is_fixed=True,
