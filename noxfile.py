@@ -52,8 +52,8 @@ if __name__ == "__main__":
 
 import nox  # noqa: E402
 
-nox.options.sessions = ["lint", "typing", "unit", "simulate", "versions", "system", "faults", "cluster"]
-nox.options.sessions += ["debian13", "coverage"]
+_QUICK, _LONG = ("lint", "typing", "unit", "simulate", "versions"), ("system", "faults", "cluster", "debian13")
+nox.options.sessions = [*_QUICK, *_LONG, "coverage"]
 nox.options.reuse_existing_virtualenvs = True
 nox.options.error_on_external_run = True
 nox.needs_version = ">=2025.5.1"

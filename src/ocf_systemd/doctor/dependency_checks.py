@@ -66,7 +66,7 @@ def _stop_too(unit: Unit, others: Iterable[RelatedUnit]) -> tuple[str, ...]:
 def _remove(unit: str, setting: str, other: str) -> tuple[str, ...]:
     """Return the commands that remove a dependency from the unit's file; a drop-in can only add dependencies."""
     return (
-        f"systemctl cat {quoted(unit)}   # shows which file names {other} in {setting}; a link may do so, too",
+        f"systemctl cat {quoted(unit)}   # shows which file names {other} in {setting}, if no link does",
         f"systemctl edit --full {quoted(unit)}   # change it there, or in its drop-in",
     )
 
