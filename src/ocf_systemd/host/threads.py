@@ -14,7 +14,6 @@ _ABANDON = "abandon_on_cancel" if "abandon_on_cancel" in signature(to_thread.run
 
 async def run_in_thread(function: Callable[[], T]) -> T:
     """Call a function in a thread, and return its result. A cancellation does not wait for the function to return."""
-    result: T = await vars(to_thread)["run_sync"](
-        function, **{_ABANDON: True}
-    )  # its types differ between versions, too
+    run_sync = vars(to_thread)["run_sync"]  # without its types, which differ, too
+    result: T = await run_sync(function, **{_ABANDON: True})
     return result
